@@ -1,0 +1,116 @@
+package step
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Delivery is one event on its way into a workflow: the argument of an Update. It carries what the bot file said when the
+// event arrived, so that history records it at no extra cost and a reload cannot change a running step.
+type Delivery struct {
+	Event schemas.Event `json:"event"`
+	// Plan is the step that the event asks for; nil for events that ask for none.
+	Plan *bot.Plan `json:"plan,omitempty"`
+	// Refused says why the event cannot be served though it is valid: an unknown step, for example.
+	Refused *fault.Fault `json:"refused,omitempty"`
+	// UsefulUntil is the event's latest useful moment; nil means always useful.
+	UsefulUntil *time.Time `json:"useful_until,omitempty"`
+}
+
+// State is the input of a Conversation: all that one run hands to the next when it continues as new.
+type State struct {
+	Tenant       string       `json:"tenant"`
+	Bot          string       `json:"bot"`
+	Conversation string       `json:"conversation"` // the true id, not the subject token
+	IdleTimeout  bot.Duration `json:"idle_timeout"`
+
+	Open           bool                        `json:"open,omitempty"` // a step was requested and the chat was not closed since
+	LastEvent      time.Time                   `json:"last_event"`
+	LastEventID    string                      `json:"last_event_id,omitempty"`
+	User           schemas.User                `json:"user"`
+	ConversationNo int64                       `json:"conversation_no,omitempty"`
+	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
+	Details        json.RawMessage             `json:"details,omitempty"` // conversation_details
+	Waiting        *Delivery                   `json:"waiting,omitempty"` // the step that waits for entities
+
+	Seen   []string `json:"seen,omitempty"`   // ids of the latest events, oldest first
+	Recent []Recent `json:"recent,omitempty"` // the latest steps, oldest first, for the UI
+}
+
+// Recent is one line of the table of the latest steps in the Temporal UI.
+type Recent struct {
+	At       time.Time       `json:"at"`
+	Step     string          `json:"step"`
+	Outcome  schemas.Outcome `json:"outcome"`
+	Error    string          `json:"error,omitempty"`
+	Attempts int             `json:"attempts,omitempty"`
+	Millis   int64           `json:"ms"`
+}
+
+// Request is the input of the Step workflow: one step that belongs to no lane.
+type Request struct {
+	Tenant       string   `json:"tenant"`
+	Bot          string   `json:"bot"`
+	Conversation string   `json:"conversation"`
+	Delivery     Delivery `json:"delivery"`
+}
+
+// Result is what an Update and a Step workflow return: the line that a support desk wants to see in the UI.
+type Result struct {
+	Outcome  schemas.Outcome `json:"outcome,omitempty"` // empty when the event ended no step
+	Waiting  []string        `json:"waiting,omitempty"` // missing mandatory entities
+	Error    string          `json:"error,omitempty"`
+	Attempts int             `json:"attempts,omitempty"`
+	ReplyID  string          `json:"reply_id,omitempty"`
+	Closed   string          `json:"closed,omitempty"` // why the conversation was closed by this event
+}
+
+// WebhookInput is the input of the webhook activity: the step as it stands and the attempts that were made before.
+type WebhookInput struct {
+	Plan           bot.Plan                    `json:"plan"`
+	Event          schemas.Event               `json:"event"`
+	User           schemas.User                `json:"user"`
+	ConversationNo int64                       `json:"conversation_no,omitempty"`
+	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
+	Details        json.RawMessage             `json:"details,omitempty"`
+	Deadline       time.Time                   `json:"deadline"` // of the step: no attempt goes on after it
+	// Progress is what attempts before this activity left behind; a retry of the activity itself brings its own.
+	Progress Progress `json:"progress"`
+}
+
+// Progress is what survives a failed attempt. Temporal keeps only the last failure of an activity, so the attempts travel
+// as data: in heartbeats between the attempts of one activity, in error details between activities.
+type Progress struct {
+	Attempts []schemas.Attempt `json:"attempts,omitempty"`
+	// UserDetails is the user's store as the first attempt read it: every attempt of a step sends the same bytes.
+	UserDetails json.RawMessage `json:"user_details,omitempty"`
+	// Read says that UserDetails was read, so that an absent store is told apart from one not read yet.
+	Read bool `json:"read,omitempty"`
+	// RetryIn is the wait before the next attempt, jitter included; 0 when there must be none.
+	RetryIn time.Duration `json:"retry_in,omitempty"`
+	// Fault is why the last attempt failed.
+	Fault *fault.Fault `json:"fault,omitempty"`
+}
+
+// WebhookResult is the endpoint's answer, mapped to what the conversation and the reply need.
+type WebhookResult struct {
+	Success     bool               `json:"success"` // false: the endpoint said that the step failed
+	Messages    []schemas.Message  `json:"messages,omitempty"`
+	Variables   map[string]*string `json:"variables,omitempty"`
+	Details     json.RawMessage    `json:"details,omitempty"`      // conversation_details after the step
+	UserDetails json.RawMessage    `json:"user_details,omitempty"` // user_details after the step
+	Output      json.RawMessage    `json:"output,omitempty"`
+	Problem     *fault.Fault       `json:"problem,omitempty"` // part of the answer was refused, the rest stands
+	Attempts    []schemas.Attempt  `json:"attempts,omitempty"`
+}
+
+// PublishInput is the input of the publishing activity.
+type PublishInput struct {
+	Tenant string        `json:"tenant"`
+	Bot    string        `json:"bot"`
+	Reply  schemas.Reply `json:"reply"`
+}

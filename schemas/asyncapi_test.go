@@ -1,0 +1,186 @@
+package schemas_test
+
+import (
+	"encoding/json"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// asyncAPI is the AsyncAPI document as JSON has it.
+func asyncAPI(t *testing.T) map[string]any {
+	t.Helper()
+	var doc any
+	require.NoError(t, yaml.Unmarshal(schemas.AsyncAPI(), &doc))
+	raw, err := json.Marshal(doc)
+	require.NoError(t, err)
+	return jsonMap(t, raw)
+}
+
+// at is the value at a path of keys.
+func at(t *testing.T, node any, keys ...string) any {
+	t.Helper()
+	for _, key := range keys {
+		m, ok := node.(map[string]any)
+		require.True(t, ok, key)
+		require.Contains(t, m, key)
+		node = m[key]
+	}
+	return node
+}
+
+func keysOf(t *testing.T, node any) []string {
+	t.Helper()
+	m, ok := node.(map[string]any)
+	require.True(t, ok)
+	return slices.Sorted(maps.Keys(m))
+}
+
+func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
+
+func TestAsyncAPIReferences(t *testing.T) {
+	t.Parallel()
+	doc := asyncAPI(t)
+	files := map[string]any{}
+	count := 0
+	var walk func(node any)
+	walk = func(node any) {
+		switch v := node.(type) {
+		case map[string]any:
+			if ref, ok := v["$ref"].(string); ok {
+				count++
+				requireResolves(t, doc, files, ref)
+			}
+			for _, child := range v {
+				walk(child)
+			}
+		case []any:
+			for _, child := range v {
+				walk(child)
+			}
+		}
+	}
+	walk(doc)
+	require.Greater(t, count, 40)
+}
+
+// requireResolves follows a reference into the document or into one of the embedded schemas.
+func requireResolves(t *testing.T, doc any, files map[string]any, ref string) {
+	t.Helper()
+	file, fragment, _ := strings.Cut(ref, "#")
+	node := doc
+	if file != "" {
+		if _, ok := files[file]; !ok {
+			raw, err := fs.ReadFile(schemas.FS, path.Clean(file))
+			require.NoError(t, err, ref)
+			files[file] = jsonMap(t, raw)
+		}
+		node = files[file]
+	}
+	for _, key := range strings.Split(fragment, "/")[1:] {
+		switch v := node.(type) {
+		case map[string]any:
+			require.Contains(t, v, key, ref)
+			node = v[key]
+		case []any:
+			i, err := strconv.Atoi(key)
+			require.NoError(t, err, ref)
+			require.Less(t, i, len(v), ref)
+			node = v[i]
+		default:
+			t.Fatalf("%s does not resolve", ref)
+		}
+	}
+}
+
+func TestAsyncAPIChannels(t *testing.T) {
+	t.Parallel()
+	doc := asyncAPI(t)
+	require.Equal(t, "3.0.0", at(t, doc, "asyncapi"))
+	for name, want := range map[string]struct {
+		root, stream string
+		messages     []string
+	}{
+		"events":      {schemas.SubjectEvents, schemas.StreamEvents, schemas.EventTypes()},
+		"replies":     {schemas.SubjectReplies, schemas.StreamReplies, schemas.ReplyTypes()},
+		"deadletters": {schemas.SubjectDeadLetters, schemas.StreamDeadLetters, []string{"deadletter"}},
+	} {
+		channel := at(t, doc, "channels", name)
+		require.Equal(t, want.root+".{tenant}.{bot}.{conversation}", at(t, channel, "address"))
+		require.Equal(t, []string{"bot", "conversation", "tenant"}, keysOf(t, at(t, channel, "parameters")))
+		require.Equal(t, want.stream, at(t, channel, "x-jetstream", "stream"))
+		require.Equal(t, sorted(want.messages), keysOf(t, at(t, channel, "messages")))
+		for _, message := range want.messages {
+			require.Equal(t, "#/components/messages/"+message, at(t, channel, "messages", message, "$ref"))
+		}
+	}
+	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter")
+	require.Equal(t, sorted(all), keysOf(t, at(t, doc, "components", "messages")))
+}
+
+func TestAsyncAPIOperations(t *testing.T) {
+	t.Parallel()
+	doc := asyncAPI(t)
+	operations := map[string][2]string{
+		"receiveEvents":   {"receive", "events"},
+		"sendReplies":     {"send", "replies"},
+		"sendDeadLetters": {"send", "deadletters"},
+	}
+	require.Equal(t, slices.Sorted(maps.Keys(operations)), keysOf(t, at(t, doc, "operations")))
+	for name, want := range operations {
+		operation := at(t, doc, "operations", name)
+		require.Equal(t, want[0], at(t, operation, "action"))
+		require.Equal(t, "#/channels/"+want[1], at(t, operation, "channel", "$ref"))
+		require.NotEmpty(t, at(t, operation, "bindings", "nats", "bindingVersion"))
+	}
+}
+
+func TestAsyncAPIExamples(t *testing.T) {
+	t.Parallel()
+	doc := asyncAPI(t)
+	for name, payloadSchema := range map[string][]string{
+		schemas.SchemaEvent: schemas.EventTypes(),
+		schemas.SchemaReply: schemas.ReplyTypes(),
+	} {
+		for _, message := range payloadSchema {
+			t.Run(message, func(t *testing.T) {
+				t.Parallel()
+				m := at(t, doc, "components", "messages", message)
+				require.Equal(t, "#/components/schemas/"+name, at(t, m, "payload", "$ref"))
+				for _, example := range at(t, m, "examples").([]any) {
+					payload := at(t, example, "payload")
+					require.Equal(t, message, at(t, payload, "type"))
+					requireExample(t, schema(t, name), payload)
+					if name == schemas.SchemaEvent {
+						require.Equal(t, at(t, payload, "id"), at(t, example, "headers", "Nats-Msg-Id"))
+					}
+				}
+			})
+		}
+	}
+	for _, example := range at(t, doc, "components", "messages", "deadletter", "examples").([]any) {
+		requireExample(t, schema(t, schemas.SchemaDeadLetter), at(t, example, "headers"))
+	}
+}
+
+// requireExample validates an example and, when it is an event, decodes it.
+func requireExample(t *testing.T, s *jsonschema.Schema, example any) {
+	t.Helper()
+	raw, err := json.Marshal(example)
+	require.NoError(t, err)
+	require.NoError(t, validateJSON(s, raw))
+	if s == schema(t, schemas.SchemaEvent) {
+		_, err := schemas.DecodeEvent(raw)
+		require.NoError(t, err)
+	}
+}

@@ -1,0 +1,181 @@
+package schemas_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// The names below are the contract's own spelling. Other people's programs hold them, so a test that fails here asks
+// for a new major version, not for a new expectation.
+
+func TestStreamsAndSubjects(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "HOOKTURN_EVENTS", schemas.StreamEvents)
+	require.Equal(t, "HOOKTURN_REPLIES", schemas.StreamReplies)
+	require.Equal(t, "HOOKTURN_DEADLETTERS", schemas.StreamDeadLetters)
+	require.Equal(t, "hookturn.events.acme.shop.c-42", schemas.Subject(schemas.SubjectEvents, "acme", "shop", "c-42"))
+	require.Equal(t, "hookturn.replies.acme.shop.c-42", schemas.Subject(schemas.SubjectReplies, "acme", "shop", "c-42"))
+	require.Equal(t, "hookturn.deadletters.acme.shop._",
+		schemas.Subject(schemas.SubjectDeadLetters, "acme", "shop", "_"))
+	require.Equal(t, 1048576, schemas.MessageMax)
+}
+
+func TestConversationToken(t *testing.T) {
+	t.Parallel()
+	longest := strings.Repeat("a", 64)
+	for id, want := range map[string]string{
+		"c-42":        "c-42",
+		"A_z-09":      "A_z-09",
+		longest:       longest,
+		"":            "xe3b0c44298fc1c149afbf4c8996fb924",
+		"a.b":         "x2e7336dc8eba87ef472df568c35482ab",
+		longest + "a": "x635361c48bb9eab14198e76ea8ab7f1a",
+	} {
+		require.Equal(t, want, schemas.ConversationToken(id))
+		require.True(t, schemas.IsToken(want))
+	}
+	for _, s := range []string{"", "a.b", "a b", "é", "a*", ">", longest + "a"} {
+		require.False(t, schemas.IsToken(s), s)
+	}
+}
+
+func TestParseSubject(t *testing.T) {
+	t.Parallel()
+	tenant, bot, conversation, ok := schemas.ParseSubject(schemas.SubjectEvents, "hookturn.events.acme.shop.c-42")
+	require.True(t, ok)
+	require.Equal(t, []string{"acme", "shop", "c-42"}, []string{tenant, bot, conversation})
+	for _, subject := range []string{
+		"", "hookturn.events", "hookturn.events.acme", "hookturn.events.acme.shop", "hookturn.events.acme.shop.c.42",
+		"hookturn.replies.acme.shop.c-42", "xhookturn.events.acme.shop.c-42",
+	} {
+		_, _, _, ok := schemas.ParseSubject(schemas.SubjectEvents, subject)
+		require.False(t, ok, subject)
+	}
+}
+
+// TestReplyID pins ids: a change would let a reply through that a stream has already.
+func TestReplyID(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "d6223b78-b87f-5027-bd22-32b0c788f4aa", schemas.ReplyID("default", "e1", schemas.TypeStepReplied))
+	seen := map[string]bool{}
+	for _, tenant := range []string{"a", "b"} {
+		for _, id := range []string{"1", "2"} {
+			for _, replyType := range schemas.ReplyTypes() {
+				seen[schemas.ReplyID(tenant, id, replyType)] = true
+			}
+		}
+	}
+	require.Len(t, seen, 2*2*len(schemas.ReplyTypes()))
+}
+
+func TestEnumsOfSchemas(t *testing.T) {
+	t.Parallel()
+	for name, tt := range map[string]struct {
+		schema string
+		path   []string
+		want   []string
+	}{
+		"event types": {schemas.SchemaEvent, []string{"properties", "type", "enum"}, []string{
+			"hookturn.step.requested", "hookturn.entities.collected", "hookturn.message.received",
+			"hookturn.conversation.event", "hookturn.conversation.handover", "hookturn.conversation.ended",
+		}},
+		"event types in Go": {schemas.SchemaEvent, []string{"properties", "type", "enum"}, schemas.EventTypes()},
+		"reply types": {schemas.SchemaReply, []string{"properties", "type", "enum"}, []string{
+			"hookturn.step.replied", "hookturn.step.waiting", "hookturn.step.progress", "hookturn.step.late",
+			"hookturn.message.sent", "hookturn.conversation.closed",
+		}},
+		"reply types in Go": {schemas.SchemaReply, []string{"properties", "type", "enum"}, schemas.ReplyTypes()},
+		"outcomes": {schemas.SchemaCommon, []string{"$defs", "outcome", "enum"}, []string{
+			"success", "failure", "bot_break", "handover", "continued", "accepted", "delivered", "undelivered", "rejected",
+		}},
+		"outcomes in Go":      {schemas.SchemaCommon, []string{"$defs", "outcome", "enum"}, texts(schemas.Outcomes())},
+		"failure words in Go": {schemas.SchemaCommon, []string{"$defs", "failure", "enum"}, texts(fault.Kinds())},
+		"conversation states": {schemas.SchemaCommon, []string{"$defs", "conversationState", "enum"},
+			[]string{schemas.ConversationOpen, schemas.ConversationComplete, schemas.ConversationHandover}},
+		"dead letter headers": {schemas.SchemaDeadLetter, []string{"required"}, schemas.DeadLetterHeaders()},
+		"reasons of a close": {schemas.SchemaReply,
+			[]string{"$defs", "conversationClosed", "properties", "reason", "examples"},
+			[]string{schemas.ClosedCompleted, schemas.ClosedIdle, schemas.ClosedHandover}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, tt.want, schemaList(t, tt.schema, tt.path...))
+		})
+	}
+}
+
+func TestFailureWords(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, []string{
+		"dns", "connect", "tls", "timeout", "reset", "status", "redirect", "blocked", "too_large", "encoding",
+		"bad_response", "rate_limited", "circuit_open", "gone", "expired", "queue_full", "unknown_bot", "unknown_step",
+		"bad_event", "config", "script_syntax", "script_no_main", "script_exception", "script_crash",
+		"script_bad_response", "script_timeout", "script_cpu", "script_memory", "script_forbidden", "sandbox_unavailable",
+		"outcome_unknown", "cancelled", "internal",
+	}, schemaList(t, schemas.SchemaCommon, "$defs", "failure", "enum"))
+}
+
+// TestTypesHaveRules makes sure that each event and reply type has a schema of its data, each exactly once.
+func TestTypesHaveRules(t *testing.T) {
+	t.Parallel()
+	for name, types := range map[string][]string{
+		schemas.SchemaEvent: schemas.EventTypes(), schemas.SchemaReply: schemas.ReplyTypes(),
+	} {
+		var rules struct {
+			AllOf []struct {
+				If struct {
+					Properties struct {
+						Type struct {
+							Const string `json:"const"`
+						} `json:"type"`
+					} `json:"properties"`
+				} `json:"if"`
+			} `json:"allOf"`
+		}
+		raw, err := schemas.JSONSchema(name)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal(raw, &rules))
+		var got []string
+		for _, rule := range rules.AllOf {
+			got = append(got, rule.If.Properties.Type.Const)
+		}
+		require.Equal(t, types, got, name)
+	}
+}
+
+// schemaList is the list of strings at a path in a schema.
+func schemaList(t *testing.T, name string, path ...string) []string {
+	t.Helper()
+	raw, err := schemas.JSONSchema(name)
+	require.NoError(t, err)
+	var node any = jsonMap(t, raw)
+	for _, key := range path {
+		node = node.(map[string]any)[key]
+	}
+	var list []string
+	for _, item := range node.([]any) {
+		list = append(list, item.(string))
+	}
+	return list
+}
+
+func texts[T ~string](words []T) []string {
+	list := make([]string, len(words))
+	for i, w := range words {
+		list[i] = string(w)
+	}
+	return list
+}
+
+func jsonMap(t *testing.T, raw []byte) map[string]any {
+	t.Helper()
+	var m map[string]any
+	require.NoError(t, json.Unmarshal(raw, &m))
+	return m
+}

@@ -1,0 +1,17 @@
+package schemas
+
+// Headers that a dead letter carries beside those of the original message; its payload is the original one, byte for
+// byte (contract, section 2.5).
+const (
+	HeaderReason     = "Hookturn-Reason"     // a failure word
+	HeaderDetail     = "Hookturn-Detail"     // one line for the engine's developer, such as an InvalidError
+	HeaderSubject    = "Hookturn-Subject"    // the subject that the message came on
+	HeaderSequence   = "Hookturn-Sequence"   // its sequence in the event stream
+	HeaderDeliveries = "Hookturn-Deliveries" // how often it was delivered
+	HeaderTime       = "Hookturn-Time"       // when it became a dead letter, RFC 3339
+)
+
+// DeadLetterHeaders lists the headers in the contract's order.
+func DeadLetterHeaders() []string {
+	return []string{HeaderReason, HeaderDetail, HeaderSubject, HeaderSequence, HeaderDeliveries, HeaderTime}
+}

@@ -1,0 +1,76 @@
+package schemas
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Streams and the roots of their subjects; a subject is root.<tenant>.<bot>.<conversation> (contract, section 2.1).
+const (
+	StreamEvents      = "HOOKTURN_EVENTS"
+	StreamReplies     = "HOOKTURN_REPLIES"
+	StreamDeadLetters = "HOOKTURN_DEADLETTERS"
+
+	SubjectEvents      = "hookturn.events"
+	SubjectReplies     = "hookturn.replies"
+	SubjectDeadLetters = "hookturn.deadletters"
+)
+
+// MessageMax is the largest message on NATS, in bytes.
+const MessageMax = 1 << 20
+
+// tokenMax is the longest subject token, in bytes.
+const tokenMax = 64
+
+// IsToken says whether s can travel as it is in a NATS subject: [A-Za-z0-9_-]{1,64}.
+func IsToken(s string) bool {
+	if s == "" || len(s) > tokenMax {
+		return false
+	}
+	for _, c := range []byte(s) {
+		switch {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// ConversationToken is the subject token of a conversation id: the id itself when it is a token, else "x" and the first
+// 32 hex digits of its SHA-256. The true id always travels in the CloudEvents attribute subject.
+func ConversationToken(id string) string {
+	if IsToken(id) {
+		return id
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "x" + hex.EncodeToString(sum[:])[:32]
+}
+
+// Subject joins a root and the tokens of tenant, bot and conversation. The conversation may be any id.
+func Subject(root, tenant, bot, conversation string) string {
+	return root + "." + tenant + "." + bot + "." + ConversationToken(conversation)
+}
+
+// ParseSubject splits the subject of an event, reply or dead letter into its tokens; ok is false when it has not three
+// tokens below the root.
+func ParseSubject(root, subject string) (tenant, bot, conversation string, ok bool) {
+	rest, found := strings.CutPrefix(subject, root+".")
+	tokens := strings.Split(rest, ".")
+	if !found || len(tokens) != 3 {
+		return "", "", "", false
+	}
+	return tokens[0], tokens[1], tokens[2], true
+}
+
+// replyNamespace is the UUIDv5 namespace of reply ids. Changing it would break the deduplication of replies.
+var replyNamespace = uuid.MustParse("5d0b7a3e-4f0c-5b55-9d0e-6a1f3c1f0e77")
+
+// ReplyID is the CloudEvents id of a reply: a pure function of the tenant, the event's id and the reply's type, so that
+// a reply that is published twice is stored once.
+func ReplyID(tenant, eventID, replyType string) string {
+	return uuid.NewSHA1(replyNamespace, []byte(tenant+"\x00"+eventID+"\x00"+replyType)).String()
+}

@@ -1,0 +1,29 @@
+package schemas
+
+import "strings"
+
+// isTraceParent says whether s has the form of the W3C header traceparent: version, trace id, parent id and flags.
+func isTraceParent(s string) bool {
+	parts := strings.SplitN(s, "-", 5)
+	return len(parts) >= 4 && len(s) <= traceParentMax && isHex(parts[0], 2) && isHex(parts[1], 32) && isHex(parts[2], 16) &&
+		isHex(parts[3], 2) && parts[0] != "ff" && strings.Trim(parts[1], "0") != "" && strings.Trim(parts[2], "0") != "" &&
+		(parts[0] != "00" || len(parts) == 4) && isPrintable(s)
+}
+
+// Longer ones are passed on by nobody: later versions of traceparent may grow, tracestate is promised 512 characters.
+const (
+	traceParentMax = 128
+	traceStateMax  = 512
+)
+
+// isTraceState says whether s may travel as the W3C header tracestate.
+func isTraceState(s string) bool { return len(s) <= traceStateMax && isPrintable(s) }
+
+func isHex(s string, length int) bool {
+	return len(s) == length && strings.Trim(s, "0123456789abcdef") == ""
+}
+
+// isPrintable says whether s can be a header's value on every transport.
+func isPrintable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
