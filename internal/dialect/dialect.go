@@ -1,0 +1,75 @@
+// Package dialect says what a partner's JSON dialect is: how a step becomes the body of a request, which HTTP statuses
+// are good, and how the endpoint's answer becomes a bot response. Each dialect is a package below this one.
+//
+// A dialect promises:
+//   - it does no I/O, knows no clock and no secret: the same Context always encodes to the same bytes, so every attempt
+//     of a step can be signed alike;
+//   - it reads any bytes at all without a panic: package strictjson states the rules of an answer;
+//   - every error of Decode and MergeUserDetails is a *fault.Fault, and no error text holds any part of a body.
+package dialect
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Context is all that an encoder or decoder may look at. It holds values only, and a dialect never changes them.
+type Context struct {
+	Plan                bot.Plan
+	Event               schemas.Event // the event that asked for the step
+	User                schemas.User  // as the engine gave it; the dialect fills in its defaults
+	ConversationNo      int64
+	Entities            map[string][]schemas.Entity // all that were collected so far
+	ConversationDetails json.RawMessage             // a JSON object; nil = never set
+	UserDetails         json.RawMessage             // a JSON object; nil = never set
+}
+
+// Request is what an encoder makes. Header holds the content type and the dialect's own headers; the caller adds
+// signatures, authorization and tracing.
+type Request struct {
+	Body   []byte
+	Header http.Header
+}
+
+// Answer is what a decoder makes of an endpoint's body.
+type Answer struct {
+	Success             bool // false: the answer is the step's failure response (haptik: status false)
+	Messages            []schemas.Message
+	ConversationDetails json.RawMessage    // the store after this step; nil = the dialect has none
+	UserDetailsUpdate   json.RawMessage    // to be merged into the user's store by MergeUserDetails; nil = no update
+	Variables           map[string]*string // nil value = deleted
+	Output              json.RawMessage    // a code step's whole decoded body
+	Problem             *fault.Fault       // something was refused (too_large) although the answer stands
+}
+
+// Dialect is one partner's JSON, both ways.
+type Dialect interface {
+	// Name is the word that bot files use.
+	Name() string
+	// Encode makes the request of the step in c. The same Context gives the same bytes.
+	Encode(c Context) (Request, error)
+	// GoodStatus says whether the body of an answer with this HTTP status is worth decoding.
+	GoodStatus(status int) bool
+	// Decode reads the body of an answer with a good status. Its error is a *fault.Fault; the step then changes nothing.
+	Decode(c Context, body []byte) (Answer, error)
+	// MergeUserDetails applies an update of Answer.UserDetailsUpdate to the user's store: a shallow merge in which null
+	// deletes. An update that would break the store's limit is refused as a whole: the result is old and a fault of the
+	// kind too_large.
+	MergeUserDetails(old, update json.RawMessage) (json.RawMessage, error)
+}
+
+// Unreadable turns an error of package strictjson into the fault of an answer that cannot be read: encoding where the
+// bytes are no Unicode text, bad_response otherwise. The message names the broken rule and its place, never the text.
+func Unreadable(err error) *fault.Fault {
+	kind := fault.BadResponse
+	if errors.Is(err, strictjson.ErrUTF8) || errors.Is(err, strictjson.ErrSurrogate) {
+		kind = fault.Encoding
+	}
+	return fault.Wrap(kind, err, "the answer cannot be read: %v", err)
+}

@@ -1,0 +1,35 @@
+package dialect
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// Set holds the dialects that a process speaks, by name. It does not change after New and may be shared freely.
+type Set struct{ byName map[string]Dialect }
+
+// New makes a set of the dialects. Two of one name are a mistake in the wiring of the process, so New panics on them.
+func New(dialects ...Dialect) Set {
+	set := Set{byName: make(map[string]Dialect, len(dialects))}
+	for _, d := range dialects {
+		if _, taken := set.byName[d.Name()]; taken {
+			panic("dialect: two dialects are named " + d.Name())
+		}
+		set.byName[d.Name()] = d
+	}
+	return set
+}
+
+// Get finds a dialect by its name. The error is a *fault.Fault of the kind config that lists the names that exist.
+func (s Set) Get(name string) (Dialect, error) {
+	if d, ok := s.byName[name]; ok {
+		return d, nil
+	}
+	return nil, fault.New(fault.Config, "no dialect is named %q: use one of %s", name, strings.Join(s.Names(), ", "))
+}
+
+// Names lists the dialects of the set in alphabetical order.
+func (s Set) Names() []string { return slices.Sorted(maps.Keys(s.byName)) }

@@ -1,0 +1,55 @@
+package dialect
+
+import (
+	"time"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// StatusRow says what the HTTP statuses First to Last mean when the dialect does not call them good.
+type StatusRow struct {
+	First, Last int
+	Kind        fault.Kind
+	Retryable   bool
+	Meaning     string // for the bot's builder
+}
+
+// StatusTable is the one table from which every dialect's failures are named; the first row that fits counts. A status
+// in no row (below 100, above 599) reads as Status without a retry.
+var StatusTable = []StatusRow{
+	{100, 199, fault.Status, false, "which is no final answer"},
+	{200, 299, fault.Status, false, "which this dialect does not take for success"},
+	{300, 399, fault.Redirect, false, "and redirects are not followed: put the final address into the bot file"},
+	{408, 408, fault.Status, true, "it gave up waiting for the request"},
+	{410, 410, fault.Gone, false, "the endpoint does not exist any more"},
+	{425, 425, fault.Status, true, "it wants the request later"},
+	{429, 429, fault.RateLimited, true, "it gets too many requests"},
+	{400, 499, fault.Status, false, "it refuses the request"},
+	{500, 500, fault.Status, true, "it failed"},
+	{502, 504, fault.Status, true, "it is not available"},
+	{500, 599, fault.Status, false, "it failed in a way that another attempt does not mend"},
+}
+
+// Classify names the failure that an answer with this status is; nil when the dialect calls the status good. retryAfter
+// is the delay the endpoint asked for, 0 when it did not ask; it is kept where another attempt makes sense.
+func Classify(d Dialect, status int, retryAfter time.Duration) *fault.Fault {
+	if d.GoodStatus(status) {
+		return nil
+	}
+	row := rowOf(status)
+	f := fault.New(row.Kind, "the endpoint answered %d: %s", status, row.Meaning)
+	f.Status = status
+	if row.Retryable {
+		f.RetryAfter = max(retryAfter, 0)
+	}
+	return f
+}
+
+func rowOf(status int) StatusRow {
+	for _, row := range StatusTable {
+		if row.First <= status && status <= row.Last {
+			return row
+		}
+	}
+	return StatusRow{First: status, Last: status, Kind: fault.Status, Meaning: "which is no HTTP status"}
+}

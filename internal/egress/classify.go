@@ -1,0 +1,170 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// verdict turns what the transport said into a fault. It asks for typed errors and for how far the attempt came, never for
+// the wording of an error: that belongs to the Go release and holds the URL.
+type verdict struct {
+	ctx         context.Context
+	progress    *progress
+	place       place
+	timeout     time.Duration
+	headerLimit int64
+}
+
+// beforeHeaders is for errors that came before the endpoint's headers were read.
+func (v *verdict) beforeHeaders(err error) *fault.Fault {
+	var (
+		refused *refusal
+		dns     *net.DNSError
+		op      *net.OpError
+	)
+	switch {
+	case errors.As(err, &refused):
+		return blocked(v.place, refused)
+	case v.ctx.Err() != nil:
+		return v.overtime(err)
+	case errors.As(err, &dns):
+		return v.dns(dns, err)
+	case errors.As(err, &op) && op.Op == "dial" && !isReset(err):
+		return fault.Wrap(fault.Connect, err, "could not connect to host %s: %s", v.place, connectWhy(err))
+	case v.progress.handshakeFailed() || isTLS(err):
+		return v.handshake(err)
+	case isTimeout(err):
+		return v.overtime(err)
+	case v.progress.received() >= v.headerLimit && v.headerLimit > 0:
+		return fault.Wrap(fault.TooLarge, err, "the response headers of host %s are larger than %d bytes: let it send fewer",
+			v.place.host, v.headerLimit)
+	case isReset(err) || v.progress.ended():
+		return v.reset(err)
+	case v.progress.answered() || isProtocol(err):
+		return fault.Wrap(fault.BadResponse, err, "host %s did not answer with HTTP: check address and port", v.place)
+	}
+	// What is left has no exported type: a kept-alive connection that the endpoint closed just now, a reset HTTP/2 stream.
+	return v.reset(err)
+}
+
+// inBody is for errors while the body was read.
+func (v *verdict) inBody(err error) *fault.Fault {
+	if v.ctx.Err() != nil || isTimeout(err) {
+		return v.overtime(err)
+	}
+	return fault.Wrap(fault.Reset, err, "the response of host %s broke off inside the body: see the endpoint's log",
+		v.place.host)
+}
+
+// overtime tells "we waited long enough" from "somebody called the attempt off".
+func (v *verdict) overtime(err error) *fault.Fault {
+	switch cause := context.Cause(v.ctx); {
+	case cause == nil || errors.Is(cause, errAttempt):
+		return fault.Wrap(fault.Timeout, err, "host %s did not answer within %s: make the endpoint faster or the timeout longer",
+			v.place.host, v.timeout)
+	case errors.Is(cause, context.DeadlineExceeded):
+		return fault.Wrap(fault.Timeout, err, "host %s did not answer before the step's deadline", v.place.host)
+	}
+	return fault.Wrap(fault.Cancelled, err, "the call of host %s was called off", v.place.host)
+}
+
+func (v *verdict) dns(dns *net.DNSError, err error) *fault.Fault {
+	if dns.IsNotFound {
+		return fault.Wrap(fault.DNS, err, "host %s has no address: check its spelling", v.place.host)
+	}
+	return fault.Wrap(fault.DNS, err, "the address of host %s could not be looked up: check the name servers", v.place.host)
+}
+
+// handshake tells an endpoint that cannot be trusted or understood, which no other attempt will change, from one that was
+// slow or went away.
+func (v *verdict) handshake(err error) *fault.Fault {
+	switch {
+	case isTimeout(err):
+		return fault.Wrap(fault.Timeout, err, "the TLS handshake with host %s took too long", v.place.host)
+	case isReset(err):
+		return v.reset(err)
+	}
+	return fault.Wrap(fault.TLS, err, "no trusted TLS connection to host %s: %s", v.place, tlsWhy(err))
+}
+
+func (v *verdict) reset(err error) *fault.Fault {
+	return fault.Wrap(fault.Reset, err, "host %s closed the connection before it answered", v.place.host)
+}
+
+func connectWhy(err error) string {
+	switch {
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there"
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return "there is no route to it"
+	case isTimeout(err):
+		return "it did not accept in time"
+	}
+	return "see the worker's log"
+}
+
+func tlsWhy(err error) string {
+	var (
+		host      x509.HostnameError
+		authority x509.UnknownAuthorityError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &host):
+		return "the certificate is for another name"
+	case errors.As(err, &authority):
+		return "the certificate is signed by an authority that is not known here"
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return "the certificate has expired or is not valid yet"
+	case errors.As(err, &invalid):
+		return "the certificate is not valid"
+	case errors.As(err, &record):
+		return "it does not speak TLS on this port"
+	}
+	return "the two sides agree on no version or the endpoint refused"
+}
+
+// isTLS finds the TLS failures that come after the handshake, as when an endpoint of TLS 1.3 misses a client certificate.
+// The type of an alert is not exported; the operation that carries it is.
+func isTLS(err error) bool {
+	var (
+		certificate *tls.CertificateVerificationError
+		record      tls.RecordHeaderError
+		op          *net.OpError
+	)
+	return errors.As(err, &certificate) || errors.As(err, &record) ||
+		errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error")
+}
+
+func isTimeout(err error) bool {
+	var timeout interface{ Timeout() bool }
+	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout()
+}
+
+func isReset(err error) bool {
+	for _, target := range []error{
+		io.EOF, io.ErrUnexpectedEOF, net.ErrClosed,
+		syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE,
+	} {
+		if errors.Is(err, target) {
+			return true
+		}
+	}
+	return false
+}
+
+func isProtocol(err error) bool {
+	var protocol textproto.ProtocolError
+	return errors.As(err, &protocol)
+}

@@ -1,0 +1,174 @@
+package egress
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Request is one attempt to call an endpoint.
+type Request struct {
+	Method  string // "" is POST
+	URL     string // absolute
+	Header  http.Header
+	Body    []byte // sent as it is; the caller keeps it and must not change it before Do returns
+	Timeout time.Duration
+	// BodyLimit bounds the response body; 0 is Options.BodyLimit, more than MaxBody is MaxBody.
+	BodyLimit int64
+}
+
+// Response is an endpoint's answer of any status but 1xx and 3xx.
+type Response struct {
+	Status int
+	Header http.Header
+	// Body is never nil for a status of 2xx. For others it is nil when it could not be read whole: the status has said
+	// what there is to say, and a large error page must not hide that a 503 is worth another attempt.
+	Body []byte
+}
+
+// errAttempt is the cause of the context when the attempt's own time is over.
+var errAttempt = errors.New("the attempt's time is over")
+
+// Do makes one request and reads the answer to its end. It tries once: no redirect is followed and no POST is sent again.
+// (Go's transport sends a GET without a body again when a kept-alive connection turns out to be closed.)
+//
+// The error is nil or a *fault.Fault. A status is no error here, except 3xx: which statuses are good is the dialect's to
+// say. The record is filled in every case, but for its number.
+func (c *Client) Do(ctx context.Context, r Request) (*Response, schemas.Attempt, error) {
+	start := time.Now()
+	a := schemas.Attempt{Started: start.UTC().Round(0), URL: unreadable}
+	p := &progress{start: start}
+	resp, f := c.attempt(ctx, r, p, &a)
+	p.fill(&a)
+	if f != nil {
+		a.Error = string(f.Kind)
+		return nil, a, f
+	}
+	return resp, a, nil
+}
+
+func (c *Client) attempt(ctx context.Context, r Request, p *progress, a *schemas.Attempt) (*Response, *fault.Fault) {
+	t, f := c.policy.target(r.URL)
+	if t != nil {
+		a.URL = t.shown()
+	}
+	if f != nil {
+		return nil, f
+	}
+	timeout := c.timeout(r)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errAttempt)
+	defer cancel()
+	req, f := c.request(p.trace(ctx), t, r)
+	if f != nil {
+		return nil, f
+	}
+	v := verdict{ctx: ctx, progress: p, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
+	// RoundTrip rather than http.Client: it follows nothing, stores nothing, adds nothing.
+	resp, err := c.transports[t.class].RoundTrip(req)
+	if err != nil {
+		return nil, v.beforeHeaders(err)
+	}
+	defer resp.Body.Close()
+	a.Status = resp.StatusCode
+	if f := refuseStatus(resp.StatusCode, t.place); f != nil {
+		return nil, f
+	}
+	body, f := readBody(resp, c.bodyLimit(r), &v, a)
+	if f != nil {
+		if good := resp.StatusCode/100 == 2; good || f.Kind == fault.Cancelled {
+			f.Status = resp.StatusCode
+			return nil, f
+		}
+		body = nil
+	}
+	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
+}
+
+func (c *Client) timeout(r Request) time.Duration {
+	if r.Timeout <= 0 {
+		return c.options.Timeout
+	}
+	return min(r.Timeout, c.options.MaxTimeout)
+}
+
+func (c *Client) bodyLimit(r Request) int64 {
+	if r.BodyLimit <= 0 {
+		return c.options.BodyLimit
+	}
+	return min(r.BodyLimit, MaxBody)
+}
+
+// request is built by hand: http.NewRequest would parse the URL a second time and set GetBody, with which the transport
+// sends a request again that failed on a kept-alive connection.
+func (c *Client) request(ctx context.Context, t *target, r Request) (*http.Request, *fault.Fault) {
+	if int64(len(r.Body)) > c.options.RequestLimit {
+		return nil, fault.New(fault.TooLarge, "the request body for host %s has %d bytes; at most %d are sent", t.host,
+			len(r.Body), c.options.RequestLimit)
+	}
+	method := r.Method
+	if method == "" {
+		method = http.MethodPost
+	}
+	if !httpguts.ValidHeaderFieldName(method) || strings.EqualFold(method, http.MethodConnect) {
+		return nil, fault.New(fault.Config, "%q is not a method for a webhook", method)
+	}
+	header, f := c.header(r.Header)
+	if f != nil {
+		return nil, f
+	}
+	req := &http.Request{Method: method, URL: t.url, Host: t.url.Host, Header: header}
+	if len(r.Body) > 0 {
+		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
+	}
+	return req.WithContext(ctx), nil
+}
+
+// refuseStatus makes faults of the two classes of status that are no answers to a webhook call.
+func refuseStatus(status int, l place) *fault.Fault {
+	var f *fault.Fault
+	switch status / 100 {
+	case 1: // only 101 comes here; the others are informational and have been passed over
+		f = fault.New(fault.BadResponse, "host %s answered with a change of protocol: configure an HTTP endpoint", l.host)
+	case 3:
+		f = fault.New(fault.Redirect, "host %s answered with a redirect; redirects are never followed: configure the final "+
+			"address", l.host)
+	default:
+		return nil
+	}
+	f.Status = status
+	return f
+}
+
+// readBody reads at most one byte more than the limit.
+func readBody(resp *http.Response, limit int64, v *verdict, a *schemas.Attempt) ([]byte, *fault.Fault) {
+	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
+		return nil, fault.New(fault.Encoding, "host %s sent a compressed body although none was asked for: let it obey "+
+			"Accept-Encoding: identity", v.place.host)
+	}
+	tooLarge := func() *fault.Fault {
+		return fault.New(fault.TooLarge, "the response body of host %s is larger than %d bytes: let it answer less",
+			v.place.host, limit)
+	}
+	if resp.ContentLength > limit {
+		return nil, tooLarge()
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, max(resp.ContentLength, 0)+bytes.MinRead))
+	n, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1))
+	a.Bytes = n
+	switch {
+	case err != nil:
+		return nil, v.inBody(err)
+	case n > limit:
+		return nil, tooLarge()
+	}
+	return buf.Bytes(), nil
+}

@@ -1,0 +1,80 @@
+package egress
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+func TestCheckHeader(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"X-Shop", "x-cm-producttoken", "Authorization", "Cookie", "Content-Type", "User-Agent"} {
+		require.NoError(t, CheckHeader(name, "value"), name)
+	}
+	for _, name := range []string{
+		"Host", "host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Proxy-Connection",
+		"Proxy-Authorization", "TE", "Trailer", "Upgrade", "HTTP2-Settings", "Expect", "Accept-Encoding", "Content-Encoding",
+		"Idempotency-Key", "x-idempotency-key", "webhook-id", "Webhook-Signature", "WEBHOOK-TIMESTAMP", "traceparent",
+		"tracestate", "hookturn-attempt", "Hookturn-Callback", "X-Hub-Signature", "x-hub-signature-256",
+		"", "a b", "a:b", "a\r\nb", "é",
+	} {
+		err := CheckHeader(name, "s3cret")
+		var f *fault.Fault
+		require.ErrorAs(t, err, &f, name)
+		require.Equal(t, fault.Config, f.Kind)
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+	for _, value := range []string{"s3cret\r\nX: 1", "s3cret\n", "s3cret\x00", strings.Repeat("s3cret", 2000)} {
+		err := CheckHeader("X-Shop", value)
+		require.ErrorContains(t, err, "X-Shop")
+		require.NotContains(t, err.Error(), "s3cret")
+	}
+}
+
+func TestHeadersThatAreSent(t *testing.T) {
+	t.Parallel()
+	got := make(chan http.Header, 2)
+	s := serve(t, func(w http.ResponseWriter, r *http.Request) { got <- r.Header })
+	c := newClient(t, devstack())
+	set := http.Header{"webhook-id": {"1"}, "Traceparent": {"00-1"}, "X-Two": {"a", "b"}}
+	_, _, err := c.Do(context.Background(), Request{URL: s.URL, Header: set, Body: []byte("{}")})
+	require.NoError(t, err)
+	h := <-got
+	require.Equal(t, http.Header{"Webhook-Id": {"1"}, "Traceparent": {"00-1"}, "X-Two": {"a", "b"}, "User-Agent": {"hookturn"},
+		"Accept-Encoding": {"identity"}, "Content-Length": {"2"}}, h)
+	require.Len(t, set, 3, "the caller's headers are left alone")
+
+	_, _, err = c.Do(context.Background(), Request{URL: s.URL, Header: http.Header{"User-Agent": {"shop"}}})
+	require.NoError(t, err)
+	require.Equal(t, "shop", (<-got).Get("User-Agent"))
+
+	for _, name := range []string{"Host", "Idempotency-Key", "Connection", "a b"} {
+		_, a, err := c.Do(context.Background(), Request{URL: s.URL, Header: http.Header{name: {"s3cret"}}})
+		requireFault(t, fault.Config, err, a)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+	for value, want := range map[string]time.Duration{
+		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "3600": time.Hour, "3601": time.Hour,
+		"1000000000": time.Hour, "99999999999999999999999": time.Hour,
+		"-1": 0, "+1": 0, "1.5": 0, "1e9": 0, "soon": 0, "7 seconds": 0,
+		"Fri, 20 Nov 2026 12:00:30 GMT":  30 * time.Second,
+		"Friday, 20-Nov-26 12:00:30 GMT": 30 * time.Second,
+		"Fri, 20 Nov 2026 11:59:59 GMT":  0,
+		"Fri, 20 Nov 2099 12:00:00 GMT":  time.Hour,
+		"Thu, 01 Jan 1970 00:00:00 GMT":  0,
+		"2026-11-20T12:00:30Z":           0,
+	} {
+		require.Equal(t, want, RetryAfter(http.Header{"Retry-After": {value}}, now), value)
+	}
+	require.Zero(t, RetryAfter(http.Header{}, now))
+}

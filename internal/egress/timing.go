@@ -1,0 +1,121 @@
+package egress
+
+import (
+	"context"
+	"crypto/tls"
+	"math"
+	"net/http/httptrace"
+	"sync"
+	"time"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// progress is how far an attempt has come and when. The transport's goroutines report here, some of them after the attempt
+// has ended (a connection that was being made goes into the pool), hence the lock.
+type progress struct {
+	start time.Time
+
+	mu             sync.Mutex
+	dnsStart, dns  time.Time
+	dialStart      time.Time
+	dial           time.Time
+	tlsStart, tls  time.Time
+	firstByte      time.Time
+	handshakeError bool
+	reused         bool
+	conn           *countedConn
+	readBefore     int64 // bytes that the connection had read when this attempt got it
+}
+
+func (p *progress) trace(ctx context.Context) context.Context {
+	at := func(t *time.Time) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		*t = time.Now()
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart: func(httptrace.DNSStartInfo) { at(&p.dnsStart) },
+		DNSDone:  func(httptrace.DNSDoneInfo) { at(&p.dns) },
+		ConnectStart: func(string, string) { // once for each address that is tried, side by side
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			if p.dialStart.IsZero() {
+				p.dialStart = time.Now()
+			}
+		},
+		ConnectDone:       func(string, string, error) { at(&p.dial) },
+		TLSHandshakeStart: func() { at(&p.tlsStart) },
+		TLSHandshakeDone: func(_ tls.ConnectionState, err error) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.tls, p.handshakeError = time.Now(), err != nil
+		},
+		GotConn:              p.gotConn,
+		GotFirstResponseByte: func() { at(&p.firstByte) },
+	})
+}
+
+func (p *progress) gotConn(info httptrace.GotConnInfo) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reused = info.Reused
+	conn := info.Conn
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn()
+	}
+	if counted, ok := conn.(*countedConn); ok {
+		p.conn, p.readBefore = counted, counted.read.Load()
+	}
+}
+
+// handshakeFailed says that the attempt's own TLS handshake ended in an error.
+func (p *progress) handshakeFailed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.handshakeError
+}
+
+func (p *progress) answered() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return !p.firstByte.IsZero()
+}
+
+// received is the number of bytes that came on the connection since this attempt got it.
+func (p *progress) received() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.conn == nil {
+		return 0
+	}
+	return p.conn.read.Load() - p.readBefore
+}
+
+// ended says that the attempt's connection can give no more bytes.
+func (p *progress) ended() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conn != nil && p.conn.ended.Load()
+}
+
+// fill writes the timings into the record. A reused connection cost no look-up, connect or handshake.
+func (p *progress) fill(a *schemas.Attempt) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.reused {
+		a.DNSMs = millis(p.dnsStart, p.dns)
+		a.ConnectMs = millis(p.dialStart, p.dial)
+		a.TLSMs = millis(p.tlsStart, p.tls)
+	}
+	a.FirstByteMs = millis(p.start, p.firstByte)
+	a.TotalMs = millis(p.start, time.Now())
+}
+
+// millis is the time between two moments in milliseconds, to the microsecond; 0 when one of them has not come.
+func millis(from, to time.Time) float64 {
+	if from.IsZero() || to.Before(from) {
+		return 0
+	}
+	return math.Round(float64(to.Sub(from).Nanoseconds())/1e3) / 1e3
+}
