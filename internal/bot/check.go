@@ -1,0 +1,213 @@
+package bot
+
+import (
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const (
+	// envValueMax is the vendor's limit on the value of an environment variable, in characters.
+	envValueMax    = 50
+	idleTimeoutMin = Duration(time.Second)
+	idleTimeoutMax = Duration(7 * 24 * time.Hour)
+)
+
+// checker reads one decoded file: it reports what is wrong and builds the Bot that the file means.
+type checker struct {
+	*document
+	file     *file
+	options  Options
+	resolver secret.Resolver
+	bot      *Bot
+	base     string // the base URL of the running environment
+}
+
+// readBot reads one bot file. The Bot is nil when there is a problem. The paths are those of the files that its secrets
+// are kept in, known as far as the file could be read.
+func readBot(name string, data []byte, dir string, options Options) (*Bot, []string, Problems) {
+	document, root := parseDocument(name, data)
+	if root == nil {
+		return nil, nil, document.problems
+	}
+	c := &checker{
+		document: document,
+		file:     newFile(),
+		options:  options,
+		resolver: secret.Resolver{Dir: dir, LookupEnv: options.LookupEnv, ReadFile: options.ReadFile},
+		bot:      &Bot{secrets: map[string][]secret.Value{}, plans: map[string]Plan{}},
+	}
+	if !c.decode("$", root, reflect.ValueOf(c.file).Elem()) {
+		return nil, nil, c.problems
+	}
+	c.check()
+	if len(c.problems) > 0 {
+		return nil, c.secretFiles(), c.problems
+	}
+	return c.bot, c.secretFiles(), nil
+}
+
+func (c *checker) check() {
+	c.identity()
+	c.settings()
+	c.baseURLs()
+	c.envVariables("$.env_variables.test", c.file.EnvVariables.Test)
+	c.envVariables("$.env_variables.production", c.file.EnvVariables.Production)
+	c.checkTexts("$.bot_break", c.file.BotBreak)
+	c.resolveSecrets()
+	for _, name := range slices.Sorted(maps.Keys(c.file.Steps)) {
+		c.bot.plans[name] = c.step(name, c.file.Steps[name])
+	}
+	c.checkSupport()
+}
+
+func (c *checker) identity() {
+	want, f := strings.TrimSuffix(c.name, ".yaml"), c.file
+	switch {
+	case !c.has("$.bot"):
+		c.problem("$.bot", "is missing")
+	case f.Bot == "": // of a wrong type, or empty
+		c.once("$.bot", "is empty")
+	case !schemas.IsToken(f.Bot):
+		c.problem("$.bot", "%s is not a name: want 1 to 64 of A-Z a-z 0-9 _ -", quote(f.Bot))
+	case f.Bot != want:
+		c.problem("$.bot", "%s differs from the name of the file: want %s", quote(f.Bot), quote(want))
+	}
+	if !schemas.IsToken(f.Tenant) {
+		c.problem("$.tenant", "%s is not a name: want 1 to 64 of A-Z a-z 0-9 _ -", quote(f.Tenant))
+	}
+	c.bot.name, c.bot.tenant = f.Bot, f.Tenant
+}
+
+func (c *checker) settings() {
+	f := c.file
+	c.oneOf("$.dialect", f.Dialect, DialectHaptik, DialectLoyJoy, DialectTwoWay, DialectChannel, DialectPlain)
+	c.oneOf("$.environment", f.Environment, environmentTest, environmentProduction)
+	c.oneOf("$.base_url_environment", f.BaseURLEnvironment, environmentTest, environmentProduction)
+	c.oneOf("$.ordering", f.Ordering, OrderingConversation, OrderingNone)
+	c.within("$.idle_timeout", f.IdleTimeout, idleTimeoutMin, idleTimeoutMax)
+
+	c.bot.ordering, c.bot.idleTimeout, c.bot.botBreak = f.Ordering, f.IdleTimeout.D(), f.BotBreak
+	c.bot.onFailure = c.onFailure(f.Dialect)
+}
+
+// onFailure is what a failed step of a dialect does by default: with human assistance a person takes over where the bot
+// would break.
+func (c *checker) onFailure(dialect string) string {
+	onFailure := defaultsOf(dialect).onFailure
+	if onFailure == OnFailureBotBreak && c.file.HumanAssistance {
+		return OnFailureHandover
+	}
+	return onFailure
+}
+
+func (c *checker) baseURLs() {
+	for environment, text := range map[string]string{
+		environmentTest:       c.file.BaseURLs.Test,
+		environmentProduction: c.file.BaseURLs.Production,
+	} {
+		if text == "" {
+			continue // a bot may have none; a step that needs it is the problem
+		}
+		if base, err := parseBase(text, c.options.AllowPlainHTTP); err != nil {
+			c.problem("$.base_urls."+environment, "%s", err)
+		} else {
+			text = base.String()
+		}
+		if environment == c.baseEnvironment() {
+			c.base = text
+		}
+	}
+}
+
+// baseEnvironment is the environment whose base URL is used: only the test environment has a choice.
+func (c *checker) baseEnvironment() string {
+	if c.file.Environment == environmentProduction {
+		return environmentProduction
+	}
+	return c.file.BaseURLEnvironment
+}
+
+// env is the environment variables of the running environment.
+func (c *checker) env() map[string]string {
+	if c.file.Environment == environmentProduction {
+		return c.file.EnvVariables.Production
+	}
+	return c.file.EnvVariables.Test
+}
+
+func (c *checker) envVariables(path string, variables map[string]string) {
+	for name, value := range variables {
+		switch n := utf8.RuneCountInString(value); {
+		case name == "":
+			c.problem(member(path, name), "a variable needs a name")
+		case n > envValueMax:
+			c.problem(member(path, name), "has %d characters: at most %d are allowed", n, envValueMax)
+		}
+	}
+}
+
+var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
+
+func (c *checker) checkTexts(path string, texts Texts) {
+	if !c.has(path) || texts == nil {
+		return
+	}
+	if !c.has(member(path, "default")) {
+		c.problem(path, "has no text under the key default")
+	}
+	for language, text := range texts {
+		switch {
+		case !languageTag.MatchString(language): // "default" has the form of a tag
+			c.problem(member(path, language), "is not a language tag such as hi or pt-BR")
+		case strings.TrimSpace(text) == "":
+			c.problem(member(path, language), "is empty")
+		}
+	}
+}
+
+// once reports a defect unless the value, or a part of it, has a problem already that explains this one.
+func (c *checker) once(path, format string, args ...any) {
+	for _, p := range c.problems {
+		if rest, below := strings.CutPrefix(p.Key, path); below && (rest == "" || rest[0] == '.' || rest[0] == '[') {
+			return
+		}
+	}
+	c.problem(path, format, args...)
+}
+
+func (c *checker) oneOf(path, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		c.once(path, "%s is unknown: want one of %s", quote(value), strings.Join(allowed, ", "))
+	}
+}
+
+func (c *checker) within(path string, value, least, most Duration) {
+	if value < least || value > most {
+		c.problem(path, "%s is out of bounds: want %s to %s", value, short(least), short(most))
+	}
+}
+
+// short spells a bound without its zero minutes and seconds.
+func short(d Duration) string {
+	text := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(text, zero) {
+			text = strings.TrimSuffix(text, zero[1:])
+		}
+	}
+	return text
+}
+
+func (c *checker) number(path string, value float64, least, most float64) {
+	if value < least || value > most {
+		c.problem(path, "%v is out of bounds: want %v to %v", value, least, most)
+	}
+}

@@ -1,0 +1,101 @@
+package bot
+
+import (
+	"slices"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// rotationMax bounds how many values of one secret sign at a time.
+const rotationMax = 8
+
+// resolveSecrets reads every secret that the file defines, used or not.
+func (c *checker) resolveSecrets() {
+	for name, refs := range c.file.Secrets {
+		path := member("$.secrets", name)
+		if !schemas.IsToken(name) {
+			c.problem(path, "is not a name: want 1 to 64 of A-Z a-z 0-9 _ -")
+		}
+		if len(refs) > rotationMax {
+			c.problem(path, "has %d values: at most %d can be valid at a time", len(refs), rotationMax)
+		}
+		if len(refs) == 0 {
+			c.once(path, "is an empty list")
+		}
+		for i, ref := range refs {
+			at := path
+			if c.has(item(path, 0)) {
+				at = item(path, i)
+			}
+			value, err := c.resolver.Resolve(ref)
+			if err != nil {
+				c.once(at, "%s", err)
+				continue
+			}
+			c.bot.secrets[name] = append(c.bot.secrets[name], value)
+		}
+	}
+}
+
+func (c *checker) secretFiles() []string {
+	var files []string
+	for _, refs := range c.file.Secrets {
+		for _, ref := range refs {
+			if path := c.resolver.Path(ref); path != "" {
+				files = append(files, path)
+			}
+		}
+	}
+	return files
+}
+
+func (c *checker) signature(path string, w *fileWebhook, defaults defaults) []string {
+	c.secretName(path+".secret", w.Secret)
+	if w.Signature == nil {
+		switch {
+		case !c.has(path + ".secret"):
+			return nil
+		case defaults.signature == nil:
+			c.problem(path+".secret", "signs nothing: this dialect needs the key signature beside it")
+		}
+		return defaults.signature
+	}
+	if !c.has(path + ".secret") {
+		c.problem(path+".signature", "needs the key secret beside it")
+	}
+	schemes := *w.Signature
+	if len(schemes) == 0 {
+		c.once(path+".signature", "is an empty list: leave secret and signature out to send none")
+	}
+	for i, scheme := range schemes {
+		at := item(path+".signature", i)
+		c.oneOf(at, scheme, SignatureHubSHA1, SignatureHubSHA256, SignatureStandard)
+		if slices.Contains(schemes[:i], scheme) {
+			c.problem(at, "%s is named twice", quote(scheme))
+		}
+	}
+	return schemes
+}
+
+// secretName checks the name of a secret that a key uses.
+func (c *checker) secretName(path, name string) {
+	if _, defined := c.file.Secrets[name]; !defined && c.has(path) && !c.has(member("$.secrets", name)) {
+		c.once(path, "names a secret that is not defined under $.secrets")
+	}
+}
+
+func (c *checker) authorization(path string, a *fileAuthorization) string {
+	if a == nil {
+		return ""
+	}
+	if !c.has(path + ".secret") {
+		c.problem(path+".secret", "is missing")
+	}
+	c.secretName(path+".secret", a.Secret)
+	for _, value := range c.bot.secrets[a.Secret] {
+		if err := checkHeaderValue(value.Reveal()); err != nil {
+			c.problem(path+".secret", "the value of this secret %s", err)
+		}
+	}
+	return a.Secret
+}

@@ -1,0 +1,155 @@
+package bot
+
+import (
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// step checks one step and builds its plan, which is complete when there is no problem.
+func (c *checker) step(name string, s *fileStep) Plan {
+	path := member("$.steps", name)
+	if !schemas.IsToken(name) {
+		c.problem(path, "is not a name: want 1 to 64 of A-Z a-z 0-9 _ -")
+	}
+	switch webhook, code := c.has(path+".webhook"), c.has(path+".code"); {
+	case webhook && code:
+		c.problem(path, "has both webhook and code: want exactly one")
+	case !webhook && !code:
+		c.problem(path, "has neither webhook nor code: want exactly one")
+	}
+	c.requires(path+".requires", s.Requires)
+
+	plan := Plan{
+		Tenant: c.file.Tenant, Bot: c.file.Bot, Step: name, Dialect: c.file.Dialect,
+		Requires: s.Requires, EndStep: s.EndStep, Env: c.env(),
+		OnFailure: c.onFailure(c.file.Dialect), BotBreak: c.file.BotBreak,
+	}
+	if s.Webhook != nil {
+		c.webhook(path+".webhook", s.Webhook, &plan)
+	}
+	if s.Code != nil {
+		c.code(path+".code", s.Code)
+	}
+	return plan
+}
+
+func (c *checker) requires(path string, entities []string) {
+	for i, entity := range entities {
+		switch {
+		case entity == "":
+			c.problem(item(path, i), "is empty")
+		case slices.Contains(entities[:i], entity):
+			c.problem(item(path, i), "%s is named twice", quote(entity))
+		}
+	}
+}
+
+func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
+	if c.has(path + ".dialect") {
+		c.oneOf(path+".dialect", w.Dialect, DialectHaptik, DialectLoyJoy, DialectTwoWay, DialectChannel, DialectPlain)
+		plan.Dialect = w.Dialect
+	}
+	defaults := defaultsOf(plan.Dialect)
+
+	plan.OnFailure = c.onFailure(plan.Dialect)
+	if c.has(path + ".on_failure") {
+		c.oneOf(path+".on_failure", w.OnFailure, OnFailureBotBreak, OnFailureHandover, OnFailureContinue)
+		plan.OnFailure = w.OnFailure
+	}
+	hook := &Webhook{
+		URL:           c.url(path, w),
+		Secret:        w.Secret,
+		Signature:     c.signature(path, w, defaults),
+		Headers:       c.headers(path+".headers", w.Headers),
+		Authorization: c.authorization(path+".authorization", w.Authorization),
+		Retry:         c.retry(path+".retry", w.Retry, defaults),
+		Execution:     w.Execution,
+	}
+	hook.Timeout, hook.AttemptTimeout = c.timeouts(path, w, defaults)
+	if c.has(path + ".execution") {
+		c.oneOf(path+".execution", w.Execution, ExecutionActivity)
+	}
+	c.latency(path, w, hook.Timeout)
+	c.mapping(path+".request", w.Request, plan.Dialect)
+	c.mapping(path+".response", w.Response, plan.Dialect)
+	plan.Webhook = hook
+}
+
+// url resolves the endpoint: an absolute URL, or the base URL of the running environment and a path.
+func (c *checker) url(path string, w *fileWebhook) string {
+	switch hasPath, hasURL := c.has(path+".path"), c.has(path+".url"); {
+	case hasPath && hasURL:
+		c.problem(path, "has both path and url: want exactly one")
+	case !hasPath && !hasURL:
+		c.problem(path, "has neither path nor url: want exactly one")
+	}
+	if w.URL != nil {
+		u, err := parseAbsolute(*w.URL, c.options.AllowPlainHTTP)
+		if err != nil {
+			c.problem(path+".url", "%s", err)
+			return ""
+		}
+		return u.String()
+	}
+	if w.Path == nil {
+		return ""
+	}
+	if err := checkPath(*w.Path); err != nil {
+		c.problem(path+".path", "%s", err)
+		return ""
+	}
+	if c.base == "" {
+		c.problem(path+".path", "needs a base URL: base_urls.%s is not set", c.baseEnvironment())
+		return ""
+	}
+	return joinURL(c.base, *w.Path)
+}
+
+func (c *checker) headers(path string, headers map[string]string) map[string]string {
+	if len(headers) == 0 {
+		return nil
+	}
+	canonical := make(map[string]string, len(headers))
+	for _, name := range slices.Sorted(maps.Keys(headers)) {
+		key, err := checkHeader(name, headers[name])
+		_, twice := canonical[key]
+		switch {
+		case err != nil:
+			c.problem(member(path, name), "%s", err)
+		case twice:
+			c.problem(member(path, name), "is the same header as another key here")
+		}
+		canonical[key] = headers[name]
+	}
+	return canonical
+}
+
+// mapping checks a jq program of the plain dialect as far as a package without jq can.
+func (c *checker) mapping(path string, program *string, dialect string) {
+	switch {
+	case !c.has(path):
+	case dialect != DialectPlain:
+		c.problem(path, "belongs to the plain dialect: this step speaks %s", quote(dialect))
+	case program != nil && *program == "":
+		c.problem(path, "is empty")
+	}
+}
+
+func (c *checker) code(path string, code *fileCode) {
+	if code.Timeout != nil {
+		c.within(path+".timeout", *code.Timeout, timeoutMin, timeoutMax)
+	}
+	switch {
+	case !c.has(path + ".file"):
+		c.problem(path+".file", "is missing")
+	case !filepath.IsLocal(code.File):
+		c.once(path+".file", "must name a file in the directory of the bot files")
+	default:
+		if _, err := c.options.ReadFile(filepath.Join(c.resolver.Dir, code.File)); err != nil {
+			c.problem(path+".file", "the script cannot be read: %s", reason(err))
+		}
+	}
+}

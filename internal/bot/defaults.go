@@ -1,0 +1,45 @@
+package bot
+
+import "time"
+
+const second = Duration(time.Second)
+
+// newFile is a bot file with the defaults of the keys that do not depend on others. They are the values that the
+// contract shows.
+func newFile() *file {
+	return &file{
+		Tenant:             "default",
+		Dialect:            DialectHaptik,
+		Environment:        environmentTest,
+		BaseURLEnvironment: environmentTest,
+		Ordering:           OrderingConversation,
+		IdleTimeout:        Duration(3 * time.Hour),
+	}
+}
+
+// defaults is what a webhook step does when its bot file does not say.
+type defaults struct {
+	timeout        Duration
+	attemptTimeout Duration
+	maxAttempts    int
+	onFailure      string
+	signature      []string // for steps with a secret
+}
+
+// defaultsOf is the table of the contract, section 3.
+func defaultsOf(dialect string) defaults {
+	switch dialect {
+	case DialectLoyJoy:
+		return defaults{20 * second, 20 * second, 1, OnFailureContinue, nil}
+	case DialectTwoWay:
+		return defaults{60 * second, 10 * second, 4, OnFailureUndelivered, nil}
+	case DialectPlain:
+		return defaults{30 * second, 15 * second, 3, OnFailureBotBreak, []string{SignatureStandard}}
+	}
+	return defaults{30 * second, 15 * second, 3, OnFailureBotBreak, []string{SignatureHubSHA1}}
+}
+
+// defaultRetry is how long a step waits between attempts, in every dialect.
+func defaultRetry(maxAttempts int) Retry {
+	return Retry{MaxAttempts: maxAttempts, Initial: second / 2, Max: 10 * second, Backoff: 2}
+}

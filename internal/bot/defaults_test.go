@@ -1,0 +1,49 @@
+package bot
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestDefaultsOf is the table of the contract, section 3, for the dialects that run now and those that will.
+func TestDefaultsOf(t *testing.T) {
+	t.Parallel()
+
+	hubSHA1, standard := []string{"hub-sha1"}, []string{"standard"}
+	require.Equal(t, defaults{30 * second, 15 * second, 3, OnFailureBotBreak, hubSHA1}, defaultsOf(DialectHaptik))
+	require.Equal(t, defaults{20 * second, 20 * second, 1, OnFailureContinue, nil}, defaultsOf(DialectLoyJoy))
+	require.Equal(t, defaults{30 * second, 15 * second, 3, OnFailureBotBreak, standard}, defaultsOf(DialectPlain))
+	require.Equal(t, defaults{60 * second, 10 * second, 4, OnFailureUndelivered, nil}, defaultsOf(DialectTwoWay))
+}
+
+func TestHumanAssistanceReplacesTheBotBreakOnly(t *testing.T) {
+	t.Parallel()
+
+	c := &checker{file: &file{HumanAssistance: true}}
+	require.Equal(t, OnFailureHandover, c.onFailure(DialectHaptik))
+	require.Equal(t, OnFailureContinue, c.onFailure(DialectLoyJoy))
+	require.Equal(t, OnFailureHandover, c.onFailure(DialectPlain))
+	require.Equal(t, OnFailureUndelivered, c.onFailure(DialectTwoWay))
+}
+
+// TestSupport keeps the table of unsupported features honest: every line of it refuses a key.
+func TestSupport(t *testing.T) {
+	t.Parallel()
+
+	for _, f := range unsupported() {
+		at := strings.Replace(f.key, "*", "X", 1)
+		for _, value := range append(f.values, "none of them") {
+			d := &document{places: map[string]place{at: {1, 1}}, texts: map[string]string{at: value}}
+			d.checkSupport()
+			refused := len(f.values) == 0 || value != "none of them"
+			require.Equal(t, refused, len(d.problems) == 1, "%s: %s", at, value)
+		}
+	}
+
+	// A header of the same name as a key is no feature.
+	d := &document{places: map[string]place{"$.steps.X.webhook.headers.code": {}}}
+	d.checkSupport()
+	require.Empty(t, d.problems)
+}

@@ -1,0 +1,144 @@
+package bot
+
+import (
+	"reflect"
+
+	"github.com/goccy/go-yaml/ast"
+
+	"github.com/hookturn/hookturn/internal/secret"
+)
+
+// How a request is signed.
+const (
+	SignatureHubSHA1   = "hub-sha1"
+	SignatureHubSHA256 = "hub-sha256"
+	SignatureStandard  = "standard"
+)
+
+// What happens to an answer that comes after the step's timeout.
+const (
+	LateAnswerDrop    = "drop"
+	LateAnswerPublish = "publish"
+)
+
+// Whether somebody waits for the answer of a step.
+const (
+	ModeSync       = "sync"
+	ModeBackground = "background"
+)
+
+// Environments: which base URL and which environment variables a bot uses.
+const (
+	environmentTest       = "test"
+	environmentProduction = "production"
+)
+
+// file is a bot file as it is written (contract, section 3). A pointer is nil when the key is absent and its default
+// depends on something else; every other default is what newFile sets.
+type file struct {
+	Bot                string               `yaml:"bot"`
+	Tenant             string               `yaml:"tenant"`
+	Dialect            string               `yaml:"dialect"`
+	Environment        string               `yaml:"environment"`
+	BaseURLEnvironment string               `yaml:"base_url_environment"`
+	BaseURLs           byEnvironment        `yaml:"base_urls"`
+	EnvVariables       fileEnv              `yaml:"env_variables"`
+	Secrets            map[string]refs      `yaml:"secrets"`
+	BotBreak           Texts                `yaml:"bot_break"`
+	HumanAssistance    bool                 `yaml:"human_assistance"`
+	Ordering           string               `yaml:"ordering"`
+	IdleTimeout        Duration             `yaml:"idle_timeout"`
+	Steps              map[string]*fileStep `yaml:"steps"`
+	Adapters           opaqueMapping        `yaml:"adapters"`
+	Channels           opaqueList           `yaml:"channels"`
+	Scripts            opaqueMapping        `yaml:"scripts"`
+}
+
+type byEnvironment struct {
+	Test       string `yaml:"test"`
+	Production string `yaml:"production"`
+}
+
+type fileEnv struct {
+	Test       map[string]string `yaml:"test"`
+	Production map[string]string `yaml:"production"`
+}
+
+type fileStep struct {
+	Requires []string     `yaml:"requires"`
+	EndStep  bool         `yaml:"end_step"`
+	Webhook  *fileWebhook `yaml:"webhook"`
+	Code     *fileCode    `yaml:"code"`
+}
+
+type fileWebhook struct {
+	Dialect         string             `yaml:"dialect"` // "": the bot's
+	Path            *string            `yaml:"path"`
+	URL             *string            `yaml:"url"`
+	Secret          string             `yaml:"secret"`
+	Signature       *[]string          `yaml:"signature"`
+	Headers         map[string]string  `yaml:"headers"`
+	Authorization   *fileAuthorization `yaml:"authorization"`
+	Timeout         *Duration          `yaml:"timeout"`
+	AttemptTimeout  *Duration          `yaml:"attempt_timeout"`
+	ProgressAfter   *Duration          `yaml:"progress_after"`
+	ProgressMessage Texts              `yaml:"progress_message"`
+	LateAnswer      string             `yaml:"late_answer"`
+	Retry           fileRetry          `yaml:"retry"`
+	OnFailure       string             `yaml:"on_failure"`
+	Mode            string             `yaml:"mode"`
+	Execution       string             `yaml:"execution"`
+	Request         *string            `yaml:"request"`
+	Response        *string            `yaml:"response"`
+}
+
+type fileAuthorization struct {
+	Secret string `yaml:"secret"`
+}
+
+type fileRetry struct {
+	MaxAttempts *int      `yaml:"max_attempts"`
+	Initial     *Duration `yaml:"initial"`
+	Max         *Duration `yaml:"max"`
+	Backoff     *float64  `yaml:"backoff"`
+}
+
+type fileCode struct {
+	File    string    `yaml:"file"`
+	Timeout *Duration `yaml:"timeout"`
+}
+
+// refs is one secret: a reference, or a list of them while it is rotated, newest first.
+type refs []secret.Ref
+
+func (r *refs) decodeNode(d *document, path string, n ast.Node) bool {
+	if _, many := n.(*ast.SequenceNode); many {
+		return d.decodeSlice(path, n, reflect.ValueOf((*[]secret.Ref)(r)).Elem())
+	}
+	var one secret.Ref
+	ok := d.decode(path, n, reflect.ValueOf(&one).Elem())
+	if ok {
+		*r = refs{one}
+	}
+	return ok
+}
+
+// opaqueMapping and opaqueList are sections whose insides this version does not read, see unsupported.
+type (
+	opaqueMapping struct{}
+	opaqueList    struct{}
+)
+
+func (*opaqueMapping) decodeNode(d *document, path string, n ast.Node) bool {
+	if _, ok := n.(ast.MapNode); !ok {
+		return d.wrongType(path, "a mapping", n)
+	}
+	return true
+}
+
+func (*opaqueList) decodeNode(d *document, path string, n ast.Node) bool {
+	if _, ok := n.(*ast.SequenceNode); !ok {
+		return d.wrongType(path, "a list", n)
+	}
+	return true
+}

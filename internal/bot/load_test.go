@@ -1,0 +1,254 @@
+package bot_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+)
+
+// testOptions knows a few secrets and reads the files of a map by their base name.
+func testOptions(files map[string]string) bot.Options {
+	env := map[string]string{
+		"ORDERS": "hunter2", "ORDERS_NEW": "hunter3", "EMPTY": "", "TWO_LINES": "Bearer hunter2\nX",
+	}
+	return bot.Options{
+		LookupEnv: func(name string) (string, bool) { text, ok := env[name]; return text, ok },
+		ReadFile: func(path string) ([]byte, error) {
+			if text, ok := files[filepath.Base(path)]; ok {
+				return []byte(text), nil
+			}
+			return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+		},
+	}
+}
+
+// load writes bot files into a directory of their own and loads them.
+func load(t *testing.T, files map[string]string, change ...func(*bot.Options)) (*bot.Set, error) {
+	t.Helper()
+	dir := t.TempDir()
+	options := testOptions(map[string]string{
+		"present": "Bearer hunter4\n", "present.py": "def main(event, context): pass\n",
+	})
+	readExtra := options.ReadFile
+	options.ReadFile = func(path string) ([]byte, error) {
+		if filepath.Dir(path) == dir {
+			if data, err := os.ReadFile(path); err == nil {
+				return data, nil
+			}
+		}
+		return readExtra(path)
+	}
+	for _, f := range change {
+		f(&options)
+	}
+	for name, text := range files {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	return bot.Load(dir, options)
+}
+
+var marker = regexp.MustCompile(`(?m)^# ([a-z]+): (.*)$`)
+
+// TestBadFiles loads the files of testdata/bad one by one. Each says at its end which problems it has:
+//
+//	# want: 7:5: $.key: text
+func TestBadFiles(t *testing.T) {
+	t.Parallel()
+
+	paths, err := filepath.Glob("testdata/bad/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		name := filepath.Base(path)
+		t.Run(strings.TrimSuffix(name, ".yaml"), func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			var want []string
+			for _, m := range marker.FindAllStringSubmatch(string(text), -1) {
+				require.Equal(t, "want", m[1], "unknown marker")
+				want = append(want, m[2])
+			}
+			require.NotEmpty(t, want, "the file says no problem")
+
+			set, err := load(t, map[string]string{name: string(text)})
+			require.Nil(t, set)
+			var problems bot.Problems
+			require.ErrorAs(t, err, &problems)
+			var got []string
+			for line := range strings.Lines(problems.Error()) {
+				rest := strings.TrimPrefix(strings.TrimSuffix(line, "\n"), name+":")
+				got = append(got, strings.TrimPrefix(rest, " "))
+			}
+			require.Equal(t, want, got)
+			require.NotContains(t, problems.Error(), "hunter", "a problem shows a secret")
+		})
+	}
+}
+
+func TestGoodFile(t *testing.T) {
+	t.Parallel()
+
+	text, err := os.ReadFile("testdata/good/shop.yaml")
+	require.NoError(t, err)
+	set, err := load(t, map[string]string{
+		"shop.yaml": string(text), ".#shop.yaml": "an editor's", "notes.txt": "ignored",
+	})
+	require.NoError(t, err)
+
+	shop, ok := set.Bot("acme", "shop")
+	require.True(t, ok)
+	require.Equal(t, []*bot.Bot{shop}, set.Bots())
+	require.Equal(t, "acme", shop.Tenant())
+	require.Equal(t, "shop", shop.Name())
+	require.Equal(t, bot.OrderingNone, shop.Ordering())
+	require.Equal(t, "1h30m0s", shop.IdleTimeout().String())
+	require.Equal(t, bot.OnFailureHandover, shop.OnFailure())
+	require.Equal(t, "Beklager", shop.BotBreak().For("no"))
+
+	plans := map[string]bot.Plan{}
+	for _, step := range shop.Steps() {
+		plans[step], err = shop.Plan(step)
+		require.NoError(t, err)
+	}
+	got, err := json.MarshalIndent(plans, "", "  ")
+	require.NoError(t, err)
+	golden, err := os.ReadFile("testdata/good/shop.plans.json")
+	require.NoError(t, err)
+	require.Equal(t, strings.TrimSpace(string(golden)), string(got))
+	require.NotContains(t, string(got), "hunter", "a plan holds a secret")
+}
+
+func TestSecretsAreNewestFirstAndPrivate(t *testing.T) {
+	t.Parallel()
+
+	set, err := load(t, map[string]string{
+		"shop.yaml":  "bot: shop\nsecrets: {orders: [{env: ORDERS_NEW}, {env: ORDERS}], bearer: {file: present}}\n",
+		"other.yaml": "bot: other\n",
+	})
+	require.NoError(t, err)
+	shop, _ := set.Bot("default", "shop")
+	other, _ := set.Bot("default", "other")
+
+	orders, ok := shop.Secrets("orders")
+	require.True(t, ok)
+	require.Len(t, orders, 2)
+	require.Equal(t, "hunter3", orders[0].Reveal())
+	require.Equal(t, "hunter2", orders[1].Reveal())
+
+	clear(orders)
+	again, _ := shop.Secrets("orders")
+	require.Equal(t, "hunter3", again[0].Reveal(), "a caller changed the bot")
+
+	bearer, ok := shop.Secrets("bearer")
+	require.True(t, ok)
+	require.Equal(t, "Bearer hunter4", bearer[0].Reveal())
+
+	_, ok = other.Secrets("orders")
+	require.False(t, ok, "a bot sees another bot's secret")
+}
+
+func TestDirectory(t *testing.T) {
+	t.Parallel()
+
+	tests := map[string]struct {
+		files map[string]string
+		want  string // the error; "" when there is none
+	}{
+		"all files, in order": {
+			files: map[string]string{"b.yaml": "bot: b\nx: 1\n", "a.yaml": "bot: a\nx: 1\ny: 2\n"},
+			want:  "a.yaml:2:1: $.x: unknown key\na.yaml:3:1: $.y: unknown key\nb.yaml:2:1: $.x: unknown key",
+		},
+		"byte order mark": {files: map[string]string{"a.yaml": "\uFEFFbot: a\n"}},
+		"empty":           {},
+		"large": {
+			files: map[string]string{"a.yaml": "bot: a\n#" + strings.Repeat("x", 256<<10)},
+			want:  "a.yaml: the file is larger than 262144 bytes",
+		},
+		"not text": {
+			files: map[string]string{"a.yaml": "bot: \xff\n"},
+			want:  "a.yaml: the file is not valid UTF-8",
+		},
+		"two files of one bot": {
+			files: map[string]string{"a.yaml": "bot: a\n", "b.yaml": "bot: a\n"},
+			want:  `b.yaml:1:6: $.bot: "a" differs from the name of the file: want "b"`,
+		},
+		"yml": {
+			files: map[string]string{"a.yaml": "bot: a\n", "b.yml": "bot: b\n"},
+			want:  "b.yml: the name of a bot file ends in .yaml: rename it",
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			set, err := load(t, test.files)
+			if test.want != "" {
+				require.EqualError(t, err, test.want)
+				return
+			}
+			require.NoError(t, err)
+			require.Len(t, set.Bots(), len(test.files))
+		})
+	}
+}
+
+func TestMissingDirectory(t *testing.T) {
+	t.Parallel()
+
+	_, err := bot.Load(filepath.Join(t.TempDir(), "absent"), bot.Options{})
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	var problems bot.Problems
+	require.False(t, errors.As(err, &problems))
+}
+
+func TestPlainHTTPWhereItIsAllowed(t *testing.T) {
+	t.Parallel()
+
+	set, err := load(t, map[string]string{
+		"a.yaml": "bot: a\nbase_urls: {test: \"http://127.0.0.1:8080\"}\nsteps: {X: {webhook: {path: orders}}}\n",
+	}, func(o *bot.Options) { o.AllowPlainHTTP = true })
+	require.NoError(t, err)
+	a, _ := set.Bot("default", "a")
+	plan, err := a.Plan("X")
+	require.NoError(t, err)
+	require.Equal(t, "http://127.0.0.1:8080/orders", plan.Webhook.URL)
+}
+
+// TestExample loads the bot files that newcomers copy, from the real directory with the real file system.
+func TestExample(t *testing.T) {
+	t.Parallel()
+
+	set, err := bot.Load("../../examples/bots", bot.Options{AllowPlainHTTP: true})
+	require.NoError(t, err)
+	shop, ok := set.Bot("default", "shop")
+	require.True(t, ok)
+	require.True(t, slices.Contains(shop.Steps(), "ORDER_STATUS"))
+	plan, err := shop.Plan("ORDER_STATUS")
+	require.NoError(t, err)
+	require.Equal(t, []string{bot.SignatureHubSHA1}, plan.Webhook.Signature)
+	_, ok = shop.Secrets(plan.Webhook.Secret)
+	require.True(t, ok)
+}
+
+func TestOnlyRegularFilesAreRead(t *testing.T) {
+	t.Parallel()
+
+	dir := t.TempDir()
+	require.NoError(t, os.Mkdir(filepath.Join(dir, "a.yaml"), 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "huge"), make([]byte, 1<<20+1), 0o600))
+	const text = "bot: b\nsecrets: {s: {file: huge}}\n"
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(text), 0o600))
+	_, err := bot.Load(dir, bot.Options{})
+	require.EqualError(t, err, "a.yaml: cannot be read: it is not a regular file\n"+
+		"b.yaml:2:11: $.secrets.s: the file cannot be read: it is larger than 1048576 bytes")
+}

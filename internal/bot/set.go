@@ -1,0 +1,79 @@
+package bot
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/secret"
+)
+
+// Set is the bots of one directory as they were when it was loaded. It never changes and is safe for concurrent use.
+type Set struct {
+	bots map[botKey]*Bot
+}
+
+type botKey struct{ tenant, name string }
+
+// Bot finds a bot of a tenant.
+func (s *Set) Bot(tenant, name string) (*Bot, bool) {
+	bot, ok := s.bots[botKey{tenant, name}]
+	return bot, ok
+}
+
+// Bots lists all bots by tenant and name.
+func (s *Set) Bots() []*Bot {
+	return slices.SortedFunc(maps.Values(s.bots), func(a, b *Bot) int {
+		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.name, b.name))
+	})
+}
+
+// Bot is what one bot file means. It never changes.
+type Bot struct {
+	tenant, name string
+	ordering     string
+	idleTimeout  time.Duration
+	onFailure    string
+	botBreak     Texts
+	plans        map[string]Plan
+	secrets      map[string][]secret.Value
+}
+
+// Tenant is the owner of the bot.
+func (b *Bot) Tenant() string { return b.tenant }
+
+// Name is the bot's name, unique in its tenant.
+func (b *Bot) Name() string { return b.name }
+
+// Ordering is OrderingConversation or OrderingNone.
+func (b *Bot) Ordering() string { return b.ordering }
+
+// IdleTimeout is how long a conversation's state is kept without an event.
+func (b *Bot) IdleTimeout() time.Duration { return b.idleTimeout }
+
+// OnFailure is what a failed step does unless its plan says otherwise.
+func (b *Bot) OnFailure() string { return b.onFailure }
+
+// BotBreak is what the bot says when it has no answer; the texts may be none. Do not change the map.
+func (b *Bot) BotBreak() Texts { return b.botBreak }
+
+// Steps lists the names of all steps, sorted.
+func (b *Bot) Steps() []string { return slices.Sorted(maps.Keys(b.plans)) }
+
+// Plan is the complete plan of a step, or a fault of kind unknown_step. It was made when the file was loaded and is
+// shared: do not change its maps, lists and pointers.
+func (b *Bot) Plan(step string) (Plan, error) {
+	plan, ok := b.plans[step]
+	if !ok {
+		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no step %s", b.name, quote(step))
+	}
+	return plan, nil
+}
+
+// Secrets gives all valid values of a secret of this bot, newest first.
+func (b *Bot) Secrets(name string) ([]secret.Value, bool) {
+	values, ok := b.secrets[name]
+	return slices.Clone(values), ok
+}

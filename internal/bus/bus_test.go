@@ -1,0 +1,180 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	soon = 20 * time.Second // no test waits this long unless something is broken
+	poll = 5 * time.Millisecond
+)
+
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*soon)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func startServer(t testing.TB) *server.Server {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		MaxPayload: 2 << 20,
+	})
+	require.NoError(t, err)
+	s.Start()
+	require.True(t, s.ReadyForConnections(soon))
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	return s
+}
+
+func connectTo(t testing.TB, s *server.Server) jetstream.JetStream {
+	t.Helper()
+	nc, js, err := Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	return js
+}
+
+// setup starts a server with streams and a connection to it.
+func setup(t testing.TB, o StreamOptions) (*server.Server, jetstream.JetStream, Streams) {
+	t.Helper()
+	s := startServer(t)
+	js := connectTo(t, s)
+	if o.StarterTTL == 0 {
+		o.StarterTTL = 2 * time.Second
+	}
+	streams, err := Setup(testContext(t), js, o)
+	require.NoError(t, err)
+	return s, js, streams
+}
+
+func startConsumer(t testing.TB, js jetstream.JetStream, s Streams, o ConsumerOptions) *Consumer {
+	t.Helper()
+	if os.Getenv("BUS_LOG") != "" {
+		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	c := NewConsumer(js, s, o)
+	require.NoError(t, c.Start(testContext(t)))
+	t.Cleanup(func() { stopConsumer(t, c) })
+	return c
+}
+
+func stopConsumer(t testing.TB, c *Consumer) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	require.NoError(t, c.Stop(ctx))
+}
+
+func publish(t *testing.T, js jetstream.JetStream, conversation string, n int) uint64 {
+	t.Helper()
+	seq, _, err := NewPublisher(js).PublishEvent(testContext(t), "acme", "shop", fmt.Appendf(nil, "%d", n),
+		fmt.Sprintf("%s-%d", conversation, n), conversation, nil)
+	require.NoError(t, err)
+	return seq
+}
+
+// publishRaw publishes past our own publisher, as another engine would.
+func publishRaw(t *testing.T, js jetstream.JetStream, m *nats.Msg) uint64 {
+	t.Helper()
+	stored, err := js.PublishMsg(testContext(t), m)
+	require.NoError(t, err)
+	return stored.Sequence
+}
+
+func eventsLeft(t *testing.T, s Streams) uint64 {
+	t.Helper()
+	info, err := s.events.Info(testContext(t))
+	require.NoError(t, err)
+	return info.State.Msgs
+}
+
+func requireEmpty(t *testing.T, s Streams) {
+	t.Helper()
+	require.Eventually(t, func() bool { return eventsLeft(t, s) == 0 }, soon, poll, "events are left in the stream")
+}
+
+// ledger notes what handlers saw.
+type ledger struct {
+	mu   sync.Mutex
+	seen map[string][]uint64 // sequences by conversation, every run
+	runs map[uint64]int
+}
+
+func newLedger() *ledger { return &ledger{seen: map[string][]uint64{}, runs: map[uint64]int{}} }
+
+func (l *ledger) note(m *Message) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen[m.Conversation] = append(l.seen[m.Conversation], m.Sequence)
+	l.runs[m.Sequence]++
+}
+
+func (l *ledger) count(conversation string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.seen[conversation])
+}
+
+func (l *ledger) distinct() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.runs)
+}
+
+// requireOrder checks that the first run of every event came in sequence within its conversation.
+func (l *ledger) requireOrder(t *testing.T) {
+	t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conversation, sequences := range l.seen {
+		first := map[uint64]bool{}
+		var last uint64
+		for _, seq := range sequences {
+			if !first[seq] {
+				require.Greater(t, seq, last, "conversation %s ran out of order: %v", conversation, sequences)
+				first[seq], last = true, seq
+			}
+		}
+	}
+}
+
+func letterCount(t *testing.T, d *DeadLetters) int {
+	t.Helper()
+	letters, err := d.List(testContext(t), DeadLetterFilter{})
+	require.NoError(t, err)
+	return len(letters)
+}
+
+func onlyLetter(t *testing.T, d *DeadLetters) DeadLetter {
+	t.Helper()
+	require.Eventually(t, func() bool { return letterCount(t, d) == 1 }, soon, poll)
+	letters, err := d.List(testContext(t), DeadLetterFilter{})
+	require.NoError(t, err)
+	letter, err := d.Show(testContext(t), letters[0].Sequence)
+	require.NoError(t, err)
+	return letter
+}
+
+const eventRoot = schemas.SubjectEvents + "."

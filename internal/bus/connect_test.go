@@ -1,0 +1,86 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lockedBuffer is a log that is written while it is read.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func TestConnectTriesUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+
+	var log lockedBuffer
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() {
+		_, _, err := Connect(ctx, "nats://bob:hunter2@"+address, "", "test", slog.New(slog.NewTextHandler(&log, nil)))
+		failed <- err
+	}()
+	require.Eventually(t, func() bool { return strings.Count(log.String(), "trying again") >= 2 }, soon, poll)
+	cancel()
+	err = <-failed
+	require.ErrorContains(t, err, "HOOKTURN_NATS_URL")
+	require.Contains(t, log.String(), "HOOKTURN_NATS_URL")
+	require.NotContains(t, log.String()+err.Error(), "hunter2")
+}
+
+func TestConnectRefusesWhatCanNeverWork(t *testing.T) {
+	t.Parallel()
+	_, _, err := Connect(testContext(t), "nats://bob:hunter2@local host:99999999", "", "test", nil)
+	require.ErrorContains(t, err, "HOOKTURN_NATS_URL")
+	require.NotContains(t, err.Error(), "hunter2")
+	_, _, err = Connect(testContext(t), "nats://127.0.0.1:1", "/does/not/exist", "test", nil)
+	require.ErrorContains(t, err, "HOOKTURN_NATS_CREDS")
+}
+
+func TestRedacted(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"nats://h:1":                  "nats://h:1",
+		"nats://u:p@h:1, tls://t@i:2": "nats://h:1,tls://i:2",
+		"u:p@h:1":                     "h:1",
+		"nats://u:p@ss@h:1":           "nats://h:1",
+	} {
+		require.Equal(t, want, redacted(in))
+	}
+}
+
+func TestReadyAsksJetStream(t *testing.T) {
+	t.Parallel()
+	s := startServer(t)
+	js := connectTo(t, s)
+	require.ErrorContains(t, Ready(testContext(t), js), "HOOKTURN_EVENTS")
+	_, err := Setup(testContext(t), js, StreamOptions{})
+	require.NoError(t, err)
+	require.NoError(t, Ready(testContext(t), js))
+	js.Conn().Close()
+	require.ErrorContains(t, Ready(testContext(t), js), "jetstream does not answer")
+}

@@ -1,0 +1,292 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+func TestOneConversationKeepsItsOrderWhileOthersAreSlow(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	const slow, events = 40, 60
+	release, entered := make(chan struct{}), make(chan struct{}, slow)
+	seen := newLedger()
+	startConsumer(t, js, streams, ConsumerOptions{MaxInFlight: slow + 4, Handler: func(_ context.Context, m *Message) error {
+		if m.Conversation != "fast" {
+			entered <- struct{}{}
+			<-release
+		}
+		seen.note(m)
+		return nil
+	}})
+	for i := range slow {
+		publish(t, js, fmt.Sprintf("slow-%d", i), 0)
+	}
+	for range slow {
+		<-entered
+	}
+	for n := range events {
+		publish(t, js, "fast", n)
+	}
+	require.Eventually(t, func() bool { return seen.count("fast") == events }, soon, poll)
+	close(release)
+	requireEmpty(t, streams)
+	seen.requireOrder(t)
+	require.Equal(t, slow+events, seen.distinct())
+}
+
+func TestMessageCarriesWhatWasPublished(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	got := make(chan Message, 1)
+	startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+		got <- *m
+		return nil
+	}})
+	before := time.Now()
+	seq := publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.shop.c-1", Data: []byte("body"),
+		Header: nats.Header{"X": {"1", "2"}, "Nats-TTL": {"1h"}}})
+	m := <-got
+	require.Equal(t, []string{"acme", "shop", "c-1"}, []string{m.Tenant, m.Bot, m.Conversation})
+	require.Equal(t, eventRoot+"acme.shop.c-1", m.Subject)
+	require.Equal(t, "body", string(m.Data))
+	require.Equal(t, []string{"1", "2"}, m.Header.Values("X"))
+	require.Equal(t, seq, m.Sequence)
+	require.Equal(t, uint64(1), m.Deliveries)
+	require.WithinDuration(t, before, m.Received, time.Minute)
+	require.Equal(t, m.Received.Add(time.Hour), m.Expires)
+}
+
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		handle func(try int) error
+		tries  int
+		reason fault.Kind // of the dead letter, empty for none
+	}{
+		"done":                    {func(int) error { return nil }, 1, ""},
+		"given up":                {func(int) error { return Reject(fault.UnknownBot, "no bot of this name") }, 1, fault.UnknownBot},
+		"given up, wrapped":       {func(int) error { return fmt.Errorf("decode: %w", Reject(fault.BadEvent, "no id")) }, 1, fault.BadEvent},
+		"panics for ever":         {func(int) error { panic("boom") }, panicsMax, fault.Internal},
+		"panics once":             {func(try int) error { return panicOnce(try) }, 2, ""},
+		"a fault is no rejection": {func(try int) error { return failOnce(try, fault.New(fault.Connect, "temporal is away")) }, 2, ""},
+		"any other error":         {func(try int) error { return failOnce(try, errors.New("away")) }, 2, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, js, streams := setup(t, StreamOptions{Partitions: 1})
+			var tries atomic.Int64
+			startConsumer(t, js, streams, ConsumerOptions{Handler: func(context.Context, *Message) error {
+				return c.handle(int(tries.Add(1)))
+			}})
+			publish(t, js, "c", 1)
+			requireEmpty(t, streams)
+			require.Equal(t, c.tries, int(tries.Load()))
+			letters := NewDeadLetters(js, streams)
+			if c.reason == "" {
+				require.Zero(t, letterCount(t, letters))
+				return
+			}
+			require.Equal(t, c.reason, onlyLetter(t, letters).Reason)
+		})
+	}
+}
+
+func panicOnce(try int) error {
+	if try == 1 {
+		panic("boom")
+	}
+	return nil
+}
+
+func failOnce(try int, err error) error {
+	if try == 1 {
+		return err
+	}
+	return nil
+}
+
+func TestAnEventThatCannotBePassedOnHoldsOnlyItsConversation(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	var away atomic.Bool
+	away.Store(true)
+	tried := make(chan struct{}, 1000)
+	seen := newLedger()
+	// One slot: a conversation that waits for another try must not occupy it.
+	startConsumer(t, js, streams, ConsumerOptions{MaxInFlight: 1, Handler: func(_ context.Context, m *Message) error {
+		if m.Conversation == "stuck" && string(m.Data) == "0" && away.Load() {
+			tried <- struct{}{}
+			return errors.New("temporal is away")
+		}
+		seen.note(m)
+		return nil
+	}})
+	for n := range 5 {
+		publish(t, js, "stuck", n)
+	}
+	<-tried
+	for n := range 20 {
+		publish(t, js, fmt.Sprintf("other-%d", n), n)
+	}
+	require.Eventually(t, func() bool { return seen.distinct() == 20 }, soon, poll)
+	require.Zero(t, seen.count("stuck"))
+	<-tried
+	require.Zero(t, seen.count("stuck"))
+	away.Store(false)
+	requireEmpty(t, streams)
+	require.Equal(t, 5, seen.count("stuck"))
+	seen.requireOrder(t)
+}
+
+func TestASubjectWithoutValidTokensBecomesADeadLetter(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	startConsumer(t, js, streams, ConsumerOptions{Handler: func(context.Context, *Message) error {
+		t.Error("the handler must not see it")
+		return nil
+	}})
+	publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.b+t.c", Data: []byte("x")})
+	letter := onlyLetter(t, NewDeadLetters(js, streams))
+	require.Equal(t, fault.BadEvent, letter.Reason)
+	require.Equal(t, []string{"acme", "_", "c"}, []string{letter.Tenant, letter.Bot, letter.Conversation})
+	require.Equal(t, eventRoot+"acme.b+t.c", letter.Subject)
+	requireEmpty(t, streams)
+}
+
+// A client library takes an empty message with a Status header for the server's own word, some of them for the end of the
+// subscription. An engine must not be able to stop the intake with one, or to hide an event behind it.
+func TestAnEventThatLooksLikeAStatusIsHandled(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"400", "404", "409", "100"} {
+		t.Run(status, func(t *testing.T) {
+			t.Parallel()
+			_, js, streams := setup(t, StreamOptions{Partitions: 1})
+			seen := newLedger()
+			startConsumer(t, js, streams, ConsumerOptions{AckWait: 2 * time.Second, Handler: func(_ context.Context, m *Message) error {
+				seen.note(m)
+				return nil
+			}})
+			publish(t, js, "c", 1)
+			publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.shop.c", Header: nats.Header{"Status": {status}}})
+			publish(t, js, "c", 2)
+			requireEmpty(t, streams)
+			require.Equal(t, 3, seen.count("c"))
+			seen.requireOrder(t)
+		})
+	}
+}
+
+func TestADeliveryThatComesAgainIsAttachedAndNotRunAgain(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	entered, release := make(chan struct{}), make(chan struct{})
+	seen := newLedger()
+	startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+		seen.note(m)
+		if string(m.Data) == "0" {
+			close(entered)
+			<-release
+		}
+		return nil
+	}})
+	publish(t, js, "c", 0)
+	publish(t, js, "c", 1)
+	<-entered
+	// A nak makes the server deliver a message again at once, as it does by itself when AckWait runs out.
+	reader, err := streams.events.Consumer(testContext(t), "hookturn-intake-0")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return delivered(t, reader) == 2 }, soon, poll)
+	before := delivered(t, reader)
+	for seq := range 2 {
+		require.NoError(t, js.Conn().Publish(
+			fmt.Sprintf("$JS.ACK.HOOKTURN_EVENTS.hookturn-intake-0.1.%d.%d.0.0", seq+1, seq+1), []byte("-NAK")))
+	}
+	require.Eventually(t, func() bool { return delivered(t, reader) >= before+2 }, soon, poll)
+	close(release)
+	requireEmpty(t, streams)
+	require.Equal(t, map[uint64]int{1: 1, 2: 1}, seen.runs)
+}
+
+func TestWhatIsHeldIsNotDeliveredAgain(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	entered, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	startConsumer(t, js, streams, ConsumerOptions{AckWait: time.Second, Handler: func(context.Context, *Message) error {
+		once.Do(func() { close(entered) })
+		<-release
+		return nil
+	}})
+	defer close(release)
+	for n := range 3 {
+		publish(t, js, "c", n)
+	}
+	<-entered
+	reader, err := streams.events.Consumer(testContext(t), "hookturn-intake-0")
+	require.NoError(t, err)
+	require.Never(t, func() bool { return delivered(t, reader) > 3 }, 3*time.Second, 50*time.Millisecond)
+}
+
+func TestStopLetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	entered, release := make(chan struct{}), make(chan struct{})
+	seen := newLedger()
+	first := NewConsumer(js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+		close(entered)
+		<-release
+		seen.note(m)
+		return nil
+	}})
+	require.NoError(t, first.Start(testContext(t)))
+	for n := range 3 {
+		publish(t, js, "c", n)
+	}
+	<-entered
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		stopConsumer(t, first)
+	}()
+	<-first.sharing.Done()
+	close(release)
+	<-stopped
+	require.Equal(t, 1, seen.count("c"))
+	require.Equal(t, uint64(2), eventsLeft(t, streams))
+	startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+		seen.note(m)
+		return nil
+	}})
+	requireEmpty(t, streams)
+	require.Equal(t, map[uint64]int{1: 1, 2: 1, 3: 1}, seen.runs)
+	seen.requireOrder(t)
+}
+
+func TestStopCutsHandlersOffWhenItsContextEnds(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	entered := make(chan struct{})
+	c := NewConsumer(js, streams, ConsumerOptions{Handler: func(ctx context.Context, _ *Message) error {
+		close(entered)
+		<-ctx.Done()
+		return ctx.Err()
+	}})
+	require.NoError(t, c.Start(testContext(t)))
+	publish(t, js, "c", 1)
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, c.Stop(ctx), context.Canceled)
+	require.Equal(t, uint64(1), eventsLeft(t, streams))
+}

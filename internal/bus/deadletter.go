@@ -1,0 +1,136 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Headers of a dead letter (contract, section 2.5).
+const (
+	HeaderReason     = "Hookturn-Reason"
+	HeaderDetail     = "Hookturn-Detail"
+	HeaderSubject    = "Hookturn-Subject"
+	HeaderSequence   = "Hookturn-Sequence"
+	HeaderDeliveries = "Hookturn-Deliveries"
+	HeaderTime       = "Hookturn-Time"
+
+	// headerOriginal goes before the name of a header that would act on the dead letter itself.
+	headerOriginal = "Hookturn-Original-"
+	// headerPin is added by the server to what it delivers; the engine never sent it.
+	headerPin = "Nats-Pin-Id"
+	// unknownToken stands for a token that the subject did not have.
+	unknownToken = "_"
+	detailMax    = 1 << 10
+)
+
+// DeadLetters are the events that were given up, and why.
+type DeadLetters struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+}
+
+// NewDeadLetters gives access to the dead letters.
+func NewDeadLetters(js jetstream.JetStream, s Streams) *DeadLetters {
+	return &DeadLetters{js: js, stream: s.deadLetters}
+}
+
+// Write stores an event as a dead letter and waits for the acknowledgement. Writing the same event twice stores it once.
+func (d *DeadLetters) Write(ctx context.Context, m *Message, reason *fault.Fault) error {
+	letter := deadLetter(m, reason, time.Now())
+	if int64(letter.Size()) > d.js.Conn().MaxPayload() {
+		dropOriginals(letter.Header)
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	if _, err := d.js.PublishMsg(ctx, letter); err != nil {
+		if errors.Is(err, nats.ErrMaxPayload) {
+			return fmt.Errorf("dead letter for event %d is larger than the server takes: raise its max_payload by %d bytes: %w",
+				m.Sequence, deadLetterHeaderMax, err)
+		}
+		return fmt.Errorf("store dead letter for event %d: %w", m.Sequence, err)
+	}
+	return nil
+}
+
+// deadLetter is the original payload and headers with our own beside them.
+func deadLetter(m *Message, reason *fault.Fault, now time.Time) *nats.Msg {
+	letter := nats.NewMsg(strings.Join([]string{
+		schemas.SubjectDeadLetters, orUnknown(m.Tenant), orUnknown(m.Bot), orUnknown(m.Conversation)}, "."))
+	letter.Data = m.Data
+	for name, values := range m.Header {
+		if kept := keptName(name); kept != "" {
+			letter.Header[kept] = append(letter.Header[kept], values...)
+		}
+	}
+	for name, value := range map[string]string{
+		HeaderReason:     string(reason.Kind),
+		HeaderDetail:     cleanDetail(reason.Message),
+		HeaderSubject:    cleanDetail(m.Subject),
+		HeaderSequence:   strconv.FormatUint(m.Sequence, 10),
+		HeaderDeliveries: strconv.FormatUint(m.Deliveries, 10),
+		HeaderTime:       now.UTC().Format(time.RFC3339Nano),
+		// A stream that was made anew counts from 1 again: the time of storing keeps its dead letters apart from older ones.
+		jetstream.MsgIDHeader: fmt.Sprintf("dead-%d-%d", m.Sequence, m.Received.UnixNano()),
+	} {
+		letter.Header[name] = []string{value}
+	}
+	return letter
+}
+
+// keptName is the name under which an original header travels on: its own, or a marked one for the headers by which a
+// publisher gives JetStream orders or which look like ours. It is empty for what the server has added.
+func keptName(name string) string {
+	lower := strings.ToLower(name)
+	switch {
+	case lower == strings.ToLower(headerPin):
+		return ""
+	case strings.HasPrefix(lower, strings.ToLower(headerOriginal)):
+		return name
+	case strings.HasPrefix(lower, "nats-"), strings.HasPrefix(lower, "hookturn-"), lower == "status":
+		return headerOriginal + name
+	}
+	return name
+}
+
+// dropOriginals leaves only our own headers, for an event that fills the server's largest message by itself.
+func dropOriginals(header nats.Header) {
+	for name := range header {
+		switch name {
+		case HeaderReason, HeaderDetail, HeaderSubject, HeaderSequence, HeaderDeliveries, HeaderTime, jetstream.MsgIDHeader:
+		default:
+			delete(header, name)
+		}
+	}
+}
+
+func orUnknown(token string) string {
+	if token == "" {
+		return unknownToken
+	}
+	return token
+}
+
+// cleanDetail makes a text fit for a header: one line, valid UTF-8, at most detailMax bytes.
+func cleanDetail(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "\uFFFD"))
+	if len(text) > detailMax {
+		text = strings.ToValidUTF8(text[:detailMax], "")
+	}
+	return strings.TrimSpace(text)
+}

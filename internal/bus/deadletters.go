@@ -1,0 +1,179 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const (
+	defaultListLimit = 100
+	listBatch        = 256
+)
+
+// ErrNoDeadLetter says that there is no dead letter of this number.
+var ErrNoDeadLetter = errors.New("no such dead letter")
+
+// DeadLetter is one stored dead letter. List leaves Data out.
+type DeadLetter struct {
+	Sequence                  uint64 // its number in the stream of dead letters
+	Tenant, Bot, Conversation string // "_" where the event's subject had no valid token
+	Reason                    fault.Kind
+	Detail                    string
+	Subject                   string // of the event
+	EventSequence             uint64
+	Deliveries                uint64
+	Time                      time.Time
+	Header                    nats.Header
+	Size                      int // of the payload, in bytes
+	Data                      []byte
+}
+
+// DeadLetterFilter chooses dead letters; empty members choose all.
+type DeadLetterFilter struct {
+	Tenant, Bot string
+	Reason      fault.Kind
+	After       uint64 // only numbers above this one: pass the last one seen to read on
+	Limit       int    // 100 when 0
+}
+
+// List gives the dead letters that a filter chooses, oldest first.
+func (d *DeadLetters) List(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
+	reader, err := d.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		FilterSubject: deadLetterSubject(f), AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.After + 1, InactiveThreshold: time.Minute,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
+	}
+	name := reader.CachedInfo().Name
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+		defer cancel()
+		// A reader that cannot be deleted now goes by itself after its InactiveThreshold.
+		_ = d.stream.DeleteConsumer(ctx, name)
+	}()
+	return readLetters(ctx, reader, f)
+}
+
+func readLetters(ctx context.Context, reader jetstream.Consumer, f DeadLetterFilter) ([]DeadLetter, error) {
+	limit := f.Limit
+	if limit <= 0 {
+		limit = defaultListLimit
+	}
+	var letters []DeadLetter
+	for left := reader.CachedInfo().NumPending; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("list dead letters: %w", err)
+		}
+		batch, err := reader.FetchNoWait(listBatch)
+		if err != nil {
+			return nil, fmt.Errorf("list dead letters: %w", err)
+		}
+		got := 0
+		for m := range batch.Messages() {
+			got++
+			meta, err := m.Metadata()
+			if err != nil {
+				return nil, fmt.Errorf("list dead letters: %w", err)
+			}
+			left = meta.NumPending
+			letter := readLetter(m.Subject(), meta.Sequence.Stream, m.Headers(), nil)
+			letter.Size, _ = strconv.Atoi(m.Headers().Get("Nats-Msg-Size"))
+			if f.Reason == "" || letter.Reason == f.Reason {
+				letters = append(letters, letter)
+			}
+			if len(letters) == limit {
+				return letters, nil
+			}
+		}
+		if err := batch.Error(); err != nil {
+			return nil, fmt.Errorf("list dead letters: %w", err)
+		}
+		if got == 0 {
+			break // What was pending has aged out since.
+		}
+	}
+	return letters, nil
+}
+
+func deadLetterSubject(f DeadLetterFilter) string {
+	orAny := func(token string) string {
+		if token == "" {
+			return "*"
+		}
+		return token
+	}
+	return schemas.SubjectDeadLetters + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + ".*"
+}
+
+// Show gives one dead letter with its payload. The error is ErrNoDeadLetter when there is none of this number.
+func (d *DeadLetters) Show(ctx context.Context, seq uint64) (DeadLetter, error) {
+	raw, err := d.get(ctx, seq)
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	return readLetter(raw.Subject, raw.Sequence, raw.Header, raw.Data), nil
+}
+
+// Replay publishes the event of a dead letter again, under its original subject, and then deletes the dead letter. It
+// gives the event's new sequence. A replay that is cut off in between may be repeated: the event is stored once.
+func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
+	raw, err := d.get(ctx, seq)
+	if err != nil {
+		return 0, err
+	}
+	letter := readLetter(raw.Subject, raw.Sequence, raw.Header, raw.Data)
+	if _, _, _, valid := tokensOf(letter.Subject); !valid || !strings.HasPrefix(letter.Subject, schemas.SubjectEvents+".") {
+		return 0, fmt.Errorf("replay dead letter %d: its subject has not three valid tokens behind %s: "+
+			"publish the event again under a valid one", seq, schemas.SubjectEvents)
+	}
+	event := nats.NewMsg(letter.Subject)
+	event.Data = raw.Data
+	for name, values := range raw.Header {
+		if lower := strings.ToLower(name); !strings.HasPrefix(lower, "hookturn-") && !strings.HasPrefix(lower, "nats-") {
+			event.Header[name] = values
+		}
+	}
+	event.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("replay-%d-%d", raw.Sequence, raw.Time.UnixNano()))
+	stored, err := d.js.PublishMsg(ctx, event)
+	if err != nil {
+		return 0, fmt.Errorf("replay dead letter %d: %w", seq, err)
+	}
+	if err := d.stream.DeleteMsg(ctx, seq); err != nil {
+		return stored.Sequence, fmt.Errorf("dead letter %d was replayed as event %d but not deleted: %w", seq, stored.Sequence, err)
+	}
+	return stored.Sequence, nil
+}
+
+func (d *DeadLetters) get(ctx context.Context, seq uint64) (*jetstream.RawStreamMsg, error) {
+	raw, err := d.stream.GetMsg(ctx, seq)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, fmt.Errorf("dead letter %d: %w", seq, ErrNoDeadLetter)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read dead letter %d: %w", seq, err)
+	}
+	return raw, nil
+}
+
+func readLetter(subject string, seq uint64, header nats.Header, data []byte) DeadLetter {
+	l := DeadLetter{
+		Sequence: seq, Header: header, Data: data, Size: len(data),
+		Reason: fault.Kind(header.Get(HeaderReason)), Detail: header.Get(HeaderDetail), Subject: header.Get(HeaderSubject),
+	}
+	l.Tenant, l.Bot, l.Conversation, _ = schemas.ParseSubject(schemas.SubjectDeadLetters, subject)
+	l.EventSequence, _ = strconv.ParseUint(header.Get(HeaderSequence), 10, 64)
+	l.Deliveries, _ = strconv.ParseUint(header.Get(HeaderDeliveries), 10, 64)
+	l.Time, _ = time.Parse(time.RFC3339Nano, header.Get(HeaderTime))
+	return l
+}

@@ -1,0 +1,134 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// lease is the right to read one partition: a key in the starters' bucket that goes by itself when it is not refreshed.
+// Its ctx ends when the lease is lost, and that is well before anybody else can get it, so whatever runs under that
+// context has stopped by then. The pin of the JetStream consumer is a second fence behind it.
+type lease struct {
+	ctx    context.Context
+	lose   context.CancelFunc
+	bucket jetstream.KeyValue
+	log    jetstream.Stream
+	key    string
+	owner  string
+	ttl    time.Duration
+
+	revision uint64        // of the key; touched only by claim, then by keep, then by release
+	until    atomic.Int64  // end of the right, on the clock of sinceStart
+	stopped  chan struct{} // keep has returned
+}
+
+// started is the origin of a clock that goes on while the process is stopped and never jumps.
+var started = time.Now()
+
+func sinceStart() int64 { return int64(time.Since(started)) }
+
+// claimKey is the key of a partition's lease. It has a dot, which no instance id has.
+func claimKey(partition int) string { return fmt.Sprintf("partition.%d", partition) }
+
+// claim gets the lease of a partition and keeps it until it is lost or released. It fails with jetstream.ErrKeyExists
+// while somebody else has it.
+func claim(ctx context.Context, s Streams, partition int, owner string) (*lease, error) {
+	l := &lease{bucket: s.starters, log: s.starterLog, key: claimKey(partition), owner: owner, ttl: s.starterTTL,
+		stopped: make(chan struct{})}
+	sent := sinceStart()
+	try, cancel := context.WithTimeout(ctx, l.ttl/4)
+	defer cancel()
+	var err error
+	if l.revision, err = l.bucket.Create(try, l.key, []byte(owner)); err != nil {
+		return nil, err
+	}
+	l.extend(sent)
+	l.ctx, l.lose = context.WithCancel(context.Background())
+	go l.keep()
+	return l, nil
+}
+
+// extend counts from the moment the request was sent, and a quarter of the time is left for handlers to stop.
+func (l *lease) extend(sent int64) { l.until.Store(sent + int64(l.ttl-l.ttl/4)) }
+
+// valid says whether the partition may be worked on now. A lease that has run out is lost for good, even if a refresh
+// would still have gone through.
+func (l *lease) valid() bool {
+	if sinceStart() >= l.until.Load() {
+		l.lose()
+	}
+	return l.ctx.Err() == nil
+}
+
+func (l *lease) keep() {
+	defer close(l.stopped)
+	wait := l.ttl / 3
+	for {
+		left := time.Duration(l.until.Load() - sinceStart())
+		select {
+		case <-l.ctx.Done():
+			return
+		case <-time.After(min(wait, max(left, 0))):
+		}
+		if !l.valid() {
+			return
+		}
+		switch err := l.refresh(); {
+		case err == nil:
+			wait = l.ttl / 3
+		case errors.Is(err, errTaken):
+			l.lose()
+			return
+		default:
+			wait = l.ttl / 12
+		}
+	}
+}
+
+var errTaken = errors.New("somebody else has the lease")
+
+func (l *lease) refresh() error {
+	ctx, cancel := context.WithTimeout(l.ctx, l.ttl/4)
+	defer cancel()
+	sent := sinceStart()
+	revision, err := l.bucket.Update(ctx, l.key, []byte(l.owner), l.revision)
+	if err == nil {
+		l.revision = revision
+		l.extend(sent)
+		return nil
+	}
+	if !isConflict(err) {
+		return err
+	}
+	// A refresh whose answer got lost looks like a conflict too: then the key still names us, with a newer revision.
+	entry, err := l.bucket.Get(ctx, l.key)
+	switch {
+	case errors.Is(err, jetstream.ErrKeyNotFound):
+		return errTaken
+	case err != nil:
+		return err
+	case string(entry.Value()) != l.owner:
+		return errTaken
+	}
+	l.revision = entry.Revision()
+	return errors.New("revision was out of date")
+}
+
+// release gives the partition up. The key is removed only in the revision that is ours, so a release that comes too late
+// takes nothing from the next holder.
+func (l *lease) release(ctx context.Context) error {
+	l.lose()
+	<-l.stopped
+	return removeKey(ctx, l.log, l.key, l.revision)
+}
+
+// removeKey removes a key of the starters' bucket up to a revision, without leaving a marker.
+func removeKey(ctx context.Context, log jetstream.Stream, key string, revision uint64) error {
+	return log.Purge(ctx, jetstream.WithPurgeSubject("$KV."+BucketStarters+"."+key),
+		jetstream.WithPurgeSequence(revision+1))
+}

@@ -1,0 +1,143 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// W3C trace context headers.
+const (
+	HeaderTraceParent = "traceparent"
+	HeaderTraceState  = "tracestate"
+)
+
+// errCodeStoreFailed is what JetStream answers when a stream that discards new messages is full.
+const errCodeStoreFailed jetstream.ErrorCode = 10077
+
+// Publisher puts replies and events on the bus. Publishing the same id twice stores it once, as long as the second one
+// comes within the stream's duplicate window.
+type Publisher struct{ js jetstream.JetStream }
+
+// NewPublisher makes a publisher.
+func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js} }
+
+// PublishReply stores a reply and waits for the acknowledgement, trying again until ctx ends. A reply that is too large
+// for NATS fails at once with fault.TooLarge.
+func (p *Publisher) PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error {
+	body, err := encode(reply)
+	if err != nil {
+		return fault.Wrap(fault.Internal, err, "reply %s cannot be written as JSON", reply.ID)
+	}
+	m := nats.NewMsg(schemas.Subject(schemas.SubjectReplies, tenant, bot, reply.Subject))
+	m.Data = body
+	m.Header.Set(jetstream.MsgIDHeader, reply.ID)
+	if reply.TraceParent != "" {
+		m.Header.Set(HeaderTraceParent, reply.TraceParent)
+	}
+	if reply.TraceState != "" {
+		m.Header.Set(HeaderTraceState, reply.TraceState)
+	}
+	_, err = p.publish(ctx, tenant, bot, m)
+	return err
+}
+
+// PublishEvent stores an event as it is, with the engine's headers, and waits for the acknowledgement, trying again until
+// ctx ends. It gives the event's sequence and whether the stream had it already. A full stream is fault.QueueFull, an
+// event that is too large fault.TooLarge; neither is tried again. A Nats-TTL header is stored as the event's latest useful
+// moment in a form that does not make the server remove it.
+func (p *Publisher) PublishEvent(
+	ctx context.Context, tenant, bot string, event []byte, id, conversation string, header nats.Header,
+) (seq uint64, duplicate bool, err error) {
+	m := nats.NewMsg(schemas.Subject(schemas.SubjectEvents, tenant, bot, conversation))
+	m.Data = event
+	for name, values := range header {
+		if !strings.HasPrefix(strings.ToLower(name), "nats-") {
+			m.Header[name] = values
+		}
+	}
+	if ttl := parseTTL(header.Get(jetstream.MsgTTLHeader)); ttl > 0 {
+		m.Header.Set(headerExpires, time.Now().Add(ttl).UTC().Format(time.RFC3339Nano))
+	}
+	m.Header.Set(jetstream.MsgIDHeader, id)
+	stored, err := p.publish(ctx, tenant, bot, m)
+	if err != nil {
+		return 0, false, err
+	}
+	return stored.Sequence, stored.Duplicate, nil
+}
+
+func (p *Publisher) publish(ctx context.Context, tenant, bot string, m *nats.Msg) (*jetstream.PubAck, error) {
+	if !schemas.IsToken(tenant) || !schemas.IsToken(bot) {
+		return nil, fault.New(fault.BadEvent, "tenant and bot must be of the form [A-Za-z0-9_-]{1,64}")
+	}
+	if len(m.Data) > schemas.MessageMax || int64(m.Size()) > p.js.Conn().MaxPayload() {
+		return nil, tooLarge(m)
+	}
+	var stored *jetstream.PubAck
+	var last error
+	err := backoff.Retry(func() error {
+		try, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		stored, last = p.js.PublishMsg(try, m)
+		return publishError(last, m)
+	}, backoff.WithContext(newBackoff(50*time.Millisecond, 5*time.Second), ctx))
+	if err == nil {
+		return stored, nil
+	}
+	var f *fault.Fault
+	if errors.As(err, &f) {
+		return nil, f
+	}
+	return nil, fmt.Errorf("publish on %s: %w", m.Subject, errors.Join(err, last))
+}
+
+// publishError makes the errors permanent that another try cannot mend.
+func publishError(err error, m *nats.Msg) error {
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+		return backoff.Permanent(tooLarge(m))
+	case errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum"):
+		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject):
+		return backoff.Permanent(err)
+	case errors.As(err, &api) && api.Code == 400:
+		return backoff.Permanent(err)
+	}
+	return err
+}
+
+func tooLarge(m *nats.Msg) error {
+	return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", m.Size())
+}
+
+// encode writes JSON as it reads best: without the escapes that only HTML needs.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// newBackoff waits longer from try to try, with jitter, and never gives up by itself.
+func newBackoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(initial), backoff.WithMaxInterval(longest),
+		backoff.WithMaxElapsedTime(0))
+}

@@ -1,0 +1,100 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func aReply() schemas.Reply {
+	return schemas.Reply{SpecVersion: "1.0", ID: schemas.ReplyID("acme", "e-1", schemas.TypeStepReplied),
+		Source: "/hookturn/acme/shop", Type: schemas.TypeStepReplied, Subject: "chat 1", Time: time.Unix(0, 0).UTC(),
+		TraceParent: "00-1-2-01", TraceState: "a=b", Data: json.RawMessage(`{"text":"<b>&"}`)}
+}
+
+func TestPublishReplyStoresItOnce(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	p := NewPublisher(js)
+	require.NoError(t, p.PublishReply(testContext(t), "acme", "shop", aReply()))
+	require.NoError(t, p.PublishReply(testContext(t), "acme", "shop", aReply()))
+	info, err := streams.replies.Info(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, uint64(1), info.State.Msgs)
+
+	stored, err := streams.replies.GetMsg(testContext(t), 1)
+	require.NoError(t, err)
+	require.Equal(t, schemas.Subject(schemas.SubjectReplies, "acme", "shop", "chat 1"), stored.Subject)
+	require.Equal(t, aReply().ID, stored.Header.Get("Nats-Msg-Id"))
+	require.Equal(t, "00-1-2-01", stored.Header.Get("traceparent"))
+	require.Equal(t, "a=b", stored.Header.Get("tracestate"))
+	require.Contains(t, string(stored.Data), `"<b>&"`)
+	var back schemas.Reply
+	require.NoError(t, json.Unmarshal(stored.Data, &back))
+	require.Equal(t, aReply(), back)
+}
+
+func TestAReplyThatIsTooLargeIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	reply := aReply()
+	reply.Data = json.RawMessage(`"` + strings.Repeat("x", schemas.MessageMax) + `"`)
+	err := NewPublisher(js).PublishReply(testContext(t), "acme", "shop", reply)
+	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
+}
+
+func TestPublishReplyWaitsForTheStreamUntilItsContextEnds(t *testing.T) {
+	t.Parallel()
+	js := connectTo(t, startServer(t)) // no streams yet
+	ctx, cancel := context.WithCancel(testContext(t))
+	done := make(chan error, 1)
+	go func() { done <- NewPublisher(js).PublishReply(testContext(t), "acme", "shop", aReply()) }()
+	_, err := Setup(ctx, js, StreamOptions{})
+	require.NoError(t, err)
+	require.NoError(t, <-done)
+	cancel()
+	require.ErrorIs(t, NewPublisher(js).PublishReply(ctx, "acme", "shop", aReply()), context.Canceled)
+}
+
+func TestPublishEvent(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	p := NewPublisher(js)
+	header := nats.Header{"traceparent": {"00-1-2-01"}, "Nats-TTL": {"90s"}, "Nats-Expected-Last-Sequence": {"77"}}
+	seq, duplicate, err := p.PublishEvent(testContext(t), "acme", "shop", []byte("{}"), "id-1", "chat 1", header)
+	require.NoError(t, err)
+	require.False(t, duplicate)
+	again, duplicate, err := p.PublishEvent(testContext(t), "acme", "shop", []byte("{}"), "id-1", "chat 1", header)
+	require.NoError(t, err)
+	require.True(t, duplicate)
+	require.Equal(t, seq, again)
+
+	stored, err := streams.events.GetMsg(testContext(t), seq)
+	require.NoError(t, err)
+	m := newMessage(true, stored.Subject, stored.Data, stored.Header, stored.Time)
+	require.Equal(t, schemas.ConversationToken("chat 1"), m.Conversation)
+	require.Equal(t, "00-1-2-01", m.Header.Get(HeaderTraceParent))
+	require.Empty(t, m.Header.Get("Nats-TTL"), "the server would remove the event without a trace")
+	require.WithinDuration(t, m.Received.Add(90*time.Second), m.Expires, time.Minute)
+	require.Equal(t, []string{"90s"}, header["Nats-TTL"], "the caller's headers are its own")
+}
+
+func TestPublishEventRefusals(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{MaxBytes: 64 << 10})
+	p := NewPublisher(js)
+	_, _, err := p.PublishEvent(testContext(t), "ac.me", "shop", nil, "1", "c", nil)
+	require.Equal(t, fault.BadEvent, fault.Of(err).Kind)
+	_, _, err = p.PublishEvent(testContext(t), "acme", "shop", make([]byte, schemas.MessageMax+1), "2", "c", nil)
+	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
+	_, _, err = p.PublishEvent(testContext(t), "acme", "shop", make([]byte, 128<<10), "3", "c", nil)
+	require.Equal(t, fault.QueueFull, fault.Of(err).Kind)
+}

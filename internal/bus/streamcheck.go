@@ -1,0 +1,104 @@
+package bus
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// checkStream refuses an existing stream that would lose data or does not carry the subjects. What it accepts is used as
+// it is: sizes, ages, replicas and the number of partitions are the operator's.
+func checkStream(have, want jetstream.StreamConfig) error {
+	for _, c := range []struct {
+		bad     bool
+		setting string
+		todo    string
+	}{
+		{!covers(have.Subjects, want.Subjects[0]),
+			fmt.Sprintf("subjects are %v", have.Subjects), "add the subject " + want.Subjects[0]},
+		{have.Storage != jetstream.FileStorage,
+			"storage is memory, which a restart of the server empties", "create it again with file storage"},
+		{have.PersistMode == jetstream.AsyncPersistMode,
+			"persist_mode is async, which loses acknowledged messages in a crash", "set persist_mode to default"},
+		{have.Duplicates <= 0,
+			"the duplicate window is 0, so a message that is sent twice is stored twice",
+			fmt.Sprintf("set duplicate_window to %s", want.Duplicates)},
+		{have.NoAck,
+			"no_ack is set, so a publisher never knows whether a message is stored", "set no_ack to false"},
+		{want.Retention == jetstream.WorkQueuePolicy && have.Retention != jetstream.WorkQueuePolicy,
+			"retention is " + have.Retention.String() + ", so handled events would stay or unread ones go",
+			"create it again with work queue retention"},
+		{want.Discard == jetstream.DiscardNew && have.Discard != jetstream.DiscardNew && bounded(have),
+			"discard is old, so a full stream drops unread events", "set discard to new"},
+		{want.Retention == jetstream.WorkQueuePolicy && have.AllowDirect && have.Replicas > 1,
+			"allow_direct is set on a replicated stream, so a take-over may miss events", "set allow_direct to false"},
+		{want.Retention == jetstream.WorkQueuePolicy && have.MaxAge > 0,
+			"max_age is set, so unread events are dropped", "set max_age to 0"},
+	} {
+		if c.bad {
+			return fmt.Errorf("stream %s cannot be used: %s: %s", have.Name, c.setting, c.todo)
+		}
+	}
+	return nil
+}
+
+func bounded(c jetstream.StreamConfig) bool {
+	return c.MaxBytes > 0 || c.MaxMsgs > 0 || c.MaxMsgsPerSubject > 0
+}
+
+// covers says whether one of the subjects takes in all that want takes. The wider forms are the ones an operator would
+// write by hand.
+func covers(subjects []string, want string) bool {
+	root := want[:len(want)-len(".*.*.*")]
+	for _, s := range subjects {
+		if s == want || s == root+".>" || s == "hookturn.>" || s == ">" {
+			return true
+		}
+	}
+	return false
+}
+
+// partitionTransform puts the number of the partition before the tokens of a subject, made from all three of them: the
+// events of one conversation are all in one partition.
+func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {
+	return &jetstream.SubjectTransformConfig{
+		Source: schemas.SubjectEvents + ".*.*.*",
+		Destination: fmt.Sprintf("%s.{{partition(%d,1,2,3)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}",
+			schemas.SubjectEvents, partitions),
+	}
+}
+
+var transformForm = regexp.MustCompile(`^hookturn\.events\.\{\{\s*[pP]artition\s*\(\s*(\d+)\s*(?:,[\s\d,]*)?\)\s*\}\}` +
+	`\.(?:\{\{\s*[wW]ildcard\s*\(\s*1\s*\)\s*\}\}|\$1)` +
+	`\.(?:\{\{\s*[wW]ildcard\s*\(\s*2\s*\)\s*\}\}|\$2)` +
+	`\.(?:\{\{\s*[wW]ildcard\s*\(\s*3\s*\)\s*\}\}|\$3)$`)
+
+// partitionsOf reads the number of partitions back from a stream; one without a transform is one partition.
+func partitionsOf(c jetstream.StreamConfig) (n int, partitioned bool, err error) {
+	if c.SubjectTransform == nil || c.SubjectTransform.Destination == "" {
+		return 1, false, nil
+	}
+	m := transformForm.FindStringSubmatch(c.SubjectTransform.Destination)
+	if m == nil || c.SubjectTransform.Source != schemas.SubjectEvents+".*.*.*" {
+		return 0, false, fmt.Errorf("stream %s cannot be used: subject_transform is %q to %q: set it to %q, or remove it "+
+			"for a single partition", c.Name, c.SubjectTransform.Source, c.SubjectTransform.Destination,
+			partitionTransform(defaultPartitions).Destination)
+	}
+	if n, err = strconv.Atoi(m[1]); err != nil || n < 1 {
+		return 0, false, fmt.Errorf("stream %s cannot be used: subject_transform has %s partitions: use at least 1",
+			c.Name, m[1])
+	}
+	return n, true, nil
+}
+
+// partitionFilter is the subject under which the events of a partition are stored.
+func (s Streams) partitionFilter(n int) string {
+	if !s.partitioned {
+		return schemas.SubjectEvents + ".>"
+	}
+	return fmt.Sprintf("%s.%d.>", schemas.SubjectEvents, n)
+}

@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Key-value buckets of hookturn.
+const (
+	// BucketUsers keeps user_details, which outlive conversations.
+	BucketUsers = "HOOKTURN_USERS"
+	// BucketStarters is where starters announce themselves and claim partitions.
+	BucketStarters = "HOOKTURN_STARTERS"
+)
+
+const (
+	defaultPartitions   = 8
+	defaultMaxBytes     = 1 << 30
+	defaultStarterTTL   = 6 * time.Second
+	eventsDedupe        = 10 * time.Minute
+	repliesDedupe       = 15 * time.Minute
+	repliesMaxAge       = 72 * time.Hour
+	deadLettersDedupe   = time.Hour
+	deadLettersMaxAge   = 14 * 24 * time.Hour
+	headerRoom          = 64 << 10
+	deadLetterHeaderMax = 4 << 10
+)
+
+// StreamOptions say how streams that are missing are made. Streams that exist keep their settings.
+type StreamOptions struct {
+	Partitions int           // of the event stream; 8 when 0
+	MaxBytes   int64         // of the event stream, which refuses new events when full; 1 GiB when 0
+	Replicas   int           // of every stream and bucket; 1 when 0
+	StarterTTL time.Duration // after this time without a sign of life a starter counts as gone; 6 s when 0
+	// RefuseTTL makes the server refuse events with a Nats-TTL header. Without it the server accepts them, and removes an
+	// event that nobody has read in time without a trace.
+	RefuseTTL bool
+}
+
+// Streams are the streams and buckets of one JetStream account, as Setup found or made them.
+type Streams struct {
+	Partitions int // of the event stream
+
+	events, replies, deadLetters, starterLog jetstream.Stream
+	users, starters                          jetstream.KeyValue
+	partitioned                              bool // subjects are stored with a partition token
+	starterTTL                               time.Duration
+}
+
+// Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error says
+// which stream, which setting and what to do. It may be called any number of times, by several processes at once.
+func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Streams, error) {
+	o = o.withDefaults()
+	var s Streams
+	var err error
+	if s.events, err = ensureStream(ctx, js, eventsConfig(o, js.Conn().MaxPayload())); err != nil {
+		return Streams{}, err
+	}
+	if s.Partitions, s.partitioned, err = partitionsOf(s.events.CachedInfo().Config); err != nil {
+		return Streams{}, err
+	}
+	if s.replies, err = ensureStream(ctx, js, repliesConfig(o)); err != nil {
+		return Streams{}, err
+	}
+	if s.deadLetters, err = ensureStream(ctx, js, deadLettersConfig(o)); err != nil {
+		return Streams{}, err
+	}
+	if s.users, err = ensureBucket(ctx, js, jetstream.KeyValueConfig{
+		Bucket: BucketUsers, Description: "user_details by tenant and user", History: 1,
+		Storage: jetstream.FileStorage, Replicas: o.Replicas,
+	}); err != nil {
+		return Streams{}, err
+	}
+	if s.starters, err = ensureBucket(ctx, js, jetstream.KeyValueConfig{
+		Bucket: BucketStarters, Description: "live starters and the partitions they hold", History: 1,
+		Storage: jetstream.FileStorage, Replicas: o.Replicas, TTL: o.StarterTTL,
+	}); err != nil {
+		return Streams{}, err
+	}
+	return s, s.openStarterLog(ctx, js)
+}
+
+// openStarterLog opens the stream behind the starters' bucket: one request to it lists every key, and a key is removed
+// from it without leaving a marker.
+func (s *Streams) openStarterLog(ctx context.Context, js jetstream.JetStream) (err error) {
+	if s.starterLog, err = js.Stream(ctx, "KV_"+BucketStarters); err != nil {
+		return fmt.Errorf("open bucket %s: %w", BucketStarters, err)
+	}
+	if s.starterTTL = s.starterLog.CachedInfo().Config.MaxAge; s.starterTTL <= 0 {
+		return fmt.Errorf("bucket %s: has no TTL, so a dead starter would keep its partitions for ever: "+
+			"delete the bucket, it is created again at the next start", BucketStarters)
+	}
+	return nil
+}
+
+func (o StreamOptions) withDefaults() StreamOptions {
+	if o.Partitions <= 0 {
+		o.Partitions = defaultPartitions
+	}
+	if o.MaxBytes <= 0 {
+		o.MaxBytes = defaultMaxBytes
+	}
+	if o.Replicas <= 0 {
+		o.Replicas = 1
+	}
+	if o.StarterTTL <= 0 {
+		o.StarterTTL = defaultStarterTTL
+	}
+	return o
+}
+
+func eventsConfig(o StreamOptions, maxPayload int64) jetstream.StreamConfig {
+	// A dead letter is the event with more headers, so an event leaves room for them in what the server takes.
+	largest := min(int64(schemas.MessageMax+headerRoom), maxPayload-deadLetterHeaderMax)
+	return jetstream.StreamConfig{
+		Name:             schemas.StreamEvents,
+		Description:      "events of bot engines, waiting for a starter",
+		Subjects:         []string{schemas.SubjectEvents + ".*.*.*"},
+		SubjectTransform: partitionTransform(o.Partitions),
+		Retention:        jetstream.WorkQueuePolicy,
+		Storage:          jetstream.FileStorage,
+		Discard:          jetstream.DiscardNew,
+		Duplicates:       eventsDedupe,
+		MaxBytes:         o.MaxBytes,
+		MaxMsgSize:       int32(largest),
+		AllowMsgTTL:      !o.RefuseTTL,
+		Replicas:         o.Replicas,
+	}
+}
+
+func repliesConfig(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        schemas.StreamReplies,
+		Description: "replies to bot engines",
+		Subjects:    []string{schemas.SubjectReplies + ".*.*.*"},
+		Retention:   jetstream.LimitsPolicy,
+		Storage:     jetstream.FileStorage,
+		Duplicates:  repliesDedupe,
+		MaxAge:      repliesMaxAge,
+		Replicas:    o.Replicas,
+	}
+}
+
+func deadLettersConfig(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:        schemas.StreamDeadLetters,
+		Description: "events that could not be handled, with the reason",
+		Subjects:    []string{schemas.SubjectDeadLetters + ".*.*.*"},
+		Retention:   jetstream.LimitsPolicy,
+		Storage:     jetstream.FileStorage,
+		Duplicates:  deadLettersDedupe,
+		MaxAge:      deadLettersMaxAge,
+		Replicas:    o.Replicas,
+	}
+}
+
+// ensureStream opens the stream, or makes it as want says. A stream that another process makes at the same time is
+// opened, so whoever comes second checks what the first one made.
+func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := js.Stream(ctx, want.Name)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		stream, err = js.CreateStream(ctx, want)
+		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			stream, err = js.Stream(ctx, want.Name)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open or create stream %s: %w", want.Name, err)
+	}
+	return stream, checkStream(stream.CachedInfo().Config, want)
+}
+
+func ensureBucket(ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+	bucket, err := js.KeyValue(ctx, want.Bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		bucket, err = js.CreateKeyValue(ctx, want)
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			bucket, err = js.KeyValue(ctx, want.Bucket)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open or create bucket %s: %w", want.Bucket, err)
+	}
+	status, err := bucket.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read bucket %s: %w", want.Bucket, err)
+	}
+	if info, ok := status.(*jetstream.KeyValueBucketStatus); ok && info.StreamInfo().Config.Storage != jetstream.FileStorage {
+		return nil, fmt.Errorf("bucket %s: storage is memory, which a restart of the server empties: "+
+			"create it again with file storage", want.Bucket)
+	}
+	return bucket, nil
+}

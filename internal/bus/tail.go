@@ -1,0 +1,86 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Tail chooses replies to read. Empty members choose all.
+type Tail struct {
+	Tenant, Bot, Conversation string
+	// Since is the time from which stored replies are read; the zero time reads only those that come from now on.
+	Since time.Time
+}
+
+// StoredReply is one reply as it lies in the stream.
+type StoredReply struct {
+	Sequence uint64
+	Subject  string
+	Time     time.Time
+	Header   nats.Header
+	Data     []byte
+}
+
+// Follow calls each for the replies that a Tail chooses, in stream order, until ctx ends or each returns an error. Calling
+// ready tells that everything published from now on will be seen. The end of ctx is no error.
+func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
+	config := jetstream.OrderedConsumerConfig{
+		FilterSubjects: []string{schemas.SubjectReplies + "." + orAny(t.Tenant) + "." + orAny(t.Bot) + "." + orAnyConversation(t.Conversation)},
+		DeliverPolicy:  jetstream.DeliverNewPolicy,
+	}
+	if !t.Since.IsZero() {
+		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.Since
+	}
+	reader, err := js.OrderedConsumer(ctx, schemas.StreamReplies, config)
+	if err != nil {
+		return fmt.Errorf("read replies: %w", err)
+	}
+	messages, err := reader.Messages()
+	if err != nil {
+		return fmt.Errorf("read replies: %w", err)
+	}
+	stop := context.AfterFunc(ctx, messages.Stop)
+	defer stop()
+	defer messages.Stop()
+	if ready != nil {
+		ready()
+	}
+	for {
+		m, err := messages.Next()
+		if ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("read replies: %w", err)
+		}
+		meta, err := m.Metadata()
+		if err != nil {
+			return fmt.Errorf("read replies: %w", err)
+		}
+		reply := StoredReply{meta.Sequence.Stream, m.Subject(), meta.Timestamp, m.Headers(), m.Data()}
+		if err := each(reply); err != nil {
+			return err
+		}
+	}
+}
+
+func orAny(token string) string {
+	if token == "" {
+		return "*"
+	}
+	return token
+}
+
+func orAnyConversation(id string) string {
+	if id == "" {
+		return "*"
+	}
+	return schemas.ConversationToken(id)
+}

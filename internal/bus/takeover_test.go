@@ -1,0 +1,183 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+)
+
+func delivered(t *testing.T, reader jetstream.Consumer) uint64 {
+	t.Helper()
+	info, err := reader.Info(testContext(t))
+	require.NoError(t, err)
+	return info.Delivered.Consumer
+}
+
+func requireShares(t *testing.T, a, b *Consumer, n int) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		pa, pb := a.Partitions(), b.Partitions()
+		return len(pa) == n && len(pb) == n && !slices.ContainsFunc(pa, func(p int) bool { return slices.Contains(pb, p) })
+	}, soon, poll, "the partitions are not shared")
+}
+
+// Two starters share the partitions under load; one loses its connection for good while its handlers hold events. The
+// other one takes over: every event is handled, and the events of each conversation in order.
+func TestKillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	server, js, streams := setup(t, StreamOptions{})
+	const conversations, before, during = 60, 10, 10
+	seen := newLedger()
+	var kill sync.Once
+	killed := make(chan struct{})
+	stuck := make(chan struct{}, conversations)
+
+	doomedJS := connectTo(t, server)
+	doomedStreams, err := Setup(testContext(t), doomedJS, StreamOptions{})
+	require.NoError(t, err)
+	doomed := NewConsumer(doomedJS, doomedStreams, ConsumerOptions{Name: "doomed", Handler: func(ctx context.Context, m *Message) error {
+		if m.Data[0] >= '4' {
+			stuck <- struct{}{} // From its fifth event on a conversation is held here, and dies with this starter.
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		seen.note(m)
+		return nil
+	}})
+	require.NoError(t, doomed.Start(testContext(t)))
+	defer stopConsumer(t, doomed)
+	heir := startConsumer(t, js, streams, ConsumerOptions{Name: "heir", Handler: func(_ context.Context, m *Message) error {
+		seen.note(m)
+		return nil
+	}})
+	requireShares(t, doomed, heir, streams.Partitions/2)
+
+	for n := range before {
+		for i := range conversations {
+			publish(t, js, fmt.Sprintf("c-%d", i), n)
+		}
+	}
+	<-stuck
+	kill.Do(func() {
+		doomedJS.Conn().Close()
+		close(killed)
+	})
+	for n := range during {
+		for i := range conversations {
+			publish(t, js, fmt.Sprintf("c-%d", i), before+n)
+		}
+	}
+	requireEmpty(t, streams)
+	require.Equal(t, conversations*(before+during), seen.distinct())
+	seen.requireOrder(t)
+	require.Len(t, heir.Partitions(), streams.Partitions)
+}
+
+func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
+	t.Parallel()
+	server, js, streams := setup(t, StreamOptions{})
+	seen := newLedger()
+	handler := func(_ context.Context, m *Message) error {
+		seen.note(m)
+		return nil
+	}
+	otherJS := connectTo(t, server)
+	otherStreams, err := Setup(testContext(t), otherJS, StreamOptions{})
+	require.NoError(t, err)
+	first := startConsumer(t, js, streams, ConsumerOptions{Name: "a", Handler: handler})
+	second := NewConsumer(otherJS, otherStreams, ConsumerOptions{Name: "b", Handler: handler})
+	require.Eventually(t, func() bool { return len(first.Partitions()) == streams.Partitions }, soon, poll)
+	require.NoError(t, second.Start(testContext(t)))
+
+	const conversations, events = 20, 50
+	published := make(chan struct{})
+	go func() {
+		defer close(published)
+		for n := range events {
+			for i := range conversations {
+				publish(t, js, fmt.Sprintf("c-%d", i), n)
+			}
+		}
+	}()
+	requireShares(t, first, second, streams.Partitions/2)
+	stopConsumer(t, second)
+	<-published
+	requireEmpty(t, streams)
+	require.Equal(t, conversations*events, seen.distinct())
+	seen.requireOrder(t)
+	require.Eventually(t, func() bool { return len(first.Partitions()) == streams.Partitions }, soon, poll)
+}
+
+// Deliveries that the server sent and we never got come again only after AckWait, behind newer events. The hole in the
+// consumer's sequence gives them away.
+func TestADeliveryThatGotLostIsFoundInTheStream(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	reader, err := streams.events.CreateConsumer(testContext(t), newPartition(
+		NewConsumer(js, streams, ConsumerOptions{}), &holding{}, &lease{ctx: t.Context()}, nil).consumerConfig())
+	require.NoError(t, err)
+	for n := range 6 {
+		publish(t, js, "c", n)
+	}
+	// An earlier reader got four, acknowledged the second and died.
+	batch, err := reader.Fetch(4, jetstream.FetchMaxWait(soon), jetstream.FetchPriorityGroup(group))
+	require.NoError(t, err)
+	var got []jetstream.Msg
+	for m := range batch.Messages() {
+		got = append(got, m)
+	}
+	require.Len(t, got, 4)
+	require.NoError(t, got[1].DoubleAck(testContext(t)))
+
+	seen := newLedger()
+	startConsumer(t, js, streams, ConsumerOptions{AckWait: time.Hour, Handler: func(_ context.Context, m *Message) error {
+		seen.note(m)
+		return nil
+	}})
+	requireEmpty(t, streams)
+	require.Equal(t, []uint64{1, 3, 4, 5, 6}, seen.seen["c"])
+}
+
+// The connection breaks while a starter reads: what was on the wire is found again, in order, and nothing runs twice.
+func TestAReconnectLosesNothing(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 2})
+	seen := newLedger()
+	startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+		seen.note(m)
+		return nil
+	}})
+	const events = 200
+	for n := range events {
+		publish(t, js, fmt.Sprintf("c-%d", n%5), n)
+		if n%50 == 25 {
+			require.NoError(t, js.Conn().ForceReconnect())
+		}
+	}
+	requireEmpty(t, streams)
+	require.Equal(t, events, seen.distinct())
+	seen.requireOrder(t)
+}
+
+func TestAssign(t *testing.T) {
+	t.Parallel()
+	for _, members := range [][]string{{"a"}, {"a", "b"}, {"a", "b", "c"}, {"a", "b", "c", "d", "e", "f", "g", "h", "i"}} {
+		assigned := assign(8, members)
+		var all []int
+		for _, member := range members {
+			require.LessOrEqual(t, len(assigned[member]), (8+len(members)-1)/len(members))
+			all = append(all, assigned[member]...)
+		}
+		slices.Sort(all)
+		require.Equal(t, []int{0, 1, 2, 3, 4, 5, 6, 7}, all)
+		turned := slices.Clone(members)
+		slices.Reverse(turned)
+		require.Equal(t, assigned, assign(8, turned), "the order in which members are seen must not matter")
+	}
+}
