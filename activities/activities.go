@@ -1,0 +1,60 @@
+// Package activities does what the workflows decide: it calls webhooks and publishes replies. It is thin: a partner's JSON
+// is internal/dialect's, a signature internal/signature's, an HTTP request internal/egress's, a NATS message internal/bus's.
+//
+// Activities may run twice when a worker dies; both are made for that. A webhook sends the same bytes under the same
+// webhook-id, and a reply has an id by which JetStream stores it once.
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Activities holds what the activities use. All fields but Metrics are required.
+type Activities struct {
+	Bots      Bots
+	Dialects  dialect.Set
+	HTTP      HTTP
+	Users     Users
+	Publisher Publisher
+	Log       *slog.Logger
+	Metrics   *telemetry.Metrics
+}
+
+// Bots are the bot files as they are now, for the secrets that steps name. *bot.Store is one.
+type Bots interface {
+	Current() *bot.Set
+}
+
+// HTTP makes one request through the guarded door. *egress.Client is one.
+type HTTP interface {
+	Do(ctx context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error)
+}
+
+// Users is the store of user_details, which outlives conversations. *bus.Users is one.
+type Users interface {
+	Get(ctx context.Context, tenant, userID string) (json.RawMessage, error)
+	Update(ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error)) error
+}
+
+// Publisher puts a reply on NATS and returns once JetStream has stored it. *bus.Publisher is one.
+type Publisher interface {
+	PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error
+}
+
+// Register registers every activity under its contract name.
+func (a *Activities) Register(r worker.ActivityRegistry) {
+	r.RegisterActivityWithOptions(a.CallWebhook, activity.RegisterOptions{Name: step.ActivityWebhook})
+	r.RegisterActivityWithOptions(a.PublishReply, activity.RegisterOptions{Name: step.ActivityPublish})
+}

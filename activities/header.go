@@ -1,0 +1,67 @@
+package activities
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/signature"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// header is the dialect's own header with everything that is the same for every dialect on top.
+func (a *Activities) header(in step.WebhookInput, encoded dialect.Request, n int) (http.Header, *fault.Fault) {
+	w, h := in.Plan.Webhook, encoded.Header
+	if h == nil {
+		h = make(http.Header)
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
+		h.Set(name, w.Headers[name])
+	}
+	h.Set("Webhook-Id", in.Event.ID)
+	h.Set("Hookturn-Attempt", strconv.Itoa(n))
+	if in.Event.TraceParent != "" {
+		h.Set("Traceparent", in.Event.TraceParent)
+	}
+	if in.Event.TraceState != "" {
+		h.Set("Tracestate", in.Event.TraceState)
+	}
+	b, ok := a.Bots.Current().Bot(in.Plan.Tenant, in.Plan.Bot)
+	if !ok && (w.Authorization != "" || w.Secret != "") {
+		return nil, fault.New(fault.Config, "this worker has no bot file for %s/%s: its secrets are unknown", in.Plan.Tenant, in.Plan.Bot)
+	}
+	if w.Authorization != "" {
+		values, ok := b.Secrets(w.Authorization)
+		if !ok {
+			return nil, unknownSecret(w.Authorization)
+		}
+		h.Set("Authorization", values[0].Reveal())
+	}
+	if w.Secret == "" {
+		return h, nil
+	}
+	values, ok := b.Secrets(w.Secret)
+	if !ok {
+		return nil, unknownSecret(w.Secret)
+	}
+	schemes := make([]signature.Scheme, 0, len(w.Signature))
+	for _, name := range w.Signature {
+		scheme, err := signature.Parse(name)
+		if err != nil {
+			return nil, fault.Wrap(fault.Config, err, "unknown signature scheme %q", name)
+		}
+		schemes = append(schemes, scheme)
+	}
+	if err := signature.Sign(h, schemes, values, in.Event.ID, time.Now(), encoded.Body); err != nil {
+		return nil, fault.Wrap(fault.Config, err, "the request cannot be signed with secret %q", w.Secret)
+	}
+	return h, nil
+}
+
+func unknownSecret(name string) *fault.Fault {
+	return fault.New(fault.Config, "secret %q is not in this worker's bot file: are its bot files up to date?", name)
+}

@@ -1,0 +1,76 @@
+package activities
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// heartbeatEvery is how often a running webhook says that its worker lives. The SDK sends at most every 80 % of the
+// heartbeat time-out (2 s, see workflows).
+const heartbeatEvery = 500 * time.Millisecond
+
+// retryIn is the wait before the next attempt, 0 when there must be none: the failure is final, the attempts are used up,
+// or the wait would pass the step's deadline. The wait grows by the plan's factor and is spread by half of itself either
+// way, so that conversations that failed together do not come back together; an endpoint's Retry-After is never cut
+// short, only spread by up to a tenth.
+func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault) time.Duration {
+	r := in.Plan.Webhook.Retry
+	if !f.Retryable() || len(p.Attempts) >= r.MaxAttempts {
+		return 0
+	}
+	grown := float64(r.Initial) * math.Pow(r.Backoff, float64(max(len(p.Attempts)-1, 0)))
+	wait := time.Duration(min(grown, float64(r.Max)) * (0.5 + rand.Float64())) //nolint:gosec // jitter is no secret
+	if f.RetryAfter > 0 {
+		wait = max(wait, time.Duration(float64(f.RetryAfter)*(1+0.1*rand.Float64()))) //nolint:gosec // as above
+	}
+	wait = max(wait, time.Millisecond)
+	if time.Now().Add(wait).After(in.Deadline) {
+		return 0
+	}
+	return wait
+}
+
+// resume takes the progress of the latest attempt of this activity, or what the workflow gave.
+func resume(ctx context.Context, given step.Progress) step.Progress {
+	if activity.GetInfo(ctx).IsLocalActivity || !activity.HasHeartbeatDetails(ctx) {
+		return given
+	}
+	var heard step.Progress
+	if err := activity.GetHeartbeatDetails(ctx, &heard); err != nil || len(heard.Attempts) < len(given.Attempts) {
+		return given
+	}
+	return heard
+}
+
+// heartbeat keeps a normal activity alive until stop is called, so that a lost worker is noticed within seconds.
+func heartbeat(ctx context.Context, p step.Progress) (stop func()) {
+	if activity.GetInfo(ctx).IsLocalActivity {
+		return func() {}
+	}
+	done := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(heartbeatEvery)
+		defer tick.Stop()
+		for {
+			activity.RecordHeartbeat(ctx, p)
+			select {
+			case <-tick.C:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-stopped
+	}
+}

@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// Version of the programs, set by the build.
+var Version = "dev"
+
+// base is what worker and starter have in common: bot files, NATS with its streams, Temporal.
+type base struct {
+	bots      *bot.Store
+	js        jetstream.JetStream
+	streams   bus.Streams
+	temporal  client.Client
+	namespace string
+}
+
+// startBase starts the common parts: bot files first, because a bad one is the operator's to mend and waiting for a server
+// would hide it.
+func startBase(ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, name string) (*base, error) {
+	b := &base{namespace: cfg.Temporal.Namespace}
+	if b.namespace == "" {
+		b.namespace = client.DefaultNamespace
+	}
+	opts := botOptions(cfg)
+	opts.OnReload = m.Reload
+	var err error
+	if b.bots, err = bot.NewStore(cfg.Bots, opts, cfg.Log); err != nil {
+		return nil, fmt.Errorf("bot files in %s:\n%w", cfg.Bots, err)
+	}
+	p.add("bot files", watchBots(b.bots, cfg.Log))
+	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, name, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	p.add("NATS", closeNATS(nc))
+	b.js = js
+	b.streams, err = bus.Setup(ctx, js, bus.StreamOptions{
+		Partitions: cfg.Partitions, MaxBytes: cfg.EventsMaxBytes, Replicas: cfg.Replicas,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if b.temporal, err = dialTemporal(ctx, cfg.Temporal, cfg.Log, m); err != nil {
+		return nil, err
+	}
+	p.add("Temporal", func(context.Context) error { b.temporal.Close(); return nil })
+	return b, nil
+}
+
+// watchBots follows changes of the bot files until the part is stopped.
+func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := bots.Watch(ctx); err != nil {
+			log.Error("bot files are not watched: changes need a restart", "error", err)
+		}
+	}()
+	return func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	}
+}
+
+// ready asks JetStream and Temporal, not TCP.
+func (b *base) ready(ctx context.Context) error {
+	if err := bus.Ready(ctx, b.js); err != nil {
+		return fmt.Errorf("JetStream: %w", err)
+	}
+	if _, err := b.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return fmt.Errorf("Temporal: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,38 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// parts are the running parts of a process, in the order in which they were started. They stop in the opposite order.
+type parts struct {
+	log  *slog.Logger
+	list []part
+}
+
+type part struct {
+	name string
+	stop func(context.Context) error
+}
+
+func (p *parts) add(name string, stop func(context.Context) error) {
+	p.list = append(p.list, part{name, stop})
+}
+
+// stop stops every part, whatever the others say, and returns what went wrong.
+func (p *parts) stop(ctx context.Context) error {
+	var problems []error
+	for i := len(p.list) - 1; i >= 0; i-- {
+		started := time.Now()
+		if err := p.list[i].stop(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("stop %s: %w", p.list[i].name, err))
+		}
+		p.log.Debug("stopped", "part", p.list[i].name, "took", time.Since(started))
+	}
+	p.list = nil
+	return errors.Join(problems...)
+}

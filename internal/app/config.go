@@ -1,0 +1,105 @@
+// Package app wires the processes of hookturn out of the other packages, and owns the order in which their parts start
+// and stop. A process is a library here: commands, the development stack and end-to-end tests all start the same one.
+package app
+
+import (
+	"errors"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// Config is what both processes are told. Durations and sizes of single parts are documented where the parts are.
+type Config struct {
+	NATSURL   string // where NATS is; default nats://127.0.0.1:4222
+	NATSCreds string // path of a NATS credentials file; "" = none
+	Bots      string // directory of the bot files
+
+	// Temporal is where Temporal is, from the TEMPORAL_ variables and files; see TemporalFromEnvironment.
+	Temporal client.Options
+
+	// TaskQueues are what a worker polls; default hookturn.
+	TaskQueues []string
+	// EgressAllow lists webhook addresses outside the public internet, host-or-CIDR[:port].
+	EgressAllow []string
+	// EgressDevelopment allows loopback addresses and plain http. For development stacks and tests only.
+	EgressDevelopment bool
+
+	AdminAddr   string // host:port of /healthz, /readyz and /metrics; "" = none
+	GatewayAddr string // host:port of the public door (starter only); "" = none
+
+	// Partitions of the event stream when it is created, 1 to 256; default 8. More starters than partitions idle.
+	Partitions int
+	// EventsMaxBytes bounds the event stream when it is created, in bytes; default 1 GiB.
+	EventsMaxBytes int64
+	// Replicas of the streams when they are created, 1 to 5; default 1.
+	Replicas int
+	// MaxInFlight bounds the events that a starter hands over at a time; default 512.
+	MaxInFlight int
+	// StopTimeout is how long running work may go on after a stop was asked for; default 30 s.
+	StopTimeout time.Duration
+
+	Log *slog.Logger
+}
+
+// withDefaults is the configuration with every unset member filled in.
+func (c Config) withDefaults() Config {
+	set(&c.NATSURL, "nats://127.0.0.1:4222")
+	set(&c.Partitions, 8)
+	set(&c.EventsMaxBytes, 1<<30)
+	set(&c.Replicas, 1)
+	set(&c.MaxInFlight, 512)
+	set(&c.StopTimeout, 30*time.Second)
+	if len(c.TaskQueues) == 0 {
+		c.TaskQueues = []string{step.QueueMain}
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func set[T comparable](member *T, value T) {
+	var zero T
+	if *member == zero {
+		*member = value
+	}
+}
+
+func (c Config) validate() error {
+	var problems []error
+	if c.Bots == "" {
+		problems = append(problems, errors.New("no directory of bot files: set --bots or HOOKTURN_BOTS"))
+	}
+	for _, q := range c.TaskQueues {
+		if q != step.QueueMain && q != step.QueueCode {
+			problems = append(problems, errors.New("unknown task queue "+q+": use "+step.QueueMain+" or "+step.QueueCode))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// TemporalFromEnvironment reads where Temporal is from the TEMPORAL_ variables and the configuration file of Temporal's own
+// tools.
+func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDefaultClientOptions() }
+
+// EnvironmentVariables lists every variable that the programs read themselves. Those that begin with TEMPORAL_ are read by
+// Temporal's envconfig package; the list has the ones that the documentation names.
+func EnvironmentVariables() []string {
+	return []string{
+		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_GATEWAY_ADDR",
+		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_URL",
+		"HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT", "HOOKTURN_TASK_QUEUES",
+		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
+		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",
+	}
+}
+
+// slots is how many workflow tasks or local activities a worker runs at a time: they wait for endpoints, so the number is
+// bounded by memory, not by cores.
+func slots() int { return 1000 * max(2, runtime.GOMAXPROCS(0)) }

@@ -1,0 +1,34 @@
+package app
+
+import (
+	"context"
+
+	"github.com/hookturn/hookturn/internal/bus"
+)
+
+// Setup creates what hookturn needs and does not have: streams, buckets and search attributes. Running it twice changes
+// nothing.
+func Setup(ctx context.Context, cfg Config) error {
+	cfg = cfg.withDefaults()
+	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, "hookturn-setup", cfg.Log)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	_, err = bus.Setup(ctx, js, bus.StreamOptions{
+		Partitions: cfg.Partitions, MaxBytes: cfg.EventsMaxBytes, Replicas: cfg.Replicas,
+	})
+	if err != nil {
+		return err
+	}
+	c, err := dialTemporal(ctx, cfg.Temporal, cfg.Log, nil)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	namespace := cfg.Temporal.Namespace
+	if namespace == "" {
+		namespace = "default"
+	}
+	return ensureSearchAttributes(ctx, c, namespace)
+}

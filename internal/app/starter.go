@@ -1,0 +1,98 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/gateway"
+	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// Starter is a running starter: it takes events from NATS into Temporal and owns the gateway.
+type Starter struct {
+	parts   parts
+	admin   *admin
+	gateway *gateway.Server
+}
+
+// StartStarter connects and starts reading events. It waits for NATS and Temporal until ctx ends; bad bot files and streams
+// that would lose data are an error at once.
+func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	s := &Starter{parts: parts{log: cfg.Log}}
+	if err := s.start(ctx, cfg); err != nil {
+		return nil, errors.Join(err, s.parts.stop(context.WithoutCancel(ctx)))
+	}
+	return s, nil
+}
+
+func (s *Starter) start(ctx context.Context, cfg Config) error {
+	metrics := telemetry.NewMetrics()
+	base, err := startBase(ctx, cfg, metrics, &s.parts, "hookturn-starter")
+	if err != nil {
+		return err
+	}
+	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace); err != nil {
+		return err
+	}
+	in := &intake.Intake{Temporal: base.temporal, Bots: base.bots, Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics}
+	consumer := bus.NewConsumer(base.js, base.streams, bus.ConsumerOptions{
+		Name: instance(), Handler: in.Handle, MaxInFlight: cfg.MaxInFlight, Logger: cfg.Log,
+		Hooks: bus.Hooks{
+			Received:   func() { metrics.Held(1) },
+			Settled:    func(string, time.Duration) { metrics.Held(-1) },
+			TakenOver:  metrics.TakenOver,
+			DeadLetter: metrics.DeadLetter,
+		},
+	})
+	if err := consumer.Start(ctx); err != nil {
+		return fmt.Errorf("start reading events: %w", err)
+	}
+	s.parts.add("event reader", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, cfg.StopTimeout)
+		defer cancel()
+		return consumer.Stop(ctx)
+	})
+	if cfg.GatewayAddr != "" {
+		if s.gateway, err = gateway.Start(cfg.GatewayAddr); err != nil {
+			return err
+		}
+		s.parts.add("gateway", s.gateway.Stop)
+	}
+	s.admin, err = startAdmin(cfg.AdminAddr, metrics, base.ready, &s.parts)
+	return err
+}
+
+// AdminAddr is the address of the admin listener, "" when there is none.
+func (s *Starter) AdminAddr() string { return s.admin.addr() }
+
+// GatewayAddr is the address of the gateway, "" when there is none.
+func (s *Starter) GatewayAddr() string {
+	if s.gateway == nil {
+		return ""
+	}
+	return s.gateway.Addr()
+}
+
+// Stop stops reading, lets events in hand reach their workflows within the stop time-out, and closes every connection.
+func (s *Starter) Stop(ctx context.Context) error { return s.parts.stop(ctx) }
+
+// instance names this starter among the others that share the partitions.
+func instance() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "starter"
+	}
+	return host + "-" + uuid.NewString()[:8]
+}

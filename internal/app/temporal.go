@@ -1,0 +1,90 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/opentelemetry"
+	"go.temporal.io/sdk/log"
+
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// dialTemporal connects to Temporal, trying again until ctx ends.
+func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *telemetry.Metrics) (client.Client, error) {
+	opts.Logger = log.NewStructuredLogger(l)
+	if m != nil {
+		handler, err := sdkMetrics(m)
+		if err != nil {
+			return nil, err
+		}
+		opts.MetricsHandler = handler
+	}
+	var c client.Client
+	connect := func() (err error) {
+		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		c, err = client.DialContext(attempt, opts)
+		return err
+	}
+	retry := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
+		l.Warn("Temporal is not reached yet: is TEMPORAL_ADDRESS right and the server up?",
+			"address", opts.HostPort, "namespace", opts.Namespace, "retry_in", wait, "error", err)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to Temporal at %s: %w", opts.HostPort, err)
+	}
+	return c, nil
+}
+
+// sdkMetrics puts the Temporal SDK's own figures beside ours.
+func sdkMetrics(m *telemetry.Metrics) (client.MetricsHandler, error) {
+	exporter, err := otelprom.New(otelprom.WithRegisterer(m.Registry()), otelprom.WithoutScopeInfo(), otelprom.WithoutTargetInfo())
+	if err != nil {
+		return nil, fmt.Errorf("export the Temporal SDK's metrics: %w", err)
+	}
+	meter := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter("temporal-sdk-go")
+	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter, UseMonotonicCounters: true}), nil
+}
+
+// ensureSearchAttributes registers the search attributes that are missing.
+func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+	want := map[string]enumspb.IndexedValueType{}
+	for _, name := range []string{
+		step.AttributeTenant, step.AttributeBot, step.AttributeConversation, step.AttributeStep, step.AttributeOutcome,
+	} {
+		want[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	have, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return fmt.Errorf("list the search attributes of namespace %s: %w", namespace, err)
+	}
+	maps.DeleteFunc(want, func(name string, _ enumspb.IndexedValueType) bool {
+		_, ok := have.GetCustomAttributes()[name]
+		return ok
+	})
+	if len(want) == 0 {
+		return nil
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx,
+		&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want})
+	if err != nil {
+		missing := strings.Join(slices.Sorted(maps.Keys(want)), ", ")
+		return fmt.Errorf("namespace %s lacks the keyword search attributes %s and they cannot be added: "+
+			"run \"starter setup\" with an operator's rights: %w", namespace, missing, err)
+	}
+	return nil
+}

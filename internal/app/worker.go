@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/dialect/haptik"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/workflows"
+)
+
+// Worker is a running worker: it runs the workflows and activities of hookturn's task queues.
+type Worker struct {
+	parts   parts
+	admin   *admin
+	fatal   chan error
+	timeout time.Duration
+}
+
+// StartWorker connects and starts polling. It waits for NATS and Temporal until ctx ends; bad bot files are an error at
+// once.
+func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	w := &Worker{parts: parts{log: cfg.Log}, fatal: make(chan error, 1), timeout: cfg.StopTimeout}
+	if err := w.start(ctx, cfg); err != nil {
+		return nil, errors.Join(err, w.parts.stop(context.WithoutCancel(ctx)))
+	}
+	return w, nil
+}
+
+func (w *Worker) start(ctx context.Context, cfg Config) error {
+	metrics := telemetry.NewMetrics()
+	base, err := startBase(ctx, cfg, metrics, &w.parts, "hookturn-worker")
+	if err != nil {
+		return err
+	}
+	out, err := egress.New(egressOptions(cfg))
+	if err != nil {
+		return err
+	}
+	w.parts.add("egress", func(context.Context) error { out.Close(); return nil })
+	acts := &activities.Activities{
+		Bots: base.bots, Dialects: dialect.New(haptik.New()), HTTP: out, Users: bus.NewUsers(base.streams),
+		Publisher: bus.NewPublisher(base.js), Log: cfg.Log, Metrics: metrics,
+	}
+	if slices.Contains(cfg.TaskQueues, step.QueueCode) {
+		cfg.Log.Warn("this version has no code steps: the task queue is not polled", "queue", step.QueueCode)
+	}
+	if slices.Contains(cfg.TaskQueues, step.QueueMain) {
+		if err := w.poll(base.temporal, cfg, acts); err != nil {
+			return err
+		}
+	}
+	w.admin, err = startAdmin(cfg.AdminAddr, metrics, base.ready, &w.parts)
+	return err
+}
+
+// poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a
+// thousand conversations run (docs/benchmarks).
+func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) error {
+	sdk := worker.New(c, step.QueueMain, worker.Options{
+		MaxConcurrentWorkflowTaskExecutionSize:  slots(),
+		MaxConcurrentLocalActivityExecutionSize: slots(),
+		MaxConcurrentActivityExecutionSize:      slots(),
+		WorkflowTaskPollerBehavior:              pollers(),
+		ActivityTaskPollerBehavior:              worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		StickyScheduleToStartTimeout:            stickyTimeout,
+		WorkerStopTimeout:                       cfg.StopTimeout,
+		DisableRegistrationAliasing:             true,
+		OnFatalError: func(err error) {
+			select {
+			case w.fatal <- err:
+			default:
+			}
+		},
+	})
+	workflows.Register(sdk)
+	acts.Register(sdk)
+	if err := sdk.Start(); err != nil {
+		return fmt.Errorf("start polling task queue %s: %w", step.QueueMain, err)
+	}
+	w.parts.add("worker", func(context.Context) error { sdk.Stop(); return nil })
+	return nil
+}
+
+// stickyTimeout is how long a workflow task waits for the worker that has the conversation in its cache. It bounds how
+// soon another worker takes over the conversations of one that died.
+const stickyTimeout = 2 * time.Second
+
+func pollers() worker.PollerBehavior {
+	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
+		InitialNumberOfPollers: 16, MinimumNumberOfPollers: 8, MaximumNumberOfPollers: 64,
+	})
+}
+
+// Fatal tells an error after which the worker cannot go on.
+func (w *Worker) Fatal() <-chan error { return w.fatal }
+
+// AdminAddr is the address of the admin listener, "" when there is none.
+func (w *Worker) AdminAddr() string { return w.admin.addr() }
+
+// Stop stops polling, lets running work finish within the stop time-out, and closes every connection.
+func (w *Worker) Stop(ctx context.Context) error { return w.parts.stop(ctx) }
+
+func egressOptions(cfg Config) egress.Options {
+	return egress.Options{
+		Allow: cfg.EgressAllow, AllowPlainHTTP: cfg.EgressDevelopment, AllowLoopback: cfg.EgressDevelopment,
+		UserAgent: "hookturn/" + Version,
+	}
+}
+
+func botOptions(cfg Config) bot.Options { return bot.Options{AllowPlainHTTP: cfg.EgressDevelopment} }
+
+// closeNATS sends what is buffered, then closes.
+func closeNATS(nc *nats.Conn) func(context.Context) error {
+	return func(ctx context.Context) error {
+		defer nc.Close()
+		if !nc.IsConnected() {
+			return nil
+		}
+		flush, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		return nc.FlushWithContext(flush)
+	}
+}

@@ -1,0 +1,69 @@
+package cli
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// settings are the flags of a process. A flag that was not given is read from its variable, HOOKTURN_ and its name in
+// capitals, then from its default.
+type settings struct {
+	cfg                 app.Config
+	logLevel, logFormat string
+}
+
+func (s *settings) connection(f *pflag.FlagSet) {
+	f.StringVar(&s.cfg.NATSURL, "nats-url", "nats://127.0.0.1:4222", "where NATS is")
+	f.StringVar(&s.cfg.NATSCreds, "nats-creds", "", "path of a NATS credentials file")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
+	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
+}
+
+func (s *settings) streams(f *pflag.FlagSet) {
+	f.IntVar(&s.cfg.Partitions, "partitions", 8, "partitions of the event stream when it is created")
+	f.Int64Var(&s.cfg.EventsMaxBytes, "events-max-bytes", 1<<30, "bytes that the event stream holds at most, when it is created")
+	f.IntVar(&s.cfg.Replicas, "replicas", 1, "replicas of the streams when they are created")
+}
+
+func (s *settings) process(f *pflag.FlagSet) {
+	s.connection(f)
+	s.streams(f)
+	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
+	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "", "host:port of /healthz, /readyz and /metrics")
+	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may go on after a stop")
+}
+
+// environment fills in flags that were not given. The TEMPORAL_ variables are read by Temporal's own package.
+func (s *settings) environment(cmd *cobra.Command) error {
+	var problem error
+	lookup := ioOf(cmd).LookupEnv
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, ok := lookup(name)
+		if f.Changed || !ok || value == "" || f.Name == "help" {
+			return
+		}
+		if err := f.Value.Set(value); err != nil && problem == nil {
+			problem = fmt.Errorf("%s=%q: %w", name, value, err)
+		}
+	})
+	if problem != nil {
+		return problem
+	}
+	var err error
+	s.cfg.Log, err = telemetry.NewLogger(ioOf(cmd).Err, s.logLevel, s.logFormat)
+	return err
+}
+
+// temporal reads where Temporal is. Commands that do not need it do not call it.
+func (s *settings) temporal() (err error) {
+	s.cfg.Temporal, err = app.TemporalFromEnvironment()
+	return err
+}

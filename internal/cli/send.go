@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// send is what the command of this name was told.
+type send struct {
+	tenant, bot, conversation string
+	eventType, data, id, ttl  string
+	wait                      time.Duration
+}
+
+func sendCommand() *cobra.Command {
+	var s settings
+	var o send
+	cmd := &cobra.Command{
+		Use:   "send [FILE]",
+		Short: "Publish one event: a whole one from FILE (- = standard input), or one made of the flags",
+		Example: `  starter send --bot shop --conversation c-42 --data '{"step":"ORDER_STATUS"}' --wait 10s
+  starter send --bot shop event.json`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			raw, err := o.event(cmd, args)
+			if err != nil {
+				return err
+			}
+			return connected(cmd, &s, func(ctx context.Context, js jetstream.JetStream) error {
+				return o.publish(ctx, cmd.OutOrStdout(), js, raw)
+			})
+		},
+	}
+	s.connection(cmd.Flags())
+	f := cmd.Flags()
+	f.StringVar(&o.tenant, "tenant", "default", "tenant of the bot")
+	f.StringVar(&o.bot, "bot", "", "bot that the event is for (required)")
+	f.StringVar(&o.conversation, "conversation", "", "conversation id")
+	f.StringVar(&o.eventType, "type", schemas.TypeStepRequested, "type of the event")
+	f.StringVar(&o.data, "data", "", "data of the event, a JSON object")
+	f.StringVar(&o.id, "id", "", "id of the event; default a new UUID")
+	f.StringVar(&o.ttl, "ttl", "", "latest useful moment, from now (Nats-TTL)")
+	f.DurationVar(&o.wait, "wait", 0, "wait this long for the step's reply and print it")
+	_ = cmd.MarkFlagRequired("bot") // the flag exists
+	return cmd
+}
+
+// event reads or makes the event and checks it, so that a mistake shows here and not in a dead letter.
+func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
+	raw, err := o.raw(cmd, args)
+	if err != nil {
+		return nil, err
+	}
+	e, err := schemas.DecodeEvent(raw)
+	if err != nil {
+		return nil, fmt.Errorf("this is no valid event: %w", err)
+	}
+	o.id, o.conversation = e.ID, e.Subject
+	return raw, nil
+}
+
+func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
+	switch {
+	case len(args) == 1 && args[0] == "-":
+		return io.ReadAll(io.LimitReader(cmd.InOrStdin(), schemas.MessageMax+1))
+	case len(args) == 1:
+		return os.ReadFile(args[0])
+	case o.conversation == "" || o.data == "":
+		return nil, errors.New("give a FILE, or --conversation and --data")
+	}
+	if o.id == "" {
+		o.id = uuid.NewString()
+	}
+	return json.Marshal(map[string]any{
+		"specversion": "1.0", "id": o.id, "source": "/hookturn/starter/send", "type": o.eventType,
+		"time": time.Now().UTC(), "subject": o.conversation, "datacontenttype": "application/json", "data": json.RawMessage(o.data),
+	})
+}
+
+func (o *send) publish(ctx context.Context, out io.Writer, js jetstream.JetStream, raw []byte) error {
+	header := nats.Header{}
+	if o.ttl != "" {
+		header.Set(jetstream.MsgTTLHeader, o.ttl)
+	}
+	store := func() error {
+		seq, duplicate, err := bus.NewPublisher(js).PublishEvent(ctx, o.tenant, o.bot, raw, o.id, o.conversation, header)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "event %s stored as %d (duplicate: %t)\n", o.id, seq, duplicate)
+		return err
+	}
+	if o.wait <= 0 {
+		return store()
+	}
+	return o.await(ctx, out, js, store)
+}
+
+// await publishes once the reader of replies stands, then prints replies until the step's.
+func (o *send) await(ctx context.Context, out io.Writer, js jetstream.JetStream, store func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, o.wait)
+	defer cancel()
+	answered := errors.New("answered")
+	var stored error
+	err := bus.Follow(ctx, js, bus.Tail{Tenant: o.tenant, Bot: o.bot, Conversation: o.conversation},
+		func() {
+			if stored = store(); stored != nil {
+				cancel()
+			}
+		},
+		func(r bus.StoredReply) error {
+			if !bytes.Contains(r.Data, []byte(o.id)) {
+				return nil
+			}
+			if err := printReply(out, r); err != nil {
+				return err
+			}
+			if typeOf(r) == schemas.TypeStepReplied {
+				return answered
+			}
+			return nil
+		})
+	switch {
+	case errors.Is(err, answered):
+		return nil
+	case stored != nil:
+		return stored
+	case err != nil:
+		return err
+	}
+	return fmt.Errorf("no reply within %s: is a starter running, and a worker? See \"starter deadletters list\"", o.wait)
+}

@@ -1,0 +1,61 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func tailCommand() *cobra.Command {
+	var s settings
+	var t bus.Tail
+	var since time.Duration
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Print replies as they are stored, one JSON document a line, until interrupted",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if since > 0 {
+				t.Since = time.Now().Add(-since)
+			}
+			return connected(cmd, &s, func(ctx context.Context, js jetstream.JetStream) error {
+				return bus.Follow(ctx, js, t, nil, func(r bus.StoredReply) error { return printReply(cmd.OutOrStdout(), r) })
+			})
+		},
+	}
+	s.connection(cmd.Flags())
+	f := cmd.Flags()
+	f.StringVar(&t.Tenant, "tenant", "", "only this tenant")
+	f.StringVar(&t.Bot, "bot", "", "only this bot")
+	f.StringVar(&t.Conversation, "conversation", "", "only this conversation")
+	f.DurationVar(&since, "since", 0, "also print what was stored this long ago, for example 1h")
+	return cmd
+}
+
+// printReply prints a reply on a line of its own.
+func printReply(out io.Writer, r bus.StoredReply) error {
+	var line bytes.Buffer
+	if err := json.Compact(&line, r.Data); err != nil {
+		return fmt.Errorf("reply %d is no JSON: %w", r.Sequence, err)
+	}
+	line.WriteByte('\n')
+	_, err := line.WriteTo(out)
+	return err
+}
+
+func typeOf(r bus.StoredReply) string {
+	var reply schemas.Reply
+	if json.Unmarshal(r.Data, &reply) != nil {
+		return ""
+	}
+	return reply.Type
+}

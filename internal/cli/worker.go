@@ -1,0 +1,58 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/internal/app"
+)
+
+// WorkerCommand is the program "worker".
+func WorkerCommand() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "worker",
+		Short: "Run hookturn's workflows and activities",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := s.environment(cmd); err != nil {
+				return err
+			}
+			if err := s.temporal(); err != nil {
+				return err
+			}
+			return runWorker(cmd.Context(), s.cfg)
+		},
+		Version: app.Version,
+	}
+	s.process(cmd.Flags())
+	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{"hookturn"}, "task queues to poll: hookturn, hookturn-code")
+	egressFlags(cmd, &s)
+	return cmd
+}
+
+func egressFlags(cmd *cobra.Command, s *settings) {
+	cmd.Flags().StringSliceVar(&s.cfg.EgressAllow, "egress-allow", nil,
+		"webhook addresses outside the public internet that are allowed: host-or-CIDR[:port], several with commas")
+}
+
+func runWorker(ctx context.Context, cfg app.Config) error {
+	w, err := app.StartWorker(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	cfg.Log.Info("worker runs", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version)
+	var fatal error
+	select {
+	case <-ctx.Done():
+	case fatal = <-w.Fatal():
+		fatal = fmt.Errorf("the worker cannot go on: %w", fatal)
+	}
+	cfg.Log.Info("worker stops: running steps may finish", "within", cfg.StopTimeout)
+	if err := w.Stop(context.WithoutCancel(ctx)); err != nil {
+		cfg.Log.Warn("not everything stopped cleanly", "error", err)
+	}
+	return fatal
+}

@@ -1,0 +1,110 @@
+// Package intake turns one event into an Update of its conversation, and says what becomes of the message: acknowledged,
+// tried again, or a dead letter. It acknowledges nothing that Temporal has not accepted durably.
+package intake
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Intake hands events to their workflows. All fields but Metrics are required.
+type Intake struct {
+	Temporal client.Client
+	Bots     Bots
+	Queue    string // task queue of the workflows
+	Log      *slog.Logger
+	Metrics  *telemetry.Metrics
+}
+
+// Bots are the bot files as they are now. *bot.Store is one.
+type Bots interface {
+	Current() *bot.Set
+}
+
+// Handle is a bus.Handler: nil acknowledges the message, bus.Reject makes it a dead letter, any other error asks for
+// another try of the same message before the conversation's later ones.
+func (i *Intake) Handle(ctx context.Context, m *bus.Message) error {
+	err := i.handle(ctx, m)
+	verdict := "retry"
+	var rejected *fault.Fault
+	switch {
+	case err == nil:
+		verdict = "accepted"
+		i.Metrics.Accepted(m.Tenant, m.Bot, time.Since(m.Received))
+	case errors.Is(err, errDuplicate):
+		verdict, err = "duplicate", nil
+	case errors.As(err, &rejected):
+		verdict = "dead_letter"
+	}
+	tenant, name := i.labels(m)
+	i.Metrics.Event(tenant, name, verdict)
+	return err
+}
+
+// labels keeps names that nobody configured out of the metrics: anybody may publish under any subject.
+func (i *Intake) labels(m *bus.Message) (tenant, name string) {
+	if _, ok := i.Bots.Current().Bot(m.Tenant, m.Bot); ok {
+		return m.Tenant, m.Bot
+	}
+	return "_", "_"
+}
+
+func (i *Intake) handle(ctx context.Context, m *bus.Message) error {
+	event, err := schemas.DecodeEvent(m.Data)
+	if err != nil {
+		return bus.Reject(fault.BadEvent, err.Error())
+	}
+	if token := schemas.ConversationToken(event.Subject); token != m.Conversation {
+		return bus.Reject(fault.BadEvent,
+			"/subject: the conversation of the event has the subject token "+token+", but it was published under "+m.Conversation)
+	}
+	b, ok := i.Bots.Current().Bot(m.Tenant, m.Bot)
+	if !ok {
+		return bus.Reject(fault.UnknownBot, "no bot file for bot "+m.Bot+" of tenant "+m.Tenant)
+	}
+	if event.TraceParent == "" {
+		event.TraceParent, event.TraceState = m.Header.Get("traceparent"), m.Header.Get("tracestate")
+	}
+	d := step.Delivery{Event: event, UsefulUntil: usefulUntil(event, m)}
+	d.Plan, d.Refused = resolve(b, event)
+	if b.Ordering() == bot.OrderingNone {
+		return i.startStep(ctx, b, d)
+	}
+	return i.update(ctx, b, d)
+}
+
+// resolve finds the step in the bot file as it is now: what it says travels with the event from here on.
+func resolve(b *bot.Bot, e schemas.Event) (*bot.Plan, *fault.Fault) {
+	switch e.Type {
+	case schemas.TypeStepRequested:
+		plan, err := b.Plan(e.Data.Step)
+		if err != nil {
+			return nil, fault.Of(err)
+		}
+		return &plan, nil
+	case schemas.TypeMessageReceived, schemas.TypeConversationEvent, schemas.TypeConversationHandover:
+		return nil, fault.New(fault.Config, "bot %s has no adapter that could take %s", b.Name(), e.Type)
+	}
+	return nil, nil
+}
+
+// usefulUntil is the event's latest useful moment: the CloudEvents attribute expirytime, or what the message's header says;
+// the earlier one when both are there.
+func usefulUntil(e schemas.Event, m *bus.Message) *time.Time {
+	until := e.ExpiryTime
+	if !m.Expires.IsZero() && (until == nil || m.Expires.Before(*until)) {
+		until = &m.Expires
+	}
+	return until
+}

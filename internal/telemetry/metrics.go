@@ -1,0 +1,137 @@
+package telemetry
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Metrics are hookturn's own figures. Every method may be called on a nil *Metrics, so that tests need none.
+type Metrics struct {
+	registry *prometheus.Registry
+
+	events   *prometheus.CounterVec
+	lag      *prometheus.HistogramVec
+	attempts *prometheus.CounterVec
+	attempt  *prometheus.HistogramVec
+	replies  *prometheus.CounterVec
+	publish  prometheus.Histogram
+	reloads  *prometheus.CounterVec
+	held     prometheus.Gauge
+	taken    prometheus.Counter
+	letters  *prometheus.CounterVec
+}
+
+// NewMetrics makes a registry of its own: two processes in one test never share figures.
+func NewMetrics() *Metrics {
+	m := &Metrics{
+		registry: prometheus.NewRegistry(),
+		events: counter("hookturn_events_total",
+			"Events taken from NATS, by what was decided: accepted, duplicate, dead_letter or retry.", "tenant", "bot", "verdict"),
+		lag: histogram("hookturn_event_lag_seconds",
+			"From an event's arrival in JetStream to its acceptance by a workflow.", "tenant", "bot"),
+		attempts: counter("hookturn_attempts_total",
+			"HTTP requests made for steps, by status class or failure word.", "tenant", "bot", "step", "result"),
+		attempt: histogram("hookturn_attempt_seconds", "Duration of one HTTP request.", "tenant", "bot", "step"),
+		replies: counter("hookturn_replies_total", "Replies stored in JetStream, by type and outcome.", "tenant", "bot", "type"),
+		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "hookturn_publish_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: buckets,
+		}),
+		reloads: counter("hookturn_bot_file_loads_total", "Loads of the bot files, by result: good or bad.", "result"),
+		held: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "hookturn_events_held", Help: "Events that this starter has read and not settled yet.",
+		}),
+		taken: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "hookturn_events_taken_over_total", Help: "Events that another starter had read and left behind.",
+		}),
+		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
+	}
+	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.held, m.taken, m.letters,
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return m
+}
+
+// buckets reach from a fast endpoint on the same machine to the longest attempt, in seconds.
+var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+
+func counter(name, help string, labels ...string) *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
+}
+
+func histogram(name, help string, labels ...string) *prometheus.HistogramVec {
+	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
+}
+
+// Registry takes further collectors, such as the Temporal SDK's.
+func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Handler serves the figures in the Prometheus text format.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+}
+
+// Event counts the verdict on one event.
+func (m *Metrics) Event(tenant, bot, verdict string) {
+	if m != nil {
+		m.events.WithLabelValues(tenant, bot, verdict).Inc()
+	}
+}
+
+// Accepted records how long an event waited for its workflow.
+func (m *Metrics) Accepted(tenant, bot string, lag time.Duration) {
+	if m != nil {
+		m.lag.WithLabelValues(tenant, bot).Observe(lag.Seconds())
+	}
+}
+
+// Attempt records one HTTP request; the result is a status class ("2xx") or a failure word.
+func (m *Metrics) Attempt(tenant, bot, step, result string, took time.Duration) {
+	if m != nil {
+		m.attempts.WithLabelValues(tenant, bot, step, result).Inc()
+		m.attempt.WithLabelValues(tenant, bot, step).Observe(took.Seconds())
+	}
+}
+
+// Reply records one reply that JetStream has stored.
+func (m *Metrics) Reply(tenant, bot, replyType string, took time.Duration) {
+	if m != nil {
+		m.replies.WithLabelValues(tenant, bot, replyType).Inc()
+		m.publish.Observe(took.Seconds())
+	}
+}
+
+// Reload counts a load of the bot files.
+func (m *Metrics) Reload(err error) {
+	if m == nil {
+		return
+	}
+	result := "good"
+	if err != nil {
+		result = "bad"
+	}
+	m.reloads.WithLabelValues(result).Inc()
+}
+
+// Held follows the number of events that were read and not settled yet.
+func (m *Metrics) Held(delta int) {
+	if m != nil {
+		m.held.Add(float64(delta))
+	}
+}
+
+// TakenOver counts an event that another starter had left behind.
+func (m *Metrics) TakenOver() {
+	if m != nil {
+		m.taken.Inc()
+	}
+}
+
+// DeadLetter counts a dead letter that was stored.
+func (m *Metrics) DeadLetter(reason string) {
+	if m != nil {
+		m.letters.WithLabelValues(reason).Inc()
+	}
+}

@@ -1,0 +1,271 @@
+package workflows_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func TestStepIsAnsweredAndConversationEndsIdle(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, newState())
+	require.NoError(t, w.GetWorkflowError())
+	require.Equal(t, []string{"step.replied", "conversation.closed"}, w.types())
+	r := w.replied(t, 0)
+	require.Equal(t, schemas.OutcomeSuccess, r.Outcome)
+	require.Equal(t, "answer 1", r.Messages[0].Text)
+	require.Equal(t, schemas.ConversationOpen, r.Conversation)
+	require.Equal(t, schemas.ReplyID("default", "e1", schemas.TypeStepReplied), w.replies[0].ID)
+	require.NotEmpty(t, r.Workflow.RunID)
+	require.Equal(t, step.Result{Outcome: schemas.OutcomeSuccess, Attempts: 1, ReplyID: w.replies[0].ID}, w.results["e1"])
+	require.JSONEq(t, fmt.Sprintf(`{"reason":"idle","workflow":{"id":%q,"run_id":%q}}`, r.Workflow.ID, r.Workflow.RunID),
+		string(w.replies[1].Data))
+}
+
+func TestEventsAreTakenInOrderAndNeverOverlap(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 9 { // all at the same moment
+		w.send(time.Second, requested(fmt.Sprintf("e%d", i), plan()))
+	}
+	w.converse(t, newState())
+	for i := range 9 {
+		require.Equal(t, fmt.Sprintf("e%d", i), w.replied(t, i).EventID)
+	}
+	require.Equal(t, 1, w.overlap)
+}
+
+func TestKnownEventIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := newState()
+	s.Seen = []string{"e1"} // from the run before
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, s)
+	require.Empty(t, w.replies)
+	var refusal *temporal.ApplicationError
+	require.ErrorAs(t, w.rejections["e1"], &refusal)
+	require.Equal(t, step.RefusedDuplicate, refusal.Type())
+}
+
+func TestStepWaitsForItsEntities(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.send(1*time.Second, requested("e1", plan(requires("product", "size"))))
+	w.send(2*time.Second, collected("e2", "size"))
+	w.send(3*time.Second, collected("e3", "product"))
+	w.converse(t, newState())
+	require.Equal(t, []string{"step.waiting", "step.waiting", "step.replied", "conversation.closed"}, w.types())
+	require.Contains(t, string(w.replies[0].Data), `"missing":["product","size"]`)
+	require.Contains(t, string(w.replies[1].Data), `"missing":["product"]`)
+	require.Equal(t, "e1", w.replied(t, 2).EventID)
+	require.Len(t, w.calls[0].Entities, 2)
+	require.Equal(t, []string{"product", "size"}, w.results["e1"].Waiting)
+}
+
+func TestNextStepCancelsTheWaitingOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.send(1*time.Second, requested("e1", plan(requires("product"))))
+	w.send(2*time.Second, requested("e2", plan()))
+	w.converse(t, newState())
+	require.Equal(t, []string{"step.waiting", "step.replied", "step.replied", "conversation.closed"}, w.types())
+	cancelled := w.replied(t, 1)
+	require.Equal(t, "e1", cancelled.EventID)
+	require.Equal(t, schemas.OutcomeRejected, cancelled.Outcome)
+	require.Equal(t, "cancelled", cancelled.Error.Kind)
+	require.Equal(t, "e2", w.replied(t, 2).EventID)
+}
+
+func TestWaitingStepExpiresWithItsConversation(t *testing.T) {
+	t.Parallel()
+	for name, last := range map[string]func(*world){
+		"ended": func(w *world) { w.send(2*time.Second, ended("e2", "user left")) },
+		"idle":  func(*world) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.send(time.Second, requested("e1", plan(requires("product"))))
+			last(w)
+			w.converse(t, newState())
+			require.Equal(t, []string{"step.waiting", "step.replied", "conversation.closed"}, w.types())
+			r := w.replied(t, 1)
+			require.Equal(t, schemas.OutcomeRejected, r.Outcome)
+			require.Equal(t, "expired", r.Error.Kind)
+		})
+	}
+}
+
+func TestEndStepCompletesAndClearsTheConversation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
+		r := succeed(in, "done")
+		r.Details = json.RawMessage(`{"order":"A12"}`)
+		return r, nil
+	}
+	w.send(1*time.Second, collected("e0", "product"))
+	w.send(2*time.Second, requested("e1", plan()))
+	w.send(3*time.Second, requested("e2", plan(endStep)))
+	w.send(4*time.Second, requested("e3", plan()))
+	w.converse(t, newState())
+	require.Equal(t, []string{"step.replied", "step.replied", "conversation.closed", "step.replied", "conversation.closed"}, w.types())
+	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].Details), "a store is in the next request")
+	require.Equal(t, schemas.ConversationComplete, w.replied(t, 1).Conversation)
+	require.Equal(t, schemas.ClosedCompleted, w.results["e2"].Closed)
+	require.Empty(t, w.calls[2].Details, "a completed conversation leaves nothing behind")
+	require.Empty(t, w.calls[2].Entities)
+}
+
+func TestFailedStepEndsAsItsPlanSays(t *testing.T) {
+	t.Parallel()
+	onFailure := func(what string) func(*bot.Plan) { return func(p *bot.Plan) { p.OnFailure = what } }
+	cases := map[string]struct {
+		onFailure    string
+		language     string
+		outcome      schemas.Outcome
+		conversation string
+		text         string
+	}{
+		"bot break":             {bot.OnFailureBotBreak, "en", schemas.OutcomeBotBreak, "open", "Sorry."},
+		"bot break by language": {bot.OnFailureBotBreak, "hi-IN", schemas.OutcomeBotBreak, "open", "Maaf."},
+		"continue":              {bot.OnFailureContinue, "en", schemas.OutcomeContinued, "open", ""},
+		"handover":              {bot.OnFailureHandover, "en", schemas.OutcomeHandover, "handover", ""},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
+				return step.WebhookResult{}, fail(in, fault.BadResponse, 0)
+			}
+			d := requested("e1", plan(onFailure(c.onFailure)))
+			d.Event.Data.User = &schemas.User{ID: "91", Language: c.language}
+			w.send(time.Second, d)
+			w.converse(t, newState())
+			r := w.replied(t, 0)
+			require.Equal(t, c.outcome, r.Outcome)
+			require.Equal(t, c.conversation, r.Conversation)
+			require.Equal(t, &schemas.Error{Kind: "bad_response", Message: "provoked"}, r.Error)
+			require.Len(t, r.Attempts, 1)
+			if c.text != "" {
+				require.Equal(t, []schemas.Message{schemas.Text(c.text)}, r.Messages)
+			} else {
+				require.Empty(t, r.Messages)
+			}
+		})
+	}
+}
+
+func TestExpiredAndUnknownStepsAreRejected(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	late := requested("e1", plan())
+	past := w.Now().Add(-time.Minute)
+	late.UsefulUntil = &past
+	w.send(1*time.Second, late)
+	unknown := requested("e2", plan())
+	unknown.Plan, unknown.Refused = nil, fault.New(fault.UnknownStep, "no such step")
+	w.send(2*time.Second, unknown)
+	adapter := step.Delivery{Event: event("e3", schemas.TypeMessageReceived, schemas.EventData{})}
+	w.send(3*time.Second, adapter)
+	w.converse(t, newState())
+	for i, kind := range []string{"expired", "unknown_step", "config"} {
+		r := w.replied(t, i)
+		require.Equal(t, schemas.OutcomeRejected, r.Outcome)
+		require.Equal(t, kind, r.Error.Kind)
+	}
+	require.Empty(t, w.calls)
+}
+
+func TestContinueAsNewLosesNothing(t *testing.T) {
+	t.Parallel()
+	first := newWorld(t)
+	first.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		r := succeed(in, "one")
+		r.Details = json.RawMessage(fmt.Sprintf(`{"n":%d}`, n))
+		return r, nil
+	}
+	d := requested("e1", plan())
+	d.Event.Data.User, d.Event.Data.ConversationNo = &schemas.User{ID: "91", Language: "hi"}, 7
+	first.send(1*time.Second, d)
+	first.send(2*time.Second, collected("e2", "size"))
+	first.send(3*time.Second, requested("e3", plan(requires("product", "size"))))
+	first.RegisterDelayedCallback(func() { first.SetContinueAsNewSuggested(true) }, 4*time.Second)
+	first.converse(t, newState())
+
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, first.GetWorkflowError(), &again)
+	var carried step.State
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &carried))
+
+	second := newWorld(t)
+	second.send(1*time.Second, requested("e1", plan()))
+	second.send(2*time.Second, collected("e5", "product"))
+	second.converse(t, carried)
+	require.Contains(t, second.rejections, "e1", "events of the first run are known")
+	r := second.replied(t, 0)
+	require.Equal(t, "e3", r.EventID, "the waiting step runs in the second run")
+	call := second.calls[0]
+	require.Len(t, call.Entities, 2)
+	require.JSONEq(t, `{"n":1}`, string(call.Details))
+	require.Equal(t, schemas.User{ID: "91", Language: "hi"}, call.User)
+	require.EqualValues(t, 7, call.ConversationNo)
+	require.Equal(t, []string{"e1", "e2", "e3"}, carried.Seen)
+}
+
+func TestIdleTimeCountsFromTheLastEvent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	start := w.Now()
+	w.send(time.Second, requested("e1", plan()))
+	w.send(2*time.Hour, requested("e2", plan()))
+	w.converse(t, newState())
+	require.Equal(t, []string{"step.replied", "step.replied", "conversation.closed"}, w.types())
+	require.WithinDuration(t, start.Add(5*time.Hour), w.Now(), time.Minute)
+}
+
+func TestOversizedEntitiesAreRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	big := collected("e1", "x")
+	big.Event.Data.Entities["x"][0].EntityValue = json.RawMessage(`"` + string(make([]byte, 600<<10)) + `"`)
+	for i := range big.Event.Data.Entities["x"][0].EntityValue {
+		if big.Event.Data.Entities["x"][0].EntityValue[i] == 0 {
+			big.Event.Data.Entities["x"][0].EntityValue[i] = 'a'
+		}
+	}
+	w.send(1*time.Second, big)
+	asked := requested("e2", plan())
+	asked.Event.Data.Entities = big.Event.Data.Entities
+	w.send(2*time.Second, asked)
+	w.converse(t, newState())
+	require.Contains(t, w.rejections, "e1")
+	require.Equal(t, "too_large", w.replied(t, 0).Error.Kind)
+}
+
+func TestCancelledRunAnswersTheWaitingStep(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.send(time.Second, requested("e1", plan(requires("product"))))
+	w.RegisterDelayedCallback(w.CancelWorkflow, 2*time.Second)
+	w.converse(t, newState())
+	r := w.replied(t, 1)
+	require.Equal(t, schemas.OutcomeRejected, r.Outcome)
+	require.Equal(t, "cancelled", r.Error.Kind)
+	require.True(t, temporal.IsCanceledError(w.GetWorkflowError()))
+}

@@ -1,0 +1,107 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// runStep runs one step to its reply and takes over what it changed.
+func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Result {
+	started := workflow.Now(ctx)
+	result, failed := callWebhook(ctx, step.WebhookInput{
+		Plan: *d.Plan, Event: d.Event, User: c.state.User, ConversationNo: c.state.ConversationNo,
+		Entities: c.state.Entities, Details: c.state.Details,
+	})
+	if failed == nil {
+		c.state.Details = result.Details
+	}
+	data := replied(*d, languageOf(c.state.User), result, failed)
+	data.ConversationDetails = c.state.Details
+	done := c.reply(ctx, d.Event, data)
+	c.record(step.Recent{
+		At: started, Step: data.Step, Outcome: data.Outcome, Error: done.Error, Attempts: len(data.Attempts),
+		Millis: workflow.Now(ctx).Sub(started).Milliseconds(),
+	})
+	switch data.Conversation {
+	case schemas.ConversationComplete:
+		done.Closed = schemas.ClosedCompleted
+	case schemas.ConversationHandover:
+		done.Closed = schemas.ClosedHandover
+	}
+	if done.Closed != "" {
+		c.close(ctx, done.Closed)
+	}
+	return done
+}
+
+// reject answers a delivery as rejected.
+func (c *conversation) reject(ctx workflow.Context, r *refusal) step.Result {
+	data := rejected(r)
+	c.record(step.Recent{At: workflow.Now(ctx), Step: data.Step, Outcome: data.Outcome, Error: data.Error.Kind})
+	return c.reply(ctx, r.delivery.Event, data)
+}
+
+// reply publishes the end of a step and marks the run for searches when the end is an unusual one.
+func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied) step.Result {
+	data.Workflow = c.workflow
+	result := step.Result{Outcome: data.Outcome, Attempts: len(data.Attempts)}
+	if data.Error != nil {
+		result.Error = data.Error.Kind
+	}
+	result.ReplyID = publish(ctx, c.address(e), schemas.TypeStepReplied, data)
+	c.mark(ctx, data)
+	return result
+}
+
+func (c *conversation) tellMissing(ctx workflow.Context, waiting *step.Delivery, missing []string, e schemas.Event) step.Result {
+	id := publish(ctx, c.address(e), schemas.TypeStepWaiting, schemas.StepWaiting{
+		EventID: waiting.Event.ID, Step: waiting.Event.Data.Step, Missing: missing, Workflow: c.workflow,
+	})
+	return step.Result{Waiting: missing, ReplyID: id}
+}
+
+// close tells the engine that the conversation ended and forgets what belonged to it. Ids of events and who the user is
+// stay: the run lives on until it is idle, so that redeliveries are known.
+func (c *conversation) close(ctx workflow.Context, reason string) {
+	last := schemas.Event{ID: c.state.LastEventID}
+	publish(ctx, c.address(last), schemas.TypeConversationClosed, schemas.ConversationClosed{Reason: reason, Workflow: c.workflow})
+	c.state.Open, c.state.Entities, c.state.Details, c.state.Waiting = false, nil, nil, nil
+}
+
+func (c *conversation) address(e schemas.Event) address {
+	return address{tenant: c.state.Tenant, bot: c.state.Bot, conversation: c.state.Conversation, event: e}
+}
+
+// mark lets a search find the run by the unusual end of a step. An upsert costs an event and a visibility write, so
+// success is not marked, nor the same end twice in a row.
+func (c *conversation) mark(ctx workflow.Context, data schemas.StepReplied) {
+	end := ending{step: data.Step, outcome: data.Outcome}
+	if !unusual(data.Outcome) || end == c.marked {
+		return
+	}
+	c.marked = end
+	upsertEnd(ctx, data)
+}
+
+// ending is what the search attributes of a run say of its latest unusual step.
+type ending struct {
+	step    string
+	outcome schemas.Outcome
+}
+
+func unusual(o schemas.Outcome) bool {
+	return o == schemas.OutcomeBotBreak || o == schemas.OutcomeHandover || o == schemas.OutcomeUndelivered ||
+		o == schemas.OutcomeRejected
+}
+
+func upsertEnd(ctx workflow.Context, data schemas.StepReplied) {
+	err := workflow.UpsertTypedSearchAttributes(ctx,
+		temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(data.Step),
+		temporal.NewSearchAttributeKeyKeyword(step.AttributeOutcome).ValueSet(string(data.Outcome)))
+	if err != nil {
+		workflow.GetLogger(ctx).Warn("search attributes were not set", "error", err)
+	}
+}

@@ -1,0 +1,32 @@
+package workflows
+
+import (
+	"strings"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// Step runs one step on its own, for bots with "ordering: none". It has no conversation around it: entities are those of
+// the event, conversation_details start empty, and a step that lacks mandatory entities is rejected, because there is
+// nothing that could collect them.
+func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
+	workflow.SetCurrentDetails(ctx, "**"+in.Delivery.Event.Data.Step+"** of conversation `"+in.Conversation+"` runs")
+	c := &conversation{
+		state:    step.State{Tenant: in.Tenant, Bot: in.Bot, Conversation: in.Conversation, LastEventID: in.Delivery.Event.ID},
+		workflow: reference(ctx),
+	}
+	d := in.Delivery
+	c.note(d)
+	a := decide(c.state, d, workflow.Now(ctx))
+	if a.wait != nil {
+		f := fault.New(fault.BadEvent, "mandatory entities are missing: %s (a bot without ordering cannot wait for them)",
+			strings.Join(a.missing, ", "))
+		a = action{refuse: &refusal{d, f}}
+	}
+	result := c.act(ctx, a, d)
+	c.describe(ctx)
+	return result, nil
+}

@@ -1,0 +1,124 @@
+package workflows
+
+import (
+	"errors"
+	"net/url"
+	"time"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+const (
+	// startToCloseSlack is what an activity gets above the HTTP time-out, so that the activity classifies a slow endpoint
+	// and Temporal does not.
+	startToCloseSlack = 5 * time.Second
+	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity.
+	heartbeatTimeout = 2 * time.Second
+	// retryCeiling stands above every delay that an activity asks for: the server cuts NextRetryDelay at this interval.
+	retryCeiling = 2 * time.Hour
+	// summaryMax is the server's limit for a summary, in bytes.
+	summaryMax = 400
+)
+
+// callWebhook makes the attempts of a step until one succeeds, none is left or the deadline comes. The first attempt is a
+// local activity, which costs no workflow task of its own; later ones are a normal activity, visible as pending in the
+// UI and retried by the server. The progress tells all attempts; its fault is nil when the endpoint answered.
+func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
+	in.Deadline = workflow.Now(ctx).Add(in.Plan.Webhook.Timeout.D())
+	if in.Plan.Webhook.Execution != bot.ExecutionActivity {
+		result, p := firstAttempt(ctx, in)
+		if p == nil {
+			return result, nil
+		}
+		if p.RetryIn <= 0 {
+			return step.WebhookResult{Attempts: p.Attempts}, p.Fault
+		}
+		if err := workflow.Sleep(ctx, p.RetryIn); err != nil {
+			return step.WebhookResult{Attempts: p.Attempts}, fault.New(fault.Cancelled, "cancelled between two attempts")
+		}
+		in.Progress = *p
+	}
+	result, p := moreAttempts(ctx, in)
+	if p != nil {
+		return step.WebhookResult{Attempts: p.Attempts}, p.Fault
+	}
+	return result, nil
+}
+
+func firstAttempt(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
+	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: in.Plan.Webhook.AttemptTimeout.D() + startToCloseSlack,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary:             summary(in.Plan),
+	})
+	if err := workflow.ExecuteLocalActivity(ctx, step.ActivityWebhook, in).Get(ctx, &result); err != nil {
+		return result, progressOf(err, in.Progress)
+	}
+	return result, nil
+}
+
+func moreAttempts(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
+	left := in.Deadline.Sub(workflow.Now(ctx))
+	if left <= 0 {
+		in.Progress.Fault = fault.New(fault.Timeout, "the step's time-out of %s passed", in.Plan.Webhook.Timeout)
+		return result, &in.Progress
+	}
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		ScheduleToCloseTimeout: left,
+		StartToCloseTimeout:    in.Plan.Webhook.AttemptTimeout.D() + startToCloseSlack,
+		HeartbeatTimeout:       heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    time.Second,
+			BackoffCoefficient: 1,
+			MaximumInterval:    retryCeiling,
+		},
+		Summary: summary(in.Plan),
+	})
+	if err := workflow.ExecuteActivity(ctx, step.ActivityWebhook, in).Get(ctx, &result); err != nil {
+		return result, progressOf(err, in.Progress)
+	}
+	return result, nil
+}
+
+// progressOf reads what a failed activity left behind: details of its own error, else of its last heartbeat, else what
+// was known before it.
+func progressOf(err error, before step.Progress) *step.Progress {
+	var p step.Progress
+	var app *temporal.ApplicationError
+	if errors.As(err, &app) && app.HasDetails() && app.Details(&p) == nil && p.Fault != nil {
+		return &p
+	}
+	p = before
+	p.RetryIn = 0
+	var timeout *temporal.TimeoutError
+	switch {
+	case temporal.IsCanceledError(err):
+		p.Fault = fault.New(fault.Cancelled, "the step was cancelled")
+	case errors.As(err, &timeout):
+		if timeout.HasLastHeartbeatDetails() {
+			if heard := (step.Progress{}); timeout.LastHeartbeatDetails(&heard) == nil {
+				p = heard
+				p.RetryIn = 0
+			}
+		}
+		p.Fault = fault.New(fault.Timeout, "no answer before the step's time-out")
+	default:
+		p.Fault = fault.New(fault.Internal, "the webhook activity failed: see the worker's log")
+	}
+	return &p
+}
+
+// summary is the line that the UI shows beside the activity: the step and where it goes, without query.
+func summary(p bot.Plan) string {
+	where := "invalid URL"
+	if u, err := url.Parse(p.Webhook.URL); err == nil {
+		where = u.Host + u.Path
+	}
+	s := p.Step + ": POST " + where
+	return s[:min(len(s), summaryMax)]
+}

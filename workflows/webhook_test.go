@@ -1,0 +1,121 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func TestRetriesAreNumberedOnward(t *testing.T) {
+	t.Parallel()
+	for name, execution := range map[string]string{"first attempt local": "", "all attempts normal": bot.ExecutionActivity} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			var seen step.Progress
+			w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+				if len(in.Progress.Attempts) == 0 && n > 1 {
+					in.Progress = seen // what a retried activity reads from its heartbeat
+				}
+				if n < 3 {
+					err := fail(in, fault.Connect, 300*time.Millisecond)
+					var app *temporal.ApplicationError
+					require.ErrorAs(t, err, &app)
+					require.NoError(t, app.Details(&seen))
+					return step.WebhookResult{}, err
+				}
+				return succeed(step.WebhookInput{Progress: seen}, "third time"), nil
+			}
+			w.send(time.Second, requested("e1", plan(func(p *bot.Plan) { p.Webhook.Execution = execution })))
+			w.converse(t, newState())
+			r := w.replied(t, 0)
+			require.Equal(t, schemas.OutcomeSuccess, r.Outcome)
+			require.Len(t, r.Attempts, 3)
+			for i, a := range r.Attempts {
+				require.Equal(t, i+1, a.N)
+			}
+		})
+	}
+}
+
+func TestFinalFailureMakesNoSecondCall(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
+		return step.WebhookResult{}, fail(in, fault.Redirect, 0)
+	}
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, newState())
+	require.Len(t, w.calls, 1)
+	require.Equal(t, "redirect", w.replied(t, 0).Error.Kind)
+}
+
+func TestAttemptsShareOneDeadline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
+		return step.WebhookResult{}, fail(in, fault.Timeout, time.Second)
+	}
+	short := func(p *bot.Plan) { p.Webhook.Timeout = bot.Duration(1500 * time.Millisecond) }
+	w.send(time.Second, requested("e1", plan(short)))
+	w.converse(t, newState())
+	r := w.replied(t, 0)
+	require.Equal(t, schemas.OutcomeBotBreak, r.Outcome)
+	require.NotEmpty(t, r.Attempts)
+	for _, call := range w.calls {
+		require.Equal(t, w.calls[0].Deadline, call.Deadline)
+	}
+}
+
+func TestReplyWaitsForNATS(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	refused := 0
+	w.refuse = func(int, step.PublishInput) error {
+		if refused++; refused < 5 {
+			return temporal.NewApplicationError("away", string(fault.Internal))
+		}
+		return nil
+	}
+	w.send(1*time.Second, requested("e1", plan()))
+	w.send(2*time.Second, requested("e2", plan()))
+	w.converse(t, newState())
+	require.Equal(t, "e1", w.replied(t, 0).EventID, "a reply that cannot be published keeps later ones behind it")
+	require.Equal(t, "e2", w.replied(t, 1).EventID)
+}
+
+func TestOversizedReplyIsReplaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.refuse = func(_ int, in step.PublishInput) error {
+		if len(in.Reply.Data) > 1000 {
+			return temporal.NewNonRetryableApplicationError("too large", string(fault.TooLarge), nil)
+		}
+		return nil
+	}
+	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
+		return succeed(in, string(make([]byte, 2000))), nil
+	}
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, newState())
+	r := w.replied(t, 0)
+	require.Equal(t, "e1", r.EventID)
+	require.Equal(t, schemas.OutcomeFailure, r.Outcome)
+	require.Equal(t, "too_large", r.Error.Kind)
+}
+
+func TestPanickingActivityIsABotBreak(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(int, step.WebhookInput) (step.WebhookResult, error) { return step.WebhookResult{}, errAway }
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, newState())
+	require.Equal(t, "internal", w.replied(t, 0).Error.Kind)
+}
