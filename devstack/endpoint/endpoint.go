@@ -1,0 +1,127 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// stopPatience is how long Stop waits for requests that do not end by themselves.
+const stopPatience = 2 * time.Second
+
+// Options says how an endpoint runs. The zero value checks no signatures and listens on a port that the system chooses.
+type Options struct {
+	// Secret is what requests are signed with. Empty: signatures are not looked at.
+	Secret string
+	// Addr is where to listen. Empty means 127.0.0.1:0.
+	Addr string
+	// LedgerSize is how many requests the ledger holds; the oldest go first. 0 means LedgerSizeDefault.
+	LedgerSize int
+}
+
+// Endpoint is a webhook server. It is safe for concurrent use.
+type Endpoint struct {
+	secret string
+	ledger *Ledger
+	routes http.Handler
+
+	mu     sync.Mutex
+	addr   string
+	added  map[string]http.HandlerFunc
+	server *http.Server
+	cancel context.CancelFunc
+	served chan struct{}
+}
+
+// New makes an endpoint that is not listening yet. It is an http.Handler as well, for tests with a server of their own.
+func New(opts Options) *Endpoint {
+	if opts.Addr == "" {
+		opts.Addr = "127.0.0.1:0"
+	}
+	e := &Endpoint{
+		secret: opts.Secret,
+		addr:   opts.Addr,
+		ledger: newLedger(opts.LedgerSize),
+		added:  map[string]http.HandlerFunc{},
+	}
+	e.routes = e.newRoutes()
+	return e
+}
+
+// Start listens and returns the host:port. After a Stop it listens at the same address as before.
+func (e *Endpoint) Start() (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server != nil {
+		return "", errors.New("endpoint is started already")
+	}
+	listener, err := net.Listen("tcp", e.addr)
+	if err != nil {
+		return "", fmt.Errorf("start endpoint: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	server := &http.Server{
+		Handler:           e,
+		ReadHeaderTimeout: 10 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx },
+	}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		_ = server.Serve(listener)
+	}()
+	e.addr, e.server, e.cancel, e.served = listener.Addr().String(), server, cancel, served
+	return e.addr, nil
+}
+
+// Stop ends requests that are waiting and closes the address. It does nothing when the endpoint is not started.
+func (e *Endpoint) Stop() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server == nil {
+		return
+	}
+	e.cancel()
+	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	if err := e.server.Shutdown(ctx); err != nil {
+		_ = e.server.Close()
+	}
+	<-e.served
+	e.server = nil
+}
+
+// Addr is the host:port where the endpoint listens, or has listened last.
+func (e *Endpoint) Addr() string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.addr
+}
+
+// URL is the base URL of the endpoint, without a slash at its end.
+func (e *Endpoint) URL() string { return "http://" + e.Addr() }
+
+// Ledger is the record of all requests.
+func (e *Endpoint) Ledger() *Ledger { return e.ledger }
+
+// Handle serves a path with a behaviour of the caller's. It takes precedence over a route of that path and may be called
+// while the endpoint runs. The request's body can be read as usual; nothing has been checked.
+func (e *Endpoint) Handle(path string, behaviour http.HandlerFunc) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.added[path] = behaviour
+}
+
+// route finds what serves a path.
+func (e *Endpoint) route(path string) http.Handler {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if behaviour, ok := e.added[path]; ok {
+		return behaviour
+	}
+	return e.routes
+}

@@ -1,0 +1,140 @@
+package servers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hookturn/hookturn/schemas"
+	"github.com/nats-io/nats-server/v2/server"
+)
+
+const (
+	// headroom is what a message may be larger on the wire than the contract's limit: headers and reasons of dead letters.
+	headroom = 64 << 10
+	// natsReadyTimeout bounds the wait when the caller's context does not.
+	natsReadyTimeout = 30 * time.Second
+)
+
+// NATSOptions says how the NATS server runs. The zero value is a server on a port that the system chooses, with its
+// streams in a directory that goes away at Stop.
+type NATSOptions struct {
+	// DataDir holds the streams; it is created when missing. Empty means a temporary directory.
+	DataDir string
+	// Addr is the loopback address that clients dial. Empty or port 0: the system chooses.
+	Addr string
+	// Logger gets the server's log; nil discards it.
+	Logger *slog.Logger
+	// LogLevel is the least level that is passed on. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
+	LogLevel slog.Leveler
+}
+
+// NATS is a running NATS server with JetStream. Everything it acknowledges is on disk.
+type NATS struct {
+	server  *server.Server
+	gate    *gate
+	addr    string
+	tempDir string
+	stop    sync.Once
+}
+
+// StartNATS starts a NATS server and returns when it accepts connections and JetStream serves. The context bounds the
+// start only.
+func StartNATS(ctx context.Context, opts NATSOptions) (*NATS, error) {
+	n := &NATS{gate: newGate(opts.LogLevel)}
+	if opts.DataDir == "" {
+		dir, err := os.MkdirTemp("", "hookturn-nats-")
+		if err != nil {
+			return nil, fmt.Errorf("start nats: %w", err)
+		}
+		n.tempDir, opts.DataDir = dir, dir
+	}
+	if err := n.start(ctx, opts); err != nil {
+		n.Stop()
+		return nil, fmt.Errorf("start nats: %w", err)
+	}
+	return n, nil
+}
+
+func (n *NATS) start(ctx context.Context, opts NATSOptions) error {
+	addr, err := parseLoopback(opts.Addr)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(opts.DataDir, 0o700); err != nil {
+		return fmt.Errorf("create data directory: %w", err)
+	}
+	srv, err := server.NewServer(natsOptions(addr, opts.DataDir))
+	if err != nil {
+		return fmt.Errorf("configure: %w", err)
+	}
+	logger := newNATSLogger(n.gate.logger(opts.Logger))
+	srv.SetLoggerV2(logger, false, false, false)
+	n.server = srv
+	go srv.Start()
+	return n.awaitReady(ctx, logger.fatal)
+}
+
+// awaitReady returns when the server serves, or with what the server would have ended the process for.
+func (n *NATS) awaitReady(ctx context.Context, fatal <-chan error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, natsReadyTimeout, errors.New("server did not get ready"))
+	defer cancel()
+	ticker := time.NewTicker(readyInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case err := <-fatal:
+			return err
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for nats: %w", context.Cause(ctx))
+		case <-ticker.C:
+			if addr := n.server.Addr(); addr != nil && n.server.JetStreamEnabled() {
+				n.addr = addr.String()
+				n.gate.settle(true)
+				return nil
+			}
+		}
+	}
+}
+
+func natsOptions(addr address, dataDir string) *server.Options {
+	port := addr.Port
+	if port == 0 {
+		port = server.RANDOM_PORT
+	}
+	return &server.Options{
+		ServerName: "hookturn-devstack",
+		Host:       addr.IP,
+		Port:       port,
+		NoSigs:     true,
+		MaxPayload: schemas.MessageMax + headroom,
+		JetStream:  true,
+		StoreDir:   dataDir,
+		// As shipped, an acknowledged message may be lost for two minutes when the power fails.
+		SyncAlways: true,
+	}
+}
+
+// Addr is the host:port that clients dial.
+func (n *NATS) Addr() string { return n.addr }
+
+// URL is the address in the form that NATS clients take.
+func (n *NATS) URL() string { return "nats://" + n.Addr() }
+
+// Stop ends the server; the streams stay in the data directory, unless that was a temporary one.
+func (n *NATS) Stop() {
+	n.stop.Do(func() {
+		n.gate.settle(false)
+		if n.server != nil {
+			n.server.Shutdown()
+			n.server.WaitForShutdown()
+		}
+		if n.tempDir != "" {
+			_ = os.RemoveAll(n.tempDir)
+		}
+	})
+}

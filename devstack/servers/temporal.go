@@ -1,0 +1,162 @@
+package servers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/server/common/authorization"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/temporal"
+)
+
+const (
+	// NamespaceDefault is the namespace when the options name none.
+	NamespaceDefault = "default"
+	// readyInterval is how often a server that starts is asked whether it serves.
+	readyInterval = 10 * time.Millisecond
+	// readyTimeout bounds the wait when the caller's context does not.
+	readyTimeout = time.Minute
+)
+
+// TemporalOptions says how the Temporal server runs. The zero value is a server in memory on a port that the system
+// chooses.
+type TemporalOptions struct {
+	// DataDir holds the database; it is created when missing. Empty keeps everything in memory.
+	DataDir string
+	// FrontendAddr is the loopback address that clients dial. Empty or port 0: the system chooses.
+	FrontendAddr string
+	// Namespace is registered when missing. Default: NamespaceDefault.
+	Namespace string
+	// DynamicConfig overrides the server's settings, the tuning of this package included; keys are Temporal's own
+	// ("matching.enableFairness").
+	DynamicConfig map[string]any
+	// Logger gets the server's log; nil discards it.
+	Logger *slog.Logger
+	// LogLevel is the least level that is passed on. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
+	LogLevel slog.Leveler
+}
+
+// Temporal is a running Temporal server.
+type Temporal struct {
+	server    temporal.Server
+	gate      *gate
+	logger    *slog.Logger
+	addr      string
+	namespace string
+	stop      sync.Once
+}
+
+// StartTemporal starts a Temporal server and returns when its frontend answers and the namespace is there. The context
+// bounds the start only.
+func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error) {
+	if opts.Namespace == "" {
+		opts.Namespace = NamespaceDefault
+	}
+	frontend, err := claimLoopback(opts.FrontendAddr)
+	if err != nil {
+		return nil, fmt.Errorf("start temporal: %w", err)
+	}
+	database, err := openDatabase(opts.DataDir, opts.Namespace)
+	if err != nil {
+		return nil, fmt.Errorf("start temporal: %w", err)
+	}
+	gate := newGate(opts.LogLevel)
+	logger := gate.logger(opts.Logger)
+	server, err := launch(newLayout(frontend), database, logger, opts.DynamicConfig)
+	if err != nil {
+		return nil, fmt.Errorf("start temporal: %w", err)
+	}
+	t := &Temporal{server: server, gate: gate, logger: logger, addr: frontend.String(), namespace: opts.Namespace}
+	if err := t.awaitNamespace(ctx); err != nil {
+		t.Stop()
+		return nil, fmt.Errorf("start temporal: %w", err)
+	}
+	gate.settle(true)
+	return t, nil
+}
+
+// launch builds and starts the server. A panic inside the server's set-up becomes an error.
+func launch(
+	l layout, database *config.SQL, logger *slog.Logger, overrides map[string]any,
+) (server temporal.Server, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%v", cause)
+		}
+	}()
+	server, err = temporal.NewServer(
+		temporal.WithConfig(serverConfig(l, database)),
+		temporal.ForServices(temporal.DefaultServices),
+		temporal.WithStaticHosts(l.hosts()),
+		temporal.WithLogger(temporalLogger{slog: logger}),
+		temporal.WithDynamicConfigClient(dynamicConfig(overrides)),
+		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
+		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper {
+			return authorization.NewNoopClaimMapper()
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("configure: %w", err)
+	}
+	if err := server.Start(); err != nil {
+		_ = server.Stop()
+		return nil, err
+	}
+	return server, nil
+}
+
+// awaitNamespace returns when the frontend knows the namespace.
+func (t *Temporal) awaitNamespace(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	defer cancel()
+	c, err := client.NewLazyClient(client.Options{
+		HostPort: t.addr, Namespace: t.namespace, Logger: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		return fmt.Errorf("client for %s: %w", t.addr, err)
+	}
+	defer c.Close()
+	request := &workflowservice.DescribeNamespaceRequest{Namespace: t.namespace}
+	return await(ctx, fmt.Sprintf("namespace %q at %s", t.namespace, t.addr), func() error {
+		_, err := c.WorkflowService().DescribeNamespace(ctx, request)
+		return err
+	})
+}
+
+// Addr is the host:port of the frontend.
+func (t *Temporal) Addr() string { return t.addr }
+
+// Namespace is the namespace that was registered.
+func (t *Temporal) Namespace() string { return t.namespace }
+
+// Stop ends the server; requests that are under way get about a second.
+func (t *Temporal) Stop() {
+	t.stop.Do(func() {
+		t.gate.settle(false)
+		if err := t.server.Stop(); err != nil {
+			t.logger.Error("temporal server did not stop cleanly", "error", err)
+		}
+	})
+}
+
+// await asks until the answer is no error or the context ends; then it says what it has waited for.
+func await(ctx context.Context, what string, ask func() error) error {
+	ticker := time.NewTicker(readyInterval)
+	defer ticker.Stop()
+	for {
+		err := ask()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for %s: %w (last answer: %w)", what, ctx.Err(), err)
+		case <-ticker.C:
+		}
+	}
+}

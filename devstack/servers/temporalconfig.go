@@ -1,0 +1,120 @@
+package servers
+
+import (
+	"go.temporal.io/server/common/cluster"
+	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/dynamicconfig"
+	"go.temporal.io/server/common/membership/static"
+	"go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
+	"go.temporal.io/server/common/primitives"
+)
+
+// clusterName is what Temporal calls a cluster without a partner.
+const clusterName = "active"
+
+// layout is where the four services of one server listen. They find each other by this table: a ring of members, with
+// ports and heartbeats of its own, has nothing to do for a single process.
+type layout map[primitives.ServiceName]address
+
+func newLayout(frontend address) layout {
+	return layout{
+		primitives.FrontendService: frontend,
+		primitives.HistoryService:  freeAddress(),
+		primitives.MatchingService: freeAddress(),
+		primitives.WorkerService:   freeAddress(),
+	}
+}
+
+func (l layout) hosts() map[primitives.ServiceName]static.Hosts {
+	hosts := map[primitives.ServiceName]static.Hosts{}
+	for name, addr := range l {
+		hosts[name] = static.SingleLocalHost(addr.String())
+	}
+	return hosts
+}
+
+func (l layout) services() map[string]config.Service {
+	services := map[string]config.Service{}
+	for name, addr := range l {
+		services[string(name)] = config.Service{RPC: config.RPC{GRPCPort: addr.Port, BindOnIP: addr.IP}}
+	}
+	return services
+}
+
+// serverConfig is a server of one history shard on one database, without metrics and profiling ports.
+func serverConfig(l layout, database *config.SQL) *config.Config {
+	frontend := l[primitives.FrontendService].String()
+	return &config.Config{
+		Services:     l.services(),
+		PublicClient: config.PublicClient{HostPort: frontend},
+		Persistence: config.Persistence{
+			DefaultStore:     sqlite.PluginName,
+			VisibilityStore:  sqlite.PluginName,
+			NumHistoryShards: 1,
+			DataStores:       map[string]config.DataStore{sqlite.PluginName: {SQL: database}},
+		},
+		ClusterMetadata: &cluster.Config{
+			FailoverVersionIncrement: 10,
+			MasterClusterName:        clusterName,
+			CurrentClusterName:       clusterName,
+			ClusterInformation: map[string]cluster.ClusterInformation{
+				clusterName: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: frontend},
+			},
+		},
+		DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},
+		Archival: config.Archival{
+			History:    config.HistoryArchival{State: config.ArchivalDisabled},
+			Visibility: config.VisibilityArchival{State: config.ArchivalDisabled},
+		},
+		NamespaceDefaults: config.NamespaceDefaults{Archival: config.ArchivalNamespaceDefaults{
+			History:    config.HistoryArchivalNamespaceDefaults{State: config.ArchivalDisabled},
+			Visibility: config.VisibilityArchivalNamespaceDefaults{State: config.ArchivalDisabled},
+		}},
+	}
+}
+
+// Bounds that one process with one shard cannot reach. Zero would mean "none allowed" for some of the settings.
+const (
+	pollsPerSecond    = 5_000
+	requestsPerSecond = 100_000
+)
+
+// tuning is what makes a single node quick. Each history shard reads its task queues at most twenty times a second as
+// shipped, which costs up to 50 ms at every dispatch; and the limits on requests are meant for a shared cluster.
+func tuning() map[string]any {
+	return map[string]any{
+		"history.transferProcessorMaxPollRPS":   pollsPerSecond,
+		"history.timerProcessorMaxPollRPS":      pollsPerSecond,
+		"history.visibilityProcessorMaxPollRPS": pollsPerSecond,
+		"history.outboundProcessorMaxPollRPS":   pollsPerSecond,
+		// One partition: no forwarding between partitions, and priorities are exact.
+		"matching.numTaskqueueReadPartitions":  1,
+		"matching.numTaskqueueWritePartitions": 1,
+
+		"frontend.rps":                     requestsPerSecond,
+		"frontend.namespaceRPS":            requestsPerSecond,
+		"frontend.namespaceRPS.visibility": requestsPerSecond,
+		"frontend.namespaceCount":          requestsPerSecond,
+		"frontend.persistenceMaxQPS":       requestsPerSecond,
+		"history.rps":                      requestsPerSecond,
+		"history.persistenceMaxQPS":        requestsPerSecond,
+		"matching.rps":                     requestsPerSecond,
+		"matching.persistenceMaxQPS":       requestsPerSecond,
+
+		// No question to the outside about newer versions.
+		"frontend.enableServerVersionCheck": false,
+		// What is registered in a namespace later is seen sooner than after the usual two seconds.
+		"system.namespaceCacheRefreshInterval": "500ms",
+	}
+}
+
+// dynamicConfig is the tuning with the caller's values on top; the keys do not depend on case.
+func dynamicConfig(overrides map[string]any) dynamicconfig.StaticClient {
+	values := dynamicconfig.StaticClient{}
+	for _, layer := range []map[string]any{tuning(), overrides} {
+		for key, value := range layer {
+			values[dynamicconfig.MakeKey(key)] = value
+		}
+	}
+	return values
+}

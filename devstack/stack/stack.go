@@ -1,0 +1,158 @@
+// Package stack is all of hookturn and all that it needs in one process: Temporal with its UI, NATS with JetStream, a
+// sample webhook server, a worker and a starter. State lives in one directory and survives a restart.
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/devstack/servers"
+	"github.com/hookturn/hookturn/internal/app"
+)
+
+// Options say what runs where. Addresses are host:port on loopback; port 0 is any free one.
+type Options struct {
+	Bots    string // directory of the bot files
+	DataDir string // where state lives; "" keeps it in memory or in temporary files
+
+	NATSAddr, TemporalAddr, UIAddr, GatewayAddr, AdminAddr string
+	// Endpoint is a webhook server that is running already, see StartSamples; it stops with the stack. nil: none.
+	Endpoint *endpoint.Endpoint
+	// Engine starts a worker and a starter in this process; false leaves that to separate programs.
+	Engine bool
+	// UI starts the Temporal UI.
+	UI  bool
+	Log *slog.Logger
+}
+
+// Stack is a running stack.
+type Stack struct {
+	NATS     *servers.NATS
+	Temporal *servers.Temporal
+	UI       *servers.UI
+	Endpoint *endpoint.Endpoint
+	Worker   *app.Worker
+	Starter  *app.Starter
+
+	stops []func()
+}
+
+// SampleSecret is what examples/bots signs with and the sample webhook server checks.
+const SampleSecret = "example-secret-for-trying-things-out"
+
+// StartSamples starts the sample webhook server at addr. It comes before the stack, because bot files name its address.
+func StartSamples(addr string) (*endpoint.Endpoint, error) {
+	e := endpoint.New(endpoint.Options{Addr: addr, Secret: SampleSecret})
+	if _, err := e.Start(); err != nil {
+		return nil, fmt.Errorf("sample webhook server: %w", err)
+	}
+	return e, nil
+}
+
+// Start starts everything, or nothing.
+func Start(ctx context.Context, o Options) (*Stack, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Stack{Endpoint: o.Endpoint}
+	if s.Endpoint != nil {
+		s.stops = append(s.stops, s.Endpoint.Stop)
+	}
+	if err := s.start(ctx, o); err != nil {
+		s.Stop()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *Stack) start(ctx context.Context, o Options) (err error) {
+	if s.NATS, err = servers.StartNATS(ctx, servers.NATSOptions{DataDir: below(o.DataDir, "nats"), Addr: o.NATSAddr, Logger: o.Log}); err != nil {
+		return err
+	}
+	s.stops = append(s.stops, s.NATS.Stop)
+	if s.Temporal, err = servers.StartTemporal(ctx, servers.TemporalOptions{
+		DataDir: below(o.DataDir, "temporal"), FrontendAddr: o.TemporalAddr, Logger: o.Log,
+	}); err != nil {
+		return err
+	}
+	s.stops = append(s.stops, s.Temporal.Stop)
+	if o.UI {
+		if s.UI, err = servers.StartUI(ctx, o.UIAddr, s.Temporal.Addr()); err != nil {
+			return err
+		}
+		s.stops = append(s.stops, s.UI.Stop)
+	}
+	if o.Engine {
+		return s.startEngine(ctx, o)
+	}
+	return nil
+}
+
+// Config is how a worker or a starter reaches this stack.
+func (s *Stack) Config(o Options) app.Config {
+	return app.Config{
+		NATSURL: s.NATS.URL(), Bots: o.Bots, EgressDevelopment: true, StopTimeout: 10 * time.Second, Log: o.Log,
+		Temporal: client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()},
+	}
+}
+
+func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {
+	cfg := s.Config(o)
+	if s.Worker, err = app.StartWorker(ctx, cfg); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	s.stops = append(s.stops, stopper(o.Log, "worker", s.Worker.Stop))
+	cfg.AdminAddr, cfg.GatewayAddr = o.AdminAddr, o.GatewayAddr
+	if s.Starter, err = app.StartStarter(ctx, cfg); err != nil {
+		return fmt.Errorf("starter: %w", err)
+	}
+	s.stops = append(s.stops, stopper(o.Log, "starter", s.Starter.Stop))
+	return nil
+}
+
+// stopTimeout bounds the stop of one part, so that a stuck one does not keep the process alive.
+const stopTimeout = 15 * time.Second
+
+func stopper(log *slog.Logger, name string, stop func(context.Context) error) func() {
+	return func() {
+		ctx, cancel := context.WithTimeoutCause(context.Background(), stopTimeout, errors.New("stop of the "+name+" timed out"))
+		defer cancel()
+		if err := stop(ctx); err != nil {
+			log.Warn("not everything stopped cleanly", "part", name, "error", err)
+		}
+	}
+}
+
+// Stop stops everything in the opposite order of its start.
+func (s *Stack) Stop() {
+	for i := len(s.stops) - 1; i >= 0; i-- {
+		s.stops[i]()
+	}
+	s.stops = nil
+}
+
+// Ready is the line that tells a script that the stack serves, and where.
+func (s *Stack) Ready() string {
+	ui, gateway, admin := "", "", ""
+	if s.UI != nil {
+		ui = s.UI.Addr()
+	}
+	if s.Starter != nil {
+		gateway, admin = s.Starter.GatewayAddr(), s.Starter.AdminAddr()
+	}
+	return fmt.Sprintf("ready nats=%s temporal=%s ui=%s gateway=%s admin=%s", s.NATS.Addr(), s.Temporal.Addr(), ui, gateway, admin)
+}
+
+func below(dir, name string) string {
+	if dir == "" {
+		return ""
+	}
+	return filepath.Join(dir, name)
+}
