@@ -1,0 +1,156 @@
+# The house's commands. `make` alone prints them.
+#
+# Three Go modules: the product (here), devstack (embedded servers, end-to-end tests, benchmarks) and tools (linters).
+# All builds of the product's and devstack's packages keep Go's default flags, so that tests, benchmarks and bin/devstack
+# share one build cache: the Temporal server takes minutes to compile. Only `build` asks for Go's own resolver.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+BIN := $(CURDIR)/bin
+GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
+
+# Settings, as in: make fuzz FUZZTIME=1m
+FUZZTIME ?= 10s
+SOAKTIME ?= 600
+BENCHFLAGS ?=
+DEVFLAGS ?=
+TEST_TIMEOUT ?= 5m
+E2E_TIMEOUT ?= 10m
+
+help: ## Print this help
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+.PHONY: help
+
+
+demo: $(BIN)/devstack ## Start everything in one process, send a sample event of every dialect, print the replies
+	@$(BIN)/devstack demo
+.PHONY: demo
+
+dev: $(BIN)/devstack ## The same stack, staying up; prints its addresses (flags: make dev DEVFLAGS=…)
+	@$(BIN)/devstack --bots examples/bots --data-dir .devstack $(DEVFLAGS)
+.PHONY: dev
+
+up: .env ## Start PostgreSQL, Temporal, NATS, workers and a starter in containers
+	docker compose up --build --detach --wait
+	@echo "Temporal UI http://127.0.0.1:8233   NATS 127.0.0.1:4222   gateway http://127.0.0.1:8080"
+.PHONY: up
+
+down: ## Stop the containers; their data stays
+	docker compose down
+.PHONY: down
+
+# Passwords are made once and never have a default. They are URL-safe, because one becomes part of a URL.
+.env:
+	@umask 077; for name in POSTGRES_PASSWORD NATS_PASSWORD NATS_ENGINE_PASSWORD; do \
+		printf '%s=%s\n' "$$name" "$$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')"; \
+	done > $@
+	@echo "wrote .env with fresh passwords"
+
+
+build: ## Build bin/worker, bin/starter and bin/devstack
+	go build -tags netgo,osusergo -o $(BIN)/ ./worker ./starter
+	$(MAKE) --no-print-directory $(BIN)/devstack
+.PHONY: build
+
+# Go decides what is out of date, quickly; make only asks.
+$(BIN)/devstack: FORCE
+	@mkdir -p $(BIN)
+	@cd devstack && go build -o $@ .
+
+$(BIN)/golangci-lint: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	cd tools && go build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+$(BIN)/workflowcheck: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	cd tools && go build -o $@ go.temporal.io/sdk/contrib/tools/workflowcheck
+
+FORCE:
+.PHONY: FORCE
+
+clean: ## Remove what was built and the state of `make dev`
+	rm -rf $(BIN) .devstack
+.PHONY: clean
+
+
+check: fmt vet lint workflowcheck house tidy generated ## Everything but the tests: format, vet, lint, import table, go.mod
+.PHONY: check
+
+fmt:
+	@unformatted=$$(gofmt -s -l $(GOFILES)); \
+	if [ -n "$$unformatted" ]; then echo "gofmt -s -w these:"; echo "$$unformatted"; exit 1; fi
+.PHONY: fmt
+
+vet:
+	go vet ./...
+	cd devstack && go vet ./...
+.PHONY: vet
+
+lint: $(BIN)/golangci-lint ## Run golangci-lint over both modules
+	$(BIN)/golangci-lint run ./...
+	cd devstack && $(BIN)/golangci-lint run --config ../.golangci.yml ./...
+.PHONY: lint
+
+workflowcheck: $(BIN)/workflowcheck
+	$(BIN)/workflowcheck -config tools/workflowcheck.yaml ./workflows/...
+.PHONY: workflowcheck
+
+# The import table, the size of files, links in the documents, the compose file.
+house:
+	go test ./internal/arch/...
+.PHONY: house
+
+tidy:
+	go mod tidy -diff
+	cd devstack && go mod tidy -diff
+	cd tools && go mod tidy -diff
+.PHONY: tidy
+
+# Generated files are committed; generating them again must change nothing.
+generated:
+	@before=$$(git status --porcelain | sha256sum; git diff | sha256sum); \
+	go generate ./...; \
+	after=$$(git status --porcelain | sha256sum; git diff | sha256sum); \
+	if [ "$$before" != "$$after" ]; then echo "go generate changed files; commit them:"; git status --short; exit 1; fi
+.PHONY: generated
+
+
+test: vet ## All tests of both modules
+	go test -timeout $(TEST_TIMEOUT) ./...
+	cd devstack && go test -timeout $(E2E_TIMEOUT) ./...
+.PHONY: test
+
+race: ## The product's tests under the race detector
+	go test -race -timeout $(E2E_TIMEOUT) ./...
+.PHONY: race
+
+e2e: ## The end-to-end tests alone, with their output
+	cd devstack && go test -count=1 -v -timeout $(E2E_TIMEOUT) ./...
+.PHONY: e2e
+
+replay: ## Replay the recorded histories against the workflows as they are
+	go test -count=1 -v -run Replay ./workflows/...
+.PHONY: replay
+
+fuzz: ## Each fuzz target for FUZZTIME (10s)
+	@grep -rHoE --include='*_test.go' '^func Fuzz[A-Za-z0-9_]*' schemas internal workflows activities | \
+	sed -E 's/^(.*)\/[^/]*:func (.*)$$/\1 \2/' | sort | while read -r package target; do \
+		echo "--- $$package $$target"; \
+		go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "./$$package"; \
+	done
+.PHONY: fuzz
+
+bench: $(BIN)/devstack ## The benchmarks, side by side with Temporal alone
+	@$(BIN)/devstack bench $(BENCHFLAGS)
+.PHONY: bench
+
+soak: ## The end-to-end tests, faults included, over and over for SOAKTIME seconds (600)
+	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
+	while [ $$SECONDS -lt $$end ]; do \
+		round=$$((round + 1)); echo "--- round $$round"; \
+		go test -count=1 -timeout $(E2E_TIMEOUT) ./...; \
+	done
+.PHONY: soak

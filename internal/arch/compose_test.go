@@ -1,0 +1,164 @@
+package arch
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	completed = "service_completed_successfully"
+	localTag  = ":local" // of the images that the file itself builds
+)
+
+// pinned is an image with a full version, not a moving tag.
+var pinned = regexp.MustCompile(`:v?\d+\.\d+(\.\d+)?(-[a-z0-9.]+)?$`)
+
+// loadCompose reads docker-compose.yml as docker compose does, with the passwords that `make up` would have written.
+func loadCompose(t *testing.T) *types.Project {
+	t.Helper()
+	options, err := cli.NewProjectOptions(
+		[]string{filepath.Join(repoRoot, "docker-compose.yml")},
+		cli.WithWorkingDirectory(repoRoot),
+		cli.WithEnv([]string{"POSTGRES_PASSWORD=p", "NATS_PASSWORD=n", "NATS_ENGINE_PASSWORD=e"}),
+	)
+	require.NoError(t, err)
+	project, err := options.LoadProject(t.Context())
+	require.NoError(t, err)
+	return project
+}
+
+// oneShots are the services that end by themselves: somebody waits for their success.
+func oneShots(project *types.Project) []string {
+	var names []string
+	for _, service := range project.Services {
+		for dependency, how := range service.DependsOn {
+			if how.Condition == completed {
+				names = append(names, dependency)
+			}
+		}
+	}
+	return names
+}
+
+// ours are the services that run this repository's binaries.
+func ours(project *types.Project) types.Services {
+	services := types.Services{}
+	for name, service := range project.Services {
+		if service.Build != nil {
+			services[name] = service
+		}
+	}
+	return services
+}
+
+func TestComposeHasTheWholeHouse(t *testing.T) {
+	t.Parallel()
+	project := loadCompose(t)
+	names := slices.Collect(maps.Keys(project.Services))
+	require.Subset(t, names, []string{"nats", "postgres", "starter", "temporal", "temporal-ui", "worker", "worker-code"})
+	require.NotNil(t, project.Services["worker"].Deploy.Replicas)
+	require.GreaterOrEqual(t, *project.Services["worker"].Deploy.Replicas, 2, "one worker is one that may die")
+}
+
+func TestComposePinsItsImages(t *testing.T) {
+	t.Parallel()
+	for name, service := range loadCompose(t).Services {
+		if service.Build != nil {
+			require.True(t, strings.HasSuffix(service.Image, localTag), "%s: %s is built here", name, service.Image)
+			continue
+		}
+		require.Regexp(t, pinned, service.Image, name)
+	}
+	text, err := os.ReadFile(filepath.Join(repoRoot, "deploy", "Dockerfile"))
+	require.NoError(t, err)
+	bases := regexp.MustCompile(`(?m)^FROM (\S+:\S+)`).FindAllStringSubmatch(string(text), -1)
+	require.NotEmpty(t, bases)
+	for _, base := range bases {
+		require.Regexp(t, `:[a-z]*-?\d{1,}[0-9.]*(-[a-z0-9]+)*$`, base[1], "the base image must have a version")
+		require.NotContains(t, base[1], "latest")
+	}
+}
+
+func TestComposeRestartsAndChecksWhatRuns(t *testing.T) {
+	t.Parallel()
+	project := loadCompose(t)
+	once := oneShots(project)
+	for name, service := range project.Services {
+		if slices.Contains(once, name) {
+			require.Regexp(t, `^on-failure:\d+$`, service.Restart, "%s ends by itself: bound its retries", name)
+			continue
+		}
+		require.Equal(t, types.RestartPolicyUnlessStopped, service.Restart, name)
+		require.NotNil(t, service.HealthCheck, "%s has no health check", name)
+		require.False(t, service.HealthCheck.Disable, "%s has no health check", name)
+	}
+}
+
+func TestComposeKeepsData(t *testing.T) {
+	t.Parallel()
+	project := loadCompose(t)
+	used := map[string]bool{}
+	for _, service := range project.Services {
+		for _, volume := range service.Volumes {
+			if volume.Type == types.VolumeTypeVolume {
+				require.NotEmpty(t, volume.Source, "an anonymous volume is lost with its container")
+				used[volume.Source] = true
+			}
+		}
+	}
+	for name := range project.Volumes {
+		require.True(t, used[name], "nobody uses the volume %s", name)
+	}
+	require.True(t, used["postgres"] && used["nats"], "the servers' data lives in named volumes")
+}
+
+func TestComposeFilesExist(t *testing.T) {
+	t.Parallel()
+	for name, service := range loadCompose(t).Services {
+		for _, volume := range service.Volumes {
+			if volume.Type == types.VolumeTypeBind {
+				require.FileExists(t, existing(volume.Source), "%s mounts %s", name, volume.Source)
+				require.True(t, volume.ReadOnly, "%s mounts %s writable", name, volume.Source)
+			}
+		}
+		if service.Build != nil {
+			require.FileExists(t, filepath.Join(service.Build.Context, service.Build.Dockerfile), name)
+		}
+	}
+}
+
+// existing gives a file that stands for a path: the path itself, or the first entry of the directory it names.
+func existing(path string) string {
+	entries, err := os.ReadDir(path)
+	if err != nil || len(entries) == 0 {
+		return path
+	}
+	return existing(filepath.Join(path, entries[0].Name()))
+}
+
+func TestComposeIsClosedToTheOutside(t *testing.T) {
+	t.Parallel()
+	project := loadCompose(t)
+	for name, service := range project.Services {
+		for _, port := range service.Ports {
+			require.Equal(t, "127.0.0.1", port.HostIP, "%s publishes port %s to the world", name, port.Published)
+		}
+		require.False(t, service.Privileged, name)
+	}
+	require.True(t, project.Networks["data"].Internal)
+	require.Equal(t, []string{"data"}, slices.Collect(maps.Keys(project.Services["postgres"].Networks)))
+	for name, service := range ours(project) {
+		require.Contains(t, service.CapDrop, "ALL", name)
+		require.True(t, service.ReadOnly, name)
+		require.NotContains(t, service.Networks, "data", "%s has no business with the database", name)
+	}
+}

@@ -1,0 +1,131 @@
+package arch
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	module   = "github.com/hookturn/hookturn"
+	repoRoot = "../.."
+)
+
+// source is one Go file as the rules see it.
+type source struct {
+	path    string // relative to the root of the repository, with slashes
+	room    string // the directory, which is the package's name in the import table
+	test    bool
+	lines   int
+	imports []string
+	ast     *ast.File
+}
+
+// generated says whether a program wrote the file; nobody has to read it then.
+func (s source) generated() bool { return ast.IsGenerated(s.ast) }
+
+// localName is how the file calls an imported package, "" when it does not import it.
+func (s source) localName(importPath string) string {
+	for _, spec := range s.ast.Imports {
+		if importOf(spec) != importPath {
+			continue
+		}
+		if spec.Name != nil {
+			return spec.Name.Name
+		}
+		return path.Base(importPath)
+	}
+	return ""
+}
+
+// readTree parses every Go file of the product and of devstack. The tools module has none of our code.
+func readTree(t *testing.T) []source {
+	t.Helper()
+	var tree []source
+	err := filepath.WalkDir(repoRoot, func(file string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		name := entry.Name()
+		if entry.IsDir() {
+			hidden := strings.HasPrefix(name, ".") && file != repoRoot
+			if hidden || name == "testdata" || name == "bin" || name == "tools" {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(name, ".go") {
+			return nil
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(repoRoot, file)
+		if err != nil {
+			return err
+		}
+		s, err := parse(filepath.ToSlash(relative), string(text))
+		tree = append(tree, s)
+		return err
+	})
+	require.NoError(t, err, "reading the source tree")
+	require.NotEmpty(t, tree, "no Go files found: is repoRoot still right?")
+	return tree
+}
+
+// parse reads one file; the tests of the rules feed it texts of their own.
+func parse(name, text string) (source, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		return source{}, err
+	}
+	s := source{
+		path:  name,
+		room:  path.Dir(name),
+		test:  strings.HasSuffix(name, "_test.go"),
+		lines: strings.Count(text, "\n"),
+		ast:   file,
+	}
+	for _, spec := range file.Imports {
+		s.imports = append(s.imports, importOf(spec))
+	}
+	return s, nil
+}
+
+func importOf(spec *ast.ImportSpec) string {
+	value, err := strconv.Unquote(spec.Path.Value)
+	if err != nil {
+		return spec.Path.Value
+	}
+	return value
+}
+
+// parseAll turns made-up files into a tree, for the tests that show that a rule can fail.
+func parseAll(t *testing.T, files map[string]string) []source {
+	t.Helper()
+	var tree []source
+	for name, text := range files {
+		s, err := parse(name, text)
+		require.NoError(t, err, name)
+		tree = append(tree, s)
+	}
+	return tree
+}
+
+// report fails once for each sentence, so that one run shows all there is to mend.
+func report(t *testing.T, faults []string) {
+	t.Helper()
+	for _, fault := range faults {
+		t.Error(fault)
+	}
+}
