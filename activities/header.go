@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/signature"
@@ -22,7 +24,8 @@ func (a *Activities) header(in step.WebhookInput, encoded dialect.Request, n int
 	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
 		h.Set(name, w.Headers[name])
 	}
-	h.Set("Webhook-Id", in.Event.ID)
+	id := webhookID(in.Event.ID)
+	h.Set("Webhook-Id", id)
 	h.Set("Hookturn-Attempt", strconv.Itoa(n))
 	if in.Event.TraceParent != "" {
 		h.Set("Traceparent", in.Event.TraceParent)
@@ -56,10 +59,24 @@ func (a *Activities) header(in step.WebhookInput, encoded dialect.Request, n int
 		}
 		schemes = append(schemes, scheme)
 	}
-	if err := signature.Sign(h, schemes, values, in.Event.ID, time.Now(), encoded.Body); err != nil {
+	if err := signature.Sign(h, schemes, values, id, time.Now(), encoded.Body); err != nil {
 		return nil, fault.Wrap(fault.Config, err, "the request cannot be signed with secret %q", w.Secret)
 	}
 	return h, nil
+}
+
+// webhookNamespace is the UUIDv5 namespace of webhook ids that cannot be the event's own.
+var webhookNamespace = uuid.MustParse("0c9a6a2b-7f5d-5a3e-8f64-2f6c1f1b8d10")
+
+// webhookID is the same for every attempt of a step: the event's id where a header and a Standard Webhooks signature can
+// carry it (visible ASCII without a dot), else a UUID made from it.
+func webhookID(eventID string) string {
+	for _, c := range []byte(eventID) {
+		if c <= ' ' || c >= 0x7f || c == '.' {
+			return uuid.NewSHA1(webhookNamespace, []byte(eventID)).String()
+		}
+	}
+	return eventID
 }
 
 func unknownSecret(name string) *fault.Fault {

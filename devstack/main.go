@@ -13,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/devstack/bench"
 	"github.com/hookturn/hookturn/devstack/demo"
 	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/cli"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -24,11 +25,25 @@ func run() int {
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	root := command()
 	root.AddCommand(demo.Command(), bench.Command())
+	addPrograms(root)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "devstack:", err)
 		return 1
 	}
 	return 0
+}
+
+// addPrograms puts the product's own programs into this binary, for benchmarks that measure them as processes.
+func addPrograms(root *cobra.Command) {
+	for _, program := range []*cobra.Command{cli.WorkerCommand(), cli.StarterCommand()} {
+		program.Hidden = true
+		run := program.RunE
+		program.RunE = func(cmd *cobra.Command, args []string) error {
+			cmd.SetContext(cli.WithIO(cmd.Context(), cli.OS()))
+			return run(cmd, args)
+		}
+		root.AddCommand(program)
+	}
 }
 
 func command() *cobra.Command {

@@ -154,8 +154,8 @@ func TestDecodeEventRefusesEveryPrefix(t *testing.T) {
 func TestErrorsHoldNoContent(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
-	template := `{"specversion":%q,"id":%q,"source":"s","type":%q,"time":%q,"subject":"c","expirytime":%q,"data":{"step":%q,
-		"user":%q,"entities":%q,"variables":%q,"params":%q,"conversation_no":%q,"message":%q}}`
+	template := `{"specversion":%q,"id":%q,"source":"s","type":%q,"time":%q,"subject":"c","expirytime":%q,
+		"data":{"step":%q,"user":%q,"entities":%q,"variables":%q,"params":%q,"conversation_no":%q,"message":%q}}`
 	values := []any{"1.0", "e1", schemas.TypeStepRequested, "2026-11-20T12:00:00Z", "2026-11-20T12:00:00Z", "S"}
 	for len(values) < 12 {
 		values = append(values, nil)

@@ -5,9 +5,13 @@ import "strings"
 // isTraceParent says whether s has the form of the W3C header traceparent: version, trace id, parent id and flags.
 func isTraceParent(s string) bool {
 	parts := strings.SplitN(s, "-", 5)
-	return len(parts) >= 4 && len(s) <= traceParentMax && isHex(parts[0], 2) && isHex(parts[1], 32) && isHex(parts[2], 16) &&
-		isHex(parts[3], 2) && parts[0] != "ff" && strings.Trim(parts[1], "0") != "" && strings.Trim(parts[2], "0") != "" &&
-		(parts[0] != "00" || len(parts) == 4) && isPrintable(s)
+	if len(parts) < 4 || len(s) > traceParentMax || !isPrintable(s) {
+		return false
+	}
+	version, trace, parent, flags := parts[0], parts[1], parts[2], parts[3]
+	return isHex(version, 2) && version != "ff" && (version != "00" || len(parts) == 4) &&
+		isHex(trace, 32) && strings.Trim(trace, "0") != "" && isHex(parent, 16) && strings.Trim(parent, "0") != "" &&
+		isHex(flags, 2)
 }
 
 // Longer ones are passed on by nobody: later versions of traceparent may grow, tracestate is promised 512 characters.

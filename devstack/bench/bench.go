@@ -1,7 +1,104 @@
-// Package bench measures.
+// Package bench measures hookturn beside a yardstick: Temporal alone, one workflow with one no-op activity a step, on the
+// same server in the same run. A machine's absolute speed says little; the ratio says what hookturn makes of Temporal.
+//
+// Servers, worker and starter are processes of their own, as in production, so that each one's CPU can be told apart. The
+// load generator and the webhook endpoint share this process.
 package bench
 
-import "github.com/spf13/cobra"
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// settings are the flags.
+type settings struct {
+	perRow  time.Duration
+	quick   bool
+	worker  string
+	profile bool
+}
 
 // Command is "devstack bench".
-func Command() *cobra.Command { return &cobra.Command{Use: "bench"} }
+func Command() *cobra.Command {
+	var s settings
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure steps a second, latency and CPU beside Temporal alone",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), s)
+		},
+	}
+	cmd.Flags().DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
+	cmd.Flags().BoolVar(&s.quick, "quick", false, "only the rows that the ratio and the unloaded latency need")
+	return cmd
+}
+
+// row is one load to measure.
+type row struct {
+	inFlight, conversations int
+	delay                   time.Duration // of the endpoint
+	step                    string        // of the benchmark's bot
+}
+
+func rows(quick bool) []row {
+	if quick {
+		return []row{{1, 100, 0, stepLocal}, {64, 100, 0, stepLocal}, {64, 1000, 0, stepLocal}}
+	}
+	var all []row
+	for _, delay := range []time.Duration{0, 50 * time.Millisecond} {
+		for _, inFlight := range []int{1, 32, 64} {
+			for _, conversations := range []int{100, 1000} {
+				all = append(all, row{inFlight, conversations, delay, stepLocal})
+			}
+		}
+	}
+	return append(all,
+		row{1, 100, 0, stepActivity}, row{64, 1000, 0, stepActivity}, row{64, 1000, 50 * time.Millisecond, stepActivity})
+}
+
+func run(ctx context.Context, out, logs io.Writer, s settings) error {
+	rig, err := newRig(ctx, logs)
+	if err != nil {
+		return err
+	}
+	defer rig.close()
+	yard, err := rig.yardstick(ctx, 64, s.perRow)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "yardstick: %.0f steps/s, p50 %s, p99 %s, server CPU %s a step (64 in flight; Temporal alone, one no-op activity a step)\n\n",
+		yard.rate(), ms(yard.quantile(0.5)), ms(yard.quantile(0.99)), ms(yard.cpu.perStep(server, yard.steps())))
+	fmt.Fprintln(out, "| first attempt | in flight | conversations | endpoint | steps/s | ratio | p50 ms | p99 ms | p99/p50 | added p50 ms | added p99 ms | server CPU ms | worker | starter |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	ratios := map[int]float64{}
+	for _, r := range rows(s.quick) {
+		m, err := rig.measure(ctx, r, s.perRow)
+		if err != nil {
+			return fmt.Errorf("row %+v: %w", r, err)
+		}
+		ratio := m.rate() / yard.rate()
+		if r.inFlight == 64 && r.delay == 0 && r.step == stepLocal {
+			ratios[r.conversations] = ratio
+		}
+		p50, p99 := m.quantile(0.5), m.quantile(0.99)
+		fmt.Fprintf(out, "| %s | %d | %d | %s | %.0f | %.2f | %s | %s | %.1f | %s | %s | %s | %s | %s |\n",
+			r.step, r.inFlight, r.conversations, r.delay, m.rate(), ratio, ms(p50), ms(p99), p99.Seconds()/p50.Seconds(),
+			ms(p50-r.delay), ms(p99-r.delay), ms(m.cpu.perStep(server, m.steps())), ms(m.cpu.perStep(worker, m.steps())),
+			ms(m.cpu.perStep(starter, m.steps())))
+	}
+	again, err := rig.yardstick(ctx, 64, s.perRow)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "\nyardstick again: %.0f steps/s (it moved by a factor of %.2f during the run)\n", again.rate(), again.rate()/yard.rate())
+	fmt.Fprintf(out, "ratio to yardstick over 100 conversations: %.2f\n", ratios[100])
+	fmt.Fprintf(out, "ratio to yardstick: %.2f\n", ratios[1000])
+	return nil
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseconds())/1000) }

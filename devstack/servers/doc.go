@@ -12,7 +12,7 @@
 //   - Stop waits until the server has let go of its address. It may be called more than once.
 //   - Several stacks run side by side in one process.
 //
-// The Temporal server keeps one idle SQLite connection per database open until the process ends, and the UI one idle
-// gRPC connection; neither offers a way to close them. A data directory must therefore not be deleted and used anew
-// within one process.
+// What the Temporal server and its UI never close stays until the process ends: one SQLite connection per database, and
+// idle gRPC connections that look for their server now and then. A data directory must therefore not be deleted and
+// used anew within one process.
 package servers

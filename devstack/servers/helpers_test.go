@@ -26,10 +26,12 @@ const (
 )
 
 // TestMain finds goroutines that the servers leave behind. The ignored ones are those that the package comment owns up
-// to: the Temporal server and its UI keep a connection each and have no way to close it.
+// to: the connections that the Temporal server and its UI never close.
 func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"),
+		goleak.IgnoreAnyFunction("google.golang.org/grpc/internal/grpcsync.(*CallbackSerializer).run"),
+		goleak.IgnoreAnyFunction("google.golang.org/grpc.(*addrConn).resetTransportAndUnlock"),
 	)
 }
 

@@ -28,6 +28,9 @@ const (
 type TemporalOptions struct {
 	// DataDir holds the database; it is created when missing. Empty keeps everything in memory.
 	DataDir string
+	// SyncAlways makes every commit wait for the disk. Without it a power cut may take the last commits, as it may with
+	// a database in memory all of them; the end of the process takes none. It costs a disk flush per transition.
+	SyncAlways bool
 	// FrontendAddr is the loopback address that clients dial. Empty or port 0: the system chooses.
 	FrontendAddr string
 	// Namespace is registered when missing. Default: NamespaceDefault.
@@ -61,7 +64,7 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 	if err != nil {
 		return nil, fmt.Errorf("start temporal: %w", err)
 	}
-	database, err := openDatabase(opts.DataDir, opts.Namespace)
+	database, err := openDatabase(opts)
 	if err != nil {
 		return nil, fmt.Errorf("start temporal: %w", err)
 	}

@@ -101,6 +101,12 @@ func tuning() map[string]any {
 		"matching.rps":                     requestsPerSecond,
 		"matching.persistenceMaxQPS":       requestsPerSecond,
 
+		// Housekeeping of long-lived clusters. The server never stops the workers behind these three: they would go on
+		// asking for work after a stop and find the next server at the same address.
+		"worker.taskQueueScannerEnabled":       false,
+		"worker.historyScannerEnabled":         false,
+		"system.enableParentClosePolicyWorker": false,
+
 		// No question to the outside about newer versions.
 		"frontend.enableServerVersionCheck": false,
 		// What is registered in a namespace later is seen sooner than after the usual two seconds.

@@ -16,16 +16,16 @@ import (
 const databaseName = "temporal.db"
 
 // openDatabase describes the SQLite database for the server and makes sure that its schema and the namespace exist.
-func openDatabase(dataDir, namespace string) (*config.SQL, error) {
+func openDatabase(opts TemporalOptions) (*config.SQL, error) {
 	cfg := memoryDatabase()
-	if dataDir != "" {
-		path, err := prepareDatabaseFile(dataDir)
+	if opts.DataDir != "" {
+		path, err := prepareDatabaseFile(opts.DataDir)
 		if err != nil {
 			return nil, err
 		}
-		cfg = fileDatabase(path)
+		cfg = fileDatabase(path, opts.SyncAlways)
 	}
-	if err := createNamespace(cfg, namespace); err != nil {
+	if err := createNamespace(cfg, opts.Namespace); err != nil {
 		return nil, err
 	}
 	return cfg, nil
@@ -43,15 +43,20 @@ func memoryDatabase() *config.SQL {
 }
 
 // fileDatabase is one connection to a file with a write-ahead log. More connections only make writers wait for each
-// other. Every commit reaches the disk before it is acknowledged: an event leaves NATS once Temporal has it.
-func fileDatabase(path string) *config.SQL {
+// other. Whatever is committed survives the end of the process; the last commits survive a power cut only when each of
+// them waits for the disk.
+func fileDatabase(path string, syncAlways bool) *config.SQL {
+	synchronous := "normal"
+	if syncAlways {
+		synchronous = "full"
+	}
 	return &config.SQL{
 		PluginName:   sqlite.PluginName,
 		DatabaseName: path,
 		ConnectAttributes: map[string]string{
 			"mode":         "rwc",
 			"journal_mode": "wal",
-			"synchronous":  "full",
+			"synchronous":  synchronous,
 			"busy_timeout": "10000",
 		},
 		MaxConns:     1,
@@ -87,7 +92,7 @@ func createDatabaseFile(path string) error {
 		return fmt.Errorf("create database: %w", err)
 	}
 	defer func() { _ = draft.Close() }()
-	cfg := fileDatabase(draft.Name())
+	cfg := fileDatabase(draft.Name(), false)
 	// Sixty statements in transactions of their own: nothing is lost when they do not survive a power cut.
 	cfg.ConnectAttributes["journal_mode"], cfg.ConnectAttributes["synchronous"] = "memory", "off"
 	if err := sqliteschema.SetupSchema(cfg); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -19,7 +18,7 @@ var Version = "dev"
 // base is what worker and starter have in common: bot files, NATS with its streams, Temporal.
 type base struct {
 	bots      *bot.Store
-	js        jetstream.JetStream
+	js        bus.JetStream
 	streams   bus.Streams
 	temporal  client.Client
 	namespace string
@@ -32,7 +31,7 @@ func startBase(ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, 
 	if b.namespace == "" {
 		b.namespace = client.DefaultNamespace
 	}
-	opts := botOptions(cfg)
+	opts := BotOptions(cfg)
 	opts.OnReload = m.Reload
 	var err error
 	if b.bots, err = bot.NewStore(cfg.Bots, opts, cfg.Log); err != nil {

@@ -52,6 +52,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		Hooks: bus.Hooks{
 			Received:   func() { metrics.Held(1) },
 			Settled:    func(string, time.Duration) { metrics.Held(-1) },
+			Released:   func(n int) { metrics.Held(-n) },
 			TakenOver:  metrics.TakenOver,
 			DeadLetter: metrics.DeadLetter,
 		},

@@ -125,7 +125,13 @@ func egressOptions(cfg Config) egress.Options {
 	}
 }
 
-func botOptions(cfg Config) bot.Options { return bot.Options{AllowPlainHTTP: cfg.EgressDevelopment} }
+// BotOptions are how a process loads its bot files: a step whose endpoint could never be reached is found at once.
+func BotOptions(cfg Config) bot.Options {
+	return bot.Options{
+		AllowPlainHTTP: true, // the judgement is CheckURL's, which knows the operator's list
+		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
+	}
+}
 
 // closeNATS sends what is buffered, then closes.
 func closeNATS(nc *nats.Conn) func(context.Context) error {

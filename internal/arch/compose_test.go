@@ -12,6 +12,8 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
 )
 
 const (
@@ -64,7 +66,7 @@ func TestComposeHasTheWholeHouse(t *testing.T) {
 	t.Parallel()
 	project := loadCompose(t)
 	names := slices.Collect(maps.Keys(project.Services))
-	require.Subset(t, names, []string{"nats", "postgres", "starter", "temporal", "temporal-ui", "worker", "worker-code"})
+	require.Subset(t, names, []string{"nats", "postgres", "starter", "temporal", "temporal-ui", "worker"})
 	require.NotNil(t, project.Services["worker"].Deploy.Replicas)
 	require.GreaterOrEqual(t, *project.Services["worker"].Deploy.Replicas, 2, "one worker is one that may die")
 }
@@ -160,5 +162,17 @@ func TestComposeIsClosedToTheOutside(t *testing.T) {
 		require.Contains(t, service.CapDrop, "ALL", name)
 		require.True(t, service.ReadOnly, name)
 		require.NotContains(t, service.Networks, "data", "%s has no business with the database", name)
+	}
+}
+
+func TestComposeStartsWithGoodBotFiles(t *testing.T) {
+	t.Parallel()
+	for name, service := range ours(loadCompose(t)) {
+		mounted := service.Environment["HOOKTURN_BOTS"]
+		require.NotNil(t, mounted, "%s is not told where the bot files are", name)
+		at := slices.IndexFunc(service.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == *mounted })
+		require.GreaterOrEqual(t, at, 0, "%s has no volume at %s", name, *mounted)
+		_, err := bot.Load(service.Volumes[at].Source, bot.Options{})
+		require.NoError(t, err, "%s would not start with these bot files", name)
 	}
 }

@@ -78,8 +78,23 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 	plan.Webhook = hook
 }
 
-// url resolves the endpoint: an absolute URL, or the base URL of the running environment and a path.
+// url resolves the endpoint and has it judged by whoever guards outgoing requests.
 func (c *checker) url(path string, w *fileWebhook) string {
+	resolved, key := c.resolveURL(path, w), ".path"
+	if resolved == "" {
+		return ""
+	}
+	if w.URL != nil {
+		key = ".url"
+	}
+	if err := c.options.CheckURL(resolved); err != nil {
+		c.problem(path+key, "%s", err)
+	}
+	return resolved
+}
+
+// resolveURL is an absolute URL, or the base URL of the running environment and a path; "" when there is a problem.
+func (c *checker) resolveURL(path string, w *fileWebhook) string {
 	switch hasPath, hasURL := c.has(path+".path"), c.has(path+".url"); {
 	case hasPath && hasURL:
 		c.problem(path, "has both path and url: want exactly one")

@@ -19,6 +19,8 @@ type Options struct {
 	ReadFile func(path string) ([]byte, error)
 	// AllowPlainHTTP lets endpoints begin with http://. Default: https only.
 	AllowPlainHTTP bool
+	// CheckURL is a further judgement on the URL of every step, such as the operator's rules for outgoing requests. nil: none.
+	CheckURL func(raw string) error
 	// OnReload is called after every Store.Reload, with its result, from the goroutine that reloads. nil: nothing.
 	OnReload func(err error)
 }
@@ -29,6 +31,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.ReadFile == nil {
 		o.ReadFile = readFile
+	}
+	if o.CheckURL == nil {
+		o.CheckURL = func(string) error { return nil }
 	}
 	if o.OnReload == nil {
 		o.OnReload = func(error) {}

@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkIntake is the cost of one event from the stream through lane and handler to its acknowledgement, the embedded
-// server's part included.
+// BenchmarkIntake is the cost of one event from the stream through lane and handler to its acknowledgement, the
+// embedded server's part included.
 func BenchmarkIntake(b *testing.B) {
 	_, js, streams := setup(b, StreamOptions{})
 	for n := range b.N {

@@ -34,9 +34,13 @@ func testContext(t testing.TB) context.Context {
 
 func startServer(t testing.TB) *server.Server {
 	t.Helper()
+	return startServerAt(t, server.RANDOM_PORT, t.TempDir())
+}
+
+func startServerAt(t testing.TB, port int, dir string) *server.Server {
+	t.Helper()
 	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: -1, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		MaxPayload: 2 << 20,
+		Host: "127.0.0.1", Port: port, JetStream: true, StoreDir: dir, NoLog: true, NoSigs: true, MaxPayload: 2 << 20,
 	})
 	require.NoError(t, err)
 	s.Start()
@@ -129,6 +133,12 @@ func (l *ledger) note(m *Message) {
 	defer l.mu.Unlock()
 	l.seen[m.Conversation] = append(l.seen[m.Conversation], m.Sequence)
 	l.runs[m.Sequence]++
+}
+
+// handle is a handler that notes every event and is content.
+func (l *ledger) handle(_ context.Context, m *Message) error {
+	l.note(m)
+	return nil
 }
 
 func (l *ledger) count(conversation string) int {

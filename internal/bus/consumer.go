@@ -39,6 +39,7 @@ type ConsumerOptions struct {
 type Hooks struct {
 	Received   func()                                          // an event is held for the first time
 	Settled    func(verdict string, held time.Duration)        // "ack" or "dead_letter", and how long it was held
+	Released   func(n int)                                     // held events were given up, for another reader
 	Retried    func()                                          // an event could not be handled and waits
 	TakenOver  func()                                          // an event was found that another reader had left
 	DeadLetter func(reason string)                             // the failure word of a dead letter that was stored

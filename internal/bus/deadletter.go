@@ -45,7 +45,8 @@ func NewDeadLetters(js jetstream.JetStream, s Streams) *DeadLetters {
 	return &DeadLetters{js: js, stream: s.deadLetters}
 }
 
-// Write stores an event as a dead letter and waits for the acknowledgement. Writing the same event twice stores it once.
+// Write stores an event as a dead letter and waits for the acknowledgement. Writing the same event twice stores it
+// once.
 func (d *DeadLetters) Write(ctx context.Context, m *Message, reason *fault.Fault) error {
 	letter := deadLetter(m, reason, time.Now())
 	if int64(letter.Size()) > d.js.Conn().MaxPayload() {

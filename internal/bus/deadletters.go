@@ -133,7 +133,8 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
 		return 0, err
 	}
 	letter := readLetter(raw.Subject, raw.Sequence, raw.Header, raw.Data)
-	if _, _, _, valid := tokensOf(letter.Subject); !valid || !strings.HasPrefix(letter.Subject, schemas.SubjectEvents+".") {
+	_, _, _, valid := tokensOf(letter.Subject)
+	if !valid || !strings.HasPrefix(letter.Subject, schemas.SubjectEvents+".") {
 		return 0, fmt.Errorf("replay dead letter %d: its subject has not three valid tokens behind %s: "+
 			"publish the event again under a valid one", seq, schemas.SubjectEvents)
 	}
@@ -150,7 +151,8 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
 		return 0, fmt.Errorf("replay dead letter %d: %w", seq, err)
 	}
 	if err := d.stream.DeleteMsg(ctx, seq); err != nil {
-		return stored.Sequence, fmt.Errorf("dead letter %d was replayed as event %d but not deleted: %w", seq, stored.Sequence, err)
+		return stored.Sequence,
+			fmt.Errorf("dead letter %d was replayed as event %d but not deleted: %w", seq, stored.Sequence, err)
 	}
 	return stored.Sequence, nil
 }

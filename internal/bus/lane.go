@@ -16,8 +16,8 @@ const (
 	retryLongest = 10 * time.Second
 )
 
-// entry is one event that is held. handle, touched and deliveries are guarded by the partition's mu; the rest belongs to
-// the lane that the event is in.
+// entry is one event that is held. handle, touched and deliveries are guarded by the partition's mu; the rest belongs
+// to the lane that the event is in.
 type entry struct {
 	message    *Message
 	handle     jetstream.Msg // nil while the event is only known from the stream
@@ -27,7 +27,8 @@ type entry struct {
 	panics     int
 }
 
-// lane is one conversation with events to handle, in stream order. It exists, and has a goroutine, only while it has any.
+// lane is one conversation with events to handle, in stream order. It exists, and has a goroutine, only while it has
+// any.
 type lane struct {
 	key   string
 	queue []*entry // behind the one that is being handled
@@ -77,7 +78,8 @@ func (p *partition) next(l *lane) *entry {
 	return e
 }
 
-// handle brings one event to its end. It says false when the partition was given up first; the event is then still held.
+// handle brings one event to its end. It says false when the partition was given up first; the event is then still
+// held.
 func (p *partition) handle(e *entry) bool {
 	var wait *backoff.ExponentialBackOff
 	for {

@@ -119,8 +119,8 @@ func (l *lease) refresh() error {
 	return errors.New("revision was out of date")
 }
 
-// release gives the partition up. The key is removed only in the revision that is ours, so a release that comes too late
-// takes nothing from the next holder.
+// release gives the partition up. The key is removed only in the revision that is ours, so a release that comes too
+// late takes nothing from the next holder.
 func (l *lease) release(ctx context.Context) error {
 	l.lose()
 	<-l.stopped

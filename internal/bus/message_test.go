@@ -20,7 +20,7 @@ func TestTokensOf(t *testing.T) {
 		eventRoot + "t.b.c.d":                        {"t", "b", "c", false},
 		eventRoot + "t.b+.c":                         {"t", "", "c", false},
 		eventRoot + "t.b." + strings.Repeat("x", 65): {"t", "b", "", false},
-		eventRoot:                                    {"", "", "", false},
+		eventRoot: {"", "", "", false},
 	} {
 		tenant, bot, conversation, valid := tokensOf(subject)
 		require.Equal(t, want.tenant, tenant, subject)

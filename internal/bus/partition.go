@@ -22,8 +22,8 @@ const (
 	pullBatch  = 256
 )
 
-// partition is one partition while this starter reads it. It knows every event that is stored there and not acknowledged,
-// up to high: such an event is either held, or it was handled and its acknowledgement is on the way.
+// partition is one partition while this starter reads it. It knows every event that is stored there and not
+// acknowledged, up to high: such an event is either held, or it was handled and its acknowledgement is on the way.
 type partition struct {
 	c      *Consumer
 	h      *holding
@@ -105,8 +105,8 @@ func (p *partition) consumerConfig() jetstream.ConsumerConfig {
 	}
 }
 
-// consumeError hears of missed heartbeats, a pin that went elsewhere and the like. nats.go mends them by itself; what is
-// left to do is to look for deliveries that went astray.
+// consumeError hears of missed heartbeats, a pin that went elsewhere and the like. nats.go mends them by itself; what
+// is left to do is to look for deliveries that went astray.
 func (p *partition) consumeError(_ jetstream.ConsumeContext, err error) {
 	if !errors.Is(err, jetstream.ErrConnectionClosed) {
 		p.log.Debug("reading a partition was disturbed", "error", err)
@@ -127,8 +127,8 @@ func (p *partition) waitForEnd() {
 	}
 }
 
-// tend looks after the events that are held: JetStream hears of each well before its AckWait ends. One goroutine does it
-// for the whole partition.
+// tend looks after the events that are held: JetStream hears of each well before its AckWait ends. One goroutine does
+// it for the whole partition.
 func (p *partition) tend() {
 	defer close(p.tended)
 	ticker := time.NewTicker(p.c.options.AckWait / 4)
@@ -182,6 +182,7 @@ func (p *partition) close() {
 		<-closed
 	}
 	p.drain()
+	p.countReleased()
 	if p.lease.valid() {
 		p.giveBack()
 	}
@@ -220,6 +221,15 @@ func (p *partition) drain() {
 		case <-time.After(closeTimeout):
 			p.log.Error("a handler ignores that its context has ended")
 		}
+	}
+}
+
+func (p *partition) countReleased() {
+	p.mu.Lock()
+	n := len(p.held)
+	p.mu.Unlock()
+	if n > 0 && p.c.options.Hooks.Released != nil {
+		p.c.options.Hooks.Released(n)
 	}
 }
 

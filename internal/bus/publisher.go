@@ -53,10 +53,10 @@ func (p *Publisher) PublishReply(ctx context.Context, tenant, bot string, reply 
 	return err
 }
 
-// PublishEvent stores an event as it is, with the engine's headers, and waits for the acknowledgement, trying again until
-// ctx ends. It gives the event's sequence and whether the stream had it already. A full stream is fault.QueueFull, an
-// event that is too large fault.TooLarge; neither is tried again. A Nats-TTL header is stored as the event's latest useful
-// moment in a form that does not make the server remove it.
+// PublishEvent stores an event as it is, with the engine's headers, and waits for the acknowledgement, trying again
+// until ctx ends. It gives the event's sequence and whether the stream had it already. A full stream is
+// fault.QueueFull, an event that is too large fault.TooLarge; neither is tried again. A Nats-TTL header is stored as
+// the event's latest useful moment in a form that does not make the server remove it.
 func (p *Publisher) PublishEvent(
 	ctx context.Context, tenant, bot string, event []byte, id, conversation string, header nats.Header,
 ) (seq uint64, duplicate bool, err error) {

@@ -89,7 +89,8 @@ func (c *Consumer) announce(ctx context.Context) error {
 	return nil
 }
 
-// look gives the starters that are alive, this one included, and the partitions that are claimed: all keys in one request.
+// look gives the starters that are alive, this one included, and the partitions that are claimed: all keys in one
+// request.
 func (c *Consumer) look(ctx context.Context) (members []string, claimed map[int]bool, err error) {
 	prefix := "$KV." + BucketStarters + "."
 	info, err := c.streams.starterLog.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
@@ -110,8 +111,8 @@ func (c *Consumer) look(ctx context.Context) (members []string, claimed map[int]
 	return members, claimed, nil
 }
 
-// assign spreads the partitions over the members by rendezvous hashing, none getting more than its even share. Everybody
-// who sees the same members comes to the same result, and few partitions move when a member comes or goes.
+// assign spreads the partitions over the members by rendezvous hashing, none getting more than its even share.
+// Everybody who sees the same members comes to the same result, and few partitions move when a member comes or goes.
 func assign(partitions int, members []string) map[string][]int {
 	share := (partitions + len(members) - 1) / len(members)
 	assigned := make(map[string][]int, len(members))

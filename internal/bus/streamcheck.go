@@ -10,8 +10,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// checkStream refuses an existing stream that would lose data or does not carry the subjects. What it accepts is used as
-// it is: sizes, ages, replicas and the number of partitions are the operator's.
+// checkStream refuses an existing stream that would lose data or does not carry the subjects. What it accepts is used
+// as it is: sizes, ages, replicas and the number of partitions are the operator's.
 func checkStream(have, want jetstream.StreamConfig) error {
 	for _, c := range []struct {
 		bad     bool

@@ -53,8 +53,8 @@ type Streams struct {
 	starterTTL                               time.Duration
 }
 
-// Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error says
-// which stream, which setting and what to do. It may be called any number of times, by several processes at once.
+// Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
+// says which stream, which setting and what to do. It may be called any number of times, by several processes at once.
 func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Streams, error) {
 	o = o.withDefaults()
 	var s Streams
@@ -176,7 +176,9 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	return stream, checkStream(stream.CachedInfo().Config, want)
 }
 
-func ensureBucket(ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig) (jetstream.KeyValue, error) {
+func ensureBucket(
+	ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig,
+) (jetstream.KeyValue, error) {
 	bucket, err := js.KeyValue(ctx, want.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
 		bucket, err = js.CreateKeyValue(ctx, want)
@@ -191,7 +193,8 @@ func ensureBucket(ctx context.Context, js jetstream.JetStream, want jetstream.Ke
 	if err != nil {
 		return nil, fmt.Errorf("read bucket %s: %w", want.Bucket, err)
 	}
-	if info, ok := status.(*jetstream.KeyValueBucketStatus); ok && info.StreamInfo().Config.Storage != jetstream.FileStorage {
+	full, ok := status.(*jetstream.KeyValueBucketStatus)
+	if ok && full.StreamInfo().Config.Storage != jetstream.FileStorage {
 		return nil, fmt.Errorf("bucket %s: storage is memory, which a restart of the server empties: "+
 			"create it again with file storage", want.Bucket)
 	}

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"context"
 	"testing"
 	"time"
 
@@ -73,10 +72,7 @@ func TestSetupUsesExistingStreams(t *testing.T) {
 			require.Equal(t, c.want, streams.Partitions)
 
 			seen := newLedger()
-			startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
-				seen.note(m)
-				return nil
-			}})
+			startConsumer(t, js, streams, ConsumerOptions{Handler: seen.handle})
 			publish(t, js, "c", 1)
 			requireEmpty(t, streams)
 			require.Equal(t, 1, seen.count("c"))
@@ -89,36 +85,38 @@ func oldTransform(int) *jetstream.SubjectTransformConfig {
 		Destination: "hookturn.events.{{partition(5,2,3)}}.$1.$2.$3"}
 }
 
+type config = jetstream.StreamConfig
+
 func TestSetupRefusesStreamsThatWouldLoseData(t *testing.T) {
 	t.Parallel()
 	good := func(name, root string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{Name: name, Subjects: []string{root + ".*.*.*"}, Storage: jetstream.FileStorage}
 	}
-	events := func(change func(*jetstream.StreamConfig)) jetstream.StreamConfig {
+	events := func(change func(*config)) config {
 		c := good(schemas.StreamEvents, schemas.SubjectEvents)
 		c.Retention = jetstream.WorkQueuePolicy
 		change(&c)
 		return c
 	}
-	replies := func(change func(*jetstream.StreamConfig)) jetstream.StreamConfig {
+	replies := func(change func(*config)) config {
 		c := good(schemas.StreamReplies, schemas.SubjectReplies)
 		change(&c)
 		return c
 	}
 	for name, c := range map[string]struct {
-		config jetstream.StreamConfig
+		config config
 		says   string
 	}{
-		"events in memory":  {events(func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }), "storage is memory"},
-		"replies in memory": {replies(func(c *jetstream.StreamConfig) { c.Storage = jetstream.MemoryStorage }), "storage is memory"},
-		"async":             {events(func(c *jetstream.StreamConfig) { c.PersistMode = jetstream.AsyncPersistMode }), "persist_mode is async"},
-		"limits":            {events(func(c *jetstream.StreamConfig) { c.Retention = jetstream.LimitsPolicy }), "retention is Limits"},
-		"interest":          {events(func(c *jetstream.StreamConfig) { c.Retention = jetstream.InterestPolicy }), "retention is Interest"},
-		"discard old":       {events(func(c *jetstream.StreamConfig) { c.MaxMsgs = 10 }), "discard is old"},
-		"max age":           {events(func(c *jetstream.StreamConfig) { c.MaxAge = time.Hour }), "max_age is set"},
-		"no ack":            {replies(func(c *jetstream.StreamConfig) { c.NoAck = true }), "no_ack is set"},
-		"other subjects":    {events(func(c *jetstream.StreamConfig) { c.Subjects = []string{"other.>"} }), "add the subject"},
-		"unknown transform": {events(func(c *jetstream.StreamConfig) {
+		"events in memory":  {events(func(c *config) { c.Storage = jetstream.MemoryStorage }), "storage is memory"},
+		"replies in memory": {replies(func(c *config) { c.Storage = jetstream.MemoryStorage }), "storage is memory"},
+		"async":             {events(func(c *config) { c.PersistMode = jetstream.AsyncPersistMode }), "is async"},
+		"limits":            {events(func(c *config) { c.Retention = jetstream.LimitsPolicy }), "retention is Limits"},
+		"interest":          {events(func(c *config) { c.Retention = jetstream.InterestPolicy }), "retention is Interest"},
+		"discard old":       {events(func(c *config) { c.MaxMsgs = 10 }), "discard is old"},
+		"max age":           {events(func(c *config) { c.MaxAge = time.Hour }), "max_age is set"},
+		"no ack":            {replies(func(c *config) { c.NoAck = true }), "no_ack is set"},
+		"other subjects":    {events(func(c *config) { c.Subjects = []string{"other.>"} }), "add the subject"},
+		"unknown transform": {events(func(c *config) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "hookturn.events.*.*.*", Destination: "a.$1.$2.$3"}
 		}), "subject_transform is"},
 	} {
@@ -147,6 +145,7 @@ func TestCheckStreamRefusesAnEmptyDuplicateWindow(t *testing.T) {
 func TestRefuseTTLMakesTheServerRefuseEventsItWouldDrop(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, StreamOptions{RefuseTTL: true})
-	_, err := js.PublishMsg(testContext(t), &nats.Msg{Subject: eventRoot + "acme.shop.c", Header: nats.Header{"Nats-TTL": {"1h"}}})
+	_, err := js.PublishMsg(testContext(t), &nats.Msg{
+		Subject: eventRoot + "acme.shop.c", Header: nats.Header{"Nats-TTL": {"1h"}}})
 	require.ErrorContains(t, err, "TTL is disabled")
 }

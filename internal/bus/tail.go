@@ -32,7 +32,7 @@ type StoredReply struct {
 // ready tells that everything published from now on will be seen. The end of ctx is no error.
 func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
 	config := jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{schemas.SubjectReplies + "." + orAny(t.Tenant) + "." + orAny(t.Bot) + "." + orAnyConversation(t.Conversation)},
+		FilterSubjects: []string{t.subject()},
 		DeliverPolicy:  jetstream.DeliverNewPolicy,
 	}
 	if !t.Since.IsZero() {
@@ -69,6 +69,11 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 			return err
 		}
 	}
+}
+
+// subject is where the replies lie; a token that is not given stands for every one.
+func (t Tail) subject() string {
+	return schemas.SubjectReplies + "." + orAny(t.Tenant) + "." + orAny(t.Bot) + "." + orAnyConversation(t.Conversation)
 }
 
 func orAny(token string) string {

@@ -88,8 +88,8 @@ func (p *partition) catchUp() {
 	p.fillUp(info.Delivered.Stream)
 }
 
-// fillUp takes in the stored events above high, up to and including a sequence. It tries until it has them all, or until
-// the partition is given up; then it says false. The caller holds intake.
+// fillUp takes in the stored events above high, up to and including a sequence. It tries until it has them all, or
+// until the partition is given up; then it says false. The caller holds intake.
 func (p *partition) fillUp(to uint64) bool {
 	wait := newBackoff(50*time.Millisecond, time.Second)
 	for p.high < to {

@@ -3,8 +3,9 @@ package bus
 import (
 	"context"
 	"fmt"
+	"net"
 	"slices"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,28 +35,23 @@ func TestKillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 	server, js, streams := setup(t, StreamOptions{})
 	const conversations, before, during = 60, 10, 10
 	seen := newLedger()
-	var kill sync.Once
-	killed := make(chan struct{})
 	stuck := make(chan struct{}, conversations)
 
 	doomedJS := connectTo(t, server)
 	doomedStreams, err := Setup(testContext(t), doomedJS, StreamOptions{})
 	require.NoError(t, err)
-	doomed := NewConsumer(doomedJS, doomedStreams, ConsumerOptions{Name: "doomed", Handler: func(ctx context.Context, m *Message) error {
+	hold := func(ctx context.Context, m *Message) error {
 		if m.Data[0] >= '4' {
 			stuck <- struct{}{} // From its fifth event on a conversation is held here, and dies with this starter.
 			<-ctx.Done()
 			return ctx.Err()
 		}
-		seen.note(m)
-		return nil
-	}})
+		return seen.handle(ctx, m)
+	}
+	doomed := NewConsumer(doomedJS, doomedStreams, ConsumerOptions{Name: "doomed", Handler: hold})
 	require.NoError(t, doomed.Start(testContext(t)))
 	defer stopConsumer(t, doomed)
-	heir := startConsumer(t, js, streams, ConsumerOptions{Name: "heir", Handler: func(_ context.Context, m *Message) error {
-		seen.note(m)
-		return nil
-	}})
+	heir := startConsumer(t, js, streams, ConsumerOptions{Name: "heir", Handler: seen.handle})
 	requireShares(t, doomed, heir, streams.Partitions/2)
 
 	for n := range before {
@@ -64,10 +60,7 @@ func TestKillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 		}
 	}
 	<-stuck
-	kill.Do(func() {
-		doomedJS.Conn().Close()
-		close(killed)
-	})
+	doomedJS.Conn().Close()
 	for n := range during {
 		for i := range conversations {
 			publish(t, js, fmt.Sprintf("c-%d", i), before+n)
@@ -83,15 +76,11 @@ func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 	t.Parallel()
 	server, js, streams := setup(t, StreamOptions{})
 	seen := newLedger()
-	handler := func(_ context.Context, m *Message) error {
-		seen.note(m)
-		return nil
-	}
 	otherJS := connectTo(t, server)
 	otherStreams, err := Setup(testContext(t), otherJS, StreamOptions{})
 	require.NoError(t, err)
-	first := startConsumer(t, js, streams, ConsumerOptions{Name: "a", Handler: handler})
-	second := NewConsumer(otherJS, otherStreams, ConsumerOptions{Name: "b", Handler: handler})
+	first := startConsumer(t, js, streams, ConsumerOptions{Name: "a", Handler: seen.handle})
+	second := NewConsumer(otherJS, otherStreams, ConsumerOptions{Name: "b", Handler: seen.handle})
 	require.Eventually(t, func() bool { return len(first.Partitions()) == streams.Partitions }, soon, poll)
 	require.NoError(t, second.Start(testContext(t)))
 
@@ -136,10 +125,7 @@ func TestADeliveryThatGotLostIsFoundInTheStream(t *testing.T) {
 	require.NoError(t, got[1].DoubleAck(testContext(t)))
 
 	seen := newLedger()
-	startConsumer(t, js, streams, ConsumerOptions{AckWait: time.Hour, Handler: func(_ context.Context, m *Message) error {
-		seen.note(m)
-		return nil
-	}})
+	startConsumer(t, js, streams, ConsumerOptions{AckWait: time.Hour, Handler: seen.handle})
 	requireEmpty(t, streams)
 	require.Equal(t, []uint64{1, 3, 4, 5, 6}, seen.seen["c"])
 }
@@ -149,10 +135,7 @@ func TestAReconnectLosesNothing(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{Partitions: 2})
 	seen := newLedger()
-	startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
-		seen.note(m)
-		return nil
-	}})
+	startConsumer(t, js, streams, ConsumerOptions{Handler: seen.handle})
 	const events = 200
 	for n := range events {
 		publish(t, js, fmt.Sprintf("c-%d", n%5), n)
@@ -162,6 +145,48 @@ func TestAReconnectLosesNothing(t *testing.T) {
 	}
 	requireEmpty(t, streams)
 	require.Equal(t, events, seen.distinct())
+	seen.requireOrder(t)
+}
+
+// The server is gone for longer than a claim lasts: the starter lets go of what it holds, and finds it again
+// afterwards.
+func TestAnOutageOfTheServerLosesNothingAndKeepsTheOrder(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	first := startServerAt(t, -1, dir)
+	port := first.Addr().(*net.TCPAddr).Port
+	js := connectTo(t, first)
+	streams, err := Setup(testContext(t), js, StreamOptions{Partitions: 2, StarterTTL: 2 * time.Second})
+	require.NoError(t, err)
+	seen := newLedger()
+	entered := make(chan struct{}, 100)
+	var up atomic.Bool
+	c := startConsumer(t, js, streams, ConsumerOptions{Handler: func(ctx context.Context, m *Message) error {
+		if !up.Load() {
+			entered <- struct{}{}
+			<-ctx.Done()
+			return ctx.Err()
+		}
+		seen.note(m)
+		return nil
+	}})
+	const conversations, events = 6, 5
+	for n := range conversations * events {
+		publish(t, js, fmt.Sprintf("c-%d", n%conversations), n)
+	}
+	for range conversations {
+		<-entered
+	}
+	first.Shutdown()
+	first.WaitForShutdown()
+	require.Eventually(t, func() bool { return len(c.Partitions()) == 0 }, soon, poll)
+	up.Store(true)
+	startServerAt(t, port, dir)
+	for n := range conversations * events {
+		publish(t, js, fmt.Sprintf("c-%d", n%conversations), 1000+n)
+	}
+	requireEmpty(t, streams)
+	require.Equal(t, 2*conversations*events, seen.distinct())
 	seen.requireOrder(t)
 }
 

@@ -84,7 +84,8 @@ func (u *Users) put(ctx context.Context, key string, value json.RawMessage, revi
 	return err
 }
 
-// isConflict says whether somebody else has written a key since it was read. A replicated stream has its own error code.
+// isConflict says whether somebody else has written a key since it was read. A replicated stream has its own error
+// code.
 func isConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) &&

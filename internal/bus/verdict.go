@@ -27,7 +27,8 @@ type rejection struct{ fault *fault.Fault }
 func (r *rejection) Error() string { return r.fault.Error() }
 func (r *rejection) Unwrap() error { return r.fault }
 
-// panicked is a handler's panic as an error. The value of the panic is left out of its text, it may hold a message body.
+// panicked is a handler's panic as an error. The value of the panic is left out of its text, it may hold a message
+// body.
 type panicked struct {
 	value any
 	stack []byte
@@ -51,7 +52,8 @@ type verdict struct {
 	reason *fault.Fault
 }
 
-// decide is the one place where a handler's error becomes a verdict. panics counts the event's panics, this one included.
+// decide is the one place where a handler's error becomes a verdict. panics counts the event's panics, this one
+// included.
 func decide(err error, panics int) verdict {
 	var rejected *rejection
 	var crash *panicked

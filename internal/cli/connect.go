@@ -3,14 +3,13 @@ package cli
 import (
 	"context"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // connected runs a command's work on a connection to NATS.
-func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, js jetstream.JetStream) error) error {
+func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, js bus.JetStream) error) error {
 	if err := s.environment(cmd); err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -28,7 +27,7 @@ func deadlettersCommand() *cobra.Command {
 
 // withLetters runs a command's work on the dead letters.
 func withLetters(cmd *cobra.Command, s *settings, work func(context.Context, *bus.DeadLetters) error) error {
-	return connected(cmd, s, func(ctx context.Context, js jetstream.JetStream) error {
+	return connected(cmd, s, func(ctx context.Context, js bus.JetStream) error {
 		streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
 		if err != nil {
 			return err

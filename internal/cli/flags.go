@@ -22,6 +22,10 @@ type settings struct {
 func (s *settings) connection(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.NATSURL, "nats-url", "nats://127.0.0.1:4222", "where NATS is")
 	f.StringVar(&s.cfg.NATSCreds, "nats-creds", "", "path of a NATS credentials file")
+	s.logging(f)
+}
+
+func (s *settings) logging(f *pflag.FlagSet) {
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
 }
@@ -36,8 +40,14 @@ func (s *settings) process(f *pflag.FlagSet) {
 	s.connection(f)
 	s.streams(f)
 	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
+	s.egress(f)
 	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "", "host:port of /healthz, /readyz and /metrics")
 	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may go on after a stop")
+}
+
+func (s *settings) egress(f *pflag.FlagSet) {
+	f.StringSliceVar(&s.cfg.EgressAllow, "egress-allow", nil,
+		"webhook addresses outside the public internet that are allowed: host-or-CIDR[:port], several with commas")
 }
 
 // environment fills in flags that were not given. The TEMPORAL_ variables are read by Temporal's own package.

@@ -48,7 +48,7 @@ func RunContext(ctx context.Context, cmd *cobra.Command, io IO) int {
 	cmd.SetOut(io.Out)
 	cmd.SetErr(io.Err)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	err := cmd.ExecuteContext(context.WithValue(ctx, ioKey{}, io))
+	err := cmd.ExecuteContext(WithIO(ctx, io))
 	switch {
 	case err == nil:
 		return 0
@@ -57,6 +57,9 @@ func RunContext(ctx context.Context, cmd *cobra.Command, io IO) int {
 	}
 	return 1
 }
+
+// WithIO gives a command that is part of another program's tree its IO.
+func WithIO(ctx context.Context, io IO) context.Context { return context.WithValue(ctx, ioKey{}, io) }
 
 func ioOf(cmd *cobra.Command) IO {
 	io, _ := cmd.Context().Value(ioKey{}).(IO)

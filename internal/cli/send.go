@@ -12,7 +12,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -40,7 +39,7 @@ func sendCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return connected(cmd, &s, func(ctx context.Context, js jetstream.JetStream) error {
+			return connected(cmd, &s, func(ctx context.Context, js bus.JetStream) error {
 				return o.publish(ctx, cmd.OutOrStdout(), js, raw)
 			})
 		},
@@ -91,10 +90,10 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	})
 }
 
-func (o *send) publish(ctx context.Context, out io.Writer, js jetstream.JetStream, raw []byte) error {
+func (o *send) publish(ctx context.Context, out io.Writer, js bus.JetStream, raw []byte) error {
 	header := nats.Header{}
 	if o.ttl != "" {
-		header.Set(jetstream.MsgTTLHeader, o.ttl)
+		header.Set(bus.HeaderTTL, o.ttl)
 	}
 	store := func() error {
 		seq, duplicate, err := bus.NewPublisher(js).PublishEvent(ctx, o.tenant, o.bot, raw, o.id, o.conversation, header)
@@ -111,7 +110,7 @@ func (o *send) publish(ctx context.Context, out io.Writer, js jetstream.JetStrea
 }
 
 // await publishes once the reader of replies stands, then prints replies until the step's.
-func (o *send) await(ctx context.Context, out io.Writer, js jetstream.JetStream, store func() error) error {
+func (o *send) await(ctx context.Context, out io.Writer, js bus.JetStream, store func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, o.wait)
 	defer cancel()
 	answered := errors.New("answered")

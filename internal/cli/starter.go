@@ -81,13 +81,18 @@ func setupCommand() *cobra.Command {
 }
 
 func validateCommand() *cobra.Command {
-	var allowHTTP bool
+	var s settings
 	cmd := &cobra.Command{
 		Use:   "validate DIR",
 		Short: "Check the bot files of a directory; print every error and end with status 1 when there is one",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			set, err := bot.Load(args[0], bot.Options{AllowPlainHTTP: allowHTTP, LookupEnv: ioOf(cmd).LookupEnv})
+			if err := s.environment(cmd); err != nil {
+				return err
+			}
+			options := app.BotOptions(s.cfg)
+			options.LookupEnv = ioOf(cmd).LookupEnv
+			set, err := bot.Load(args[0], options)
 			if err != nil {
 				fmt.Fprintln(cmd.OutOrStdout(), err)
 				return errSilent
@@ -98,6 +103,7 @@ func validateCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().BoolVar(&allowHTTP, "allow-http", false, "take plain http addresses, as development stacks do")
+	s.egress(cmd.Flags())
+	s.logging(cmd.Flags())
 	return cmd
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -27,7 +26,7 @@ func tailCommand() *cobra.Command {
 			if since > 0 {
 				t.Since = time.Now().Add(-since)
 			}
-			return connected(cmd, &s, func(ctx context.Context, js jetstream.JetStream) error {
+			return connected(cmd, &s, func(ctx context.Context, js bus.JetStream) error {
 				return bus.Follow(ctx, js, t, nil, func(r bus.StoredReply) error { return printReply(cmd.OutOrStdout(), r) })
 			})
 		},

@@ -29,13 +29,7 @@ func WorkerCommand() *cobra.Command {
 	}
 	s.process(cmd.Flags())
 	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{"hookturn"}, "task queues to poll: hookturn, hookturn-code")
-	egressFlags(cmd, &s)
 	return cmd
-}
-
-func egressFlags(cmd *cobra.Command, s *settings) {
-	cmd.Flags().StringSliceVar(&s.cfg.EgressAllow, "egress-allow", nil,
-		"webhook addresses outside the public internet that are allowed: host-or-CIDR[:port], several with commas")
 }
 
 func runWorker(ctx context.Context, cfg app.Config) error {

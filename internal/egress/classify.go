@@ -18,7 +18,6 @@ import (
 // verdict turns what the transport said into a fault. It asks for typed errors and for how far the attempt came, never for
 // the wording of an error: that belongs to the Go release and holds the URL.
 type verdict struct {
-	ctx         context.Context
 	progress    *progress
 	place       place
 	timeout     time.Duration
@@ -26,7 +25,7 @@ type verdict struct {
 }
 
 // beforeHeaders is for errors that came before the endpoint's headers were read.
-func (v *verdict) beforeHeaders(err error) *fault.Fault {
+func (v *verdict) beforeHeaders(ctx context.Context, err error) *fault.Fault {
 	var (
 		refused *refusal
 		dns     *net.DNSError
@@ -35,8 +34,8 @@ func (v *verdict) beforeHeaders(err error) *fault.Fault {
 	switch {
 	case errors.As(err, &refused):
 		return blocked(v.place, refused)
-	case v.ctx.Err() != nil:
-		return v.overtime(err)
+	case ctx.Err() != nil:
+		return v.overtime(ctx, err)
 	case errors.As(err, &dns):
 		return v.dns(dns, err)
 	case errors.As(err, &op) && op.Op == "dial" && !isReset(err):
@@ -44,31 +43,33 @@ func (v *verdict) beforeHeaders(err error) *fault.Fault {
 	case v.progress.handshakeFailed() || isTLS(err):
 		return v.handshake(err)
 	case isTimeout(err):
-		return v.overtime(err)
+		return v.overtime(ctx, err)
 	case v.progress.received() >= v.headerLimit && v.headerLimit > 0:
 		return fault.Wrap(fault.TooLarge, err, "the response headers of host %s are larger than %d bytes: let it send fewer",
 			v.place.host, v.headerLimit)
 	case isReset(err) || v.progress.ended():
 		return v.reset(err)
 	case v.progress.answered() || isProtocol(err):
-		return fault.Wrap(fault.BadResponse, err, "host %s did not answer with HTTP: check address and port", v.place)
+		// Among these are headers of HTTP/2 that are too large once decompressed: they have no type of their own.
+		return fault.Wrap(fault.BadResponse, err, "host %s did not answer with HTTP that can be read: check address and "+
+			"port, and the size of its headers", v.place)
 	}
 	// What is left has no exported type: a kept-alive connection that the endpoint closed just now, a reset HTTP/2 stream.
 	return v.reset(err)
 }
 
 // inBody is for errors while the body was read.
-func (v *verdict) inBody(err error) *fault.Fault {
-	if v.ctx.Err() != nil || isTimeout(err) {
-		return v.overtime(err)
+func (v *verdict) inBody(ctx context.Context, err error) *fault.Fault {
+	if ctx.Err() != nil || isTimeout(err) {
+		return v.overtime(ctx, err)
 	}
 	return fault.Wrap(fault.Reset, err, "the response of host %s broke off inside the body: see the endpoint's log",
 		v.place.host)
 }
 
 // overtime tells "we waited long enough" from "somebody called the attempt off".
-func (v *verdict) overtime(err error) *fault.Fault {
-	switch cause := context.Cause(v.ctx); {
+func (v *verdict) overtime(ctx context.Context, err error) *fault.Fault {
+	switch cause := context.Cause(ctx); {
 	case cause == nil || errors.Is(cause, errAttempt):
 		return fault.Wrap(fault.Timeout, err, "host %s did not answer within %s: make the endpoint faster or the timeout longer",
 			v.place.host, v.timeout)

@@ -21,8 +21,8 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	}
 	conn, err := c.dialers[t.class].DialContext(ctx, network, t.place.String())
 	if err != nil {
-		v := verdict{ctx: ctx, progress: &progress{}, place: t.place, timeout: c.options.ConnectTimeout}
-		return nil, v.beforeHeaders(err)
+		v := verdict{progress: &progress{}, place: t.place, timeout: c.options.ConnectTimeout}
+		return nil, v.beforeHeaders(ctx, err)
 	}
 	return conn, nil
 }

@@ -71,18 +71,18 @@ func (c *Client) attempt(ctx context.Context, r Request, p *progress, a *schemas
 	if f != nil {
 		return nil, f
 	}
-	v := verdict{ctx: ctx, progress: p, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
+	v := verdict{progress: p, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
 	// RoundTrip rather than http.Client: it follows nothing, stores nothing, adds nothing.
 	resp, err := c.transports[t.class].RoundTrip(req)
 	if err != nil {
-		return nil, v.beforeHeaders(err)
+		return nil, v.beforeHeaders(ctx, err)
 	}
 	defer resp.Body.Close()
 	a.Status = resp.StatusCode
 	if f := refuseStatus(resp.StatusCode, t.place); f != nil {
 		return nil, f
 	}
-	body, f := readBody(resp, c.bodyLimit(r), &v, a)
+	body, f := readBody(ctx, resp, c.bodyLimit(r), &v, a)
 	if f != nil {
 		if good := resp.StatusCode/100 == 2; good || f.Kind == fault.Cancelled {
 			f.Status = resp.StatusCode
@@ -149,7 +149,9 @@ func refuseStatus(status int, l place) *fault.Fault {
 }
 
 // readBody reads at most one byte more than the limit.
-func readBody(resp *http.Response, limit int64, v *verdict, a *schemas.Attempt) ([]byte, *fault.Fault) {
+func readBody(
+	ctx context.Context, resp *http.Response, limit int64, v *verdict, a *schemas.Attempt,
+) ([]byte, *fault.Fault) {
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, fault.New(fault.Encoding, "host %s sent a compressed body although none was asked for: let it obey "+
 			"Accept-Encoding: identity", v.place.host)
@@ -166,7 +168,7 @@ func readBody(resp *http.Response, limit int64, v *verdict, a *schemas.Attempt) 
 	a.Bytes = n
 	switch {
 	case err != nil:
-		return nil, v.inBody(err)
+		return nil, v.inBody(ctx, err)
 	case n > limit:
 		return nil, tooLarge()
 	}

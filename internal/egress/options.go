@@ -23,7 +23,8 @@ type Options struct {
 	Allow []string
 	// Deny lists addresses or CIDRs that are refused whatever else is said, the allow list included.
 	Deny []string
-	// AllowPlainHTTP lets http:// through, for every class of address. Without it only https is.
+	// AllowPlainHTTP lets http:// through to every address. Without it http goes only where an allow entry leads: who lists
+	// an address of the own network answers for how it is reached.
 	AllowPlainHTTP bool
 	// AllowLoopback allows 127.0.0.0/8, ::1 and localhost on every port, for a development stack.
 	AllowLoopback bool

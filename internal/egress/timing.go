@@ -24,8 +24,8 @@ type progress struct {
 	firstByte      time.Time
 	handshakeError bool
 	reused         bool
-	conn           *countedConn
-	readBefore     int64 // bytes that the connection had read when this attempt got it
+	conn           *countedConn // of HTTP/1
+	readBefore     int64        // bytes that the connection had read when this attempt got it
 }
 
 func (p *progress) trace(ctx context.Context) context.Context {
@@ -56,12 +56,16 @@ func (p *progress) trace(ctx context.Context) context.Context {
 	})
 }
 
+// gotConn looks at the bytes of HTTP/1 only: what comes on a connection of HTTP/2 is for many attempts.
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reused = info.Reused
 	conn := info.Conn
 	if secure, ok := conn.(*tls.Conn); ok {
+		if secure.ConnectionState().NegotiatedProtocol == "h2" {
+			return
+		}
 		conn = secure.NetConn()
 	}
 	if counted, ok := conn.(*countedConn); ok {

@@ -162,7 +162,7 @@ func TestHTTP2Limits(t *testing.T) {
 	defer close(release)
 	c := newClient(t, Options{AllowLoopback: true, RootCAs: ca.pool()})
 	for path, want := range map[string]fault.Kind{
-		"/body": fault.TooLarge, "/headers": fault.TooLarge, "/reset": fault.Reset, "/middle": fault.Reset,
+		"/body": fault.TooLarge, "/headers": fault.BadResponse, "/reset": fault.Reset, "/middle": fault.Reset,
 	} {
 		_, a, err := call(t, c, s.URL+path)
 		requireFault(t, want, err, a)

@@ -63,12 +63,14 @@ func (p *policy) target(raw string) (*target, *fault.Fault) {
 		return nil, f
 	}
 	t := &target{url: u, place: l}
-	if u.Scheme == "http" && !p.plainHTTP {
-		return t, fault.New(fault.Blocked, "plain http to host %s is refused: use https, or let the operator allow plain http",
-			l.host)
+	if t.class, f = p.class(l); f != nil {
+		return t, f
 	}
-	t.class, f = p.class(l)
-	return t, f
+	if u.Scheme == "http" && !p.plainHTTP && t.class == 0 {
+		return t, fault.New(fault.Blocked, "plain http to host %s is refused: use https, or let the operator list the host: "+
+			"--egress-allow %s", l.host, l)
+	}
+	return t, nil
 }
 
 // parseURL takes absolute http and https URLs that mean the same to everybody who reads them. The parser's own errors quote

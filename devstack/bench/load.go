@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// replyTimeout is how long the load waits for one reply before it gives the run up.
+const replyTimeout = 60 * time.Second
+
+// load publishes events and waits for their replies, as a bot engine does.
+type load struct {
+	publisher *bus.Publisher
+	waiting   sync.Map // event id to chan outcome
+}
+
+func newLoad(nc *nats.Conn, js jetstream.JetStream) (*load, error) {
+	l := &load{publisher: bus.NewPublisher(js)}
+	_, err := nc.Subscribe(schemas.SubjectReplies+".>", func(m *nats.Msg) { // ends with the connection
+		var reply struct {
+			Data struct {
+				EventID string          `json:"event_id"`
+				Outcome schemas.Outcome `json:"outcome"`
+			} `json:"data"`
+		}
+		if json.Unmarshal(m.Data, &reply) != nil {
+			return
+		}
+		if ch, ok := l.waiting.LoadAndDelete(reply.Data.EventID); ok {
+			ch.(chan schemas.Outcome) <- reply.Data.Outcome
+		}
+	})
+	return l, err
+}
+
+// step runs one step from NATS to NATS and returns how long it took.
+func (l *load) step(ctx context.Context, conversation, step string) (time.Duration, error) {
+	id := uuid.NewString()
+	done := make(chan schemas.Outcome, 1)
+	l.waiting.Store(id, done)
+	event := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/bench","type":%q,"time":%q,"subject":%q,`+
+		`"datacontenttype":"application/json","data":{"step":%q,"user":{"language":"en"},"entities":{"product_name":`+
+		`[{"detection":"message","original_text":"speaker","entity_value":"speaker"}]}}}`,
+		id, schemas.TypeStepRequested, time.Now().UTC().Format(time.RFC3339Nano), conversation, step)
+	started := time.Now()
+	if _, _, err := l.publisher.PublishEvent(ctx, "default", "bench", event, id, conversation, nil); err != nil {
+		return 0, err
+	}
+	timeout := time.NewTimer(replyTimeout)
+	defer timeout.Stop()
+	select {
+	case outcome := <-done:
+		if outcome != schemas.OutcomeSuccess {
+			return 0, fmt.Errorf("step ended as %s", outcome)
+		}
+		return time.Since(started), nil
+	case <-timeout.C:
+		return 0, fmt.Errorf("no reply to %s within %s", id, replyTimeout)
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+// open runs one step in every conversation.
+func (l *load) open(ctx context.Context, prefix string, w row) error {
+	_, err := l.drive(ctx, min(64, w.conversations), func(n int) bool { return n < w.conversations }, prefix, w)
+	return err
+}
+
+// run keeps the row's number of steps in flight for a time.
+func (l *load) run(ctx context.Context, prefix string, w row, d time.Duration) (measurement, error) {
+	end := time.Now().Add(d)
+	return l.drive(ctx, w.inFlight, func(int) bool { return time.Now().Before(end) }, prefix, w)
+}
+
+// drive starts steps as long as more says so, in the row's conversations by turns, and waits for all of them.
+func (l *load) drive(ctx context.Context, inFlight int, more func(n int) bool, prefix string, w row) (measurement, error) {
+	var (
+		next  atomic.Int64
+		mu    sync.Mutex
+		m     measurement
+		first error
+		wg    sync.WaitGroup
+	)
+	started := time.Now()
+	for range inFlight {
+		wg.Go(func() {
+			for {
+				n := int(next.Add(1)) - 1
+				if !more(n) {
+					return
+				}
+				took, err := l.step(ctx, fmt.Sprintf("%s-%d", prefix, n%w.conversations), w.step)
+				mu.Lock()
+				m.latencies = append(m.latencies, took)
+				if err != nil && first == nil {
+					first = err
+				}
+				stop := first != nil
+				mu.Unlock()
+				if stop {
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	m.took = time.Since(started)
+	return m, first
+}

@@ -1,0 +1,26 @@
+package bench
+
+import (
+	"slices"
+	"time"
+)
+
+// measurement is what one row gave.
+type measurement struct {
+	latencies []time.Duration
+	took      time.Duration
+	cpu       usage
+}
+
+func (m measurement) steps() int { return len(m.latencies) }
+
+func (m measurement) rate() float64 { return float64(m.steps()) / m.took.Seconds() }
+
+// quantile is a latency by its share of faster ones, from 0 to 1.
+func (m measurement) quantile(q float64) time.Duration {
+	if len(m.latencies) == 0 {
+		return 0
+	}
+	sorted := slices.Sorted(slices.Values(m.latencies))
+	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+}

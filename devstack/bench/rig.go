@@ -1,0 +1,189 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/log"
+
+	"github.com/hookturn/hookturn/internal/bus"
+)
+
+// rig is the running system under test.
+type rig struct {
+	dir       string
+	processes map[string]*process
+	sink      *sink
+	nc        *nats.Conn
+	js        jetstream.JetStream
+	temporal  client.Client
+	load      *load
+}
+
+// bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal.
+const bot = `bot: bench
+dialect: haptik
+base_urls: {test: "http://%[1]s", production: "http://%[1]s"}
+secrets: {key: {file: key}}
+bot_break: {default: "sorry"}
+steps:
+  %[2]s: {webhook: {path: /bench, secret: key}}
+  %[3]s: {webhook: {path: /bench, secret: key, execution: activity}}
+`
+
+const (
+	stepLocal    = "local"
+	stepActivity = "activity"
+)
+
+const startTimeout = 60 * time.Second
+
+func newRig(ctx context.Context, logs io.Writer) (_ *rig, err error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	r := &rig{processes: map[string]*process{}}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	if r.dir, err = os.MkdirTemp("", "hookturn-bench-"); err != nil {
+		return nil, err
+	}
+	if r.sink, err = startSink(); err != nil {
+		return nil, err
+	}
+	if err := r.writeBot(); err != nil {
+		return nil, err
+	}
+	where, err := r.startProcesses(ctx, logs)
+	if err != nil {
+		return nil, err
+	}
+	if r.nc, r.js, err = bus.Connect(ctx, "nats://"+where["nats"], "", "bench", nil); err != nil {
+		return nil, err
+	}
+	r.temporal, err = client.DialContext(ctx, client.Options{HostPort: where["temporal"], Logger: quiet()})
+	if err != nil {
+		return nil, err
+	}
+	r.load, err = newLoad(r.nc, r.js)
+	return r, err
+}
+
+func (r *rig) writeBot() error {
+	dir := filepath.Join(r.dir, "bots")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("benchmark"), 0o600); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "bench.yaml"), fmt.Appendf(nil, bot, r.sink.addr(), stepLocal, stepActivity), 0o600)
+}
+
+// startProcesses starts servers, worker and starter and returns where the servers listen.
+func (r *rig) startProcesses(ctx context.Context, logs io.Writer) (map[string]string, error) {
+	var err error
+	r.processes[server], err = spawn(logs, nil, "--engine=false", "--webhook-addr=", "--data-dir", filepath.Join(r.dir, "state"),
+		"--nats-addr=127.0.0.1:0", "--temporal-addr=127.0.0.1:0", "--ui-addr=127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	line, err := r.processes[server].firstLine(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("servers: %w", err)
+	}
+	where := map[string]string{}
+	for _, word := range strings.Fields(line) {
+		name, addr, _ := strings.Cut(word, "=")
+		where[name] = addr
+	}
+	env := []string{
+		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + filepath.Join(r.dir, "bots"),
+		"HOOKTURN_LOG_LEVEL=error", "HOOKTURN_EGRESS_ALLOW=127.0.0.1", "TEMPORAL_ADDRESS=" + where["temporal"],
+	}
+	for _, name := range []string{worker, starter} {
+		if r.processes[name], err = spawn(logs, env, name); err != nil {
+			return nil, err
+		}
+	}
+	return where, nil
+}
+
+// cpu is what the processes have used so far.
+func (r *rig) cpu() (usage, error) {
+	u := usage{}
+	for name, p := range r.processes {
+		used, err := cpuTime(p.cmd.Process.Pid)
+		if err != nil {
+			return nil, fmt.Errorf("CPU time of %s: %w", name, err)
+		}
+		u[name] = used
+	}
+	return u, nil
+}
+
+// measured runs work and adds what the processes used meanwhile.
+func (r *rig) measured(work func() (measurement, error)) (measurement, error) {
+	before, err := r.cpu()
+	if err != nil {
+		return measurement{}, err
+	}
+	m, err := work()
+	if err != nil {
+		return m, err
+	}
+	if m.cpu, err = r.cpu(); err != nil {
+		return m, err
+	}
+	for name := range m.cpu {
+		m.cpu[name] -= before[name]
+	}
+	return m, nil
+}
+
+// measure runs one row: every conversation is opened with a step that does not count, then the load runs.
+func (r *rig) measure(ctx context.Context, w row, d time.Duration) (measurement, error) {
+	r.sink.delay.Store(int64(w.delay))
+	prefix := fmt.Sprintf("%s-%d-%d-%d", w.step, w.inFlight, w.conversations, w.delay.Milliseconds())
+	if err := r.load.open(ctx, prefix, w); err != nil {
+		return measurement{}, fmt.Errorf("opening the conversations: %w", err)
+	}
+	return r.measured(func() (measurement, error) { return r.load.run(ctx, prefix, w, d) })
+}
+
+func (r *rig) close() {
+	if r.temporal != nil {
+		r.temporal.Close()
+	}
+	if r.nc != nil {
+		r.nc.Close()
+	}
+	for _, name := range []string{starter, worker, server} {
+		if p := r.processes[name]; p != nil {
+			p.stop()
+		}
+	}
+	if r.sink != nil {
+		r.sink.stop()
+	}
+	_ = os.RemoveAll(r.dir)
+}
+
+func quiet() log.Logger { return silent{} }
+
+type silent struct{}
+
+func (silent) Debug(string, ...any) {}
+func (silent) Info(string, ...any)  {}
+func (silent) Warn(string, ...any)  {}
+func (silent) Error(string, ...any) {}

@@ -1,0 +1,40 @@
+package bench
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"sync/atomic"
+	"time"
+)
+
+// sink is the endpoint: it reads the request, waits for the row's delay and answers one text.
+type sink struct {
+	listener net.Listener
+	server   *http.Server
+	delay    atomic.Int64 // nanoseconds
+}
+
+func startSink() (*sink, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	s := &sink{listener: listener}
+	s.server = &http.Server{Handler: http.HandlerFunc(s.answer), ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = s.server.Serve(listener) }() // ends with stop
+	return s, nil
+}
+
+func (s *sink) addr() string { return s.listener.Addr().String() }
+
+func (s *sink) stop() { _ = s.server.Close() }
+
+func (s *sink) answer(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body)
+	if d := time.Duration(s.delay.Load()); d > 0 {
+		time.Sleep(d)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, `{"status":true,"response":["Your order is on its way."]}`)
+}
