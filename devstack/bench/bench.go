@@ -18,8 +18,7 @@ import (
 type settings struct {
 	perRow  time.Duration
 	quick   bool
-	worker  string
-	profile bool
+	profile string
 }
 
 // Command is "devstack bench".
@@ -34,6 +33,7 @@ func Command() *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
+	cmd.Flags().StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
 	cmd.Flags().BoolVar(&s.quick, "quick", false, "only the rows that the ratio and the unloaded latency need")
 	return cmd
 }
@@ -62,7 +62,7 @@ func rows(quick bool) []row {
 }
 
 func run(ctx context.Context, out, logs io.Writer, s settings) error {
-	rig, err := newRig(ctx, logs)
+	rig, err := newRig(ctx, logs, s.profile)
 	if err != nil {
 		return err
 	}

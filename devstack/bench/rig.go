@@ -46,7 +46,7 @@ const (
 
 const startTimeout = 60 * time.Second
 
-func newRig(ctx context.Context, logs io.Writer) (_ *rig, err error) {
+func newRig(ctx context.Context, logs io.Writer, profiles string) (_ *rig, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	r := &rig{processes: map[string]*process{}}
@@ -64,7 +64,7 @@ func newRig(ctx context.Context, logs io.Writer) (_ *rig, err error) {
 	if err := r.writeBot(); err != nil {
 		return nil, err
 	}
-	where, err := r.startProcesses(ctx, logs)
+	where, err := r.startProcesses(ctx, logs, profiles)
 	if err != nil {
 		return nil, err
 	}
@@ -91,9 +91,15 @@ func (r *rig) writeBot() error {
 }
 
 // startProcesses starts servers, worker and starter and returns where the servers listen.
-func (r *rig) startProcesses(ctx context.Context, logs io.Writer) (map[string]string, error) {
+func (r *rig) startProcesses(ctx context.Context, logs io.Writer, profiles string) (map[string]string, error) {
 	var err error
-	r.processes[server], err = spawn(logs, nil, "--engine=false", "--webhook-addr=", "--data-dir", filepath.Join(r.dir, "state"),
+	profile := func(name string) string {
+		if profiles == "" {
+			return "--cpu-profile="
+		}
+		return "--cpu-profile=" + filepath.Join(profiles, name+".pprof")
+	}
+	r.processes[server], err = spawn(logs, nil, profile(server), "--engine=false", "--webhook-addr=", "--data-dir", filepath.Join(r.dir, "state"),
 		"--nats-addr=127.0.0.1:0", "--temporal-addr=127.0.0.1:0", "--ui-addr=127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -112,7 +118,7 @@ func (r *rig) startProcesses(ctx context.Context, logs io.Writer) (map[string]st
 		"HOOKTURN_LOG_LEVEL=error", "HOOKTURN_EGRESS_ALLOW=127.0.0.1", "TEMPORAL_ADDRESS=" + where["temporal"],
 	}
 	for _, name := range []string{worker, starter} {
-		if r.processes[name], err = spawn(logs, env, name); err != nil {
+		if r.processes[name], err = spawn(logs, env, name, profile(name)); err != nil {
 			return nil, err
 		}
 	}

@@ -22,7 +22,7 @@ var anything = []string{"*"}
 // doers is what an activity may use: everything that does something, nothing that decides.
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
-	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/step",
+	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/step", "internal/telemetry",
 }
 
 // house is the table. Arrows only point up it: a room imports rooms that stand above it.

@@ -1,0 +1,135 @@
+// Package command is the program "devstack" as a library, so that tests and benchmarks can run its parts as processes.
+package command
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/pprof"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/devstack/bench"
+	"github.com/hookturn/hookturn/devstack/demo"
+	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// Run runs the program and returns its exit status.
+func Run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	root := serveCommand()
+	root.SetArgs(args)
+	stopProfile := profiled(root)
+	defer func() { stopProfile() }()
+	root.AddCommand(demo.Command(), bench.Command())
+	addPrograms(root)
+	if err := root.ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "devstack:", err)
+		return 1
+	}
+	return 0
+}
+
+// profiled gives every command a flag that writes a CPU profile of the whole process.
+func profiled(root *cobra.Command) (stop func()) {
+	var path string
+	var file *os.File
+	root.PersistentFlags().StringVar(&path, "cpu-profile", "", "write a CPU profile of the process to this file")
+	root.PersistentPreRunE = func(*cobra.Command, []string) (err error) {
+		if path == "" {
+			return nil
+		}
+		if file, err = os.Create(path); err != nil {
+			return err
+		}
+		return pprof.StartCPUProfile(file)
+	}
+	return func() {
+		if file != nil {
+			pprof.StopCPUProfile()
+			_ = file.Close()
+		}
+	}
+}
+
+// addPrograms puts the product's own programs into this binary, for benchmarks that measure them as processes.
+func addPrograms(root *cobra.Command) {
+	for _, program := range []*cobra.Command{cli.WorkerCommand(), cli.StarterCommand()} {
+		program.Hidden = true
+		run := program.RunE
+		program.RunE = func(cmd *cobra.Command, args []string) error {
+			cmd.SetContext(cli.WithIO(cmd.Context(), cli.OS()))
+			return run(cmd, args)
+		}
+		root.AddCommand(program)
+	}
+}
+
+func serveCommand() *cobra.Command {
+	o := stack.Options{UI: true}
+	var logLevel, webhookAddr string
+	cmd := &cobra.Command{
+		Use:           "devstack",
+		Short:         "Run Temporal with its UI, NATS, a sample webhook server, a worker and a starter in one process",
+		Args:          cobra.NoArgs,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			if o.Log, err = telemetry.NewLogger(cmd.ErrOrStderr(), logLevel, "text"); err != nil {
+				return err
+			}
+			if webhookAddr != "" {
+				if o.Endpoint, err = stack.StartSamples(webhookAddr); err != nil {
+					return err
+				}
+			}
+			return serve(cmd, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Bots, "bots", "examples/bots", "directory of the bot files")
+	f.StringVar(&o.DataDir, "data-dir", "", "where state lives; empty: it goes with the process")
+	f.StringVar(&o.NATSAddr, "nats-addr", "127.0.0.1:4222", "host:port of NATS")
+	f.StringVar(&o.TemporalAddr, "temporal-addr", "127.0.0.1:7233", "host:port of Temporal")
+	f.StringVar(&o.UIAddr, "ui-addr", "127.0.0.1:8233", "host:port of the Temporal UI")
+	f.StringVar(&o.GatewayAddr, "gateway-addr", "127.0.0.1:8080", "host:port of the gateway")
+	f.StringVar(&o.AdminAddr, "admin-addr", "127.0.0.1:9090", "host:port of /healthz, /readyz and /metrics")
+	f.StringVar(&webhookAddr, "webhook-addr", "127.0.0.1:8090", "host:port of the sample webhook server; empty: none")
+	f.BoolVar(&o.Engine, "engine", true, "run a worker and a starter in this process")
+	f.StringVar(&logLevel, "log-level", "warn", "debug, info, warn or error")
+	return cmd
+}
+
+func serve(cmd *cobra.Command, o stack.Options) error {
+	s, err := stack.Start(cmd.Context(), o)
+	if err != nil {
+		return err
+	}
+	defer s.Stop()
+	fmt.Fprintln(cmd.OutOrStdout(), s.Ready())
+	greet(cmd, s)
+	<-cmd.Context().Done()
+	return nil
+}
+
+// greet tells a person, on standard error, what to do next.
+func greet(cmd *cobra.Command, s *stack.Stack) {
+	fmt.Fprintf(cmd.ErrOrStderr(), "\nTemporal UI      %s\nNATS             %s\nTemporal         %s\n", s.UI.URL(), s.NATS.URL(), s.Temporal.Addr())
+	if s.Endpoint != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "sample webhooks  %s\n", s.Endpoint.URL())
+	}
+	if s.Starter != nil {
+		fmt.Fprintf(cmd.ErrOrStderr(), "gateway          http://%s\nadmin            http://%s/metrics\n", s.Starter.GatewayAddr(), s.Starter.AdminAddr())
+	}
+	fmt.Fprintf(cmd.ErrOrStderr(), `
+try:  bin/starter send --nats-url %s --bot shop --conversation c-42 --wait 10s \
+        --data '{"step":"ORDER_STATUS","entities":{"product_name":[{"detection":"message","original_text":"speaker","entity_value":"speaker"}]}}'
+stop: Ctrl-C
+`, s.NATS.URL())
+}

@@ -1,0 +1,24 @@
+// Package e2e tests hookturn through its public doors: events on NATS, bot files, HTTP endpoints, the programs' flags and
+// signals. The servers are real and start with the tests; nothing is mocked.
+//
+// Stories that a reader without Go can follow are text files in testdata, see scripts_test.go.
+package e2e
+
+import (
+	"os"
+	"testing"
+
+	"github.com/hookturn/hookturn/devstack/command"
+)
+
+// role is the variable by which this test binary runs as a program of the development stack.
+const role = "HOOKTURN_E2E_ROLE"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(role) == "devstack" {
+		os.Exit(command.Run(os.Args[1:]))
+	}
+	code := m.Run()
+	removePrograms()
+	os.Exit(code)
+}

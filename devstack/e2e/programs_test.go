@@ -1,0 +1,170 @@
+package e2e
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// programs are the product's own binaries, built once for all tests.
+var programs struct {
+	once sync.Once
+	dir  string
+	err  error
+}
+
+func program(t testing.TB, name string) string {
+	t.Helper()
+	programs.once.Do(func() {
+		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil {
+			return
+		}
+		build := exec.Command("go", "build", "-o", programs.dir, "./worker", "./starter")
+		build.Dir = "../.."
+		if out, err := build.CombinedOutput(); err != nil {
+			programs.err = fmt.Errorf("%w: %s", err, out)
+		}
+	})
+	require.NoError(t, programs.err)
+	return filepath.Join(programs.dir, name)
+}
+
+func removePrograms() {
+	if programs.dir != "" {
+		_ = os.RemoveAll(programs.dir)
+	}
+}
+
+// proc is a program that runs beside the test.
+type proc struct {
+	cmd    *exec.Cmd
+	lines  chan string // of its standard output
+	waited chan struct{}
+}
+
+// run starts a program that ends with the test at the latest. Its log is shown when the test fails.
+func run(t testing.TB, path string, env []string, args ...string) *proc {
+	t.Helper()
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	require.NoError(t, err)
+	p := &proc{cmd: exec.Command(path, args...), lines: make(chan string, 64), waited: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stderr = log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	stdout, err := p.cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		for lines := bufio.NewScanner(stdout); lines.Scan(); {
+			select {
+			case p.lines <- lines.Text():
+			default:
+			}
+		}
+		_ = p.cmd.Wait() // a killed program's status says nothing
+		close(p.waited)
+	}()
+	t.Cleanup(func() {
+		p.kill()
+		_ = log.Close()
+		if t.Failed() {
+			if text, err := os.ReadFile(log.Name()); err == nil {
+				t.Logf("%s %s:\n%s", filepath.Base(path), strings.Join(args, " "), tail(text))
+			}
+		}
+	})
+	return p
+}
+
+func tail(text []byte) []byte { return text[max(0, len(text)-4000):] }
+
+// kill ends the program as a crash would.
+func (p *proc) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.waited
+}
+
+// stop asks the program to end and waits for it.
+func (p *proc) stop(t testing.TB) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case <-p.waited:
+	case <-time.After(patience):
+		t.Fatal("the program did not stop")
+	}
+}
+
+// servers runs "devstack" and waits until it is ready.
+func servers(t testing.TB, args ...string) (*proc, map[string]string) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	p := run(t, self, []string{role + "=devstack"}, append([]string{"--webhook-addr="}, args...)...)
+	select {
+	case line := <-p.lines:
+		where := map[string]string{}
+		for _, word := range strings.Fields(line) {
+			name, addr, _ := strings.Cut(word, "=")
+			where[name] = addr
+		}
+		require.Contains(t, where, "nats", line)
+		return p, where
+	case <-p.waited:
+		t.Fatal("devstack ended before it was ready")
+	case <-time.After(patience):
+		t.Fatal("devstack is not ready")
+	}
+	return nil, nil
+}
+
+// environment is how the product's programs reach the servers.
+func environment(where map[string]string, bots string) []string {
+	return []string{
+		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + bots, "HOOKTURN_EGRESS_ALLOW=127.0.0.1",
+		"TEMPORAL_ADDRESS=" + where["temporal"], "HOOKTURN_ADMIN_ADDR=" + freeAddr(),
+	}
+}
+
+// freeAddr is a loopback address that was free a moment ago.
+func freeAddr() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// anyPort are the flags by which every server chooses its port.
+func anyPort() []string {
+	return []string{
+		"--nats-addr=127.0.0.1:0", "--temporal-addr=127.0.0.1:0", "--ui-addr=127.0.0.1:0", "--gateway-addr=127.0.0.1:0",
+		"--admin-addr=127.0.0.1:0",
+	}
+}
+
+// bots writes one bot file whose steps call an endpoint.
+func bots(t testing.TB, url string) string {
+	t.Helper()
+	dir := t.TempDir()
+	content := fmt.Sprintf(`bot: shop
+base_urls: {test: %q}
+bot_break: {default: "Sorry."}
+steps:
+  ORDER: {webhook: {path: /orders}}
+  HELD: {webhook: {path: /held, timeout: 60s, attempt_timeout: 30s}}
+`, url)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(content), 0o600))
+	return dir
+}

@@ -1,0 +1,292 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/rogpeppe/go-internal/txtar"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/bus"
+)
+
+// TestScripts runs the stories of testdata on one stack. Each story has a bot of its own, named like its file; the bot file
+// in it is $BOT.yaml, in which $ENDPOINT stands for the webhook server. The commands are:
+//
+//	answer PATH WHAT...            what the endpoint says to the attempts of a step: a status, or FILE for 200 and a body
+//	header PATH NAME VALUE         a header of those answers
+//	slow PATH DURATION             how long the endpoint takes
+//	send CONVERSATION TYPE FILE [id=ID] [useful=DURATION]
+//	replies CONVERSATION TYPE FILE the next reply of the conversation has this type and holds what FILE holds
+//	called PATH N                  the endpoint was called N times
+//	request PATH N FILE            the N-th request (from 1) has a body that holds what FILE holds
+//	requestheader PATH N NAME VALUE
+//	deadletter REASON FILE         a dead letter has this reason and, byte for byte, this payload
+//	raw CONVERSATION FILE          publish the bytes of FILE as they are
+func TestScripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	hooks := &hooks{answers: map[string][]string{}, headers: map[string]http.Header{}, delays: map[string]time.Duration{}}
+	samples := endpoint.New(endpoint.Options{})
+	_, err = samples.Start()
+	require.NoError(t, err)
+	bots := t.TempDir()
+	for _, file := range files {
+		writeBot(t, file, bots, samples.URL())
+	}
+	s, err := stack.Start(t.Context(), stack.Options{Bots: bots, Endpoint: samples, Engine: true})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	e := newEngine(t, s.NATS.URL())
+	run := &scripts{engine: e, hooks: hooks, samples: samples}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Setup: func(env *testscript.Env) error {
+			env.Values[botKey{}] = filepath.Base(env.WorkDir)[len("script-"):]
+			env.Values[readKey{}] = map[string]int{}
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"answer": run.answer, "header": run.header, "slow": run.slow, "send": run.send, "replies": run.replies,
+			"called": run.called, "request": run.request, "requestheader": run.requestHeader, "deadletter": run.deadLetter,
+			"raw": run.raw,
+		},
+	})
+}
+
+type (
+	botKey  struct{}
+	readKey struct{}
+)
+
+// writeBot takes a story's bot file out of its archive.
+func writeBot(t *testing.T, file, dir, url string) {
+	t.Helper()
+	archive, err := txtar.ParseFile(file)
+	require.NoError(t, err)
+	name := strings.TrimSuffix(filepath.Base(file), ".txt")
+	for _, f := range archive.Files {
+		switch {
+		case f.Name == "bot.yaml":
+			content := strings.NewReplacer("$ENDPOINT", url+"/"+name, "$BOT", name).Replace(string(f.Data))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(content), 0o600))
+		case strings.HasPrefix(f.Name, "secret-"):
+			content := strings.TrimSuffix(string(f.Data), "\n")
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name+"-"+f.Name), []byte(content), 0o600))
+		}
+	}
+}
+
+// scripts are the commands of the stories.
+type scripts struct {
+	engine  *engine
+	hooks   *hooks
+	samples *endpoint.Endpoint
+}
+
+func botOf(ts *testscript.TestScript) string { return ts.Value(botKey{}).(string) }
+
+// path is the story's own path at the endpoint that all stories share.
+func path(ts *testscript.TestScript, p string) string { return "/" + botOf(ts) + p }
+
+func want(ts *testscript.TestScript, neg bool, args []string, n int) {
+	if neg || len(args) < n {
+		ts.Fatalf("wrong use: see TestScripts")
+	}
+}
+
+func (s *scripts) answer(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2)
+	var answers []string
+	for _, what := range args[1:] {
+		if _, err := strconv.Atoi(what); err == nil {
+			answers = append(answers, what)
+		} else {
+			answers = append(answers, ts.ReadFile(what))
+		}
+	}
+	s.hooks.set(func() { s.hooks.answers[path(ts, args[0])] = answers })
+	s.samples.Handle(path(ts, args[0]), s.hooks.serve(s.samples.Ledger(), path(ts, args[0])))
+}
+
+func (s *scripts) header(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 3)
+	s.hooks.set(func() { s.hooks.headers[path(ts, args[0])] = http.Header{args[1]: {args[2]}} })
+}
+
+func (s *scripts) slow(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2)
+	d, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	s.hooks.set(func() { s.hooks.delays[path(ts, args[0])] = d })
+}
+
+func (s *scripts) send(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 3)
+	id, header := uuid.NewString(), nats.Header{}
+	for _, option := range args[3:] {
+		name, value, _ := strings.Cut(option, "=")
+		switch name {
+		case "id":
+			id = value
+		case "useful":
+			header.Set(bus.HeaderTTL, value)
+		case "traceparent":
+			header.Set("traceparent", value)
+		default:
+			ts.Fatalf("unknown option %s", option)
+		}
+	}
+	ts.Check(s.engine.send(botOf(ts), args[0], id, "hookturn."+args[1], strings.TrimSpace(ts.ReadFile(args[2])), header))
+}
+
+func (s *scripts) raw(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2)
+	_, err := s.engine.js.Publish(contextOf(ts), "hookturn.events.default."+botOf(ts)+"."+args[0], []byte(ts.ReadFile(args[1])))
+	ts.Check(err)
+}
+
+func (s *scripts) replies(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 3)
+	read := ts.Value(readKey{}).(map[string]int)
+	n := read[args[0]]
+	read[args[0]]++
+	if err := s.engine.await(func() bool { return len(s.engine.of(botOf(ts), args[0])) > n }); err != nil {
+		ts.Fatalf("reply %d of %s: %v", n+1, args[0], err)
+	}
+	reply := s.engine.of(botOf(ts), args[0])[n]
+	if reply.Type != "hookturn."+args[1] {
+		ts.Fatalf("reply %d of %s is a %s: %s", n+1, args[0], reply.Type, reply.Data)
+	}
+	holds(ts, reply.Data, ts.ReadFile(args[2]))
+}
+
+func (s *scripts) called(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2)
+	if n := len(s.samples.Ledger().ByPath(path(ts, args[0]))); strconv.Itoa(n) != args[1] {
+		ts.Fatalf("%s was called %d times, not %s", args[0], n, args[1])
+	}
+}
+
+func (s *scripts) entry(ts *testscript.TestScript, p, n string) endpoint.Entry {
+	i, err := strconv.Atoi(n)
+	ts.Check(err)
+	entries := s.samples.Ledger().ByPath(path(ts, p))
+	if i < 1 || i > len(entries) {
+		ts.Fatalf("%s was called %d times", p, len(entries))
+	}
+	return entries[i-1]
+}
+
+func (s *scripts) request(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 3)
+	holds(ts, s.entry(ts, args[0], args[1]).Body, ts.ReadFile(args[2]))
+}
+
+func (s *scripts) requestHeader(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 4)
+	if got := s.entry(ts, args[0], args[1]).Header.Get(args[2]); got != args[3] {
+		ts.Fatalf("header %s is %q", args[2], got)
+	}
+}
+
+func (s *scripts) deadLetter(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2)
+	ts.Check(awaitDeadLetter(s.engine.js, botOf(ts), args[0], []byte(ts.ReadFile(args[1]))))
+}
+
+// holds fails when want is not contained in got: objects by member, everything else as it is.
+func holds(ts *testscript.TestScript, got []byte, wanted string) {
+	var g, w any
+	ts.Check(json.Unmarshal(got, &g))
+	ts.Check(json.Unmarshal([]byte(wanted), &w))
+	if where := differs(g, w, ""); where != "" {
+		ts.Fatalf("%s\nin %s", where, got)
+	}
+}
+
+func differs(got, want any, at string) string {
+	switch want := want.(type) {
+	case map[string]any:
+		object, ok := got.(map[string]any)
+		if !ok {
+			return fmt.Sprintf("%s: want an object", at)
+		}
+		for name, value := range want {
+			if where := differs(object[name], value, at+"/"+name); where != "" {
+				return where
+			}
+		}
+		return ""
+	case []any:
+		array, ok := got.([]any)
+		if !ok || len(array) != len(want) {
+			return fmt.Sprintf("%s: want an array of %d", at, len(want))
+		}
+		for i := range want {
+			if where := differs(array[i], want[i], fmt.Sprintf("%s/%d", at, i)); where != "" {
+				return where
+			}
+		}
+		return ""
+	}
+	if got != want {
+		return fmt.Sprintf("%s: want %v, got %v", at, want, got)
+	}
+	return ""
+}
+
+// hooks are what the stories told the endpoint to say.
+type hooks struct {
+	mu      sync.Mutex
+	answers map[string][]string
+	headers map[string]http.Header
+	delays  map[string]time.Duration
+}
+
+func (h *hooks) set(change func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	change()
+}
+
+// serve says the n-th answer to the n-th attempt of a step, the last one ever after.
+func (h *hooks) serve(ledger *endpoint.Ledger, p string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		attempt, _ := strconv.Atoi(r.Header.Get("hookturn-attempt"))
+		h.mu.Lock()
+		answers, header, delay := h.answers[p], h.headers[p], h.delays[p]
+		h.mu.Unlock()
+		_, _ = io.Copy(io.Discard, r.Body)
+		select {
+		case <-time.After(delay):
+		case <-r.Context().Done():
+			return
+		}
+		answer := answers[min(max(attempt, 1), len(answers))-1]
+		for name, values := range header {
+			w.Header()[name] = values
+		}
+		if status, err := strconv.Atoi(answer); err == nil {
+			w.WriteHeader(status)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, answer)
+	}
+}
