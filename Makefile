@@ -134,11 +134,11 @@ race: ## The product's tests under the race detector
 .PHONY: race
 
 e2e: ## The end-to-end tests alone, with their output
-	cd devstack && go test -count=1 -v -timeout $(E2E_TIMEOUT) ./...
+	cd devstack && go test -count=1 -v -timeout $(E2E_TIMEOUT) ./e2e/...
 .PHONY: e2e
 
-replay: ## Replay the recorded histories against the workflows as they are
-	go test -count=1 -v -run Replay ./workflows/...
+replay: ## Replay the recorded histories against the workflows; none recorded is a failure
+	@go test -count=1 -v -run Replay ./workflows/... | tee /dev/stderr | (! grep 'no tests to run' >/dev/null)
 .PHONY: replay
 
 fuzz: ## Each fuzz target for FUZZTIME (10s)
@@ -157,6 +157,6 @@ soak: ## The end-to-end tests, faults included, over and over for SOAKTIME secon
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \
 		round=$$((round + 1)); echo "--- round $$round"; \
-		go test -count=1 -timeout $(E2E_TIMEOUT) ./...; \
+		go test -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...; \
 	done
 .PHONY: soak

@@ -1,0 +1,319 @@
+package activities_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/dialect/haptik"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/internal/signature"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// bundle is the activities around fakes: an endpoint, a user store, a publisher.
+type bundle struct {
+	*testsuite.TestActivityEnvironment
+
+	requests []egress.Request
+	answer   func(n int) (*egress.Response, error)
+	users    map[string]json.RawMessage
+	broken   error // of the user store
+	publish  func(schemas.Reply) error
+	bots     *bot.Set
+}
+
+const botFile = `bot: shop
+base_urls: {test: "https://shop.example"}
+secrets:
+  key: {env: KEY}
+  rotated: [{env: NEW}, {env: OLD}]
+  bearer: {env: BEARER}
+steps:
+  SIGNED: {webhook: {path: /orders, secret: key}}
+  ROTATED: {webhook: {path: /orders, secret: rotated, signature: [standard, hub-sha256]}}
+  BEARER: {webhook: {path: /orders, authorization: {secret: bearer}, headers: {X-Shop: "1"}}}
+  PLAIN: {webhook: {path: /orders, retry: {max_attempts: 3, initial: 1s, max: 10s, backoff: 2}}}
+`
+
+func setup(t *testing.T) *bundle {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(botFile), 0o600))
+	env := map[string]string{"KEY": "hunter2", "NEW": "new secret", "OLD": "old secret", "BEARER": "Bearer token"}
+	set, err := bot.Load(dir, bot.Options{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	require.NoError(t, err)
+	var suite testsuite.WorkflowTestSuite
+	b := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), users: map[string]json.RawMessage{}, bots: set}
+	a := &activities.Activities{
+		Bots: b, Dialects: dialect.New(haptik.New()), HTTP: b, Users: b, Publisher: b, Log: slog.New(slog.DiscardHandler),
+	}
+	a.Register(b.TestActivityEnvironment)
+	return b
+}
+
+func (b *bundle) Current() *bot.Set { return b.bots }
+
+func (b *bundle) Do(_ context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error) {
+	b.requests = append(b.requests, r)
+	if b.answer == nil {
+		return response(http.StatusOK, `{"response":["ok"]}`), schemas.Attempt{Status: 200}, nil
+	}
+	resp, err := b.answer(len(b.requests))
+	var attempt schemas.Attempt
+	if resp != nil {
+		attempt.Status = resp.Status
+	}
+	return resp, attempt, err
+}
+
+func (b *bundle) Get(_ context.Context, tenant, user string) (json.RawMessage, error) {
+	return b.users[tenant+"/"+user], b.broken
+}
+
+func (b *bundle) Update(_ context.Context, tenant, user string, change func(json.RawMessage) (json.RawMessage, error)) error {
+	changed, err := change(b.users[tenant+"/"+user])
+	if err == nil {
+		b.users[tenant+"/"+user] = changed
+	}
+	return err
+}
+
+func (b *bundle) PublishReply(_ context.Context, _, _ string, r schemas.Reply) error {
+	return b.publish(r)
+}
+
+func (b *bundle) input(t *testing.T, name string) step.WebhookInput {
+	t.Helper()
+	shop, ok := b.bots.Bot("default", "shop")
+	require.True(t, ok)
+	plan, err := shop.Plan(name)
+	require.NoError(t, err)
+	return step.WebhookInput{
+		Plan: plan, User: schemas.User{ID: "91"}, Deadline: time.Now().Add(30 * time.Second),
+		Event: schemas.Event{ID: "e1", TraceParent: "00-1-2-01", TraceState: "a=b"},
+	}
+}
+
+func (b *bundle) call(in step.WebhookInput) (step.WebhookResult, error) {
+	value, err := b.ExecuteActivity(step.ActivityWebhook, in)
+	if err != nil {
+		return step.WebhookResult{}, err
+	}
+	var result step.WebhookResult
+	return result, value.Get(&result)
+}
+
+func response(status int, body string) *egress.Response {
+	return &egress.Response{Status: status, Header: http.Header{}, Body: []byte(body)}
+}
+
+// progress is what a failed attempt left behind.
+func progress(t *testing.T, err error) step.Progress {
+	t.Helper()
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	var p step.Progress
+	require.NoError(t, app.Details(&p))
+	require.Equal(t, string(p.Fault.Kind), app.Type())
+	require.Equal(t, p.RetryIn <= 0, app.NonRetryable())
+	return p
+}
+
+func TestRequestCarriesWhatTheContractNames(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	result, err := b.call(b.input(t, "BEARER"))
+	require.NoError(t, err)
+	require.True(t, result.Success)
+	require.Equal(t, []schemas.Message{schemas.Text("ok")}, result.Messages)
+	r := b.requests[0]
+	require.Equal(t, "https://shop.example/orders", r.URL)
+	for name, want := range map[string]string{
+		"Content-Type": "application/json", "Authorization": "Bearer token", "X-Shop": "1", "Webhook-Id": "e1",
+		"Hookturn-Attempt": "1", "Traceparent": "00-1-2-01", "Tracestate": "a=b",
+	} {
+		require.Equal(t, want, r.Header.Get(name), name)
+	}
+	require.Empty(t, r.Header.Get("X-Hub-Signature"), "no secret, no signature")
+}
+
+func TestSignatureIsOverTheBytesSent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	_, err := b.call(b.input(t, "SIGNED"))
+	require.NoError(t, err)
+	_, err = b.call(b.input(t, "ROTATED"))
+	require.NoError(t, err)
+	signed, rotated := b.requests[0], b.requests[1]
+	key := []secret.Value{secret.New("hunter2")}
+	require.NoError(t, signature.Verify(signed.Header, signature.HubSHA1, key, time.Now(), signed.Body))
+	for _, old := range []string{"new secret", "old secret"} {
+		one := []secret.Value{secret.New(old)}
+		require.NoError(t, signature.Verify(rotated.Header, signature.Standard, one, time.Now(), rotated.Body), old)
+	}
+}
+
+func TestWebhookIDIsAlwaysSignable(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "ROTATED")
+	in.Event.ID = "engine.7/ä b"
+	_, err := b.call(in)
+	require.NoError(t, err)
+	_, err = b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, b.requests[0].Header.Get("Webhook-Id"), b.requests[1].Header.Get("Webhook-Id"))
+	require.Len(t, b.requests[0].Header.Get("Webhook-Id"), 36)
+}
+
+func TestUnknownSecretIsAConfigFault(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "SIGNED")
+	in.Plan.Webhook.Secret = "lost"
+	_, err := b.call(in)
+	p := progress(t, err)
+	require.Equal(t, fault.Config, p.Fault.Kind)
+	require.Zero(t, p.RetryIn)
+	require.Empty(t, b.requests)
+}
+
+func TestFailedAttemptsSayHowToGoOn(t *testing.T) {
+	t.Parallel()
+	after := func(seconds string) *egress.Response {
+		r := response(http.StatusTooManyRequests, "")
+		r.Header.Set("Retry-After", seconds)
+		return r
+	}
+	cases := map[string]struct {
+		response *egress.Response
+		err      error
+		before   int // attempts made before
+		kind     fault.Kind
+		min, max time.Duration // of the wait; 0 = final
+	}{
+		"503":                        {response(503, ""), nil, 0, fault.Status, 500 * time.Millisecond, 1500 * time.Millisecond},
+		"503 again":                  {response(503, ""), nil, 1, fault.Status, 1 * time.Second, 3 * time.Second},
+		"503 a last time":            {response(503, ""), nil, 2, fault.Status, 0, 0},
+		"404":                        {response(404, ""), nil, 0, fault.Status, 0, 0},
+		"410":                        {response(410, ""), nil, 0, fault.Gone, 0, 0},
+		"429 with Retry-After":       {after("5"), nil, 0, fault.RateLimited, 5 * time.Second, 5500 * time.Millisecond},
+		"429 beyond the deadline":    {after("60"), nil, 0, fault.RateLimited, 0, 0},
+		"connection refused":         {nil, fault.New(fault.Connect, "refused"), 0, fault.Connect, 500 * time.Millisecond, 1500 * time.Millisecond},
+		"blocked":                    {nil, fault.New(fault.Blocked, "blocked"), 0, fault.Blocked, 0, 0},
+		"200 that is no JSON":        {response(200, "<html>"), nil, 0, fault.BadResponse, 0, 0},
+		"an error that nobody knows": {nil, errors.New("surprise"), 0, fault.Internal, 500 * time.Millisecond, 1500 * time.Millisecond},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.answer = func(int) (*egress.Response, error) { return c.response, c.err }
+			in := b.input(t, "PLAIN")
+			in.Progress.Attempts = make([]schemas.Attempt, c.before)
+			_, err := b.call(in)
+			p := progress(t, err)
+			require.Equal(t, c.kind, p.Fault.Kind)
+			require.Len(t, p.Attempts, c.before+1)
+			require.Equal(t, c.before+1, p.Attempts[c.before].N)
+			require.Equal(t, string(c.kind), p.Attempts[c.before].Error)
+			require.GreaterOrEqual(t, p.RetryIn, c.min)
+			require.LessOrEqual(t, p.RetryIn, c.max)
+		})
+	}
+}
+
+func TestNoAttemptAfterTheDeadline(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "PLAIN")
+	in.Deadline = time.Now().Add(-time.Second)
+	_, err := b.call(in)
+	require.Equal(t, fault.Timeout, progress(t, err).Fault.Kind)
+	require.Empty(t, b.requests)
+}
+
+func TestUserDetailsAreMergedAndKept(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.users["default/91"] = json.RawMessage(`{"language_code":"en","city":"Utrecht"}`)
+	b.answer = func(int) (*egress.Response, error) {
+		return response(200, `{"response":["ok"],"user_details":{"city":null,"shoe":"43"}}`), nil
+	}
+	result, err := b.call(b.input(t, "PLAIN"))
+	require.NoError(t, err)
+	require.Contains(t, string(b.requests[0].Body), `"city":"Utrecht"`)
+	require.JSONEq(t, `{"language_code":"en","shoe":"43"}`, string(b.users["default/91"]))
+	require.JSONEq(t, `{"language_code":"en","shoe":"43"}`, string(result.UserDetails))
+}
+
+func TestEveryAttemptSendsTheSameBytes(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.users["default/91"] = json.RawMessage(`{"city":"Utrecht"}`)
+	b.answer = func(n int) (*egress.Response, error) {
+		if n == 1 {
+			return response(503, ""), nil
+		}
+		return response(200, `{"response":["ok"]}`), nil
+	}
+	in := b.input(t, "SIGNED")
+	_, err := b.call(in)
+	in.Progress = progress(t, err)
+	b.users["default/91"] = json.RawMessage(`{"city":"Delft"}`) // another bot's step
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, string(b.requests[0].Body), string(b.requests[1].Body))
+	require.Equal(t, b.requests[0].Header.Get("Webhook-Id"), b.requests[1].Header.Get("Webhook-Id"))
+	require.Equal(t, "2", b.requests[1].Header.Get("Hookturn-Attempt"))
+	require.Len(t, result.Attempts, 2)
+}
+
+func TestUserStoreThatIsAwayIsRetried(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.broken = errors.New("away")
+	_, err := b.call(b.input(t, "PLAIN"))
+	p := progress(t, err)
+	require.Equal(t, fault.Internal, p.Fault.Kind)
+	require.Positive(t, p.RetryIn)
+	require.Empty(t, b.requests)
+}
+
+func TestPublishSaysWhatIsFinal(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err   error
+		final bool
+	}{
+		"NATS away": {errors.New("away"), false},
+		"too large": {fault.New(fault.TooLarge, "too large"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			b.publish = func(schemas.Reply) error { return c.err }
+			_, err := b.ExecuteActivity(step.ActivityPublish, step.PublishInput{Tenant: "default", Bot: "shop"})
+			var app *temporal.ApplicationError
+			require.ErrorAs(t, err, &app)
+			require.Equal(t, c.final, app.NonRetryable())
+		})
+	}
+}

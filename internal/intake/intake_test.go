@@ -1,0 +1,211 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/mocks"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const ordered = `bot: shop
+base_urls: {test: "https://shop.example"}
+steps: {ORDER: {webhook: {path: /orders}}}
+`
+
+const unordered = `bot: free
+ordering: none
+base_urls: {test: "https://shop.example"}
+steps: {ORDER: {webhook: {path: /orders}}}
+`
+
+type bots struct{ set *bot.Set }
+
+func (b bots) Current() *bot.Set { return b.set }
+
+func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(ordered), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), []byte(unordered), 0o600))
+	set, err := bot.Load(dir, bot.Options{})
+	require.NoError(t, err)
+	c := mocks.NewClient(t)
+	return &intake.Intake{Temporal: c, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}, c
+}
+
+func message(botName, eventType, data string) *bus.Message {
+	return &bus.Message{
+		Tenant: "default", Bot: botName, Conversation: "c-42", Header: nats.Header{}, Received: time.Now(),
+		Data: fmt.Appendf(nil, `{"specversion":"1.0","id":"e1","source":"/x","type":%q,"time":"2026-11-20T12:00:00Z",`+
+			`"subject":"c-42","data":%s}`, eventType, data),
+	}
+}
+
+func requested(botName string) *bus.Message {
+	return message(botName, schemas.TypeStepRequested, `{"step":"ORDER"}`)
+}
+
+// handle is an Update's handle whose outcome is known: err refused it.
+func handle(err error) *mocks.WorkflowUpdateHandle {
+	h := &mocks.WorkflowUpdateHandle{}
+	h.On("Get", mock.Anything, mock.Anything).Return(err)
+	return h
+}
+
+func TestEventBecomesAnUpdate(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	m := requested("shop")
+	m.Header.Set("traceparent", "00-1-2-01")
+	m.Expires = time.Now().Add(time.Minute)
+	var start client.StartWorkflowOptions
+	var state step.State
+	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+		start, _ = args[0].(client.StartWorkflowOptions)
+		state, _ = args[2].(step.State)
+	}).Return(nil)
+	var sent client.UpdateWithStartWorkflowOptions
+	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+		sent, _ = args[1].(client.UpdateWithStartWorkflowOptions)
+	}).Return(handle(nil), nil)
+
+	require.NoError(t, in.Handle(t.Context(), m))
+	require.Equal(t, "conversation/default/shop/c-42", start.ID)
+	require.Equal(t, step.State{
+		Tenant: "default", Bot: "shop", Conversation: "c-42", IdleTimeout: bot.Duration(3 * time.Hour),
+	}, state)
+	require.Equal(t, "step.requested", sent.UpdateOptions.UpdateName)
+	require.Equal(t, "e1", sent.UpdateOptions.UpdateID)
+	require.Equal(t, client.WorkflowUpdateStageAccepted, sent.UpdateOptions.WaitForStage)
+	d, ok := sent.UpdateOptions.Args[0].(step.Delivery)
+	require.True(t, ok)
+	require.Equal(t, "https://shop.example/orders", d.Plan.Webhook.URL)
+	require.Equal(t, "00-1-2-01", d.Event.TraceParent)
+	require.True(t, m.Expires.Equal(*d.UsefulUntil))
+}
+
+func TestUnknownStepTravelsToItsReply(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
+	var d step.Delivery
+	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+		options, _ := args[1].(client.UpdateWithStartWorkflowOptions)
+		d, _ = options.UpdateOptions.Args[0].(step.Delivery)
+	}).Return(handle(nil), nil)
+	require.NoError(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"NOBODY"}`)))
+	require.Nil(t, d.Plan)
+	require.Equal(t, fault.UnknownStep, d.Refused.Kind)
+}
+
+// TestVerdicts holds what becomes of an event, by what Temporal says.
+func TestVerdicts(t *testing.T) {
+	t.Parallel()
+	refused := func(kind string) error { return temporal.NewApplicationError("no", kind) }
+	cases := map[string]struct {
+		rpc     error // of the call
+		outcome error // of the Update
+		letter  fault.Kind
+		again   bool
+	}{
+		"accepted":            {},
+		"still running":       {outcome: context.Canceled},
+		"known already":       {outcome: refused(step.RefusedDuplicate)},
+		"entities too large":  {outcome: refused(step.RefusedTooLarge), letter: fault.TooLarge},
+		"server away":         {rpc: serviceerror.NewUnavailable("away"), again: true},
+		"too many in flight":  {rpc: serviceerror.NewResourceExhausted(0, "busy"), again: true},
+		"closing run":         {rpc: serviceerror.NewNotFound("completed"), again: true},
+		"time is over":        {rpc: context.DeadlineExceeded, again: true},
+		"refused as too big":  {rpc: serviceerror.NewInvalidArgument("blob"), letter: fault.BadEvent},
+		"an unknown surprise": {rpc: errors.New("surprise"), again: true},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
+			c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Return(handle(tc.outcome), tc.rpc)
+			verdict(t, in.Handle(t.Context(), requested("shop")), tc.letter, tc.again)
+		})
+	}
+}
+
+func verdict(t *testing.T, err error, letter fault.Kind, again bool) {
+	t.Helper()
+	var f *fault.Fault
+	switch {
+	case letter != "":
+		require.ErrorAs(t, err, &f)
+		require.Equal(t, letter, f.Kind)
+	case again:
+		require.Error(t, err)
+		require.False(t, errors.As(err, &f), "a fault would make it a dead letter")
+	default:
+		require.NoError(t, err)
+	}
+}
+
+func TestEventsThatBecomeDeadLetters(t *testing.T) {
+	t.Parallel()
+	elsewhere := requested("shop")
+	elsewhere.Conversation = "c-43"
+	for name, tc := range map[string]struct {
+		message *bus.Message
+		letter  fault.Kind
+	}{
+		"no event":               {&bus.Message{Tenant: "default", Bot: "shop", Data: []byte("{")}, fault.BadEvent},
+		"other subject":          {elsewhere, fault.BadEvent},
+		"unknown bot":            {requested("nobody"), fault.UnknownBot},
+		"entities without lane":  {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
+		"end without a lane":     {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
+		"unknown type of events": {message("shop", "hookturn.step.invented", `{}`), fault.BadEvent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, _ := setup(t)
+			verdict(t, in.Handle(t.Context(), tc.message), tc.letter, false)
+		})
+	}
+}
+
+func TestStepOnItsOwn(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err   error
+		again bool
+	}{
+		"started":         {},
+		"started already": {err: serviceerror.NewWorkflowExecutionAlreadyStarted("again", "", "")},
+		"server away":     {err: serviceerror.NewUnavailable("away"), again: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			var start client.StartWorkflowOptions
+			c.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+				start, _ = args[1].(client.StartWorkflowOptions)
+			}).Return(nil, tc.err)
+			verdict(t, in.Handle(t.Context(), requested("free")), "", tc.again)
+			require.Equal(t, "step/default/free/c-42/e1", start.ID)
+		})
+	}
+}
