@@ -35,7 +35,8 @@ func (a *Activities) header(in step.WebhookInput, encoded dialect.Request, n int
 	}
 	b, ok := a.Bots.Current().Bot(in.Plan.Tenant, in.Plan.Bot)
 	if !ok && (w.Authorization != "" || w.Secret != "") {
-		return nil, fault.New(fault.Config, "this worker has no bot file for %s/%s: its secrets are unknown", in.Plan.Tenant, in.Plan.Bot)
+		return nil, fault.New(fault.Config, "this worker has no bot file for %s/%s: its secrets are unknown",
+			in.Plan.Tenant, in.Plan.Bot)
 	}
 	if w.Authorization != "" {
 		values, ok := b.Secrets(w.Authorization)

@@ -2,7 +2,6 @@ package schemas_test
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -146,7 +145,7 @@ func TestDecodeEventRefusesEveryPrefix(t *testing.T) {
 	for n := range raw {
 		_, err := schemas.DecodeEvent(raw[:n])
 		var bad *schemas.InvalidError
-		require.True(t, errors.As(err, &bad), "%d bytes", n)
+		require.ErrorAs(t, err, &bad, "%d bytes", n)
 	}
 }
 

@@ -48,7 +48,7 @@ func TestNewReplyZeroData(t *testing.T) {
 func TestNewReplyIsDeterministic(t *testing.T) {
 	t.Parallel()
 	data := schemas.StepReplied{Outcome: schemas.OutcomeSuccess, Variables: map[string]*string{}}
-	for _, name := range strings.Split("abcdefghijklmnopqrstuvwxyz", "") {
+	for name := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
 		data.Variables[name] = nil
 	}
 	first, err := newReply(t, schemas.TypeStepReplied, data).Encode()

@@ -1,7 +1,6 @@
 package schemas_test
 
 import (
-	"errors"
 	"path/filepath"
 	"testing"
 	"unicode/utf8"
@@ -27,7 +26,7 @@ func FuzzDecodeEvent(f *testing.F) {
 		e, err := schemas.DecodeEvent(raw)
 		if err != nil {
 			var bad *schemas.InvalidError
-			require.True(t, errors.As(err, &bad))
+			require.ErrorAs(t, err, &bad)
 			require.True(t, utf8.ValidString(bad.Error()))
 			return
 		}

@@ -28,8 +28,7 @@ func invalid(format string, args ...any) error {
 
 // under moves an error one level down: what was found at "/x" inside the member name is wrong at "/name/x".
 func under(name string, err error) error {
-	var e *InvalidError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*InvalidError](err); ok {
 		e.Pointer = "/" + pointerEscaper.Replace(name) + e.Pointer
 	}
 	return err

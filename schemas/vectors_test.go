@@ -3,7 +3,6 @@ package schemas_test
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -39,7 +38,7 @@ func readVector(t *testing.T, path string) vector {
 	require.True(t, found, "%s has no line ---", path)
 
 	keys := map[string]string{}
-	for _, line := range strings.Split(string(header), "\n") {
+	for line := range strings.SplitSeq(string(header), "\n") {
 		key, value, found := strings.Cut(line, ": ")
 		require.True(t, found, "%s: %q is not key: value", path, line)
 		require.NotContains(t, keys, key, path)
@@ -100,7 +99,7 @@ func TestEventVectors(t *testing.T) {
 			return
 		}
 		var bad *schemas.InvalidError
-		require.True(t, errors.As(err, &bad))
+		require.ErrorAs(t, err, &bad)
 		require.Equal(t, v.pointer, bad.Pointer)
 		require.Contains(t, bad.Error(), v.detail)
 	})

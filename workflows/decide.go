@@ -35,7 +35,8 @@ func decide(s step.State, d step.Delivery, now time.Time) action {
 	case schemas.TypeConversationEnded:
 		return decideEnd(s, d)
 	default:
-		return action{refuse: &refusal{d, refusedOr(d, fault.New(fault.Config, "%s cannot be served by this bot", d.Event.Type))}}
+		unserved := fault.New(fault.Config, "%s cannot be served by this bot", d.Event.Type)
+		return action{refuse: &refusal{d, refusedOr(d, unserved)}}
 	}
 }
 
@@ -45,7 +46,7 @@ func decideStep(s step.State, d step.Delivery, now time.Time) action {
 	}
 	var a action
 	if s.Waiting != nil {
-		a.cancel = &refusal{*s.Waiting, fault.New(fault.Cancelled, "the next step was requested before the entities were collected")}
+		a.cancel = &refusal{*s.Waiting, fault.New(fault.Cancelled, "the next step was requested first")}
 	}
 	switch {
 	case d.Refused != nil || d.Plan == nil:
@@ -79,7 +80,7 @@ func decideEnd(s step.State, d step.Delivery) action {
 		a.end = schemas.ClosedCompleted
 	}
 	if s.Waiting != nil {
-		a.cancel = &refusal{*s.Waiting, fault.New(fault.Expired, "the conversation ended before the entities were collected")}
+		a.cancel = &refusal{*s.Waiting, fault.New(fault.Expired, "the conversation ended first")}
 	}
 	return a
 }

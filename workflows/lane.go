@@ -36,7 +36,8 @@ func (l *lane) quiet() bool { return l.serving == l.joined }
 func (c *conversation) entitiesWith(d step.Delivery) int {
 	size := 0
 	for _, entities := range []map[string][]schemas.Entity{c.state.Entities, d.Event.Data.Entities} {
-		for name, detections := range entities { //workflowcheck:ignore a sum does not depend on the order
+		//workflowcheck:ignore a sum does not depend on the order
+		for name, detections := range entities {
 			size += len(name)
 			for _, e := range detections {
 				size += len(e.Detection) + len(e.OriginalText) + len(e.EntityValue)
@@ -55,10 +56,12 @@ func (c *conversation) tooLarge(d step.Delivery) *fault.Fault {
 		return nil
 	}
 	size := len(d.Event.Data.Message)
-	for _, value := range d.Event.Data.Params { //workflowcheck:ignore a sum does not depend on the order
+	//workflowcheck:ignore a sum does not depend on the order
+	for _, value := range d.Event.Data.Params {
 		size += len(value)
 	}
-	for _, value := range d.Event.Data.Variables { //workflowcheck:ignore a sum does not depend on the order
+	//workflowcheck:ignore a sum does not depend on the order
+	for _, value := range d.Event.Data.Variables {
 		size += len(value)
 	}
 	if size > waitingMax {

@@ -56,7 +56,8 @@ func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas
 	return result
 }
 
-func (c *conversation) tellMissing(ctx workflow.Context, waiting *step.Delivery, missing []string, e schemas.Event) step.Result {
+func (c *conversation) tellMissing(ctx workflow.Context, waiting *step.Delivery, missing []string, e schemas.Event,
+) step.Result {
 	id := publish(ctx, c.address(e), schemas.TypeStepWaiting, schemas.StepWaiting{
 		EventID: waiting.Event.ID, Step: waiting.Event.Data.Step, Missing: missing, Workflow: c.workflow,
 	})
@@ -67,7 +68,8 @@ func (c *conversation) tellMissing(ctx workflow.Context, waiting *step.Delivery,
 // stay: the run lives on until it is idle, so that redeliveries are known.
 func (c *conversation) close(ctx workflow.Context, reason string) {
 	last := schemas.Event{ID: c.state.LastEventID}
-	publish(ctx, c.address(last), schemas.TypeConversationClosed, schemas.ConversationClosed{Reason: reason, Workflow: c.workflow})
+	data := schemas.ConversationClosed{Reason: reason, Workflow: c.workflow}
+	publish(ctx, c.address(last), schemas.TypeConversationClosed, data)
 	c.state.Open, c.state.Entities, c.state.Details, c.state.Waiting = false, nil, nil, nil
 }
 

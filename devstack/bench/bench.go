@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,6 +20,7 @@ type settings struct {
 	perRow  time.Duration
 	quick   bool
 	profile string
+	only    string
 }
 
 // Command is "devstack bench".
@@ -33,6 +35,7 @@ func Command() *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
+	cmd.Flags().StringVar(&s.only, "only", "", "only this row, and no yardstick: first attempt/in flight/conversations/delay, as in local/64/1000/0s")
 	cmd.Flags().StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
 	cmd.Flags().BoolVar(&s.quick, "quick", false, "only the rows that the ratio and the unloaded latency need")
 	return cmd
@@ -43,6 +46,17 @@ type row struct {
 	inFlight, conversations int
 	delay                   time.Duration // of the endpoint
 	step                    string        // of the benchmark's bot
+}
+
+func (r row) String() string {
+	return fmt.Sprintf("%s/%d/%d/%s", r.step, r.inFlight, r.conversations, r.delay)
+}
+
+func (s settings) rows() []row {
+	if s.only != "" {
+		return slices.DeleteFunc(rows(false), func(r row) bool { return r.String() != s.only })
+	}
+	return rows(s.quick)
 }
 
 func rows(quick bool) []row {
@@ -67,19 +81,21 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 		return err
 	}
 	defer rig.close()
-	yard, err := rig.yardstick(ctx, 64, s.perRow)
-	if err != nil {
-		return err
+	var yard measurement
+	if s.only == "" {
+		if yard, err = rig.yardstick(ctx, 64, s.perRow); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(out, "yardstick: %.0f steps/s, p50 %s, p99 %s, server CPU %s a step (64 in flight; Temporal alone, one no-op activity a step)\n\n",
 		yard.rate(), ms(yard.quantile(0.5)), ms(yard.quantile(0.99)), ms(yard.cpu.perStep(server, yard.steps())))
 	fmt.Fprintln(out, "| first attempt | in flight | conversations | endpoint | steps/s | ratio | p50 ms | p99 ms | p99/p50 | added p50 ms | added p99 ms | server CPU ms | worker | starter |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	ratios := map[int]float64{}
-	for _, r := range rows(s.quick) {
+	for _, r := range s.rows() {
 		m, err := rig.measure(ctx, r, s.perRow)
 		if err != nil {
-			return fmt.Errorf("row %+v: %w", r, err)
+			return fmt.Errorf("row %s: %w", r, err)
 		}
 		ratio := m.rate() / yard.rate()
 		if r.inFlight == 64 && r.delay == 0 && r.step == stepLocal {
@@ -90,6 +106,9 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 			r.step, r.inFlight, r.conversations, r.delay, m.rate(), ratio, ms(p50), ms(p99), p99.Seconds()/p50.Seconds(),
 			ms(p50-r.delay), ms(p99-r.delay), ms(m.cpu.perStep(server, m.steps())), ms(m.cpu.perStep(worker, m.steps())),
 			ms(m.cpu.perStep(starter, m.steps())))
+	}
+	if s.only != "" {
+		return nil
 	}
 	again, err := rig.yardstick(ctx, 64, s.perRow)
 	if err != nil {

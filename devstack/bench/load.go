@@ -38,7 +38,8 @@ func newLoad(nc *nats.Conn, js jetstream.JetStream) (*load, error) {
 			return
 		}
 		if ch, ok := l.waiting.LoadAndDelete(reply.Data.EventID); ok {
-			ch.(chan schemas.Outcome) <- reply.Data.Outcome
+			done, _ := ch.(chan schemas.Outcome) // nothing else is stored
+			done <- reply.Data.Outcome
 		}
 	})
 	return l, err

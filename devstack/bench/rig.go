@@ -71,7 +71,10 @@ func newRig(ctx context.Context, logs io.Writer, profiles string) (_ *rig, err e
 	if r.nc, r.js, err = bus.Connect(ctx, "nats://"+where["nats"], "", "bench", nil); err != nil {
 		return nil, err
 	}
-	r.temporal, err = client.DialContext(ctx, client.Options{HostPort: where["temporal"], Logger: quiet()})
+	r.temporal, err = client.DialContext(ctx, client.Options{
+		HostPort: where["temporal"], Logger: quiet(),
+		ConnectionOptions: client.ConnectionOptions{GrpcCompression: &client.GrpcCompressionNone{}}, // as hookturn has it
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +112,7 @@ func (r *rig) startProcesses(ctx context.Context, logs io.Writer, profiles strin
 		return nil, fmt.Errorf("servers: %w", err)
 	}
 	where := map[string]string{}
-	for _, word := range strings.Fields(line) {
+	for word := range strings.FieldsSeq(line) {
 		name, addr, _ := strings.Cut(word, "=")
 		where[name] = addr
 	}
@@ -164,7 +167,32 @@ func (r *rig) measure(ctx context.Context, w row, d time.Duration) (measurement,
 	if err := r.load.open(ctx, prefix, w); err != nil {
 		return measurement{}, fmt.Errorf("opening the conversations: %w", err)
 	}
+	if err := r.settle(ctx); err != nil {
+		return measurement{}, err
+	}
 	return r.measured(func() (measurement, error) { return r.load.run(ctx, prefix, w, d) })
+}
+
+// settle waits until the server has done what the load before left behind, such as visibility records: it must use less
+// than a twentieth of a core for half a second. It waits for a minute at the most.
+func (r *rig) settle(ctx context.Context) error {
+	const look, calm = 500 * time.Millisecond, 25 * time.Millisecond
+	for range 120 {
+		before, err := r.cpu()
+		if err != nil {
+			return err
+		}
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		after, err := r.cpu()
+		if err != nil || after[server]-before[server] <= calm {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *rig) close() {

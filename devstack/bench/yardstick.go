@@ -37,6 +37,9 @@ func (r *rig) yardstick(ctx context.Context, inFlight int, d time.Duration) (mea
 	if _, err := r.yardLoad(ctx, inFlight, time.Second); err != nil { // warms pollers and caches
 		return measurement{}, err
 	}
+	if err := r.settle(ctx); err != nil {
+		return measurement{}, err
+	}
 	return r.measured(func() (measurement, error) { return r.yardLoad(ctx, inFlight, d) })
 }
 

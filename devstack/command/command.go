@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"runtime/pprof"
 	"syscall"
 
@@ -23,10 +24,13 @@ func Run(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if _, ok := os.LookupEnv("GOGC"); !ok {
+		debug.SetGCPercent(400) // the embedded servers make much garbage on a small heap
+	}
 	root := serveCommand()
 	root.SetArgs(args)
 	stopProfile := profiled(root)
-	defer func() { stopProfile() }()
+	defer stopProfile()
 	root.AddCommand(demo.Command(), bench.Command())
 	addPrograms(root)
 	if err := root.ExecuteContext(ctx); err != nil {

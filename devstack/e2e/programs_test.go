@@ -114,7 +114,7 @@ func servers(t testing.TB, args ...string) (*proc, map[string]string) {
 	select {
 	case line := <-p.lines:
 		where := map[string]string{}
-		for _, word := range strings.Fields(line) {
+		for word := range strings.FieldsSeq(line) {
 			name, addr, _ := strings.Cut(word, "=")
 			where[name] = addr
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// patience bounds every wait for something that must come.
+// patience bounds every wait for something that must come, and for the next reply where many must.
 const patience = 60 * time.Second
 
 // engine is a bot engine: it publishes events and keeps every reply that JetStream stored, in stream order.
@@ -79,11 +79,12 @@ func (e *engine) of(bot, conversation string) []schemas.Reply {
 	})
 }
 
-// await waits until a condition over the replies holds.
+// await waits until a condition over the replies holds, as long as replies keep coming.
 func (e *engine) await(holds func() bool) error {
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	for {
+		timeout.Reset(patience)
 		e.mu.Lock()
 		changed := e.changed
 		e.mu.Unlock()

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -279,9 +280,7 @@ func (h *hooks) serve(ledger *endpoint.Ledger, p string) http.HandlerFunc {
 			return
 		}
 		answer := answers[min(max(attempt, 1), len(answers))-1]
-		for name, values := range header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), header)
 		if status, err := strconv.Atoi(answer); err == nil {
 			w.WriteHeader(status)
 			return

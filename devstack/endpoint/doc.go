@@ -10,8 +10,8 @@
 //	/echo              answers with what it has received
 //	/status/{code}     answers with that status; ?retry-after=2 sets the header
 //
-// Every route speaks the haptik dialect, wants a JSON POST of known length, and, when the endpoint has a secret, a valid
-// X-Hub-Signature. GET answers a small page anywhere. Routes added with Handle get requests as they come.
+// Every route speaks the haptik dialect, wants a JSON POST of known length, and, when the endpoint has a secret, a
+// valid X-Hub-Signature. GET answers a small page anywhere. Routes added with Handle get requests as they come.
 //
 // What it promises: every request is in the Ledger, with the time it came and the time it was answered; an answer is in
 // the ledger before the caller has it. An endpoint that is stopped and started again keeps its address.

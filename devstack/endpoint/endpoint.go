@@ -108,8 +108,8 @@ func (e *Endpoint) URL() string { return "http://" + e.Addr() }
 // Ledger is the record of all requests.
 func (e *Endpoint) Ledger() *Ledger { return e.ledger }
 
-// Handle serves a path with a behaviour of the caller's. It takes precedence over a route of that path and may be called
-// while the endpoint runs. The request's body can be read as usual; nothing has been checked.
+// Handle serves a path with a behaviour of the caller's. It takes precedence over a route of that path and may be
+// called while the endpoint runs. The request's body can be read as usual; nothing has been checked.
 func (e *Endpoint) Handle(path string, behaviour http.HandlerFunc) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

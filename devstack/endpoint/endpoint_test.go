@@ -120,6 +120,7 @@ func TestRefusals(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{Secret: secret})
 	good := order(`"speaker"`)
+	withCharset := header("Content-Type", "application/json; charset=utf-8")
 	unknownLength := func(r *http.Request) { r.ContentLength = -1 }
 	for name, test := range map[string]struct {
 		req    *http.Request
@@ -128,7 +129,7 @@ func TestRefusals(t *testing.T) {
 		"wrong signature":    {request(t, e.URL()+"/orders", good, header(endpoint.SignatureHeader, "sha1=00")), 401},
 		"no signature":       {request(t, e.URL()+"/echo", good, header(endpoint.SignatureHeader, "")), 401},
 		"wrong type":         {request(t, e.URL()+"/orders", good, header("Content-Type", "text/plain")), 400},
-		"type with charset":  {request(t, e.URL()+"/orders", good, header("Content-Type", "application/json; charset=utf-8")), 200},
+		"type with charset":  {request(t, e.URL()+"/orders", good, withCharset), 200},
 		"no length":          {request(t, e.URL()+"/orders", good, unknownLength), 400},
 		"empty":              {request(t, e.URL()+"/orders", ""), 400},
 		"no JSON":            {request(t, e.URL()+"/orders", "{"), 400},

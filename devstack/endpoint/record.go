@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
@@ -123,9 +124,7 @@ func (b *buffered) send() {
 	if b.hijacked {
 		return
 	}
-	for name, values := range b.header {
-		b.ResponseWriter.Header()[name] = values
-	}
+	maps.Copy(b.ResponseWriter.Header(), b.header)
 	b.ResponseWriter.WriteHeader(b.code())
 	_, _ = b.ResponseWriter.Write(b.body.Bytes()) // The caller may be gone; the ledger says so.
 }

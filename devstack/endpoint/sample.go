@@ -9,7 +9,7 @@ import (
 	"net/http"
 )
 
-const page = "<!DOCTYPE html><html><head><title>Webhook</title></head><body><p>Webhook server is up.</p></body></html>\n"
+const page = "<!DOCTYPE html><html><head><title>Webhook</title></head><body><p>Webhook server is up</p></body></html>\n"
 
 // newRoutes is the table of routes. GET is for whoever wants to see that the server can be reached.
 func (e *Endpoint) newRoutes() http.Handler {
@@ -32,8 +32,8 @@ func (e *Endpoint) newRoutes() http.Handler {
 	return routes
 }
 
-// checked lets requests pass that the platform could have sent: 400 for what is no JSON of known length, 401 for what is
-// not signed with the secret.
+// checked lets requests pass that the platform could have sent: 400 for what is no JSON of known length, 401 for what
+// is not signed with the secret.
 func (e *Endpoint) checked(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))

@@ -18,8 +18,9 @@ func Sign(secret string, body []byte) string {
 	return "sha1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// Verify says whether a request is signed with the secret. The body must be the bytes that came over the wire: JSON that
-// was decoded and encoded again has another signature. While a secret is being changed the header may be there twice.
+// Verify says whether a request is signed with the secret. The body must be the bytes that came over the wire: JSON
+// that was decoded and encoded again has another signature. While a secret is being changed the
+// header may be there twice.
 func Verify(secret string, body []byte, header http.Header) bool {
 	want := Sign(secret, body)
 	return slices.ContainsFunc(header.Values(SignatureHeader), func(got string) bool {

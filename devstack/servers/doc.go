@@ -3,8 +3,8 @@
 //
 // What it promises:
 //
-//   - Everything listens on loopback only. Port 0 lets the system choose a port; a given port is kept, so a server that is
-//     stopped and started again is found at the same address.
+//   - Everything listens on loopback only. Port 0 lets the system choose a port; a given port is kept, so a server that
+//     is stopped and started again is found at the same address.
 //   - A Start function returns when its server answers, and what it holds back from a caller is an error, never a dead
 //     process: an address in use or a bad data directory is reported.
 //   - State lives in the data directory and survives a stop, a kill and a restart. One data directory belongs to one

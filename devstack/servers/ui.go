@@ -71,7 +71,7 @@ func (u *UI) awaitHealth(ctx context.Context) error {
 	defer cancel()
 	transport := &http.Transport{DisableKeepAlives: true}
 	return await(ctx, "ui at "+u.addr, func() error {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.URL()+"/healthz", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.URL()+"/healthz", http.NoBody)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -132,8 +133,8 @@ func stopper(log *slog.Logger, name string, stop func(context.Context) error) fu
 
 // Stop stops everything in the opposite order of its start.
 func (s *Stack) Stop() {
-	for i := len(s.stops) - 1; i >= 0; i-- {
-		s.stops[i]()
+	for _, v := range slices.Backward(s.stops) {
+		v()
 	}
 	s.stops = nil
 }

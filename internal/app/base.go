@@ -77,10 +77,10 @@ func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) er
 // ready asks JetStream and Temporal, not TCP.
 func (b *base) ready(ctx context.Context) error {
 	if err := bus.Ready(ctx, b.js); err != nil {
-		return fmt.Errorf("JetStream: %w", err)
+		return fmt.Errorf("ask JetStream: %w", err)
 	}
 	if _, err := b.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return fmt.Errorf("Temporal: %w", err)
+		return fmt.Errorf("ask Temporal: %w", err)
 	}
 	return nil
 }

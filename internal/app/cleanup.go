@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 )
 
@@ -26,12 +27,12 @@ func (p *parts) add(name string, stop func(context.Context) error) {
 // stop stops every part, whatever the others say, and returns what went wrong.
 func (p *parts) stop(ctx context.Context) error {
 	var problems []error
-	for i := len(p.list) - 1; i >= 0; i-- {
+	for _, v := range slices.Backward(p.list) {
 		started := time.Now()
-		if err := p.list[i].stop(ctx); err != nil {
-			problems = append(problems, fmt.Errorf("stop %s: %w", p.list[i].name, err))
+		if err := v.stop(ctx); err != nil {
+			problems = append(problems, fmt.Errorf("stop %s: %w", v.name, err))
 		}
-		p.log.Debug("stopped", "part", p.list[i].name, "took", time.Since(started))
+		p.log.Debug("stopped", "part", v.name, "took", time.Since(started))
 	}
 	p.list = nil
 	return errors.Join(problems...)

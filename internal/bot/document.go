@@ -109,8 +109,7 @@ func tooDeep(tokens token.Tokens) *token.Token {
 func (d *document) syntax(err error) {
 	// The text of other errors may quote the file, and so a secret in the wrong place.
 	problem := Problem{File: d.name, Message: "invalid YAML: the parser cannot read this file"}
-	var at yaml.Error
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[yaml.Error](err); ok {
 		message, _, _ := strings.Cut(at.GetMessage(), `: "`) // for the same reason
 		problem.Message = "invalid YAML: " + message
 		if t := at.GetToken(); t != nil && t.Position != nil {

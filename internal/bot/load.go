@@ -95,8 +95,7 @@ func loadFile(dir, name string, options Options) (*Bot, []string, Problems) {
 
 // reason is an error without the path that the problem names anyway.
 func reason(err error) error {
-	var at *fs.PathError
-	if errors.As(err, &at) {
+	if at, ok := errors.AsType[*fs.PathError](err); ok {
 		return at.Err
 	}
 	return err

@@ -2,7 +2,6 @@ package bot_test
 
 import (
 	"encoding/json"
-	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -208,7 +207,7 @@ func TestMissingDirectory(t *testing.T) {
 	_, err := bot.Load(filepath.Join(t.TempDir(), "absent"), bot.Options{})
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	var problems bot.Problems
-	require.False(t, errors.As(err, &problems))
+	require.NotErrorAs(t, err, &problems)
 }
 
 func TestPlainHTTPWhereItIsAllowed(t *testing.T) {

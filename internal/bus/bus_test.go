@@ -99,6 +99,21 @@ func publish(t *testing.T, js jetstream.JetStream, conversation string, n int) u
 	return seq
 }
 
+// publishAll publishes events in turn to several conversations; it may run beside the test.
+func publishAll(ctx context.Context, js jetstream.JetStream, conversations, events int) error {
+	for n := range events {
+		for i := range conversations {
+			conversation := fmt.Sprintf("c-%d", i)
+			_, _, err := NewPublisher(js).PublishEvent(ctx, "acme", "shop", fmt.Appendf(nil, "%d", n),
+				fmt.Sprintf("%s-%d", conversation, n), conversation, nil)
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // publishRaw publishes past our own publisher, as another engine would.
 func publishRaw(t *testing.T, js jetstream.JetStream, m *nats.Msg) uint64 {
 	t.Helper()

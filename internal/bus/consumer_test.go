@@ -261,14 +261,11 @@ func TestStopLetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 		publish(t, js, "c", n)
 	}
 	<-entered
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		stopConsumer(t, first)
-	}()
+	stopped := make(chan error, 1)
+	go func() { stopped <- first.Stop(testContext(t)) }()
 	<-first.sharing.Done()
 	close(release)
-	<-stopped
+	require.NoError(t, <-stopped)
 	require.Equal(t, 1, seen.count("c"))
 	require.Equal(t, uint64(2), eventsLeft(t, streams))
 	startConsumer(t, js, streams, ConsumerOptions{Handler: seen.handle})

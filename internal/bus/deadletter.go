@@ -94,7 +94,7 @@ func deadLetter(m *Message, reason *fault.Fault, now time.Time) *nats.Msg {
 func keptName(name string) string {
 	lower := strings.ToLower(name)
 	switch {
-	case lower == strings.ToLower(headerPin):
+	case strings.EqualFold(lower, headerPin):
 		return ""
 	case strings.HasPrefix(lower, strings.ToLower(headerOriginal)):
 		return name

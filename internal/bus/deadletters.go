@@ -133,8 +133,7 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
 		return 0, err
 	}
 	letter := readLetter(raw.Subject, raw.Sequence, raw.Header, raw.Data)
-	_, _, _, valid := tokensOf(letter.Subject)
-	if !valid || !strings.HasPrefix(letter.Subject, schemas.SubjectEvents+".") {
+	if !hasTokens(letter.Subject) || !strings.HasPrefix(letter.Subject, schemas.SubjectEvents+".") {
 		return 0, fmt.Errorf("replay dead letter %d: its subject has not three valid tokens behind %s: "+
 			"publish the event again under a valid one", seq, schemas.SubjectEvents)
 	}

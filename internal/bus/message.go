@@ -47,6 +47,12 @@ func withoutPartition(subject string) string {
 	return schemas.SubjectEvents + "." + tokens
 }
 
+// hasTokens says whether an event's subject has three valid tokens.
+func hasTokens(subject string) bool {
+	_, _, conversation, valid := tokensOf(subject)
+	return valid && conversation != ""
+}
+
 // tokensOf splits an event's subject; tokens that are not valid are empty.
 func tokensOf(subject string) (tenant, bot, conversation string, valid bool) {
 	tokens := strings.Split(strings.TrimPrefix(subject, schemas.SubjectEvents+"."), ".")

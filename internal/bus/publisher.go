@@ -96,8 +96,7 @@ func (p *Publisher) publish(ctx context.Context, tenant, bot string, m *nats.Msg
 	if err == nil {
 		return stored, nil
 	}
-	var f *fault.Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return nil, f
 	}
 	return nil, fmt.Errorf("publish on %s: %w", m.Subject, errors.Join(err, last))

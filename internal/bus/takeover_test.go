@@ -85,18 +85,11 @@ func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 	require.NoError(t, second.Start(testContext(t)))
 
 	const conversations, events = 20, 50
-	published := make(chan struct{})
-	go func() {
-		defer close(published)
-		for n := range events {
-			for i := range conversations {
-				publish(t, js, fmt.Sprintf("c-%d", i), n)
-			}
-		}
-	}()
+	published := make(chan error, 1)
+	go func() { published <- publishAll(testContext(t), js, conversations, events) }()
 	requireShares(t, first, second, streams.Partitions/2)
 	stopConsumer(t, second)
-	<-published
+	require.NoError(t, <-published)
 	requireEmpty(t, streams)
 	require.Equal(t, conversations*events, seen.distinct())
 	seen.requireOrder(t)

@@ -32,7 +32,7 @@ func (s *settings) logging(f *pflag.FlagSet) {
 
 func (s *settings) streams(f *pflag.FlagSet) {
 	f.IntVar(&s.cfg.Partitions, "partitions", 8, "partitions of the event stream when it is created")
-	f.Int64Var(&s.cfg.EventsMaxBytes, "events-max-bytes", 1<<30, "bytes that the event stream holds at most, when it is created")
+	f.Int64Var(&s.cfg.EventsMaxBytes, "events-max-bytes", 1<<30, "most bytes of the event stream, when it is created")
 	f.IntVar(&s.cfg.Replicas, "replicas", 1, "replicas of the streams when they are created")
 }
 

@@ -86,7 +86,8 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	}
 	return json.Marshal(map[string]any{
 		"specversion": "1.0", "id": o.id, "source": "/hookturn/starter/send", "type": o.eventType,
-		"time": time.Now().UTC(), "subject": o.conversation, "datacontenttype": "application/json", "data": json.RawMessage(o.data),
+		"time": time.Now().UTC(), "subject": o.conversation, "datacontenttype": "application/json",
+		"data": json.RawMessage(o.data),
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/step"
 )
 
 // WorkerCommand is the program "worker".
@@ -28,7 +29,8 @@ func WorkerCommand() *cobra.Command {
 		Version: app.Version,
 	}
 	s.process(cmd.Flags())
-	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{"hookturn"}, "task queues to poll: hookturn, hookturn-code")
+	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{step.QueueMain},
+		"task queues to poll: "+step.QueueMain+", "+step.QueueCode)
 	return cmd
 }
 

@@ -47,8 +47,7 @@ func Of(err error) *Fault {
 	if err == nil {
 		return nil
 	}
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}
 	return Wrap(Internal, err, "internal error: see the worker's log")

@@ -34,7 +34,7 @@ func TestKindsAreTheContracts(t *testing.T) {
 func TestRetryableByKind(t *testing.T) {
 	t.Parallel()
 	want := map[Kind]bool{}
-	for _, word := range strings.Fields(retryable) {
+	for word := range strings.FieldsSeq(retryable) {
 		want[Kind(word)] = true
 	}
 	for _, k := range Kinds() {
@@ -47,7 +47,7 @@ func TestRetryableByKind(t *testing.T) {
 func TestRetryableByStatus(t *testing.T) {
 	t.Parallel()
 	want := map[int]bool{408: true, 425: true, 429: true, 500: true, 502: true, 503: true, 504: true}
-	for status := 0; status < 600; status++ {
+	for status := range 600 {
 		require.Equal(t, want[status], RetryableStatus(status), status)
 		f := New(Status, "why")
 		f.Status = status

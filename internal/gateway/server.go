@@ -60,9 +60,14 @@ type problem struct {
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusNotFound)
-	_ = json.NewEncoder(w).Encode(problem{ // the client may be gone: there is nobody left to tell
+	body, err := json.Marshal(problem{
 		Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Detail: "no such path: " + r.URL.Path,
 	})
+	if err != nil {
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(http.StatusNotFound)
+	_, _ = w.Write(body) // the client may be gone: there is nobody left to tell
 }

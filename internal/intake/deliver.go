@@ -31,13 +31,34 @@ var errDuplicate = errors.New("the event was accepted before")
 
 // update hands an event to its conversation, which is started when it does not run. The event's id is the update's id:
 // handing it over twice is one Update.
+//
+// Most conversations run already, and a plain Update costs the server less than update-with-start; a conversation that is
+// new costs one more request.
 func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	e := d.Event
-	id := step.ConversationID(b.Tenant(), b.Name(), e.Subject)
+	id := step.ConversationID(b.Tenant(), b.Name(), d.Event.Subject)
+	options := client.UpdateWorkflowOptions{
+		WorkflowID:   id,
+		UpdateID:     d.Event.ID,
+		UpdateName:   step.UpdateName(d.Event.Type),
+		Args:         []any{d},
+		WaitForStage: client.WorkflowUpdateStageAccepted,
+	}
+	handle, err := i.Temporal.UpdateWorkflow(ctx, options)
+	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
+		handle, err = i.updateWithStart(ctx, b, d.Event, options)
+	}
+	if err != nil {
+		return i.refused(err, id, d.Event)
+	}
+	return i.refused(rejection(handle), id, d.Event)
+}
+
+func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Event, o client.UpdateWorkflowOptions,
+) (client.WorkflowUpdateHandle, error) {
 	start := i.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-		ID:                       id,
+		ID:                       o.WorkflowID,
 		TaskQueue:                i.Queue,
 		WorkflowTaskTimeout:      WorkflowTaskTimeout,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
@@ -46,20 +67,9 @@ func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery) error 
 	}, step.WorkflowConversation, step.State{
 		Tenant: b.Tenant(), Bot: b.Name(), Conversation: e.Subject, IdleTimeout: bot.Duration(b.IdleTimeout()),
 	})
-	handle, err := i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
-		StartWorkflowOperation: start,
-		UpdateOptions: client.UpdateWorkflowOptions{
-			WorkflowID:   id,
-			UpdateID:     e.ID,
-			UpdateName:   step.UpdateName(e.Type),
-			Args:         []any{d},
-			WaitForStage: client.WorkflowUpdateStageAccepted,
-		},
+	return i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
+		StartWorkflowOperation: start, UpdateOptions: o,
 	})
-	if err != nil {
-		return i.refused(err, id, e)
-	}
-	return i.refused(rejection(handle), id, e)
 }
 
 // rejection is why the conversation's validator refused an Update, nil when it was accepted. A refusal is final at once,
@@ -79,8 +89,8 @@ func rejection(handle client.WorkflowUpdateHandle) error {
 func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery) error {
 	e := d.Event
 	if e.Type == schemas.TypeEntitiesCollected || e.Type == schemas.TypeConversationEnded {
-		return bus.Reject(fault.BadEvent, fmt.Sprintf("/type: bot %s has no conversations (ordering: none), so %s means nothing to it",
-			b.Name(), e.Type))
+		return bus.Reject(fault.BadEvent, fmt.Sprintf(
+			"/type: bot %s has no conversations (ordering: none), so %s means nothing to it", b.Name(), e.Type))
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()

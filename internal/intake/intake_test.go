@@ -158,7 +158,7 @@ func verdict(t *testing.T, err error, letter fault.Kind, again bool) {
 		require.Equal(t, letter, f.Kind)
 	case again:
 		require.Error(t, err)
-		require.False(t, errors.As(err, &f), "a fault would make it a dead letter")
+		require.NotErrorAs(t, err, &f, "a fault would make it a dead letter")
 	default:
 		require.NoError(t, err)
 	}

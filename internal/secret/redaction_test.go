@@ -90,7 +90,8 @@ func TestRedactedValueReveals(t *testing.T) {
 	require.True(t, Value{}.IsZero())
 	require.True(t, New("").IsZero())
 	require.Equal(t, Redacted, Value{}.String(), "an empty secret looks like every other")
-	require.Equal(t, New("a"), New("a"))
+	first, second := New("a"), New("a")
+	require.Equal(t, first, second)
 }
 
 // requireHidden looks for the secret itself and for its bytes in hexadecimal.

@@ -89,8 +89,7 @@ func (r Resolver) file(path string) (string, error) {
 	text, err := read(path)
 	if err != nil {
 		// A path error repeats the path; the reason alone says enough beside the place in the bot file.
-		var at *fs.PathError
-		if errors.As(err, &at) {
+		if at, ok := errors.AsType[*fs.PathError](err); ok {
 			err = at.Err
 		}
 		return "", fmt.Errorf("the file cannot be read: %w", err)

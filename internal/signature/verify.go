@@ -119,7 +119,7 @@ func checkStamp(stamp string, now time.Time) error {
 // parseStandard reads the v1 signatures out of a header. Versions that we do not know are for other receivers.
 func parseStandard(header string) ([][]byte, error) {
 	var sent [][]byte
-	for _, field := range strings.Fields(header) {
+	for field := range strings.FieldsSeq(header) {
 		encoded, ok := strings.CutPrefix(field, prefixStandard)
 		if !ok {
 			continue
