@@ -35,7 +35,8 @@ func Command() *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
-	cmd.Flags().StringVar(&s.only, "only", "", "only this row, and no yardstick: first attempt/in flight/conversations/delay, as in local/64/1000/0s")
+	cmd.Flags().StringVar(&s.only, "only", "",
+		"only this row, and no yardstick: first attempt/in flight/conversations/delay, as in local/64/1000/0s")
 	cmd.Flags().StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
 	cmd.Flags().BoolVar(&s.quick, "quick", false, "only the rows that the ratio and the unloaded latency need")
 	return cmd
@@ -87,9 +88,11 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "yardstick: %.0f steps/s, p50 %s, p99 %s, server CPU %s a step (64 in flight; Temporal alone, one no-op activity a step)\n\n",
+	fmt.Fprintf(out, "yardstick: %.0f steps/s, p50 %s ms, p99 %s ms, server CPU %s ms a step "+
+		"(Temporal alone: a workflow with one no-op activity a step, 64 in flight)\n\n",
 		yard.rate(), ms(yard.quantile(0.5)), ms(yard.quantile(0.99)), ms(yard.cpu.perStep(server, yard.steps())))
-	fmt.Fprintln(out, "| first attempt | in flight | conversations | endpoint | steps/s | ratio | p50 ms | p99 ms | p99/p50 | added p50 ms | added p99 ms | server CPU ms | worker | starter |")
+	fmt.Fprintln(out, "| first attempt | in flight | conversations | endpoint | steps/s | ratio | p50 ms | p99 ms | p99/p50 "+
+		"| added p50 ms | added p99 ms | server CPU ms | worker | starter |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	ratios := map[int]float64{}
 	for _, r := range s.rows() {
@@ -114,7 +117,8 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "\nyardstick again: %.0f steps/s (it moved by a factor of %.2f during the run)\n", again.rate(), again.rate()/yard.rate())
+	fmt.Fprintf(out, "\nyardstick again: %.0f steps/s (it moved by a factor of %.2f during the run)\n",
+		again.rate(), again.rate()/yard.rate())
 	fmt.Fprintf(out, "ratio to yardstick over 100 conversations: %.2f\n", ratios[100])
 	fmt.Fprintf(out, "ratio to yardstick: %.2f\n", ratios[1000])
 	return nil

@@ -102,7 +102,8 @@ func (r *rig) startProcesses(ctx context.Context, logs io.Writer, profiles strin
 		}
 		return "--cpu-profile=" + filepath.Join(profiles, name+".pprof")
 	}
-	r.processes[server], err = spawn(logs, nil, profile(server), "--engine=false", "--webhook-addr=", "--data-dir", filepath.Join(r.dir, "state"),
+	r.processes[server], err = spawn(logs, nil, profile(server), "--engine=false", "--webhook-addr=",
+		"--data-dir", filepath.Join(r.dir, "state"),
 		"--nats-addr=127.0.0.1:0", "--temporal-addr=127.0.0.1:0", "--ui-addr=127.0.0.1:0")
 	if err != nil {
 		return nil, err

@@ -24,9 +24,11 @@ func yardActivity(context.Context) error { return nil }
 
 // yardstick measures Temporal alone on the rig's server, with the pollers that suit it best.
 func (r *rig) yardstick(ctx context.Context, inFlight int, d time.Duration) (measurement, error) {
+	pollers := sdkworker.NewPollerBehaviorSimpleMaximum(sdkworker.PollerBehaviorSimpleMaximumOptions{
+		MaximumNumberOfPollers: 32,
+	})
 	w := sdkworker.New(r.temporal, yardQueue, sdkworker.Options{
-		WorkflowTaskPollerBehavior: sdkworker.NewPollerBehaviorSimpleMaximum(sdkworker.PollerBehaviorSimpleMaximumOptions{MaximumNumberOfPollers: 32}),
-		ActivityTaskPollerBehavior: sdkworker.NewPollerBehaviorSimpleMaximum(sdkworker.PollerBehaviorSimpleMaximumOptions{MaximumNumberOfPollers: 32}),
+		WorkflowTaskPollerBehavior: pollers, ActivityTaskPollerBehavior: pollers,
 	})
 	w.RegisterWorkflow(yardWorkflow)
 	w.RegisterActivity(yardActivity)
@@ -55,7 +57,8 @@ func (r *rig) yardLoad(ctx context.Context, inFlight int, d time.Duration) (meas
 		wg.Go(func() {
 			for time.Since(started) < d {
 				begun := time.Now()
-				run, err := r.temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{ID: uuid.NewString(), TaskQueue: yardQueue}, yardWorkflow)
+				run, err := r.temporal.ExecuteWorkflow(ctx,
+					client.StartWorkflowOptions{ID: uuid.NewString(), TaskQueue: yardQueue}, yardWorkflow)
 				if err == nil {
 					err = run.Get(ctx, nil)
 				}

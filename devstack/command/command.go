@@ -124,16 +124,20 @@ func serve(cmd *cobra.Command, o stack.Options) error {
 
 // greet tells a person, on standard error, what to do next.
 func greet(cmd *cobra.Command, s *stack.Stack) {
-	fmt.Fprintf(cmd.ErrOrStderr(), "\nTemporal UI      %s\nNATS             %s\nTemporal         %s\n", s.UI.URL(), s.NATS.URL(), s.Temporal.Addr())
+	out := cmd.ErrOrStderr()
+	fmt.Fprintf(out, "\nTemporal UI      %s\nNATS             %s\nTemporal         %s\n",
+		s.UI.URL(), s.NATS.URL(), s.Temporal.Addr())
 	if s.Endpoint != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "sample webhooks  %s\n", s.Endpoint.URL())
+		fmt.Fprintf(out, "sample webhooks  %s\n", s.Endpoint.URL())
 	}
 	if s.Starter != nil {
-		fmt.Fprintf(cmd.ErrOrStderr(), "gateway          http://%s\nadmin            http://%s/metrics\n", s.Starter.GatewayAddr(), s.Starter.AdminAddr())
+		fmt.Fprintf(out, "gateway          http://%s\nadmin            http://%s/metrics\n",
+			s.Starter.GatewayAddr(), s.Starter.AdminAddr())
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), `
+	fmt.Fprintf(out, `
 try:  bin/starter send --nats-url %s --bot shop --conversation c-42 --wait 10s \
-        --data '{"step":"ORDER_STATUS","entities":{"product_name":[{"detection":"message","original_text":"speaker","entity_value":"speaker"}]}}'
+        --data '{"step":"ORDER_STATUS","entities":{"product_name":[
+                 {"detection":"message","original_text":"speaker","entity_value":"speaker"}]}}'
 stop: Ctrl-C
 `, s.NATS.URL())
 }

@@ -78,7 +78,8 @@ func run(ctx context.Context, out, logs io.Writer, bots string, stay bool) error
 	}
 	defer stop()
 	fmt.Fprintf(out, "hookturn demo: everything runs in this process.\n"+
-		"  NATS %s   Temporal %s   Temporal UI %s   sample webhooks %s\n", s.NATS.URL(), s.Temporal.Addr(), s.UI.URL(), s.Endpoint.URL())
+		"  NATS %s   Temporal %s   Temporal UI %s   sample webhooks %s\n",
+		s.NATS.URL(), s.Temporal.Addr(), s.UI.URL(), s.Endpoint.URL())
 	if err := d.play(ctx); err != nil {
 		return err
 	}
@@ -153,7 +154,12 @@ func (d *demo) follow(ctx context.Context) (stop func(), err error) {
 	}()
 	select {
 	case <-ready:
-		return func() { cancel(); <-done }, nil
+		return func() {
+			cancel()
+			if err := <-done; err != nil {
+				fmt.Fprintln(d.out, "reading replies ended early:", err)
+			}
+		}, nil
 	case err := <-done:
 		cancel()
 		return nil, err
@@ -194,5 +200,6 @@ func (d *demo) expect(ctx context.Context, replyType string) (schemas.Reply, err
 
 // link is where the Temporal UI shows a run.
 func (d *demo) link(w schemas.WorkflowRef) string {
-	return fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history", d.stack.UI.URL(), d.stack.Temporal.Namespace(), url.PathEscape(w.ID), w.RunID)
+	return fmt.Sprintf("%s/namespaces/%s/workflows/%s/%s/history",
+		d.stack.UI.URL(), d.stack.Temporal.Namespace(), url.PathEscape(w.ID), w.RunID)
 }

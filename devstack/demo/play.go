@@ -58,7 +58,8 @@ func (d *demo) waiting(ctx context.Context) error {
 		return err
 	}
 	fmt.Fprintf(d.out, "  <- %s: %s is missing; no webhook was called\n", r.Type, strings.Join(waiting.Missing, ", "))
-	if err := d.send(ctx, "shop", "c-2", schemas.TypeEntitiesCollected, map[string]any{"entities": product("powerbank")}); err != nil {
+	collected := map[string]any{"entities": product("powerbank")}
+	if err := d.send(ctx, "shop", "c-2", schemas.TypeEntitiesCollected, collected); err != nil {
 		return err
 	}
 	if err := d.replied(ctx, schemas.OutcomeSuccess); err != nil {
@@ -158,5 +159,6 @@ func said(m schemas.Message) string {
 }
 
 func product(name string) map[string]any {
-	return map[string]any{"product_name": []map[string]any{{"detection": "message", "original_text": name, "entity_value": name}}}
+	detection := map[string]any{"detection": "message", "original_text": name, "entity_value": name}
+	return map[string]any{"product_name": []any{detection}}
 }

@@ -26,7 +26,7 @@ var programs struct {
 func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil {
+		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting // outlives the first test that needs it
 			return
 		}
 		build := exec.Command("go", "build", "-o", programs.dir, "./worker", "./starter")

@@ -199,14 +199,19 @@ func TestHandleTakesPrecedence(t *testing.T) {
 	e := start(t, endpoint.Options{Secret: secret})
 	e.Handle("/orders", func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		require.NoError(t, err)
-		require.Equal(t, "anything", string(body))
+		if err != nil || string(body) != "anything" {
+			t.Errorf("body %q, error %v", body, err)
+		}
 		endpoint.Text("mine").Send(w, http.StatusOK)
 	})
 	e.Handle("/reset", func(w http.ResponseWriter, _ *http.Request) {
 		conn, _, err := http.NewResponseController(w).Hijack()
-		require.NoError(t, err)
-		require.NoError(t, conn.Close())
+		if err == nil {
+			err = conn.Close()
+		}
+		if err != nil {
+			t.Errorf("cutting the connection: %v", err)
+		}
 	})
 	resp, answer := send(t, request(t, e.URL()+"/orders", "anything", header("Content-Type", "text/plain")))
 	require.Equal(t, http.StatusOK, resp.StatusCode)

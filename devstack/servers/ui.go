@@ -16,7 +16,8 @@ import (
 type UI struct {
 	server *server.Server
 	addr   string
-	ended  chan error
+	ended  chan struct{} // closed once the server has returned
+	failed error         // why it did; read it after ended
 	stop   sync.Once
 }
 
@@ -31,8 +32,11 @@ func StartUI(ctx context.Context, addr, temporalAddr string) (*UI, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start ui: %w", err)
 	}
-	u := &UI{server: srv, addr: listen.String(), ended: make(chan error, 1)}
-	go func() { u.ended <- srv.Start() }()
+	u := &UI{server: srv, addr: listen.String(), ended: make(chan struct{})}
+	go func() {
+		defer close(u.ended)
+		u.failed = srv.Start()
+	}()
 	if err := u.awaitHealth(ctx); err != nil {
 		u.Stop()
 		return nil, fmt.Errorf("start ui: %w", err)

@@ -28,6 +28,8 @@ type Options struct {
 	Endpoint *endpoint.Endpoint
 	// Engine starts a worker and a starter in this process; false leaves that to separate programs.
 	Engine bool
+	// DynamicConfig overrides settings of the Temporal server.
+	DynamicConfig map[string]any
 	// UI starts the Temporal UI.
 	UI  bool
 	Log *slog.Logger
@@ -74,12 +76,14 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 }
 
 func (s *Stack) start(ctx context.Context, o Options) (err error) {
-	if s.NATS, err = servers.StartNATS(ctx, servers.NATSOptions{DataDir: below(o.DataDir, "nats"), Addr: o.NATSAddr, Logger: o.Log}); err != nil {
+	if s.NATS, err = servers.StartNATS(ctx, servers.NATSOptions{
+		DataDir: below(o.DataDir, "nats"), Addr: o.NATSAddr, Logger: o.Log,
+	}); err != nil {
 		return err
 	}
 	s.stops = append(s.stops, s.NATS.Stop)
 	if s.Temporal, err = servers.StartTemporal(ctx, servers.TemporalOptions{
-		DataDir: below(o.DataDir, "temporal"), FrontendAddr: o.TemporalAddr, Logger: o.Log,
+		DataDir: below(o.DataDir, "temporal"), FrontendAddr: o.TemporalAddr, DynamicConfig: o.DynamicConfig, Logger: o.Log,
 	}); err != nil {
 		return err
 	}
@@ -148,7 +152,8 @@ func (s *Stack) Ready() string {
 	if s.Starter != nil {
 		gateway, admin = s.Starter.GatewayAddr(), s.Starter.AdminAddr()
 	}
-	return fmt.Sprintf("ready nats=%s temporal=%s ui=%s gateway=%s admin=%s", s.NATS.Addr(), s.Temporal.Addr(), ui, gateway, admin)
+	return fmt.Sprintf("ready nats=%s temporal=%s ui=%s gateway=%s admin=%s",
+		s.NATS.Addr(), s.Temporal.Addr(), ui, gateway, admin)
 }
 
 func below(dir, name string) string {

@@ -17,6 +17,9 @@ type admin struct{ listener net.Listener }
 // readyTimeout bounds the questions that /readyz asks.
 const readyTimeout = 3 * time.Second
 
+// answerTimeout bounds one request, so that a client that does not read cannot hold up a stop.
+const answerTimeout = 15 * time.Second
+
 func startAdmin(addr string, m *telemetry.Metrics, ready func(context.Context) error, p *parts) (*admin, error) {
 	if addr == "" {
 		return nil, nil
@@ -37,7 +40,10 @@ func startAdmin(addr string, m *telemetry.Metrics, ready func(context.Context) e
 		}
 		fmt.Fprintln(w, "ready")
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute}
+	server := &http.Server{
+		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout,
+		IdleTimeout: time.Minute,
+	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
 	p.add("admin listener", func(ctx context.Context) error {

@@ -28,9 +28,6 @@ type base struct {
 // would hide it.
 func startBase(ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, name string) (*base, error) {
 	b := &base{namespace: cfg.Temporal.Namespace}
-	if b.namespace == "" {
-		b.namespace = client.DefaultNamespace
-	}
 	opts := BotOptions(cfg)
 	opts.OnReload = m.Reload
 	var err error

@@ -24,6 +24,15 @@ func (p *parts) add(name string, stop func(context.Context) error) {
 	p.list = append(p.list, part{name, stop})
 }
 
+// within bounds how long a part may take to stop.
+func within(timeout time.Duration, stop func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return stop(ctx)
+	}
+}
+
 // stop stops every part, whatever the others say, and returns what went wrong.
 func (p *parts) stop(ctx context.Context) error {
 	var problems []error

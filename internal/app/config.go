@@ -4,6 +4,7 @@ package app
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"time"
@@ -47,6 +48,12 @@ type Config struct {
 	Log *slog.Logger
 }
 
+// The most that makes sense (partitions) and that JetStream takes (replicas).
+const (
+	partitionsMax = 256
+	replicasMax   = 5
+)
+
 // withDefaults is the configuration with every unset member filled in.
 func (c Config) withDefaults() Config {
 	set(&c.NATSURL, "nats://127.0.0.1:4222")
@@ -55,6 +62,8 @@ func (c Config) withDefaults() Config {
 	set(&c.Replicas, 1)
 	set(&c.MaxInFlight, 512)
 	set(&c.StopTimeout, 30*time.Second)
+	set(&c.Temporal.HostPort, client.DefaultHostPort)
+	set(&c.Temporal.Namespace, client.DefaultNamespace)
 	if len(c.TaskQueues) == 0 {
 		c.TaskQueues = []string{step.QueueMain}
 	}
@@ -71,6 +80,7 @@ func set[T comparable](member *T, value T) {
 	}
 }
 
+// validate says everything that is wrong for a process that runs steps.
 func (c Config) validate() error {
 	var problems []error
 	if c.Bots == "" {
@@ -80,6 +90,27 @@ func (c Config) validate() error {
 		if q != step.QueueMain && q != step.QueueCode {
 			problems = append(problems, errors.New("unknown task queue "+q+": use "+step.QueueMain+" or "+step.QueueCode))
 		}
+	}
+	if c.MaxInFlight < 1 {
+		problems = append(problems, fmt.Errorf("max in flight is %d: use at least 1", c.MaxInFlight))
+	}
+	if c.StopTimeout < 0 {
+		problems = append(problems, fmt.Errorf("stop timeout is %s: use a time above 0", c.StopTimeout))
+	}
+	return errors.Join(append(problems, c.validateStreams())...)
+}
+
+// validateStreams says everything that is wrong for whoever may have to create the streams.
+func (c Config) validateStreams() error {
+	var problems []error
+	if c.Partitions < 1 || c.Partitions > partitionsMax {
+		problems = append(problems, fmt.Errorf("partitions are %d: use 1 to %d", c.Partitions, partitionsMax))
+	}
+	if c.EventsMaxBytes < 0 {
+		problems = append(problems, fmt.Errorf("events max bytes is %d: use a size above 0", c.EventsMaxBytes))
+	}
+	if c.Replicas < 1 || c.Replicas > replicasMax {
+		problems = append(problems, fmt.Errorf("replicas are %d: use 1 to %d", c.Replicas, replicasMax))
 	}
 	return errors.Join(problems...)
 }

@@ -10,6 +10,9 @@ import (
 // nothing.
 func Setup(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
+	if err := cfg.validateStreams(); err != nil {
+		return err
+	}
 	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, "hookturn-setup", cfg.Log)
 	if err != nil {
 		return err
@@ -26,9 +29,5 @@ func Setup(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer c.Close()
-	namespace := cfg.Temporal.Namespace
-	if namespace == "" {
-		namespace = "default"
-	}
-	return ensureSearchAttributes(ctx, c, namespace)
+	return ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace)
 }

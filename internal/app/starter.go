@@ -60,16 +60,12 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := consumer.Start(ctx); err != nil {
 		return fmt.Errorf("start reading events: %w", err)
 	}
-	s.parts.add("event reader", func(ctx context.Context) error {
-		ctx, cancel := context.WithTimeout(ctx, cfg.StopTimeout)
-		defer cancel()
-		return consumer.Stop(ctx)
-	})
+	s.parts.add("event reader", within(cfg.StopTimeout, consumer.Stop))
 	if cfg.GatewayAddr != "" {
 		if s.gateway, err = gateway.Start(cfg.GatewayAddr); err != nil {
 			return err
 		}
-		s.parts.add("gateway", s.gateway.Stop)
+		s.parts.add("gateway", within(cfg.StopTimeout, s.gateway.Stop))
 	}
 	s.admin, err = startAdmin(cfg.AdminAddr, metrics, base.ready, &s.parts)
 	return err

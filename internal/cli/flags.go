@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,8 +13,8 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// settings are the flags of a process. A flag that was not given is read from its variable, HOOKTURN_ and its name in
-// capitals, then from its default.
+// settings are the options of a process. One that was not given as a flag is read from its variable, HOOKTURN_ and its name
+// in capitals, then from its default.
 type settings struct {
 	cfg                 app.Config
 	logLevel, logFormat string
@@ -50,14 +51,18 @@ func (s *settings) egress(f *pflag.FlagSet) {
 		"webhook addresses outside the public internet that are allowed: host-or-CIDR[:port], several with commas")
 }
 
-// environment fills in flags that were not given. The TEMPORAL_ variables are read by Temporal's own package.
+// environment fills in options that were not given. What a tool is asked to do, such as the event to send, comes from its
+// flags alone. The TEMPORAL_ variables are read by Temporal's own package.
 func (s *settings) environment(cmd *cobra.Command) error {
 	var problem error
-	lookup := ioOf(cmd).LookupEnv
+	lookup, known := ioOf(cmd).LookupEnv, app.EnvironmentVariables()
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		if f.Changed || !slices.Contains(known, name) {
+			return
+		}
 		value, ok := lookup(name)
-		if f.Changed || !ok || value == "" || f.Name == "help" {
+		if !ok || value == "" {
 			return
 		}
 		if err := f.Value.Set(value); err != nil && problem == nil {

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -21,8 +20,8 @@ import (
 // send is what the command of this name was told.
 type send struct {
 	tenant, bot, conversation string
-	eventType, data, id, ttl  string
-	wait                      time.Duration
+	eventType, data, id       string
+	ttl, wait                 time.Duration
 }
 
 func sendCommand() *cobra.Command {
@@ -52,7 +51,7 @@ func sendCommand() *cobra.Command {
 	f.StringVar(&o.eventType, "type", schemas.TypeStepRequested, "type of the event")
 	f.StringVar(&o.data, "data", "", "data of the event, a JSON object")
 	f.StringVar(&o.id, "id", "", "id of the event; default a new UUID")
-	f.StringVar(&o.ttl, "ttl", "", "latest useful moment, from now (Nats-TTL)")
+	f.DurationVar(&o.ttl, "ttl", 0, "latest useful moment, from now (Nats-TTL)")
 	f.DurationVar(&o.wait, "wait", 0, "wait this long for the step's reply and print it")
 	_ = cmd.MarkFlagRequired("bot") // the flag exists
 	return cmd
@@ -60,6 +59,9 @@ func sendCommand() *cobra.Command {
 
 // event reads or makes the event and checks it, so that a mistake shows here and not in a dead letter.
 func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
+	if o.ttl < 0 || o.wait < 0 {
+		return nil, errors.New("--ttl and --wait cannot be in the past")
+	}
 	raw, err := o.raw(cmd, args)
 	if err != nil {
 		return nil, err
@@ -73,6 +75,13 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 }
 
 func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
+	if len(args) == 1 {
+		for _, name := range []string{"conversation", "type", "data", "id"} {
+			if cmd.Flags().Changed(name) {
+				return nil, fmt.Errorf("a FILE holds the whole event: leave out --%s", name)
+			}
+		}
+	}
 	switch {
 	case len(args) == 1 && args[0] == "-":
 		return io.ReadAll(io.LimitReader(cmd.InOrStdin(), schemas.MessageMax+1))
@@ -80,6 +89,8 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 		return os.ReadFile(args[0])
 	case o.conversation == "" || o.data == "":
 		return nil, errors.New("give a FILE, or --conversation and --data")
+	case !json.Valid([]byte(o.data)):
+		return nil, errors.New("--data is no JSON: quote it for the shell, such as --data '{\"step\":\"ORDER_STATUS\"}'")
 	}
 	if o.id == "" {
 		o.id = uuid.NewString()
@@ -93,8 +104,8 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 
 func (o *send) publish(ctx context.Context, out io.Writer, js bus.JetStream, raw []byte) error {
 	header := nats.Header{}
-	if o.ttl != "" {
-		header.Set(bus.HeaderTTL, o.ttl)
+	if o.ttl > 0 {
+		header.Set(bus.HeaderTTL, o.ttl.String())
 	}
 	store := func() error {
 		seq, duplicate, err := bus.NewPublisher(js).PublishEvent(ctx, o.tenant, o.bot, raw, o.id, o.conversation, header)
@@ -111,8 +122,8 @@ func (o *send) publish(ctx context.Context, out io.Writer, js bus.JetStream, raw
 }
 
 // await publishes once the reader of replies stands, then prints replies until the step's.
-func (o *send) await(ctx context.Context, out io.Writer, js bus.JetStream, store func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, o.wait)
+func (o *send) await(whole context.Context, out io.Writer, js bus.JetStream, store func() error) error {
+	ctx, cancel := context.WithTimeout(whole, o.wait)
 	defer cancel()
 	answered := errors.New("answered")
 	var stored error
@@ -123,13 +134,14 @@ func (o *send) await(ctx context.Context, out io.Writer, js bus.JetStream, store
 			}
 		},
 		func(r bus.StoredReply) error {
-			if !bytes.Contains(r.Data, []byte(o.id)) {
+			eventID, replyType := answers(r)
+			if eventID != o.id {
 				return nil
 			}
 			if err := printReply(out, r); err != nil {
 				return err
 			}
-			if typeOf(r) == schemas.TypeStepReplied {
+			if replyType == schemas.TypeStepReplied {
 				return answered
 			}
 			return nil
@@ -141,6 +153,8 @@ func (o *send) await(ctx context.Context, out io.Writer, js bus.JetStream, store
 		return stored
 	case err != nil:
 		return err
+	case whole.Err() != nil:
+		return fmt.Errorf("the reply was not awaited: %w", whole.Err())
 	}
 	return fmt.Errorf("no reply within %s: is a starter running, and a worker? See \"starter deadletters list\"", o.wait)
 }

@@ -97,6 +97,9 @@ func validateCommand() *cobra.Command {
 				fmt.Fprintln(cmd.OutOrStdout(), err)
 				return errSilent
 			}
+			if len(set.Bots()) == 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "no bot files (*.yaml) in %s\n", args[0])
+			}
 			for _, b := range set.Bots() {
 				fmt.Fprintf(cmd.OutOrStdout(), "ok: bot %s of tenant %s, %d steps\n", b.Name(), b.Tenant(), len(b.Steps()))
 			}

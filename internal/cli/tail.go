@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/schemas"
 )
 
 func tailCommand() *cobra.Command {
@@ -51,10 +50,16 @@ func printReply(out io.Writer, r bus.StoredReply) error {
 	return err
 }
 
-func typeOf(r bus.StoredReply) string {
-	var reply schemas.Reply
-	if json.Unmarshal(r.Data, &reply) != nil {
-		return ""
+// answers gives the id of the event that a reply answers, and the reply's type; both are empty when it answers none.
+func answers(r bus.StoredReply) (eventID, replyType string) {
+	var reply struct {
+		Type string `json:"type"`
+		Data struct {
+			EventID string `json:"event_id"`
+		} `json:"data"`
 	}
-	return reply.Type
+	if json.Unmarshal(r.Data, &reply) != nil {
+		return "", ""
+	}
+	return reply.Data.EventID, reply.Type
 }

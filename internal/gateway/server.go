@@ -43,9 +43,12 @@ func Start(addr string) (*Server, error) {
 // Addr is the address on which the gateway listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Stop lets running requests finish until ctx ends.
+// Stop lets running requests finish until ctx ends, and cuts off what still runs then.
 func (s *Server) Stop(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = errors.Join(fmt.Errorf("gateway: requests were cut off: %w", err), s.http.Close())
+	}
 	if served := <-s.done; !errors.Is(served, http.ErrServerClosed) {
 		err = errors.Join(err, served)
 	}

@@ -36,7 +36,7 @@ func NewMetrics() *Metrics {
 		attempts: counter("hookturn_attempts_total",
 			"HTTP requests made for steps, by status class or failure word.", "tenant", "bot", "step", "result"),
 		attempt: histogram("hookturn_attempt_seconds", "Duration of one HTTP request.", "tenant", "bot", "step"),
-		replies: counter("hookturn_replies_total", "Replies stored in JetStream, by type and outcome.", "tenant", "bot", "type"),
+		replies: counter("hookturn_replies_total", "Replies stored in JetStream, by type.", "tenant", "bot", "type"),
 		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "hookturn_publish_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: buckets,
 		}),

@@ -1,0 +1,177 @@
+package e2e
+
+import (
+	"compress/gzip"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// recordings is the variable that makes TestRecordHistories write; "make histories" sets it to a folder of
+// workflows/testdata/histories. Without it the test checks that every scenario can still be recorded.
+const recordings = "HOOKTURN_RECORD"
+
+const recordedBot = `bot: recorded
+base_urls: {test: %q}
+bot_break: {default: "Sorry."}
+idle_timeout: 2s
+steps:
+  ORDER: {requires: [product], webhook: {path: /orders}}
+  PLAIN: {webhook: {path: /orders}}
+  DONE: {end_step: true, webhook: {path: /orders}}
+  FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}}}
+  BROKEN: {webhook: {path: /broken, retry: {max_attempts: 2, initial: 10ms}}}
+  SLOW: {webhook: {path: /slow}}
+  NORMAL: {webhook: {path: /orders, execution: activity}}
+`
+
+const freeBot = `bot: free
+ordering: none
+base_urls: {test: %q}
+steps: {PLAIN: {webhook: {path: /orders}}}
+`
+
+// continueAfter is the number of history events after which the recording server suggests to continue as new.
+const continueAfter = 40
+
+const product = `{"entities":{"product":[{"detection":"message","original_text":"x","entity_value":"x"}]}}`
+
+// scenarios are the paths through the workflows whose histories are kept: one Conversation each.
+func scenarios() map[string][]struct{ eventType, data string } {
+	requested := func(name string) struct{ eventType, data string } {
+		return struct{ eventType, data string }{schemas.TypeStepRequested, fmt.Sprintf(`{"step":%q}`, name)}
+	}
+	collected := struct{ eventType, data string }{schemas.TypeEntitiesCollected, product}
+	ended := struct{ eventType, data string }{schemas.TypeConversationEnded, `{"reason":"left"}`}
+	type events = []struct{ eventType, data string }
+	return map[string]events{
+		"success":        {requested("PLAIN"), requested("PLAIN")},
+		"waiting":        {requested("ORDER"), collected},
+		"cancelled":      {requested("ORDER"), requested("PLAIN")},
+		"expired-idle":   {requested("ORDER")},
+		"ended":          {requested("ORDER"), ended},
+		"completed":      {requested("DONE"), requested("PLAIN")},
+		"retried":        {requested("FLAKY")},
+		"bot-break":      {requested("BROKEN")},
+		"unknown-step":   {requested("NOBODY")},
+		"slow-heartbeat": {requested("SLOW")},
+		"activity":       {requested("NORMAL")},
+	}
+}
+
+func TestRecordHistories(t *testing.T) {
+	t.Parallel()
+	samples := endpoint.New(endpoint.Options{})
+	samples.Handle("/orders", ok)
+	samples.Handle("/flaky", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("hookturn-attempt") != "3" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		ok(w, r)
+	})
+	samples.Handle("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	samples.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(4 * time.Second): // longer than a workflow task: it heartbeats
+			ok(w, r)
+		case <-r.Context().Done():
+		}
+	})
+	_, err := samples.Start()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "recorded.yaml"), fmt.Appendf(nil, recordedBot, samples.URL()), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), fmt.Appendf(nil, freeBot, samples.URL()), 0o600))
+	s, err := stack.Start(t.Context(), stack.Options{
+		Bots: dir, Endpoint: samples, Engine: true,
+		DynamicConfig: map[string]any{"limit.historyCount.suggestContinueAsNew": continueAfter},
+	})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	e := newEngine(t, s.NATS.URL())
+	c, err := client.Dial(client.Options{HostPort: s.Temporal.Addr()})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+
+	t.Run("side-by-side", func(t *testing.T) {
+		t.Parallel()
+		e.publish(t, "free", "alone", "alone-0", schemas.TypeStepRequested, `{"step":"PLAIN"}`)
+		e.replied(t, "free", "alone", 1)
+		id := step.ID("default", "free", "alone", "alone-0")
+		require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
+		save(t, "side-by-side", history(t, c, id, ""))
+	})
+	t.Run("continued", func(t *testing.T) {
+		t.Parallel()
+		for i := range continueAfter {
+			e.publish(t, "recorded", "continued", fmt.Sprintf("continued-%d", i), schemas.TypeStepRequested, `{"step":"PLAIN"}`)
+		}
+		replies := e.replied(t, "recorded", "continued", continueAfter)
+		first, last := replies[0].Workflow, replies[continueAfter-1].Workflow
+		require.NotEqual(t, first.RunID, last.RunID)
+		save(t, "continued", history(t, c, first.ID, first.RunID))
+	})
+	for name, events := range scenarios() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for i, event := range events {
+				e.publish(t, "recorded", name, fmt.Sprintf("%s-%d", name, i), event.eventType, event.data)
+			}
+			id := step.ConversationID("default", "recorded", name)
+			require.Eventually(t, func() bool { // idle, so the history is whole
+				d, err := c.DescribeWorkflowExecution(t.Context(), id, "")
+				return err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED
+			}, patience, 100*time.Millisecond)
+			save(t, name, history(t, c, id, ""))
+		})
+	}
+}
+
+func history(t *testing.T, c client.Client, id, run string) *historypb.History {
+	t.Helper()
+	var h historypb.History
+	events := c.GetWorkflowHistory(t.Context(), id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(t, err)
+		h.Events = append(h.Events, event)
+	}
+	require.NotEmpty(t, h.GetEvents())
+	return &h
+}
+
+// save writes a history where the replay tests look for it. A history that is there is never replaced.
+func save(t *testing.T, name string, h *historypb.History) {
+	t.Helper()
+	var opts temporalproto.CustomJSONMarshalOptions
+	raw, err := opts.Marshal(h)
+	require.NoError(t, err)
+	dir := os.Getenv(recordings)
+	if dir == "" {
+		return
+	}
+	file, err := os.OpenFile(filepath.Join(dir, name+".json.gz"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a test's data
+	require.NoError(t, err)
+	defer file.Close()
+	w := gzip.NewWriter(file)
+	_, err = io.Copy(w, strings.NewReader(string(raw)))
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+}

@@ -1,0 +1,63 @@
+package workflows_test
+
+import (
+	"compress/gzip"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/workflows"
+)
+
+// recorded is how many histories each version has. A history that is missing fails the test: runs like it may be open.
+var recorded = map[string]int{"v1": 13}
+
+// TestReplay replays the recorded histories against the workflows as they are now. "make histories" records new ones.
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	for version, count := range recorded {
+		files, err := filepath.Glob(filepath.Join("testdata", "histories", version, "*.json.gz"))
+		require.NoError(t, err)
+		require.Len(t, files, count, version)
+		for _, file := range files {
+			t.Run(version+"/"+strings.TrimSuffix(filepath.Base(file), ".json.gz"), func(t *testing.T) {
+				t.Parallel()
+				require.NoError(t, replay(t, file))
+			})
+		}
+	}
+}
+
+// TestReplayCanFail replays a history that says something else than the workflows do, which proves that TestReplay can fail.
+func TestReplayCanFail(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/histories/bad-*.json.gz")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		require.ErrorContains(t, replay(t, file), "nondeterminis", file)
+	}
+}
+
+func replay(t *testing.T, file string) error {
+	t.Helper()
+	compressed, err := os.Open(file)
+	require.NoError(t, err)
+	defer compressed.Close()
+	raw, err := gzip.NewReader(compressed)
+	require.NoError(t, err)
+	text, err := io.ReadAll(raw)
+	require.NoError(t, err)
+	history, err := client.HistoryFromJSON(strings.NewReader(string(text)), client.HistoryJSONOptions{})
+	require.NoError(t, err)
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{})
+	require.NoError(t, err)
+	workflows.Register(replayer)
+	return replayer.ReplayWorkflowHistory(nil, history)
+}
