@@ -82,46 +82,61 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 		return err
 	}
 	defer rig.close()
-	var yard measurement
+	var before, after measurement
 	if s.only == "" {
-		if yard, err = rig.yardstick(ctx, 64, s.perRow); err != nil {
+		if before, err = rig.yardstick(ctx, yardInFlight, s.perRow); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(out, "yardstick: %.0f steps/s, p50 %s ms, p99 %s ms, server CPU %s ms a step "+
-		"(Temporal alone: a workflow with one no-op activity a step, 64 in flight)\n\n",
-		yard.rate(), ms(yard.quantile(0.5)), ms(yard.quantile(0.99)), ms(yard.cpu.perStep(server, yard.steps())))
-	fmt.Fprintln(out, "| first attempt | in flight | conversations | endpoint | steps/s | ratio | p50 ms | p99 ms | p99/p50 "+
-		"| added p50 ms | added p99 ms | server CPU ms | worker | starter |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
-	ratios := map[int]float64{}
-	for _, r := range s.rows() {
-		m, err := rig.measure(ctx, r, s.perRow)
-		if err != nil {
+	measured := make([]measurement, len(s.rows()))
+	for i, r := range s.rows() {
+		if measured[i], err = rig.measure(ctx, r, s.perRow); err != nil {
 			return fmt.Errorf("row %s: %w", r, err)
 		}
-		ratio := m.rate() / yard.rate()
-		if r.inFlight == 64 && r.delay == 0 && r.step == stepLocal {
+	}
+	if s.only == "" {
+		if after, err = rig.yardstick(ctx, yardInFlight, s.perRow); err != nil {
+			return err
+		}
+	}
+	report(out, s.rows(), measured, before, after)
+	if s.only != "" || s.quick {
+		return nil
+	}
+	if err := rig.recovery(ctx, out); err != nil {
+		return err
+	}
+	return rig.memory(ctx, out)
+}
+
+// yardInFlight is how many workflows the yardstick keeps in flight.
+const yardInFlight = 64
+
+// report prints the table and the ratios. The machine's speed drifts, so the yardstick is the mean of a measurement before
+// the rows and one after them.
+func report(out io.Writer, rows []row, measured []measurement, before, after measurement) {
+	yard := (before.rate() + after.rate()) / 2
+	fmt.Fprintf(out, "yardstick: %.0f steps/s before, %.0f after; p50 %s ms, p99 %s ms, server CPU %s ms a step "+
+		"(Temporal alone: a workflow with one no-op activity a step, %d in flight)\n\n", before.rate(), after.rate(),
+		ms(before.quantile(0.5)), ms(before.quantile(0.99)), ms(before.cpu.perStep(server, before.steps())), yardInFlight)
+	fmt.Fprintln(out, "| first attempt | in flight | conversations | endpoint | steps/s | ratio | p50 ms | p99 ms | p99/p50 "+
+		"| added p50 ms | added p99 ms | server CPU ms | worker | starter | load |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
+	ratios := map[int]float64{}
+	for i, r := range rows {
+		m := measured[i]
+		ratio := m.rate() / yard
+		if r.inFlight == yardInFlight && r.delay == 0 && r.step == stepLocal {
 			ratios[r.conversations] = ratio
 		}
 		p50, p99 := m.quantile(0.5), m.quantile(0.99)
-		fmt.Fprintf(out, "| %s | %d | %d | %s | %.0f | %.2f | %s | %s | %.1f | %s | %s | %s | %s | %s |\n",
+		fmt.Fprintf(out, "| %s | %d | %d | %s | %.0f | %.2f | %s | %s | %.1f | %s | %s | %s | %s | %s | %s |\n",
 			r.step, r.inFlight, r.conversations, r.delay, m.rate(), ratio, ms(p50), ms(p99), p99.Seconds()/p50.Seconds(),
 			ms(p50-r.delay), ms(p99-r.delay), ms(m.cpu.perStep(server, m.steps())), ms(m.cpu.perStep(worker, m.steps())),
-			ms(m.cpu.perStep(starter, m.steps())))
+			ms(m.cpu.perStep(starter, m.steps())), ms(m.cpu.perStep(engine, m.steps())))
 	}
-	if s.only != "" {
-		return nil
-	}
-	again, err := rig.yardstick(ctx, 64, s.perRow)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(out, "\nyardstick again: %.0f steps/s (it moved by a factor of %.2f during the run)\n",
-		again.rate(), again.rate()/yard.rate())
-	fmt.Fprintf(out, "ratio to yardstick over 100 conversations: %.2f\n", ratios[100])
+	fmt.Fprintf(out, "\nratio to yardstick over 100 conversations: %.2f\n", ratios[100])
 	fmt.Fprintf(out, "ratio to yardstick: %.2f\n", ratios[1000])
-	return nil
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseconds())/1000) }

@@ -14,11 +14,12 @@ import (
 	"time"
 )
 
-// The processes of the rig.
+// The processes of the rig, by the names under which their CPU is shown.
 const (
 	server  = "server"
 	worker  = "worker"
 	starter = "starter"
+	engine  = "engine" // this process: the load generator and the endpoint
 )
 
 // process is a subcommand of this binary that runs beside us.

@@ -26,6 +26,10 @@ type rig struct {
 	js        jetstream.JetStream
 	temporal  client.Client
 	load      *load
+
+	logs     io.Writer
+	profiles string   // directory for CPU profiles; "" = none
+	env      []string // how worker and starter reach the servers
 }
 
 // bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal.
@@ -49,7 +53,7 @@ const startTimeout = 60 * time.Second
 func newRig(ctx context.Context, logs io.Writer, profiles string) (_ *rig, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	r := &rig{processes: map[string]*process{}}
+	r := &rig{processes: map[string]*process{}, logs: logs, profiles: profiles}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -64,7 +68,7 @@ func newRig(ctx context.Context, logs io.Writer, profiles string) (_ *rig, err e
 	if err := r.writeBot(); err != nil {
 		return nil, err
 	}
-	where, err := r.startProcesses(ctx, logs, profiles)
+	where, err := r.startProcesses(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,15 +98,9 @@ func (r *rig) writeBot() error {
 }
 
 // startProcesses starts servers, worker and starter and returns where the servers listen.
-func (r *rig) startProcesses(ctx context.Context, logs io.Writer, profiles string) (map[string]string, error) {
+func (r *rig) startProcesses(ctx context.Context) (map[string]string, error) {
 	var err error
-	profile := func(name string) string {
-		if profiles == "" {
-			return "--cpu-profile="
-		}
-		return "--cpu-profile=" + filepath.Join(profiles, name+".pprof")
-	}
-	r.processes[server], err = spawn(logs, nil, profile(server), "--engine=false", "--webhook-addr=",
+	r.processes[server], err = spawn(r.logs, nil, r.profile(server), "--engine=false", "--webhook-addr=",
 		"--data-dir", filepath.Join(r.dir, "state"),
 		"--nats-addr=127.0.0.1:0", "--temporal-addr=127.0.0.1:0", "--ui-addr=127.0.0.1:0")
 	if err != nil {
@@ -117,21 +115,34 @@ func (r *rig) startProcesses(ctx context.Context, logs io.Writer, profiles strin
 		name, addr, _ := strings.Cut(word, "=")
 		where[name] = addr
 	}
-	env := []string{
+	r.env = []string{
 		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + filepath.Join(r.dir, "bots"),
 		"HOOKTURN_LOG_LEVEL=error", "HOOKTURN_EGRESS_ALLOW=127.0.0.1", "TEMPORAL_ADDRESS=" + where["temporal"],
 	}
-	for _, name := range []string{worker, starter} {
-		if r.processes[name], err = spawn(logs, env, name, profile(name)); err != nil {
-			return nil, err
-		}
+	if r.processes[worker], err = r.spawnWorker(); err != nil {
+		return nil, err
 	}
-	return where, nil
+	r.processes[starter], err = spawn(r.logs, r.env, starter, r.profile(starter))
+	return where, err
+}
+
+func (r *rig) spawnWorker() (*process, error) { return spawn(r.logs, r.env, worker, r.profile(worker)) }
+
+// profile is the flag by which a process writes a CPU profile, if one is wanted.
+func (r *rig) profile(name string) string {
+	if r.profiles == "" {
+		return "--cpu-profile="
+	}
+	return "--cpu-profile=" + filepath.Join(r.profiles, name+".pprof")
 }
 
 // cpu is what the processes have used so far.
 func (r *rig) cpu() (usage, error) {
-	u := usage{}
+	self, err := cpuTime(os.Getpid())
+	if err != nil {
+		return nil, err
+	}
+	u := usage{engine: self}
 	for name, p := range r.processes {
 		used, err := cpuTime(p.cmd.Process.Pid)
 		if err != nil {

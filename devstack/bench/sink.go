@@ -13,6 +13,7 @@ type sink struct {
 	listener net.Listener
 	server   *http.Server
 	delay    atomic.Int64 // nanoseconds
+	served   atomic.Int64 // requests that have arrived
 }
 
 func startSink() (*sink, error) {
@@ -32,6 +33,7 @@ func (s *sink) stop() { _ = s.server.Close() }
 
 func (s *sink) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
+	s.served.Add(1)
 	if d := time.Duration(s.delay.Load()); d > 0 {
 		time.Sleep(d)
 	}

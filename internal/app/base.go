@@ -28,9 +28,11 @@ type base struct {
 // would hide it.
 func startBase(ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, name string) (*base, error) {
 	b := &base{namespace: cfg.Temporal.Namespace}
-	opts := BotOptions(cfg)
+	opts, err := BotOptions(cfg)
+	if err != nil {
+		return nil, err
+	}
 	opts.OnReload = m.Reload
-	var err error
 	if b.bots, err = bot.NewStore(cfg.Bots, opts, cfg.Log); err != nil {
 		return nil, fmt.Errorf("bot files in %s:\n%w", cfg.Bots, err)
 	}

@@ -125,12 +125,18 @@ func egressOptions(cfg Config) egress.Options {
 	}
 }
 
-// BotOptions are how a process loads its bot files: a step whose endpoint could never be reached is found at once.
-func BotOptions(cfg Config) bot.Options {
+// BotOptions are how a process loads its bot files: a step whose endpoint could never be reached is found at once. The error
+// says that the operator's own list is wrong, which no bot file could mend.
+func BotOptions(cfg Config) (bot.Options, error) {
+	out, err := egress.New(egressOptions(cfg))
+	if err != nil {
+		return bot.Options{}, fmt.Errorf("check --egress-allow or HOOKTURN_EGRESS_ALLOW: %w", err)
+	}
+	out.Close()
 	return bot.Options{
 		AllowPlainHTTP: true, // the judgement is CheckURL's, which knows the operator's list
 		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
-	}
+	}, nil
 }
 
 // closeNATS sends what is buffered, then closes.

@@ -45,6 +45,9 @@ func listCommand() *cobra.Command {
 		Short: "List dead letters, oldest first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilter(f.Tenant, f.Bot); err != nil {
+				return err
+			}
 			f.Reason = fault.Kind(reason)
 			return withLetters(cmd, &s, func(ctx context.Context, letters *bus.DeadLetters) error {
 				list, err := letters.List(ctx, f)

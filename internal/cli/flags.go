@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // settings are the options of a process. One that was not given as a flag is read from its variable, HOOKTURN_ and its name
@@ -73,8 +75,23 @@ func (s *settings) environment(cmd *cobra.Command) error {
 		return problem
 	}
 	var err error
-	s.cfg.Log, err = telemetry.NewLogger(ioOf(cmd).Err, s.logLevel, s.logFormat)
-	return err
+	if s.cfg.Log, err = telemetry.NewLogger(ioOf(cmd).Err, s.logLevel, s.logFormat); err != nil {
+		return fmt.Errorf("check --log-level and --log-format, or HOOKTURN_LOG_LEVEL and HOOKTURN_LOG_FORMAT: %w", err)
+	}
+	return nil
+}
+
+// errNoToken says that a name can be in no subject, so that nothing could ever be found or taken under it.
+var errNoToken = errors.New("--tenant and --bot must be of the form [A-Za-z0-9_-]{1,64}")
+
+// checkFilter checks the names that a filter was given; those that were not choose all.
+func checkFilter(names ...string) error {
+	for _, name := range names {
+		if name != "" && !schemas.IsToken(name) {
+			return errNoToken
+		}
+	}
+	return nil
 }
 
 // temporal reads where Temporal is. Commands that do not need it do not call it.

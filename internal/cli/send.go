@@ -62,6 +62,9 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	if o.ttl < 0 || o.wait < 0 {
 		return nil, errors.New("--ttl and --wait cannot be in the past")
 	}
+	if !schemas.IsToken(o.tenant) || !schemas.IsToken(o.bot) {
+		return nil, errNoToken
+	}
 	raw, err := o.raw(cmd, args)
 	if err != nil {
 		return nil, err

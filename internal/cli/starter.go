@@ -90,7 +90,10 @@ func validateCommand() *cobra.Command {
 			if err := s.environment(cmd); err != nil {
 				return err
 			}
-			options := app.BotOptions(s.cfg)
+			options, err := app.BotOptions(s.cfg)
+			if err != nil {
+				return err
+			}
 			options.LookupEnv = ioOf(cmd).LookupEnv
 			set, err := bot.Load(args[0], options)
 			if err != nil {

@@ -22,6 +22,9 @@ func tailCommand() *cobra.Command {
 		Short: "Print replies as they are stored, one JSON document a line, until interrupted",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkFilter(t.Tenant, t.Bot); err != nil {
+				return err
+			}
 			if since > 0 {
 				t.Since = time.Now().Add(-since)
 			}

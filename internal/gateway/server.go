@@ -20,14 +20,16 @@ type Server struct {
 }
 
 // Start listens on addr (port 0 = any free one) and serves.
-func Start(addr string) (*Server, error) {
+func Start(addr string) (*Server, error) { return serve(addr, http.HandlerFunc(notFound)) }
+
+func serve(addr string, routes http.Handler) (*Server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	s := &Server{
 		http: &http.Server{
-			Handler:           http.HandlerFunc(notFound),
+			Handler:           routes,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       30 * time.Second,
 			IdleTimeout:       time.Minute,

@@ -1,0 +1,139 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// letter writes a dead letter of an event.
+func (n nats) letter(t *testing.T, seq uint64, tenant, bot, payload string, kind fault.Kind) {
+	t.Helper()
+	m := &bus.Message{
+		Tenant: tenant, Bot: bot, Conversation: "c-42", Subject: schemas.Subject(schemas.SubjectEvents, tenant, bot, "c-42"),
+		Data: []byte(payload), Header: natsgo.Header{"X-Engine": {"e"}}, Sequence: seq, Deliveries: 1, Received: time.Now(),
+	}
+	require.NoError(t, bus.NewDeadLetters(n.js, n.streams).Write(testContext(t), m, fault.New(kind, "because of %s", bot)))
+}
+
+func TestDeadLettersAreListed(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	require.Equal(t, []string{"SEQ  TIME  TENANT  BOT  CONVERSATION  REASON  BYTES  DETAIL"},
+		lines(succeed(t, &world{env: n.at()}, "deadletters", "list")))
+
+	n.letter(t, 7, "default", "shop", "{", fault.BadEvent)
+	n.letter(t, 8, "default", "none", event("e-2"), fault.UnknownBot)
+	n.letter(t, 9, "acme", "shop", "not\njson", fault.BadEvent)
+	for name, c := range map[string]struct {
+		flags []string
+		want  []string // the first and the last columns
+	}{
+		"all":    {nil, []string{"1 because of shop", "2 because of none", "3 because of shop"}},
+		"tenant": {[]string{"--tenant", "acme"}, []string{"3 because of shop"}},
+		"bot":    {[]string{"--bot", "shop"}, []string{"1 because of shop", "3 because of shop"}},
+		"reason": {[]string{"--reason", "unknown_bot"}, []string{"2 because of none"}},
+		"after":  {[]string{"--after", "1", "--limit", "1"}, []string{"2 because of none"}},
+		"none":   {[]string{"--bot", "bank"}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rows := lines(succeed(t, &world{env: n.at()}, append([]string{"deadletters", "list"}, c.flags...)...))
+			var got []string
+			for _, row := range rows[1:] {
+				cells := regexp.MustCompile(" {2,}").Split(row, -1)
+				require.Len(t, cells, 8, row)
+				got = append(got, cells[0]+" "+cells[7])
+			}
+			require.Equal(t, c.want, got)
+		})
+	}
+	row := lines(succeed(t, &world{env: n.at()}, "deadletters", "list", "--after", "2"))[1]
+	require.Regexp(t, `^3 +20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ +acme +shop +c-42 +bad_event +8 +because of shop$`, row)
+}
+
+func TestADeadLetterIsShownByteForByte(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	const payload = "{\x00\xff not\r\njson"
+	n.letter(t, 7, "default", "shop", payload, fault.BadEvent)
+	out := succeed(t, &world{env: n.at()}, "deadletters", "show", "1")
+	header, found := strings.CutSuffix(out, "\n"+payload+"\n")
+	require.True(t, found, "%q", out)
+	values := map[string][]string{}
+	require.NoError(t, json.Unmarshal([]byte(header), &values))
+	require.Equal(t, []string{"bad_event"}, values[bus.HeaderReason])
+	require.Equal(t, []string{"7"}, values[bus.HeaderSequence])
+	require.Equal(t, []string{"e"}, values["X-Engine"])
+}
+
+func TestADeadLetterIsReplayedOnce(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	n.letter(t, 7, "default", "shop", event("e-1"), fault.UnknownBot)
+	require.Equal(t, "dead letter 1 published again as event 1\n", succeed(t, &world{env: n.at()}, "deadletters", "replay", "1"))
+	m := n.stored(t, 1)
+	require.Equal(t, event("e-1"), string(m.Data))
+	require.True(t, strings.HasSuffix(m.Subject, ".default.shop.c-42"), m.Subject)
+	require.Equal(t, "e", m.Header.Get("X-Engine"))
+
+	require.Len(t, lines(succeed(t, &world{env: n.at()}, "deadletters", "list")), 1, "the dead letter is gone")
+	require.Contains(t, fail(t, &world{env: n.at()}, "deadletters", "replay", "1"), "dead letter 1: no such dead letter")
+	require.Contains(t, fail(t, &world{env: n.at()}, "deadletters", "show", "1"), "dead letter 1: no such dead letter")
+}
+
+// TestARejectedEventIsFoundAndReplayed goes the way of an operator: an event that its handler gives up, the bot file mended,
+// the event again.
+func TestARejectedEventIsFoundAndReplayed(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	handled := make(chan string, 1)
+	first := true
+	c := bus.NewConsumer(n.js, n.streams, bus.ConsumerOptions{Handler: func(_ context.Context, m *bus.Message) error {
+		if first {
+			first = false
+			return bus.Reject(fault.UnknownBot, "no bot file for bot "+m.Bot)
+		}
+		handled <- string(m.Data)
+		return nil
+	}})
+	require.NoError(t, c.Start(testContext(t)))
+	defer func() { require.NoError(t, c.Stop(testContext(t))) }()
+
+	succeed(t, &world{env: n.at(), in: event("e-1")}, "send", "--bot", "shop", "-")
+	require.Eventually(t, func() bool {
+		w := &world{env: n.at()}
+		return w.run(t.Context(), cli.StarterCommand(), "deadletters", "list") == 0 && strings.Contains(w.out.String(), "unknown_bot")
+	}, soon, 10*poll)
+	require.Contains(t, succeed(t, &world{env: n.at()}, "deadletters", "show", "1"), "no bot file for bot shop")
+	succeed(t, &world{env: n.at()}, "deadletters", "replay", "1")
+	select {
+	case data := <-handled:
+		require.Equal(t, event("e-1"), data)
+	case <-time.After(soon):
+		t.Fatal("the event was not handled again")
+	}
+}
+
+func TestADeadLettersNumberIsANumber(t *testing.T) {
+	t.Parallel()
+	for _, command := range []string{"show", "replay"} {
+		for _, number := range []string{"first", "1.5", ""} {
+			require.Contains(t, fail(t, &world{}, "deadletters", command, number), `is no sequence: take the first column`)
+		}
+		require.Contains(t, fail(t, &world{}, "deadletters", command), "accepts 1 arg(s), received 0")
+	}
+	require.Contains(t, succeed(t, &world{}, "deadletters"), "Available Commands:")
+	require.Contains(t, fail(t, &world{}, "deadletters", "forget"), `unknown command "forget" for "starter deadletters"`)
+}

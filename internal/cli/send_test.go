@@ -1,0 +1,185 @@
+package cli_test
+
+import (
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// stored reads an event as it lies in the stream.
+func (n nats) stored(t *testing.T, seq uint64) *jetstream.RawStreamMsg {
+	t.Helper()
+	stream, err := n.js.Stream(testContext(t), schemas.StreamEvents)
+	require.NoError(t, err)
+	m, err := stream.GetMsg(testContext(t), seq)
+	require.NoError(t, err)
+	return m
+}
+
+func TestSendMakesAnEventOfItsFlags(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	out := succeed(t, &world{env: n.at()}, "send", "--tenant", "acme", "--bot", "shop", "--conversation", "c/42",
+		"--data", `{"reason":"<done>"}`, "--type", schemas.TypeConversationEnded, "--id", "e-1", "--ttl", "1h")
+	require.Equal(t, "event e-1 stored as 1 (duplicate: false)\n", out)
+
+	m := n.stored(t, 1)
+	require.True(t, strings.HasSuffix(m.Subject, ".acme.shop."+schemas.ConversationToken("c/42")), m.Subject)
+	require.Equal(t, "e-1", m.Header.Get(jetstream.MsgIDHeader))
+	until, err := time.Parse(time.RFC3339Nano, m.Header.Get("Hookturn-Expires"))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(time.Hour), until, 10*time.Minute)
+	e, err := schemas.DecodeEvent(m.Data)
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now(), e.Time, 10*time.Minute)
+	require.Equal(t, "e-1", e.ID)
+	require.Equal(t, "c/42", e.Subject)
+	require.Equal(t, schemas.TypeConversationEnded, e.Type)
+	require.Equal(t, "<done>", e.Data.Reason)
+
+	out = succeed(t, &world{env: n.at()}, "send", "--tenant", "acme", "--bot", "shop", "--conversation", "c/42",
+		"--data", `{"reason":"again"}`, "--type", schemas.TypeConversationEnded, "--id", "e-1")
+	require.Equal(t, "event e-1 stored as 1 (duplicate: true)\n", out)
+
+	out = succeed(t, &world{env: n.at()}, "send", "--bot", "shop", "--conversation", "c-42", "--data", `{"step":"ORDER"}`)
+	require.Regexp(t, `^event [0-9a-f-]{36} stored as [23] \(duplicate: false\)\n$`, out, "an id is made")
+}
+
+func TestSendPassesAWholeEventOnAsItIs(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	file := filepath.Join(directory(t, map[string]string{"event.json": event("e-1")}), "event.json")
+	require.Equal(t, "event e-1 stored as 1 (duplicate: false)\n", succeed(t, &world{env: n.at()}, "send", "--bot", "shop", file))
+	w := &world{env: n.at(), in: event("e-2")}
+	require.Equal(t, "event e-2 stored as 2 (duplicate: false)\n", succeed(t, w, "send", "--bot", "shop", "-"))
+	for seq, id := range map[uint64]string{1: "e-1", 2: "e-2"} {
+		m := n.stored(t, seq)
+		require.Equal(t, event(id), string(m.Data))
+		require.True(t, strings.HasSuffix(m.Subject, ".default.shop.c-42"), m.Subject)
+	}
+}
+
+// TestWhatIsSentComesFromFlagsAlone: a variable that happens to be called like a flag of send changes no event.
+func TestWhatIsSentComesFromFlagsAlone(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	env := n.at()
+	for _, name := range []string{"ID", "CONVERSATION", "TENANT", "TTL", "WAIT", "VERSION", "HELP"} {
+		env["HOOKTURN_"+name] = "other"
+	}
+	out := succeed(t, &world{env: env, in: event("e-1")}, "send", "--bot", "shop", "-")
+	require.Equal(t, "event e-1 stored as 1 (duplicate: false)\n", out)
+	require.True(t, strings.HasSuffix(n.stored(t, 1).Subject, ".default.shop.c-42"))
+}
+
+// TestSendRefusesAMistakeAtOnce needs no server: what is wrong with an event is said before anything is connected.
+func TestSendRefusesAMistakeAtOnce(t *testing.T) {
+	t.Parallel()
+	flags := []string{"--bot", "shop", "--conversation", "c-42"}
+	for name, c := range map[string]struct {
+		in   string
+		args []string
+		want string
+	}{
+		"no bot":           {"", []string{"-"}, `required flag(s) "bot" not set`},
+		"nothing":          {"", []string{"--bot", "shop"}, "give a FILE, or --conversation and --data"},
+		"no data":          {"", flags, "give a FILE, or --conversation and --data"},
+		"data is no JSON":  {"", append(flags, "--data", "{step:ORDER}"), "--data is no JSON: quote it for the shell"},
+		"data is a list":   {"", append(flags, "--data", "[]"), "this is no valid event: /data must be an object"},
+		"no step":          {"", append(flags, "--data", "{}"), "this is no valid event: /data/step is required"},
+		"unknown type":     {"", append(flags, "--data", "{}", "--type", "x"), "this is no valid event: /type must be one of"},
+		"no such file":     {"", []string{"--bot", "shop", "missing.json"}, "open missing.json: no such file"},
+		"two files":        {"", []string{"--bot", "shop", "-", "-"}, "accepts at most 1 arg(s), received 2"},
+		"a file and flags": {event("e-1"), append(flags, "-"), "a FILE holds the whole event: leave out --conversation"},
+		"empty":            {"", []string{"--bot", "shop", "-"}, "this is no valid event: event is empty"},
+		"no JSON":          {"hello", []string{"--bot", "shop", "-"}, "this is no valid event: event"},
+		"pointer": {
+			strings.Replace(event("e-1"), `"ORDER"`, "7", 1), []string{"--bot", "shop", "-"}, "this is no valid event: /data/step must be",
+		},
+		"too large": {
+			event("e-1") + strings.Repeat(" ", schemas.MessageMax), []string{"--bot", "shop", "-"}, "at most 1048576 are allowed",
+		},
+		"bot is no token":    {event("e-1"), []string{"--bot", "my shop", "-", "--wait", "1h"}, "--tenant and --bot must be of the form"},
+		"tenant is no token": {event("e-1"), []string{"--bot", "shop", "--tenant", "*", "-"}, "--tenant and --bot must be of the form"},
+		"ttl is no time":     {event("e-1"), []string{"--bot", "shop", "-", "--ttl", "soon"}, `invalid argument "soon" for "--ttl"`},
+		"ttl is past":        {event("e-1"), []string{"--bot", "shop", "-", "--ttl", "-1s"}, "--ttl and --wait cannot be in the past"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &world{in: c.in}
+			said := fail(t, w, append([]string{"send"}, c.args...)...)
+			require.True(t, strings.HasPrefix(said, "starter: "), said)
+			require.Contains(t, said, c.want)
+			require.Empty(t, w.out.String())
+		})
+	}
+}
+
+// answer runs a consumer that answers every event: first with a reply to an event of a longer id, which nobody asked for.
+func (n nats) answer(t *testing.T) {
+	t.Helper()
+	c := bus.NewConsumer(n.js, n.streams, bus.ConsumerOptions{Handler: func(ctx context.Context, m *bus.Message) error {
+		e, err := schemas.DecodeEvent(m.Data)
+		if err != nil {
+			return err
+		}
+		if err := n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID+"0"); err != nil {
+			return err
+		}
+		waiting := schemas.StepWaiting{EventID: e.ID, Step: "ORDER", Missing: []string{"size"}}
+		if err := n.reply(ctx, m.Tenant, m.Bot, e.Subject, e.ID, schemas.TypeStepWaiting, waiting); err != nil {
+			return err
+		}
+		return n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID)
+	}})
+	require.NoError(t, c.Start(testContext(t)))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
+		defer cancel()
+		require.NoError(t, c.Stop(ctx))
+	})
+}
+
+func TestSendWaitsForTheReplyOfItsEvent(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	n.answer(t)
+	out := lines(succeed(t, &world{env: n.at(), in: event("e-1")}, "send", "--bot", "shop", "-", "--wait", "1h"))
+	require.Len(t, out, 3)
+	require.Equal(t, "event e-1 stored as 1 (duplicate: false)", out[0])
+	for i, want := range []string{schemas.TypeStepWaiting, schemas.TypeStepReplied} {
+		var r schemas.Reply
+		require.NoError(t, json.Unmarshal([]byte(out[i+1]), &r))
+		require.Equal(t, want, r.Type)
+		require.Equal(t, schemas.ReplyID("default", "e-1", want), r.ID)
+	}
+}
+
+func TestSendWaitsNoLongerThanItWasTold(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	w := &world{env: n.at(), in: event("e-1")}
+	said := fail(t, w, "send", "--bot", "shop", "-", "--wait", "2s")
+	require.Equal(t, "event e-1 stored as 1 (duplicate: false)\n", w.out.String())
+	require.Equal(t, "starter: no reply within 2s: is a starter running, and a worker? See \"starter deadletters list\"\n", said)
+}
+
+func TestAnInterruptEndsTheWait(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	w := &world{env: n.at(), in: event("e-1")}
+	stop := beside(t, w, cli.StarterCommand(), "send", "--bot", "shop", "-", "--wait", "1h")
+	require.Eventually(t, func() bool { return strings.Contains(w.out.String(), "stored as 1") }, soon, poll)
+	require.Equal(t, 1, stop())
+	require.Equal(t, "starter: the reply was not awaited: context canceled\n", w.err.String())
+}

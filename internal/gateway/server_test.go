@@ -1,0 +1,148 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const soon = 20 * time.Second // no test waits this long unless something is broken
+
+func start(t *testing.T) *Server {
+	t.Helper()
+	s, err := Start("127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
+		defer cancel()
+		require.NoError(t, s.Stop(ctx))
+	})
+	return s
+}
+
+// client keeps no connection, so that none is left when the test ends.
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
+
+func TestWhatIsNotThereIsAProblem(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for name, c := range map[string]struct{ method, path, detail string }{
+		"root":         {http.MethodGet, "/", "no such path: /"},
+		"contract's":   {http.MethodPost, "/events", "no such path: /events"},
+		"query":        {http.MethodGet, "/exec?token=hidden", "no such path: /exec"},
+		"markup":       {http.MethodGet, "/%3Cb%3E%22", `no such path: /<b>"`},
+		"not UTF-8":    {http.MethodGet, "/%ff", "no such path: /\uFFFD"},
+		"other method": {http.MethodDelete, "/ws/token/v1", "no such path: /ws/token/v1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			request, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+s.Addr()+c.path, strings.NewReader("{}"))
+			require.NoError(t, err)
+			answer, err := client.Do(request)
+			require.NoError(t, err)
+			body, err := io.ReadAll(answer.Body)
+			require.NoError(t, err)
+			require.NoError(t, answer.Body.Close())
+			require.Equal(t, http.StatusNotFound, answer.StatusCode)
+			require.Equal(t, "application/problem+json", answer.Header.Get("Content-Type"))
+			problem := map[string]any{}
+			require.NoError(t, json.Unmarshal(body, &problem))
+			require.Equal(t, map[string]any{"title": "Not Found", "status": 404.0, "detail": c.detail}, problem)
+		})
+	}
+}
+
+func TestAnAddressThatIsTaken(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	_, err := Start(s.Addr())
+	require.ErrorContains(t, err, "gateway: listen tcp "+s.Addr())
+}
+
+// held is a gateway with one request that its handler has begun and finishes when let is closed.
+type held struct {
+	*Server
+	let    chan struct{}
+	answer chan error // nil once the client has the whole answer
+}
+
+func hold(t *testing.T) held {
+	t.Helper()
+	h := held{let: make(chan struct{}), answer: make(chan error, 1)}
+	begun := make(chan struct{})
+	var err error
+	h.Server, err = serve("127.0.0.1:0", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(begun)
+		select {
+		case <-h.let:
+		case <-r.Context().Done():
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	require.NoError(t, err)
+	go func() {
+		answer, err := client.Get("http://" + h.Addr())
+		if err == nil {
+			err = answer.Body.Close()
+		}
+		h.answer <- err
+	}()
+	receive(t, begun)
+	return h
+}
+
+func receive[T any](t *testing.T, from <-chan T) (value T) {
+	t.Helper()
+	select {
+	case value = <-from:
+	case <-time.After(soon):
+		t.Fatal("nothing happens")
+	}
+	return value
+}
+
+func TestStopLetsARunningRequestFinish(t *testing.T) {
+	t.Parallel()
+	h := hold(t)
+	stopped := make(chan error, 1)
+	go func() { stopped <- h.Stop(context.Background()) }()
+	requireRefused(t, h.Addr())
+	require.Empty(t, stopped, "it stopped before the request was finished")
+	close(h.let)
+	require.NoError(t, receive(t, h.answer))
+	require.NoError(t, receive(t, stopped))
+}
+
+func TestStopCutsOffWhatOutlivesItsContext(t *testing.T) {
+	t.Parallel()
+	h := hold(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	err := h.Stop(ctx)
+	require.ErrorIs(t, err, context.Canceled)
+	require.ErrorContains(t, err, "gateway: requests were cut off")
+	require.Error(t, receive(t, h.answer))
+	requireRefused(t, h.Addr())
+}
+
+// requireRefused waits until nobody listens on an address.
+func requireRefused(t *testing.T, addr string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	}, soon, 5*time.Millisecond)
+}

@@ -1,0 +1,64 @@
+package telemetry_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+func TestALoggerWritesFromItsLevelOn(t *testing.T) {
+	t.Parallel()
+	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	for i, name := range []string{"debug", "info", "warn", "error"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var out bytes.Buffer
+			log, err := telemetry.NewLogger(&out, name, "text")
+			require.NoError(t, err)
+			for _, level := range levels {
+				log.Log(t.Context(), level, "line")
+			}
+			require.Equal(t, len(levels)-i, strings.Count(out.String(), "msg=line"), out.String())
+		})
+	}
+}
+
+func TestLoggerFormats(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, err := telemetry.NewLogger(&out, "info", "json")
+	require.NoError(t, err)
+	log.Info("step ended", "step", "ORDER")
+	line := map[string]any{}
+	require.NoError(t, json.Unmarshal(out.Bytes(), &line))
+	require.Equal(t, "step ended", line["msg"])
+	require.Equal(t, "ORDER", line["step"])
+
+	out.Reset()
+	log, err = telemetry.NewLogger(&out, "INFO", "text")
+	require.NoError(t, err, "levels are known in capitals too")
+	log.Info("step ended", "step", "ORDER")
+	require.Contains(t, out.String(), `level=INFO msg="step ended" step=ORDER`)
+}
+
+func TestALoggerSaysWhatWouldBeRight(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ level, format, want string }{
+		"level":     {"loud", "text", `log level "loud": use debug, info, warn or error`},
+		"no level":  {"", "text", `log level "": use debug, info, warn or error`},
+		"format":    {"info", "xml", `log format "xml": use text or json`},
+		"no format": {"info", "", `log format "": use text or json`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := telemetry.NewLogger(&bytes.Buffer{}, c.level, c.format)
+			require.EqualError(t, err, c.want)
+		})
+	}
+}

@@ -1,0 +1,152 @@
+package telemetry_test
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// labels are hookturn's metrics with their labels. No label may be an id: a metric's size is bounded by configuration.
+var labels = map[string][]string{
+	"hookturn_events_total":            {"bot", "tenant", "verdict"},
+	"hookturn_event_lag_seconds":       {"bot", "tenant"},
+	"hookturn_events_held":             nil,
+	"hookturn_events_taken_over_total": nil,
+	"hookturn_dead_letters_total":      {"reason"},
+	"hookturn_attempts_total":          {"bot", "result", "step", "tenant"},
+	"hookturn_attempt_seconds":         {"bot", "step", "tenant"},
+	"hookturn_replies_total":           {"bot", "tenant", "type"},
+	"hookturn_publish_seconds":         nil,
+	"hookturn_bot_file_loads_total":    {"result"},
+}
+
+// use calls every method that records something.
+func use(m *telemetry.Metrics) {
+	m.Event("acme", "shop", "accepted")
+	m.Accepted("acme", "shop", 20*time.Millisecond)
+	m.Attempt("acme", "shop", "ORDER", "2xx", 300*time.Millisecond)
+	m.Reply("acme", "shop", "hookturn.step.replied", 2*time.Millisecond)
+	m.Reload(nil)
+	m.Reload(errors.New("line 3"))
+	m.Held(3)
+	m.Held(-1)
+	m.TakenOver()
+	m.DeadLetter("bad_event")
+}
+
+func scrape(t *testing.T, m *telemetry.Metrics) string {
+	t.Helper()
+	answer := httptest.NewRecorder()
+	m.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	require.Equal(t, http.StatusOK, answer.Code)
+	return answer.Body.String()
+}
+
+func TestMetricsShowWhatWasRecorded(t *testing.T) {
+	t.Parallel()
+	m := telemetry.NewMetrics()
+	use(m)
+	text := scrape(t, m)
+	for _, line := range []string{
+		`hookturn_events_total{bot="shop",tenant="acme",verdict="accepted"} 1`,
+		`hookturn_event_lag_seconds_bucket{bot="shop",tenant="acme",le="0.025"} 1`,
+		`hookturn_event_lag_seconds_sum{bot="shop",tenant="acme"} 0.02`,
+		`hookturn_attempts_total{bot="shop",result="2xx",step="ORDER",tenant="acme"} 1`,
+		`hookturn_attempt_seconds_count{bot="shop",step="ORDER",tenant="acme"} 1`,
+		`hookturn_replies_total{bot="shop",tenant="acme",type="hookturn.step.replied"} 1`,
+		`hookturn_publish_seconds_count 1`,
+		`hookturn_bot_file_loads_total{result="good"} 1`,
+		`hookturn_bot_file_loads_total{result="bad"} 1`,
+		`hookturn_events_held 2`,
+		`hookturn_events_taken_over_total 1`,
+		`hookturn_dead_letters_total{reason="bad_event"} 1`,
+	} {
+		require.Contains(t, text, line+"\n")
+	}
+	require.Contains(t, text, "go_goroutines ", "the runtime's own figures stand beside ours")
+	require.NotContains(t, text, "line 3", "the text of an error is no label")
+}
+
+func TestLabelsAreBounded(t *testing.T) {
+	t.Parallel()
+	m := telemetry.NewMetrics()
+	use(m)
+	families, err := m.Registry().Gather()
+	require.NoError(t, err)
+	found := map[string][]string{}
+	for _, family := range families {
+		if !strings.HasPrefix(family.GetName(), "hookturn_") {
+			continue
+		}
+		require.NotEmpty(t, family.GetHelp())
+		for _, metric := range family.GetMetric() {
+			var names []string
+			for _, label := range metric.GetLabel() {
+				names = append(names, label.GetName())
+			}
+			found[family.GetName()] = names
+		}
+	}
+	require.Equal(t, labels, found)
+}
+
+// TestTheOperatorsTableIsComplete holds docs/operations.md to the metrics that there are.
+func TestTheOperatorsTableIsComplete(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/operations.md")
+	require.NoError(t, err)
+	documented := map[string][]string{}
+	for _, row := range regexp.MustCompile("(?m)^\\| `(hookturn_[a-z_]+)` \\| ([a-z, ]*) ?\\|").FindAllStringSubmatch(string(page), -1) {
+		names := strings.FieldsFunc(row[2], func(r rune) bool { return r == ',' || r == ' ' })
+		slices.Sort(names)
+		documented[row[1]] = names
+	}
+	require.ElementsMatch(t, slices.Collect(maps.Keys(labels)), slices.Collect(maps.Keys(documented)))
+	for name, want := range labels {
+		require.ElementsMatch(t, want, documented[name], name)
+	}
+}
+
+func TestTwoProcessesInOneTestShareNoFigures(t *testing.T) {
+	t.Parallel()
+	one, two := telemetry.NewMetrics(), telemetry.NewMetrics()
+	one.TakenOver()
+	require.Contains(t, scrape(t, one), "hookturn_events_taken_over_total 1\n")
+	require.Contains(t, scrape(t, two), "hookturn_events_taken_over_total 0\n")
+}
+
+// TestNoMetricsAtAll calls every method that records something on a nil *Metrics. Methods that give something away are the
+// process's, which always has metrics.
+func TestNoMetricsAtAll(t *testing.T) {
+	t.Parallel()
+	var none *telemetry.Metrics
+	value := reflect.ValueOf(none)
+	var called []string
+	for i := range value.NumMethod() {
+		method, name := value.Method(i), value.Type().Method(i).Name
+		if method.Type().NumOut() > 0 {
+			continue
+		}
+		args := make([]reflect.Value, method.Type().NumIn())
+		for n := range args {
+			args[n] = reflect.Zero(method.Type().In(n))
+		}
+		require.NotPanics(t, func() { method.Call(args) }, "(*Metrics)(nil).%s", name)
+		called = append(called, name)
+	}
+	require.Equal(t, []string{
+		"Accepted", "Attempt", "DeadLetter", "Event", "Held", "Reload", "Reply", "TakenOver",
+	}, called)
+}
