@@ -88,6 +88,9 @@ func (b *bundle) Get(_ context.Context, tenant, user string) (json.RawMessage, e
 }
 
 func (b *bundle) Update(_ context.Context, tenant, user string, change func(json.RawMessage) (json.RawMessage, error)) error {
+	if b.broken != nil {
+		return b.broken
+	}
 	changed, err := change(b.users[tenant+"/"+user])
 	if err == nil {
 		b.users[tenant+"/"+user] = changed
@@ -295,6 +298,20 @@ func TestUserStoreThatIsAwayIsRetried(t *testing.T) {
 	require.Equal(t, fault.Internal, p.Fault.Kind)
 	require.Positive(t, p.RetryIn)
 	require.Empty(t, b.requests)
+}
+
+func TestAnsweredEndpointIsNotAskedAgainForTheStore(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer = func(int) (*egress.Response, error) {
+		b.broken = errors.New("away") // from now on
+		return response(200, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
+	}
+	result, err := b.call(b.input(t, "PLAIN"))
+	require.NoError(t, err)
+	require.Equal(t, []schemas.Message{schemas.Text("ok")}, result.Messages)
+	require.Equal(t, fault.Internal, result.Problem.Kind)
+	require.Len(t, b.requests, 1)
 }
 
 func TestPublishSaysWhatIsFinal(t *testing.T) {

@@ -4,38 +4,58 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
 
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// keepUserDetails merges the endpoint's update into the user's store, in the store's own order of changes. An update over
-// the limit is refused and reported as the answer's problem; the messages are delivered all the same.
+// keepTimeout is how long the user's store is tried after the endpoint has answered. It lies within what an activity gets
+// above its HTTP time-out.
+const keepTimeout = 4 * time.Second
+
+// keepUserDetails merges the endpoint's update into the user's store, in the store's own order of changes. The endpoint has
+// done its work and must not be asked again for the store's sake: an update that is over the limit, or that cannot be kept
+// while this activity may run, is reported as the answer's problem, and the messages are delivered all the same.
 func (a *Activities) keepUserDetails(ctx context.Context, in step.WebhookInput, p step.Progress, answer dialect.Answer,
 	result *step.WebhookResult,
-) *fault.Fault {
+) {
 	result.UserDetails = p.UserDetails
 	if answer.UserDetailsUpdate == nil || in.User.ID == "" {
-		return nil
+		return
 	}
 	d, err := a.Dialects.Get(in.Plan.Dialect)
 	if err != nil {
-		return fault.Of(err)
+		result.Problem = cmp.Or(result.Problem, fault.Of(err))
+		return
 	}
-	err = a.Users.Update(ctx, in.Plan.Tenant, in.User.ID, func(old json.RawMessage) (json.RawMessage, error) {
-		merged, err := d.MergeUserDetails(old, answer.UserDetailsUpdate)
-		result.UserDetails = merged
-		return merged, err
-	})
-	if f := fault.Of(err); f != nil {
-		if f.Kind == fault.TooLarge {
-			result.Problem = cmp.Or(result.Problem, f)
-			return nil
+	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	defer cancel()
+	err = backoff.Retry(func() error {
+		err := a.Users.Update(ctx, in.Plan.Tenant, in.User.ID, func(old json.RawMessage) (json.RawMessage, error) {
+			merged, err := d.MergeUserDetails(old, answer.UserDetailsUpdate)
+			result.UserDetails = merged
+			return merged, err
+		})
+		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
+			return backoff.Permanent(err)
 		}
-		return f
+		return err
+	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond)), ctx))
+	if err == nil {
+		return
 	}
-	return nil
+	f, ok := errors.AsType[*fault.Fault](err)
+	if !ok {
+		f = fault.Wrap(fault.Internal, err, "user_details could not be kept: NATS did not answer")
+		result.UserDetails = p.UserDetails
+	}
+	a.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)
+	result.Problem = cmp.Or(result.Problem, f)
 }
 
 func (a *Activities) readUserDetails(ctx context.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {

@@ -2,7 +2,9 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -26,18 +28,17 @@ import (
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
 	p := resume(ctx, in.Progress)
 	stop := heartbeat(ctx, p)
+	defer stop()
 	answer, failed := a.attempt(ctx, in, &p)
-	stop() // before failure tells the last word
 	if failed != nil {
+		stop() // before failure tells the last word
 		return step.WebhookResult{}, a.failure(ctx, in, p, failed)
 	}
 	result := step.WebhookResult{
 		Success: answer.Success, Messages: answer.Messages, Variables: answer.Variables, Details: answer.ConversationDetails,
 		Output: answer.Output, Problem: answer.Problem, Attempts: p.Attempts,
 	}
-	if failed := a.keepUserDetails(ctx, in, p, answer, &result); failed != nil {
-		return step.WebhookResult{}, a.failure(ctx, in, p, failed)
-	}
+	a.keepUserDetails(ctx, in, p, answer, &result)
 	return result, nil
 }
 
@@ -96,13 +97,23 @@ func (a *Activities) failure(ctx context.Context, in step.WebhookInput, p step.P
 		activity.RecordHeartbeat(ctx, p) // the attempts survive into the next attempt of this activity
 	}
 	a.Log.InfoContext(ctx, "attempt failed", "workflow", info.WorkflowExecution.ID, "event", in.Event.ID,
-		"step", in.Plan.Step, "attempt", len(p.Attempts), "kind", f.Kind, "status", f.Status, "retry_in", p.RetryIn)
+		"step", in.Plan.Step, "attempt", len(p.Attempts), "kind", f.Kind, "status", f.Status, "message", f.Message,
+		"cause", causeOf(f), "retry_in", p.RetryIn)
 	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind), temporal.ApplicationErrorOptions{
 		NonRetryable:   p.RetryIn <= 0,
 		NextRetryDelay: p.RetryIn,
 		Category:       temporal.ApplicationErrorCategoryBenign,
 		Details:        []any{p},
 	})
+}
+
+// causeOf is what an operator may read of a fault's cause: never a URL, its query may hold a token.
+func causeOf(f *fault.Fault) error {
+	cause := errors.Unwrap(f)
+	if with, ok := errors.AsType[*url.Error](cause); ok {
+		return with.Err
+	}
+	return cause
 }
 
 func (a *Activities) note(ctx context.Context, in step.WebhookInput, attempt schemas.Attempt) {

@@ -12,16 +12,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-const (
-	// seenMax bounds the ids by which a conversation knows its events again. A redelivery comes within minutes and from
-	// the few events that were in flight; the server's own memory of update ids covers the running run besides.
-	seenMax = 512
-	// entitiesMax bounds the entities of one conversation, in bytes of JSON: they travel in the input of the next run,
-	// which Temporal takes up to 2 MiB.
-	entitiesMax = 512 << 10
-	// waitingMax bounds an event whose step may wait for entities, for the same reason.
-	waitingMax = 256 << 10
-)
+// seenMax bounds the ids by which a conversation knows its events again. A redelivery comes within minutes and from the few
+// events that were in flight; the server's own memory of update ids covers the running run besides.
+const seenMax = 512
 
 // Conversation is the lane of one conversation: it takes events as Updates, one after another in the order they arrive,
 // and keeps the state between them. It ends when the conversation was idle for its idle time-out, and continues as new
@@ -60,8 +53,9 @@ func (c *conversation) listen(ctx workflow.Context) error {
 // fires early because events came since, the next one is set for what is left, so a step costs no timer.
 func (c *conversation) live(ctx workflow.Context) error {
 	for {
+		armed := c.state.IdleTimeout
 		_, err := workflow.AwaitWithTimeout(ctx, max(c.idleLeft(ctx), time.Second), func() bool {
-			return c.lane.quiet() && workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+			return c.lane.quiet() && (workflow.GetInfo(ctx).GetContinueAsNewSuggested() || c.state.IdleTimeout != armed)
 		})
 		if err != nil {
 			return c.cancelled(ctx)
@@ -109,11 +103,14 @@ func (c *conversation) expire(ctx workflow.Context) {
 func (c *conversation) cancelled(ctx workflow.Context) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	if err := workflow.Await(ctx, c.lane.quiet); err != nil {
-		return err
-	}
+	c.lane.enter(ctx) // behind every event that was accepted
 	if w := c.state.Waiting; w != nil {
+		c.state.Waiting = nil
 		c.reject(ctx, &refusal{*w, fault.New(fault.Cancelled, "the conversation's run was cancelled")})
+	}
+	c.lane.leave()
+	if err := workflow.Await(ctx, c.lane.quiet); err != nil { // events that came meanwhile
+		return err
 	}
 	return temporal.NewCanceledError()
 }
@@ -124,8 +121,8 @@ func (c *conversation) admit(_ workflow.Context, d step.Delivery) error {
 		return temporal.NewApplicationErrorWithOptions("the event was handled already", step.RefusedDuplicate,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 	}
-	if d.Event.Type == schemas.TypeEntitiesCollected && c.entitiesWith(d) > entitiesMax {
-		return temporal.NewApplicationErrorWithOptions("the conversation's entities would exceed 512 KiB", step.RefusedTooLarge,
+	if f := tooLarge(c.state, d); f != nil && d.Event.Type == schemas.TypeEntitiesCollected {
+		return temporal.NewApplicationErrorWithOptions(f.Message, step.RefusedTooLarge,
 			temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 	}
 	return nil
@@ -138,12 +135,16 @@ func (c *conversation) take(ctx workflow.Context, d step.Delivery) (step.Result,
 	defer c.lane.leave()
 
 	now := workflow.Now(ctx)
-	if f := c.tooLarge(d); f != nil {
+	if f := tooLarge(c.state, d); f != nil && d.Refused == nil {
 		d.Refused = f
-	} else {
+	}
+	if d.Refused == nil && !expired(d, now) {
 		c.note(d)
 	}
 	c.state.LastEvent, c.state.LastEventID = now, d.Event.ID
+	if d.IdleTimeout > 0 {
+		c.state.IdleTimeout = d.IdleTimeout
+	}
 	result := c.act(ctx, decide(c.state, d, now), d)
 	c.describe(ctx)
 	return result, nil
@@ -158,8 +159,12 @@ func (c *conversation) act(ctx workflow.Context, a action, d step.Delivery) step
 	if a.refuse != nil {
 		result = c.reject(ctx, a.refuse)
 	}
-	c.state.Waiting = a.waitingAfter(c.state.Waiting)
+	if a.cancel != nil || a.run != nil {
+		c.state.Waiting = nil
+	}
 	if a.wait != nil {
+		kept := withoutEntities(*a.wait)
+		c.state.Waiting = &kept
 		result = c.tellMissing(ctx, a.wait, a.missing, d.Event)
 	}
 	if a.run != nil {
@@ -170,14 +175,6 @@ func (c *conversation) act(ctx workflow.Context, a action, d step.Delivery) step
 		result.Closed = a.end
 	}
 	return result
-}
-
-// waitingAfter is the step that waits once the action was done, given the one that waited before.
-func (a action) waitingAfter(before *step.Delivery) *step.Delivery {
-	if a.wait != nil || a.run != nil || a.cancel != nil {
-		return a.wait
-	}
-	return before
 }
 
 func (c *conversation) remember(d step.Delivery) {

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -268,4 +269,67 @@ func TestCancelledRunAnswersTheWaitingStep(t *testing.T) {
 	require.Equal(t, schemas.OutcomeRejected, r.Outcome)
 	require.Equal(t, "cancelled", r.Error.Kind)
 	require.True(t, temporal.IsCanceledError(w.GetWorkflowError()))
+}
+
+func TestRefusedEventChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	unknown := requested("e1", plan())
+	unknown.Plan, unknown.Refused = nil, fault.New(fault.UnknownStep, "no such step")
+	unknown.Event.Data.User = &schemas.User{ID: "mallory"}
+	unknown.Event.Data.Entities = collected("", "product").Event.Data.Entities
+	w.send(1*time.Second, unknown)
+	w.converse(t, newState())
+	require.Equal(t, []string{"step.replied"}, w.types(), "nothing was opened, so nothing is closed")
+}
+
+func TestSameEntitiesAgainAreCountedOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	big := json.RawMessage(`"` + strings.Repeat("a", 300<<10) + `"`)
+	for i := range 3 {
+		d := requested(fmt.Sprintf("e%d", i), plan())
+		d.Event.Data.Entities = map[string][]schemas.Entity{"product": {{EntityValue: big}}}
+		w.send(time.Duration(i+1)*time.Second, d)
+	}
+	w.converse(t, newState())
+	for i := range 3 {
+		require.Equal(t, schemas.OutcomeSuccess, w.replied(t, i).Outcome)
+	}
+}
+
+func TestIdleTimeoutFollowsTheBotFile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	start := w.Now()
+	d := requested("e1", plan())
+	d.IdleTimeout = bot.Duration(time.Minute)
+	w.send(time.Second, d)
+	w.converse(t, newState()) // three hours
+	require.Equal(t, []string{"step.replied", "conversation.closed"}, w.types())
+	require.WithinDuration(t, start.Add(time.Minute), w.Now(), 10*time.Second)
+}
+
+func TestCancelledRunAnswersWhatItAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var cancelled bool
+	w.refuse = func(int, step.PublishInput) error {
+		if !cancelled { // an event and the cancellation meet the first reply while it is published
+			cancelled = true
+			w.RegisterDelayedCallback(w.CancelWorkflow, 0)
+			w.send(0, requested("e2", plan()))
+		}
+		return nil
+	}
+	w.send(time.Second, requested("e1", plan(requires("product"))))
+	w.converse(t, newState())
+	answered := map[string]int{}
+	for i, r := range w.replies {
+		if r.Type == schemas.TypeStepReplied {
+			answered[w.replied(t, i).EventID]++
+		}
+	}
+	require.Equal(t, 1, answered["e1"])
+	require.LessOrEqual(t, answered["e2"], 1)
 }

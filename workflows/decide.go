@@ -31,6 +31,9 @@ func decide(s step.State, d step.Delivery, now time.Time) action {
 	case schemas.TypeStepRequested:
 		return decideStep(s, d, now)
 	case schemas.TypeEntitiesCollected:
+		if expired(d, now) {
+			return action{}
+		}
 		return decideEntities(s, now)
 	case schemas.TypeConversationEnded:
 		return decideEnd(s, d)

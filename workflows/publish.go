@@ -26,22 +26,29 @@ type address struct {
 	event                     schemas.Event
 }
 
-// publish puts one reply on NATS and returns its id once JetStream has stored it. It does not give up while NATS is away;
-// the data of a reply that NATS can never take is replaced by one that says so.
+// publish puts one reply on NATS and returns its id once JetStream has stored it. It does not give up while NATS is away.
 func publish(ctx workflow.Context, to address, replyType string, data any) string {
-	ctx, stop := workflow.NewDisconnectedContext(ctx)
-	defer stop()
 	id, err := publishData(ctx, to, replyType, data)
-	if full, ok := data.(schemas.StepReplied); ok && err != nil {
-		id, err = publishData(ctx, to, replyType, withoutContent(full))
-	}
 	if err != nil {
 		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.event.ID, "type", replyType, "error", err)
 	}
 	return id
 }
 
+// publishReplied publishes the end of a step and returns what the engine got: the data of a reply that NATS can never take
+// is replaced by one that says so.
+func publishReplied(ctx workflow.Context, to address, data schemas.StepReplied) (id string, sent schemas.StepReplied) {
+	id, err := publishData(ctx, to, schemas.TypeStepReplied, data)
+	if err == nil {
+		return id, data
+	}
+	sent = withoutContent(data)
+	return publish(ctx, to, schemas.TypeStepReplied, sent), sent
+}
+
 func publishData(ctx workflow.Context, to address, replyType string, data any) (string, error) {
+	ctx, stop := workflow.NewDisconnectedContext(ctx)
+	defer stop()
 	reply, err := schemas.NewReply(to.tenant, to.bot, to.conversation, to.event.ID, replyType, workflow.Now(ctx), data)
 	if err != nil {
 		return "", err

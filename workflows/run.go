@@ -12,7 +12,8 @@ import (
 func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Result {
 	started := workflow.Now(ctx)
 	result, failed := callWebhook(ctx, step.WebhookInput{
-		Plan: *d.Plan, Event: d.Event, User: c.state.User, ConversationNo: c.state.ConversationNo,
+		Plan: *d.Plan, Event: withoutEntities(*d).Event, // they are among the conversation's
+		User: c.state.User, ConversationNo: c.state.ConversationNo,
 		Entities: c.state.Entities, Details: c.state.Details,
 	})
 	if failed == nil {
@@ -22,7 +23,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 	data.ConversationDetails = c.state.Details
 	done := c.reply(ctx, d.Event, data)
 	c.record(step.Recent{
-		At: started, Step: data.Step, Outcome: data.Outcome, Error: done.Error, Attempts: len(data.Attempts),
+		At: started, Step: data.Step, Outcome: done.Outcome, Error: done.Error, Attempts: len(data.Attempts),
 		Millis: workflow.Now(ctx).Sub(started).Milliseconds(),
 	})
 	switch data.Conversation {
@@ -47,12 +48,12 @@ func (c *conversation) reject(ctx workflow.Context, r *refusal) step.Result {
 // reply publishes the end of a step and marks the run for searches when the end is an unusual one.
 func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied) step.Result {
 	data.Workflow = c.workflow
-	result := step.Result{Outcome: data.Outcome, Attempts: len(data.Attempts)}
-	if data.Error != nil {
-		result.Error = data.Error.Kind
+	id, sent := publishReplied(ctx, c.address(e), data)
+	result := step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id}
+	if sent.Error != nil {
+		result.Error = sent.Error.Kind
 	}
-	result.ReplyID = publish(ctx, c.address(e), schemas.TypeStepReplied, data)
-	c.mark(ctx, data)
+	c.mark(ctx, sent)
 	return result
 }
 
@@ -95,8 +96,7 @@ type ending struct {
 }
 
 func unusual(o schemas.Outcome) bool {
-	return o == schemas.OutcomeBotBreak || o == schemas.OutcomeHandover || o == schemas.OutcomeUndelivered ||
-		o == schemas.OutcomeRejected
+	return o != schemas.OutcomeSuccess && o != schemas.OutcomeDelivered && o != schemas.OutcomeAccepted
 }
 
 func upsertEnd(ctx workflow.Context, data schemas.StepReplied) {

@@ -69,7 +69,7 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, err)
 	t.Cleanup(c.samples.Stop)
 	dir := bots(t, c.samples.URL())
-	_, c.where = servers(t, append(anyPort(), "--engine=false")...)
+	_, c.where = runServers(t, append(anyPort(), "--engine=false")...)
 	c.env = func() []string { return environment(c.where, dir) }
 	c.engine = newEngine(t, "nats://"+c.where["nats"])
 	return c
@@ -136,7 +136,7 @@ func TestKilledStack(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(samples.Stop)
 	flags := []string{"--bots=" + bots(t, samples.URL()), "--data-dir=" + filepath.Join(t.TempDir(), "state")}
-	first, where := servers(t, append(anyPort(), flags...)...)
+	first, where := runServers(t, append(anyPort(), flags...)...)
 	e := newEngine(t, "nats://"+where["nats"])
 	for i := range 16 {
 		e.request(t, "shop", fmt.Sprintf("stack-%d", i), "HELD")
@@ -144,7 +144,7 @@ func TestKilledStack(t *testing.T) {
 	g.await(t, 16)
 	first.kill()
 	close(g.open)
-	servers(t, append(flags, "--nats-addr="+where["nats"], "--temporal-addr="+where["temporal"], "--ui-addr="+where["ui"],
+	runServers(t, append(flags, "--nats-addr="+where["nats"], "--temporal-addr="+where["temporal"], "--ui-addr="+where["ui"],
 		"--gateway-addr="+where["gateway"], "--admin-addr="+where["admin"])...)
 	answeredOnce(t, e, "stack", 16)
 }

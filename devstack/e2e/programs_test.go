@@ -105,8 +105,8 @@ func (p *proc) stop(t testing.TB) {
 	}
 }
 
-// servers runs "devstack" and waits until it is ready.
-func servers(t testing.TB, args ...string) (*proc, map[string]string) {
+// runServers runs "devstack" and waits until it is ready.
+func runServers(t testing.TB, args ...string) (*proc, map[string]string) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -13,6 +14,23 @@ import (
 
 // admin is the listener of the operator: liveness, readiness, metrics.
 type admin struct{ listener net.Listener }
+
+// readiness answers /readyz. The listener comes first and the connections after it, so that an orchestrator sees a live
+// process while NATS or Temporal is away.
+type readiness struct {
+	question atomic.Pointer[func(context.Context) error]
+}
+
+// begin says that the process serves; from now on the question decides.
+func (r *readiness) begin(question func(context.Context) error) { r.question.Store(&question) }
+
+func (r *readiness) ask(ctx context.Context) error {
+	question := r.question.Load()
+	if question == nil {
+		return errors.New("still starting: waiting for NATS or Temporal, see the log")
+	}
+	return (*question)(ctx)
+}
 
 // readyTimeout bounds the questions that /readyz asks.
 const readyTimeout = 3 * time.Second

@@ -29,5 +29,5 @@ func Setup(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer c.Close()
-	return ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace)
+	return ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace, cfg.Log)
 }

@@ -39,11 +39,16 @@ func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
 
 func (s *Starter) start(ctx context.Context, cfg Config) error {
 	metrics := telemetry.NewMetrics()
+	var ready readiness
+	var err error
+	if s.admin, err = startAdmin(cfg.AdminAddr, metrics, ready.ask, &s.parts); err != nil {
+		return err
+	}
 	base, err := startBase(ctx, cfg, metrics, &s.parts, "hookturn-starter")
 	if err != nil {
 		return err
 	}
-	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace); err != nil {
+	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}
 	in := &intake.Intake{Temporal: base.temporal, Bots: base.bots, Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics}
@@ -67,8 +72,8 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		}
 		s.parts.add("gateway", within(cfg.StopTimeout, s.gateway.Stop))
 	}
-	s.admin, err = startAdmin(cfg.AdminAddr, metrics, base.ready, &s.parts)
-	return err
+	ready.begin(base.ready)
+	return nil
 }
 
 // AdminAddr is the address of the admin listener, "" when there is none.

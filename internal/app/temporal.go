@@ -14,9 +14,11 @@ import (
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc/codes"
 
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -25,6 +27,7 @@ import (
 // dialTemporal connects to Temporal, trying again until ctx ends.
 func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *telemetry.Metrics) (client.Client, error) {
 	opts.Logger = log.NewStructuredLogger(l)
+	opts.DataConverter = step.DataConverter()
 	if opts.ConnectionOptions.GrpcCompression == nil {
 		// The SDK compresses by default. Beside the cluster that buys nothing and costs a fifth of a worker's CPU.
 		opts.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
@@ -66,15 +69,29 @@ func sdkMetrics(m *telemetry.Metrics) (client.MetricsHandler, error) {
 }
 
 // ensureSearchAttributes registers the search attributes that are missing.
-func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string) error {
+func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string, l *slog.Logger) error {
 	want := map[string]enumspb.IndexedValueType{}
 	for _, name := range []string{
 		step.AttributeTenant, step.AttributeBot, step.AttributeConversation, step.AttributeStep, step.AttributeOutcome,
 	} {
 		want[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
 	}
-	have, err := c.OperatorService().ListSearchAttributes(ctx,
-		&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	var have *operatorservice.ListSearchAttributesResponse
+	list := func() (err error) {
+		have, err = c.OperatorService().ListSearchAttributes(ctx,
+			&operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+		if code := serviceerror.ToStatus(err).Code(); code == codes.PermissionDenied || code == codes.Unimplemented {
+			return backoff.Permanent(err)
+		}
+		return err
+	}
+	retry := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(time.Minute))
+	err := backoff.Retry(list, backoff.WithContext(retry, ctx))
+	if code := serviceerror.ToStatus(err).Code(); code == codes.PermissionDenied || code == codes.Unimplemented {
+		l.Warn("the search attributes cannot be looked up: make sure that \"starter setup\" was run by an operator",
+			"namespace", namespace, "error", err)
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("list the search attributes of namespace %s: %w", namespace, err)
 	}

@@ -24,10 +24,9 @@ import (
 
 // Worker is a running worker: it runs the workflows and activities of hookturn's task queues.
 type Worker struct {
-	parts   parts
-	admin   *admin
-	fatal   chan error
-	timeout time.Duration
+	parts parts
+	admin *admin
+	fatal chan error
 }
 
 // StartWorker connects and starts polling. It waits for NATS and Temporal until ctx ends; bad bot files are an error at
@@ -37,7 +36,7 @@ func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	w := &Worker{parts: parts{log: cfg.Log}, fatal: make(chan error, 1), timeout: cfg.StopTimeout}
+	w := &Worker{parts: parts{log: cfg.Log}, fatal: make(chan error, 1)}
 	if err := w.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, w.parts.stop(context.WithoutCancel(ctx)))
 	}
@@ -46,6 +45,11 @@ func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
 
 func (w *Worker) start(ctx context.Context, cfg Config) error {
 	metrics := telemetry.NewMetrics()
+	var ready readiness
+	var err error
+	if w.admin, err = startAdmin(cfg.AdminAddr, metrics, ready.ask, &w.parts); err != nil {
+		return err
+	}
 	base, err := startBase(ctx, cfg, metrics, &w.parts, "hookturn-worker")
 	if err != nil {
 		return err
@@ -67,8 +71,8 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	w.admin, err = startAdmin(cfg.AdminAddr, metrics, base.ready, &w.parts)
-	return err
+	ready.begin(base.ready)
+	return nil
 }
 
 // poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a

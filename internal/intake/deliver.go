@@ -23,18 +23,16 @@ import (
 const WorkflowTaskTimeout = 2 * time.Second
 
 // acceptTimeout bounds one try to hand an event over. An endpoint that answers late delays the acceptance by one heartbeat
-// of the workflow task, not by its own time.
-const acceptTimeout = 20 * time.Second
-
-// errDuplicate: the conversation knows the event already.
-var errDuplicate = errors.New("the event was accepted before")
+// of the workflow task, not by its own time. A try that is cut off is repeated under the same update id; meanwhile its
+// place among the events in flight is free for other conversations.
+const acceptTimeout = 5 * time.Second
 
 // update hands an event to its conversation, which is started when it does not run. The event's id is the update's id:
 // handing it over twice is one Update.
 //
 // Most conversations run already, and a plain Update costs the server less than update-with-start; a conversation that is
 // new costs one more request.
-func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery) error {
+func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, received time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	id := step.ConversationID(b.Tenant(), b.Name(), d.Event.Subject)
@@ -46,13 +44,20 @@ func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery) error 
 		WaitForStage: client.WorkflowUpdateStageAccepted,
 	}
 	handle, err := i.Temporal.UpdateWorkflow(ctx, options)
-	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
+	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
 		handle, err = i.updateWithStart(ctx, b, d.Event, options)
 	}
-	if err != nil {
-		return i.refused(err, id, d.Event)
+	if err == nil {
+		err = refusal(handle)
 	}
-	return i.refused(rejection(handle), id, d.Event)
+	if lost(err) {
+		// The run was terminated between accepting the event and answering it. A new run answers it under the same reply id.
+		options.UpdateID += "/again"
+		if handle, err = i.updateWithStart(ctx, b, d.Event, options); err == nil {
+			err = refusal(handle)
+		}
+	}
+	return i.verdict(err, id, d.Event, received)
 }
 
 func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Event, o client.UpdateWorkflowOptions,
@@ -72,21 +77,9 @@ func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Even
 	})
 }
 
-// rejection is why the conversation's validator refused an Update, nil when it was accepted. A refusal is final at once,
-// so asking with a context that has ended tells it apart from an Update that still runs.
-func rejection(handle client.WorkflowUpdateHandle) error {
-	ended, cancel := context.WithCancel(context.Background())
-	cancel()
-	var refusal *temporal.ApplicationError
-	if err := handle.Get(ended, nil); errors.As(err, &refusal) {
-		return refusal
-	}
-	return nil
-}
-
 // startStep runs an event's step on its own. The event's id is part of the workflow's id: a redelivery finds the run,
 // open or closed.
-func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery) error {
+func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, received time.Time) error {
 	e := d.Event
 	if e.Type == schemas.TypeEntitiesCollected || e.Type == schemas.TypeConversationEnded {
 		return bus.Reject(fault.BadEvent, fmt.Sprintf(
@@ -104,29 +97,7 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery) err
 		TypedSearchAttributes:                    attributes(b, e),
 		StaticSummary:                            b.Name() + ": step " + shorten(e.Data.Step),
 	}, step.WorkflowStep, step.Request{Tenant: b.Tenant(), Bot: b.Name(), Conversation: e.Subject, Delivery: d})
-	return i.refused(err, id, e)
-}
-
-// refused is the one place that turns Temporal's answer into a verdict.
-func (i *Intake) refused(err error, id string, e schemas.Event) error {
-	if err == nil {
-		return nil
-	}
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	var refusal *temporal.ApplicationError
-	var invalid *serviceerror.InvalidArgument
-	switch {
-	case errors.As(err, &started):
-		return errDuplicate
-	case errors.As(err, &refusal) && refusal.Type() == step.RefusedDuplicate:
-		return errDuplicate
-	case errors.As(err, &refusal) && refusal.Type() == step.RefusedTooLarge:
-		return bus.Reject(fault.TooLarge, refusal.Message())
-	case errors.As(err, &invalid):
-		return bus.Reject(fault.BadEvent, "Temporal refuses the event: "+invalid.Message)
-	}
-	i.Log.Warn("the event is not handed over yet", "workflow", id, "event", e.ID, "type", e.Type, "error", err)
-	return fmt.Errorf("hand event %s to %s: %w", e.ID, id, err)
+	return i.verdict(err, id, e, received)
 }
 
 func attributes(b *bot.Bot, e schemas.Event) temporal.SearchAttributes {

@@ -76,12 +76,15 @@ func (i *Intake) handle(ctx context.Context, m *bus.Message) error {
 	if event.TraceParent == "" {
 		event.TraceParent, event.TraceState = m.Header.Get("traceparent"), m.Header.Get("tracestate")
 	}
-	d := step.Delivery{Event: event, UsefulUntil: usefulUntil(event, m)}
+	d := step.Delivery{Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout())}
 	d.Plan, d.Refused = resolve(b, event)
-	if b.Ordering() == bot.OrderingNone {
-		return i.startStep(ctx, b, d)
+	if err := fits(m, d); err != nil {
+		return err
 	}
-	return i.update(ctx, b, d)
+	if b.Ordering() == bot.OrderingNone {
+		return i.startStep(ctx, b, d, m.Received)
+	}
+	return i.update(ctx, b, d, m.Received)
 }
 
 // resolve finds the step in the bot file as it is now: what it says travels with the event from here on.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,11 +53,11 @@ func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
 	return &intake.Intake{Temporal: c, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}, c
 }
 
-func message(botName, eventType, data string) *bus.Message {
+func message(botName, eventType, data string, id ...string) *bus.Message {
 	return &bus.Message{
 		Tenant: "default", Bot: botName, Conversation: "c-42", Header: nats.Header{}, Received: time.Now(),
-		Data: fmt.Appendf(nil, `{"specversion":"1.0","id":"e1","source":"/x","type":%q,"time":"2026-11-20T12:00:00Z",`+
-			`"subject":"c-42","data":%s}`, eventType, data),
+		Data: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/x","type":%q,"time":"2026-11-20T12:00:00Z",`+
+			`"subject":"c-42","data":%s}`, append(id, "e1")[0], eventType, data),
 	}
 }
 
@@ -77,6 +78,7 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	m := requested("shop")
 	m.Header.Set("traceparent", "00-1-2-01")
 	m.Expires = time.Now().Add(time.Minute)
+	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(nil, serviceerror.NewNotFound("no such run"))
 	var start client.StartWorkflowOptions
 	var state step.State
 	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
@@ -106,12 +108,11 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 func TestUnknownStepTravelsToItsReply(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
-	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
 	var d step.Delivery
-	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
-		options, _ := args[1].(client.UpdateWithStartWorkflowOptions)
-		d, _ = options.UpdateOptions.Args[0].(step.Delivery)
-	}).Return(handle(nil), nil)
+	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+		options, _ := args[1].(client.UpdateWorkflowOptions)
+		d, _ = options.Args[0].(step.Delivery)
+	}).Return(handle(nil), nil) // a running conversation costs one request
 	require.NoError(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"NOBODY"}`)))
 	require.Nil(t, d.Plan)
 	require.Equal(t, fault.UnknownStep, d.Refused.Kind)
@@ -133,20 +134,52 @@ func TestVerdicts(t *testing.T) {
 		"entities too large":  {outcome: refused(step.RefusedTooLarge), letter: fault.TooLarge},
 		"server away":         {rpc: serviceerror.NewUnavailable("away"), again: true},
 		"too many in flight":  {rpc: serviceerror.NewResourceExhausted(0, "busy"), again: true},
-		"closing run":         {rpc: serviceerror.NewNotFound("completed"), again: true},
 		"time is over":        {rpc: context.DeadlineExceeded, again: true},
-		"refused as too big":  {rpc: serviceerror.NewInvalidArgument("blob"), letter: fault.BadEvent},
+		"called invalid":      {rpc: serviceerror.NewInvalidArgument("search attribute"), again: true},
 		"an unknown surprise": {rpc: errors.New("surprise"), again: true},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in, c := setup(t)
-			c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
-			c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Return(handle(tc.outcome), tc.rpc)
+			c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(handle(tc.outcome), tc.rpc)
 			verdict(t, in.Handle(t.Context(), requested("shop")), tc.letter, tc.again)
 		})
 	}
+}
+
+func TestClosingRunIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	gone := serviceerror.NewNotFound("workflow execution already completed")
+	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(nil, gone)
+	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
+	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Return(nil, gone)
+	verdict(t, in.Handle(t.Context(), requested("shop")), "", true)
+}
+
+// TestTerminatedRunIsReplaced: an event that was accepted by a run that is gone is handed to a new one, once.
+func TestTerminatedRunIsReplaced(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	lost := temporal.NewApplicationError("gone", "AcceptedUpdateCompletedWorkflow")
+	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(handle(lost), nil)
+	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
+	var sent client.UpdateWithStartWorkflowOptions
+	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+		sent, _ = args[1].(client.UpdateWithStartWorkflowOptions)
+	}).Return(handle(nil), nil)
+	require.NoError(t, in.Handle(t.Context(), requested("shop")))
+	require.Equal(t, "e1/again", sent.UpdateOptions.UpdateID)
+}
+
+func TestInvalidForTooLongIsADeadLetter(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(nil, serviceerror.NewInvalidArgument("no"))
+	m := requested("shop")
+	m.Received = time.Now().Add(-time.Hour)
+	verdict(t, in.Handle(t.Context(), m), fault.Config, false)
 }
 
 func verdict(t *testing.T, err error, letter fault.Kind, again bool) {
@@ -177,6 +210,7 @@ func TestEventsThatBecomeDeadLetters(t *testing.T) {
 		"unknown bot":            {requested("nobody"), fault.UnknownBot},
 		"entities without lane":  {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
 		"end without a lane":     {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
+		"id that is too long":    {message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, strings.Repeat("日", 250)), fault.BadEvent},
 		"unknown type of events": {message("shop", "hookturn.step.invented", `{}`), fault.BadEvent},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,6 +17,8 @@ type Delivery struct {
 	Plan *bot.Plan `json:"plan,omitempty"`
 	// Refused says why the event cannot be served though it is valid: an unknown step, for example.
 	Refused *fault.Fault `json:"refused,omitempty"`
+	// IdleTimeout is the bot's when the event arrived; the conversation takes it over.
+	IdleTimeout bot.Duration `json:"idle_timeout,omitempty"`
 	// UsefulUntil is the event's latest useful moment; nil means always useful.
 	UsefulUntil *time.Time `json:"useful_until,omitempty"`
 }
