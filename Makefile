@@ -137,6 +137,12 @@ e2e: ## The end-to-end tests alone, with their output
 	cd devstack && go test -count=1 -v -timeout $(E2E_TIMEOUT) ./e2e/...
 .PHONY: e2e
 
+histories: ## Record histories for the replay tests: make histories HISTORIES=v2 (a folder that is there is never changed)
+	mkdir workflows/testdata/histories/$(HISTORIES)
+	cd devstack && HOOKTURN_RECORD=$(CURDIR)/workflows/testdata/histories/$(HISTORIES) \
+		go test -count=1 -timeout $(E2E_TIMEOUT) -run 'TestRecordHistories' ./e2e
+.PHONY: histories
+
 replay: ## Replay the recorded histories against the workflows; none recorded is a failure
 	@go test -count=1 -v -run Replay ./workflows/... | tee /dev/stderr | (! grep 'no tests to run' >/dev/null)
 .PHONY: replay

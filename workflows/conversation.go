@@ -54,7 +54,11 @@ func (c *conversation) listen(ctx workflow.Context) error {
 func (c *conversation) live(ctx workflow.Context) error {
 	for {
 		armed := c.state.IdleTimeout
-		_, err := workflow.AwaitWithTimeout(ctx, max(c.idleLeft(ctx), time.Second), func() bool {
+		idle := workflow.AwaitOptions{
+			Timeout:      max(c.idleLeft(ctx), time.Second),
+			TimerOptions: workflow.TimerOptions{Summary: "idle time-out"},
+		}
+		_, err := workflow.AwaitWithOptions(ctx, idle, func() bool {
 			return c.lane.quiet() && (workflow.GetInfo(ctx).GetContinueAsNewSuggested() || c.state.IdleTimeout != armed)
 		})
 		if err != nil {

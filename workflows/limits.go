@@ -25,7 +25,7 @@ func tooLarge(s step.State, d step.Delivery) *fault.Fault {
 		return fault.New(fault.TooLarge, "what is said of the user exceeds %d bytes", userMax)
 	}
 	if d.Plan != nil && len(d.Plan.Requires) > 0 && size(withoutEntities(d)) > waitingMax {
-		return fault.New(fault.TooLarge, "an event whose step may wait for entities takes at most %d bytes besides them", waitingMax)
+		return fault.New(fault.TooLarge, "an event whose step may wait takes at most %d bytes besides its entities", waitingMax)
 	}
 	return nil
 }

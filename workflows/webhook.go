@@ -38,7 +38,8 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult
 		if p.RetryIn <= 0 {
 			return step.WebhookResult{Attempts: p.Attempts}, p.Fault
 		}
-		if err := workflow.Sleep(ctx, p.RetryIn); err != nil {
+		wait := workflow.TimerOptions{Summary: in.Plan.Step + ": wait before attempt 2"}
+		if err := workflow.NewTimerWithOptions(ctx, p.RetryIn, wait).Get(ctx, nil); err != nil {
 			return step.WebhookResult{Attempts: p.Attempts}, fault.New(fault.Cancelled, "cancelled between two attempts")
 		}
 		in.Progress = *p

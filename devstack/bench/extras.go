@@ -14,7 +14,7 @@ import (
 // recovery measures how long the steps of a killed worker take: 64 steps wait for a slow endpoint, one of two workers is
 // killed, and the last reply is awaited.
 func (r *rig) recovery(ctx context.Context, out io.Writer) error {
-	const inFlight, delay = 64, time.Second
+	const inFlight, delay = 64, 500 * time.Millisecond
 	second, err := r.spawnWorker()
 	if err != nil {
 		return err

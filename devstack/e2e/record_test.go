@@ -167,7 +167,7 @@ func save(t *testing.T, name string, h *historypb.History) {
 	if dir == "" {
 		return
 	}
-	file, err := os.OpenFile(filepath.Join(dir, name+".json.gz"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644) //nolint:gosec // a test's data
+	file, err := os.OpenFile(filepath.Join(dir, name+".json.gz"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	require.NoError(t, err)
 	defer file.Close()
 	w := gzip.NewWriter(file)

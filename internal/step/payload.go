@@ -31,7 +31,7 @@ type State struct {
 	IdleTimeout  bot.Duration `json:"idle_timeout"`
 
 	Open           bool                        `json:"open,omitempty"` // a step was requested and the chat was not closed since
-	LastEvent      time.Time                   `json:"last_event"`
+	LastEvent      time.Time                   `json:"last_event,omitzero"`
 	LastEventID    string                      `json:"last_event_id,omitempty"`
 	User           schemas.User                `json:"user"`
 	ConversationNo int64                       `json:"conversation_no,omitempty"`
