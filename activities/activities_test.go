@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
 
@@ -31,12 +33,15 @@ import (
 type bundle struct {
 	*testsuite.TestActivityEnvironment
 
+	activities *activities.Activities
+
 	requests []egress.Request
 	answer   func(n int) (*egress.Response, error)
 	users    map[string]json.RawMessage
 	broken   error // of the user store
 	publish  func(schemas.Reply) error
 	bots     *bot.Set
+	local    bool // run CallWebhook as a local activity
 }
 
 const botFile = `bot: shop
@@ -65,6 +70,7 @@ func setup(t *testing.T) *bundle {
 		Bots: b, Dialects: dialect.New(haptik.New()), HTTP: b, Users: b, Publisher: b, Log: slog.New(slog.DiscardHandler),
 	}
 	a.Register(b.TestActivityEnvironment)
+	b.activities = a
 	return b
 }
 
@@ -115,7 +121,11 @@ func (b *bundle) input(t *testing.T, name string) step.WebhookInput {
 }
 
 func (b *bundle) call(in step.WebhookInput) (step.WebhookResult, error) {
-	value, err := b.ExecuteActivity(step.ActivityWebhook, in)
+	execute := func() (converter.EncodedValue, error) { return b.ExecuteActivity(step.ActivityWebhook, in) }
+	if b.local {
+		execute = func() (converter.EncodedValue, error) { return b.ExecuteLocalActivity(b.activities.CallWebhook, in) }
+	}
+	value, err := execute()
 	if err != nil {
 		return step.WebhookResult{}, err
 	}
@@ -225,21 +235,24 @@ func TestFailedAttemptsSayHowToGoOn(t *testing.T) {
 		"an error that nobody knows": {nil, errors.New("surprise"), 0, fault.Internal, 500 * time.Millisecond, 1500 * time.Millisecond},
 	}
 	for name, c := range cases {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			b := setup(t)
-			b.answer = func(int) (*egress.Response, error) { return c.response, c.err }
-			in := b.input(t, "PLAIN")
-			in.Progress.Attempts = make([]schemas.Attempt, c.before)
-			_, err := b.call(in)
-			p := progress(t, err)
-			require.Equal(t, c.kind, p.Fault.Kind)
-			require.Len(t, p.Attempts, c.before+1)
-			require.Equal(t, c.before+1, p.Attempts[c.before].N)
-			require.Equal(t, string(c.kind), p.Attempts[c.before].Error)
-			require.GreaterOrEqual(t, p.RetryIn, c.min)
-			require.LessOrEqual(t, p.RetryIn, c.max)
-		})
+		for _, local := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, local %t", name, local), func(t *testing.T) {
+				t.Parallel()
+				b := setup(t)
+				b.local = local
+				b.answer = func(int) (*egress.Response, error) { return c.response, c.err }
+				in := b.input(t, "PLAIN")
+				in.Progress.Attempts = make([]schemas.Attempt, c.before)
+				_, err := b.call(in)
+				p := progress(t, err)
+				require.Equal(t, c.kind, p.Fault.Kind)
+				require.Len(t, p.Attempts, c.before+1)
+				require.Equal(t, c.before+1, p.Attempts[c.before].N)
+				require.Equal(t, string(c.kind), p.Attempts[c.before].Error)
+				require.GreaterOrEqual(t, p.RetryIn, c.min)
+				require.LessOrEqual(t, p.RetryIn, c.max)
+			})
+		}
 	}
 }
 
