@@ -15,7 +15,7 @@ func NewReply(tenant, bot, conversation, eventID, replyType string, at time.Time
 	if !slices.Contains(ReplyTypes(), replyType) {
 		return Reply{}, fmt.Errorf("make a reply: %q is no reply type", replyType)
 	}
-	raw, err := marshal(data)
+	raw, err := Marshal(data)
 	if err != nil {
 		return Reply{}, fmt.Errorf("make the data of %s: %w", replyType, err)
 	}
@@ -42,7 +42,7 @@ func (r Reply) Encode() ([]byte, error) { return encode(r.Type, r) }
 func (e Event) Encode() ([]byte, error) { return encode(e.Type, e) }
 
 func encode(what string, v any) ([]byte, error) {
-	raw, err := marshal(v)
+	raw, err := Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", what, err)
 	}
@@ -60,28 +60,28 @@ func (r StepReplied) MarshalJSON() ([]byte, error) {
 	if r.Conversation == "" {
 		r.Conversation = ConversationOpen
 	}
-	return marshal(plain(r))
+	return Marshal(plain(r))
 }
 
 // MarshalJSON writes missing as an array even when it is nil.
 func (w StepWaiting) MarshalJSON() ([]byte, error) {
 	type plain StepWaiting
 	w.Missing = orEmpty(w.Missing)
-	return marshal(plain(w))
+	return Marshal(plain(w))
 }
 
 // MarshalJSON writes messages as an array even when it is nil.
 func (p StepProgress) MarshalJSON() ([]byte, error) {
 	type plain StepProgress
 	p.Messages = orEmpty(p.Messages)
-	return marshal(plain(p))
+	return Marshal(plain(p))
 }
 
 // MarshalJSON writes messages as an array even when it is nil.
 func (m MessageSent) MarshalJSON() ([]byte, error) {
 	type plain MessageSent
 	m.Messages = orEmpty(m.Messages)
-	return marshal(plain(m))
+	return Marshal(plain(m))
 }
 
 // MarshalJSON writes the member that the message's type has, even when it is empty, and no other. A type that is none
@@ -89,23 +89,23 @@ func (m MessageSent) MarshalJSON() ([]byte, error) {
 func (m Message) MarshalJSON() ([]byte, error) {
 	switch m.Type {
 	case MessageText:
-		return marshal(struct {
+		return Marshal(struct {
 			Type string `json:"type"`
 			Text string `json:"text"`
 		}{m.Type, m.Text})
 	case MessageHSL:
-		return marshal(struct {
+		return Marshal(struct {
 			Type string          `json:"type"`
 			HSL  json.RawMessage `json:"hsl"`
 		}{m.Type, m.HSL})
 	case MessageCustom:
-		return marshal(struct {
+		return Marshal(struct {
 			Type    string          `json:"type"`
 			Payload json.RawMessage `json:"payload"`
 		}{m.Type, m.Payload})
 	}
 	type plain Message
-	return marshal(plain(m))
+	return Marshal(plain(m))
 }
 
 func orEmpty[T any](s []T) []T {
@@ -115,9 +115,9 @@ func orEmpty[T any](s []T) []T {
 	return s
 }
 
-// marshal is json.Marshal without the escapes for HTML, which would only make texts longer and harder to read. Maps
+// Marshal is json.Marshal without the escapes for HTML, which would only make texts longer and harder to read. Maps
 // come out in the order of their keys, so equal values have equal bytes.
-func marshal(v any) ([]byte, error) {
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

@@ -62,7 +62,7 @@ func withoutEntities(d step.Delivery) step.Delivery {
 
 // size is how long a value is as JSON; what cannot be written is as long as can be.
 func size(value any) int {
-	data, err := step.Marshal(value)
+	data, err := schemas.Marshal(value)
 	if err != nil {
 		return 1 << 30
 	}

@@ -93,6 +93,17 @@ func TestConversationsKeepTheirOrder(t *testing.T) {
 		require.Len(t, samples.Ledger().ByPath("/orders"), before+2)
 	})
 
+	t.Run("an event of a megabyte passes, also through a retry", func(t *testing.T) {
+		params := strings.Repeat("<&>", 1<<20/3-200)
+		for _, name := range []string{"ORDER", "FLAKY", "ORDER"} {
+			e.publish(t, "shop", "large", uuid.NewString(), schemas.TypeStepRequested,
+				fmt.Sprintf(`{"step":%q,"params":{"large":%q}}`, name, params))
+		}
+		for _, r := range e.replied(t, "shop", "large", 3) {
+			require.Equal(t, schemas.OutcomeSuccess, r.Outcome)
+		}
+	})
+
 	t.Run("malformed events become dead letters byte for byte", func(t *testing.T) {
 		for name, payload := range map[string]string{
 			"broken JSON":    `{"specversion":"1.0",`,

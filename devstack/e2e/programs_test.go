@@ -163,6 +163,7 @@ base_urls: {test: %q}
 bot_break: {default: "Sorry."}
 steps:
   ORDER: {webhook: {path: /orders}}
+  FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}}}
   HELD: {webhook: {path: /held, timeout: 60s, attempt_timeout: 30s}}
 `, url)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(content), 0o600))

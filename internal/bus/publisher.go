@@ -1,9 +1,7 @@
 package bus
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -36,7 +34,7 @@ func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js}
 // PublishReply stores a reply and waits for the acknowledgement, trying again until ctx ends. A reply that is too large
 // for NATS fails at once with fault.TooLarge.
 func (p *Publisher) PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error {
-	body, err := encode(reply)
+	body, err := schemas.Marshal(reply)
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "reply %s cannot be written as JSON", reply.ID)
 	}
@@ -122,17 +120,6 @@ func publishError(err error, m *nats.Msg) error {
 
 func tooLarge(m *nats.Msg) error {
 	return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", m.Size())
-}
-
-// encode writes JSON as it reads best: without the escapes that only HTML needs.
-func encode(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
 // newBackoff waits longer from try to try, with jitter, and never gives up by itself.

@@ -94,8 +94,13 @@ func checkFilter(names ...string) error {
 	return nil
 }
 
-// temporal reads where Temporal is. Commands that do not need it do not call it.
-func (s *settings) temporal() (err error) {
+// everything fills in what a process needs: flags, environment, and where Temporal is. Commands that do not need Temporal
+// call environment alone.
+func (s *settings) everything(cmd *cobra.Command) error {
+	if err := s.environment(cmd); err != nil {
+		return err
+	}
+	var err error
 	s.cfg.Temporal, err = app.TemporalFromEnvironment()
 	return err
 }

@@ -26,10 +26,7 @@ func runCommand(use string) *cobra.Command {
 		Short: "Hand events from NATS to Temporal (default)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.environment(cmd); err != nil {
-				return err
-			}
-			if err := s.temporal(); err != nil {
+			if err := s.everything(cmd); err != nil {
 				return err
 			}
 			return runStarter(cmd.Context(), s.cfg)
@@ -62,10 +59,7 @@ func setupCommand() *cobra.Command {
 		Short: "Create streams, buckets and search attributes that are missing",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.environment(cmd); err != nil {
-				return err
-			}
-			if err := s.temporal(); err != nil {
+			if err := s.everything(cmd); err != nil {
 				return err
 			}
 			if err := app.Setup(cmd.Context(), s.cfg); err != nil {

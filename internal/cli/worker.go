@@ -18,10 +18,7 @@ func WorkerCommand() *cobra.Command {
 		Short: "Run hookturn's workflows and activities",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.environment(cmd); err != nil {
-				return err
-			}
-			if err := s.temporal(); err != nil {
+			if err := s.everything(cmd); err != nil {
 				return err
 			}
 			return runWorker(cmd.Context(), s.cfg)

@@ -43,7 +43,7 @@ func fits(m *bus.Message, d step.Delivery) error {
 	if len(m.Data) <= deliveryMax/8 { // no encoding makes it eight times as long
 		return nil
 	}
-	payload, err := step.Marshal(d)
+	payload, err := schemas.Marshal(d)
 	if err != nil {
 		return bus.Reject(fault.BadEvent, "the event cannot be written as JSON")
 	}

@@ -1,11 +1,10 @@
 package step
 
 import (
-	"bytes"
-	"encoding/json"
-
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // DataConverter writes payloads as the SDK does, but for JSON's HTML escapes: they make six bytes of every "<", and an event
@@ -27,22 +26,11 @@ type plainJSON struct {
 
 // ToPayload converts a value to a payload.
 func (c plainJSON) ToPayload(value any) (*commonpb.Payload, error) {
-	data, err := Marshal(value)
+	data, err := schemas.Marshal(value)
 	if err != nil {
 		return nil, err
 	}
 	return &commonpb.Payload{
 		Metadata: map[string][]byte{converter.MetadataEncoding: []byte(c.Encoding())}, Data: data,
 	}, nil
-}
-
-// Marshal writes a value as it travels in a payload.
-func Marshal(value any) ([]byte, error) {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(value); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
