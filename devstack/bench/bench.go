@@ -100,6 +100,9 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 		}
 	}
 	report(out, s.rows(), measured, before, after)
+	fresh := measurement{latencies: rig.opened}
+	fmt.Fprintf(out, "\nfirst steps of %d new conversations, 64 in flight: p50 %s ms, p99 %s ms, slowest %s ms\n",
+		fresh.steps(), ms(fresh.quantile(0.5)), ms(fresh.quantile(0.99)), ms(fresh.quantile(1)))
 	if s.only != "" || s.quick {
 		return nil
 	}

@@ -23,7 +23,7 @@ func (r *rig) recovery(ctx context.Context, out io.Writer) error {
 	w := row{inFlight: inFlight, conversations: inFlight, step: stepLocal}
 	r.sink.delay.Store(0)
 	for range 4 { // until both workers hold conversations
-		if err := r.load.open(ctx, "recovery", w); err != nil {
+		if _, err := r.load.open(ctx, "recovery", w); err != nil {
 			return err
 		}
 	}
@@ -68,7 +68,7 @@ func (r *rig) recovery(ctx context.Context, out io.Writer) error {
 func (r *rig) memory(ctx context.Context, out io.Writer) error {
 	const steps, quarters, conversations = 20_000, 4, 1000
 	w := row{inFlight: 64, conversations: conversations, step: stepLocal}
-	if err := r.load.open(ctx, "memory", w); err != nil {
+	if _, err := r.load.open(ctx, "memory", w); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nworker memory over %d steps of %d conversations, resident MiB:", steps, conversations)

@@ -74,9 +74,8 @@ func (l *load) step(ctx context.Context, conversation, step string) (time.Durati
 }
 
 // open runs one step in every conversation.
-func (l *load) open(ctx context.Context, prefix string, w row) error {
-	_, err := l.drive(ctx, min(64, w.conversations), func(n int) bool { return n < w.conversations }, prefix, w)
-	return err
+func (l *load) open(ctx context.Context, prefix string, w row) (measurement, error) {
+	return l.drive(ctx, min(64, w.conversations), func(n int) bool { return n < w.conversations }, prefix, w)
 }
 
 // run keeps the row's number of steps in flight for a time.

@@ -27,6 +27,7 @@ type rig struct {
 	temporal  client.Client
 	load      *load
 
+	opened   []time.Duration // latencies of the first steps of conversations
 	logs     io.Writer
 	profiles string   // directory for CPU profiles; "" = none
 	env      []string // how worker and starter reach the servers
@@ -176,9 +177,11 @@ func (r *rig) measured(work func() (measurement, error)) (measurement, error) {
 func (r *rig) measure(ctx context.Context, w row, d time.Duration) (measurement, error) {
 	r.sink.delay.Store(int64(w.delay))
 	prefix := fmt.Sprintf("%s-%d-%d-%d", w.step, w.inFlight, w.conversations, w.delay.Milliseconds())
-	if err := r.load.open(ctx, prefix, w); err != nil {
+	opened, err := r.load.open(ctx, prefix, w)
+	if err != nil {
 		return measurement{}, fmt.Errorf("opening the conversations: %w", err)
 	}
+	r.opened = append(r.opened, opened.latencies...)
 	if err := r.settle(ctx); err != nil {
 		return measurement{}, err
 	}
