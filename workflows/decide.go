@@ -27,12 +27,15 @@ type refusal struct {
 // decide is the whole policy of a conversation: what an event does, given the state in which its entities were already
 // noted. It is pure, so that every case is a row in a table of tests.
 func decide(s step.State, d step.Delivery, now time.Time) action {
+	if expired(d, now) {
+		return action{refuse: &refusal{d, late()}}
+	}
 	switch d.Event.Type {
 	case schemas.TypeStepRequested:
-		return decideStep(s, d, now)
+		return decideStep(s, d)
 	case schemas.TypeEntitiesCollected:
-		if expired(d, now) {
-			return action{}
+		if d.Refused != nil {
+			return action{refuse: &refusal{d, d.Refused}}
 		}
 		return decideEntities(s, now)
 	case schemas.TypeConversationEnded:
@@ -43,10 +46,7 @@ func decide(s step.State, d step.Delivery, now time.Time) action {
 	}
 }
 
-func decideStep(s step.State, d step.Delivery, now time.Time) action {
-	if expired(d, now) {
-		return action{refuse: &refusal{d, late()}}
-	}
+func decideStep(s step.State, d step.Delivery) action {
 	var a action
 	if s.Waiting != nil {
 		a.cancel = &refusal{*s.Waiting, fault.New(fault.Cancelled, "the next step was requested first")}

@@ -109,7 +109,12 @@ func TestDecide(t *testing.T) {
 			waiting: &waiting, entities: has("size"), event: delivery("e", collected),
 			want: want{wait: "w", missing: []string{"product"}},
 		},
-		"late entities": {waiting: &waiting, entities: has("product", "size"), event: delivery("e", collected, useless)},
+		"late entities": {
+			waiting: &waiting, entities: has("product", "size"), event: delivery("e", collected, useless),
+			want: want{refuse: fault.Expired},
+		},
+		"refused entities": {waiting: &waiting, event: delivery("e", collected, unknown), want: want{refuse: fault.UnknownStep}},
+		"late end":         {event: delivery("e", ended, useless), want: want{refuse: fault.Expired}},
 		"entities for a late step": {
 			waiting: &late, entities: has("product"), event: delivery("e", collected),
 			want: want{cancel: fault.Expired},

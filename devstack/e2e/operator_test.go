@@ -1,0 +1,68 @@
+package e2e
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestOperatorEndsRuns does in the Temporal UI's stead what an operator may do to a conversation whose step runs.
+func TestOperatorEndsRuns(t *testing.T) {
+	t.Parallel()
+	samples, g := endpoint.New(endpoint.Options{}), newGate()
+	samples.Handle("/orders", ok)
+	samples.Handle("/held", g.ServeHTTP)
+	_, err := samples.Start()
+	require.NoError(t, err)
+	s, err := stack.Start(t.Context(), stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples, Engine: true})
+	require.NoError(t, err)
+	t.Cleanup(s.Stop)
+	e := newEngine(t, s.NATS.URL())
+	c, err := client.Dial(client.Options{HostPort: s.Temporal.Addr()})
+	require.NoError(t, err)
+	t.Cleanup(c.Close)
+
+	cancelled, terminated := e.request(t, "shop", "cancelled", "HELD"), uuid.NewString()
+	e.publish(t, "shop", "terminated", terminated, schemas.TypeStepRequested, `{"step":"HELD"}`)
+	g.await(t, 2)
+	for _, conversation := range []string{"cancelled", "terminated"} { // accepted with the first heartbeat of the workflow task
+		require.Eventually(t, func() bool { return accepted(t, c, conversation) }, patience, 100*time.Millisecond)
+	}
+	require.NoError(t, c.CancelWorkflow(t.Context(), step.ConversationID("default", "shop", "cancelled"), ""))
+	require.NoError(t, c.TerminateWorkflow(t.Context(), step.ConversationID("default", "shop", "terminated"), "", "by a test"))
+
+	r := e.replied(t, "shop", "cancelled", 1)[0]
+	require.Equal(t, cancelled, r.EventID)
+	require.Equal(t, "cancelled", r.Error.Kind, "a cancelled run answers what it accepted")
+
+	close(g.open)
+	event := fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/x","type":"hookturn.step.requested",`+
+		`"time":"2026-11-20T12:00:00Z","subject":"terminated","data":{"step":"HELD"}}`, terminated)
+	_, err = e.js.Publish(t.Context(), "hookturn.events.default.shop.terminated", []byte(event)) // as a redelivery comes
+	require.NoError(t, err)
+	last := e.request(t, "shop", "terminated", "ORDER")
+	replies := e.replied(t, "shop", "terminated", 2)
+	require.Equal(t, []string{terminated, last}, []string{replies[0].EventID, replies[1].EventID},
+		"a terminated run is replaced by a new one, and nothing stays stuck behind it")
+	require.Equal(t, schemas.OutcomeSuccess, replies[0].Outcome)
+}
+
+func accepted(t *testing.T, c client.Client, conversation string) bool {
+	t.Helper()
+	for _, event := range history(t, c, step.ConversationID("default", "shop", conversation), "").GetEvents() {
+		if event.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED {
+			return true
+		}
+	}
+	return false
+}
