@@ -224,6 +224,8 @@ steps:
 	metrics, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
 	require.Contains(t, string(metrics), "hookturn_events_total")
+	require.Contains(t, string(metrics), "hookturn_attempts_total")
+	require.Contains(t, string(metrics), "temporal_")
 	for _, canary := range []string{secret, said, answered} {
 		require.NotContains(t, string(metrics), canary)
 		require.NotContains(t, logs.String(), canary)

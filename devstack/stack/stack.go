@@ -16,6 +16,7 @@ import (
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // Options say what runs where. Addresses are host:port on loopback; port 0 is any free one.
@@ -110,6 +111,7 @@ func (s *Stack) Config(o Options) app.Config {
 
 func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {
 	cfg := s.Config(o)
+	cfg.Metrics = telemetry.NewMetrics() // one admin listener shows both
 	if s.Worker, err = app.StartWorker(ctx, cfg); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // Config is what both processes are told. Durations and sizes of single parts are documented where the parts are.
@@ -46,6 +47,8 @@ type Config struct {
 	StopTimeout time.Duration
 
 	Log *slog.Logger
+	// Metrics are shared by processes that run in one, as in the development stack; nil: each has its own.
+	Metrics *telemetry.Metrics
 }
 
 // The most that makes sense (partitions) and that JetStream takes (replicas).
@@ -66,6 +69,9 @@ func (c Config) withDefaults() Config {
 	set(&c.Temporal.Namespace, client.DefaultNamespace)
 	if len(c.TaskQueues) == 0 {
 		c.TaskQueues = []string{step.QueueMain}
+	}
+	if c.Metrics == nil {
+		c.Metrics = telemetry.NewMetrics()
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -16,7 +16,8 @@ func TestUnsetMembersHaveDefaults(t *testing.T) {
 	t.Parallel()
 	c := Config{}.withDefaults()
 	require.NotNil(t, c.Log)
-	c.Log = nil
+	require.NotNil(t, c.Metrics)
+	c.Log, c.Metrics = nil, nil
 	require.Equal(t, Config{
 		NATSURL:    "nats://127.0.0.1:4222",
 		Temporal:   client.Options{HostPort: "localhost:7233", Namespace: "default"},
@@ -32,7 +33,7 @@ func TestDefaultsLeaveWhatIsSet(t *testing.T) {
 		Partitions: 3, EventsMaxBytes: 5, Replicas: 2, MaxInFlight: 7, StopTimeout: time.Second, AdminAddr: ":1", GatewayAddr: ":2",
 	}
 	filled := c.withDefaults()
-	filled.Log = nil
+	filled.Log, filled.Metrics = nil, nil
 	require.Equal(t, c, filled)
 }
 

@@ -13,7 +13,6 @@ import (
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
-	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // Starter is a running starter: it takes events from NATS into Temporal and owns the gateway.
@@ -38,7 +37,7 @@ func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
 }
 
 func (s *Starter) start(ctx context.Context, cfg Config) error {
-	metrics := telemetry.NewMetrics()
+	metrics := cfg.Metrics
 	var ready readiness
 	var err error
 	if s.admin, err = startAdmin(cfg.AdminAddr, metrics, ready.ask, &s.parts); err != nil {

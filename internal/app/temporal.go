@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
-	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
-	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
@@ -59,12 +57,10 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 
 // sdkMetrics puts the Temporal SDK's own figures beside ours.
 func sdkMetrics(m *telemetry.Metrics) (client.MetricsHandler, error) {
-	exporter, err := otelprom.New(
-		otelprom.WithRegisterer(m.Registry()), otelprom.WithoutScopeInfo(), otelprom.WithoutTargetInfo())
+	meter, err := m.Meter()
 	if err != nil {
 		return nil, fmt.Errorf("export the Temporal SDK's metrics: %w", err)
 	}
-	meter := sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter("temporal-sdk-go")
 	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter, UseMonotonicCounters: true}), nil
 }
 

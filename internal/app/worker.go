@@ -18,7 +18,6 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/step"
-	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/workflows"
 )
 
@@ -44,7 +43,7 @@ func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
 }
 
 func (w *Worker) start(ctx context.Context, cfg Config) error {
-	metrics := telemetry.NewMetrics()
+	metrics := cfg.Metrics
 	var ready readiness
 	var err error
 	if w.admin, err = startAdmin(cfg.AdminAddr, metrics, ready.ask, &w.parts); err != nil {

@@ -2,16 +2,21 @@ package telemetry
 
 import (
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
+	"go.opentelemetry.io/otel/metric"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 )
 
 // Metrics are hookturn's own figures. Every method may be called on a nil *Metrics, so that tests need none.
 type Metrics struct {
 	registry *prometheus.Registry
+	meter    func() (metric.Meter, error)
 
 	events   *prometheus.CounterVec
 	lag      *prometheus.HistogramVec
@@ -49,6 +54,7 @@ func NewMetrics() *Metrics {
 		}),
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
 	}
+	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.held, m.taken, m.letters,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -65,8 +71,20 @@ func histogram(name, help string, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// Registry takes further collectors, such as the Temporal SDK's.
+// Registry holds every figure.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
+
+// Meter takes figures of libraries that speak OpenTelemetry, such as the Temporal SDK, into the same registry.
+func (m *Metrics) Meter() (metric.Meter, error) { return m.meter() }
+
+func (m *Metrics) newMeter() (metric.Meter, error) {
+	exporter, err := otelprom.New(
+		otelprom.WithRegisterer(m.registry), otelprom.WithoutScopeInfo(), otelprom.WithoutTargetInfo())
+	if err != nil {
+		return nil, err
+	}
+	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter("hookturn"), nil
+}
 
 // Handler serves the figures in the Prometheus text format.
 func (m *Metrics) Handler() http.Handler {
