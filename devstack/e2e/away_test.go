@@ -144,10 +144,7 @@ func TestTenantsShareNothing(t *testing.T) {
 			name, tenant, samples.URL())
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(content), 0o600))
 	}
-	s, err := stack.Start(t.Context(), stack.Options{Bots: dir, Endpoint: samples, Engine: true})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	e := newEngine(t, s.NATS.URL())
+	_, e := startWith(t, stack.Options{Bots: dir, Endpoint: samples})
 	data := `{"step":"ORDER","user":{"id":"91"}}`
 	for n := range 2 {
 		for tenant, name := range map[string]string{"acme": "shop", "bcme": "mall"} {
@@ -197,13 +194,10 @@ steps:
   BROKEN: {webhook: {path: /broken, secret: key, signature: [standard], retry: {max_attempts: 2, initial: 10ms}}}
 `, samples.URL(), secret), 0o600))
 	var logs lockedBuffer
-	s, err := stack.Start(t.Context(), stack.Options{
-		Bots: dir, Endpoint: samples, Engine: true, AdminAddr: "127.0.0.1:0",
+	s, e := startWith(t, stack.Options{
+		Bots: dir, Endpoint: samples, AdminAddr: "127.0.0.1:0",
 		Log: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	e := newEngine(t, s.NATS.URL())
 	for i, name := range []string{"ORDER", "BROKEN", "NOBODY"} {
 		e.publish(t, "shop", "c-1", fmt.Sprintf("e%d", i), schemas.TypeStepRequested,
 			fmt.Sprintf(`{"step":%q,"entities":{"text":[{"detection":"message","original_text":%q,"entity_value":%q}]}}`, name, said, said))

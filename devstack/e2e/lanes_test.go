@@ -16,15 +16,23 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// startStack runs everything in this process.
+// startStack runs everything in this process with the usual bot.
 func startStack(t *testing.T, samples *endpoint.Endpoint) *engine {
 	t.Helper()
 	_, err := samples.Start()
 	require.NoError(t, err)
-	s, err := stack.Start(t.Context(), stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples, Engine: true})
+	_, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples})
+	return e
+}
+
+// startWith runs everything in this process until the test ends, and a bot engine beside it.
+func startWith(t *testing.T, o stack.Options) (*stack.Stack, *engine) {
+	t.Helper()
+	o.Engine = true
+	s, err := stack.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)
-	return newEngine(t, s.NATS.URL())
+	return s, newEngine(t, s.NATS.URL())
 }
 
 func ok(w http.ResponseWriter, r *http.Request) {

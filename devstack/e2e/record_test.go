@@ -99,13 +99,10 @@ func TestRecordHistories(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "recorded.yaml"), fmt.Appendf(nil, recordedBot, samples.URL()), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), fmt.Appendf(nil, freeBot, samples.URL()), 0o600))
-	s, err := stack.Start(t.Context(), stack.Options{
-		Bots: dir, Endpoint: samples, Engine: true,
+	s, e := startWith(t, stack.Options{
+		Bots: dir, Endpoint: samples,
 		DynamicConfig: map[string]any{"limit.historyCount.suggestContinueAsNew": continueAfter},
 	})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	e := newEngine(t, s.NATS.URL())
 	c, err := client.Dial(client.Options{HostPort: s.Temporal.Addr()})
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

@@ -26,10 +26,7 @@ func TestBotFileIsReloaded(t *testing.T) {
 	file := filepath.Join(dir, "shop.yaml")
 	before, err := os.ReadFile(file)
 	require.NoError(t, err)
-	s, err := stack.Start(t.Context(), stack.Options{Bots: dir, Endpoint: samples, Engine: true})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	e := newEngine(t, s.NATS.URL())
+	_, e := startWith(t, stack.Options{Bots: dir, Endpoint: samples})
 	e.request(t, "shop", "running", "HELD")
 	g.await(t, 1)
 

@@ -50,10 +50,7 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		writeBot(t, file, bots, samples.URL())
 	}
-	s, err := stack.Start(t.Context(), stack.Options{Bots: bots, Endpoint: samples, Engine: true})
-	require.NoError(t, err)
-	t.Cleanup(s.Stop)
-	e := newEngine(t, s.NATS.URL())
+	_, e := startWith(t, stack.Options{Bots: bots, Endpoint: samples})
 	run := &scripts{engine: e, hooks: hooks, samples: samples}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
