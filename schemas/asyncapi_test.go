@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -124,7 +125,8 @@ func TestAsyncAPIChannels(t *testing.T) {
 			require.Equal(t, "#/components/messages/"+message, at(t, channel, "messages", message, "$ref"))
 		}
 	}
-	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter")
+	require.Equal(t, schemas.AdvisorySubject("{tenant}", "{bot}"), at(t, doc, "channels", "advisories", "address"))
+	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter", schemas.TypeEndpointChanged)
 	require.Equal(t, sorted(all), keysOf(t, at(t, doc, "components", "messages")))
 }
 
@@ -135,6 +137,7 @@ func TestAsyncAPIOperations(t *testing.T) {
 		"receiveEvents":   {"receive", "events"},
 		"sendReplies":     {"send", "replies"},
 		"sendDeadLetters": {"send", "deadletters"},
+		"sendAdvisories":  {"send", "advisories"},
 	}
 	require.Equal(t, slices.Sorted(maps.Keys(operations)), keysOf(t, at(t, doc, "operations")))
 	for name, want := range operations {
@@ -168,6 +171,9 @@ func TestAsyncAPIExamples(t *testing.T) {
 			})
 		}
 	}
+	for _, example := range at(t, doc, "components", "messages", schemas.TypeEndpointChanged, "examples").([]any) {
+		requireExample(t, schema(t, schemas.SchemaAdvisory), at(t, example, "payload"))
+	}
 	for _, example := range at(t, doc, "components", "messages", "deadletter", "examples").([]any) {
 		requireExample(t, schema(t, schemas.SchemaDeadLetter), at(t, example, "headers"))
 	}
@@ -183,4 +189,20 @@ func requireExample(t *testing.T, s *jsonschema.Schema, example any) {
 		_, err := schemas.DecodeEvent(raw)
 		require.NoError(t, err)
 	}
+}
+
+func TestAdvisoriesFollowTheirSchema(t *testing.T) {
+	t.Parallel()
+	until := time.Now().Add(time.Minute)
+	for _, changed := range []schemas.EndpointChanged{
+		{URL: "https://shop.example/orders", State: "closed"},
+		{URL: "https://shop.example/orders", State: "open", Until: &until, Reason: "connect: connection refused"},
+	} {
+		raw, err := json.Marshal(schemas.NewAdvisory("default", "shop", time.Now(), changed))
+		require.NoError(t, err)
+		require.NoError(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
+	}
+	raw, err := json.Marshal(schemas.NewAdvisory("default", "shop", time.Now(), schemas.EndpointChanged{State: "odd"}))
+	require.NoError(t, err)
+	require.Error(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
 }

@@ -19,12 +19,13 @@ const (
 	SchemaEvent      = "event"
 	SchemaReply      = "reply"
 	SchemaDeadLetter = "deadletter"
+	SchemaAdvisory   = "advisory"
 	SchemaBotFile    = "botfile"
 )
 
 // SchemaNames lists every schema.
 func SchemaNames() []string {
-	return []string{SchemaCommon, SchemaEvent, SchemaReply, SchemaDeadLetter, SchemaBotFile}
+	return []string{SchemaCommon, SchemaEvent, SchemaReply, SchemaDeadLetter, SchemaAdvisory, SchemaBotFile}
 }
 
 // JSONSchema is the text of one JSON Schema (2020-12).

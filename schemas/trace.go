@@ -1,6 +1,10 @@
 package schemas
 
-import "strings"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"strings"
+)
 
 // isTraceParent says whether s has the form of the W3C header traceparent: version, trace id, parent id and flags.
 func isTraceParent(s string) bool {
@@ -30,4 +34,14 @@ func isHex(s string, length int) bool {
 // isPrintable says whether s can be a header's value on every transport.
 func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
+}
+
+// TraceID is the trace that an event belongs to, as 32 lower-case hex digits: the one of its traceparent, or one made from
+// its id, so that every attempt of a step and every log line agree on it.
+func (e Event) TraceID() string {
+	if parts := strings.SplitN(e.TraceParent, "-", 3); isTraceParent(e.TraceParent) {
+		return parts[1]
+	}
+	sum := sha256.Sum256([]byte(e.ID))
+	return hex.EncodeToString(sum[:16])
 }
