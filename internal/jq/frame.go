@@ -1,0 +1,76 @@
+package jq
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"io"
+)
+
+// frameMax bounds what is read from the other side: an event of a megabyte with what the conversation knows besides.
+const frameMax = 8 << 20
+
+// headLen is how many bytes say how long a frame is.
+const headLen = 4
+
+// request is what a process is asked to run.
+type request struct {
+	Program string          `json:"p"`
+	Input   json.RawMessage `json:"i,omitempty"`
+}
+
+// response is a result or the name of an error.
+type response struct {
+	Output json.RawMessage `json:"o,omitempty"`
+	Error  string          `json:"e,omitempty"`
+}
+
+// failures are the errors that a process reports, by their name between processes.
+var failures = map[string]error{
+	"failed": ErrFailed, "none": ErrNone, "several": ErrSeveral, "long": ErrTooLong, "slow": ErrTimeout,
+}
+
+func (r response) err() error {
+	if r.Error == "" {
+		return nil
+	}
+	if err, known := failures[r.Error]; known {
+		return err
+	}
+	return ErrFailed
+}
+
+var errFrame = errors.New("a frame is too long")
+
+func writeFrame(w io.Writer, value any) error {
+	var frame bytes.Buffer
+	frame.Write(make([]byte, headLen))
+	encoder := json.NewEncoder(&frame)
+	encoder.SetEscapeHTML(false) // a result is passed on as the program wrote it
+	if err := encoder.Encode(value); err != nil {
+		return err
+	}
+	if frame.Len() > frameMax {
+		return errFrame
+	}
+	binary.BigEndian.PutUint32(frame.Bytes(), uint32(frame.Len()-headLen))
+	_, err := w.Write(frame.Bytes())
+	return err
+}
+
+func readFrame(r io.Reader, value any) error {
+	var head [headLen]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return err
+	}
+	n := binary.BigEndian.Uint32(head[:])
+	if n > frameMax {
+		return errFrame
+	}
+	body := make([]byte, n)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return err
+	}
+	return json.Unmarshal(body, value)
+}
