@@ -1,6 +1,8 @@
 package bot
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 	"reflect"
 	"regexp"
@@ -28,6 +30,7 @@ type checker struct {
 	resolver secret.Resolver
 	bot      *Bot
 	base     string // the base URL of the running environment
+	revision string // fingerprint of the file
 }
 
 // readBot reads one bot file. The Bot is nil when there is a problem. The paths are those of the files that its secrets
@@ -42,7 +45,10 @@ func readBot(name string, data []byte, dir string, options Options) (*Bot, []str
 		file:     newFile(),
 		options:  options,
 		resolver: secret.Resolver{Dir: dir, LookupEnv: options.LookupEnv, ReadFile: options.ReadFile},
-		bot:      &Bot{secrets: map[string][]secret.Value{}, plans: map[string]Plan{}},
+		bot: &Bot{
+			secrets: map[string][]secret.Value{}, plans: map[string]Plan{}, adapters: map[string]*BotAdapter{},
+		},
+		revision: fingerprint(data),
 	}
 	if !c.decode("$", root, reflect.ValueOf(c.file).Elem()) {
 		return nil, nil, c.problems
@@ -65,7 +71,16 @@ func (c *checker) check() {
 	for _, name := range slices.Sorted(maps.Keys(c.file.Steps)) {
 		c.bot.plans[name] = c.step(name, c.file.Steps[name])
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.file.Adapters)) {
+		c.bot.adapters[name] = c.adapter(name, c.file.Adapters[name])
+	}
 	c.checkSupport()
+}
+
+// fingerprint tells one version of a file from another: 48 bits are enough for the few that are ever compared.
+func fingerprint(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:6])
 }
 
 func (c *checker) identity() {

@@ -23,7 +23,7 @@ func (c *checker) step(name string, s *fileStep) Plan {
 	c.requires(path+".requires", s.Requires)
 
 	plan := Plan{
-		Tenant: c.file.Tenant, Bot: c.file.Bot, Step: name, Dialect: c.file.Dialect,
+		Tenant: c.file.Tenant, Bot: c.file.Bot, Step: name, Dialect: c.file.Dialect, Revision: c.revision,
 		Requires: s.Requires, EndStep: s.EndStep, Env: c.env(),
 		OnFailure: c.onFailure(c.file.Dialect), BotBreak: c.file.BotBreak,
 	}
@@ -52,7 +52,14 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 		c.oneOf(path+".dialect", w.Dialect, DialectHaptik, DialectLoyJoy, DialectTwoWay, DialectChannel, DialectPlain)
 		plan.Dialect = w.Dialect
 	}
+	if plan.Dialect == DialectTwoWay || plan.Dialect == DialectChannel {
+		c.once(path, "a webhook cannot speak %s: it is spoken by %ss", plan.Dialect, partOf(plan.Dialect))
+	}
 	defaults := defaultsOf(plan.Dialect)
+	background := w.Mode == ModeBackground
+	if background {
+		defaults = backgroundDefaults(defaults)
+	}
 
 	plan.OnFailure = c.onFailure(plan.Dialect)
 	if c.has(path + ".on_failure") {
@@ -67,28 +74,32 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 		Authorization: c.authorization(path+".authorization", w.Authorization),
 		Retry:         c.retry(path+".retry", w.Retry, defaults),
 		Execution:     w.Execution,
+		Limits:        c.limits(path+".limits", w.Limits),
+		Params:        c.params(path+".params", w.Params, plan.Dialect),
+		Request:       c.program(path+".request", w.Request, plan.Dialect),
+		Response:      c.program(path+".response", w.Response, plan.Dialect),
+		OAuth2:        c.oauth2(path+".oauth2", w.OAuth2),
+		TLS:           c.clientTLS(path+".tls", w.TLS),
 	}
-	hook.Timeout, hook.AttemptTimeout = c.timeouts(path, w, defaults)
+	if w.OAuth2 != nil && w.Authorization != nil {
+		c.problem(path+".oauth2", "and authorization both set the header Authorization: want one of them")
+	}
+	hook.Timeout, hook.AttemptTimeout = c.timeouts(path, w, boundsOf(plan.Dialect, background), defaults)
 	if c.has(path + ".execution") {
 		c.oneOf(path+".execution", w.Execution, ExecutionActivity)
 	}
-	c.latency(path, w, hook.Timeout)
-	c.mapping(path+".request", w.Request, plan.Dialect)
-	c.mapping(path+".response", w.Response, plan.Dialect)
+	c.latency(path, w, hook)
 	plan.Webhook = hook
 }
 
 // url resolves the endpoint and has it judged by whoever guards outgoing requests.
 func (c *checker) url(path string, w *fileWebhook) string {
-	resolved, key := c.resolveURL(path, w), ".path"
-	if resolved == "" {
-		return ""
-	}
-	if w.URL != nil {
-		key = ".url"
+	resolved := c.resolveURL(path, w)
+	if resolved == "" || w.URL != nil {
+		return resolved
 	}
 	if err := c.options.CheckURL(resolved); err != nil {
-		c.problem(path+key, "%s", err)
+		c.problem(path+".path", "%s", err)
 	}
 	return resolved
 }
@@ -102,12 +113,7 @@ func (c *checker) resolveURL(path string, w *fileWebhook) string {
 		c.problem(path, "has neither path nor url: want exactly one")
 	}
 	if w.URL != nil {
-		u, err := parseAbsolute(*w.URL, c.options.AllowPlainHTTP)
-		if err != nil {
-			c.problem(path+".url", "%s", err)
-			return ""
-		}
-		return u.String()
+		return c.absolute(path+".url", *w.URL)
 	}
 	if w.Path == nil {
 		return ""
@@ -142,15 +148,12 @@ func (c *checker) headers(path string, headers map[string]string) map[string]str
 	return canonical
 }
 
-// mapping checks a jq program of the plain dialect as far as a package without jq can.
-func (c *checker) mapping(path string, program *string, dialect string) {
-	switch {
-	case !c.has(path):
-	case dialect != DialectPlain:
-		c.problem(path, "belongs to the plain dialect: this step speaks %s", quote(dialect))
-	case program != nil && *program == "":
-		c.problem(path, "is empty")
+// partOf is the section of a bot file that a dialect without webhook steps belongs to.
+func partOf(dialect string) string {
+	if dialect == DialectTwoWay {
+		return "adapter"
 	}
+	return "channel"
 }
 
 func (c *checker) code(path string, code *fileCode) {

@@ -8,24 +8,42 @@ const (
 	timeoutMax        = Duration(10 * time.Minute)
 	attemptTimeoutMin = Duration(time.Second)
 	attemptTimeoutMax = Duration(30 * time.Second)
-	retryWaitMin      = Duration(10 * time.Millisecond)
-	retryInitialMax   = Duration(time.Minute)
-	retryWaitMax      = Duration(5 * time.Minute)
-	attemptsMax       = 20
-	backoffMax        = 10
+	// callbackTimeoutMax is for endpoints that may answer "I will call back".
+	callbackTimeoutMax = Duration(30 * 24 * time.Hour)
+	// In the background nobody waits, but a queue that hangs helps nobody either.
+	backgroundTimeoutMax        = Duration(time.Hour)
+	backgroundAttemptTimeoutMax = Duration(2 * time.Minute)
+	retryWaitMin                = Duration(10 * time.Millisecond)
+	retryInitialMax             = Duration(time.Minute)
+	retryWaitMax                = Duration(5 * time.Minute)
+	attemptsMax                 = 20
+	backoffMax                  = 10
 )
 
-func (c *checker) timeouts(path string, w *fileWebhook, defaults defaults) (timeout, attempt Duration) {
+// bounds are the longest time-outs of a kind of step.
+type bounds struct{ timeout, attempt Duration }
+
+func boundsOf(dialect string, background bool) bounds {
+	switch {
+	case background:
+		return bounds{backgroundTimeoutMax, backgroundAttemptTimeoutMax}
+	case dialect == DialectPlain:
+		return bounds{callbackTimeoutMax, attemptTimeoutMax}
+	}
+	return bounds{timeoutMax, attemptTimeoutMax}
+}
+
+func (c *checker) timeouts(path string, w *fileWebhook, most bounds, defaults defaults) (timeout, attempt Duration) {
 	timeout, attempt = defaults.timeout, defaults.attemptTimeout
 	if w.Timeout != nil {
 		timeout = *w.Timeout
-		c.within(path+".timeout", timeout, timeoutMin, timeoutMax)
+		c.within(path+".timeout", timeout, timeoutMin, most.timeout)
 	}
 	if w.AttemptTimeout == nil {
 		return timeout, min(attempt, timeout)
 	}
 	attempt = *w.AttemptTimeout
-	c.within(path+".attempt_timeout", attempt, attemptTimeoutMin, attemptTimeoutMax)
+	c.within(path+".attempt_timeout", attempt, attemptTimeoutMin, most.attempt)
 	if attempt > timeout {
 		c.problem(path+".attempt_timeout", "%s is longer than the timeout of the step, %s", attempt, timeout)
 	}
@@ -58,14 +76,34 @@ func (c *checker) retry(path string, r fileRetry, defaults defaults) Retry {
 	return retry
 }
 
-// latency checks the keys of the latency contract: the soft deadline and what happens after the hard one.
-func (c *checker) latency(path string, w *fileWebhook, timeout Duration) {
+// latency reads the keys of the latency contract: the soft deadline, what happens after the hard one, and whether anybody
+// waits at all.
+func (c *checker) latency(path string, w *fileWebhook, hook *Webhook) {
 	if c.has(path + ".late_answer") {
 		c.oneOf(path+".late_answer", w.LateAnswer, LateAnswerDrop, LateAnswerPublish)
 	}
 	if c.has(path + ".mode") {
 		c.oneOf(path+".mode", w.Mode, ModeSync, ModeBackground)
 	}
+	c.progress(path, w, hook.Timeout)
+	if w.LateAnswer == LateAnswerPublish {
+		hook.LateAnswer = LateAnswerPublish
+	}
+	if w.ProgressAfter != nil {
+		hook.ProgressAfter, hook.ProgressMessage = *w.ProgressAfter, w.ProgressMessage
+	}
+	if w.Mode != ModeBackground {
+		return
+	}
+	hook.Mode = ModeBackground
+	for _, key := range []string{".progress_after", ".late_answer", ".on_failure", ".response", ".execution"} {
+		if c.has(path + key) {
+			c.problem(path+key, "means nothing with mode background: nobody waits for the answer")
+		}
+	}
+}
+
+func (c *checker) progress(path string, w *fileWebhook, timeout Duration) {
 	c.checkTexts(path+".progress_message", w.ProgressMessage)
 	after, message := c.has(path+".progress_after"), c.has(path+".progress_message")
 	switch {

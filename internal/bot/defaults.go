@@ -39,6 +39,13 @@ func defaultsOf(dialect string) defaults {
 	return defaults{30 * second, 15 * second, 3, OnFailureBotBreak, []string{SignatureHubSHA1}}
 }
 
+// backgroundDefaults are those of a step that nobody waits for (contract, section 4.2); the timeout has room for all
+// attempts and the waits between them.
+func backgroundDefaults(d defaults) defaults {
+	d.timeout, d.attemptTimeout, d.maxAttempts = 660*second, 120*second, 5
+	return d
+}
+
 // defaultRetry is how long a step waits between attempts, in every dialect.
 func defaultRetry(maxAttempts int) Retry {
 	return Retry{MaxAttempts: maxAttempts, Initial: second / 2, Max: 10 * second, Backoff: 2}

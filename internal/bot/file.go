@@ -36,22 +36,22 @@ const (
 // file is a bot file as it is written (contract, section 3). A pointer is nil when the key is absent and its default
 // depends on something else; every other default is what newFile sets.
 type file struct {
-	Bot                string               `yaml:"bot"`
-	Tenant             string               `yaml:"tenant"`
-	Dialect            string               `yaml:"dialect"`
-	Environment        string               `yaml:"environment"`
-	BaseURLEnvironment string               `yaml:"base_url_environment"`
-	BaseURLs           byEnvironment        `yaml:"base_urls"`
-	EnvVariables       fileEnv              `yaml:"env_variables"`
-	Secrets            map[string]refs      `yaml:"secrets"`
-	BotBreak           Texts                `yaml:"bot_break"`
-	HumanAssistance    bool                 `yaml:"human_assistance"`
-	Ordering           string               `yaml:"ordering"`
-	IdleTimeout        Duration             `yaml:"idle_timeout"`
-	Steps              map[string]*fileStep `yaml:"steps"`
-	Adapters           opaqueMapping        `yaml:"adapters"`
-	Channels           opaqueList           `yaml:"channels"`
-	Scripts            opaqueMapping        `yaml:"scripts"`
+	Bot                string                  `yaml:"bot"`
+	Tenant             string                  `yaml:"tenant"`
+	Dialect            string                  `yaml:"dialect"`
+	Environment        string                  `yaml:"environment"`
+	BaseURLEnvironment string                  `yaml:"base_url_environment"`
+	BaseURLs           byEnvironment           `yaml:"base_urls"`
+	EnvVariables       fileEnv                 `yaml:"env_variables"`
+	Secrets            map[string]refs         `yaml:"secrets"`
+	BotBreak           Texts                   `yaml:"bot_break"`
+	HumanAssistance    bool                    `yaml:"human_assistance"`
+	Ordering           string                  `yaml:"ordering"`
+	IdleTimeout        Duration                `yaml:"idle_timeout"`
+	Steps              map[string]*fileStep    `yaml:"steps"`
+	Adapters           map[string]*fileAdapter `yaml:"adapters"`
+	Channels           opaqueList              `yaml:"channels"`
+	Scripts            opaqueMapping           `yaml:"scripts"`
 }
 
 type byEnvironment struct {
@@ -90,6 +90,61 @@ type fileWebhook struct {
 	Execution       string             `yaml:"execution"`
 	Request         *string            `yaml:"request"`
 	Response        *string            `yaml:"response"`
+	Params          map[string]anyJSON `yaml:"params"`
+	OAuth2          *fileOAuth2        `yaml:"oauth2"`
+	TLS             *fileTLS           `yaml:"tls"`
+	Limits          fileLimits         `yaml:"limits"`
+}
+
+type fileOAuth2 struct {
+	TokenURL string   `yaml:"token_url"`
+	ClientID string   `yaml:"client_id"`
+	Secret   string   `yaml:"secret"`
+	Scopes   []string `yaml:"scopes"`
+	Audience string   `yaml:"audience"`
+}
+
+type fileTLS struct {
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+	CA          string `yaml:"ca"`
+}
+
+type fileLimits struct {
+	PerSecond   *float64  `yaml:"per_second"`
+	Burst       *int      `yaml:"burst"`
+	Concurrency *int      `yaml:"concurrency"`
+	TripAfter   *int      `yaml:"trip_after"`
+	OpenFor     *Duration `yaml:"open_for"`
+}
+
+// fileAdapter is a TwoWay adapter (contract, section 4.3).
+type fileAdapter struct {
+	Account           string                `yaml:"account"`
+	ProductToken      string                `yaml:"product_token"`
+	IsBot             bool                  `yaml:"is_bot"`
+	Channel           string                `yaml:"channel"`
+	Host              string                `yaml:"host"`
+	MessageEndpoint   *fileMessageEndpoint  `yaml:"message_endpoint"`
+	HandoverEndpoint  *fileHandoverEndpoint `yaml:"handover_endpoint"`
+	EventsEndpoint    *fileEventsEndpoint   `yaml:"events_endpoint"`
+	ExtraMessageTypes []string              `yaml:"extra_message_types"`
+}
+
+type fileMessageEndpoint struct {
+	URL     string            `yaml:"url"`
+	Headers map[string]string `yaml:"headers"`
+}
+
+type fileHandoverEndpoint struct {
+	URL     string            `yaml:"url"`
+	Body    string            `yaml:"body"`
+	Headers map[string]string `yaml:"headers"`
+}
+
+// fileEventsEndpoint has no headers: the vendor's has none either.
+type fileEventsEndpoint struct {
+	URL string `yaml:"url"`
 }
 
 type fileAuthorization struct {

@@ -21,6 +21,8 @@ type Options struct {
 	AllowPlainHTTP bool
 	// CheckURL is a further judgement on the URL of every step, such as the operator's rules for outgoing requests. nil: none.
 	CheckURL func(raw string) error
+	// CheckProgram is the judgement on a jq program of the plain dialect, with the place of what is wrong. nil: none.
+	CheckProgram func(program string) error
 	// OnReload is called after every Store.Reload, with its result, from the goroutine that reloads. nil: nothing.
 	OnReload func(err error)
 }
@@ -34,6 +36,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CheckURL == nil {
 		o.CheckURL = func(string) error { return nil }
+	}
+	if o.CheckProgram == nil {
+		o.CheckProgram = func(string) error { return nil }
 	}
 	if o.OnReload == nil {
 		o.OnReload = func(error) {}

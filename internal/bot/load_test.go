@@ -115,17 +115,49 @@ func TestGoodFile(t *testing.T) {
 	require.Equal(t, bot.OnFailureHandover, shop.OnFailure())
 	require.Equal(t, "Beklager", shop.BotBreak().For("no"))
 
-	plans := map[string]bot.Plan{}
-	for _, step := range shop.Steps() {
-		plans[step], err = shop.Plan(step)
-		require.NoError(t, err)
+}
+
+// TestPlans holds what every step and every adapter of testdata/good becomes against the file beside it.
+func TestPlans(t *testing.T) {
+	t.Parallel()
+
+	paths, err := filepath.Glob("testdata/good/*.yaml")
+	require.NoError(t, err)
+	require.NotEmpty(t, paths)
+	for _, path := range paths {
+		name := strings.TrimSuffix(filepath.Base(path), ".yaml")
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			text, err := os.ReadFile(path)
+			require.NoError(t, err)
+			set, err := load(t, map[string]string{name + ".yaml": string(text)})
+			require.NoError(t, err)
+			got, err := json.MarshalIndent(plansOf(t, set.Bots()[0]), "", "  ")
+			require.NoError(t, err)
+			golden, err := os.ReadFile("testdata/good/" + name + ".plans.json")
+			require.NoError(t, err)
+			require.Equal(t, strings.TrimSpace(string(golden)), string(got))
+			require.NotContains(t, string(got), "hunter", "a plan holds a secret")
+		})
 	}
-	got, err := json.MarshalIndent(plans, "", "  ")
-	require.NoError(t, err)
-	golden, err := os.ReadFile("testdata/good/shop.plans.json")
-	require.NoError(t, err)
-	require.Equal(t, strings.TrimSpace(string(golden)), string(got))
-	require.NotContains(t, string(got), "hunter", "a plan holds a secret")
+}
+
+func plansOf(t *testing.T, b *bot.Bot) map[string]bot.Plan {
+	t.Helper()
+	plans := map[string]bot.Plan{}
+	for _, step := range b.Steps() {
+		plan, err := b.Plan(step)
+		require.NoError(t, err)
+		plans[step] = plan
+	}
+	for _, adapter := range b.Adapters() {
+		for _, event := range []string{"message.received", "conversation.event", "conversation.handover"} {
+			if plan, ok := adapter.Plan("hookturn." + event); ok {
+				plans[adapter.Name+" "+event] = plan
+			}
+		}
+	}
+	return plans
 }
 
 func TestSecretsAreNewestFirstAndPrivate(t *testing.T) {

@@ -1,6 +1,9 @@
 package bot
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Dialects: the JSON that a partner's endpoint speaks.
 const (
@@ -33,11 +36,13 @@ type Plan struct {
 	Bot      string            `json:"bot"`
 	Step     string            `json:"step"`
 	Dialect  string            `json:"dialect"`
+	Revision string            `json:"revision,omitempty"` // fingerprint of the bot file that said so
 	Requires []string          `json:"requires,omitempty"` // mandatory entities, in the file's order
 	EndStep  bool              `json:"end_step,omitempty"`
 	Env      map[string]string `json:"env,omitempty"` // env_variables of the running environment
 
 	Webhook *Webhook `json:"webhook,omitempty"`
+	Adapter *Adapter `json:"adapter,omitempty"` // twoway: the adapter that the webhook is an endpoint of
 
 	OnFailure string `json:"on_failure"`
 	BotBreak  Texts  `json:"bot_break,omitempty"`
@@ -55,6 +60,54 @@ type Webhook struct {
 	AttemptTimeout Duration `json:"attempt_timeout"` // of one HTTP request
 	Retry          Retry    `json:"retry"`
 	Execution      string   `json:"execution,omitempty"` // ExecutionActivity: even the first attempt is a normal activity
+
+	ProgressAfter   Duration `json:"progress_after,omitempty"` // soft deadline; 0 = none
+	ProgressMessage Texts    `json:"progress_message,omitempty"`
+	LateAnswer      string   `json:"late_answer,omitempty"` // LateAnswerPublish; "" = drop
+	Mode            string   `json:"mode,omitempty"`        // ModeBackground; "" = sync
+
+	Limits Limits `json:"limits,omitzero"`
+
+	Params   map[string]json.RawMessage `json:"params,omitempty"`   // loyjoy: the configured ones
+	Request  string                     `json:"request,omitempty"`  // plain: jq program; "" = the event itself
+	Response string                     `json:"response,omitempty"` // plain: jq program; "" = the answer as it is
+	OAuth2   *OAuth2                    `json:"oauth2,omitempty"`   // plain: where a bearer token is fetched
+	TLS      *TLS                       `json:"tls,omitempty"`      // how the connection is secured beyond the usual
+}
+
+// Limits is how much an endpoint is asked at a time, on one worker. Refusing a request costs no attempt.
+type Limits struct {
+	PerSecond   float64  `json:"per_second,omitempty"`  // requests a second; 0 = no limit
+	Burst       int      `json:"burst,omitempty"`       // requests that may come at once under PerSecond; 0 = one second's
+	Concurrency int      `json:"concurrency,omitempty"` // requests in flight; 0 = the worker's default
+	TripAfter   int      `json:"trip_after,omitempty"`  // failures in a row that open the circuit; 0 = the worker's default
+	OpenFor     Duration `json:"open_for,omitempty"`    // wait before a probe; 0 = the worker's default
+}
+
+// OAuth2 is a client-credentials grant (RFC 6749, section 4.4) for endpoints that ask for one.
+type OAuth2 struct {
+	TokenURL     string   `json:"token_url"`
+	ClientID     string   `json:"client_id"`
+	ClientSecret string   `json:"client_secret"` // name of the secret
+	Scopes       []string `json:"scopes,omitempty"`
+	Audience     string   `json:"audience,omitempty"`
+}
+
+// TLS names the secrets, all PEM, of an endpoint that wants a client certificate or has a CA of its own.
+type TLS struct {
+	Certificate string `json:"certificate,omitempty"`
+	Key         string `json:"key,omitempty"`
+	CA          string `json:"ca,omitempty"`
+}
+
+// Adapter is what a TwoWay adapter says of itself and of the chat.
+type Adapter struct {
+	Name    string `json:"name"`
+	Account string `json:"account"`
+	IsBot   bool   `json:"is_bot,omitempty"`
+	Channel string `json:"channel"`        // of the chat when the event does not say
+	Host    string `json:"host"`           // conversationHostId of the chat when the event does not say
+	Body    string `json:"body,omitempty"` // template of the handover notification
 }
 
 // ExecutionActivity asks for the first attempt to be a normal activity: visible as pending in the Temporal UI, at the price

@@ -39,6 +39,7 @@ type Bot struct {
 	botBreak     Texts
 	plans        map[string]Plan
 	secrets      map[string][]secret.Value
+	adapters     map[string]*BotAdapter
 }
 
 // Tenant is the owner of the bot.

@@ -1,5 +1,7 @@
 package fault
 
+import "slices"
+
 // Kind is one failure word. The set is closed and append-only: words are stored in histories and read by other people's
 // programs (contract, section 7).
 type Kind string
@@ -50,6 +52,9 @@ func Kinds() []Kind {
 		SandboxUnavailable, OutcomeUnknown, Cancelled, Internal,
 	}
 }
+
+// Known says whether k is one of the words.
+func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
 
 // Retryable says whether a failure of this kind may end better when it is tried again: the connection failed before an
 // answer came, or somebody asked us to come back later. Status is decided by its number, see Fault.Retryable.
