@@ -28,6 +28,7 @@ type Context struct {
 	Entities            map[string][]schemas.Entity // all that were collected so far
 	ConversationDetails json.RawMessage             // a JSON object; nil = never set
 	UserDetails         json.RawMessage             // a JSON object; nil = never set
+	Variables           map[string]string           // the conversation's, the event's included
 }
 
 // Request is what an encoder makes. Header holds the content type and the dialect's own headers; the caller adds
@@ -44,6 +45,7 @@ type Answer struct {
 	ConversationDetails json.RawMessage    // the store after this step; nil = the dialect has none
 	UserDetailsUpdate   json.RawMessage    // to be merged into the user's store by MergeUserDetails; nil = no update
 	Variables           map[string]*string // nil value = deleted
+	Conversation        string             // schemas.ConversationOpen, -Complete or -Handover; "" = as the bot file says
 	Output              json.RawMessage    // a code step's whole decoded body
 	Problem             *fault.Fault       // something was refused (too_large) although the answer stands
 }
@@ -62,6 +64,13 @@ type Dialect interface {
 	// deletes. An update that would break the store's limit is refused as a whole: the result is old and a fault of the
 	// kind too_large.
 	MergeUserDetails(old, update json.RawMessage) (json.RawMessage, error)
+}
+
+// Deferrer is a dialect in which an endpoint may say "I will call back" instead of answering. What comes then is read by
+// Decode, like an answer.
+type Deferrer interface {
+	// Deferred says whether this answer of a good status means that.
+	Deferred(status int, body []byte) bool
 }
 
 // Unreadable turns an error of package strictjson into the fault of an answer that cannot be read: encoding where the

@@ -61,20 +61,29 @@ func Merge(old, update json.RawMessage) (json.RawMessage, error) {
 	return Encode(merged)
 }
 
-// decode reads an object by the rules into Go values that Encode writes canonically.
-func decode(text json.RawMessage) (map[string]any, error) {
-	value, err := Read(text)
+// Decode reads a value by the rules into Go values that Encode writes canonically; numbers are json.Number.
+func Decode(text []byte) (any, error) {
+	checked, err := Read(text)
 	if err != nil {
 		return nil, err
 	}
-	if Kind(value) != "object" {
-		return nil, ErrNotObject
-	}
-	decoder := json.NewDecoder(bytes.NewReader(value))
+	decoder := json.NewDecoder(bytes.NewReader(checked))
 	decoder.UseNumber()
-	object := map[string]any{}
-	if decoder.Decode(&object) != nil {
+	var value any
+	if decoder.Decode(&value) != nil {
 		return nil, ErrSyntax
+	}
+	return value, nil
+}
+
+func decode(text json.RawMessage) (map[string]any, error) {
+	value, err := Decode(text)
+	if err != nil {
+		return nil, err
+	}
+	object, ok := value.(map[string]any)
+	if !ok {
+		return nil, ErrNotObject
 	}
 	return object, nil
 }

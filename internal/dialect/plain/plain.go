@@ -1,0 +1,105 @@
+// Package plain is hookturn's own dialect (contract, section 4.5): a CloudEvents event goes to the endpoint, signed as
+// Standard Webhooks says, and messages, variables and the state of the conversation come back. A bot file may put a jq
+// program before either, so that an endpoint that speaks some JSON of its own needs no adapter in between.
+package plain
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Programs runs jq programs. *jq.Pool is one.
+type Programs interface {
+	// Run gives the one result of a program for an input, both JSON. Its error holds no part of the input.
+	Run(program string, input []byte) ([]byte, error)
+}
+
+// Dialect is the plain dialect.
+type Dialect struct{ programs Programs }
+
+var (
+	_ dialect.Dialect  = Dialect{}
+	_ dialect.Deferrer = Dialect{}
+)
+
+// New makes the dialect. Programs may be nil where no bot file has one.
+func New(programs Programs) Dialect { return Dialect{programs: programs} }
+
+// Name is "plain".
+func (Dialect) Name() string { return bot.DialectPlain }
+
+// GoodStatus takes every 2xx.
+func (Dialect) GoodStatus(status int) bool { return status/100 == 2 }
+
+// Deferred is a 202 without a body: "I will call back".
+func (Dialect) Deferred(status int, body []byte) bool {
+	return status == http.StatusAccepted && len(bytes.TrimSpace(body)) == 0
+}
+
+// MergeUserDetails keeps the store as it is: the dialect knows none.
+func (Dialect) MergeUserDetails(old, _ json.RawMessage) (json.RawMessage, error) { return old, nil }
+
+// stepContext is what a request program gets.
+type stepContext struct {
+	Tenant         string                      `json:"tenant"`
+	Bot            string                      `json:"bot"`
+	Step           string                      `json:"step"`
+	Event          schemas.Event               `json:"event"`
+	User           schemas.User                `json:"user"`
+	ConversationNo int64                       `json:"conversation_no"`
+	Entities       map[string][]schemas.Entity `json:"entities"`
+	Variables      map[string]string           `json:"variables"`
+	Env            map[string]string           `json:"env"`
+}
+
+// Encode makes the request of a step: the event, with all that the conversation knows by now in its data, or what the step's
+// request program makes of that. The error is a *fault.Fault.
+func (d Dialect) Encode(c dialect.Context) (dialect.Request, error) {
+	event := eventOf(c)
+	if c.Plan.Webhook.Request == "" {
+		text, err := strictjson.Encode(event)
+		if err != nil { // the encoder's own error may quote a value
+			return dialect.Request{}, fault.New(fault.BadEvent, "the request of step %q cannot be written as JSON", c.Plan.Step)
+		}
+		return dialect.Request{Body: text, Header: contentType("application/cloudevents+json")}, nil
+	}
+	text, err := strictjson.Encode(stepContext{
+		Tenant: c.Plan.Tenant, Bot: c.Plan.Bot, Step: c.Plan.Step, Event: event, User: c.User, ConversationNo: c.ConversationNo,
+		Entities: orEmpty(c.Entities), Variables: orEmpty(c.Variables), Env: orEmpty(c.Plan.Env),
+	})
+	if err != nil {
+		return dialect.Request{}, fault.New(fault.BadEvent, "the context of step %q cannot be written as JSON", c.Plan.Step)
+	}
+	body, err := d.programs.Run(c.Plan.Webhook.Request, text)
+	if err != nil {
+		return dialect.Request{}, fault.Wrap(fault.Config, err, "webhook.request of step %s: %v", c.Plan.Step, err)
+	}
+	return dialect.Request{Body: body, Header: contentType("application/json")}, nil
+}
+
+// eventOf is the event as the endpoint gets it: entities and variables are those of the conversation.
+func eventOf(c dialect.Context) schemas.Event {
+	e := c.Event
+	e.Data.Entities, e.Data.Variables, e.Data.ConversationNo = c.Entities, c.Variables, c.ConversationNo
+	if c.User != (schemas.User{}) {
+		user := c.User
+		e.Data.User = &user
+	}
+	return e
+}
+
+func contentType(value string) http.Header { return http.Header{"Content-Type": {value}} }
+
+func orEmpty[M ~map[string]V, V any](m M) M {
+	if m == nil {
+		return M{}
+	}
+	return m
+}
