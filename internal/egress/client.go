@@ -17,6 +17,7 @@ type Client struct {
 	policy     *policy
 	dialers    []*net.Dialer     // by class
 	transports []*http.Transport // by class
+	identities *identities
 }
 
 // New makes a client. An error names the option, and the entry of a list, that is wrong.
@@ -29,7 +30,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{options: o, policy: p}
+	c := &Client{options: o, policy: p, identities: &identities{}}
 	for class := range len(p.entries) + 1 {
 		d := c.dialer(p.entry(class))
 		c.dialers = append(c.dialers, d)
@@ -43,6 +44,15 @@ func (c *Client) Close() {
 	for _, t := range c.transports {
 		t.CloseIdleConnections()
 	}
+	c.identities.close()
+}
+
+// transportFor is the transport of a class of addresses and, when there is one, of an identity.
+func (c *Client) transportFor(class int, i *Identity) *http.Transport {
+	if i == nil {
+		return c.transports[class]
+	}
+	return c.identities.transport(class, i, func() *http.Transport { return c.transport(c.dialers[class]) })
 }
 
 // dialer makes connections of one class. Its Control runs for every connect(2), with the address the kernel will get.

@@ -24,6 +24,8 @@ type Request struct {
 	Timeout time.Duration
 	// BodyLimit bounds the response body; 0 is Options.BodyLimit, more than MaxBody is MaxBody.
 	BodyLimit int64
+	// TLS is what the connection needs beyond the usual; nil = nothing.
+	TLS *Identity
 }
 
 // Response is an endpoint's answer of any status but 1xx and 3xx.
@@ -73,7 +75,7 @@ func (c *Client) attempt(ctx context.Context, r Request, p *progress, a *schemas
 	}
 	v := verdict{progress: p, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
 	// RoundTrip rather than http.Client: it follows nothing, stores nothing, adds nothing.
-	resp, err := c.transports[t.class].RoundTrip(req)
+	resp, err := c.transportFor(t.class, r.TLS).RoundTrip(req)
 	if err != nil {
 		return nil, v.beforeHeaders(ctx, err)
 	}
