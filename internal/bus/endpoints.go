@@ -1,0 +1,75 @@
+package bus
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Endpoints is where workers tell each other which endpoints must be left alone. It holds bytes and does not know what is in
+// them. What is told is forgotten after an hour, the longest pause that is believed.
+type Endpoints struct {
+	js     jetstream.JetStream
+	bucket jetstream.KeyValue
+}
+
+// NewEndpoints opens the notices of an account.
+func NewEndpoints(js jetstream.JetStream, s Streams) *Endpoints {
+	return &Endpoints{js: js, bucket: s.endpoints}
+}
+
+// Tell replaces what is known of an endpoint.
+func (e *Endpoints) Tell(ctx context.Context, tenant, bot, url string, notice []byte) error {
+	if _, err := e.bucket.Put(ctx, endpointKey(tenant, bot, url), notice); err != nil {
+		return fmt.Errorf("tell the other workers of an endpoint: %w", err)
+	}
+	return nil
+}
+
+// Forget removes what is known of an endpoint.
+func (e *Endpoints) Forget(ctx context.Context, tenant, bot, url string) error {
+	err := e.bucket.Delete(ctx, endpointKey(tenant, bot, url))
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("tell the other workers of an endpoint: %w", err)
+	}
+	return nil
+}
+
+// Listen calls heard for what is known now and for everything that is told from now on, this process's own notices
+// included, until ctx ends. It follows reconnections.
+func (e *Endpoints) Listen(ctx context.Context, heard func(notice []byte)) error {
+	watcher, err := e.bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("listen to the other workers: %w", err)
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case entry, open := <-watcher.Updates():
+			if !open {
+				return nil // ctx ended
+			}
+			if entry != nil { // nil marks the end of what was known
+				heard(entry.Value())
+			}
+		}
+	}
+}
+
+// Advise publishes an advisory about a bot. Nobody stores it: whoever listens hears it.
+func (e *Endpoints) Advise(tenant, bot string, advisory []byte) error {
+	return e.js.Conn().Publish(schemas.AdvisorySubject(tenant, bot), advisory)
+}
+
+// endpointKey hides the address, which may be long and have any character.
+func endpointKey(tenant, bot, url string) string {
+	sum := sha256.Sum256([]byte(url))
+	return tenant + "." + bot + "." + hex.EncodeToString(sum[:16])
+}
