@@ -17,6 +17,10 @@ const (
 	BucketUsers = "HOOKTURN_USERS"
 	// BucketStarters is where starters announce themselves and claim partitions.
 	BucketStarters = "HOOKTURN_STARTERS"
+	// BucketEndpoints is where workers tell each other which endpoints must be left alone.
+	BucketEndpoints = "HOOKTURN_ENDPOINTS"
+	// BucketKeys keeps the keys that all processes share. Whoever can read it can make callback addresses.
+	BucketKeys = "HOOKTURN_KEYS"
 )
 
 const (
@@ -28,6 +32,7 @@ const (
 	repliesMaxAge       = 72 * time.Hour
 	deadLettersDedupe   = time.Hour
 	deadLettersMaxAge   = 14 * 24 * time.Hour
+	endpointsTTL        = time.Hour
 	headerRoom          = 64 << 10
 	deadLetterHeaderMax = 4 << 10
 )
@@ -47,10 +52,10 @@ type StreamOptions struct {
 type Streams struct {
 	Partitions int // of the event stream
 
-	events, replies, deadLetters, starterLog jetstream.Stream
-	users, starters                          jetstream.KeyValue
-	partitioned                              bool // subjects are stored with a partition token
-	starterTTL                               time.Duration
+	events, replies, deadLetters, queues, starterLog jetstream.Stream
+	users, starters, endpoints, keys                 jetstream.KeyValue
+	partitioned                                      bool // subjects are stored with a partition token
+	starterTTL                                       time.Duration
 }
 
 // Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
@@ -71,19 +76,35 @@ func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	if s.deadLetters, err = ensureStream(ctx, js, deadLettersConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	if s.users, err = ensureBucket(ctx, js, jetstream.KeyValueConfig{
-		Bucket: BucketUsers, Description: "user_details by tenant and user", History: 1,
-		Storage: jetstream.FileStorage, Replicas: o.Replicas,
-	}); err != nil {
+	if s.queues, err = ensureStream(ctx, js, queuesConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	if s.starters, err = ensureBucket(ctx, js, jetstream.KeyValueConfig{
-		Bucket: BucketStarters, Description: "live starters and the partitions they hold", History: 1,
-		Storage: jetstream.FileStorage, Replicas: o.Replicas, TTL: o.StarterTTL,
-	}); err != nil {
-		return Streams{}, err
+	for _, b := range s.buckets(o) {
+		b.want.History, b.want.Storage, b.want.Replicas = 1, jetstream.FileStorage, o.Replicas
+		if *b.into, err = ensureBucket(ctx, js, b.want); err != nil {
+			return Streams{}, err
+		}
 	}
 	return s, s.openStarterLog(ctx, js)
+}
+
+// bucket is a key-value bucket as it must be, and where it goes.
+type bucket struct {
+	into *jetstream.KeyValue
+	want jetstream.KeyValueConfig
+}
+
+func (s *Streams) buckets(o StreamOptions) []bucket {
+	return []bucket{
+		{&s.users, jetstream.KeyValueConfig{Bucket: BucketUsers, Description: "user_details by tenant and user"}},
+		{&s.starters, jetstream.KeyValueConfig{
+			Bucket: BucketStarters, Description: "live starters and the partitions they hold", TTL: o.StarterTTL,
+		}},
+		{&s.endpoints, jetstream.KeyValueConfig{
+			Bucket: BucketEndpoints, Description: "endpoints that must be left alone for now", TTL: endpointsTTL,
+		}},
+		{&s.keys, jetstream.KeyValueConfig{Bucket: BucketKeys, Description: "keys that all processes share"}},
+	}
 }
 
 // openStarterLog opens the stream behind the starters' bucket: one request to it lists every key, and a key is removed

@@ -1,0 +1,34 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Keys keep what every process of an installation must know and nobody else may, such as the key of callback addresses.
+type Keys struct{ bucket jetstream.KeyValue }
+
+// NewKeys opens the keys of an account.
+func NewKeys(s Streams) *Keys { return &Keys{bucket: s.keys} }
+
+// Ensure gives the key of a name, storing what create makes when there is none. Processes that start together agree on one.
+func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
+	entry, err := k.bucket.Get(ctx, name)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		fresh, createErr := create()
+		if createErr != nil {
+			return nil, fmt.Errorf("make key %s: %w", name, createErr)
+		}
+		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !isConflict(err) {
+			return nil, fmt.Errorf("store key %s: %w", name, err)
+		}
+		entry, err = k.bucket.Get(ctx, name)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read key %s: %w", name, err)
+	}
+	return entry.Value(), nil
+}

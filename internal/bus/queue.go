@@ -1,0 +1,98 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Queues keep the steps that wait for their turn in the background: one queue for each step of a bot, first in, first out,
+// bounded by the stream. They hold bytes and do not know what is in them.
+type Queues struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream
+}
+
+const (
+	// StreamQueues is where the background queues are kept.
+	StreamQueues  = "HOOKTURN_QUEUES"
+	subjectQueues = "hookturn.queues"
+
+	// queueMax bounds one queue (contract, section 4.2), queuesMaxBytes all of them together.
+	queueMax       = 10_000
+	queuesMaxBytes = 1 << 30
+	queuesDedupe   = time.Hour
+)
+
+// queuesConfig allows no direct reads: a replica that lags could give a head that was removed.
+func queuesConfig(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:                 StreamQueues,
+		Description:          "steps that wait in the background",
+		Subjects:             []string{subjectQueues + ".*.*.*"},
+		Retention:            jetstream.LimitsPolicy,
+		Storage:              jetstream.FileStorage,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		MaxMsgsPerSubject:    queueMax,
+		MaxBytes:             queuesMaxBytes,
+		Duplicates:           queuesDedupe,
+		Replicas:             o.Replicas,
+	}
+}
+
+// NewQueues opens the background queues.
+func NewQueues(js jetstream.JetStream, s Streams) *Queues { return &Queues{js: js, stream: s.queues} }
+
+// Add puts data at the end of a step's queue; the same id within an hour is one entry. A queue that is full, or has no room
+// in the stream, is a fault of the kind queue_full; data that is too large for NATS is too_large.
+func (q *Queues) Add(ctx context.Context, tenant, bot, step, id string, data []byte) error {
+	m := nats.NewMsg(queueSubject(tenant, bot, step))
+	m.Data = data
+	m.Header.Set(jetstream.MsgIDHeader, id)
+	if int64(m.Size()) > q.js.Conn().MaxPayload() {
+		return tooLarge(m)
+	}
+	_, err := q.js.PublishMsg(ctx, m)
+	var api *jetstream.APIError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed:
+		return fault.Wrap(fault.QueueFull, err, "the background queue of step %s holds %d entries, or its stream is full: "+
+			"the endpoint is slower than its events", step, queueMax)
+	}
+	return fmt.Errorf("add to the queue of step %s: %w", step, err)
+}
+
+// Head reads the oldest entry of a step's queue and its sequence; 0 when the queue is empty.
+func (q *Queues) Head(ctx context.Context, tenant, bot, step string) (data []byte, sequence uint64, err error) {
+	m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(queueSubject(tenant, bot, step)))
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, 0, nil
+	case err != nil:
+		return nil, 0, fmt.Errorf("read the queue of step %s: %w", step, err)
+	}
+	return m.Data, m.Sequence, nil
+}
+
+// Remove takes an entry off its queue. An entry that is gone already is no error.
+func (q *Queues) Remove(ctx context.Context, sequence uint64) error {
+	err := q.stream.DeleteMsg(ctx, sequence)
+	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
+		return nil
+	}
+	return fmt.Errorf("remove entry %d from its queue: %w", sequence, err)
+}
+
+func queueSubject(tenant, bot, step string) string {
+	return subjectQueues + "." + tenant + "." + bot + "." + schemas.ConversationToken(step)
+}
