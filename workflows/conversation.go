@@ -36,8 +36,13 @@ type conversation struct {
 	state    step.State
 	workflow schemas.WorkflowRef
 	lane     lane
-	marked   ending // what the search attributes say
+	calling  *calling // the step in hand, while its endpoint may call back
+	late     int      // answers that are still awaited after their step's reply
+	marked   ending   // what the search attributes say
 }
+
+// quiet says that nothing is in hand: the run may end or continue as new.
+func (c *conversation) quiet() bool { return c.lane.quiet() && c.late == 0 }
 
 func (c *conversation) listen(ctx workflow.Context) error {
 	for _, name := range step.UpdateNames() {
@@ -46,7 +51,7 @@ func (c *conversation) listen(ctx workflow.Context) error {
 			return err
 		}
 	}
-	return nil
+	return c.listenForCallbacks(ctx)
 }
 
 // live waits until the run may end: continued as new, or idle for long enough. One timer serves the whole run; when it
@@ -59,12 +64,12 @@ func (c *conversation) live(ctx workflow.Context) error {
 			TimerOptions: workflow.TimerOptions{Summary: "idle time-out"},
 		}
 		_, err := workflow.AwaitWithOptions(ctx, idle, func() bool {
-			return c.lane.quiet() && (workflow.GetInfo(ctx).GetContinueAsNewSuggested() || c.state.IdleTimeout != armed)
+			return c.quiet() && (workflow.GetInfo(ctx).GetContinueAsNewSuggested() || c.state.IdleTimeout != armed)
 		})
 		if err != nil {
 			return c.cancelled(ctx)
 		}
-		if err := workflow.Await(ctx, c.lane.quiet); err != nil {
+		if err := workflow.Await(ctx, c.quiet); err != nil {
 			return c.cancelled(ctx)
 		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
@@ -73,7 +78,7 @@ func (c *conversation) live(ctx workflow.Context) error {
 		if c.idleLeft(ctx) <= 0 {
 			c.expire(ctx)
 		}
-		if c.idleLeft(ctx) <= 0 && c.lane.quiet() {
+		if c.idleLeft(ctx) <= 0 && c.quiet() {
 			return nil
 		}
 	}
@@ -113,7 +118,7 @@ func (c *conversation) cancelled(ctx workflow.Context) error {
 		c.reject(ctx, &refusal{*w, fault.New(fault.Cancelled, "the conversation's run was cancelled")})
 	}
 	c.lane.leave()
-	if err := workflow.Await(ctx, c.lane.quiet); err != nil { // events that came meanwhile
+	if err := workflow.Await(ctx, c.quiet); err != nil { // events that came meanwhile
 		return err
 	}
 	return temporal.NewCanceledError()
@@ -122,12 +127,10 @@ func (c *conversation) cancelled(ctx workflow.Context) error {
 // admit refuses an Update before it enters history: an event that is known already, or entities that would not fit.
 func (c *conversation) admit(_ workflow.Context, d step.Delivery) error {
 	if slices.Contains(c.state.Seen, d.Event.ID) {
-		return temporal.NewApplicationErrorWithOptions("the event was handled already", step.RefusedDuplicate,
-			temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
+		return refuse(step.RefusedDuplicate, "the event was handled already")
 	}
 	if f := tooLarge(c.state, d); f != nil && d.Event.Type == schemas.TypeEntitiesCollected {
-		return temporal.NewApplicationErrorWithOptions(f.Message, step.RefusedTooLarge,
-			temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
+		return refuse(step.RefusedTooLarge, "%s", f.Message)
 	}
 	return nil
 }
@@ -163,7 +166,7 @@ func (c *conversation) act(ctx workflow.Context, a action, d step.Delivery) step
 	if a.refuse != nil {
 		result = c.reject(ctx, a.refuse)
 	}
-	if a.cancel != nil || a.run != nil {
+	if a.cancel != nil || a.run != nil && a.run.Event.Type == schemas.TypeStepRequested {
 		c.state.Waiting = nil
 	}
 	if a.wait != nil {
@@ -203,6 +206,12 @@ func (c *conversation) note(d step.Delivery) {
 	for _, name := range workflow.DeterministicKeys(data.Entities) {
 		c.state.Entities[name] = data.Entities[name]
 	}
+	brought := make(map[string]*string, len(data.Variables))
+	for _, name := range workflow.DeterministicKeys(data.Variables) {
+		value := data.Variables[name]
+		brought[name] = &value
+	}
+	c.setVariables(brought)
 	if d.Event.Type == schemas.TypeStepRequested {
 		c.state.Open = true
 	}

@@ -41,8 +41,7 @@ func decide(s step.State, d step.Delivery, now time.Time) action {
 	case schemas.TypeConversationEnded:
 		return decideEnd(s, d)
 	default:
-		unserved := fault.New(fault.Config, "%s cannot be served by this bot", d.Event.Type)
-		return action{refuse: &refusal{d, refusedOr(d, unserved)}}
+		return decideDelivery(s, d)
 	}
 }
 
@@ -62,6 +61,20 @@ func decideStep(s step.State, d step.Delivery) action {
 		}
 	}
 	return a
+}
+
+// decideDelivery sends a message or an event on to an adapter: the one that the event names, else the one that the chat was
+// handed over to, else the bot's own. A step that waits for entities goes on waiting: a message is not the next step.
+func decideDelivery(s step.State, d step.Delivery) action {
+	if plan, ok := d.Adapters[s.HandedTo]; ok && d.Event.Type != schemas.TypeConversationHandover {
+		d.Plan, d.Refused = &plan, nil
+	}
+	d.Adapters = nil
+	if d.Refused != nil || d.Plan == nil {
+		unserved := fault.New(fault.Config, "%s cannot be served by this bot", d.Event.Type)
+		return action{refuse: &refusal{d, refusedOr(d, unserved)}}
+	}
+	return action{run: &d}
 }
 
 func decideEntities(s step.State, now time.Time) action {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -23,7 +24,12 @@ func (c *conversation) record(r step.Recent) {
 // describe shows the conversation in the Temporal UI. Current details live in the worker's memory and are asked for by a
 // query, so they cost no history.
 func (c *conversation) describe(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, details(c.state))
+	text := details(c.state)
+	if call := c.calling; call != nil && call.waiting {
+		text = fmt.Sprintf("Step **%s** waits for the endpoint's call back until %s.\n\n%s",
+			call.in.Plan.Step, call.in.Deadline.UTC().Format(time.RFC3339), text)
+	}
+	workflow.SetCurrentDetails(ctx, text)
 }
 
 // details is Markdown: what the conversation waits for, and a table of its latest steps, newest first.

@@ -36,6 +36,10 @@ type world struct {
 	// refuse makes publishing fail. nil: it never does.
 	refuse func(n int, in step.PublishInput) error
 
+	queue []step.Queued // the background queue
+	full  error         // why the queue takes nothing; nil: it does
+
+	callbacks  map[string]error // what became of call backs that were let in
 	rejections map[string]error
 	results    map[string]step.Result
 }
@@ -45,13 +49,54 @@ func newWorld(t *testing.T) *world {
 	var suite testsuite.WorkflowTestSuite
 	w := &world{
 		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
-		rejections:              map[string]error{}, results: map[string]step.Result{},
+		rejections:              map[string]error{}, results: map[string]step.Result{}, callbacks: map[string]error{},
 	}
 	w.SetTestTimeout(20 * time.Second)
 	workflows.Register(w.TestWorkflowEnvironment)
 	w.RegisterActivityWithOptions(w.webhook, activity.RegisterOptions{Name: step.ActivityWebhook})
 	w.RegisterActivityWithOptions(w.publish, activity.RegisterOptions{Name: step.ActivityPublish})
+	w.RegisterActivityWithOptions(w.readAnswer, activity.RegisterOptions{Name: step.ActivityAnswer})
+	w.RegisterActivityWithOptions(w.enqueue, activity.RegisterOptions{Name: step.ActivityEnqueue})
+	w.RegisterActivityWithOptions(w.queueHead, activity.RegisterOptions{Name: step.ActivityQueueHead})
+	w.RegisterActivityWithOptions(w.queueDone, activity.RegisterOptions{Name: step.ActivityQueueDone})
 	return w
+}
+
+// readAnswer takes any JSON string but "unreadable" for an answer of one text.
+func (w *world) readAnswer(_ context.Context, in step.AnswerInput) (step.WebhookResult, error) {
+	var text string
+	if json.Unmarshal(in.Body, &text) != nil || text == "unreadable" {
+		return step.WebhookResult{}, temporal.NewApplicationErrorWithOptions("/: unreadable", string(fault.BadResponse),
+			temporal.ApplicationErrorOptions{NonRetryable: true})
+	}
+	return succeed(in.Webhook, text), nil
+}
+
+func (w *world) enqueue(_ context.Context, q step.Queued) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.full == nil {
+		w.queue = append(w.queue, q)
+	}
+	return w.full
+}
+
+func (w *world) queueHead(context.Context, step.Queue) (step.Queued, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.queue) == 0 {
+		return step.Queued{}, nil
+	}
+	head := w.queue[0]
+	head.Sequence = 1
+	return head, nil
+}
+
+func (w *world) queueDone(context.Context, uint64) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.queue = w.queue[1:]
+	return nil
 }
 
 func (w *world) webhook(_ context.Context, in step.WebhookInput) (step.WebhookResult, error) {

@@ -1,23 +1,11 @@
 package workflows
 
 import (
-	"errors"
-	"time"
-
-	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
-)
-
-const (
-	// publishLocally bounds the first try to publish. Longer outages of NATS become a normal activity: a local one would
-	// add history events with every heartbeat of its workflow task.
-	publishLocally = 5 * time.Second
-	// publishAttempt bounds one attempt of the normal activity; the attempts go on until NATS is back.
-	publishAttempt = 30 * time.Second
 )
 
 // address says whose reply it is and what it answers.
@@ -47,14 +35,13 @@ func publishReplied(ctx workflow.Context, to address, data schemas.StepReplied) 
 }
 
 func publishData(ctx workflow.Context, to address, replyType string, data any) (string, error) {
-	ctx, stop := workflow.NewDisconnectedContext(ctx)
-	defer stop()
 	reply, err := schemas.NewReply(to.tenant, to.bot, to.conversation, to.event.ID, replyType, workflow.Now(ctx), data)
 	if err != nil {
 		return "", err
 	}
 	reply.TraceParent, reply.TraceState = to.event.TraceParent, to.event.TraceState
-	return reply.ID, send(ctx, step.PublishInput{Tenant: to.tenant, Bot: to.bot, Reply: reply})
+	return reply.ID, reliably(ctx, step.ActivityPublish, reply.Type,
+		step.PublishInput{Tenant: to.tenant, Bot: to.bot, Reply: reply}, nil)
 }
 
 // withoutContent is the reply without what made it too large.
@@ -64,27 +51,4 @@ func withoutContent(r schemas.StepReplied) schemas.StepReplied {
 		Error:    errorOf(fault.New(fault.TooLarge, "the reply is larger than a message on NATS may be")),
 		Workflow: r.Workflow,
 	}
-}
-
-func send(ctx workflow.Context, in step.PublishInput) error {
-	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: publishLocally,
-		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
-		Summary:             in.Reply.Type,
-	})
-	err := workflow.ExecuteLocalActivity(local, step.ActivityPublish, in).Get(local, nil)
-	if err == nil || permanent(err) {
-		return err
-	}
-	normal := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		StartToCloseTimeout: publishAttempt,
-		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 10 * time.Second},
-		Summary:             in.Reply.Type,
-	})
-	return workflow.ExecuteActivity(normal, step.ActivityPublish, in).Get(normal, nil)
-}
-
-func permanent(err error) bool {
-	var app *temporal.ApplicationError
-	return errors.As(err, &app) && app.NonRetryable()
 }

@@ -3,6 +3,7 @@
 //
 //	Conversation  one run per conversation: the lane that keeps order and state; every event is an Update
 //	Step          one step on its own, for bots whose steps run side by side
+//	Queue         one run per step that works in the background: its requests, one after another
 //
 // Open runs were started by an earlier release, so a change of what these workflows command needs a replay of the
 // recorded histories in testdata/histories (see CONTRIBUTING.md, "Changing a workflow").
@@ -19,5 +20,6 @@ import (
 // cannot disagree about a name.
 func Register(r worker.WorkflowRegistry) {
 	r.RegisterWorkflowWithOptions(Conversation, workflow.RegisterOptions{Name: step.WorkflowConversation})
+	r.RegisterWorkflowWithOptions(Queue, workflow.RegisterOptions{Name: step.WorkflowQueue})
 	r.RegisterWorkflowWithOptions(Step, workflow.RegisterOptions{Name: step.WorkflowStep})
 }

@@ -13,7 +13,7 @@ import (
 func replied(d step.Delivery, language string, result step.WebhookResult, failed *fault.Fault) schemas.StepReplied {
 	r := schemas.StepReplied{
 		EventID:      d.Event.ID,
-		Step:         d.Event.Data.Step,
+		Step:         d.Plan.Step,
 		Messages:     result.Messages,
 		Variables:    result.Variables,
 		Output:       result.Output,
@@ -25,9 +25,15 @@ func replied(d step.Delivery, language string, result step.WebhookResult, failed
 	case failed != nil:
 		r.Error = errorOf(failed)
 		r.Outcome, r.Conversation, r.Messages = failureEnd(d.Plan, language)
+	case d.Plan.Adapter != nil:
+		r.Outcome = schemas.OutcomeDelivered
+		if d.Event.Type == schemas.TypeConversationHandover {
+			r.Conversation = schemas.ConversationHandover
+		}
 	case result.Success:
 		r.Outcome = schemas.OutcomeSuccess
-		if d.Plan.EndStep {
+		r.Conversation = result.Conversation
+		if d.Plan.EndStep && r.Conversation == "" {
 			r.Conversation = schemas.ConversationComplete
 		}
 	default:
@@ -35,6 +41,17 @@ func replied(d step.Delivery, language string, result step.WebhookResult, failed
 	}
 	if failed == nil && result.Problem != nil {
 		r.Error = errorOf(result.Problem)
+	}
+	return r
+}
+
+// accepted makes the data of step.replied for a step that runs in the background, or that found its queue full.
+func accepted(d step.Delivery, refused *fault.Fault) schemas.StepReplied {
+	r := schemas.StepReplied{
+		EventID: d.Event.ID, Step: d.Plan.Step, Outcome: schemas.OutcomeAccepted, Conversation: schemas.ConversationOpen,
+	}
+	if refused != nil {
+		r.Outcome, r.Error = schemas.OutcomeFailure, errorOf(refused)
 	}
 	return r
 }

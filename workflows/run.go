@@ -1,9 +1,13 @@
 package workflows
 
 import (
+	"cmp"
+	"maps"
+
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -11,31 +15,81 @@ import (
 // runStep runs one step to its reply and takes over what it changed.
 func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Result {
 	started := workflow.Now(ctx)
-	result, failed := callWebhook(ctx, step.WebhookInput{
+	in := step.WebhookInput{
 		Plan: *d.Plan, Event: withoutEntities(*d).Event, // they are among the conversation's
 		User: c.state.User, ConversationNo: c.state.ConversationNo,
-		Entities: c.state.Entities, Details: c.state.Details,
-	})
-	if failed == nil {
-		c.state.Details = result.Details
+		Entities: c.state.Entities, Variables: c.state.Variables, Details: c.state.Details,
 	}
-	data := replied(*d, languageOf(c.state.User), result, failed)
+	var data schemas.StepReplied
+	if queued(d.Plan) {
+		data = accepted(*d, enqueue(ctx, step.Queued{Conversation: c.state.Conversation, Webhook: in}))
+	} else {
+		result, failed := c.callEndpoint(ctx, d, in)
+		if failed == nil {
+			c.takeOver(&result)
+		}
+		data = replied(*d, languageOf(c.state.User), result, failed)
+	}
 	data.ConversationDetails = c.state.Details
 	done := c.reply(ctx, d.Event, data)
 	c.record(step.Recent{
 		At: started, Step: data.Step, Outcome: done.Outcome, Error: done.Error, Attempts: len(data.Attempts),
 		Millis: workflow.Now(ctx).Sub(started).Milliseconds(),
 	})
-	switch data.Conversation {
-	case schemas.ConversationComplete:
+	switch {
+	case d.Event.Type == schemas.TypeConversationHandover:
+		if data.Outcome == schemas.OutcomeDelivered {
+			c.state.HandedTo = d.Plan.Adapter.Name
+		}
+	case data.Conversation == schemas.ConversationComplete:
 		done.Closed = schemas.ClosedCompleted
-	case schemas.ConversationHandover:
+	case data.Conversation == schemas.ConversationHandover:
 		done.Closed = schemas.ClosedHandover
 	}
 	if done.Closed != "" {
 		c.close(ctx, done.Closed)
 	}
 	return done
+}
+
+// takeOver makes what the endpoint changed part of the conversation.
+func (c *conversation) takeOver(result *step.WebhookResult) {
+	if result.Details != nil {
+		c.state.Details = result.Details
+	}
+	added := 0
+	//workflowcheck:ignore a sum does not depend on the order
+	for name, value := range result.Variables {
+		if value != nil {
+			added += len(name) + len(*value)
+		}
+	}
+	if variablesSize(c.state.Variables)+added > variablesMax {
+		result.Variables = nil
+		result.Problem = cmp.Or(result.Problem,
+			fault.New(fault.TooLarge, "the conversation's variables would exceed %d bytes: none was set", variablesMax))
+		return
+	}
+	c.setVariables(result.Variables)
+}
+
+// setVariables sets variables, or deletes those without a value. The old map stays as it is: an activity may have it.
+func (c *conversation) setVariables(changes map[string]*string) {
+	if len(changes) == 0 {
+		return
+	}
+	variables := maps.Clone(c.state.Variables)
+	if variables == nil {
+		variables = make(map[string]string, len(changes))
+	}
+	for _, name := range workflow.DeterministicKeys(changes) {
+		if value := changes[name]; value != nil {
+			variables[name] = *value
+		} else {
+			delete(variables, name)
+		}
+	}
+	c.state.Variables = variables
 }
 
 // reject answers a delivery as rejected.
@@ -71,7 +125,8 @@ func (c *conversation) close(ctx workflow.Context, reason string) {
 	last := schemas.Event{ID: c.state.LastEventID}
 	data := schemas.ConversationClosed{Reason: reason, Workflow: c.workflow}
 	publish(ctx, c.address(last), schemas.TypeConversationClosed, data)
-	c.state.Open, c.state.Entities, c.state.Details, c.state.Waiting = false, nil, nil, nil
+	c.state.Open, c.state.Entities, c.state.Variables, c.state.Details = false, nil, nil, nil
+	c.state.Waiting, c.state.HandedTo = nil, ""
 }
 
 func (c *conversation) address(e schemas.Event) address {

@@ -18,6 +18,9 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 		state:    step.State{Tenant: in.Tenant, Bot: in.Bot, Conversation: in.Conversation, LastEventID: in.Delivery.Event.ID},
 		workflow: reference(ctx),
 	}
+	if err := c.listenForCallbacks(ctx); err != nil {
+		return step.Result{}, err
+	}
 	d := in.Delivery
 	c.note(d)
 	a := decide(c.state, d, workflow.Now(ctx))
@@ -28,5 +31,5 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	}
 	result := c.act(ctx, a, d)
 	c.describe(ctx)
-	return result, nil
+	return result, workflow.Await(ctx, c.quiet) // a late answer may still come
 }

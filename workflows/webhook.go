@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"errors"
+	"fmt"
 	"net/url"
 	"time"
 
@@ -29,8 +30,7 @@ const (
 // local activity, which costs no workflow task of its own; later ones are a normal activity, visible as pending in the
 // UI and retried by the server. The progress tells all attempts; its fault is nil when the endpoint answered.
 func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
-	in.Deadline = workflow.Now(ctx).Add(in.Plan.Webhook.Timeout.D())
-	if in.Plan.Webhook.Execution != bot.ExecutionActivity {
+	if !needsTimers(in.Plan.Webhook) {
 		result, p := firstAttempt(ctx, in)
 		if p == nil {
 			return result, nil
@@ -38,7 +38,7 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult
 		if p.RetryIn <= 0 {
 			return step.WebhookResult{Attempts: p.Attempts}, p.Fault
 		}
-		wait := workflow.TimerOptions{Summary: in.Plan.Step + ": wait before attempt 2"}
+		wait := workflow.TimerOptions{Summary: fmt.Sprintf("%s: wait before attempt %d", in.Plan.Step, len(p.Attempts)+1)}
 		if err := workflow.NewTimerWithOptions(ctx, p.RetryIn, wait).Get(ctx, nil); err != nil {
 			return step.WebhookResult{Attempts: p.Attempts}, fault.New(fault.Cancelled, "cancelled between two attempts")
 		}
@@ -49,6 +49,19 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult
 		return step.WebhookResult{Attempts: p.Attempts}, p.Fault
 	}
 	return result, nil
+}
+
+// withDeadline sets the step's hard deadline.
+func withDeadline(ctx workflow.Context, in step.WebhookInput) step.WebhookInput {
+	in.Deadline = workflow.Now(ctx).Add(in.Plan.Webhook.Timeout.D())
+	return in
+}
+
+// needsTimers says that even the first attempt must be a normal activity: while a local one runs, its workflow task is open
+// and no timer of the workflow fires in time.
+func needsTimers(w *bot.Webhook) bool {
+	return w.Execution == bot.ExecutionActivity || w.ProgressAfter > 0 || w.LateAnswer == bot.LateAnswerPublish ||
+		w.Mode == bot.ModeBackground
 }
 
 func firstAttempt(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
@@ -64,14 +77,18 @@ func firstAttempt(ctx workflow.Context, in step.WebhookInput) (result step.Webho
 }
 
 func moreAttempts(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
+	w := in.Plan.Webhook
 	left := in.Deadline.Sub(workflow.Now(ctx))
 	if left <= 0 {
-		in.Progress.Fault = fault.New(fault.Timeout, "the step's time-out of %s passed", in.Plan.Webhook.Timeout)
+		in.Progress.Fault = fault.New(fault.Timeout, "the step's time-out of %s passed", w.Timeout)
 		return result, &in.Progress
+	}
+	if w.LateAnswer == bot.LateAnswerPublish {
+		left += w.AttemptTimeout.D() + startToCloseSlack // an attempt that began in time runs to its own end
 	}
 	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
 		ScheduleToCloseTimeout: left,
-		StartToCloseTimeout:    in.Plan.Webhook.AttemptTimeout.D() + startToCloseSlack,
+		StartToCloseTimeout:    w.AttemptTimeout.D() + startToCloseSlack,
 		HeartbeatTimeout:       heartbeatTimeout,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:    time.Second,

@@ -77,7 +77,7 @@ func (i *Intake) handle(ctx context.Context, m *bus.Message) error {
 		event.TraceParent, event.TraceState = m.Header.Get("traceparent"), m.Header.Get("tracestate")
 	}
 	d := step.Delivery{Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout())}
-	d.Plan, d.Refused = resolve(b, event)
+	resolve(b, &d)
 	if err := fits(m, d); err != nil {
 		return err
 	}
@@ -88,18 +88,18 @@ func (i *Intake) handle(ctx context.Context, m *bus.Message) error {
 }
 
 // resolve finds the step in the bot file as it is now: what it says travels with the event from here on.
-func resolve(b *bot.Bot, e schemas.Event) (*bot.Plan, *fault.Fault) {
-	switch e.Type {
+func resolve(b *bot.Bot, d *step.Delivery) {
+	switch d.Event.Type {
 	case schemas.TypeStepRequested:
-		plan, err := b.Plan(e.Data.Step)
+		plan, err := b.Plan(d.Event.Data.Step)
 		if err != nil {
-			return nil, fault.Of(err)
+			d.Refused = fault.Of(err)
+			return
 		}
-		return &plan, nil
+		d.Plan = &plan
 	case schemas.TypeMessageReceived, schemas.TypeConversationEvent, schemas.TypeConversationHandover:
-		return nil, fault.New(fault.Config, "bot %s has no adapter that could take %s", b.Name(), e.Type)
+		resolveAdapter(b, d)
 	}
-	return nil, nil
 }
 
 // usefulUntil is the event's latest useful moment: the CloudEvents attribute expirytime, or what the message's header says;

@@ -19,12 +19,26 @@ const (
 const (
 	WorkflowConversation = "Conversation"
 	WorkflowStep         = "Step"
+	WorkflowQueue        = "Queue"
 )
+
+// UpdateCallback is the Update by which an endpoint that answered 202 calls back. Unlike the others it carries no event.
+const UpdateCallback = "callback"
+
+// SignalQueued wakes a background queue.
+const SignalQueued = "queued"
 
 // Activity types.
 const (
 	ActivityWebhook = "CallWebhook"
 	ActivityPublish = "PublishReply"
+	// ActivityAnswer reads what an endpoint posted to the callback address, as if it had been its answer.
+	ActivityAnswer = "ReadAnswer"
+	// ActivityEnqueue puts a step into its background queue and wakes the queue's workflow.
+	ActivityEnqueue = "Enqueue"
+	// ActivityQueueHead reads the oldest step of a background queue, ActivityQueueDone removes it.
+	ActivityQueueHead = "ReadQueueHead"
+	ActivityQueueDone = "RemoveQueueHead"
 )
 
 // Search attributes, all keywords.
@@ -42,6 +56,10 @@ const (
 	RefusedDuplicate = "duplicate_event"
 	// RefusedTooLarge: the entities would not fit the conversation's state; the event belongs in the dead letters.
 	RefusedTooLarge = "too_large"
+	// RefusedCallback: no step waits for this call back, or it was made already.
+	RefusedCallback = "callback_closed"
+	// RefusedAnswer: what was posted cannot be read as an answer; the step waits on.
+	RefusedAnswer = "bad_answer"
 )
 
 // UpdateName is the name of the Update that carries an event of a type: the type without its prefix.
@@ -64,6 +82,9 @@ func UpdateNames() []string {
 func ConversationID(tenant, bot, conversation string) string {
 	return "conversation/" + tenant + "/" + bot + "/" + schemas.ConversationToken(conversation)
 }
+
+// QueueID is the workflow id of a step's background queue.
+func QueueID(tenant, bot, step string) string { return "queue/" + tenant + "/" + bot + "/" + step }
 
 // ID is the workflow id of a step that runs on its own.
 func ID(tenant, bot, conversation, eventID string) string {

@@ -15,6 +15,9 @@ type Delivery struct {
 	Event schemas.Event `json:"event"`
 	// Plan is the step that the event asks for; nil for events that ask for none.
 	Plan *bot.Plan `json:"plan,omitempty"`
+	// Adapters are the ways to deliver an event that names no adapter, by adapter: a handed-over conversation takes that of
+	// the side it was handed to.
+	Adapters map[string]bot.Plan `json:"adapters,omitempty"`
 	// Refused says why the event cannot be served though it is valid: an unknown step, for example.
 	Refused *fault.Fault `json:"refused,omitempty"`
 	// IdleTimeout is the bot's when the event arrived; the conversation takes it over.
@@ -36,8 +39,10 @@ type State struct {
 	User           schemas.User                `json:"user"`
 	ConversationNo int64                       `json:"conversation_no,omitempty"`
 	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
-	Details        json.RawMessage             `json:"details,omitempty"` // conversation_details
-	Waiting        *Delivery                   `json:"waiting,omitempty"` // the step that waits for entities
+	Variables      map[string]string           `json:"variables,omitempty"`
+	Details        json.RawMessage             `json:"details,omitempty"`   // conversation_details
+	Waiting        *Delivery                   `json:"waiting,omitempty"`   // the step that waits for entities
+	HandedTo       string                      `json:"handed_to,omitempty"` // the adapter that took the chat over
 
 	Seen   []string `json:"seen,omitempty"`   // ids of the latest events, oldest first
 	Recent []Recent `json:"recent,omitempty"` // the latest steps, oldest first, for the UI
@@ -78,6 +83,7 @@ type WebhookInput struct {
 	User           schemas.User                `json:"user"`
 	ConversationNo int64                       `json:"conversation_no,omitempty"`
 	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
+	Variables      map[string]string           `json:"variables,omitempty"`
 	Details        json.RawMessage             `json:"details,omitempty"`
 	Deadline       time.Time                   `json:"deadline"` // of the step: no attempt goes on after it
 	// Progress is what attempts before this activity left behind; a retry of the activity itself brings its own.
@@ -100,14 +106,42 @@ type Progress struct {
 
 // WebhookResult is the endpoint's answer, mapped to what the conversation and the reply need.
 type WebhookResult struct {
-	Success     bool               `json:"success"` // false: the endpoint said that the step failed
-	Messages    []schemas.Message  `json:"messages,omitempty"`
-	Variables   map[string]*string `json:"variables,omitempty"`
-	Details     json.RawMessage    `json:"details,omitempty"`      // conversation_details after the step
-	UserDetails json.RawMessage    `json:"user_details,omitempty"` // user_details after the step
-	Output      json.RawMessage    `json:"output,omitempty"`
-	Problem     *fault.Fault       `json:"problem,omitempty"` // part of the answer was refused, the rest stands
-	Attempts    []schemas.Attempt  `json:"attempts,omitempty"`
+	Success      bool               `json:"success"`              // false: the endpoint said that the step failed
+	CallsBack    bool               `json:"calls_back,omitempty"` // the endpoint said 202: the answer comes to the gateway
+	Messages     []schemas.Message  `json:"messages,omitempty"`
+	Variables    map[string]*string `json:"variables,omitempty"`
+	Details      json.RawMessage    `json:"details,omitempty"`      // conversation_details after the step
+	UserDetails  json.RawMessage    `json:"user_details,omitempty"` // user_details after the step
+	Conversation string             `json:"conversation,omitempty"` // as the endpoint said; "" = as the bot file says
+	Output       json.RawMessage    `json:"output,omitempty"`
+	Problem      *fault.Fault       `json:"problem,omitempty"` // part of the answer was refused, the rest stands
+	Attempts     []schemas.Attempt  `json:"attempts,omitempty"`
+}
+
+// Callback is the argument of UpdateCallback: what an endpoint posted for the step of an event.
+type Callback struct {
+	EventID string          `json:"event_id"`
+	Body    json.RawMessage `json:"body"`
+}
+
+// AnswerInput is the input of ActivityAnswer.
+type AnswerInput struct {
+	Webhook WebhookInput    `json:"webhook"` // the step that was called, its attempts included
+	Body    json.RawMessage `json:"body"`
+}
+
+// Queued is one step in a background queue.
+type Queued struct {
+	Sequence     uint64       `json:"sequence,omitempty"` // of the queue's stream; 0 = the queue is empty
+	Conversation string       `json:"conversation"`
+	Webhook      WebhookInput `json:"webhook"`
+}
+
+// Queue is the input of the Queue workflow.
+type Queue struct {
+	Tenant string `json:"tenant"`
+	Bot    string `json:"bot"`
+	Step   string `json:"step"`
 }
 
 // PublishInput is the input of the publishing activity.

@@ -1,0 +1,82 @@
+package workflows
+
+import (
+	"fmt"
+
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// calling is the step in hand while its endpoint may call back.
+type calling struct {
+	in      step.WebhookInput
+	waiting bool                // the endpoint has said 202
+	reading bool                // a call back is being read
+	answer  *step.WebhookResult // what it said
+}
+
+func (c *conversation) listenForCallbacks(ctx workflow.Context) error {
+	return workflow.SetUpdateHandlerWithOptions(ctx, step.UpdateCallback, c.takeCallback,
+		workflow.UpdateHandlerOptions{Validator: c.admitCallback})
+}
+
+// admitCallback lets one call back in for the step in hand; it keeps every other out of history.
+func (c *conversation) admitCallback(_ workflow.Context, cb step.Callback) error {
+	if c.calling == nil || c.calling.in.Event.ID != cb.EventID {
+		return refuse(step.RefusedCallback, "no step of this event waits for a call back")
+	}
+	if c.calling.reading || c.calling.answer != nil {
+		return refuse(step.RefusedCallback, "the step was called back already")
+	}
+	return nil
+}
+
+// takeCallback reads what the endpoint posted, as if it had been its answer. What cannot be read is refused and does not use
+// the call back up: the endpoint may mend it and post again.
+func (c *conversation) takeCallback(ctx workflow.Context, cb step.Callback) error {
+	call := c.calling
+	call.reading = true
+	defer func() { call.reading = false }()
+	var answer step.WebhookResult
+	in := step.AnswerInput{Webhook: call.in, Body: cb.Body}
+	if err := reliably(ctx, step.ActivityAnswer, "read the call back", in, &answer); err != nil {
+		return refuse(step.RefusedAnswer, "%s", faultOf(err).Message)
+	}
+	call.answer = &answer
+	return nil
+}
+
+// awaitCallback waits for the answer that a 202 has promised, until the step's deadline. Worker and servers may restart
+// meanwhile, any number of times.
+func (c *conversation) awaitCallback(ctx workflow.Context, promised step.WebhookResult) (step.WebhookResult, *fault.Fault) {
+	call := c.calling
+	call.waiting = true
+	c.describe(ctx)
+	w := call.in.Plan.Webhook
+	until := workflow.AwaitOptions{
+		Timeout:      max(call.in.Deadline.Sub(workflow.Now(ctx)), 0),
+		TimerOptions: workflow.TimerOptions{Summary: call.in.Plan.Step + ": waits for the call back"},
+	}
+	answered := func() bool { return call.answer != nil }
+	_, err := workflow.AwaitWithOptions(ctx, until, answered)
+	if err == nil && call.reading { // it came in time
+		err = workflow.Await(ctx, func() bool { return !call.reading })
+	}
+	switch {
+	case call.answer != nil:
+		call.answer.Attempts = promised.Attempts
+		return *call.answer, nil
+	case err != nil:
+		return promised, fault.New(fault.Cancelled, "cancelled while the endpoint was expected to call back")
+	}
+	return promised, fault.New(fault.Timeout, "the endpoint answered 202 and did not call back within %s", w.Timeout)
+}
+
+// refuse makes the error of an Update that is refused for what it says: nobody is to blame and another try does not help.
+func refuse(kind, format string, args ...any) error {
+	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), kind,
+		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
+}

@@ -1,0 +1,100 @@
+package workflows
+
+import (
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// callEndpoint asks the step's endpoint under the step's latency contract: a progress message at the soft deadline, an end
+// at the hard one whatever the endpoint does, and its answer after that dropped or published as the bot file says.
+func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in step.WebhookInput) (
+	step.WebhookResult, *fault.Fault,
+) {
+	in = withDeadline(ctx, in)
+	stop := c.tellProgress(ctx, d)
+	defer stop() // before the reply, so that a progress message never comes after it
+	if in.Plan.Dialect == bot.DialectPlain {
+		c.calling = &calling{in: in} // an endpoint may call back before its 202 is here
+		defer func() { c.calling = nil }()
+	}
+	result, failed := c.answerInTime(ctx, d, in)
+	if failed == nil && result.CallsBack {
+		return c.awaitCallback(ctx, result)
+	}
+	return result, failed
+}
+
+// tellProgress publishes the progress message when the soft deadline passes before stop is called. Stop waits for a message
+// that is on its way.
+func (c *conversation) tellProgress(ctx workflow.Context, d *step.Delivery) (stop func()) {
+	w := d.Plan.Webhook
+	if w.ProgressAfter <= 0 {
+		return func() {}
+	}
+	timed, cancel := workflow.WithCancel(ctx)
+	soft := workflow.NewTimerWithOptions(timed, w.ProgressAfter.D(), workflow.TimerOptions{Summary: "soft deadline"})
+	ended := false
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		defer func() { ended = true }()
+		if soft.Get(ctx, nil) != nil {
+			return
+		}
+		text := w.ProgressMessage.For(languageOf(c.state.User))
+		publish(ctx, c.address(d.Event), schemas.TypeStepProgress, schemas.StepProgress{
+			EventID: d.Event.ID, Step: d.Plan.Step, Messages: []schemas.Message{schemas.Text(text)}, Workflow: c.workflow,
+		})
+	})
+	return func() {
+		cancel()
+		patient, stop := workflow.NewDisconnectedContext(ctx)
+		defer stop()
+		_ = workflow.Await(patient, func() bool { return ended })
+	}
+}
+
+// answerInTime gives the endpoint's answer, or the time-out at the hard deadline. Where late answers are dropped the request
+// itself ends at the deadline; where they are published it goes on in the background, and the lane does not wait for it.
+func (c *conversation) answerInTime(ctx workflow.Context, d *step.Delivery, in step.WebhookInput) (
+	step.WebhookResult, *fault.Fault,
+) {
+	w := in.Plan.Webhook
+	if w.LateAnswer != bot.LateAnswerPublish {
+		return callWebhook(ctx, in)
+	}
+	var (
+		result         step.WebhookResult
+		failed         *fault.Fault
+		ended, tooLate bool
+	)
+	c.late++
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		defer func() { c.late-- }()
+		result, failed = callWebhook(ctx, in)
+		ended = true
+		if tooLate && failed == nil && !result.CallsBack {
+			c.publishLate(ctx, d, result)
+		}
+	})
+	hard := workflow.AwaitOptions{Timeout: w.Timeout.D(), TimerOptions: workflow.TimerOptions{Summary: "hard deadline"}}
+	_, err := workflow.AwaitWithOptions(ctx, hard, func() bool { return ended })
+	switch {
+	case ended:
+		return result, failed
+	case err != nil:
+		return step.WebhookResult{}, fault.New(fault.Cancelled, "the step was cancelled")
+	}
+	tooLate = true
+	return step.WebhookResult{}, fault.New(fault.Timeout,
+		"the endpoint did not answer within %s; an answer after that is published as hookturn.step.late", w.Timeout)
+}
+
+// publishLate tells the engine what came after the step's reply. It changes nothing in the conversation, which has gone on.
+func (c *conversation) publishLate(ctx workflow.Context, d *step.Delivery, result step.WebhookResult) {
+	data := replied(*d, languageOf(c.state.User), result, nil)
+	data.Workflow = c.workflow
+	publish(ctx, c.address(d.Event), schemas.TypeStepLate, data)
+}
