@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
@@ -16,18 +17,25 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Activities holds what the activities use. All fields but Metrics are required.
+// Activities holds what the activities use. All fields but Callbacks and Metrics are required.
 type Activities struct {
 	Bots      Bots
 	Dialects  dialect.Set
 	HTTP      HTTP
+	Limits    Limits
+	Tokens    Tokens
 	Users     Users
 	Publisher Publisher
+	Queues    Queues
+	Wake      Wake
+	Callbacks Callbacks // nil: endpoints cannot call back, because nobody said where the gateway is
 	Log       *slog.Logger
 	Metrics   *telemetry.Metrics
 }
@@ -48,6 +56,17 @@ type Users interface {
 	Update(ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error)) error
 }
 
+// Limits say how much an endpoint may be asked. *limit.Limiter is one.
+type Limits interface {
+	Enter(v limit.Visit) (*limit.Pass, *fault.Fault)
+}
+
+// Callbacks say where an endpoint may answer later. *callback.Offers is one.
+type Callbacks interface {
+	// URL is a one-time address for the step of an event in a workflow; nobody else can make one, and it ends with the step.
+	URL(workflow, event string, until time.Time) string
+}
+
 // Publisher puts a reply on NATS and returns once JetStream has stored it. *bus.Publisher is one.
 type Publisher interface {
 	PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error
@@ -57,4 +76,8 @@ type Publisher interface {
 func (a *Activities) Register(r worker.ActivityRegistry) {
 	r.RegisterActivityWithOptions(a.CallWebhook, activity.RegisterOptions{Name: step.ActivityWebhook})
 	r.RegisterActivityWithOptions(a.PublishReply, activity.RegisterOptions{Name: step.ActivityPublish})
+	r.RegisterActivityWithOptions(a.ReadAnswer, activity.RegisterOptions{Name: step.ActivityAnswer})
+	r.RegisterActivityWithOptions(a.Enqueue, activity.RegisterOptions{Name: step.ActivityEnqueue})
+	r.RegisterActivityWithOptions(a.ReadQueueHead, activity.RegisterOptions{Name: step.ActivityQueueHead})
+	r.RegisterActivityWithOptions(a.RemoveQueueHead, activity.RegisterOptions{Name: step.ActivityQueueDone})
 }

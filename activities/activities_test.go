@@ -21,8 +21,11 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
+	"github.com/hookturn/hookturn/internal/dialect/loyjoy"
+	"github.com/hookturn/hookturn/internal/dialect/plain"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signature"
 	"github.com/hookturn/hookturn/internal/step"
@@ -42,6 +45,11 @@ type bundle struct {
 	publish  func(schemas.Reply) error
 	bots     *bot.Set
 	local    bool // run CallWebhook as a local activity
+
+	tokens tokens
+	queue  queue
+	woken  []step.Queue
+	asleep error // why the queue's workflow cannot be woken
 }
 
 const botFile = `bot: shop
@@ -55,6 +63,16 @@ steps:
   ROTATED: {webhook: {path: /orders, secret: rotated, signature: [standard, hub-sha256]}}
   BEARER: {webhook: {path: /orders, authorization: {secret: bearer}, headers: {X-Shop: "1"}}}
   PLAIN: {webhook: {path: /orders, retry: {max_attempts: 3, initial: 1s, max: 10s, backoff: 2}}}
+  ONCE: {webhook: {path: /orders?step=once, retry: {max_attempts: 1}, limits: {trip_after: 1}}}
+  LATE: {webhook: {path: /orders, attempt_timeout: 30s, timeout: 30s, late_answer: publish}}
+  DEFER: {webhook: {dialect: plain, path: /later}}
+  NOTIFY: {webhook: {dialect: loyjoy, path: /notify, mode: background}}
+  OAUTH:
+    webhook:
+      dialect: plain
+      path: /orders
+      oauth2: {token_url: "https://login.example/token", client_id: shop, secret: key}
+      retry: {max_attempts: 3}
 `
 
 func setup(t *testing.T) *bundle {
@@ -67,7 +85,9 @@ func setup(t *testing.T) *bundle {
 	var suite testsuite.WorkflowTestSuite
 	b := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), users: map[string]json.RawMessage{}, bots: set}
 	a := &activities.Activities{
-		Bots: b, Dialects: dialect.New(haptik.New()), HTTP: b, Users: b, Publisher: b, Log: slog.New(slog.DiscardHandler),
+		Bots: b, Dialects: dialect.New(haptik.New(), loyjoy.New(), plain.New(nil)), HTTP: b, Limits: &limit.Limiter{},
+		Tokens: &b.tokens, Users: b, Publisher: b, Queues: &b.queue, Log: slog.New(slog.DiscardHandler),
+		Wake: func(_ context.Context, q step.Queue) error { b.woken = append(b.woken, q); return b.asleep },
 	}
 	a.Register(b.TestActivityEnvironment)
 	b.activities = a

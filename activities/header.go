@@ -16,7 +16,9 @@ import (
 )
 
 // header is the dialect's own header with everything that is the same for every dialect on top.
-func (a *Activities) header(in step.WebhookInput, encoded dialect.Request, n int) (http.Header, *fault.Fault) {
+func (a *Activities) header(
+	in step.WebhookInput, secrets secretsOf, encoded dialect.Request, n int,
+) (http.Header, *fault.Fault) {
 	w, h := in.Plan.Webhook, encoded.Header
 	if h == nil {
 		h = make(http.Header)
@@ -33,24 +35,19 @@ func (a *Activities) header(in step.WebhookInput, encoded dialect.Request, n int
 	if in.Event.TraceState != "" {
 		h.Set("Tracestate", in.Event.TraceState)
 	}
-	b, ok := a.Bots.Current().Bot(in.Plan.Tenant, in.Plan.Bot)
-	if !ok && (w.Authorization != "" || w.Secret != "") {
-		return nil, fault.New(fault.Config, "this worker has no bot file for %s/%s: its secrets are unknown",
-			in.Plan.Tenant, in.Plan.Bot)
-	}
 	if w.Authorization != "" {
-		values, ok := b.Secrets(w.Authorization)
-		if !ok {
-			return nil, unknownSecret(w.Authorization)
+		value, failed := secrets.newest(w.Authorization)
+		if failed != nil {
+			return nil, failed
 		}
-		h.Set("Authorization", values[0].Reveal())
+		h.Set("Authorization", value)
 	}
 	if w.Secret == "" {
 		return h, nil
 	}
-	values, ok := b.Secrets(w.Secret)
-	if !ok {
-		return nil, unknownSecret(w.Secret)
+	values, failed := secrets.values(w.Secret)
+	if failed != nil {
+		return nil, failed
 	}
 	schemes := make([]signature.Scheme, 0, len(w.Signature))
 	for _, name := range w.Signature {
@@ -78,8 +75,4 @@ func webhookID(eventID string) string {
 		}
 	}
 	return eventID
-}
-
-func unknownSecret(name string) *fault.Fault {
-	return fault.New(fault.Config, "secret %q is not in this worker's bot file: are its bot files up to date?", name)
 }

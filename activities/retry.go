@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"math/rand/v2"
+	"net/http"
 	"sync"
 	"time"
 
@@ -23,7 +24,13 @@ const heartbeatEvery = 500 * time.Millisecond
 // short, only spread by up to a tenth.
 func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault) time.Duration {
 	r := in.Plan.Webhook.Retry
-	if !f.Retryable() || len(p.Attempts) >= r.MaxAttempts {
+	switch {
+	case len(p.Attempts) >= r.MaxAttempts:
+		return 0
+	case staleToken(in, p, f):
+	case !f.Retryable():
+		return 0
+	case f.Kind == fault.CircuitOpen && r.MaxAttempts == 1: // the endpoint is down, and the bot file wants no waiting
 		return 0
 	}
 	grown := float64(r.Initial) * math.Pow(r.Backoff, float64(max(len(p.Attempts)-1, 0)))
@@ -36,6 +43,20 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault) time.Duratio
 		return 0
 	}
 	return wait
+}
+
+// staleToken says that the endpoint refused a bearer token for the first time: another attempt brings a new one.
+func staleToken(in step.WebhookInput, p step.Progress, f *fault.Fault) bool {
+	if f.Status != http.StatusUnauthorized || in.Plan.Webhook.OAuth2 == nil {
+		return false
+	}
+	refused := 0
+	for _, a := range p.Attempts {
+		if a.Status == http.StatusUnauthorized {
+			refused++
+		}
+	}
+	return refused == 1
 }
 
 // resume takes the progress of the latest attempt of this activity, or what the workflow gave.

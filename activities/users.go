@@ -21,23 +21,17 @@ const keepTimeout = 4 * time.Second
 // keepUserDetails merges the endpoint's update into the user's store, in the store's own order of changes. The endpoint has
 // done its work and must not be asked again for the store's sake: an update that is over the limit, or that cannot be kept
 // while this activity may run, is reported as the answer's problem, and the messages are delivered all the same.
-func (a *Activities) keepUserDetails(ctx context.Context, in step.WebhookInput, p step.Progress, answer dialect.Answer,
-	result *step.WebhookResult,
-) {
-	result.UserDetails = p.UserDetails
+func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, result *step.WebhookResult) {
+	in := c.in
+	result.UserDetails = c.progress.UserDetails
 	if answer.UserDetailsUpdate == nil || in.User.ID == "" {
-		return
-	}
-	d, err := a.Dialects.Get(in.Plan.Dialect)
-	if err != nil {
-		result.Problem = cmp.Or(result.Problem, fault.Of(err))
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
 	defer cancel()
-	err = backoff.Retry(func() error {
-		err := a.Users.Update(ctx, in.Plan.Tenant, in.User.ID, func(old json.RawMessage) (json.RawMessage, error) {
-			merged, err := d.MergeUserDetails(old, answer.UserDetailsUpdate)
+	err := backoff.Retry(func() error {
+		err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, func(old json.RawMessage) (json.RawMessage, error) {
+			merged, err := c.dialect.MergeUserDetails(old, answer.UserDetailsUpdate)
 			result.UserDetails = merged
 			return merged, err
 		})
@@ -52,9 +46,9 @@ func (a *Activities) keepUserDetails(ctx context.Context, in step.WebhookInput, 
 	f, ok := errors.AsType[*fault.Fault](err)
 	if !ok {
 		f = fault.Wrap(fault.Internal, err, "user_details could not be kept: NATS did not answer")
-		result.UserDetails = p.UserDetails
+		result.UserDetails = c.progress.UserDetails
 	}
-	a.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)
+	c.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)
 	result.Problem = cmp.Or(result.Problem, f)
 }
 

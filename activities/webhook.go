@@ -3,17 +3,13 @@ package activities
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/hookturn/hookturn/internal/dialect"
-	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -26,67 +22,22 @@ import (
 // retryable as long as another attempt is allowed and can start before the step's deadline; Temporal has no jitter and
 // knows no Retry-After, so the wait is always our own (NextRetryDelay).
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
-	p := resume(ctx, in.Progress)
-	stop := heartbeat(ctx, p)
-	defer stop()
-	answer, failed := a.attempt(ctx, in, &p)
-	if failed != nil {
-		stop() // before failure tells the last word
-		return step.WebhookResult{}, a.failure(ctx, in, p, failed)
-	}
-	result := step.WebhookResult{
-		Success: answer.Success, Messages: answer.Messages, Variables: answer.Variables, Details: answer.ConversationDetails,
-		Output: answer.Output, Problem: answer.Problem, Attempts: p.Attempts,
-	}
-	a.keepUserDetails(ctx, in, p, answer, &result)
-	return result, nil
-}
-
-// attempt makes one request and reads its answer. It appends what it did to the progress.
-func (a *Activities) attempt(ctx context.Context, in step.WebhookInput, p *step.Progress) (dialect.Answer, *fault.Fault) {
 	d, err := a.Dialects.Get(in.Plan.Dialect)
 	if err != nil {
-		return dialect.Answer{}, fault.Of(err)
+		return step.WebhookResult{}, a.failure(ctx, in, in.Progress, fault.Of(err))
 	}
-	if failed := a.readUserDetails(ctx, in, p); failed != nil {
-		return dialect.Answer{}, failed
-	}
-	c := dialect.Context{
-		Plan: in.Plan, Event: in.Event, User: in.User, ConversationNo: in.ConversationNo, Entities: in.Entities,
-		ConversationDetails: in.Details, UserDetails: p.UserDetails,
-	}
-	encoded, err := d.Encode(c)
-	if err != nil {
-		return dialect.Answer{}, fault.Of(err)
-	}
-	n := len(p.Attempts) + 1
-	header, failed := a.header(in, encoded, n)
+	c := &call{Activities: a, in: in, dialect: d, progress: resume(ctx, in.Progress)}
+	stop := heartbeat(ctx, c.progress)
+	defer stop()
+	answer, callsBack, failed := c.attempt(ctx)
 	if failed != nil {
-		return dialect.Answer{}, failed
+		stop() // before failure tells the last word
+		return step.WebhookResult{}, a.failure(ctx, in, c.progress, failed)
 	}
-	timeout := min(in.Plan.Webhook.AttemptTimeout.D(), time.Until(in.Deadline))
-	if timeout <= 0 {
-		return dialect.Answer{}, fault.New(fault.Timeout, "the step's time-out of %s passed", in.Plan.Webhook.Timeout)
-	}
-	response, attempt, err := a.HTTP.Do(ctx, egress.Request{
-		Method: http.MethodPost, URL: in.Plan.Webhook.URL, Header: header, Body: encoded.Body, Timeout: timeout,
-	})
-	attempt.N = n
-	var answer dialect.Answer
-	failed = fault.Of(err)
-	if failed == nil {
-		failed = dialect.Classify(d, response.Status, egress.RetryAfter(response.Header, time.Now()))
-	}
-	if failed == nil {
-		answer, err = d.Decode(c, response.Body)
-		failed = fault.Of(err)
-	}
-	if failed != nil {
-		attempt.Error = string(failed.Kind)
-	}
-	p.Attempts = append(slices.Clip(p.Attempts), attempt)
-	a.note(ctx, in, attempt)
-	return answer, failed
+	result := resultOf(answer)
+	result.CallsBack, result.Attempts = callsBack, c.progress.Attempts
+	c.keepUserDetails(ctx, answer, &result)
+	return result, nil
 }
 
 // failure turns a fault into the error by which Temporal, or the workflow, knows how to go on.

@@ -1,0 +1,51 @@
+package activities
+
+import (
+	"context"
+
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// ReadAnswer reads what an endpoint posted to the callback address as if it had been its answer. A body that cannot be read
+// fails for good, with the failure word as the error's type and the place in its message.
+func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.WebhookResult, error) {
+	d, err := a.Dialects.Get(in.Webhook.Plan.Dialect)
+	if err != nil {
+		return step.WebhookResult{}, final(err)
+	}
+	answer, err := d.Decode(contextOf(in.Webhook, in.Webhook.Progress), in.Body)
+	if err != nil {
+		a.Log.InfoContext(ctx, "call back refused", "event", in.Webhook.Event.ID, "step", in.Webhook.Plan.Step,
+			"kind", fault.Of(err).Kind, "message", fault.Of(err).Message)
+		return step.WebhookResult{}, final(err)
+	}
+	return resultOf(answer), nil
+}
+
+// contextOf is what a dialect may know of a step.
+func contextOf(in step.WebhookInput, p step.Progress) dialect.Context {
+	return dialect.Context{
+		Plan: in.Plan, Event: in.Event, User: in.User, ConversationNo: in.ConversationNo, Entities: in.Entities,
+		ConversationDetails: in.Details, UserDetails: p.UserDetails, Variables: in.Variables,
+	}
+}
+
+// resultOf is an endpoint's answer on its way to the conversation.
+func resultOf(answer dialect.Answer) step.WebhookResult {
+	return step.WebhookResult{
+		Success: answer.Success, Messages: answer.Messages, Variables: answer.Variables, Details: answer.ConversationDetails,
+		Conversation: answer.Conversation, Output: answer.Output, Problem: answer.Problem,
+	}
+}
+
+// final is an error that no repetition of the activity would mend.
+func final(err error) error {
+	f := fault.Of(err)
+	return temporal.NewApplicationErrorWithOptions(f.Message, string(f.Kind), temporal.ApplicationErrorOptions{
+		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}

@@ -1,0 +1,273 @@
+package activities_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/token"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// tokens gives one token after another, the next when the last one was given back.
+type tokens struct {
+	all   []string
+	stale []string
+	fault *fault.Fault
+}
+
+func (f *tokens) Get(_ context.Context, g token.Grant) (string, *fault.Fault) {
+	if f.fault != nil {
+		return "", f.fault
+	}
+	return f.all[len(f.stale)] + " of " + g.Tenant + "/" + g.Bot + "/" + g.ClientID, nil
+}
+
+func (f *tokens) Forget(_ token.Grant, used string) { f.stale = append(f.stale, used) }
+
+// queue is one queue, whosever it is.
+type queue struct {
+	entries [][]byte
+	removed uint64
+	full    error
+}
+
+func (q *queue) Add(_ context.Context, _, _, _, _ string, data []byte) error {
+	if q.full == nil {
+		q.entries = append(q.entries, data)
+	}
+	return q.full
+}
+
+func (q *queue) Head(_ context.Context, _, _, _ string) ([]byte, uint64, error) {
+	if len(q.entries) == 0 {
+		return nil, 0, nil
+	}
+	return q.entries[0], q.removed + 1, nil
+}
+
+func (q *queue) Remove(_ context.Context, sequence uint64) error {
+	if sequence == q.removed+1 {
+		q.entries, q.removed = q.entries[1:], sequence
+	}
+	return nil
+}
+
+type offers struct{}
+
+func (offers) URL(workflow, event string, _ time.Time) string {
+	return "https://gateway.example/" + workflow + "/" + event
+}
+
+func TestARefusedRequestIsNoAttempt(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer = func(int) (*egress.Response, error) {
+		r := response(http.StatusTooManyRequests, "")
+		r.Header.Set("Retry-After", "5")
+		return r, nil
+	}
+	in := b.input(t, "PLAIN")
+	_, err := b.call(in)
+	in.Progress = progress(t, err)
+	for range 5 { // more than it may attempt
+		_, err = b.call(in)
+		p := progress(t, err)
+		require.Equal(t, fault.RateLimited, p.Fault.Kind)
+		require.Zero(t, p.Fault.Status)
+		require.GreaterOrEqual(t, p.RetryIn, 4*time.Second)
+		require.Len(t, p.Attempts, 1)
+	}
+	_, err = b.call(b.input(t, "SIGNED")) // the same endpoint
+	require.Equal(t, fault.RateLimited, progress(t, err).Fault.Kind)
+	require.Len(t, b.requests, 1)
+}
+
+func TestAStepThatMayNotBeRepeatedDoesNotWaitForACircuit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer = func(int) (*egress.Response, error) { return nil, fault.New(fault.Connect, "refused") }
+	_, err := b.call(b.input(t, "ONCE"))
+	require.Equal(t, fault.Connect, progress(t, err).Fault.Kind)
+	_, err = b.call(b.input(t, "ONCE"))
+	p := progress(t, err)
+	require.Equal(t, fault.CircuitOpen, p.Fault.Kind)
+	require.Zero(t, p.RetryIn)
+	_, err = b.call(b.input(t, "PLAIN")) // a step that may wait does: the same endpoint, whatever its query
+	p = progress(t, err)
+	require.Equal(t, fault.CircuitOpen, p.Fault.Kind)
+	require.Positive(t, p.RetryIn)
+	require.Len(t, b.requests, 1)
+}
+
+func TestAnAttemptWhoseLateAnswerIsWantedMayOutliveTheStep(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "LATE")
+	in.Deadline = time.Now().Add(time.Second)
+	_, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, 30*time.Second, b.requests[0].Timeout)
+	in = b.input(t, "PLAIN")
+	in.Deadline = time.Now().Add(time.Second)
+	_, err = b.call(in)
+	require.NoError(t, err)
+	require.LessOrEqual(t, b.requests[1].Timeout, time.Second)
+}
+
+func TestAnEndpointIsToldWhereToCallBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.activities.Callbacks = offers{}
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusAccepted, ""), nil }
+	result, err := b.call(b.input(t, "DEFER"))
+	require.NoError(t, err)
+	require.True(t, result.CallsBack)
+	require.Len(t, result.Attempts, 1)
+	require.Regexp(t, "^https://gateway.example/.+/e1$", b.requests[0].Header.Get("Hookturn-Callback"))
+
+	_, err = b.call(b.input(t, "PLAIN"))
+	require.Error(t, err, "202 means nothing to the haptik dialect")
+	require.Empty(t, b.requests[1].Header.Get("Hookturn-Callback"))
+}
+
+func TestACallBackNeedsAGateway(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusAccepted, ""), nil }
+	_, err := b.call(b.input(t, "DEFER"))
+	p := progress(t, err)
+	require.Equal(t, fault.Config, p.Fault.Kind)
+	require.Contains(t, p.Fault.Message, "HOOKTURN_GATEWAY_URL")
+	require.Zero(t, p.RetryIn)
+	require.Empty(t, b.requests[0].Header.Get("Hookturn-Callback"))
+}
+
+func TestACallBackIsReadAsAnAnswer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	value, err := b.ExecuteActivity(step.ActivityAnswer, step.AnswerInput{
+		Webhook: b.input(t, "DEFER"), Body: json.RawMessage(`{"messages":["shipped"],"variables":{"state":"sent"}}`),
+	})
+	require.NoError(t, err)
+	var result step.WebhookResult
+	require.NoError(t, value.Get(&result))
+	require.True(t, result.Success)
+	require.Equal(t, []schemas.Message{schemas.Text("shipped")}, result.Messages)
+	require.Equal(t, "sent", *result.Variables["state"])
+
+	_, err = b.ExecuteActivity(step.ActivityAnswer, step.AnswerInput{Webhook: b.input(t, "DEFER"), Body: json.RawMessage(`[]`)})
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.True(t, app.NonRetryable())
+	require.Equal(t, string(fault.BadResponse), app.Type())
+}
+
+func TestInTheBackgroundNobodyReadsTheAnswer(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusOK, `<html>`), nil }
+	result, err := b.call(b.input(t, "NOTIFY"))
+	require.NoError(t, err)
+	require.True(t, result.Success)
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusBadGateway, ""), nil }
+	_, err = b.call(b.input(t, "NOTIFY"))
+	require.Equal(t, fault.Status, progress(t, err).Fault.Kind)
+}
+
+func TestATokenThatIsNotTakenIsReplacedOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.tokens.all = []string{"old", "new", "newest"}
+	b.answer = func(n int) (*egress.Response, error) {
+		if n == 1 {
+			return response(http.StatusUnauthorized, ""), nil
+		}
+		return response(http.StatusOK, `{}`), nil
+	}
+	in := b.input(t, "OAUTH")
+	_, err := b.call(in)
+	in.Progress = progress(t, err)
+	require.Positive(t, in.Progress.RetryIn, "another attempt brings another token")
+	_, err = b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, []string{"old of default/shop/shop"}, b.tokens.stale)
+	require.Equal(t, "Bearer old of default/shop/shop", b.requests[0].Header.Get("Authorization"))
+	require.Equal(t, "Bearer new of default/shop/shop", b.requests[1].Header.Get("Authorization"))
+
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusUnauthorized, ""), nil }
+	_, err = b.call(in)
+	require.Zero(t, progress(t, err).RetryIn, "a token that was just fetched is not the reason")
+}
+
+func TestNoTokenNoRequest(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.tokens.fault = fault.New(fault.Config, "the token endpoint refuses the client")
+	_, err := b.call(b.input(t, "OAUTH"))
+	require.Equal(t, fault.Config, progress(t, err).Fault.Kind)
+	require.Empty(t, b.requests)
+}
+
+func (b *bundle) enqueue(t *testing.T, event string) error {
+	t.Helper()
+	in := b.input(t, "NOTIFY")
+	in.Event.ID = event
+	_, err := b.ExecuteActivity(step.ActivityEnqueue, step.Queued{Conversation: "c-1", Webhook: in})
+	return err
+}
+
+func (b *bundle) head(t *testing.T) step.Queued {
+	t.Helper()
+	value, err := b.ExecuteActivity(step.ActivityQueueHead, step.Queue{Tenant: "default", Bot: "shop", Step: "NOTIFY"})
+	require.NoError(t, err)
+	var head step.Queued
+	require.NoError(t, value.Get(&head))
+	return head
+}
+
+func TestABackgroundStepWaitsInItsQueue(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	require.Zero(t, b.head(t).Sequence)
+	require.NoError(t, b.enqueue(t, "e1"))
+	b.queue.entries = append(b.queue.entries, []byte(`{"webhook":{}}`), []byte("from another age"))
+	require.NoError(t, b.enqueue(t, "e2"))
+	require.Equal(t, step.Queue{Tenant: "default", Bot: "shop", Step: "NOTIFY"}, b.woken[0])
+
+	first := b.head(t)
+	require.Equal(t, "e1", first.Webhook.Event.ID)
+	require.Equal(t, "c-1", first.Conversation)
+	_, err := b.ExecuteActivity(step.ActivityQueueDone, first.Sequence)
+	require.NoError(t, err)
+	require.Equal(t, "e2", b.head(t).Webhook.Event.ID, "what cannot be read does not hold up the queue")
+	require.Len(t, b.queue.entries, 1)
+}
+
+func TestAQueueThatIsFullSaysSoForGood(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.queue.full = fault.New(fault.QueueFull, "10,000 wait")
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, b.enqueue(t, "e1"), &app)
+	require.True(t, app.NonRetryable())
+	require.Equal(t, string(fault.QueueFull), app.Type())
+	require.Empty(t, b.woken)
+
+	b.queue.full = errors.New("away")
+	require.ErrorAs(t, b.enqueue(t, "e1"), &app)
+	require.False(t, app.NonRetryable())
+
+	b.queue.full, b.asleep = nil, errors.New("away")
+	require.ErrorAs(t, b.enqueue(t, "e1"), &app)
+	require.False(t, app.NonRetryable(), "a queue that nobody works on must be woken")
+}
