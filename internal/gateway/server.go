@@ -1,18 +1,28 @@
 // Package gateway is the outside door: one HTTP listener of the starter. Whatever it refuses, it answers with
-// application/problem+json (RFC 9457).
+// application/problem+json (RFC 9457) whose kind is a failure word.
 package gateway
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
+
+	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// Server is a running gateway. This version has the listener and no routes yet: every path is answered 404.
+// Options are what the routes need. All fields but Metrics are required.
+type Options struct {
+	Callbacks Callbacks // opens callback addresses
+	Temporal  Temporal
+	Log       *slog.Logger
+	Metrics   *telemetry.Metrics
+}
+
+// Server is a running gateway.
 type Server struct {
 	http     *http.Server
 	listener net.Listener
@@ -20,7 +30,16 @@ type Server struct {
 }
 
 // Start listens on addr (port 0 = any free one) and serves.
-func Start(addr string) (*Server, error) { return serve(addr, http.HandlerFunc(notFound)) }
+func Start(addr string, o Options) (*Server, error) { return serve(addr, o.routes()) }
+
+// routes is every path of the gateway.
+func (o Options) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /callbacks/{token}", o.takeCallback)
+	mux.HandleFunc("/callbacks/{token}", only(http.MethodPost))
+	mux.HandleFunc("/", notFound)
+	return watched(mux, o.Log, o.Metrics)
+}
 
 func serve(addr string, routes http.Handler) (*Server, error) {
 	listener, err := net.Listen("tcp", addr)
@@ -32,6 +51,7 @@ func serve(addr string, routes http.Handler) (*Server, error) {
 			Handler:           routes,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       30 * time.Second,
+			WriteTimeout:      time.Minute,
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
 		},
@@ -55,24 +75,4 @@ func (s *Server) Stop(ctx context.Context) error {
 		err = errors.Join(err, served)
 	}
 	return err
-}
-
-// problem is the body of a refusal (RFC 9457).
-type problem struct {
-	Title  string `json:"title"`
-	Status int    `json:"status"`
-	Detail string `json:"detail"`
-}
-
-func notFound(w http.ResponseWriter, r *http.Request) {
-	body, err := json.Marshal(problem{
-		Title: http.StatusText(http.StatusNotFound), Status: http.StatusNotFound, Detail: "no such path: " + r.URL.Path,
-	})
-	if err != nil {
-		http.Error(w, "not found", http.StatusNotFound)
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(http.StatusNotFound)
-	_, _ = w.Write(body) // the client may be gone: there is nobody left to tell
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -20,7 +21,7 @@ const soon = 20 * time.Second // no test waits this long unless something is bro
 
 func start(t *testing.T) *Server {
 	t.Helper()
-	s, err := Start("127.0.0.1:0")
+	s, err := Start("127.0.0.1:0", Options{Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), soon)
@@ -30,8 +31,8 @@ func start(t *testing.T) *Server {
 	return s
 }
 
-// client keeps no connection, so that none is left when the test ends.
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
+// browser keeps no connection, so that none is left when the test ends.
+var browser = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
 
 func TestWhatIsNotThereIsAProblem(t *testing.T) {
 	t.Parallel()
@@ -48,7 +49,7 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 			t.Parallel()
 			request, err := http.NewRequestWithContext(t.Context(), c.method, "http://"+s.Addr()+c.path, strings.NewReader("{}"))
 			require.NoError(t, err)
-			answer, err := client.Do(request)
+			answer, err := browser.Do(request)
 			require.NoError(t, err)
 			body, err := io.ReadAll(answer.Body)
 			require.NoError(t, err)
@@ -65,7 +66,7 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 func TestAnAddressThatIsTaken(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	_, err := Start(s.Addr())
+	_, err := Start(s.Addr(), Options{Log: slog.New(slog.DiscardHandler)})
 	require.ErrorContains(t, err, "gateway: listen tcp "+s.Addr())
 }
 
@@ -91,7 +92,7 @@ func hold(t *testing.T) held {
 	}))
 	require.NoError(t, err)
 	go func() {
-		answer, err := client.Get("http://" + h.Addr())
+		answer, err := browser.Get("http://" + h.Addr())
 		if err == nil {
 			err = answer.Body.Close()
 		}

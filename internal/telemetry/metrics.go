@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -28,6 +29,8 @@ type Metrics struct {
 	held     prometheus.Gauge
 	taken    prometheus.Counter
 	letters  *prometheus.CounterVec
+	refused  *prometheus.CounterVec
+	gateway  *prometheus.HistogramVec
 }
 
 // NewMetrics makes a registry of its own: two processes in one test never share figures.
@@ -52,10 +55,14 @@ func NewMetrics() *Metrics {
 		taken: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hookturn_events_taken_over_total", Help: "Events that another starter had read and left behind.",
 		}),
+		refused: counter("hookturn_requests_refused_total",
+			"Requests that were not made because of their endpoint's limits, by failure word.", "tenant", "bot", "step", "reason"),
+		gateway: histogram("hookturn_gateway_seconds", "Duration of one request to the gateway.", "route", "status"),
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
-	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.held, m.taken, m.letters,
+	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.held, m.taken,
+		m.letters, m.refused, m.gateway,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -110,6 +117,20 @@ func (m *Metrics) Attempt(tenant, bot, step, result string, took time.Duration) 
 	if m != nil {
 		m.attempts.WithLabelValues(tenant, bot, step, result).Inc()
 		m.attempt.WithLabelValues(tenant, bot, step).Observe(took.Seconds())
+	}
+}
+
+// Refused counts a request that was not made because its endpoint is asked too much, down or gone.
+func (m *Metrics) Refused(tenant, bot, step, reason string) {
+	if m != nil {
+		m.refused.WithLabelValues(tenant, bot, step, reason).Inc()
+	}
+}
+
+// Gateway records one request to the gateway; the route is its pattern, never its path.
+func (m *Metrics) Gateway(route string, status int, took time.Duration) {
+	if m != nil {
+		m.gateway.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 	}
 }
 

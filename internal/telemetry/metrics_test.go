@@ -30,10 +30,14 @@ var labels = map[string][]string{
 	"hookturn_replies_total":           {"bot", "tenant", "type"},
 	"hookturn_publish_seconds":         nil,
 	"hookturn_bot_file_loads_total":    {"result"},
+	"hookturn_requests_refused_total":  {"bot", "reason", "step", "tenant"},
+	"hookturn_endpoint_state":          {"bot", "state", "tenant", "url"},
+	"hookturn_gateway_seconds":         {"route", "status"},
 }
 
 // use calls every method that records something.
-func use(m *telemetry.Metrics) {
+func use(t *testing.T, m *telemetry.Metrics) {
+	t.Helper()
 	m.Event("acme", "shop", "accepted")
 	m.Accepted("acme", "shop", 20*time.Millisecond)
 	m.Attempt("acme", "shop", "ORDER", "2xx", 300*time.Millisecond)
@@ -44,6 +48,12 @@ func use(m *telemetry.Metrics) {
 	m.Held(-1)
 	m.TakenOver()
 	m.DeadLetter("bad_event")
+	m.Refused("acme", "shop", "ORDER", "circuit_open")
+	m.Gateway("POST /callbacks/{token}", 202, 5*time.Millisecond)
+	_, err := m.WatchEndpoints(func() []telemetry.Endpoint {
+		return []telemetry.Endpoint{{Tenant: "acme", Bot: "shop", URL: "https://shop.example/orders", State: "open"}}
+	})
+	require.NoError(t, err)
 }
 
 func scrape(t *testing.T, m *telemetry.Metrics) string {
@@ -57,7 +67,7 @@ func scrape(t *testing.T, m *telemetry.Metrics) string {
 func TestMetricsShowWhatWasRecorded(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics()
-	use(m)
+	use(t, m)
 	text := scrape(t, m)
 	for _, line := range []string{
 		`hookturn_events_total{bot="shop",tenant="acme",verdict="accepted"} 1`,
@@ -72,6 +82,9 @@ func TestMetricsShowWhatWasRecorded(t *testing.T) {
 		`hookturn_events_held 2`,
 		`hookturn_events_taken_over_total 1`,
 		`hookturn_dead_letters_total{reason="bad_event"} 1`,
+		`hookturn_requests_refused_total{bot="shop",reason="circuit_open",step="ORDER",tenant="acme"} 1`,
+		`hookturn_endpoint_state{bot="shop",state="open",tenant="acme",url="https://shop.example/orders"} 1`,
+		`hookturn_gateway_seconds_count{route="POST /callbacks/{token}",status="202"} 1`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}
@@ -82,7 +95,7 @@ func TestMetricsShowWhatWasRecorded(t *testing.T) {
 func TestLabelsAreBounded(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics()
-	use(m)
+	use(t, m)
 	families, err := m.Registry().Gather()
 	require.NoError(t, err)
 	found := map[string][]string{}
@@ -147,6 +160,18 @@ func TestNoMetricsAtAll(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "DeadLetter", "Event", "Held", "Reload", "Reply", "TakenOver",
+		"Accepted", "Attempt", "DeadLetter", "Event", "Gateway", "Held", "Refused", "Reload", "Reply", "TakenOver",
 	}, called)
+}
+
+func TestEndpointsAreShownUntilTheWorkerStops(t *testing.T) {
+	t.Parallel()
+	m := telemetry.NewMetrics()
+	stop, err := m.WatchEndpoints(func() []telemetry.Endpoint { return []telemetry.Endpoint{{URL: "u", State: "gone"}} })
+	require.NoError(t, err)
+	require.Contains(t, scrape(t, m), "hookturn_endpoint_state")
+	stop()
+	require.NotContains(t, scrape(t, m), "hookturn_endpoint_state")
+	_, err = m.WatchEndpoints(func() []telemetry.Endpoint { return nil })
+	require.NoError(t, err, "another worker in the same process")
 }

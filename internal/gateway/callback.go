@@ -1,0 +1,126 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/callback"
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+const (
+	// callbackMax bounds what an endpoint may post, in bytes: as much as it could have answered at once.
+	callbackMax = 256 << 10
+	// callbackTimeout bounds the time until the step's workflow has read it.
+	callbackTimeout = 20 * time.Second
+)
+
+// Callbacks opens callback addresses. *callback.Sealer is one.
+type Callbacks interface {
+	Open(token string, now time.Time) (callback.Claim, error)
+}
+
+// Temporal is the part of a Temporal client that the gateway needs.
+type Temporal interface {
+	UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error)
+}
+
+// takeCallback ends a step that was answered 202: 202 when the step has it, and a problem otherwise. The same body posted
+// again while the step is open is one call back, so an endpoint may repeat a request whose answer it did not get.
+func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) {
+	claim, err := o.Callbacks.Open(r.PathValue("token"), time.Now())
+	switch {
+	case errors.Is(err, callback.ErrExpired):
+		refuse(w, http.StatusGone, fault.Expired, "the step's deadline is over: it was answered without you")
+		return
+	case err != nil:
+		refuse(w, http.StatusNotFound, "", "no such callback address")
+		return
+	}
+	body, ok := readJSON(w, r, callbackMax)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), callbackTimeout)
+	defer cancel()
+	sum := sha256.Sum256(body)
+	handle, err := o.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
+		WorkflowID:   claim.Workflow,
+		UpdateID:     "callback/" + claim.Event + "/" + hex.EncodeToString(sum[:8]),
+		UpdateName:   step.UpdateCallback,
+		Args:         []any{step.Callback{EventID: claim.Event, Body: body}},
+		WaitForStage: client.WorkflowUpdateStageCompleted,
+	})
+	if err == nil {
+		err = handle.Get(ctx, nil)
+	}
+	o.answerCallback(w, claim, err)
+}
+
+func (o Options) answerCallback(w http.ResponseWriter, claim callback.Claim, err error) {
+	failure, refused := errors.AsType[*temporal.ApplicationError](err)
+	_, noRun := errors.AsType[*serviceerror.NotFound](err)
+	switch {
+	case err == nil:
+		answer(w, "application/json", http.StatusAccepted, map[string]bool{"accepted": true})
+	case refused && failure.Type() == step.RefusedAnswer:
+		refuse(w, http.StatusUnprocessableEntity, fault.BadResponse, failure.Message())
+	case refused && failure.Type() == step.RefusedCallback:
+		refuse(w, http.StatusGone, fault.Gone, failure.Message())
+	case noRun:
+		refuse(w, http.StatusGone, fault.Gone, "the step has ended")
+	default:
+		o.Log.Warn("a call back is not handed over: the endpoint is asked to try again", "workflow", claim.Workflow,
+			"event", claim.Event, "error", err)
+		refuseFor(w, time.Second, fault.Internal, "the step cannot be reached now: try again")
+	}
+}
+
+// readJSON reads a body that must be JSON; what is wrong with it is answered here.
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
+	if !isJSON(r.Header.Get("Content-Type")) {
+		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Type must be application/json")
+		return nil, false
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
+		return nil, false
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
+	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
+		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "the body is larger than 256 KiB")
+		return nil, false
+	}
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fault.Reset, "the body ended early")
+		return nil, false
+	}
+	document, err := strictjson.Read(body)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fault.BadResponse, "the body: "+err.Error())
+		return nil, false
+	}
+	return document, true
+}
+
+// isJSON says whether a media type is JSON's; a request that names none is believed to be.
+func isJSON(contentType string) bool {
+	if contentType == "" {
+		return true
+	}
+	media, _, err := mime.ParseMediaType(contentType)
+	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
+}

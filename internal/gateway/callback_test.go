@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/callback"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// runs is a Temporal whose Updates end as told.
+type runs struct {
+	updates []client.UpdateWorkflowOptions
+	err     error // of the request
+	ended   error // of the Update
+}
+
+func (r *runs) UpdateWorkflow(_ context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	r.updates = append(r.updates, o)
+	return handle{client.WorkflowUpdateHandle(nil), r.ended}, r.err
+}
+
+type handle struct {
+	client.WorkflowUpdateHandle
+	ended error
+}
+
+func (h handle) Get(context.Context, any) error { return h.ended }
+
+type door struct {
+	Options
+	runs   *runs
+	sealer *callback.Sealer
+	log    bytes.Buffer
+}
+
+func newDoor(t *testing.T) *door {
+	t.Helper()
+	sealer, err := callback.NewSealer(make([]byte, callback.KeySize))
+	require.NoError(t, err)
+	d := &door{runs: &runs{}, sealer: sealer}
+	d.Options = Options{
+		Callbacks: sealer, Temporal: d.runs, Log: slog.New(slog.NewTextHandler(&d.log, nil)), Metrics: telemetry.NewMetrics(),
+	}
+	return d
+}
+
+func (d *door) token(expires time.Time) string {
+	return d.sealer.Seal(callback.Claim{Workflow: "conversation/default/shop/c-1", Event: "e1", Expires: expires})
+}
+
+func (d *door) post(path, contentType string, body io.Reader) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, body)
+	r.Header.Set("Content-Type", contentType)
+	w := httptest.NewRecorder()
+	d.routes().ServeHTTP(w, r)
+	return w
+}
+
+func TestACallBackReachesItsStep(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	path := "/callbacks/" + d.token(time.Now().Add(time.Minute))
+	for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "application/cloudevents+json", ""} {
+		w := d.post(path, contentType, strings.NewReader(` {"messages":["done"]} `))
+		require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+		require.JSONEq(t, `{"accepted":true}`, w.Body.String())
+		require.NotEmpty(t, w.Header().Get("X-Request-Id"))
+	}
+	d.post(path, "", strings.NewReader(`{"messages":["other"]}`))
+	first, again, other := d.runs.updates[0], d.runs.updates[1], d.runs.updates[4]
+	require.Equal(t, "conversation/default/shop/c-1", first.WorkflowID)
+	require.Equal(t, step.UpdateCallback, first.UpdateName)
+	require.Equal(t, client.WorkflowUpdateStageCompleted, first.WaitForStage)
+	require.Equal(t, []any{step.Callback{EventID: "e1", Body: json.RawMessage(`{"messages":["done"]}`)}}, first.Args)
+	require.Equal(t, first.UpdateID, again.UpdateID, "the same body is one call back")
+	require.NotEqual(t, first.UpdateID, other.UpdateID)
+	require.NotContains(t, d.log.String(), path, "the address is a secret")
+	require.Contains(t, d.log.String(), `route="POST /callbacks/{token}"`)
+}
+
+func TestWhyACallBackIsRefused(t *testing.T) {
+	t.Parallel()
+	refusal := func(kind string) error { return temporal.NewApplicationError("of the step", kind) }
+	const good = `{"messages":["done"]}`
+	for name, c := range map[string]struct {
+		token, contentType, body string // "" = a good one
+		err, ended               error
+		status                   int
+		kind                     fault.Kind
+		detail                   string
+	}{
+		"no such token":     {token: "x", status: 404, detail: "no such callback address"},
+		"expired":           {token: "expired", status: 410, kind: fault.Expired, detail: "the step's deadline is over"},
+		"no JSON by name":   {contentType: "text/plain", status: 415, kind: fault.Encoding, detail: "application/json"},
+		"no media type":     {contentType: ";", status: 415, kind: fault.Encoding, detail: "application/json"},
+		"no JSON":           {body: "<html>", status: 400, kind: fault.BadResponse, detail: "at byte 1"},
+		"nothing":           {body: " ", status: 400, kind: fault.BadResponse, detail: "there is no text"},
+		"not UTF-8":         {body: "{\"a\":\"\xff\"}", status: 400, kind: fault.BadResponse, detail: "at byte 6"},
+		"too deep":          {body: strings.Repeat("[", 20_000), status: 400, kind: fault.BadResponse, detail: "deeper than"},
+		"too large":         {body: `"` + strings.Repeat("a", callbackMax) + `"`, status: 413, kind: fault.TooLarge, detail: "256 KiB"},
+		"nobody waits":      {ended: refusal(step.RefusedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
+		"refused at once":   {err: refusal(step.RefusedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
+		"no answer":         {ended: refusal(step.RefusedAnswer), status: 422, kind: fault.BadResponse, detail: "of the step"},
+		"the run has ended": {err: serviceerror.NewNotFound("gone"), status: 410, kind: fault.Gone, detail: "the step has ended"},
+		"Temporal is away":  {err: serviceerror.NewUnavailable("away"), status: 503, kind: fault.Internal, detail: "try again"},
+		"the run was lost":  {ended: errors.New("AcceptedUpdateCompletedWorkflow"), status: 503, kind: fault.Internal, detail: "try again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t)
+			d.runs.err, d.runs.ended = c.err, c.ended
+			token := d.token(time.Now().Add(time.Minute))
+			switch c.token {
+			case "expired":
+				token = d.token(time.Now().Add(-time.Minute))
+			case "x":
+				token = c.token
+			}
+			if c.body == "" {
+				c.body = good
+			}
+			w := d.post("/callbacks/"+token, c.contentType, strings.NewReader(c.body))
+			require.Equal(t, c.status, w.Code, w.Body)
+			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+			var p problem
+			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+			require.Equal(t, c.status, p.Status)
+			require.Equal(t, c.kind, p.Kind)
+			require.Contains(t, p.Detail, c.detail)
+			if c.status == 503 {
+				require.Equal(t, "1", w.Header().Get("Retry-After"))
+			}
+		})
+	}
+}
+
+func TestCallBacksAreCompressedByNobody(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	r := httptest.NewRequest(http.MethodPost, "/callbacks/"+d.token(time.Now().Add(time.Minute)), strings.NewReader("{}"))
+	r.Header.Set("Content-Encoding", "gzip")
+	w := httptest.NewRecorder()
+	d.routes().ServeHTTP(w, r)
+	require.Equal(t, http.StatusUnsupportedMediaType, w.Code)
+	require.Empty(t, d.runs.updates)
+}
+
+func TestCallBacksArePosted(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	w := httptest.NewRecorder()
+	d.routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/callbacks/x", nil))
+	require.Equal(t, http.StatusMethodNotAllowed, w.Code)
+	require.Equal(t, http.MethodPost, w.Header().Get("Allow"))
+}
+
+// TestABodyThatEndsEarly hangs up in the middle of a body, on a real connection.
+func TestABodyThatEndsEarly(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	s, err := Start("127.0.0.1:0", d.Options)
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
+	conn, err := net.Dial("tcp", s.Addr())
+	require.NoError(t, err)
+	_, err = fmt.Fprintf(conn, "POST /callbacks/%s HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n{",
+		d.token(time.Now().Add(time.Minute)))
+	require.NoError(t, err)
+	require.NoError(t, conn.(*net.TCPConn).CloseWrite())
+	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+	require.NoError(t, answer.Body.Close())
+	require.NoError(t, conn.Close())
+	require.Empty(t, d.runs.updates)
+}
