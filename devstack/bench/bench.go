@@ -106,7 +106,7 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 	if s.only != "" {
 		return nil
 	}
-	if err := rig.ratios(ctx, out, s.perRow/2); err != nil || s.quick {
+	if err := rig.ratios(ctx, out, s.perRow); err != nil || s.quick {
 		return err
 	}
 	if err := rig.recovery(ctx, out); err != nil {
@@ -145,7 +145,7 @@ const pairs = 5
 // right beside the yardstick, several times, and the median of the ratios counts.
 func (r *rig) ratios(ctx context.Context, out io.Writer, d time.Duration) error {
 	found := map[int][]float64{}
-	for range pairs {
+	for i := range pairs {
 		yard, err := r.yardstick(ctx, yardInFlight, d)
 		if err != nil {
 			return err
@@ -156,6 +156,8 @@ func (r *rig) ratios(ctx context.Context, out io.Writer, d time.Duration) error 
 				return err
 			}
 			found[conversations] = append(found[conversations], m.rate()/yard.rate())
+			fmt.Fprintf(out, "pair %d: yardstick %.0f steps/s, over %d conversations %.0f steps/s\n",
+				i+1, yard.rate(), conversations, m.rate())
 		}
 	}
 	for _, ratios := range found {

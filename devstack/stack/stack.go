@@ -112,15 +112,19 @@ func (s *Stack) Config(o Options) app.Config {
 func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {
 	cfg := s.Config(o)
 	cfg.Metrics = telemetry.NewMetrics() // one admin listener shows both
-	if s.Worker, err = app.StartWorker(ctx, cfg); err != nil {
-		return fmt.Errorf("worker: %w", err)
-	}
-	s.stops = append(s.stops, stopper(o.Log, "worker", s.Worker.Stop))
 	cfg.AdminAddr, cfg.GatewayAddr = o.AdminAddr, o.GatewayAddr
 	if s.Starter, err = app.StartStarter(ctx, cfg); err != nil {
 		return fmt.Errorf("starter: %w", err)
 	}
 	s.stops = append(s.stops, stopper(o.Log, "starter", s.Starter.Stop))
+	cfg.AdminAddr, cfg.GatewayAddr = "", ""
+	if addr := s.Starter.GatewayAddr(); addr != "" { // known now, whatever its port
+		cfg.GatewayURL = "http://" + addr
+	}
+	if s.Worker, err = app.StartWorker(ctx, cfg); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	s.stops = append(s.stops, stopper(o.Log, "worker", s.Worker.Stop))
 	return nil
 }
 

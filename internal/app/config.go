@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"runtime"
 	"time"
 
@@ -34,6 +35,9 @@ type Config struct {
 
 	AdminAddr   string // host:port of /healthz, /readyz and /metrics; "" = none
 	GatewayAddr string // host:port of the public door (starter only); "" = none
+	// GatewayURL is where endpoints reach the gateway (worker only), as in https://hooks.example; "" = they are offered no
+	// address to call back.
+	GatewayURL string
 
 	// Partitions of the event stream when it is created, 1 to 256; default 8. More starters than partitions idle.
 	Partitions int
@@ -103,7 +107,22 @@ func (c Config) validate() error {
 	if c.StopTimeout < 0 {
 		problems = append(problems, fmt.Errorf("stop timeout is %s: use a time above 0", c.StopTimeout))
 	}
+	if err := checkGatewayURL(c.GatewayURL); err != nil {
+		problems = append(problems, err)
+	}
 	return errors.Join(append(problems, c.validateStreams())...)
+}
+
+func checkGatewayURL(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.RawQuery != "" || u.Fragment != "" {
+		return errors.New("gateway URL is not an absolute http or https URL without a query: " +
+			"check --gateway-url or HOOKTURN_GATEWAY_URL")
+	}
+	return nil
 }
 
 // validateStreams says everything that is wrong for whoever may have to create the streams.
@@ -130,6 +149,7 @@ func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDe
 func EnvironmentVariables() []string {
 	return []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_GATEWAY_ADDR",
+		"HOOKTURN_GATEWAY_URL",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_URL",
 		"HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT", "HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",

@@ -65,13 +65,28 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("start reading events: %w", err)
 	}
 	s.parts.add("event reader", within(cfg.StopTimeout, consumer.Stop))
-	if cfg.GatewayAddr != "" {
-		if s.gateway, err = gateway.Start(cfg.GatewayAddr); err != nil {
-			return err
-		}
-		s.parts.add("gateway", within(cfg.StopTimeout, s.gateway.Stop))
+	if err := s.startGateway(ctx, cfg, base); err != nil {
+		return err
 	}
 	ready.begin(base.ready)
+	return nil
+}
+
+func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {
+	if cfg.GatewayAddr == "" {
+		return nil
+	}
+	sealer, err := openSealer(ctx, b.streams)
+	if err != nil {
+		return err
+	}
+	s.gateway, err = gateway.Start(cfg.GatewayAddr, gateway.Options{
+		Callbacks: sealer, Temporal: b.temporal, Log: cfg.Log, Metrics: cfg.Metrics,
+	})
+	if err != nil {
+		return err
+	}
+	s.parts.add("gateway", within(cfg.StopTimeout, s.gateway.Stop))
 	return nil
 }
 

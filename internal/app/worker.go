@@ -14,10 +14,16 @@ import (
 	"github.com/hookturn/hookturn/activities"
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
+	"github.com/hookturn/hookturn/internal/dialect/loyjoy"
+	"github.com/hookturn/hookturn/internal/dialect/plain"
+	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/jq"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/token"
 	"github.com/hookturn/hookturn/workflows"
 )
 
@@ -58,9 +64,9 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	w.parts.add("egress", func(context.Context) error { out.Close(); return nil })
-	acts := &activities.Activities{
-		Bots: base.bots, Dialects: dialect.New(haptik.New()), HTTP: out, Users: bus.NewUsers(base.streams),
-		Publisher: bus.NewPublisher(base.js), Log: cfg.Log, Metrics: metrics,
+	acts, err := w.activities(ctx, cfg, base, out)
+	if err != nil {
+		return err
 	}
 	if slices.Contains(cfg.TaskQueues, step.QueueCode) {
 		cfg.Log.Warn("this version has no code steps: the task queue is not polled", "queue", step.QueueCode)
@@ -73,6 +79,37 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	ready.begin(base.ready)
 	return nil
 }
+
+// activities gives the activities all that they use.
+func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egress.Client) (*activities.Activities, error) {
+	limiter, err := startLimiter(b, cfg.Log, cfg.Metrics, &w.parts)
+	if err != nil {
+		return nil, err
+	}
+	programs := jq.NewPool(jqProcesses)
+	w.parts.add("jq processes", func(context.Context) error { programs.Close(); return nil })
+	acts := &activities.Activities{
+		Bots: b.bots, Dialects: dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(programs)),
+		HTTP: out, Limits: limiter, Tokens: token.New(out.RoundTripper(tokenTimeout, tokenMax)),
+		Users: bus.NewUsers(b.streams), Publisher: bus.NewPublisher(b.js),
+		Queues: bus.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
+	}
+	if cfg.GatewayURL == "" {
+		return acts, nil
+	}
+	sealer, err := openSealer(ctx, b.streams)
+	if err != nil {
+		return nil, err
+	}
+	acts.Callbacks = callback.Offers{Sealer: sealer, Gateway: cfg.GatewayURL}
+	return acts, nil
+}
+
+const (
+	jqProcesses  = 4                // that run jq programs; each is started when it is first needed
+	tokenTimeout = 10 * time.Second // of one request to an OAuth 2 token endpoint
+	tokenMax     = 64 << 10         // bytes of its answer
+)
 
 // poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a
 // thousand conversations run (docs/benchmarks).
@@ -139,6 +176,7 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	return bot.Options{
 		AllowPlainHTTP: true, // the judgement is CheckURL's, which knows the operator's list
 		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
+		CheckProgram:   jq.Check,
 	}, nil
 }
 

@@ -22,7 +22,8 @@ var anything = []string{"*"}
 // doers is what an activity may use: everything that does something, nothing that decides.
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
-	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/step", "internal/telemetry",
+	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/token",
+	"internal/step", "internal/telemetry",
 }
 
 // house is the table. Arrows only point up it: a room imports rooms that stand above it.
@@ -50,6 +51,7 @@ var house = map[string]room{
 		"what a bot file means",
 		[]string{"schemas", "internal/secret", "internal/fault"},
 	},
+	"internal/jq":                 {"running jq programs, each in a process with bounds", nil},
 	"internal/dialect/strictjson": {"reading a partner's JSON without guessing", nil},
 	"internal/dialect": {
 		"what every partner's JSON has in common, no I/O",
@@ -60,6 +62,15 @@ var house = map[string]room{
 		[]string{
 			"schemas", "internal/bot", "internal/fault", "internal/dialect", "internal/dialect/strictjson",
 		},
+	},
+	"internal/callback": {"addresses at which an endpoint ends a step later", nil},
+	"internal/limit": {
+		"how much an endpoint may be asked",
+		[]string{"internal/bot", "internal/fault"},
+	},
+	"internal/token": {
+		"bearer tokens for endpoints behind OAuth 2",
+		[]string{"internal/secret", "internal/fault"},
 	},
 	"internal/step": {
 		"names and payloads across the Temporal boundary",
@@ -77,7 +88,7 @@ var house = map[string]room{
 		"the outside door: HTTP and websocket",
 		[]string{
 			"schemas", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/signature",
-			"internal/step", "internal/fault",
+			"internal/step", "internal/fault", "internal/callback", "internal/telemetry",
 		},
 	},
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", nil},
