@@ -20,10 +20,15 @@ var eventRules = map[string]eventRule{
 		"variables": readVariables, "params": readParams, "message": readMessage,
 	}},
 	TypeEntitiesCollected:    {"entities", map[string]memberReader{"entities": readEntities}},
-	TypeMessageReceived:      {"message", map[string]memberReader{"message": readClientMessage, "adapter": readAdapter}},
-	TypeConversationEvent:    {"event", map[string]memberReader{"event": readSessionEvent, "adapter": readAdapter}},
-	TypeConversationHandover: {"", map[string]memberReader{"context": readContext, "adapter": readAdapter}},
+	TypeMessageReceived:      {"message", toAdapter("message", readClientMessage)},
+	TypeConversationEvent:    {"event", toAdapter("event", readSessionEvent)},
+	TypeConversationHandover: {"", toAdapter("context", readContext)},
 	TypeConversationEnded:    {"", map[string]memberReader{"reason": readReason}},
+}
+
+// toAdapter is what an event for an adapter has beside its own member: who talks, and how the chat is named there.
+func toAdapter(own string, read memberReader) map[string]memberReader {
+	return map[string]memberReader{own: read, "adapter": readAdapter, "user": readUser, "params": readParams}
 }
 
 // EventTypes lists the event types in the contract's order.

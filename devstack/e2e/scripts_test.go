@@ -23,6 +23,8 @@ import (
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/stack"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/internal/signature"
 )
 
 // TestScripts runs the stories of testdata on one stack. Each story has a bot of its own, named like its file; the bot file
@@ -36,6 +38,9 @@ import (
 //	called PATH N                  the endpoint was called N times
 //	request PATH N FILE            the N-th request (from 1) has a body that holds what FILE holds
 //	requestheader PATH N NAME VALUE
+//	requested PATH N               waits until the endpoint was called N times
+//	signed PATH N SCHEME SECRET    the N-th request is signed with this secret by this scheme
+//	callback PATH N FILE STATUS    posts FILE to the callback address of the N-th request, which answers with this status
 //	deadletter REASON FILE         a dead letter has this reason and, byte for byte, this payload
 //	raw CONVERSATION FILE          publish the bytes of FILE as they are
 func TestScripts(t *testing.T) {
@@ -50,7 +55,7 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		writeBot(t, file, bots, samples.URL())
 	}
-	_, e := startWith(t, stack.Options{Bots: bots, Endpoint: samples})
+	_, e := startWith(t, stack.Options{Bots: bots, Endpoint: samples, GatewayAddr: "127.0.0.1:0"})
 	run := &scripts{engine: e, hooks: hooks, samples: samples}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -62,7 +67,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"answer": run.answer, "header": run.header, "slow": run.slow, "send": run.send, "replies": run.replies,
 			"called": run.called, "request": run.request, "requestheader": run.requestHeader, "deadletter": run.deadLetter,
-			"raw": run.raw,
+			"raw": run.raw, "requested": run.requested, "signed": run.signed, "callback": run.callback,
 		},
 	})
 }
@@ -200,6 +205,40 @@ func (s *scripts) requestHeader(ts *testscript.TestScript, neg bool, args []stri
 	want(ts, neg, args, 4)
 	if got := s.entry(ts, args[0], args[1]).Header.Get(args[2]); got != args[3] {
 		ts.Fatalf("header %s is %q", args[2], got)
+	}
+}
+
+func (s *scripts) requested(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2)
+	n, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	timeout := time.Now().Add(patience)
+	for len(s.samples.Ledger().ByPath(path(ts, args[0]))) < n {
+		if time.Now().After(timeout) {
+			ts.Fatalf("%s was not called %d times within %s", args[0], n, patience)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (s *scripts) signed(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 4)
+	scheme, err := signature.Parse(args[2])
+	ts.Check(err)
+	e := s.entry(ts, args[0], args[1])
+	ts.Check(signature.Verify(e.Header, scheme, []secret.Value{secret.New(args[3])}, time.Now(), e.Body))
+}
+
+func (s *scripts) callback(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 4)
+	address := s.entry(ts, args[0], args[1]).Header.Get("Hookturn-Callback")
+	answer, err := http.Post(address, "application/json", strings.NewReader(ts.ReadFile(args[2])))
+	ts.Check(err)
+	body, err := io.ReadAll(answer.Body)
+	ts.Check(err)
+	ts.Check(answer.Body.Close())
+	if strconv.Itoa(answer.StatusCode) != args[3] {
+		ts.Fatalf("the call back was answered %d: %s", answer.StatusCode, body)
 	}
 }
 

@@ -33,19 +33,25 @@ func boundsOf(dialect string, background bool) bounds {
 	return bounds{timeoutMax, attemptTimeoutMax}
 }
 
+// timeouts reads both deadlines. A request whose late answer is wanted may go on after the step's end; no other may.
 func (c *checker) timeouts(path string, w *fileWebhook, most bounds, defaults defaults) (timeout, attempt Duration) {
 	timeout, attempt = defaults.timeout, defaults.attemptTimeout
 	if w.Timeout != nil {
 		timeout = *w.Timeout
 		c.within(path+".timeout", timeout, timeoutMin, most.timeout)
 	}
-	if w.AttemptTimeout == nil {
+	late := w.LateAnswer == LateAnswerPublish
+	switch {
+	case w.AttemptTimeout == nil && late:
+		return timeout, attempt
+	case w.AttemptTimeout == nil:
 		return timeout, min(attempt, timeout)
 	}
 	attempt = *w.AttemptTimeout
 	c.within(path+".attempt_timeout", attempt, attemptTimeoutMin, most.attempt)
-	if attempt > timeout {
-		c.problem(path+".attempt_timeout", "%s is longer than the timeout of the step, %s", attempt, timeout)
+	if attempt > timeout && !late {
+		c.problem(path+".attempt_timeout", "%s is longer than the timeout of the step, %s: only with late_answer publish", attempt,
+			timeout)
 	}
 	return timeout, attempt
 }
