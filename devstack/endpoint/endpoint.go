@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +20,8 @@ type Options struct {
 	Secret string
 	// Addr is where to listen. Empty means 127.0.0.1:0.
 	Addr string
+	// TLS, when set, is how the endpoint is served by https.
+	TLS *tls.Config
 	// LedgerSize is how many requests the ledger holds; the oldest go first. 0 means LedgerSizeDefault.
 	LedgerSize int
 }
@@ -26,6 +29,7 @@ type Options struct {
 // Endpoint is a webhook server. It is safe for concurrent use.
 type Endpoint struct {
 	secret string
+	tls    *tls.Config
 	ledger *Ledger
 	routes http.Handler
 
@@ -35,6 +39,9 @@ type Endpoint struct {
 	server *http.Server
 	cancel context.CancelFunc
 	served chan struct{}
+	done   <-chan struct{}       // ends when the endpoint stops
+	taken  map[net.Conn]struct{} // connections that a behaviour took from the server
+	calls  sync.WaitGroup        // call backs under way
 }
 
 // New makes an endpoint that is not listening yet. It is an http.Handler as well, for tests with a server of their own.
@@ -47,6 +54,8 @@ func New(opts Options) *Endpoint {
 		addr:   opts.Addr,
 		ledger: newLedger(opts.LedgerSize),
 		added:  map[string]http.HandlerFunc{},
+		taken:  map[net.Conn]struct{}{},
+		tls:    opts.TLS,
 	}
 	e.routes = e.newRoutes()
 	return e
@@ -63,6 +72,10 @@ func (e *Endpoint) Start() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("start endpoint: %w", err)
 	}
+	address := listener.Addr().String()
+	if e.tls != nil {
+		listener = tls.NewListener(listener, e.tls)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	server := &http.Server{
 		Handler:           e,
@@ -74,25 +87,38 @@ func (e *Endpoint) Start() (string, error) {
 		defer close(served)
 		_ = server.Serve(listener)
 	}()
-	e.addr, e.server, e.cancel, e.served = listener.Addr().String(), server, cancel, served
+	e.addr, e.server, e.cancel, e.served, e.done = address, server, cancel, served, ctx.Done()
 	return e.addr, nil
 }
 
 // Stop ends requests that are waiting and closes the address. It does nothing when the endpoint is not started.
 func (e *Endpoint) Stop() {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.server == nil {
+	server := e.server
+	e.server = nil
+	if server == nil {
+		e.mu.Unlock()
 		return
 	}
 	e.cancel()
+	for conn := range e.taken {
+		_ = conn.Close()
+	}
+	e.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), stopPatience)
 	defer cancel()
-	if err := e.server.Shutdown(ctx); err != nil {
-		_ = e.server.Close()
+	if err := server.Shutdown(ctx); err != nil {
+		_ = server.Close()
 	}
 	<-e.served
-	e.server = nil
+	e.calls.Wait()
+}
+
+// stopped ends when the endpoint stops.
+func (e *Endpoint) stopped() <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.done
 }
 
 // Addr is the host:port where the endpoint listens, or has listened last.
@@ -103,7 +129,12 @@ func (e *Endpoint) Addr() string {
 }
 
 // URL is the base URL of the endpoint, without a slash at its end.
-func (e *Endpoint) URL() string { return "http://" + e.Addr() }
+func (e *Endpoint) URL() string {
+	if e.tls != nil {
+		return "https://" + e.Addr()
+	}
+	return "http://" + e.Addr()
+}
 
 // Ledger is the record of all requests.
 func (e *Endpoint) Ledger() *Ledger { return e.ledger }

@@ -29,6 +29,8 @@ func (e *Endpoint) newRoutes() http.Handler {
 	} {
 		routes.HandleFunc("POST "+path, e.checked(serve))
 	}
+	e.addPartners(routes)
+	e.addChaos(routes)
 	return routes
 }
 
