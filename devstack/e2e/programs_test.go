@@ -50,6 +50,7 @@ type proc struct {
 	cmd    *exec.Cmd
 	lines  chan string // of its standard output
 	waited chan struct{}
+	log    string // path of its standard error
 }
 
 // run starts a program that ends with the test at the latest. Its log is shown when the test fails.
@@ -57,7 +58,7 @@ func run(t testing.TB, path string, env []string, args ...string) *proc {
 	t.Helper()
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
-	p := &proc{cmd: exec.Command(path, args...), lines: make(chan string, 64), waited: make(chan struct{})}
+	p := &proc{cmd: exec.Command(path, args...), lines: make(chan string, 64), waited: make(chan struct{}), log: log.Name()}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

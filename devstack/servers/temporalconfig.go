@@ -87,6 +87,8 @@ func tuning() map[string]any {
 		"history.timerProcessorMaxPollRPS":      pollsPerSecond,
 		"history.visibilityProcessorMaxPollRPS": pollsPerSecond,
 		"history.outboundProcessorMaxPollRPS":   pollsPerSecond,
+		// Timers fire when they are due and not up to this much later: the shift is for hosts whose clocks differ.
+		"history.timerProcessorMaxTimeShift": "20ms",
 		// One partition: no forwarding between partitions, and priorities are exact.
 		"matching.numTaskqueueReadPartitions":  1,
 		"matching.numTaskqueueWritePartitions": 1,

@@ -16,10 +16,10 @@ import (
 
 // Defaults of one worker, for what a bot file does not say.
 const (
-	DefaultConcurrency       = 128              // requests in flight at one endpoint
-	DefaultTenantConcurrency = 512              // requests in flight of one tenant
-	DefaultTripAfter         = 10               // failures in a row that open a circuit
-	DefaultOpenFor           = 10 * time.Second // from the opening to the first probe; doubles while probes fail
+	DefaultConcurrency       = 128             // requests in flight at one endpoint
+	DefaultTenantConcurrency = 512             // requests in flight of one tenant
+	DefaultTripAfter         = 10              // failures in a row that open a circuit
+	DefaultOpenFor           = 2 * time.Second // from the opening to the first probe; doubles while probes fail
 
 	openGrowth  = 8                // the longest wait for a probe, in DefaultOpenFor or what the bot file says
 	coolMax     = time.Hour        // the longest Retry-After that is believed
