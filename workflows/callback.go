@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"slices"
 
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -25,10 +26,13 @@ func (c *conversation) listenForCallbacks(ctx workflow.Context) error {
 
 // admitCallback lets one call back in for the step in hand; it keeps every other out of history.
 func (c *conversation) admitCallback(_ workflow.Context, cb step.Callback) error {
-	if c.calling == nil || c.calling.in.Event.ID != cb.EventID {
+	ours := c.calling != nil && c.calling.in.Event.ID == cb.EventID
+	switch {
+	case !ours && cb.EventID != c.state.LastEventID && !slices.Contains(c.state.Seen, cb.EventID):
+		return refuse(step.RefusedEarly, "the step has not been reached yet: try again")
+	case !ours:
 		return refuse(step.RefusedCallback, "no step of this event waits for a call back")
-	}
-	if c.calling.reading || c.calling.answer != nil {
+	case c.calling.reading || c.calling.answer != nil:
 		return refuse(step.RefusedCallback, "the step was called back already")
 	}
 	return nil

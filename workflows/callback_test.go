@@ -52,7 +52,7 @@ func TestEndpointCallsBackDaysLater(t *testing.T) {
 	require.Equal(t, "done", r.Messages[0].Text)
 	require.Len(t, r.Attempts, 1)
 
-	requireRefused(t, w.rejections["other"], step.RefusedCallback)
+	requireRefused(t, w.rejections["other"], step.RefusedEarly)
 	requireRefused(t, w.callbacks["bad"], step.RefusedAnswer)
 	require.NoError(t, w.callbacks["good"])
 	requireRefused(t, w.rejections["again"], step.RefusedCallback)

@@ -166,6 +166,9 @@ steps:
   ORDER: {webhook: {path: /orders}}
   FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}}}
   HELD: {webhook: {path: /held, timeout: 60s, attempt_timeout: 30s}}
+  ENDLESS: {webhook: {path: /chaos/endless-body, limits: {trip_after: 1000}}}
+  BOMB: {webhook: {path: /chaos/gzip-bomb, limits: {trip_after: 1000}}}
+  HEADERS: {webhook: {path: /chaos/endless-headers, limits: {trip_after: 1000}}}
 `, url)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(content), 0o600))
 	return dir

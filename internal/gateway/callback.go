@@ -80,6 +80,8 @@ func (o Options) answerCallback(w http.ResponseWriter, claim callback.Claim, err
 		refuse(w, http.StatusUnprocessableEntity, fault.BadResponse, failure.Message())
 	case refused && failure.Type() == step.RefusedCallback:
 		refuse(w, http.StatusGone, fault.Gone, failure.Message())
+	case refused && failure.Type() == step.RefusedEarly:
+		refuseFor(w, time.Second, fault.Internal, failure.Message())
 	case noRun:
 		refuse(w, http.StatusGone, fault.Gone, "the step has ended")
 	default:

@@ -120,6 +120,7 @@ func TestWhyACallBackIsRefused(t *testing.T) {
 		"too large":         {body: `"` + strings.Repeat("a", callbackMax) + `"`, status: 413, kind: fault.TooLarge, detail: "256 KiB"},
 		"nobody waits":      {ended: refusal(step.RefusedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
 		"refused at once":   {err: refusal(step.RefusedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
+		"too early":         {err: refusal(step.RefusedEarly), status: 503, kind: fault.Internal, detail: "of the step"},
 		"no answer":         {ended: refusal(step.RefusedAnswer), status: 422, kind: fault.BadResponse, detail: "of the step"},
 		"the run has ended": {err: serviceerror.NewNotFound("gone"), status: 410, kind: fault.Gone, detail: "the step has ended"},
 		"Temporal is away":  {err: serviceerror.NewUnavailable("away"), status: 503, kind: fault.Internal, detail: "try again"},

@@ -58,6 +58,8 @@ const (
 	RefusedTooLarge = "too_large"
 	// RefusedCallback: no step waits for this call back, or it was made already.
 	RefusedCallback = "callback_closed"
+	// RefusedEarly: the run does not know the event. A crash undid what had asked the endpoint, and the event comes again.
+	RefusedEarly = "callback_early"
 	// RefusedAnswer: what was posted cannot be read as an answer; the step waits on.
 	RefusedAnswer = "bad_answer"
 )
