@@ -15,6 +15,7 @@ GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 # Settings, as in: make fuzz FUZZTIME=1m
 FUZZTIME ?= 10s
 SOAKTIME ?= 600
+SOAKSTEPS ?= 100000
 BENCHFLAGS ?=
 DEVFLAGS ?=
 TEST_TIMEOUT ?= 5m
@@ -159,7 +160,8 @@ bench: $(BIN)/devstack ## The benchmarks, side by side with Temporal alone
 	@$(BIN)/devstack bench $(BENCHFLAGS)
 .PHONY: bench
 
-soak: ## The end-to-end tests, faults included, over and over for SOAKTIME seconds (600)
+soak: ## A mixed load of SOAKSTEPS (100,000), then the end-to-end tests over and over for SOAKTIME seconds (600)
+	cd devstack && HOOKTURN_MIXED_STEPS=$(SOAKSTEPS) go test -count=1 -v -timeout 3h -run TestMixedLoad ./e2e | grep -v '^=== '
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \
 		round=$$((round + 1)); echo "--- round $$round"; \

@@ -11,24 +11,43 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
+// scene is a sample: what is sent, and what comes back.
+type scene struct {
+	title string
+	play  func(context.Context) error
+}
+
 // play sends the sample events and checks that each ends as the text says.
 func (d *demo) play(ctx context.Context) error {
-	for _, scene := range []struct {
-		title string
-		play  func(context.Context) error
+	for _, act := range []struct {
+		name   string
+		scenes []scene
 	}{
+		{"Haptik: a signed webhook answers for the bot", d.haptik()},
+		{"LoyJoy, TwoWay and plain: the other dialects", d.partners()},
+		{"Endpoints that misbehave: each has its end, and the chat goes on", d.failures()},
+	} {
+		fmt.Fprintf(d.out, "\n=== %s\n", act.name)
+		for _, s := range act.scenes {
+			fmt.Fprintf(d.out, "\n%s\n", s.title)
+			if err := s.play(ctx); err != nil {
+				return fmt.Errorf("%s: %w", s.title, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (d *demo) haptik() []scene {
+	return []scene{
 		{"A signed step succeeds: the endpoint checks the signature and looks up an order", d.success},
 		{"A step waits for an entity that the user has not named yet", d.waiting},
 		{"An endpoint fails twice with 503, then answers", d.flaky},
 		{"An endpoint keeps failing: the chat goes on with the bot break text", d.botBreak},
+		{"The same, where a person takes over", d.handover},
+		{"A step that the bot file does not know is rejected", d.unknownStep},
 		{"An event for a bot that nobody has configured is kept as a dead letter", d.deadLetter},
-	} {
-		fmt.Fprintf(d.out, "\n%s\n", scene.title)
-		if err := scene.play(ctx); err != nil {
-			return fmt.Errorf("%s: %w", scene.title, err)
-		}
 	}
-	return nil
 }
 
 func (d *demo) success(ctx context.Context) error {
@@ -83,6 +102,18 @@ func (d *demo) botBreak(ctx context.Context) error {
 	return d.replied(ctx, schemas.OutcomeBotBreak)
 }
 
+func (d *demo) handover(ctx context.Context) error {
+	if err := d.step(ctx, "shop", "c-4h", "COMPLAINT", nil, schemas.OutcomeHandover); err != nil {
+		return err
+	}
+	_, err := d.expect(ctx, schemas.TypeConversationClosed)
+	return err
+}
+
+func (d *demo) unknownStep(ctx context.Context) error {
+	return d.step(ctx, "shop", "c-4u", "NOBODY_KNOWS", nil, schemas.OutcomeRejected)
+}
+
 func (d *demo) deadLetter(ctx context.Context) error {
 	if err := d.send(ctx, "nobody", "c-5", schemas.TypeStepRequested, map[string]any{"step": "HELLO"}); err != nil {
 		return err
@@ -110,55 +141,4 @@ func (d *demo) deadLetter(ctx context.Context) error {
 			return fmt.Errorf("no dead letter came: %w", ctx.Err())
 		}
 	}
-}
-
-// replied waits for the step's reply, which must have an outcome, and prints it in words.
-func (d *demo) replied(ctx context.Context, outcome schemas.Outcome) error {
-	r, err := d.expect(ctx, schemas.TypeStepReplied)
-	if err != nil {
-		return err
-	}
-	var data schemas.StepReplied
-	if err := json.Unmarshal(r.Data, &data); err != nil {
-		return err
-	}
-	if data.Outcome != outcome {
-		return fmt.Errorf("expected the outcome %s, got %s: %s", outcome, data.Outcome, r.Data)
-	}
-	fmt.Fprintf(d.out, "  <- %s: %s\n", r.Type, data.Outcome)
-	for _, m := range data.Messages {
-		fmt.Fprintf(d.out, "     bot says: %s\n", said(m))
-	}
-	if data.Error != nil {
-		fmt.Fprintf(d.out, "     for the builder: %s: %s\n", data.Error.Kind, data.Error.Message)
-	}
-	for _, a := range data.Attempts {
-		fmt.Fprintf(d.out, "     attempt %d: %s -> %s in %.1f ms\n", a.N, a.URL, ended(a), a.TotalMs)
-	}
-	fmt.Fprintf(d.out, "     run: %s\n", d.link(data.Workflow))
-	return nil
-}
-
-func ended(a schemas.Attempt) string {
-	if a.Status == 0 {
-		return a.Error
-	}
-	return fmt.Sprintf("HTTP %d", a.Status)
-}
-
-// said is a message as a person would read it.
-func said(m schemas.Message) string {
-	if m.Type != schemas.MessageHSL {
-		return fmt.Sprintf("%q", m.Text)
-	}
-	var element struct{ Text, Type string }
-	if err := json.Unmarshal(m.HSL, &element); err != nil {
-		return string(m.HSL)
-	}
-	return fmt.Sprintf("%q with a %s element", element.Text, strings.ToLower(element.Type))
-}
-
-func product(name string) map[string]any {
-	detection := map[string]any{"detection": "message", "original_text": name, "entity_value": name}
-	return map[string]any{"product_name": []any{detection}}
 }
