@@ -19,6 +19,7 @@ import (
 type settings struct {
 	perRow  time.Duration
 	quick   bool
+	noisy   bool
 	profile string
 	only    string
 }
@@ -38,6 +39,7 @@ func Command() *cobra.Command {
 	cmd.Flags().StringVar(&s.only, "only", "",
 		"only this row, and no yardstick: first attempt/in flight/conversations/delay, as in local/64/1000/0s")
 	cmd.Flags().StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
+	cmd.Flags().BoolVar(&s.noisy, "neighbour", false, "only the noisy neighbour")
 	cmd.Flags().BoolVar(&s.quick, "quick", false, "only the rows that the ratio and the unloaded latency need")
 	return cmd
 }
@@ -82,6 +84,9 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 		return err
 	}
 	defer rig.close()
+	if s.noisy {
+		return rig.neighbour(ctx, out)
+	}
 	var before, after measurement
 	if s.only == "" {
 		if before, err = rig.yardstick(ctx, yardInFlight, s.perRow); err != nil {
@@ -107,6 +112,9 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 		return nil
 	}
 	if err := rig.ratios(ctx, out, s.perRow); err != nil || s.quick {
+		return err
+	}
+	if err := rig.neighbour(ctx, out); err != nil {
 		return err
 	}
 	if err := rig.recovery(ctx, out); err != nil {

@@ -47,6 +47,11 @@ func newLoad(nc *nats.Conn, js jetstream.JetStream) (*load, error) {
 
 // step runs one step from NATS to NATS and returns how long it took.
 func (l *load) step(ctx context.Context, conversation, step string) (time.Duration, error) {
+	return l.stepTo(ctx, conversation, step, schemas.OutcomeSuccess)
+}
+
+// stepTo runs a step that must end as told.
+func (l *load) stepTo(ctx context.Context, conversation, step string, want schemas.Outcome) (time.Duration, error) {
 	id := uuid.NewString()
 	done := make(chan schemas.Outcome, 1)
 	l.waiting.Store(id, done)
@@ -62,8 +67,8 @@ func (l *load) step(ctx context.Context, conversation, step string) (time.Durati
 	defer timeout.Stop()
 	select {
 	case outcome := <-done:
-		if outcome != schemas.OutcomeSuccess {
-			return 0, fmt.Errorf("step ended as %s", outcome)
+		if outcome != want {
+			return 0, fmt.Errorf("step ended as %s, not as %s", outcome, want)
 		}
 		return time.Since(started), nil
 	case <-timeout.C:

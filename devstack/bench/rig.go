@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,6 +23,7 @@ type rig struct {
 	dir       string
 	processes map[string]*process
 	sink      *sink
+	dead      net.Listener
 	nc        *nats.Conn
 	js        jetstream.JetStream
 	temporal  client.Client
@@ -33,7 +35,8 @@ type rig struct {
 	env      []string // how worker and starter reach the servers
 }
 
-// bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal.
+// bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal, one
+// whose endpoint is dead.
 const bot = `bot: bench
 dialect: haptik
 base_urls: {test: "http://%[1]s", production: "http://%[1]s"}
@@ -42,11 +45,13 @@ bot_break: {default: "sorry"}
 steps:
   %[2]s: {webhook: {path: /bench, secret: key}}
   %[3]s: {webhook: {path: /bench, secret: key, execution: activity}}
+  %[4]s: {webhook: {url: "http://%[5]s/", secret: key, attempt_timeout: 1s, retry: {max_attempts: 1}}}
 `
 
 const (
 	stepLocal    = "local"
 	stepActivity = "activity"
+	stepDead     = "dead" // its endpoint never answers
 )
 
 const startTimeout = 60 * time.Second
@@ -64,6 +69,9 @@ func newRig(ctx context.Context, logs io.Writer, profiles string) (_ *rig, err e
 		return nil, err
 	}
 	if r.sink, err = startSink(); err != nil {
+		return nil, err
+	}
+	if r.dead, err = deadEndpoint(); err != nil {
 		return nil, err
 	}
 	if err := r.writeBot(); err != nil {
@@ -95,7 +103,8 @@ func (r *rig) writeBot() error {
 	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("benchmark"), 0o600); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "bench.yaml"), fmt.Appendf(nil, bot, r.sink.addr(), stepLocal, stepActivity), 0o600)
+	text := fmt.Appendf(nil, bot, r.sink.addr(), stepLocal, stepActivity, stepDead, r.dead.Addr())
+	return os.WriteFile(filepath.Join(dir, "bench.yaml"), text, 0o600)
 }
 
 // startProcesses starts servers, worker and starter and returns where the servers listen.
@@ -224,6 +233,9 @@ func (r *rig) close() {
 	}
 	if r.sink != nil {
 		r.sink.stop()
+	}
+	if r.dead != nil {
+		_ = r.dead.Close()
 	}
 	_ = os.RemoveAll(r.dir)
 }

@@ -1,10 +1,12 @@
 package jq_test
 
 import (
+	"encoding/json"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/itchyny/gojq"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/jq"
@@ -119,4 +121,36 @@ func TestCheck(t *testing.T) {
 			require.EqualError(t, err, want, program)
 		}
 	}
+}
+
+// BenchmarkRun is a mapping of a few kilobytes through a process; the same program in this process is the yardstick.
+func BenchmarkRun(b *testing.B) {
+	input := []byte(`{"lines":["` + strings.Repeat("one ", 500) + `","two"]}`)
+	const program = `{messages: [.lines[] | "* " + .]}`
+	b.Run("process", func(b *testing.B) {
+		p := jq.NewPool(1)
+		defer p.Close()
+		for b.Loop() {
+			if _, err := p.Run(program, input); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("here", func(b *testing.B) {
+		for b.Loop() {
+			query, err := gojq.Parse(program)
+			if err != nil {
+				b.Fatal(err)
+			}
+			code, err := gojq.Compile(query)
+			if err != nil {
+				b.Fatal(err)
+			}
+			var value any
+			if err := json.Unmarshal(input, &value); err != nil {
+				b.Fatal(err)
+			}
+			code.Run(value).Next()
+		}
+	})
 }
