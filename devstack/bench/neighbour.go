@@ -47,12 +47,13 @@ func (r *rig) neighbour(ctx context.Context, out io.Writer) error {
 		if err := errors.Join(err, noiseFailed); err != nil {
 			return err
 		}
-		quiet.latencies, noisy.latencies = append(quiet.latencies, alone.latencies...), append(noisy.latencies, beside.latencies...)
-		fmt.Fprintf(out, "\nneighbour: alone p99 %s ms; beside %d steps of a dead endpoint p99 %s ms; those were answered in p99 %s ms",
+		quiet.latencies = append(quiet.latencies, alone.latencies...)
+		noisy.latencies = append(noisy.latencies, beside.latencies...)
+		fmt.Fprintf(out, "\nneighbour: alone p99 %s ms; beside %d steps of a dead endpoint p99 %s ms; those took p99 %s ms",
 			ms(alone.quantile(0.99)), noise.steps(), ms(beside.quantile(0.99)), ms(noise.quantile(0.99)))
 	}
-	fmt.Fprintf(out, "\nnoisy neighbour, %d times the load: p50 %s -> %s ms, p99 %s -> %s ms\n", timesAsBad, ms(quiet.quantile(0.5)),
-		ms(noisy.quantile(0.5)), ms(quiet.quantile(0.99)), ms(noisy.quantile(0.99)))
+	fmt.Fprintf(out, "\nnoisy neighbour, %d times the load: p50 %s -> %s ms, p99 %s -> %s ms\n", timesAsBad,
+		ms(quiet.quantile(0.5)), ms(noisy.quantile(0.5)), ms(quiet.quantile(0.99)), ms(noisy.quantile(0.99)))
 	fmt.Fprintf(out, "p99 beside a noisy neighbour: %.2f times the p99 alone\n",
 		noisy.quantile(0.99).Seconds()/quiet.quantile(0.99).Seconds())
 	return nil

@@ -13,7 +13,9 @@ import (
 )
 
 // step asks for a step and waits for its reply, which must have an outcome.
-func (d *demo) step(ctx context.Context, bot, conversation, name string, data map[string]any, outcome schemas.Outcome) error {
+func (d *demo) step(
+	ctx context.Context, bot, conversation, name string, data map[string]any, outcome schemas.Outcome,
+) error {
 	asked := map[string]any{"step": name}
 	maps.Copy(asked, data)
 	if err := d.send(ctx, bot, conversation, schemas.TypeStepRequested, asked); err != nil {

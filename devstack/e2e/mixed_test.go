@@ -130,21 +130,22 @@ func mixedBots() map[string]string {
 	const top = "bot: $BOT\ntenant: $TENANT\ndialect: %s\nbase_urls: {test: \"$ENDPOINT\"}\n" +
 		"secrets: {key: {file: secret}, bearer: {file: bearer}}\nbot_break: {default: \"Sorry.\"}\n"
 	const owner = `headers: {` + ledger.OwnerHeader + `: "$TENANT"}`
-	haptik := fmt.Sprintf(top, "haptik") + "steps:\n"
+	var haptik strings.Builder
+	fmt.Fprintf(&haptik, top+"steps:\n", "haptik")
 	step := func(name, rest string) string {
 		return fmt.Sprintf("  %s: {webhook: {%s, secret: key, %s}}\n", name, rest, owner)
 	}
 	const brief = "attempt_timeout: 1s, timeout: 3s, retry: {max_attempts: 2, initial: 10ms}"
-	haptik += step("GOOD", "path: /good") + step("FLAKY", "path: /flaky, retry: {initial: 10ms}") +
+	haptik.WriteString(step("GOOD", "path: /good") + step("FLAKY", "path: /flaky, retry: {initial: 10ms}") +
 		step("FAILING", "path: /failing, "+brief) + step("SENSELESS", "path: /senseless, "+brief) +
 		step("SLOW", `path: "/slow?ms=300", progress_after: 100ms, progress_message: {default: "Wait."}`) +
 		step("TOLD", `path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 3s, retry: {max_attempts: 1}, late_answer: publish`) +
-		"  NEEDS: {requires: [product], webhook: {path: /good, secret: key, " + owner + "}}\n"
+		"  NEEDS: {requires: [product], webhook: {path: /good, secret: key, " + owner + "}}\n")
 	for _, name := range chaosSteps() {
-		haptik += step(chaosStep(name), "path: /chaos/"+name+", "+brief)
+		haptik.WriteString(step(chaosStep(name), "path: /chaos/"+name+", "+brief))
 	}
 	return map[string]string{
-		"haptik": haptik,
+		"haptik": haptik.String(),
 		"loyjoy": fmt.Sprintf(top, "loyjoy") + `steps:
   AREA: {webhook: {path: /loyjoy/area, params: {city: "${city}"}, authorization: {secret: bearer}, ` + owner + `}}
   NOTIFY: {webhook: {path: /loyjoy/notify, mode: background, authorization: {secret: bearer}, ` + owner + `}}

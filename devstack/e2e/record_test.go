@@ -28,7 +28,7 @@ import (
 const recordings = "HOOKTURN_RECORD"
 
 const recordedBot = `bot: recorded
-base_urls: {test: %q}
+base_urls: {test: %[1]q}
 bot_break: {default: "Sorry."}
 idle_timeout: 2s
 steps:
@@ -37,8 +37,22 @@ steps:
   DONE: {end_step: true, webhook: {path: /orders}}
   FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}}}
   BROKEN: {webhook: {path: /broken, retry: {max_attempts: 2, initial: 10ms}}}
-  SLOW: {webhook: {path: /slow}}
+  SLOW: {webhook: {path: /held}}
   NORMAL: {webhook: {path: /orders, execution: activity}}
+  PROGRESS: {webhook: {path: "/slow?ms=500", progress_after: 100ms, progress_message: {default: "Wait."}}}
+  TOLD: {webhook: {path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 5s, late_answer: publish}}
+  LATER: {webhook: {dialect: plain, path: "/plain/later?ms=100"}}
+  FORGOTTEN: {webhook: {dialect: plain, path: /forgotten, timeout: 1s}}
+  AREA: {webhook: {dialect: loyjoy, path: /loyjoy/area, params: {city: "${city}"}}}
+  NOTIFY: {webhook: {dialect: loyjoy, path: /loyjoy/notify, mode: background}}
+  REFUSED: {webhook: {path: /refused, retry: {max_attempts: 1}, limits: {trip_after: 1, open_for: 1m}}}
+  WAITS: {webhook: {path: /paused, timeout: 5s}}
+adapters:
+  bot: {account: "1", is_bot: true, message_endpoint: {url: "%[1]s/twoway/messages"}}
+  agents:
+    account: "1"
+    message_endpoint: {url: "%[1]s/twoway/messages"}
+    handover_endpoint: {url: "%[1]s/twoway/handover"}
 `
 
 const freeBot = `bot: free
@@ -59,6 +73,8 @@ func scenarios() map[string][]struct{ eventType, data string } {
 	}
 	collected := struct{ eventType, data string }{schemas.TypeEntitiesCollected, product}
 	ended := struct{ eventType, data string }{schemas.TypeConversationEnded, `{"reason":"left"}`}
+	message := struct{ eventType, data string }{schemas.TypeMessageReceived, `{"message":{"type":"text","text":"hello"}}`}
+	handover := struct{ eventType, data string }{schemas.TypeConversationHandover, `{"context":{"why":"asked"}}`}
 	type events = []struct{ eventType, data string }
 	return map[string]events{
 		"success":        {requested("PLAIN"), requested("PLAIN")},
@@ -72,6 +88,15 @@ func scenarios() map[string][]struct{ eventType, data string } {
 		"unknown-step":   {requested("NOBODY")},
 		"slow-heartbeat": {requested("SLOW")},
 		"activity":       {requested("NORMAL")},
+		"progress":       {requested("PROGRESS")},
+		"late-answer":    {requested("TOLD"), requested("PLAIN")},
+		"called-back":    {requested("LATER")},
+		"never-called":   {requested("FORGOTTEN")},
+		"variables":      {requested("AREA"), requested("AREA")},
+		"background":     {requested("NOTIFY"), requested("PLAIN")},
+		"circuit-open":   {requested("REFUSED"), requested("REFUSED")},
+		"paused":         {requested("WAITS")},
+		"adapters":       {message, handover, message},
 	}
 }
 
@@ -87,12 +112,22 @@ func TestRecordHistories(t *testing.T) {
 		ok(w, r)
 	})
 	samples.Handle("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
-	samples.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+	samples.Handle("/held", func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-time.After(4 * time.Second): // longer than a workflow task: it heartbeats
 			ok(w, r)
 		case <-r.Context().Done():
 		}
+	})
+	samples.Handle("/forgotten", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	samples.Handle("/refused", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
+	samples.Handle("/paused", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("hookturn-attempt") == "1" {
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusTooManyRequests)
+			return
+		}
+		ok(w, r)
 	})
 	_, err := samples.Start()
 	require.NoError(t, err)
@@ -100,7 +135,7 @@ func TestRecordHistories(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "recorded.yaml"), fmt.Appendf(nil, recordedBot, samples.URL()), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), fmt.Appendf(nil, freeBot, samples.URL()), 0o600))
 	s, e := startWith(t, stack.Options{
-		Bots: dir, Endpoint: samples,
+		Bots: dir, Endpoint: samples, GatewayAddr: "127.0.0.1:0",
 		DynamicConfig: map[string]any{"limit.historyCount.suggestContinueAsNew": continueAfter},
 	})
 	c, err := client.Dial(client.Options{HostPort: s.Temporal.Addr()})
@@ -124,6 +159,16 @@ func TestRecordHistories(t *testing.T) {
 		first, last := replies[0].Workflow, replies[continueAfter-1].Workflow
 		require.NotEqual(t, first.RunID, last.RunID)
 		save(t, "continued", history(t, c, first.ID, first.RunID))
+	})
+	t.Run("queue", func(t *testing.T) {
+		t.Parallel()
+		for i := range 3 {
+			e.publish(t, "recorded", "queue", fmt.Sprintf("queue-%d", i), schemas.TypeStepRequested, `{"step":"NOTIFY"}`)
+		}
+		id := step.QueueID("default", "recorded", "NOTIFY")
+		e.replied(t, "recorded", "queue", 3)
+		require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
+		save(t, "queue", history(t, c, id, ""))
 	})
 	for name, events := range scenarios() {
 		t.Run(name, func(t *testing.T) {

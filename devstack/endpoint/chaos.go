@@ -21,9 +21,9 @@ const chaosPatience = 40 * time.Second
 var chaos = map[string]func(conn net.Conn){
 	"reset":        func(net.Conn) {},
 	"reset-head":   func(c net.Conn) { say(c, "HTTP/1.1 200 OK\r\nContent-Type: applica") },
-	"reset-body":   func(c net.Conn) { say(c, head(200, "Content-Length: 1000")+`{"response":["half`) },
-	"short-body":   func(c net.Conn) { say(c, head(200, "Content-Length: 1000")+`{"response":["ok"]}`); hangUp(c) },
-	"long-body":    func(c net.Conn) { say(c, head(200, "Content-Length: 5")+`{"response":["ok"]}`); hangUp(c) },
+	"reset-body":   func(c net.Conn) { say(c, head("Content-Length: 1000")+`{"response":["half`) },
+	"short-body":   func(c net.Conn) { say(c, head("Content-Length: 1000")+`{"response":["ok"]}`); hangUp(c) },
+	"long-body":    func(c net.Conn) { say(c, head("Content-Length: 5")+`{"response":["ok"]}`); hangUp(c) },
 	"garbage":      func(c net.Conn) { say(c, "SSH-2.0-OpenSSH_9.6\r\n"+strings.Repeat("\x00\xff", 500)); hangUp(c) },
 	"silent":       untilGone,
 	"drip":         drip,
@@ -40,8 +40,8 @@ var chaos = map[string]func(conn net.Conn){
 	"switch": func(c net.Conn) {
 		say(c, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
 	},
-	"bad-chunk":   func(c net.Conn) { say(c, head(200, "Transfer-Encoding: chunked")+"zz\r\nno number\r\n"); hangUp(c) },
-	"two-lengths": func(c net.Conn) { say(c, head(200, "Content-Length: 2", "Content-Length: 3")+"{}\n"); hangUp(c) },
+	"bad-chunk":   func(c net.Conn) { say(c, head("Transfer-Encoding: chunked")+"zz\r\nno number\r\n"); hangUp(c) },
+	"two-lengths": func(c net.Conn) { say(c, head("Content-Length: 2", "Content-Length: 3")+"{}\n"); hangUp(c) },
 }
 
 // Chaos lists the names of the behaviours under /chaos/, in a fixed order.
@@ -96,9 +96,9 @@ func (e *Endpoint) keep(conn net.Conn) (forget func()) {
 	}
 }
 
-func head(status int, fields ...string) string {
-	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/json\r\n%s\r\n\r\n",
-		status, http.StatusText(status), strings.Join(fields, "\r\n"))
+// head begins a good answer.
+func head(fields ...string) string {
+	return "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + strings.Join(fields, "\r\n") + "\r\n\r\n"
 }
 
 func say(conn net.Conn, text string) { _, _ = io.WriteString(conn, text) }
@@ -126,12 +126,12 @@ func untilGone(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 // drip sends a good answer, a byte every 50 ms.
 func drip(conn net.Conn) {
 	body := `{"response":["` + strings.Repeat("drip ", 200) + `"]}`
-	say(conn, head(200, fmt.Sprintf("Content-Length: %d", len(body))))
+	say(conn, head(fmt.Sprintf("Content-Length: %d", len(body))))
 	slowly(conn, body)
 }
 
 func dripHead(conn net.Conn) {
-	slowly(conn, head(200, "Content-Length: 2", "X-Pad: "+strings.Repeat("a", 800))+"{}")
+	slowly(conn, head("Content-Length: 2", "X-Pad: "+strings.Repeat("a", 800))+"{}")
 }
 
 func slowly(conn net.Conn, text string) {
@@ -145,7 +145,7 @@ func slowly(conn net.Conn, text string) {
 
 // endlessBody is one JSON string that never ends.
 func endlessBody(conn net.Conn) {
-	say(conn, head(200, "Transfer-Encoding: chunked")+"e\r\n{\"response\":[\"\r\n")
+	say(conn, head("Transfer-Encoding: chunked")+"e\r\n{\"response\":[\"\r\n")
 	repeat(conn, "1000\r\n"+strings.Repeat("a", 0x1000)+"\r\n")
 }
 
@@ -159,7 +159,7 @@ var bomb = sync.OnceValue(func() []byte {
 })
 
 func gzipBomb(conn net.Conn) {
-	say(conn, head(200, "Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(bomb()))))
+	say(conn, head("Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(bomb()))))
 	_, _ = conn.Write(bomb())
 	hangUp(conn)
 }
@@ -171,7 +171,7 @@ func hints(conn net.Conn) {
 		_, _ = w.WriteString("HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
 	}
 	body := `{"response":["at last"]}`
-	_, _ = w.WriteString(head(200, fmt.Sprintf("Content-Length: %d", len(body))) + body)
+	_, _ = w.WriteString(head(fmt.Sprintf("Content-Length: %d", len(body))) + body)
 	_ = w.Flush()
 	hangUp(conn)
 }

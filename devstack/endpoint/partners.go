@@ -130,6 +130,11 @@ func readJSON(w http.ResponseWriter, r *http.Request, value any) bool {
 }
 
 func sendJSON(w http.ResponseWriter, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		http.Error(w, "answer is not JSON: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(value)
+	_, _ = w.Write(body)
 }

@@ -29,6 +29,8 @@ type Event struct {
 	Unordered bool
 }
 
+func (e Event) lane() string { return e.Tenant + "/" + e.Bot + "/" + e.Conversation }
+
 // Text is something that people read, and what it is: a log, the metrics, the replies.
 type Text struct {
 	Name    string
@@ -103,7 +105,7 @@ func (c *checker) replies() {
 			continue
 		}
 		if r.Subject != e.Conversation || r.Source != "/hookturn/"+e.Tenant+"/"+e.Bot {
-			c.problem("(d) the reply to %s went to %s %s, not to %s/%s %s", e.ID, r.Source, r.Subject, e.Tenant, e.Bot, e.Conversation)
+			c.problem("(d) the reply to %s went to %s %s, not to %s", e.ID, r.Source, r.Subject, e.lane())
 		}
 		switch r.Type {
 		case schemas.TypeStepProgress:
@@ -123,8 +125,8 @@ func (c *checker) replies() {
 			c.totals.Failures[data.Error.Kind]++
 		}
 		c.replied[e.ID]++
-		lane := e.Tenant + "/" + e.Bot + "/" + e.Conversation
-		if before, any := last[lane]; any && c.place[e.ID] < before {
+		lane := e.lane()
+		if before, earlier := last[lane]; earlier && c.place[e.ID] < before {
 			c.problem("(b) in %s the reply to event %d came after that to event %d", lane, c.place[e.ID], before)
 		}
 		last[lane] = max(last[lane], c.place[e.ID])
@@ -144,8 +146,7 @@ func (c *checker) ends() {
 	}
 	for _, e := range c.books.Sent {
 		if n := c.replied[e.ID] + dead[e.ID]; n != 1 {
-			c.problem("(a) event %s of %s/%s/%s has %d replies and %d dead letters", e.ID, e.Tenant, e.Bot, e.Conversation,
-				c.replied[e.ID], dead[e.ID])
+			c.problem("(a) event %s of %s has %d replies and %d dead letters", e.ID, e.lane(), c.replied[e.ID], dead[e.ID])
 		}
 		if e.Background && dead[e.ID] == 0 && c.late[e.ID] != 1 {
 			c.problem("(a) background event %s has %d ends", e.ID, c.late[e.ID])
@@ -206,7 +207,7 @@ func (c *checker) overlaps() {
 	lanes := map[string][]endpoint.Entry{}
 	for _, r := range c.books.Requests {
 		if e, known := c.sent[r.WebhookID]; known && !e.Unordered {
-			lane := e.Tenant + "/" + e.Bot + "/" + e.Conversation
+			lane := e.lane()
 			lanes[lane] = append(lanes[lane], r)
 		}
 	}
@@ -217,7 +218,8 @@ func (c *checker) overlaps() {
 				continue
 			}
 			if c.place[after.WebhookID] < c.place[before.WebhookID] {
-				c.problem("(b) in %s the endpoint saw event %d after event %d", lane, c.place[after.WebhookID], c.place[before.WebhookID])
+				c.problem("(b) in %s the endpoint saw event %d after event %d", lane, c.place[after.WebhookID],
+					c.place[before.WebhookID])
 			}
 			if before.Status != 0 && !before.Gone && (before.Out.IsZero() || after.In.Before(before.Out)) {
 				c.problem("(b) in %s the endpoint saw event %d before it had answered event %d", lane, c.place[after.WebhookID],
