@@ -17,8 +17,10 @@ const (
 	goodEvery  = 500 * time.Millisecond
 	timesAsBad = 100
 	// neighbourRounds are measured without and with the neighbour by turns, each for neighbourRound.
-	neighbourRounds = 2
-	neighbourRound  = 30 * time.Second
+	neighbourRounds = 3
+	neighbourRound  = 40 * time.Second
+	// paceConversations is how many conversations each of the two has.
+	paceConversations = 200
 )
 
 // deadEndpoint takes connections and never answers: the worst kind, because every request waits for its time-out.
@@ -27,6 +29,11 @@ func deadEndpoint() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:
 // neighbour measures how much a dead endpoint under load slows a good one down.
 func (r *rig) neighbour(ctx context.Context, out io.Writer) error {
 	r.sink.delay.Store(0)
+	for _, step := range []string{stepLocal, stepDead} { // conversations are open before anything counts
+		if _, err := r.load.open(ctx, "pace-"+step, row{conversations: paceConversations, step: stepLocal}); err != nil {
+			return err
+		}
+	}
 	var quiet, noisy measurement
 	for range neighbourRounds {
 		if err := r.settle(ctx); err != nil {
@@ -76,7 +83,7 @@ func (r *rig) pace(ctx context.Context, step string, every, d time.Duration) (me
 	defer tick.Stop()
 	for n := 0; time.Since(started) < d; n++ {
 		wg.Go(func() {
-			took, err := r.load.stepTo(ctx, fmt.Sprintf("pace-%s-%d", step, n%200), step, want)
+			took, err := r.load.stepTo(ctx, fmt.Sprintf("pace-%s-%d", step, n%paceConversations), step, want)
 			mu.Lock()
 			defer mu.Unlock()
 			m.latencies = append(m.latencies, took)

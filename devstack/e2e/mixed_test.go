@@ -149,7 +149,7 @@ func mixedBots() map[string]string {
 		"loyjoy": fmt.Sprintf(top, "loyjoy") + `steps:
   AREA: {webhook: {path: /loyjoy/area, params: {city: "${city}"}, authorization: {secret: bearer}, ` + owner + `}}
   NOTIFY: {webhook: {path: /loyjoy/notify, mode: background, authorization: {secret: bearer}, ` + owner + `}}
-  LOST: {webhook: {path: /chaos/reset, mode: background, retry: {max_attempts: 2, initial: 10ms}, limits: {trip_after: 1000}, ` + owner + `}}
+  LOST: {webhook: {path: /nowhere, mode: background, ` + owner + `}}
 `,
 		"plain": fmt.Sprintf(top, "plain") + `steps:
   ORDER: {webhook: {path: /plain/orders, secret: key, ` + owner + `}}

@@ -65,6 +65,8 @@ func (e *endpoint) enter(now time.Time, v Visit, ofTenant int) *fault.Fault {
 		return e.later(fault.RateLimited, now, e.until, "the endpoint asked for a pause until %s", at(e.until))
 	case e.state == StateOpen:
 		return e.later(fault.CircuitOpen, now, e.until, "the endpoint failed again and again: no request until %s", at(e.until))
+	case e.ramp == 1 && e.inFlight >= 1 && e.openings > 0:
+		return e.later(fault.CircuitOpen, now, now.Add(probeGap), "the endpoint is probed: nothing else until that is answered")
 	case e.ramp > 0 && e.inFlight >= e.ramp:
 		return e.later(fault.RateLimited, now, now.Add(slotGap), "the endpoint recovers: %d at a time", e.ramp)
 	case e.inFlight >= e.concurrency():

@@ -222,7 +222,7 @@ func TestAProbeDecides(t *testing.T) {
 			refuse(t, l, v, fault.CircuitOpen)
 			time.Sleep(time.Nanosecond)
 			probe := enter(t, l, v)
-			refuse(t, l, v, fault.RateLimited) // one probe at a time
+			refuse(t, l, v, fault.CircuitOpen) // one probe at a time
 			probe.Leave(Result{Fault: down})
 			refuse(t, l, v, fault.CircuitOpen)
 		}
@@ -232,7 +232,11 @@ func TestAProbeDecides(t *testing.T) {
 			for range atATime {
 				passes = append(passes, enter(t, l, v))
 			}
-			require.Contains(t, refuse(t, l, v, fault.RateLimited).Message, fmt.Sprintf("recovers: %d at a time", atATime))
+			if atATime == 1 {
+				require.Contains(t, refuse(t, l, v, fault.CircuitOpen).Message, "is probed")
+			} else {
+				require.Contains(t, refuse(t, l, v, fault.RateLimited).Message, fmt.Sprintf("recovers: %d at a time", atATime))
+			}
 			for i, p := range passes {
 				if i == 0 {
 					p.Leave(Result{})

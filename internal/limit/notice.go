@@ -53,6 +53,9 @@ func (l *Limiter) Hear(n Notice) {
 	case e.state == StateGone || !n.Until.After(now) || !n.Until.After(e.until):
 	default:
 		e.state, e.until, e.ramp = n.State, earliest(n.Until, now.Add(coolMax)), 1
+		if n.State == StateOpen {
+			e.openings = max(e.openings, 1)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package limit
 import "time"
 
 const (
+	probeGap    = time.Second           // how long a probe may take before those who wait for its end ask again
 	slotGap     = 20 * time.Millisecond // between two who come back to an endpoint without a rate of its own
 	slotHorizon = time.Minute           // those beyond it share the slots of those before
 )

@@ -1,0 +1,198 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// Limits of what one run may do outside.
+const (
+	connectionsMax = 20      // over the whole run
+	togetherMax    = 8       // at a time
+	bytesMax       = 8 << 20 // in each direction, over the whole run
+	dialTimeout    = 10 * time.Second
+)
+
+// proxy is the only way out of one cell: CONNECT, and plain requests where the operator allows them. Names are resolved here,
+// and the guard of webhooks judges every address.
+type proxy struct {
+	job     Job
+	options Options
+
+	connections atomic.Int64
+	together    atomic.Int64
+	up, down    atomic.Int64
+}
+
+// serveProxy serves a cell's door until the returned function is called.
+func serveProxy(door net.Listener, j Job, o Options) (stop func()) {
+	p := &proxy{job: j, options: o}
+	ctx, cancel := context.WithCancel(context.Background())
+	server := &http.Server{
+		Handler: p, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
+		BaseContext: func(net.Listener) context.Context { return ctx },
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = server.Serve(door) }) // ends with stop
+	return func() {
+		cancel()
+		_ = server.Close()
+		serving.Wait()
+	}
+}
+
+// ServeHTTP makes one connection for the script, or says why not.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	target := r.Host
+	if r.Method != http.MethodConnect {
+		if !r.URL.IsAbs() || r.URL.Scheme != "http" {
+			http.Error(w, "this is a proxy: use CONNECT", http.StatusBadRequest)
+			return
+		}
+		if target = r.URL.Host; r.URL.Port() == "" {
+			target += ":80"
+		}
+		if !p.options.AllowPlainHTTP {
+			p.refuse(w, target, began, fault.New(fault.Blocked, "plain http is not allowed: use https"))
+			return
+		}
+	}
+	if p.connections.Add(1) > connectionsMax || p.together.Add(1) > togetherMax {
+		p.refuse(w, target, began, fault.New(fault.RateLimited, "a run makes at most %d connections, %d at a time",
+			connectionsMax, togetherMax))
+		return
+	}
+	defer p.together.Add(-1)
+	conn, f := p.dial(r.Context(), target)
+	if f != nil {
+		p.refuse(w, target, began, f)
+		return
+	}
+	defer conn.Close()
+	if r.Method == http.MethodConnect {
+		p.tunnel(w, r, conn, target, began)
+		return
+	}
+	p.forward(w, r, conn, target, began)
+}
+
+func (p *proxy) dial(ctx context.Context, target string) (net.Conn, *fault.Fault) {
+	if p.options.Dial == nil {
+		return nil, fault.New(fault.Blocked, "scripts have no way out here")
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	conn, err := p.options.Dial(ctx, "tcp", target)
+	return conn, fault.Of(err)
+}
+
+// tunnel passes bytes on until either side ends, or the run's share is used up.
+func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request, conn net.Conn, target string, began time.Time) {
+	client, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return
+	}
+	defer client.Close()
+	stop := context.AfterFunc(r.Context(), func() { _ = client.Close(); _ = conn.Close() })
+	defer stop()
+	if _, err := io.WriteString(client, "HTTP/1.1 200 Connection established\r\n\r\n"); err != nil {
+		return
+	}
+	var up, down int64
+	var both sync.WaitGroup
+	both.Go(func() {
+		up = p.pass(conn, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), client), &p.up)
+		half(conn)
+	})
+	both.Go(func() {
+		down = p.pass(client, conn, &p.down)
+		half(client)
+	})
+	both.Wait()
+	p.audit(target, conn.RemoteAddr(), up, down, began)
+}
+
+// forward makes one plain request.
+func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, target string, began time.Time) {
+	out := r.Clone(r.Context())
+	out.RequestURI = ""
+	for name := range out.Header {
+		if strings.HasPrefix(name, "Proxy-") {
+			delete(out.Header, name)
+		}
+	}
+	out.Body = http.MaxBytesReader(w, r.Body, bytesMax)
+	transport := &http.Transport{
+		DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+	}
+	answer, err := transport.RoundTrip(out)
+	if err != nil {
+		p.refuse(w, target, began, fault.Wrap(fault.Reset, err, "no answer came"))
+		return
+	}
+	defer answer.Body.Close()
+	for name, values := range answer.Header {
+		w.Header()[name] = values
+	}
+	w.WriteHeader(answer.StatusCode)
+	down := p.pass(w, answer.Body, &p.down)
+	p.audit(target, conn.RemoteAddr(), max(r.ContentLength, 0), down, began)
+}
+
+// pass copies until the end or until the run's share is used up.
+func (p *proxy) pass(to io.Writer, from io.Reader, total *atomic.Int64) (passed int64) {
+	buffer := make([]byte, 16<<10)
+	for {
+		n, err := from.Read(buffer)
+		if n > 0 {
+			if total.Add(int64(n)) > bytesMax {
+				return passed
+			}
+			written, writeErr := to.Write(buffer[:n])
+			passed += int64(written)
+			if writeErr != nil {
+				return passed
+			}
+		}
+		if err != nil {
+			return passed
+		}
+	}
+}
+
+// half ends the direction that has no more to say; a share that is used up ends the same way.
+func half(conn net.Conn) {
+	if tcp, ok := conn.(interface{ CloseWrite() error }); ok && tcp.CloseWrite() == nil {
+		return
+	}
+	_ = conn.Close()
+}
+
+func (p *proxy) refuse(w http.ResponseWriter, target string, began time.Time, f *fault.Fault) {
+	p.options.Log.Warn("code step: connection refused", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
+		"event", p.job.EventID, "host", target, "kind", f.Kind, "message", f.Message, "cause", errors.Unwrap(f),
+		"ms", time.Since(began).Milliseconds())
+	status := http.StatusBadGateway
+	if f.Kind == fault.Blocked || f.Kind == fault.RateLimited || f.Kind == fault.Config {
+		status = http.StatusForbidden
+	}
+	http.Error(w, string(f.Kind)+": "+f.Message, status)
+}
+
+// audit is one line for every connection that was made.
+func (p *proxy) audit(target string, address net.Addr, up, down int64, began time.Time) {
+	p.options.Log.Info("code step: connection", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
+		"event", p.job.EventID, "host", target, "address", address.String(), "bytes_up", up, "bytes_down", down,
+		"ms", time.Since(began).Milliseconds())
+}

@@ -1,0 +1,48 @@
+package sandbox
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func newSandbox(t testing.TB, change ...func(*Options)) *Sandbox {
+	t.Helper()
+	o := Options{Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	for _, c := range change {
+		c(&o)
+	}
+	s, err := New(context.Background(), o)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func job(script string) Job {
+	return Job{Tenant: "acme", Bot: "shop", Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: 10 * time.Second}
+}
+
+func TestAScriptRuns(t *testing.T) {
+	s := newSandbox(t)
+	r, f := s.Run(t.Context(), job(`
+import json, logging
+log = logging.getLogger()
+log.setLevel(logging.INFO)
+
+def main(event, context):
+    body = json.loads(event["body"])
+    print("hello", body)
+    log.info("left %s", context.get_remaining_time_in_millis() > 5000)
+    return {"statusCode": 200, "headers": {}, "body": json.dumps({"a": body["a"] + 1, "f": context.function_name, "id": context.aws_request_id})}
+`))
+	require.Nil(t, f, r.Log)
+	require.JSONEq(t, `{"statusCode":200,"headers":{},"body":"{\"a\": 2, \"f\": \"ORDER\", \"id\": \"e1\"}"}`, string(r.Value))
+	require.Equal(t, "hello {'a': 1}\n[INFO] left True\n", r.Log)
+}
