@@ -66,4 +66,4 @@ func drain(wake workflow.ReceiveChannel) {
 }
 
 // queued says that a step's requests wait in a background queue.
-func queued(p *bot.Plan) bool { return p.Webhook.Mode == bot.ModeBackground }
+func queued(p *bot.Plan) bool { return p.Webhook != nil && p.Webhook.Mode == bot.ModeBackground }

@@ -24,7 +24,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 	if queued(d.Plan) {
 		data = accepted(*d, enqueue(ctx, step.Queued{Conversation: c.state.Conversation, Webhook: in}))
 	} else {
-		result, failed := c.callEndpoint(ctx, d, in)
+		result, failed := c.answer(ctx, d, in)
 		if failed == nil {
 			c.takeOver(&result)
 		}
@@ -50,6 +50,16 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		c.close(ctx, done.Closed)
 	}
 	return done
+}
+
+// answer asks whoever answers for the step: its script or its endpoint.
+func (c *conversation) answer(ctx workflow.Context, d *step.Delivery, in step.WebhookInput) (
+	step.WebhookResult, *fault.Fault,
+) {
+	if d.Plan.Code != nil {
+		return runCode(ctx, in)
+	}
+	return c.callEndpoint(ctx, d, in)
 }
 
 // takeOver makes what the endpoint changed part of the conversation.

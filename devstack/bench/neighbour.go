@@ -12,14 +12,15 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// A noisy neighbour: the steps of a dead endpoint come a hundred times as often as those of a good one.
+// A noisy neighbour: its steps come a hundred times as often as those of a good one. It is measured with an endpoint that is
+// dead and, because so many steps cost something whoever answers them, with one that is well.
 const (
-	goodEvery  = 500 * time.Millisecond
+	goodEvery  = time.Second
 	timesAsBad = 100
-	// neighbourRounds are measured without and with the neighbour by turns, each for neighbourRound.
-	neighbourRounds = 3
+	// neighbourRounds are measured alone and beside each neighbour by turns, each for neighbourRound.
+	neighbourRounds = 2
 	neighbourRound  = 40 * time.Second
-	// paceConversations is how many conversations each of the two has.
+	// paceConversations is how many conversations each of them has.
 	paceConversations = 200
 )
 
@@ -29,45 +30,47 @@ func deadEndpoint() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:
 // neighbour measures how much a dead endpoint under load slows a good one down.
 func (r *rig) neighbour(ctx context.Context, out io.Writer) error {
 	r.sink.delay.Store(0)
-	for _, step := range []string{stepLocal, stepDead} { // conversations are open before anything counts
-		if _, err := r.load.open(ctx, "pace-"+step, row{conversations: paceConversations, step: stepLocal}); err != nil {
+	for _, name := range []string{"good", stepDead, stepLocal} { // conversations are open before anything counts
+		if _, err := r.load.open(ctx, "pace-"+name, row{conversations: paceConversations, step: stepLocal}); err != nil {
 			return err
 		}
 	}
-	var quiet, noisy measurement
+	beside := map[string]*measurement{"": {}, stepLocal: {}, stepDead: {}}
 	for range neighbourRounds {
-		if err := r.settle(ctx); err != nil {
-			return err
+		for _, neighbour := range []string{"", stepLocal, stepDead} {
+			if err := r.settle(ctx); err != nil {
+				return err
+			}
+			good, err := r.beside(ctx, neighbour)
+			if err != nil {
+				return err
+			}
+			beside[neighbour].latencies = append(beside[neighbour].latencies, good.latencies...)
 		}
-		alone, err := r.pace(ctx, stepLocal, goodEvery, neighbourRound)
-		if err != nil {
-			return err
-		}
-		var (
-			wg          sync.WaitGroup
-			noise       measurement
-			noiseFailed error
-		)
-		wg.Go(func() { noise, noiseFailed = r.pace(ctx, stepDead, goodEvery/timesAsBad, neighbourRound) })
-		beside, err := r.pace(ctx, stepLocal, goodEvery, neighbourRound)
-		wg.Wait()
-		if err := errors.Join(err, noiseFailed); err != nil {
-			return err
-		}
-		quiet.latencies = append(quiet.latencies, alone.latencies...)
-		noisy.latencies = append(noisy.latencies, beside.latencies...)
-		fmt.Fprintf(out, "\nneighbour: alone p99 %s ms; beside %d steps of a dead endpoint p99 %s ms; those took p99 %s ms",
-			ms(alone.quantile(0.99)), noise.steps(), ms(beside.quantile(0.99)), ms(noise.quantile(0.99)))
 	}
-	fmt.Fprintf(out, "\nnoisy neighbour, %d times the load: p50 %s -> %s ms, p99 %s -> %s ms\n", timesAsBad,
-		ms(quiet.quantile(0.5)), ms(noisy.quantile(0.5)), ms(quiet.quantile(0.99)), ms(noisy.quantile(0.99)))
-	fmt.Fprintf(out, "p99 beside a noisy neighbour: %.2f times the p99 alone\n",
-		noisy.quantile(0.99).Seconds()/quiet.quantile(0.99).Seconds())
+	alone, well, dead := beside[""], beside[stepLocal], beside[stepDead]
+	fmt.Fprintf(out, "\na neighbour with %d times the load, p50 and p99: alone %s and %s ms, beside a well one %s and %s ms, "+
+		"beside a dead one %s and %s ms\n", timesAsBad, ms(alone.quantile(0.5)), ms(alone.quantile(0.99)),
+		ms(well.quantile(0.5)), ms(well.quantile(0.99)), ms(dead.quantile(0.5)), ms(dead.quantile(0.99)))
+	fmt.Fprintf(out, "p99 beside a dead neighbour: %.2f times that beside a well one, %.2f times that alone\n",
+		dead.quantile(0.99).Seconds()/well.quantile(0.99).Seconds(), dead.quantile(0.99).Seconds()/alone.quantile(0.99).Seconds())
 	return nil
 }
 
+// beside measures good steps while a neighbour's steps come; "" is none.
+func (r *rig) beside(ctx context.Context, neighbour string) (measurement, error) {
+	var wg sync.WaitGroup
+	var noise error
+	if neighbour != "" {
+		wg.Go(func() { _, noise = r.pace(ctx, neighbour, neighbour, goodEvery/timesAsBad, neighbourRound) })
+	}
+	good, err := r.pace(ctx, "good", stepLocal, goodEvery, neighbourRound)
+	wg.Wait()
+	return good, errors.Join(err, noise)
+}
+
 // pace starts a step at a fixed rate, however long the ones before take, and waits for all of them.
-func (r *rig) pace(ctx context.Context, step string, every, d time.Duration) (measurement, error) {
+func (r *rig) pace(ctx context.Context, name, step string, every, d time.Duration) (measurement, error) {
 	want := schemas.OutcomeSuccess
 	if step == stepDead {
 		want = schemas.OutcomeBotBreak
@@ -83,7 +86,7 @@ func (r *rig) pace(ctx context.Context, step string, every, d time.Duration) (me
 	defer tick.Stop()
 	for n := 0; time.Since(started) < d; n++ {
 		wg.Go(func() {
-			took, err := r.load.stepTo(ctx, fmt.Sprintf("pace-%s-%d", step, n%paceConversations), step, want)
+			took, err := r.load.stepTo(ctx, fmt.Sprintf("pace-%s-%d", name, n%paceConversations), step, want)
 			mu.Lock()
 			defer mu.Unlock()
 			m.latencies = append(m.latencies, took)

@@ -105,6 +105,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.GatewayAddr, "gateway-addr", "127.0.0.1:8080", "host:port of the gateway")
 	f.StringVar(&o.AdminAddr, "admin-addr", "127.0.0.1:9090", "host:port of /healthz, /readyz and /metrics")
 	f.StringVar(&webhookAddr, "webhook-addr", "127.0.0.1:8090", "host:port of the sample webhook server; empty: none")
+	f.BoolVar(&o.Code, "code", true, "run code steps, where this machine can hold them")
 	f.BoolVar(&o.Engine, "engine", true, "run a worker and a starter in this process")
 	f.StringVar(&logLevel, "log-level", "warn", "debug, info, warn or error")
 	return cmd
@@ -133,6 +134,9 @@ func greet(cmd *cobra.Command, s *stack.Stack) {
 	if s.Starter != nil {
 		fmt.Fprintf(out, "gateway          http://%s\nadmin            http://%s/metrics\n",
 			s.Starter.GatewayAddr(), s.Starter.AdminAddr())
+	}
+	if s.NoCode != nil {
+		fmt.Fprintf(out, "code steps       off: %v\n", s.NoCode)
 	}
 	fmt.Fprintf(out, `
 try:  bin/starter send --nats-url %s --bot shop --conversation c-42 --wait 10s \

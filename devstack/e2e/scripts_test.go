@@ -55,7 +55,8 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		writeBot(t, file, bots, samples.URL())
 	}
-	_, e := startWith(t, stack.Options{Bots: bots, Endpoint: samples, GatewayAddr: "127.0.0.1:0"})
+	s, e := startWith(t, stack.Options{Bots: bots, Endpoint: samples, GatewayAddr: "127.0.0.1:0", Code: true})
+	require.NoError(t, s.NoCode)
 	run := &scripts{engine: e, hooks: hooks, samples: samples}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -88,6 +89,9 @@ func writeBot(t *testing.T, file, dir, url string) {
 		case f.Name == "bot.yaml":
 			content := strings.NewReplacer("$ENDPOINT", url+"/"+name, "$BOT", name).Replace(string(f.Data))
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(content), 0o600))
+		case strings.HasSuffix(f.Name, ".py"):
+			script := strings.ReplaceAll(string(f.Data), "$ENDPOINT", url)
+			require.NoError(t, os.WriteFile(filepath.Join(dir, name+"-"+f.Name), []byte(script), 0o600))
 		case strings.HasPrefix(f.Name, "secret-"):
 			content := strings.TrimSuffix(string(f.Data), "\n")
 			require.NoError(t, os.WriteFile(filepath.Join(dir, name+"-"+f.Name), []byte(content), 0o600))

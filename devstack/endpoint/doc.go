@@ -20,6 +20,7 @@
 //	/plain/orders      answers a CloudEvents event
 //	/plain/later       answers 202 and calls back after ?ms=1500
 //	/legacy/stock      speaks a JSON of its own, for jq programs to translate
+//	/catalogue/{name}  answers GET with a product, for scripts to ask
 //
 // And everything that goes wrong on the wire is under /chaos/: see Chaos for the behaviours that break a connection, and
 // /chaos/redirect, /chaos/busy (429 with odd values of Retry-After), /chaos/flap (up for a second, down for the next).

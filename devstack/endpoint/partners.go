@@ -20,6 +20,7 @@ func (e *Endpoint) addPartners(routes *http.ServeMux) {
 	routes.HandleFunc("POST /plain/orders", plainOrders)
 	routes.HandleFunc("POST /plain/later", e.later)
 	routes.HandleFunc("POST /legacy/stock", legacyStock)
+	routes.HandleFunc("GET /catalogue/{product}", catalogueEntry)
 }
 
 // bearer wants the endpoint's secret as a bearer token, when it has one.
@@ -86,6 +87,17 @@ func legacyStock(w http.ResponseWriter, r *http.Request) {
 	sendJSON(w, map[string]any{"article": request.Article, "warehouses": []map[string]any{
 		{"city": "Utrecht", "pieces": 3}, {"city": "Delft", "pieces": 0},
 	}})
+}
+
+// catalogueEntry is a service that scripts ask.
+func catalogueEntry(w http.ResponseWriter, r *http.Request) {
+	prices := map[string]float64{"speaker": 79.95, "powerbank": 24.5}
+	price, sold := prices[r.PathValue("product")]
+	if !sold {
+		http.NotFound(w, r)
+		return
+	}
+	sendJSON(w, map[string]any{"name": r.PathValue("product"), "pieces": 3, "price": price})
 }
 
 // later answers 202 and calls back after ?ms= milliseconds, at the address that the request names.

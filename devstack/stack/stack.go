@@ -16,6 +16,8 @@ import (
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -29,6 +31,8 @@ type Options struct {
 	Endpoint *endpoint.Endpoint
 	// Engine starts a worker and a starter in this process; false leaves that to separate programs.
 	Engine bool
+	// Code runs code steps too, where this machine can; see Stack.NoCode.
+	Code bool
 	// DynamicConfig overrides settings of the Temporal server.
 	DynamicConfig map[string]any
 	// UI starts the Temporal UI.
@@ -44,6 +48,8 @@ type Stack struct {
 	Endpoint *endpoint.Endpoint
 	Worker   *app.Worker
 	Starter  *app.Starter
+	// NoCode is why code steps do not run although they were asked for; nil when they do.
+	NoCode error
 
 	stops []func()
 }
@@ -121,7 +127,15 @@ func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {
 	if addr := s.Starter.GatewayAddr(); addr != "" { // known now, whatever its port
 		cfg.GatewayURL = "http://" + addr
 	}
-	if s.Worker, err = app.StartWorker(ctx, cfg); err != nil {
+	if o.Code {
+		cfg.TaskQueues = []string{step.QueueMain, step.QueueCode}
+	}
+	s.Worker, err = app.StartWorker(ctx, cfg)
+	if errors.Is(err, sandbox.ErrUnavailable) {
+		s.NoCode, cfg.TaskQueues = err, nil
+		s.Worker, err = app.StartWorker(ctx, cfg)
+	}
+	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
 	s.stops = append(s.stops, stopper(o.Log, "worker", s.Worker.Stop))

@@ -69,7 +69,9 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if slices.Contains(cfg.TaskQueues, step.QueueCode) {
-		cfg.Log.Warn("this version has no code steps: the task queue is not polled", "queue", step.QueueCode)
+		if err := w.pollCode(ctx, base, cfg, acts, out); err != nil {
+			return err
+		}
 	}
 	if slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		if err := w.poll(base.temporal, cfg, acts); err != nil {
@@ -123,19 +125,27 @@ func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) 
 		StickyScheduleToStartTimeout:            stickyTimeout,
 		WorkerStopTimeout:                       cfg.StopTimeout,
 		DisableRegistrationAliasing:             true,
-		OnFatalError: func(err error) {
-			select {
-			case w.fatal <- err:
-			default:
-			}
-		},
+		OnFatalError:                            w.fail,
 	})
 	workflows.Register(sdk)
 	acts.Register(sdk)
-	if err := sdk.Start(); err != nil {
-		return fmt.Errorf("start polling task queue %s: %w", step.QueueMain, err)
+	return w.run(sdk, step.QueueMain)
+}
+
+// fail tells the first error after which the worker cannot go on.
+func (w *Worker) fail(err error) {
+	select {
+	case w.fatal <- err:
+	default:
 	}
-	w.parts.add("worker", func(context.Context) error { sdk.Stop(); return nil })
+}
+
+// run starts an SDK worker and makes it a part of this one.
+func (w *Worker) run(sdk worker.Worker, queue string) error {
+	if err := sdk.Start(); err != nil {
+		return fmt.Errorf("start polling task queue %s: %w", queue, err)
+	}
+	w.parts.add("worker of "+queue, func(context.Context) error { sdk.Stop(); return nil })
 	return nil
 }
 

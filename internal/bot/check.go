@@ -47,6 +47,7 @@ func readBot(name string, data []byte, dir string, options Options) (*Bot, []str
 		resolver: secret.Resolver{Dir: dir, LookupEnv: options.LookupEnv, ReadFile: options.ReadFile},
 		bot: &Bot{
 			secrets: map[string][]secret.Value{}, plans: map[string]Plan{}, adapters: map[string]*BotAdapter{},
+			scripts: map[string]string{},
 		},
 		revision: fingerprint(data),
 	}

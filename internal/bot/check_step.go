@@ -2,7 +2,6 @@ package bot
 
 import (
 	"maps"
-	"path/filepath"
 	"slices"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -31,7 +30,8 @@ func (c *checker) step(name string, s *fileStep) Plan {
 		c.webhook(path+".webhook", s.Webhook, &plan)
 	}
 	if s.Code != nil {
-		c.code(path+".code", s.Code)
+		plan.Code = c.code(path+".code", s.Code)
+		plan.Dialect, plan.OnFailure = DialectHaptik, c.onFailure(DialectHaptik) // code steps are that vendor's
 	}
 	return plan
 }
@@ -154,20 +154,4 @@ func partOf(dialect string) string {
 		return "adapter"
 	}
 	return "channel"
-}
-
-func (c *checker) code(path string, code *fileCode) {
-	if code.Timeout != nil {
-		c.within(path+".timeout", *code.Timeout, timeoutMin, timeoutMax)
-	}
-	switch {
-	case !c.has(path + ".file"):
-		c.problem(path+".file", "is missing")
-	case !filepath.IsLocal(code.File):
-		c.once(path+".file", "must name a file in the directory of the bot files")
-	default:
-		if _, err := c.options.ReadFile(filepath.Join(c.resolver.Dir, code.File)); err != nil {
-			c.problem(path+".file", "the script cannot be read: %s", reason(err))
-		}
-	}
 }

@@ -37,6 +37,7 @@ func load(t *testing.T, files map[string]string, change ...func(*bot.Options)) (
 	dir := t.TempDir()
 	options := testOptions(map[string]string{
 		"present": "Bearer hunter4\n", "present.py": "def main(event, context): pass\n",
+		"long.py": strings.Repeat("#", bot.ScriptMax+1), "latin.py": "# caf\xe9 main", "nul.py": "#\x00 main", "no_main.py": "x = 1",
 	})
 	readExtra := options.ReadFile
 	options.ReadFile = func(path string) ([]byte, error) {

@@ -43,6 +43,7 @@ type Plan struct {
 
 	Webhook *Webhook `json:"webhook,omitempty"`
 	Adapter *Adapter `json:"adapter,omitempty"` // twoway: the adapter that the webhook is an endpoint of
+	Code    *Code    `json:"code,omitempty"`    // a code step; Webhook is nil then
 
 	OnFailure string `json:"on_failure"`
 	BotBreak  Texts  `json:"bot_break,omitempty"`
@@ -73,6 +74,13 @@ type Webhook struct {
 	Response string                     `json:"response,omitempty"` // plain: jq program; "" = the answer as it is
 	OAuth2   *OAuth2                    `json:"oauth2,omitempty"`   // plain: where a bearer token is fetched
 	TLS      *TLS                       `json:"tls,omitempty"`      // how the connection is secured beyond the usual
+}
+
+// Code is a script of a code step. Histories hold its fingerprint: workers have the scripts among their bot files.
+type Code struct {
+	File    string   `json:"file"`   // as the bot file names it
+	Script  string   `json:"script"` // SHA-256 of its text, in hex
+	Timeout Duration `json:"timeout"`
 }
 
 // Limits is how much an endpoint is asked at a time, on one worker. Refusing a request costs no attempt.

@@ -40,6 +40,7 @@ type Bot struct {
 	plans        map[string]Plan
 	secrets      map[string][]secret.Value
 	adapters     map[string]*BotAdapter
+	scripts      map[string]string // by their fingerprint
 }
 
 // Tenant is the owner of the bot.

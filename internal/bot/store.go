@@ -19,6 +19,8 @@ type Store struct {
 	mu          sync.Mutex // one reload at a time; guards what follows
 	lastErr     error
 	secretFiles []string
+	scripts     map[string]string // of the Set in use and of those before, by their fingerprint
+	scriptOrder []string          // oldest first
 }
 
 // NewStore loads a directory of bot files. It fails when any file is bad: a process does not start with half of its
@@ -33,10 +35,42 @@ func NewStore(dir string, options Options, logger *slog.Logger) (*Store, error) 
 	if err != nil {
 		return nil, err
 	}
-	s.current.Store(set)
+	s.use(set)
 	s.secretFiles = secretFiles
 	s.logger.Info("bot files loaded", "dir", s.dir, "bots", len(set.bots))
 	return s, nil
+}
+
+// scriptsKept bounds the scripts that are remembered after their bot file has changed: a step that was accepted before runs
+// the script of that time.
+const scriptsKept = 1000
+
+// use makes a Set the one in use.
+func (s *Store) use(set *Set) {
+	s.current.Store(set)
+	if s.scripts == nil {
+		s.scripts = map[string]string{}
+	}
+	for _, b := range set.Bots() {
+		for id, text := range b.scripts {
+			if _, known := s.scripts[id]; !known {
+				s.scripts[id] = text
+				s.scriptOrder = append(s.scriptOrder, id)
+			}
+		}
+	}
+	for len(s.scriptOrder) > scriptsKept {
+		delete(s.scripts, s.scriptOrder[0])
+		s.scriptOrder = s.scriptOrder[1:]
+	}
+}
+
+// Script is the text of a script by its fingerprint, as Code has it: one of the Set in use, or one that was lately.
+func (s *Store) Script(id string) (string, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, ok := s.scripts[id]
+	return text, ok
 }
 
 // Current is the Set in use; never nil.
@@ -56,7 +90,7 @@ func (s *Store) Reload() error {
 	set, secretFiles, err := load(s.dir, s.options)
 	s.lastErr, s.secretFiles = err, secretFiles
 	if err == nil {
-		s.current.Store(set)
+		s.use(set)
 	}
 	s.mu.Unlock()
 

@@ -14,6 +14,8 @@ import (
 const (
 	// debounce gathers the several events of one save into one reload.
 	debounce = 100 * time.Millisecond
+	// scriptExt ends the names of scripts whose changes are seen.
+	scriptExt = ".py"
 	// rewatch is how soon a directory that could not be watched is tried again.
 	rewatch = 2 * time.Second
 )
@@ -73,7 +75,7 @@ func (w *watch) event(event fsnotify.Event) {
 		_ = w.watcher.Remove(name)
 	case strings.HasPrefix(base, ".."): // Kubernetes swaps the symlink ..data
 	case w.secretFiles[name]:
-	case dir == w.store.dir && isBotFile(base):
+	case dir == w.store.dir && (isBotFile(base) || filepath.Ext(base) == scriptExt):
 	default:
 		return
 	}

@@ -15,7 +15,8 @@ func StarterCommand() *cobra.Command {
 	root := runCommand("starter")
 	root.Short = "Take events from NATS into Temporal"
 	root.Version = app.Version
-	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), deadlettersCommand(), setupCommand())
+	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), deadlettersCommand(), setupCommand(),
+		runScriptCommand())
 	return root
 }
 

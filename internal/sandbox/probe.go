@@ -1,15 +1,11 @@
 package sandbox
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
-
-	"github.com/hookturn/hookturn/internal/fault"
 )
 
 // probeScript tries to break out in a few ways and returns what it managed to do. It is not the proof that scripts are held,
@@ -54,24 +50,24 @@ def main(event, context):
 func (s *Sandbox) probe(ctx context.Context) error {
 	c, err := s.spawn(ctx)
 	if err != nil {
-		return fmt.Errorf("code steps cannot run: %w%s", err, advice(err.Error()))
+		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, advice(err.Error()))
 	}
 	defer c.close()
 	offline := s.options
 	offline.Dial = nil
 	r, f := c.run(ctx, Job{Step: "probe", Script: probeScript, Body: "{}", Timeout: 10 * time.Second}, offline)
 	if f != nil {
-		return fmt.Errorf("code steps cannot run: the self-test failed: %w\n%s", f, r.Log)
+		return fmt.Errorf("%w: the self-test failed: %w\n%s", ErrUnavailable, f, r.Log)
 	}
 	var value struct {
 		Body string `json:"body"`
 	}
 	var managed []string
 	if json.Unmarshal(r.Value, &value) != nil || json.Unmarshal([]byte(value.Body), &managed) != nil {
-		return fault.New(fault.SandboxUnavailable, "code steps cannot run: the self-test gave no result")
+		return fmt.Errorf("%w: the self-test gave no result", ErrUnavailable)
 	}
 	if len(managed) > 0 {
-		return fmt.Errorf("code steps cannot run: a script could %s", strings.Join(managed, ", "))
+		return fmt.Errorf("%w: a script could %s", ErrUnavailable, strings.Join(managed, ", "))
 	}
 	return nil
 }
@@ -85,12 +81,9 @@ func advice(complaint string) string {
 		{"No module named 'requests'", "apt-get install python3-requests"},
 		{"No such file or directory", "apt-get install python3 python3-requests"},
 	} {
-		if bytes.Contains([]byte(complaint), []byte(known.text)) {
+		if strings.Contains(complaint, known.text) {
 			return "\n" + known.todo
 		}
 	}
 	return ""
 }
-
-// Programs are what a machine needs, for documentation and for the check of a fresh one.
-func Programs() []string { return slices.Clone([]string{"bubblewrap", "python3", "python3-requests", "ca-certificates"}) }

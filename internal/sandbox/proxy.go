@@ -62,8 +62,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if target = r.URL.Host; r.URL.Port() == "" {
 			target += ":80"
 		}
-		if !p.options.AllowPlainHTTP {
-			p.refuse(w, target, began, fault.New(fault.Blocked, "plain http is not allowed: use https"))
+		if p.options.CheckURL == nil || p.options.CheckURL("http://"+target) != nil {
+			p.refuse(w, target, began, fault.New(fault.Blocked, "plain http is not allowed to this address: use https"))
 			return
 		}
 	}

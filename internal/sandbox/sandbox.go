@@ -42,6 +42,9 @@ const (
 	sandboxUserID = 65533 // when the options name none
 )
 
+// ErrUnavailable is what New's errors are when this machine cannot hold scripts.
+var ErrUnavailable = errors.New("code steps cannot run")
+
 // Options say how interpreters are run. The zero value is for a worker that runs as root on Debian.
 type Options struct {
 	// Warm is how many interpreters wait for a job; 4 when 0. It is not how many may run at a time.
@@ -54,9 +57,9 @@ type Options struct {
 	Bubblewrap, Python string
 	// Dial is the guarded way out. Nil: scripts reach nothing.
 	Dial Dial
-	// AllowPlainHTTP lets scripts make requests that are not encrypted.
-	AllowPlainHTTP bool
-	Log            *slog.Logger
+	// CheckURL judges a request that is not encrypted, as for webhooks. Nil: every such request is refused.
+	CheckURL func(raw string) error
+	Log      *slog.Logger
 }
 
 // Dial connects to host:port when policy allows. *egress.Client has it.
@@ -150,7 +153,7 @@ func (o *Options) find() error {
 			"run workers for code steps as root, in a container of their own", own, o.UserID))
 	}
 	if len(problems) > 0 {
-		return fmt.Errorf("code steps cannot run: %w", errors.Join(problems...))
+		return fmt.Errorf("%w: %w", ErrUnavailable, errors.Join(problems...))
 	}
 	return nil
 }
@@ -167,14 +170,22 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	case <-ctx.Done():
 		return Result{}, fault.New(fault.SandboxUnavailable, "all %d sandboxes are busy", s.options.Concurrency)
 	}
-	c, err := s.take(ctx)
-	if err != nil {
-		s.options.Log.Error("no sandbox could be had", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)
-		return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "no sandbox could be had: see the worker's log")
+	for tries := 1; ; tries++ {
+		c, err := s.take(ctx)
+		if err != nil {
+			s.options.Log.Error("no sandbox could be had", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)
+			return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "no sandbox could be had: see the worker's log")
+		}
+		r, f := c.run(ctx, j, s.options)
+		c.close()
+		if r.Sent || tries == takeMax { // an interpreter that died while it waited is no reason to give up
+			return r, f
+		}
 	}
-	defer c.close()
-	return c.run(ctx, j, s.options)
 }
+
+// takeMax is how many interpreters are tried for a job that none of them took.
+const takeMax = 3
 
 func (j Job) check() *fault.Fault {
 	switch {

@@ -48,13 +48,12 @@ func startZygote(ctx context.Context, o Options) (*zygote, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer theirs.Close()
 	source, err := memoryFile("zygote.py", program)
 	if err != nil {
 		_ = ours.Close()
+		closeAll([]*os.File{theirs})
 		return nil, err
 	}
-	defer source.Close()
 	z := &zygote{ctl: ours, stderr: &tailBuffer{}, exited: make(chan struct{}), began: time.Now()}
 	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...)
 	z.cmd.Dir, z.cmd.Env = "/", []string{}
@@ -62,7 +61,9 @@ func startZygote(ctx context.Context, o Options) (*zygote, error) {
 	z.cmd.Stderr = z.stderr
 	id := uint32(o.UserID) //nolint:gosec // a user id
 	z.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}, Setpgid: true}
-	if err := z.cmd.Start(); err != nil {
+	err = z.cmd.Start()
+	closeAll([]*os.File{theirs, source}) // or we would never see the other end go
+	if err != nil {
 		_ = ours.Close()
 		return nil, fmt.Errorf("start bubblewrap: %w", err)
 	}
@@ -141,18 +142,19 @@ func (z *zygote) spawn(ctx context.Context) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer theirData.Close()
 	status, theirStatus, err := socketPair(unix.SOCK_SEQPACKET)
 	if err != nil {
 		_ = data.Close()
+		closeAll([]*os.File{theirData})
 		return nil, err
 	}
-	defer theirStatus.Close()
 	z.spawned++
 	z.cells.Add(1)
 	c := &cell{zygote: z, data: data, status: status}
 	rights := unix.UnixRights(int(theirData.Fd()), int(theirStatus.Fd())) //nolint:gosec // descriptors fit
-	if _, _, err := z.ctl.WriteMsgUnix([]byte("cell"), rights, nil); err != nil {
+	_, _, err = z.ctl.WriteMsgUnix([]byte("cell"), rights, nil)
+	closeAll([]*os.File{theirData, theirStatus}) // or we would never see the other end go
+	if err != nil {
 		c.close()
 		return nil, fmt.Errorf("ask the zygote for a cell: %w: %s", err, z.stderr)
 	}

@@ -39,6 +39,8 @@ const (
 	// ActivityQueueHead reads the oldest step of a background queue, ActivityQueueDone removes it.
 	ActivityQueueHead = "ReadQueueHead"
 	ActivityQueueDone = "RemoveQueueHead"
+	// ActivityCode runs the script of a code step, on QueueCode.
+	ActivityCode = "RunCode"
 )
 
 // Search attributes, all keywords.

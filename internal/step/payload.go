@@ -118,6 +118,14 @@ type WebhookResult struct {
 	Attempts     []schemas.Attempt  `json:"attempts,omitempty"`
 }
 
+// CodeResult is how a script ended. That it failed is a result like any other: the activity did its work.
+type CodeResult struct {
+	WebhookResult
+
+	Fault *fault.Fault `json:"fault,omitempty"` // why the step failed; nil = it did not
+	Log   string       `json:"log,omitempty"`   // what the script wrote, for the bot's builder
+}
+
 // Callback is the argument of UpdateCallback: what an endpoint posted for the step of an event.
 type Callback struct {
 	EventID string          `json:"event_id"`

@@ -1,0 +1,125 @@
+package activities
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/dialect/haptik"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Sandbox runs scripts. *sandbox.Sandbox is one.
+type Sandbox interface {
+	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
+}
+
+// Scripts are the texts of the scripts that plans name. *bot.Store is one.
+type Scripts interface {
+	Script(id string) (string, bool)
+}
+
+// Code runs code steps, on a task queue of its own: workers with sandboxes can be machines with fewer credentials. All
+// fields but Metrics of Activities that it uses are required: Users, Log.
+type Code struct {
+	*Activities
+
+	Scripts Scripts
+	Sandbox Sandbox
+}
+
+// Register registers the activity under its contract name.
+func (c *Code) Register(r worker.ActivityRegistry) {
+	r.RegisterActivityWithOptions(c.RunCode, activity.RegisterOptions{Name: step.ActivityCode})
+}
+
+// RunCode runs the script of a code step once. That the script failed is a result, with what it wrote, for its builder to
+// see. An error is always sandbox_unavailable, or internal: the script has not begun, and the server may try again.
+func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
+	script, known := c.Scripts.Script(in.Plan.Code.Script)
+	if !known {
+		return step.CodeResult{}, final(fault.New(fault.Config,
+			"script %s is not among this worker's bot files: are they up to date?", in.Plan.Code.File))
+	}
+	if f := c.readUserDetails(ctx, in, &in.Progress); f != nil {
+		return step.CodeResult{}, again(f)
+	}
+	body, err := haptik.New().Encode(contextOf(in, in.Progress))
+	if err != nil {
+		return step.CodeResult{}, final(err)
+	}
+	stop := heartbeat(ctx, step.Progress{})
+	defer stop()
+	attempt := schemas.Attempt{N: 1, Started: time.Now().UTC(), URL: "script:" + in.Plan.Code.File}
+	r, f := c.Sandbox.Run(ctx, sandbox.Job{
+		Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.Event.ID,
+		Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
+	})
+	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {
+		return step.CodeResult{}, again(f)
+	}
+	result := step.CodeResult{Log: r.Log}
+	if f == nil {
+		result.WebhookResult, f = c.read(ctx, in, r.Value)
+	}
+	attempt.TotalMs, attempt.Bytes = float64(time.Since(attempt.Started).Microseconds())/1000, int64(len(r.Value))
+	if f != nil {
+		attempt.Error = string(f.Kind)
+		c.Log.InfoContext(ctx, "code step failed", "workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "event", in.Event.ID,
+			"step", in.Plan.Step, "script", in.Plan.Code.File, "kind", f.Kind)
+	}
+	result.Fault, result.Attempts = f, []schemas.Attempt{attempt}
+	c.note(ctx, in, attempt)
+	return result, nil
+}
+
+// returned is what main returns (contract, section 4.6).
+type returned struct {
+	StatusCode *json.Number    `json:"statusCode"`
+	Body       json.RawMessage `json:"body"`
+}
+
+// read makes an answer of what main returned, and keeps the user's details that it changed.
+func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (step.WebhookResult, *fault.Fault) {
+	var r returned
+	if err := json.Unmarshal(value, &r); err != nil || r.StatusCode == nil {
+		return step.WebhookResult{}, fault.New(fault.ScriptBadResponse,
+			`main must return {"statusCode": 200, "headers": {…}, "body": "<JSON text>"}`)
+	}
+	if r.StatusCode.String() != "200" {
+		return step.WebhookResult{}, fault.New(fault.ScriptBadResponse, "main returned a statusCode other than 200")
+	}
+	var body string
+	if err := json.Unmarshal(r.Body, &body); err != nil {
+		return step.WebhookResult{}, fault.New(fault.ScriptBadResponse, "body must be a string that holds JSON: use json.dumps")
+	}
+	answer, err := haptik.DecodeCode(contextOf(in, in.Progress), []byte(body))
+	if err != nil {
+		return step.WebhookResult{}, fault.Of(err)
+	}
+	result := resultOf(answer)
+	k := &call{Activities: c.Activities, in: in, dialect: haptik.New(), progress: in.Progress}
+	k.keepUserDetails(ctx, answer, &result)
+	return result, nil
+}
+
+// again is an error after which the server may try once more: nothing has happened yet.
+func again(f *fault.Fault) error {
+	return temporal.NewApplicationErrorWithOptions(f.Message, string(f.Kind), temporal.ApplicationErrorOptions{
+		Category: temporal.ApplicationErrorCategoryBenign,
+	})
+}
+
+var (
+	_ dialect.Dialect = haptik.Dialect{}
+	_ Scripts         = (*bot.Store)(nil)
+)

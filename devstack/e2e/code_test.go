@@ -1,0 +1,101 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// scripted is a cluster whose bot has a script.
+func scripted(t *testing.T, samples *endpoint.Endpoint, script string) (where map[string]string, env func() []string, e *engine) {
+	t.Helper()
+	_, err := samples.Start()
+	require.NoError(t, err)
+	t.Cleanup(samples.Stop)
+	bots := t.TempDir()
+	for name, text := range map[string]string{
+		"shop.yaml": "bot: shop\nbot_break: {default: Sorry.}\nsteps: {SCRIPT: {code: {file: script.py}}}\n",
+		"script.py": fmt.Sprintf(script, samples.URL()),
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(bots, name), []byte(text), 0o600))
+	}
+	_, where = runServers(t, append(anyPort(), "--engine=false")...)
+	env = func() []string {
+		return append(environment(where, bots), "HOOKTURN_TASK_QUEUES=hookturn,hookturn-code", "HOOKTURN_EGRESS_ALLOW=127.0.0.1")
+	}
+	return where, env, newEngine(t, "nats://"+where["nats"])
+}
+
+// TestAScriptIsNotRunAgain kills the worker in the middle of a script that has called out: nobody knows whether it had its
+// effect, so nobody runs it again.
+func TestAScriptIsNotRunAgain(t *testing.T) {
+	t.Parallel()
+	samples, gate := endpoint.New(endpoint.Options{}), newGate()
+	samples.Handle("/pay", gate.ServeHTTP)
+	_, env, e := scripted(t, samples, `
+import urllib.request
+def main(event, context):
+    urllib.request.urlopen(urllib.request.Request(%q + "/pay", headers={"webhook-id": context.aws_request_id}), timeout=18)
+`)
+	first := run(t, program(t, "worker"), env())
+	run(t, program(t, "starter"), env())
+	e.request(t, "shop", "c-1", "SCRIPT")
+	gate.await(t, 1)
+	first.kill()
+	run(t, program(t, "worker"), env())
+	r := e.replied(t, "shop", "c-1", 1)[0]
+	require.Equal(t, schemas.OutcomeBotBreak, r.Outcome)
+	require.Equal(t, "outcome_unknown", r.Error.Kind, r.Error.Message)
+	require.Len(t, samples.Ledger().ByPath("/pay"), 1)
+	close(gate.open)
+}
+
+// TestNobodyTakesCodeSteps has no worker for them: the step ends, and says what is missing.
+func TestNobodyTakesCodeSteps(t *testing.T) {
+	t.Parallel()
+	samples := endpoint.New(endpoint.Options{})
+	samples.Handle("/pay", func(http.ResponseWriter, *http.Request) {})
+	_, env, e := scripted(t, samples, "# %s\ndef main(event, context): pass\n")
+	run(t, program(t, "worker"), append(env(), "HOOKTURN_TASK_QUEUES=hookturn"))
+	run(t, program(t, "starter"), env())
+	e.request(t, "shop", "c-1", "SCRIPT")
+	r := e.replied(t, "shop", "c-1", 1)[0]
+	require.Equal(t, "sandbox_unavailable", r.Error.Kind)
+	require.Contains(t, r.Error.Message, "--task-queues hookturn-code")
+}
+
+// TestTheBuilderFindsTheLog looks at a run as its builder does: what the script wrote stands in the activity's result.
+func TestTheBuilderFindsTheLog(t *testing.T) {
+	t.Parallel()
+	where, env, e := scripted(t, endpoint.New(endpoint.Options{}),
+		"# %s\nimport logging\ndef main(event, context):\n    print('looked it up')\n    logging.warning('found nothing')\n    raise ValueError('no such order')\n")
+	run(t, program(t, "worker"), env())
+	run(t, program(t, "starter"), env())
+	e.request(t, "shop", "c-1", "SCRIPT")
+	r := e.replied(t, "shop", "c-1", 1)[0]
+	require.Equal(t, "script_exception", r.Error.Kind)
+	require.Equal(t, []schemas.Message{schemas.Text("Sorry.")}, r.Messages, "the user sees no traceback")
+	c, err := client.Dial(client.Options{HostPort: where["temporal"]})
+	require.NoError(t, err)
+	defer c.Close()
+	h := history(t, c, step.ConversationID("default", "shop", "c-1"), "")
+	var log string
+	for _, event := range h.GetEvents() {
+		if a := event.GetActivityTaskCompletedEventAttributes(); a != nil {
+			log += string(a.GetResult().GetPayloads()[0].GetData())
+		}
+	}
+	require.Contains(t, log, "looked it up")
+	require.Contains(t, log, "[WARNING] found nothing")
+	require.Contains(t, log, "ValueError: no such order")
+	require.Contains(t, log, `line 6, in main`)
+}

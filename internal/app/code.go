@@ -1,0 +1,44 @@
+package app
+
+import (
+	"context"
+	"runtime"
+
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// scriptsPerCore is how many scripts may run at a time for each core: most of their time they wait for somebody's answer.
+const scriptsPerCore = 8
+
+// pollCode starts sandboxes and takes code steps. Without sandboxes there are none: the error says what is missing.
+func (w *Worker) pollCode(
+	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client,
+) error {
+	box, err := sandbox.New(ctx, SandboxOptions(cfg, out))
+	if err != nil {
+		return err
+	}
+	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
+	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
+		MaxConcurrentActivityExecutionSize: scriptsPerCore * runtime.NumCPU(),
+		DisableWorkflowWorker:              true,
+		WorkerStopTimeout:                  cfg.StopTimeout,
+		DisableRegistrationAliasing:        true,
+		OnFatalError:                       w.fail,
+	})
+	(&activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box}).Register(sdk)
+	return w.run(sdk, step.QueueCode)
+}
+
+// SandboxOptions are how a process runs scripts: their way out is the one of webhooks.
+func SandboxOptions(cfg Config, out *egress.Client) sandbox.Options {
+	return sandbox.Options{
+		Concurrency: scriptsPerCore * runtime.NumCPU(), Warm: 2 * runtime.NumCPU(), Dial: out.DialContext,
+		CheckURL: out.CheckURL, Log: cfg.Log,
+	}
+}

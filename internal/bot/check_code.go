@@ -1,0 +1,54 @@
+package bot
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"path/filepath"
+	"unicode/utf8"
+)
+
+// ScriptMax is the longest script, in bytes.
+const ScriptMax = 128 << 10
+
+// Bounds of a code step's time, in which its script runs (contract, section 3).
+const (
+	codeTimeout    = 20 * second
+	codeTimeoutMax = 30 * second
+)
+
+// code reads a script. What Python itself thinks of it is found when it first runs: a starter needs no Python.
+func (c *checker) code(path string, code *fileCode) *Code {
+	plan := &Code{File: code.File, Timeout: codeTimeout}
+	if code.Timeout != nil {
+		plan.Timeout = *code.Timeout
+		c.within(path+".timeout", plan.Timeout, timeoutMin, codeTimeoutMax)
+	}
+	if !c.has(path + ".file") {
+		c.problem(path+".file", "is missing")
+		return plan
+	}
+	if !filepath.IsLocal(code.File) {
+		c.once(path+".file", "must name a file in the directory of the bot files")
+		return plan
+	}
+	text, err := c.options.ReadFile(filepath.Join(c.resolver.Dir, code.File))
+	if err != nil {
+		c.problem(path+".file", "the script cannot be read: %s", reason(err))
+		return plan
+	}
+	switch {
+	case len(text) > ScriptMax:
+		c.problem(path+".file", "the script has %d bytes: at most %d are possible", len(text), ScriptMax)
+	case !utf8.Valid(text):
+		c.problem(path+".file", "the script is not UTF-8")
+	case bytes.IndexByte(text, 0) >= 0:
+		c.problem(path+".file", "the script has a NUL byte, at %d", bytes.IndexByte(text, 0))
+	case !bytes.Contains(text, []byte("main")):
+		c.problem(path+".file", "the script has no main: it needs def main(event, context)")
+	}
+	sum := sha256.Sum256(text)
+	plan.Script = hex.EncodeToString(sum[:])
+	c.bot.scripts[plan.Script] = string(text)
+	return plan
+}

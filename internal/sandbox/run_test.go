@@ -1,0 +1,381 @@
+package sandbox
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+func TestWhatAScriptMayBe(t *testing.T) {
+	s := newSandbox(t)
+	for name, c := range map[string]struct {
+		script string
+		kind   fault.Kind
+		says   string
+	}{
+		"no main":             {"x = 1", fault.ScriptNoMain, "no function main"},
+		"main is no function": {"main = 1", fault.ScriptNoMain, "no function main"},
+		"main takes nothing":  {"def main(): pass", fault.ScriptNoMain, "too many positional arguments"},
+		"main takes more":     {"def main(a, b, c): pass", fault.ScriptNoMain, "missing a required argument"},
+		"syntax":              {"def main(event, context)\n    pass", fault.ScriptSyntax, "SyntaxError: expected ':'"},
+		"indentation":         {"def main(e, c):\npass", fault.ScriptSyntax, "IndentationError"},
+		"NUL":                 {"def main(e, c): pass\x00", fault.ScriptSyntax, "null bytes"},
+		"a nest":              {strings.Repeat("(", 1000) + strings.Repeat(")", 1000), fault.ScriptSyntax, "parenthes"},
+		"raises at once":      {"raise ValueError('no')", fault.ScriptException, "ValueError: no"},
+		"raises":              {"def main(e, c): return 1 / 0", fault.ScriptException, "ZeroDivisionError: division by zero"},
+		"too long":            {strings.Repeat("#", ScriptMax+1), fault.ScriptSyntax, "at most 131072"},
+		"no JSON":             {"def main(e, c): return object()", fault.ScriptBadResponse, "not JSON serializable"},
+		"not a number":        {"def main(e, c): return float('inf')", fault.ScriptBadResponse, "not JSON compliant"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, f := s.Run(t.Context(), job(c.script))
+			require.NotNil(t, f)
+			require.Equal(t, c.kind, f.Kind, f.Message)
+			require.Contains(t, f.Message, c.says)
+		})
+	}
+}
+
+func TestABuilderSeesWhereItBroke(t *testing.T) {
+	s := newSandbox(t)
+	r, f := s.Run(t.Context(), job("def price(x):\n    return x['price']\n\ndef main(e, c):\n    print('before')\n    return price({})\n"))
+	require.Equal(t, fault.ScriptException, f.Kind)
+	require.Equal(t, "KeyError: 'price'", f.Message)
+	require.Contains(t, r.Log, "before\nTraceback (most recent call last):\n  File \"main.py\", line 6, in main\n    return price({})")
+	require.Contains(t, r.Log, "line 2, in price")
+	require.NotContains(t, r.Log, "zygote.py")
+	require.True(t, r.Sent)
+}
+
+func TestInterpretersRunOneScript(t *testing.T) {
+	s := newSandbox(t)
+	const script = `
+import builtins, os
+seen = getattr(builtins, "seen", 0) + len(os.listdir("/tmp"))
+builtins.seen = seen + 1
+open("/tmp/left", "w").write("x")
+def main(e, c): return seen
+`
+	for range 8 {
+		r, f := s.Run(t.Context(), job(script))
+		require.Nil(t, f, r.Log)
+		require.Equal(t, "0", string(r.Value))
+	}
+}
+
+func TestManyAtATime(t *testing.T) {
+	s := newSandbox(t, func(o *Options) { o.Concurrency = 8 })
+	var group sync.WaitGroup
+	faults := make(chan *fault.Fault, 40)
+	for i := range 40 {
+		group.Go(func() {
+			r, f := s.Run(context.Background(), job(fmt.Sprintf("import time\ndef main(e, c):\n    time.sleep(0.05)\n    return %d", i)))
+			if f == nil && string(r.Value) != fmt.Sprint(i) {
+				f = fault.New(fault.Internal, "%s instead of %d", r.Value, i)
+			}
+			faults <- f
+		})
+	}
+	group.Wait()
+	close(faults)
+	for f := range faults {
+		require.Nil(t, f)
+	}
+}
+
+func TestStoppingARunIsNoAnswer(t *testing.T) {
+	s := newSandbox(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	r, f := s.Run(ctx, job("import time\ndef main(e, c): time.sleep(60)"))
+	require.Equal(t, fault.OutcomeUnknown, f.Kind)
+	require.True(t, r.Sent)
+}
+
+// TestZygotesAreReplaced kills the zygote between runs: the next one starts another.
+func TestZygotesAreReplaced(t *testing.T) {
+	s := newSandbox(t)
+	for range 3 {
+		r, f := s.Run(t.Context(), job("def main(e, c): return 1"))
+		require.Nil(t, f, r.Log)
+		s.mu.Lock()
+		if z := s.zygote; z != nil {
+			require.NoError(t, z.cmd.Process.Kill())
+			<-z.exited
+		}
+		s.mu.Unlock()
+	}
+	s.mu.Lock()
+	if s.zygote != nil {
+		s.zygote.began = time.Now().Add(-2 * zygoteMaxAge)
+	}
+	s.mu.Unlock()
+	r, f := s.Run(t.Context(), job("def main(e, c): return 1"))
+	require.Nil(t, f, r.Log)
+}
+
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := New(t.Context(), Options{Python: "/nowhere/python3"})
+	require.ErrorContains(t, err, "apt-get install bubblewrap")
+	require.ErrorContains(t, err, "apt-get install python3 python3-requests")
+	_, err = New(t.Context(), Options{Bubblewrap: "/bin/false", UserID: os.Getuid() + 1})
+	require.ErrorContains(t, err, "code steps cannot run")
+	require.Contains(t, advice("bwrap: setting up uid map: Permission denied"), "apparmor_restrict_unprivileged_userns")
+}
+
+func TestAMachineThatDoesNotHoldIsNoticed(t *testing.T) {
+	wrapper := filepath.Join(t.TempDir(), "bwrap") // one that lets scripts read a file they should not
+	real, err := exec.LookPath("bwrap")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s --ro-bind /etc/passwd /etc/passwd \"$@\"\n", real), 0o755))
+	require.NoError(t, os.Chmod(filepath.Dir(wrapper), 0o755))
+	require.NoError(t, os.Chmod(filepath.Dir(filepath.Dir(wrapper)), 0o755))
+	_, err = New(t.Context(), Options{Bubblewrap: wrapper})
+	require.ErrorContains(t, err, "a script could read /etc/passwd")
+}
+
+// TestNoOrphanOutlivesTheWorker runs scripts in a process of its own, kills that, and counts who is left.
+func TestNoOrphanOutlivesTheWorker(t *testing.T) {
+	if os.Getenv("HOOKTURN_SANDBOX_CHILD") != "" {
+		s := newSandbox(t)
+		for range 3 {
+			go func() {
+				_, _ = s.Run(context.Background(), job("import time\ndef main(e, c): time.sleep(60)"))
+			}()
+		}
+		time.Sleep(500 * time.Millisecond)
+		fmt.Println("sandboxed")
+		select {}
+	}
+	child := exec.Command(os.Args[0], "-test.run=^TestNoOrphanOutlivesTheWorker$", "-test.v")
+	child.Env = append(os.Environ(), "HOOKTURN_SANDBOX_CHILD=1")
+	out, err := child.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, child.Start())
+	var said bytes.Buffer
+	buffer := make([]byte, 1024)
+	for !strings.Contains(said.String(), "sandboxed") {
+		n, err := out.Read(buffer)
+		require.NoError(t, err, said.String())
+		said.Write(buffer[:n])
+	}
+	require.GreaterOrEqual(t, len(descendants(t, child.Process.Pid)), 8)
+	family := descendants(t, child.Process.Pid)
+	require.NoError(t, child.Process.Kill())
+	_ = child.Wait()
+	require.Eventually(t, func() bool {
+		for _, pid := range family {
+			if _, err := os.Stat(fmt.Sprintf("/proc/%d", pid)); err == nil {
+				return false
+			}
+		}
+		return true
+	}, 5*time.Second, 20*time.Millisecond)
+}
+
+// descendants are the processes below one.
+func descendants(t *testing.T, root int) []int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc")
+	require.NoError(t, err)
+	parents := map[int]int{}
+	for _, e := range entries {
+		var pid, parent int
+		if _, err := fmt.Sscan(e.Name(), &pid); err != nil {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join("/proc", e.Name(), "stat"))
+		if err != nil {
+			continue
+		}
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		var state string
+		if _, err := fmt.Sscan(rest, &state, &parent); err == nil {
+			parents[pid] = parent
+		}
+	}
+	var all []int
+	for pid := range parents {
+		for p := pid; p > 1; p = parents[p] {
+			if parents[p] == root {
+				all = append(all, pid)
+				break
+			}
+		}
+	}
+	return all
+}
+
+// outside is a way out to a test's own servers, whatever a script asks for, and the audit of it.
+func outside(t *testing.T, servers map[string]*httptest.Server) (func(*Options), *lockedBuffer) {
+	t.Helper()
+	log := &lockedBuffer{}
+	return func(o *Options) {
+		o.CheckURL = func(string) error { return nil }
+		o.Log = slog.New(slog.NewTextHandler(log, nil))
+		o.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			s, known := servers[address]
+			if !known {
+				return nil, fault.New(fault.Blocked, "the address is not on the public internet")
+			}
+			var d net.Dialer
+			return d.DialContext(ctx, network, s.Listener.Addr().String())
+		}
+	}, log
+}
+
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func TestTheGuardedDoor(t *testing.T) {
+	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		fmt.Fprintf(w, "%s %s %d", r.Host, r.Method, len(body))
+	}))
+	defer secure.Close()
+	secure.TLS.MinVersion = tls.VersionTLS12
+	open := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/endless" {
+			for {
+				if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+					return
+				}
+			}
+		}
+		fmt.Fprintf(w, "plain %s %q", r.URL.Path, r.Header.Get("Proxy-Authorization"))
+	}))
+	defer open.Close()
+	dial, log := outside(t, map[string]*httptest.Server{"shop.example:443": secure, "shop.example:80": open})
+	s := newSandbox(t, dial)
+	ask := func(script string) (string, *fault.Fault, string) {
+		r, f := s.Run(t.Context(), job("import json, requests, ssl, urllib.request\nrequests.packages.urllib3.disable_warnings()\ndef main(e, c):\n    "+script))
+		return string(r.Value), f, r.Log
+	}
+	for script, want := range map[string]string{
+		`return requests.post("https://shop.example/x", data=b"abc", verify=False).text`:                                    `"shop.example POST 3"`,
+		`return urllib.request.urlopen("https://shop.example/x", context=ssl._create_unverified_context()).read().decode()`: `"shop.example GET 0"`,
+		`return requests.get("http://shop.example/y", headers={"Proxy-Authorization": "x"}).text`:                           `"plain /y \"\""`,
+		`return [requests.get("https://shop.example/", verify=False).status_code for _ in range(15)][-1]`:                   `200`,
+		`return requests.get("http://10.0.0.1/").status_code`:                                                               `403`,
+		`return requests.get("http://169.254.169.254/latest/meta-data/").status_code`:                                       `403`,
+	} {
+		value, f, text := ask(script)
+		require.Nil(t, f, text)
+		require.Equal(t, want, value)
+	}
+	for _, spelling := range []string{
+		"metadata.google.internal", "169.254.169.254", "0xa9fea9fe", "2852039166", "[::ffff:169.254.169.254]", "[fd00:ec2::254]",
+		"10.0.0.1", "127.0.0.1", "localhost", "0", "0.0.0.0", "[::1]", "127.1",
+	} {
+		_, f, text := ask(fmt.Sprintf(`return requests.get("https://%s/", verify=False, timeout=5).status_code`, spelling))
+		require.NotNil(t, f, spelling)
+		require.Equal(t, fault.ScriptException, f.Kind, text)
+	}
+	_, f, _ := ask(`return [requests.get("https://shop.example/", verify=False).status_code for _ in range(25)]`)
+	require.Equal(t, fault.ScriptException, f.Kind, "more connections than a run may make")
+	value, f, text := ask("import time\n    r = requests.get('http://shop.example/endless', stream=True)\n    n = 0\n    try:\n" +
+		"        for part in r.iter_content(65536): n += len(part)\n    except requests.RequestException: pass\n    return n")
+	require.Nil(t, f, text)
+	var n int
+	require.NoError(t, json.Unmarshal([]byte(value), &n))
+	require.LessOrEqual(t, n, bytesMax, "a run's share is used up")
+	require.Greater(t, n, bytesMax/2)
+
+	require.Contains(t, log.String(), `msg="code step: connection" tenant=acme bot=shop step=ORDER event=e1 host=shop.example:443`)
+	require.Contains(t, log.String(), `msg="code step: connection refused" tenant=acme bot=shop step=ORDER event=e1 host=169.254.169.254:443 kind=blocked`)
+}
+
+func FuzzAnswer(f *testing.F) {
+	f.Add([]byte(`{"kind":"ok","value":1,"log":""}`))
+	f.Add([]byte(`{"kind":"exception","message":"\ud800"}`))
+	f.Add([]byte(`[`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		frame := append(binary.BigEndian.AppendUint32(nil, uint32(len(text))), text...)
+		a, err := readAnswer(bytes.NewReader(frame))
+		if err != nil {
+			return
+		}
+		require.LessOrEqual(t, len(a.Value), ResultMax)
+		if fault := a.fault(); fault != nil {
+			require.True(t, fault.Kind.Known())
+		}
+	})
+}
+
+// BenchmarkWarm is a run that finds an interpreter waiting; BenchmarkCold one that has to wait for a fork.
+func BenchmarkWarm(b *testing.B) {
+	s := newSandbox(b)
+	for b.Loop() {
+		b.StopTimer()
+		for len(s.warm) < cap(s.warm) {
+			time.Sleep(time.Millisecond)
+		}
+		b.StartTimer()
+		if _, f := s.Run(b.Context(), job("import json, urllib.request, requests\ndef main(e, c): return json.loads(e['body'])")); f != nil {
+			b.Fatal(f)
+		}
+	}
+}
+
+// BenchmarkSustained runs one after another on every slot: runs a second is what a worker sustains.
+func BenchmarkSustained(b *testing.B) {
+	s := newSandbox(b)
+	b.SetParallelism(4)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, f := s.Run(b.Context(), job("import json, urllib.request, requests\ndef main(e, c): return json.loads(e['body'])")); f != nil {
+				b.Error(f)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
+}
+
+// BenchmarkStart is the start of a zygote with its modules: what a worker's first code step would wait for.
+func BenchmarkStart(b *testing.B) {
+	o := Options{}.withDefaults()
+	require.NoError(b, o.find())
+	for b.Loop() {
+		z, err := startZygote(b.Context(), o)
+		require.NoError(b, err)
+		c, err := z.spawn(b.Context())
+		require.NoError(b, err)
+		c.close()
+		z.kill()
+		<-z.exited
+	}
+}

@@ -1,0 +1,66 @@
+package workflows
+
+import (
+	"errors"
+	"time"
+
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+const (
+	// codeSlack is what the activity of a code step gets above the script's time-out: it waits for a sandbox and reads and
+	// keeps the user's details.
+	codeSlack = 15 * time.Second
+	// codeWait is how long a step waits for a worker that polls the queue of code steps.
+	codeWait = 30 * time.Second
+	// codeTries bounds how often a sandbox is asked for that is not to be had.
+	codeTries = 3
+	// codeHeartbeat is how soon a lost worker is noticed while a script runs.
+	codeHeartbeat = 5 * time.Second
+)
+
+// runCode runs the script of a code step. A script may have called out: once a worker may have begun with it, it is never
+// run again, whatever became of the worker (outcome_unknown). Only "no sandbox was to be had" is tried again.
+func runCode(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
+	timeout := in.Plan.Code.Timeout.D() + codeSlack
+	in.Deadline = workflow.Now(ctx).Add(codeWait + codeTries*timeout)
+	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              step.QueueCode,
+		ScheduleToStartTimeout: codeWait,
+		StartToCloseTimeout:    timeout,
+		HeartbeatTimeout:       codeHeartbeat,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: codeTries,
+			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose", "TemporalTimeout:Heartbeat"},
+		},
+		Summary: in.Plan.Step + ": " + in.Plan.Code.File,
+	})
+	var result step.CodeResult
+	if err := workflow.ExecuteActivity(ctx, step.ActivityCode, in).Get(ctx, &result); err != nil {
+		return step.WebhookResult{}, codeFault(err)
+	}
+	return result.WebhookResult, result.Fault
+}
+
+// codeFault names why the activity of a code step gave no result.
+func codeFault(err error) *fault.Fault {
+	var timeout *temporal.TimeoutError
+	var app *temporal.ApplicationError
+	switch {
+	case temporal.IsCanceledError(err):
+		return fault.New(fault.Cancelled, "the step was cancelled")
+	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
+		return fault.New(fault.SandboxUnavailable,
+			"no worker took the code step within %s: does one run with --task-queues %s?", codeWait, step.QueueCode)
+	case errors.As(err, &timeout):
+		return fault.New(fault.OutcomeUnknown, "the worker was lost while the script ran: look whether it had its effect")
+	case errors.As(err, &app) && fault.Kind(app.Type()).Known():
+		return fault.New(fault.Kind(app.Type()), "%s", app.Message())
+	}
+	return fault.New(fault.Internal, "the code step failed: see the worker's log")
+}
