@@ -108,7 +108,7 @@ func start(ctx context.Context, logs io.Writer, bots, dir string) (*stack.Stack,
 		return nil, err
 	}
 	return stack.Start(ctx, stack.Options{
-		Bots: copied, DataDir: filepath.Join(dir, "state"), Endpoint: samples, Engine: true, UI: true, Log: log,
+		Bots: copied, DataDir: filepath.Join(dir, "state"), Endpoint: samples, Engine: true, UI: true, Code: true, Log: log,
 		GatewayAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0",
 	})
 }

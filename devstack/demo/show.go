@@ -78,8 +78,11 @@ func (d *demo) ended(ctx context.Context, replyType string, outcome schemas.Outc
 }
 
 func result(a schemas.Attempt) string {
-	if a.Status == 0 {
+	switch {
+	case a.Error != "" && a.Status == 0:
 		return a.Error
+	case a.Status == 0:
+		return "answered"
 	}
 	return fmt.Sprintf("HTTP %d", a.Status)
 }
@@ -104,7 +107,9 @@ func value(v *string) string {
 	return strconv.Quote(*v)
 }
 
-func product(name string) map[string]any {
-	detection := map[string]any{"detection": "message", "original_text": name, "entity_value": name}
-	return map[string]any{"product_name": []any{detection}}
+func product(name string) map[string]any { return entity("product_name", name) }
+
+// entity is what a bot engine has detected in what the user wrote.
+func entity(name, value string) map[string]any {
+	return map[string]any{name: []any{map[string]any{"detection": "message", "original_text": value, "entity_value": value}}}
 }

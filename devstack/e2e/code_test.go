@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,12 +89,13 @@ func TestTheBuilderFindsTheLog(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	h := history(t, c, step.ConversationID("default", "shop", "c-1"), "")
-	var log string
+	var written strings.Builder
 	for _, event := range h.GetEvents() {
 		if a := event.GetActivityTaskCompletedEventAttributes(); a != nil {
-			log += string(a.GetResult().GetPayloads()[0].GetData())
+			written.Write(a.GetResult().GetPayloads()[0].GetData())
 		}
 	}
+	log := written.String()
 	require.Contains(t, log, "looked it up")
 	require.Contains(t, log, "[WARNING] found nothing")
 	require.Contains(t, log, "ValueError: no such order")

@@ -92,7 +92,7 @@ func (c *cell) alive() bool {
 	}
 	quiet := false
 	err = raw.Control(func(fd uintptr) {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a descriptor
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 		n, err := unix.Poll(poll, 0)
 		quiet = n == 0 && err == nil
 	})
@@ -231,7 +231,7 @@ const frameMax = ResultMax + 4*LogMax + 16<<10 // a log may grow by its escapes
 var errFrame = errors.New("not a frame")
 
 func writeFrame(w io.Writer, text []byte) error {
-	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(text)), uint32(len(text))) //nolint:gosec // JobMax bounds it
+	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(text)), uint32(len(text)))
 	_, err := w.Write(append(frame, text...))
 	return err
 }

@@ -96,7 +96,7 @@ var corpus = map[string]attack{
 	"processes: a shell":           {`return os.system("id")`, "", "*"},
 	"processes: subprocess":        {`import subprocess; return subprocess.run(["/usr/bin/python3", "-c", "1"]).returncode`, raises, ""},
 	"processes: multiprocessing":   {`import multiprocessing as m; p = m.Process(target=print); p.start(); return p.pid`, raises, ""},
-	"processes: execveat":          {`return check(libc.syscall(322, -100, b"/usr/bin/python3", None, None, 0))`, raises, ""},
+	"processes: execveat":          {`return check(libc.syscall(322, -100, b"/usr/bin/python3", 0, 0, 0))`, raises, ""},
 	"processes: ptrace":            {`return libc.ptrace(16, os.getppid(), 0, 0)`, forbidden, ""},
 	"processes: read memory":       {`return libc.process_vm_readv($PID, None, 0, None, 0, 0)`, forbidden, ""},
 	"processes: steal descriptors": {`return libc.syscall(438, 0, 0, 0)`, forbidden, ""},
@@ -239,6 +239,7 @@ func (a attack) run(t *testing.T, s *Sandbox, replace *strings.Replacer) {
 
 // TestExhaustion uses up what a script has, one kind each.
 func TestExhaustion(t *testing.T) {
+	t.Parallel()
 	s := newSandbox(t)
 	for name, a := range map[string]attack{
 		"processor": {`while True: pass`, fault.ScriptCPU, ""},

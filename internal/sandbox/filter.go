@@ -102,7 +102,7 @@ func seccompFilter() ([]byte, error) {
 
 // when runs instructions, the last of which returns, for one system call.
 func when(number uint32, then ...bpf.Instruction) []bpf.Instruction {
-	skip := bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number, SkipTrue: uint8(len(then))} //nolint:gosec // a handful
+	skip := bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number, SkipTrue: uint8(len(then))}
 	return append([]bpf.Instruction{skip}, then...)
 }
 

@@ -76,8 +76,10 @@ func (s *Sandbox) probe(ctx context.Context) error {
 func advice(complaint string) string {
 	for _, known := range []struct{ text, todo string }{
 		{"No permissions to create new namespace", "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1"},
-		{"setting up uid map", "allow user namespaces: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or a profile for bwrap"},
-		{"Operation not permitted", "in a container, allow namespaces: --security-opt seccomp=unconfined --security-opt apparmor=unconfined"},
+		{"setting up uid map", "allow user namespaces: give bwrap an AppArmor profile, or " +
+			"sysctl kernel.apparmor_restrict_unprivileged_userns=0"},
+		{"Operation not permitted", "in a container, allow namespaces: " +
+			"--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined"},
 		{"No module named 'requests'", "apt-get install python3-requests"},
 		{"No such file or directory", "apt-get install python3 python3-requests"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -22,8 +23,8 @@ const (
 	dialTimeout    = 10 * time.Second
 )
 
-// proxy is the only way out of one cell: CONNECT, and plain requests where the operator allows them. Names are resolved here,
-// and the guard of webhooks judges every address.
+// proxy is the only way out of one cell: CONNECT, and plain requests where the operator allows them. Names are resolved
+// here, and the guard of webhooks judges every address.
 type proxy struct {
 	job     Job
 	options Options
@@ -142,9 +143,7 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, t
 		return
 	}
 	defer answer.Body.Close()
-	for name, values := range answer.Header {
-		w.Header()[name] = values
-	}
+	maps.Copy(w.Header(), answer.Header)
 	w.WriteHeader(answer.StatusCode)
 	down := p.pass(w, answer.Body, &p.down)
 	p.audit(target, conn.RemoteAddr(), max(r.ContentLength, 0), down, began)

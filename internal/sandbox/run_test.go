@@ -145,9 +145,9 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 
 func TestAMachineThatDoesNotHoldIsNoticed(t *testing.T) {
 	wrapper := filepath.Join(t.TempDir(), "bwrap") // one that lets scripts read a file they should not
-	real, err := exec.LookPath("bwrap")
+	genuine, err := exec.LookPath("bwrap")
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s --ro-bind /etc/passwd /etc/passwd \"$@\"\n", real), 0o755))
+	require.NoError(t, os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s --ro-bind /etc/passwd /etc/passwd \"$@\"\n", genuine), 0o755))
 	require.NoError(t, os.Chmod(filepath.Dir(wrapper), 0o755))
 	require.NoError(t, os.Chmod(filepath.Dir(filepath.Dir(wrapper)), 0o755))
 	_, err = New(t.Context(), Options{Bubblewrap: wrapper})
@@ -163,8 +163,8 @@ func TestNoOrphanOutlivesTheWorker(t *testing.T) {
 				_, _ = s.Run(context.Background(), job("import time\ndef main(e, c): time.sleep(60)"))
 			}()
 		}
-		time.Sleep(500 * time.Millisecond)
-		fmt.Println("sandboxed")
+		require.Eventually(t, func() bool { return len(s.slots) == 3 }, 5*time.Second, 100*time.Millisecond)
+		_, _ = os.Stdout.WriteString("sandboxed\n")
 		select {}
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestNoOrphanOutlivesTheWorker$", "-test.v")
@@ -341,9 +341,7 @@ func BenchmarkWarm(b *testing.B) {
 	s := newSandbox(b)
 	for b.Loop() {
 		b.StopTimer()
-		for len(s.warm) < cap(s.warm) {
-			time.Sleep(time.Millisecond)
-		}
+		require.Eventually(b, func() bool { return len(s.warm) == cap(s.warm) }, 5*time.Second, time.Millisecond)
 		b.StartTimer()
 		if _, f := s.Run(b.Context(), job("import json, urllib.request, requests\ndef main(e, c): return json.loads(e['body'])")); f != nil {
 			b.Fatal(f)

@@ -1,10 +1,10 @@
 // Package sandbox runs a bot builder's Python where it can do no harm (contract, section 4.6). It is the only package that
 // runs programs of strangers.
 //
-// Scripts come from tenants, so they are hostile until shown otherwise. What holds them is the operating system's: namespaces
-// made by bubblewrap and then once more for each interpreter, a user of its own, a read-only system, no network but a socket on
-// which this process is the proxy, no capabilities, Landlock, a seccomp filter, resource limits. An interpreter is started
-// ahead, runs one script, and is gone. There is no running without: New says what is missing.
+// Scripts come from tenants, so they are hostile until shown otherwise. What holds them is the operating system's:
+// namespaces made by bubblewrap and then once more for each interpreter, a user of its own, a read-only system, no network
+// but a socket on which this process is the proxy, no capabilities, Landlock, a seccomp filter, resource limits. An
+// interpreter is started ahead, runs one script, and is gone. There is no running without: New says what is missing.
 package sandbox
 
 import (
@@ -143,7 +143,7 @@ func (o *Options) find() error {
 	}
 	o.Bubblewrap = path
 	if o.Python, err = filepath.EvalSymlinks(o.Python); err != nil {
-		problems = append(problems, errors.New("Python is not installed: apt-get install python3 python3-requests"))
+		problems = append(problems, errors.New("the program python3 is not installed: apt-get install python3 python3-requests"))
 	}
 	switch own := os.Getuid(); {
 	case own == o.UserID:

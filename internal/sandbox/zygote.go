@@ -55,11 +55,11 @@ func startZygote(ctx context.Context, o Options) (*zygote, error) {
 		return nil, err
 	}
 	z := &zygote{ctl: ours, stderr: &tailBuffer{}, exited: make(chan struct{}), began: time.Now()}
-	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...)
+	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx // both are the operator's; it outlives the caller
 	z.cmd.Dir, z.cmd.Env = "/", []string{}
 	z.cmd.ExtraFiles = []*os.File{theirs, source} // 3 and 4
 	z.cmd.Stderr = z.stderr
-	id := uint32(o.UserID) //nolint:gosec // a user id
+	id := uint32(o.UserID)
 	z.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}, Setpgid: true}
 	err = z.cmd.Start()
 	closeAll([]*os.File{theirs, source}) // or we would never see the other end go
@@ -71,7 +71,7 @@ func startZygote(ctx context.Context, o Options) (*zygote, error) {
 		_ = z.cmd.Wait() // its words are in stderr
 		close(z.exited)
 	}()
-	if err := z.configure(ctx, o); err != nil {
+	if err := z.configure(ctx); err != nil {
 		z.kill()
 		<-z.exited
 		return nil, fmt.Errorf("%w: %s", err, z.stderr)
@@ -81,8 +81,12 @@ func startZygote(ctx context.Context, o Options) (*zygote, error) {
 
 // arguments is what bubblewrap makes: an own user, no network, a read-only system, nothing to write to.
 func (o Options) arguments() []string {
-	args := []string{"--unshare-all", "--new-session", "--die-with-parent", "--clearenv", "--cap-drop", "ALL", "--hostname", "sandbox"}
-	for _, path := range []string{"/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/usr/share/ca-certificates", "/etc/ssl", "/etc/ld.so.cache"} {
+	args := []string{
+		"--unshare-all", "--new-session", "--die-with-parent", "--clearenv", "--cap-drop", "ALL", "--hostname", "sandbox",
+	}
+	for _, path := range []string{
+		"/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/usr/share/ca-certificates", "/etc/ssl", "/etc/ld.so.cache",
+	} {
 		args = append(args, "--ro-bind-try", path, path)
 	}
 	args = append(args, "--ro-bind", o.Python, o.Python, "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
@@ -104,7 +108,7 @@ type config struct {
 	Environment map[string]string `json:"environment"`
 }
 
-func (z *zygote) configure(ctx context.Context, o Options) error {
+func (z *zygote) configure(ctx context.Context) error {
 	filter, err := seccompFilter()
 	if err != nil {
 		return err
@@ -151,7 +155,7 @@ func (z *zygote) spawn(ctx context.Context) (*cell, error) {
 	z.spawned++
 	z.cells.Add(1)
 	c := &cell{zygote: z, data: data, status: status}
-	rights := unix.UnixRights(int(theirData.Fd()), int(theirStatus.Fd())) //nolint:gosec // descriptors fit
+	rights := unix.UnixRights(int(theirData.Fd()), int(theirStatus.Fd()))
 	_, _, err = z.ctl.WriteMsgUnix([]byte("cell"), rights, nil)
 	closeAll([]*os.File{theirData, theirStatus}) // or we would never see the other end go
 	if err != nil {
@@ -238,7 +242,8 @@ func memoryFile(name string, content []byte) (*os.File, error) {
 		return nil, fmt.Errorf("make a file in memory: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
-	if _, err := file.Write(content); err == nil {
+	_, err = file.Write(content)
+	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
 	}
 	if err != nil {

@@ -1,0 +1,149 @@
+package activities_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// scripts is a sandbox that ends as told, and the scripts that there are.
+type scripts struct {
+	jobs   []sandbox.Job
+	result sandbox.Result
+	fault  *fault.Fault
+}
+
+func (s *scripts) Run(_ context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {
+	s.jobs = append(s.jobs, j)
+	return s.result, s.fault
+}
+
+func (*scripts) Script(id string) (string, bool) { return "the text of " + id, id != "lost" }
+
+func (b *bundle) code(t *testing.T, s *scripts, script string) (step.CodeResult, error) {
+	t.Helper()
+	(&activities.Code{Activities: b.activities, Scripts: s, Sandbox: s}).Register(b.TestActivityEnvironment)
+	in := step.WebhookInput{
+		Plan: bot.Plan{
+			Tenant: "default", Bot: "shop", Step: "OTP",
+			Code: &bot.Code{File: "otp.py", Script: script, Timeout: bot.Duration(5 * time.Second)},
+		},
+		Event: schemas.Event{ID: "e1"}, User: schemas.User{ID: "91"}, Details: json.RawMessage(`{"visits":1}`),
+	}
+	value, err := b.ExecuteActivity(step.ActivityCode, in)
+	if err != nil {
+		return step.CodeResult{}, err
+	}
+	var result step.CodeResult
+	return result, value.Get(&result)
+}
+
+func returns(value string) sandbox.Result {
+	return sandbox.Result{Value: []byte(value), Log: "said", Sent: true}
+}
+
+func TestAScriptGetsTheVendorsBody(t *testing.T) {
+	t.Parallel()
+	b, s := setup(t), &scripts{result: returns(`{"statusCode":200,"body":"{\"message\":\"ok\",\"conversation_details\":{\"visits\":2},\"user_details\":{\"seen\":\"x\"}}"}`)}
+	b.users["default/91"] = json.RawMessage(`{"city":"Utrecht"}`)
+	result, err := b.code(t, s, "id")
+	require.NoError(t, err)
+	require.Nil(t, result.Fault)
+	require.Equal(t, "the text of id", s.jobs[0].Script)
+	require.Equal(t, 5*time.Second, s.jobs[0].Timeout)
+	require.Equal(t, "e1", s.jobs[0].EventID)
+	var body map[string]any
+	require.NoError(t, json.Unmarshal([]byte(s.jobs[0].Body), &body))
+	require.Equal(t, map[string]any{"visits": 1.0}, body["conversation_details"])
+	require.Equal(t, map[string]any{"city": "Utrecht"}, body["user_details"])
+	require.Equal(t, []schemas.Message{schemas.Text("ok")}, result.Messages)
+	require.JSONEq(t, `{"visits":2}`, string(result.Details))
+	require.JSONEq(t, `{"city":"Utrecht","seen":"x"}`, string(b.users["default/91"]))
+	require.Contains(t, string(result.Output), "message")
+	require.Equal(t, "said", result.Log)
+	require.Equal(t, "script:otp.py", result.Attempts[0].URL)
+}
+
+func TestStoresAreKeptAfterSuccessOnly(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &scripts{result: returns(`{"statusCode":500,"body":"{\"user_details\":{\"seen\":\"x\"}}"}`)}
+	result, err := b.code(t, s, "id")
+	require.NoError(t, err)
+	require.Equal(t, fault.ScriptBadResponse, result.Fault.Kind)
+	require.Empty(t, b.users)
+	require.Equal(t, "script_bad_response", result.Attempts[0].Error)
+}
+
+func TestWhatMainMayReturn(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"nothing": `null`, "a list": `[]`, "no status": `{"body":"{}"}`, "a text status": `{"statusCode":"x","body":"{}"}`,
+		"no body": `{"statusCode":200}`, "an object body": `{"statusCode":200,"body":{}}`, "no JSON": `{"statusCode":200,"body":"x"}`,
+		"a list body": `{"statusCode":200,"body":"[]"}`, "a wrong status": `{"statusCode":200,"body":"{\"status\":1}"}`,
+		"deep": `{"statusCode":200,"body":"{\"a\":` + nested(100) + `}"}`,
+	} {
+		b := setup(t)
+		result, err := b.code(t, &scripts{result: returns(value)}, "id")
+		require.NoError(t, err, name)
+		require.NotNil(t, result.Fault, name)
+		require.Equal(t, fault.ScriptBadResponse, result.Fault.Kind, name)
+	}
+}
+
+func nested(depth int) string {
+	text := "1"
+	for range depth {
+		text = "[" + text + "]"
+	}
+	return text
+}
+
+func TestAScriptsFailureIsAResult(t *testing.T) {
+	t.Parallel()
+	s := &scripts{result: sandbox.Result{Log: "Traceback", Sent: true}, fault: fault.New(fault.ScriptException, "KeyError: 'x'")}
+	result, err := setup(t).code(t, s, "id")
+	require.NoError(t, err)
+	require.Equal(t, fault.ScriptException, result.Fault.Kind)
+	require.Equal(t, "Traceback", result.Log)
+}
+
+func TestOnlyWhatHasNotBegunIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	var app *temporal.ApplicationError
+	_, err := setup(t).code(t, &scripts{fault: fault.New(fault.SandboxUnavailable, "none")}, "id")
+	require.ErrorAs(t, err, &app)
+	require.False(t, app.NonRetryable())
+	require.Equal(t, "sandbox_unavailable", app.Type())
+
+	result, err := setup(t).code(t, &scripts{
+		result: sandbox.Result{Sent: true}, fault: fault.New(fault.OutcomeUnknown, "stopped"),
+	}, "id")
+	require.NoError(t, err)
+	require.Equal(t, fault.OutcomeUnknown, result.Fault.Kind)
+
+	s := &scripts{}
+	_, err = setup(t).code(t, s, "lost")
+	require.ErrorAs(t, err, &app)
+	require.True(t, app.NonRetryable())
+	require.Equal(t, "config", app.Type())
+
+	b := setup(t)
+	b.broken = errors.New("away")
+	_, err = b.code(t, s, "id")
+	require.ErrorAs(t, err, &app)
+	require.False(t, app.NonRetryable())
+	require.Empty(t, s.jobs)
+}
