@@ -156,8 +156,9 @@ fuzz: ## Each fuzz target for FUZZTIME (10s)
 	done
 .PHONY: fuzz
 
-bench: $(BIN)/devstack ## The benchmarks, side by side with Temporal alone
+bench: $(BIN)/devstack ## The benchmarks, side by side with Temporal alone; then those of code steps and jq programs
 	@$(BIN)/devstack bench $(BENCHFLAGS)
+	go test -run '^$$' -bench . ./internal/sandbox ./internal/jq
 .PHONY: bench
 
 soak: ## A mixed load of SOAKSTEPS (100,000), then the end-to-end tests over and over for SOAKTIME seconds (600)

@@ -25,7 +25,8 @@ func (w *Worker) pollCode(
 	}
 	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
-		MaxConcurrentActivityExecutionSize: scriptsPerCore * runtime.NumCPU(),
+		// More than run at a time: those of a tenant that has its share wait, and another's must pass them.
+		MaxConcurrentActivityExecutionSize: 4 * scriptsPerCore * runtime.NumCPU(),
 		DisableWorkflowWorker:              true,
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,

@@ -102,6 +102,29 @@ func TestManyAtATime(t *testing.T) {
 	}
 }
 
+func TestATenantHasHalfOfTheSlots(t *testing.T) {
+	s := newSandbox(t, func(o *Options) { o.Concurrency = 2 })
+	slow := job("import time\ndef main(e, c): time.sleep(60)")
+	ctx, cancel := context.WithCancel(t.Context())
+	var busy sync.WaitGroup
+	busy.Go(func() { _, _ = s.Run(ctx, slow) })
+	require.Eventually(t, func() bool { return len(s.slots) == 1 }, 5*time.Second, 5*time.Millisecond)
+	hurried, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer stop()
+	_, f := s.Run(hurried, slow)
+	require.Equal(t, fault.SandboxUnavailable, f.Kind)
+	require.Contains(t, f.Message, "1 scripts of the tenant run already")
+	other := job("def main(e, c): return 1")
+	other.Tenant = "zeta"
+	_, f = s.Run(t.Context(), other)
+	require.Nil(t, f)
+	cancel()
+	busy.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	require.Empty(t, s.tenants)
+}
+
 func TestStoppingARunIsNoAnswer(t *testing.T) {
 	s := newSandbox(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

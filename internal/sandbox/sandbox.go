@@ -49,7 +49,7 @@ var ErrUnavailable = errors.New("code steps cannot run")
 type Options struct {
 	// Warm is how many interpreters wait for a job; 4 when 0. It is not how many may run at a time.
 	Warm int
-	// Concurrency is how many scripts may run at a time; 16 when 0.
+	// Concurrency is how many scripts may run at a time; 16 when 0. One tenant may have half of them.
 	Concurrency int
 	// UserID is the user and group that scripts run as, not this process's own; 65533 when 0.
 	UserID int
@@ -110,8 +110,9 @@ type Sandbox struct {
 	stop    context.CancelFunc
 	filled  sync.WaitGroup
 
-	mu     sync.Mutex
-	zygote *zygote
+	mu      sync.Mutex
+	zygote  *zygote
+	tenants map[string]*tenantShare
 }
 
 // New starts interpreters and probes that they are held: an error says what this machine lacks and how to get it.
@@ -120,7 +121,8 @@ func New(ctx context.Context, o Options) (*Sandbox, error) {
 	if err := o.find(); err != nil {
 		return nil, err
 	}
-	s := &Sandbox{options: o, slots: make(chan struct{}, o.Concurrency), warm: make(chan *cell, o.Warm)}
+	s := &Sandbox{options: o, slots: make(chan struct{}, o.Concurrency), warm: make(chan *cell, o.Warm),
+		tenants: map[string]*tenantShare{}}
 	if err := s.probe(ctx); err != nil {
 		s.dropZygote()
 		return nil, err
@@ -164,12 +166,11 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	if f := j.check(); f != nil {
 		return Result{}, f
 	}
-	select {
-	case s.slots <- struct{}{}:
-		defer func() { <-s.slots }()
-	case <-ctx.Done():
-		return Result{}, fault.New(fault.SandboxUnavailable, "all %d sandboxes are busy", s.options.Concurrency)
+	leave, f := s.enter(ctx, j.Tenant)
+	if f != nil {
+		return Result{}, f
 	}
+	defer leave()
 	for tries := 1; ; tries++ {
 		c, err := s.take(ctx)
 		if err != nil {
@@ -180,6 +181,55 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 		c.close()
 		if r.Sent || tries == takeMax { // an interpreter that died while it waited is no reason to give up
 			return r, f
+		}
+	}
+}
+
+// enterTimeout is how long a job waits for its turn.
+const enterTimeout = 10 * time.Second
+
+// enter waits for a slot of the tenant's share and of all.
+func (s *Sandbox) enter(ctx context.Context, tenant string) (leave func(), f *fault.Fault) {
+	ctx, cancel := context.WithTimeout(ctx, enterTimeout)
+	defer cancel()
+	share, done := s.share(tenant)
+	select {
+	case share <- struct{}{}:
+	case <-ctx.Done():
+		done()
+		return nil, fault.New(fault.SandboxUnavailable, "%d scripts of the tenant run already", cap(share))
+	}
+	select {
+	case s.slots <- struct{}{}:
+		return func() { <-s.slots; <-share; done() }, nil
+	case <-ctx.Done():
+		<-share
+		done()
+		return nil, fault.New(fault.SandboxUnavailable, "all %d sandboxes are busy", s.options.Concurrency)
+	}
+}
+
+// tenantShare is the slots of one tenant, and who uses or awaits one.
+type tenantShare struct {
+	slots chan struct{}
+	users int
+}
+
+// share finds a tenant's slots; done gives them back to be forgotten.
+func (s *Sandbox) share(tenant string) (slots chan struct{}, done func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, known := s.tenants[tenant]
+	if !known {
+		t = &tenantShare{slots: make(chan struct{}, max(1, s.options.Concurrency/2))}
+		s.tenants[tenant] = t
+	}
+	t.users++
+	return t.slots, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if t.users--; t.users == 0 {
+			delete(s.tenants, tenant)
 		}
 	}
 }
