@@ -16,12 +16,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/ledger"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -353,75 +350,4 @@ func (m *mixed) note(r schemas.Reply) {
 		delete(m.await, data.EventID)
 		close(end)
 	}
-}
-
-// books are taken when one more event of each tenant is answered: what could have come twice is there by then.
-func (m *mixed) books(t *testing.T) ledger.Books {
-	t.Helper()
-	stop := m.follow(t)
-	for _, tenant := range tenants {
-		last := ledger.Event{Tenant: tenant, Bot: tenant + "-haptik", Conversation: "last"}
-		m.wait(t, "the last event", m.send(t, last, schemas.TypeStepRequested, `{"step":"GOOD"}`))
-	}
-	stop()
-	b := ledger.Books{
-		Sent: m.sent, Requests: m.samples.Ledger().All(), Hidden: []string{hiddenSecret, hiddenMessage, hiddenAnswer},
-		Texts: m.texts(t),
-	}
-	m.engine.mu.Lock()
-	b.Replies = m.engine.replies
-	m.engine.mu.Unlock()
-	streams, err := bus.Setup(t.Context(), m.engine.js, bus.StreamOptions{})
-	require.NoError(t, err)
-	letters := bus.NewDeadLetters(m.engine.js, streams)
-	list, err := letters.List(t.Context(), bus.DeadLetterFilter{Limit: 1000})
-	require.NoError(t, err)
-	for _, l := range list {
-		letter, err := letters.Show(t.Context(), l.Sequence)
-		require.NoError(t, err)
-		b.DeadLetters = append(b.DeadLetters, letter.Data)
-	}
-	var shown strings.Builder
-	for _, r := range b.Replies {
-		var data schemas.StepReplied
-		require.NoError(t, json.Unmarshal(r.Data, &data))
-		if data.Error != nil {
-			fmt.Fprintln(&shown, data.Error.Message)
-		}
-		fmt.Fprintln(&shown, r.ID, r.Source, r.Subject, data.Workflow.ID, data.Attempts)
-	}
-	b.Texts = append(b.Texts, ledger.Text{Name: "an error or an id in a reply", Content: []byte(shown.String())})
-	return b
-}
-
-// texts is what people read: logs, metrics, and what the Temporal UI lists.
-func (m *mixed) texts(t *testing.T) []ledger.Text {
-	t.Helper()
-	var all []ledger.Text
-	for _, p := range m.procs {
-		text, err := os.ReadFile(p.log)
-		require.NoError(t, err)
-		require.NotEmpty(t, text)
-		all = append(all, ledger.Text{Name: "the log of " + filepath.Base(p.cmd.Path), Content: text})
-		for _, variable := range p.cmd.Env {
-			admin, found := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR=")
-			if !found {
-				continue
-			}
-			page, err := http.Get("http://" + admin + "/metrics")
-			if err != nil {
-				continue // killed
-			}
-			text, err := io.ReadAll(page.Body)
-			require.NoError(t, err)
-			require.NoError(t, page.Body.Close())
-			all = append(all, ledger.Text{Name: "the metrics of " + filepath.Base(p.cmd.Path), Content: text})
-		}
-	}
-	c, err := client.Dial(client.Options{HostPort: m.where["temporal"]})
-	require.NoError(t, err)
-	defer c.Close()
-	list, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000})
-	require.NoError(t, err)
-	return append(all, ledger.Text{Name: "the list of workflows", Content: []byte(list.String())})
 }

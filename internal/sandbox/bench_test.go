@@ -1,0 +1,50 @@
+package sandbox
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkWarm is a run that finds an interpreter waiting; BenchmarkCold one that has to wait for a fork.
+func BenchmarkWarm(b *testing.B) {
+	s := newSandbox(b)
+	for b.Loop() {
+		b.StopTimer()
+		require.Eventually(b, func() bool { return len(s.warm) == cap(s.warm) }, 5*time.Second, time.Millisecond)
+		b.StartTimer()
+		if _, f := s.Run(b.Context(), job("import json, urllib.request, requests\ndef main(e, c): return json.loads(e['body'])")); f != nil {
+			b.Fatal(f)
+		}
+	}
+}
+
+// BenchmarkSustained runs one after another on every slot: runs a second is what a worker sustains.
+func BenchmarkSustained(b *testing.B) {
+	s := newSandbox(b)
+	b.SetParallelism(4)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, f := s.Run(b.Context(), job("import json, urllib.request, requests\ndef main(e, c): return json.loads(e['body'])")); f != nil {
+				b.Error(f)
+			}
+		}
+	})
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
+}
+
+// BenchmarkStart is the start of a zygote with its modules: what a worker's first code step would wait for.
+func BenchmarkStart(b *testing.B) {
+	o := Options{}.withDefaults()
+	require.NoError(b, o.find())
+	for b.Loop() {
+		z, err := startZygote(b.Context(), o)
+		require.NoError(b, err)
+		c, err := z.spawn(b.Context())
+		require.NoError(b, err)
+		c.close()
+		z.kill()
+		<-z.exited
+	}
+}
