@@ -1,0 +1,93 @@
+package intake_test
+
+import (
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/mocks"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const helpdesk = `bot: helpdesk
+dialect: twoway
+adapters:
+  robot: {account: "1", is_bot: true, message_endpoint: {url: "https://robot.example/m"}}
+  agents:
+    account: "1"
+    message_endpoint: {url: "https://agents.example/m"}
+    handover_endpoint: {url: "https://agents.example/h"}
+    events_endpoint: {url: "https://agents.example/e"}
+    extra_message_types: [media]
+`
+
+const crowd = `bot: crowd
+dialect: twoway
+adapters:
+  a: {account: "1", is_bot: true, message_endpoint: {url: "https://a.example/m"}}
+  b: {account: "1", is_bot: true, message_endpoint: {url: "https://b.example/m"}}
+  c: {account: "1", handover_endpoint: {url: "https://c.example/h"}}
+`
+
+// TestAdapters says to which adapter an event goes, and which other ways its delivery carries.
+func TestAdapters(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for name, text := range map[string]string{"helpdesk": helpdesk, "crowd": crowd, "shop": ordered} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600))
+	}
+	set, err := bot.Load(dir, bot.Options{})
+	require.NoError(t, err)
+	const text, media = `{"message":{"type":"text","text":"x"}}`, `{"message":{"type":"media"}}`
+	for name, c := range map[string]struct {
+		bot, eventType, data string
+		to, refused          string // the adapter, or part of the reason
+		ways                 []string
+	}{
+		"the bot's side": {"helpdesk", schemas.TypeMessageReceived, text, "robot", "", []string{"agents", "robot"}},
+		"named": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"text","text":"x"},"adapter":"agents"}`,
+			"agents", "", nil},
+		"named, unknown": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"text","text":"x"},"adapter":"z"}`,
+			"", `has no adapter "z"`, nil},
+		"only one takes it": {"helpdesk", schemas.TypeMessageReceived, media, "agents", "", []string{"agents"}},
+		"a type for nobody": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"odd"}}`, "", "extra_message_types", nil},
+		"named, not its type": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"media"},"adapter":"robot"}`,
+			"", `no messages of the type "media"`, nil},
+		"a handover":           {"helpdesk", schemas.TypeConversationHandover, `{}`, "agents", "", []string{"agents"}},
+		"a session event":      {"helpdesk", schemas.TypeConversationEvent, `{"event":{"type":"x"}}`, "agents", "", []string{"agents"}},
+		"named, no endpoint":   {"helpdesk", schemas.TypeConversationEvent, `{"event":{"type":"x"},"adapter":"robot"}`, "", "no endpoint for", nil},
+		"two of the same side": {"crowd", schemas.TypeMessageReceived, text, "", "several adapters", []string{"a", "b"}},
+		"no such endpoint":     {"crowd", schemas.TypeConversationEvent, `{"event":{"type":"x"}}`, "", "no endpoint for", nil},
+		"a bot without any":    {"shop", schemas.TypeMessageReceived, text, "", "has no adapter", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			temporal := mocks.NewClient(t)
+			var sent step.Delivery
+			temporal.On("UpdateWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+				options, _ := args[1].(client.UpdateWorkflowOptions)
+				sent, _ = options.Args[0].(step.Delivery)
+			}).Return(handle(nil), nil)
+			in := &intake.Intake{Temporal: temporal, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}
+			require.NoError(t, in.Handle(t.Context(), message(c.bot, c.eventType, c.data)))
+			if c.refused != "" {
+				require.NotNil(t, sent.Refused)
+				require.Contains(t, sent.Refused.Message, c.refused)
+			} else {
+				require.Nil(t, sent.Refused)
+				require.Equal(t, c.to, sent.Plan.Adapter.Name)
+			}
+			require.Equal(t, c.ways, slices.Sorted(maps.Keys(sent.Adapters)))
+		})
+	}
+}
