@@ -32,6 +32,7 @@ type Activities struct {
 	Limits    Limits
 	Tokens    Tokens
 	Users     Users
+	Chats     Chats
 	Publisher Publisher
 	Queues    Queues
 	Wake      Wake
@@ -54,6 +55,11 @@ type HTTP interface {
 type Users interface {
 	Get(ctx context.Context, tenant, userID string) (json.RawMessage, error)
 	Update(ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error)) error
+}
+
+// Chats remember which conversation a chat of a TwoWay router belongs to. *bus.Chats is one.
+type Chats interface {
+	Remember(ctx context.Context, tenant, bot, chat, conversation string) error
 }
 
 // Limits say how much an endpoint may be asked. *limit.Limiter is one.

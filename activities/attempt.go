@@ -52,6 +52,7 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 	if err != nil {
 		return egress.Request{}, fault.Of(err)
 	}
+	c.rememberChat(ctx, encoded.Chat)
 	secrets := secretsOf{a: c.Activities, plan: c.in.Plan}
 	header, failed := c.header(c.in, secrets, encoded, len(c.progress.Attempts)+1)
 	if failed != nil {
@@ -70,6 +71,18 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 		Method: http.MethodPost, URL: c.in.Plan.Webhook.URL, Header: header, Body: encoded.Body, Timeout: timeout,
 		TLS: identity,
 	}, failed
+}
+
+// rememberChat lets what the partner sends in the chat find the conversation. Without it the request is still worth making.
+func (c *call) rememberChat(ctx context.Context, chat string) {
+	if chat == "" {
+		return
+	}
+	err := c.Chats.Remember(ctx, c.in.Plan.Tenant, c.in.Plan.Bot, chat, c.in.Event.Subject)
+	if err != nil {
+		c.Log.WarnContext(ctx, "messages of the adapter's owner may not find their conversation", "event", c.in.Event.ID,
+			"adapter", c.in.Plan.Step, "error", err)
+	}
 }
 
 // timeout is what the attempt may take. One whose late answer is wanted may take its time even when the step's deadline

@@ -37,9 +37,10 @@ type Code struct {
 	Sandbox Sandbox
 }
 
-// Register registers the activity under its contract name.
+// Register registers the activities under their contract names.
 func (c *Code) Register(r worker.ActivityRegistry) {
 	r.RegisterActivityWithOptions(c.RunCode, activity.RegisterOptions{Name: step.ActivityCode})
+	r.RegisterActivityWithOptions(c.RunScript, activity.RegisterOptions{Name: step.ActivityScript})
 }
 
 // RunCode runs the script of a code step once. That the script failed is a result, with what it wrote, for its builder to

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 const (
@@ -27,24 +28,46 @@ const (
 // runCode runs the script of a code step. A script may have called out: once a worker may have begun with it, it is never
 // run again, whatever became of the worker (outcome_unknown). Only "no sandbox was to be had" is tried again.
 func runCode(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
-	timeout := in.Plan.Code.Timeout.D() + codeSlack
-	in.Deadline = workflow.Now(ctx).Add(codeWait + codeTries*timeout)
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		TaskQueue:              step.QueueCode,
-		ScheduleToStartTimeout: codeWait,
-		StartToCloseTimeout:    timeout,
-		HeartbeatTimeout:       codeHeartbeat,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: codeTries,
-			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose", "TemporalTimeout:Heartbeat"},
-		},
-		Summary: in.Plan.Step + ": " + in.Plan.Code.File,
-	})
+	in.Deadline = workflow.Now(ctx).Add(codeWait + codeTries*(in.Plan.Code.Timeout.D()+codeSlack))
+	ctx = onCodeQueue(ctx, in.Plan.Code.Timeout.D(), in.Plan.Step+": "+in.Plan.Code.File)
 	var result step.CodeResult
 	if err := workflow.ExecuteActivity(ctx, step.ActivityCode, in).Get(ctx, &result); err != nil {
 		return step.WebhookResult{}, codeFault(err)
 	}
 	return result.WebhookResult, result.Fault
+}
+
+// runScript runs a channel's script, by the same rules.
+func runScript(ctx workflow.Context, in step.ScriptRun) step.Result {
+	name := "script **" + in.Plan.Step + "** of channel `" + in.Channel.Code + "`"
+	workflow.SetCurrentDetails(ctx, name+" runs")
+	var result step.ScriptResult
+	coding := onCodeQueue(ctx, in.Timeout.D(), in.Plan.Step+": "+in.Plan.Code.File)
+	if err := workflow.ExecuteActivity(coding, step.ActivityScript, in).Get(ctx, &result); err != nil {
+		result = step.ScriptResult{Fault: codeFault(err)}
+	}
+	done := step.Result{Outcome: schemas.OutcomeSuccess, Attempts: 1, Script: &result}
+	if f := result.Fault; f != nil {
+		done.Outcome, done.Error = schemas.OutcomeFailure, string(f.Kind)
+		upsertEnd(ctx, schemas.StepReplied{Step: in.Plan.Step, Outcome: done.Outcome})
+	}
+	workflow.SetCurrentDetails(ctx, name+": "+string(done.Outcome)+" "+done.Error)
+	return done
+}
+
+// onCodeQueue are the options of an activity that runs a script for at most a time.
+func onCodeQueue(ctx workflow.Context, timeout time.Duration, summary string) workflow.Context {
+	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+		TaskQueue:              step.QueueCode,
+		ScheduleToStartTimeout: codeWait,
+		StartToCloseTimeout:    timeout + codeSlack,
+		HeartbeatTimeout:       codeHeartbeat,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: codeTries,
+			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose", "TemporalTimeout:Heartbeat"},
+		},
+		Summary: summary,
+	})
 }
 
 // codeFault names why the activity of a code step gave no result.

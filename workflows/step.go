@@ -12,7 +12,12 @@ import (
 // Step runs one step on its own, for bots with "ordering: none". It has no conversation around it: entities are those of
 // the event, conversation_details start empty, and a step that lacks mandatory entities is rejected, because there is
 // nothing that could collect them.
+//
+// It also runs the script of a channel, which has no conversation and publishes nothing: its result is the workflow's.
 func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
+	if in.Script != nil {
+		return runScript(ctx, *in.Script), nil
+	}
 	workflow.SetCurrentDetails(ctx, "**"+in.Delivery.Event.Data.Step+"** of conversation `"+in.Conversation+"` runs")
 	c := &conversation{
 		state:    step.State{Tenant: in.Tenant, Bot: in.Bot, Conversation: in.Conversation, LastEventID: in.Delivery.Event.ID},

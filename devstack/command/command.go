@@ -102,7 +102,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.NATSAddr, "nats-addr", "127.0.0.1:4222", "host:port of NATS")
 	f.StringVar(&o.TemporalAddr, "temporal-addr", "127.0.0.1:7233", "host:port of Temporal")
 	f.StringVar(&o.UIAddr, "ui-addr", "127.0.0.1:8233", "host:port of the Temporal UI")
-	f.StringVar(&o.GatewayAddr, "gateway-addr", "127.0.0.1:8080", "host:port of the gateway")
+	f.StringVar(&o.Gateway.Addr, "gateway-addr", "127.0.0.1:8080", "host:port of the gateway")
 	f.StringVar(&o.AdminAddr, "admin-addr", "127.0.0.1:9090", "host:port of /healthz, /readyz and /metrics")
 	f.StringVar(&webhookAddr, "webhook-addr", "127.0.0.1:8090", "host:port of the sample webhook server; empty: none")
 	f.BoolVar(&o.Code, "code", true, "run code steps, where this machine can hold them")

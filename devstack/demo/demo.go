@@ -20,6 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -109,7 +110,7 @@ func start(ctx context.Context, logs io.Writer, bots, dir string) (*stack.Stack,
 	}
 	return stack.Start(ctx, stack.Options{
 		Bots: copied, DataDir: filepath.Join(dir, "state"), Endpoint: samples, Engine: true, UI: true, Code: true, Log: log,
-		GatewayAddr: "127.0.0.1:0", AdminAddr: "127.0.0.1:0",
+		Gateway: app.Gateway{Addr: "127.0.0.1:0"}, AdminAddr: "127.0.0.1:0",
 	})
 }
 

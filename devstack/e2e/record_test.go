@@ -19,6 +19,7 @@ import (
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -135,7 +136,7 @@ func TestRecordHistories(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "recorded.yaml"), fmt.Appendf(nil, recordedBot, samples.URL()), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), fmt.Appendf(nil, freeBot, samples.URL()), 0o600))
 	s, e := startWith(t, stack.Options{
-		Bots: dir, Endpoint: samples, GatewayAddr: "127.0.0.1:0",
+		Bots: dir, Endpoint: samples, Gateway: app.Gateway{Addr: "127.0.0.1:0"},
 		DynamicConfig: map[string]any{"limit.historyCount.suggestContinueAsNew": continueAfter},
 	})
 	c, err := client.Dial(client.Options{HostPort: s.Temporal.Addr()})

@@ -22,6 +22,7 @@ import (
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signature"
@@ -41,6 +42,10 @@ import (
 //	requested PATH N               waits until the endpoint was called N times
 //	signed PATH N SCHEME SECRET    the N-th request is signed with this secret by this scheme
 //	callback PATH N FILE STATUS    posts FILE to the callback address of the N-th request, which answers with this status
+//	gateway METHOD PATH STATUS FILE [NAME:VALUE...]
+//	                               asks the gateway, which answers with this status; FILE is the body, - none, and $BOT in it
+//	answered FILE                  the gateway's last answer holds what FILE holds
+//	answeredtext TYPE FILE         the gateway's last answer has this Content-Type and is FILE
 //	deadletter REASON FILE         a dead letter has this reason and, byte for byte, this payload
 //	raw CONVERSATION FILE          publish the bytes of FILE as they are
 func TestScripts(t *testing.T) {
@@ -55,20 +60,26 @@ func TestScripts(t *testing.T) {
 	for _, file := range files {
 		writeBot(t, file, bots, samples.URL())
 	}
-	s, e := startWith(t, stack.Options{Bots: bots, Endpoint: samples, GatewayAddr: "127.0.0.1:0", Code: true})
+	tokens := filepath.Join(t.TempDir(), "tokens")
+	require.NoError(t, os.WriteFile(tokens, []byte("default "+eventToken+"\n"), 0o600))
+	s, e := startWith(t, stack.Options{
+		Bots: bots, Endpoint: samples, Gateway: app.Gateway{Addr: "127.0.0.1:0", EventTokens: tokens}, Code: true,
+	})
 	require.NoError(t, s.NoCode)
-	run := &scripts{engine: e, hooks: hooks, samples: samples}
+	run := &scripts{engine: e, hooks: hooks, samples: samples, gateway: "http://" + s.Starter.GatewayAddr()}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Values[botKey{}] = filepath.Base(env.WorkDir)[len("script-"):]
 			env.Values[readKey{}] = map[string]int{}
+			env.Values[answerKey{}] = &answer{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"answer": run.answer, "header": run.header, "slow": run.slow, "send": run.send, "replies": run.replies,
 			"called": run.called, "request": run.request, "requestheader": run.requestHeader, "deadletter": run.deadLetter,
 			"raw": run.raw, "requested": run.requested, "signed": run.signed, "callback": run.callback,
+			"gateway": run.askGateway, "answered": run.answered, "answeredtext": run.answeredText,
 		},
 	})
 }
@@ -76,7 +87,17 @@ func TestScripts(t *testing.T) {
 type (
 	botKey  struct{}
 	readKey struct{}
+
+	answerKey struct{} // of the gateway's last answer
 )
+
+// eventToken lets the stories publish events over HTTP.
+const eventToken = "event-token-of-the-stories"
+
+type answer struct {
+	header http.Header
+	body   []byte
+}
 
 // writeBot takes a story's bot file out of its archive.
 func writeBot(t *testing.T, file, dir, url string) {
@@ -104,6 +125,7 @@ type scripts struct {
 	engine  *engine
 	hooks   *hooks
 	samples *endpoint.Endpoint
+	gateway string // its URL
 }
 
 func botOf(ts *testscript.TestScript) string { return ts.Value(botKey{}).(string) }
@@ -243,6 +265,46 @@ func (s *scripts) callback(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(answer.Body.Close())
 	if strconv.Itoa(answer.StatusCode) != args[3] {
 		ts.Fatalf("the call back was answered %d: %s", answer.StatusCode, body)
+	}
+}
+
+func (s *scripts) askGateway(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 4)
+	body := ""
+	if args[3] != "-" {
+		body = strings.ReplaceAll(ts.ReadFile(args[3]), "$BOT", botOf(ts))
+	}
+	request, err := http.NewRequestWithContext(contextOf(ts), args[0], s.gateway+args[1], strings.NewReader(body))
+	ts.Check(err)
+	for _, header := range args[4:] {
+		name, value, _ := strings.Cut(header, ":")
+		request.Header.Set(name, strings.TrimSpace(value))
+	}
+	response, err := http.DefaultClient.Do(request)
+	ts.Check(err)
+	last := ts.Value(answerKey{}).(*answer)
+	last.header = response.Header
+	last.body, err = io.ReadAll(response.Body)
+	ts.Check(err)
+	ts.Check(response.Body.Close())
+	if strconv.Itoa(response.StatusCode) != args[2] {
+		ts.Fatalf("the gateway answered %d: %s", response.StatusCode, last.body)
+	}
+}
+
+func (s *scripts) answered(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 1)
+	holds(ts, ts.Value(answerKey{}).(*answer).body, ts.ReadFile(args[0]))
+}
+
+func (s *scripts) answeredText(ts *testscript.TestScript, neg bool, args []string) {
+	want(ts, neg, args, 2)
+	last := ts.Value(answerKey{}).(*answer)
+	if got := last.header.Get("Content-Type"); got != args[0] {
+		ts.Fatalf("the Content-Type is %q", got)
+	}
+	if text := strings.TrimSuffix(ts.ReadFile(args[1]), "\n"); string(last.body) != text {
+		ts.Fatalf("the body is %q", last.body)
 	}
 }
 

@@ -26,7 +26,9 @@ type Options struct {
 	Bots    string // directory of the bot files
 	DataDir string // where state lives; "" keeps it in memory or in temporary files
 
-	NATSAddr, TemporalAddr, UIAddr, GatewayAddr, AdminAddr string
+	NATSAddr, TemporalAddr, UIAddr, AdminAddr string
+	// Gateway is how the starter serves the public door; an empty address = not at all.
+	Gateway app.Gateway
 	// Endpoint is a webhook server that is running already, see StartSamples; it stops with the stack. nil: none.
 	Endpoint *endpoint.Endpoint
 	// Engine starts a worker and a starter in this process; false leaves that to separate programs.
@@ -118,12 +120,12 @@ func (s *Stack) Config(o Options) app.Config {
 func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {
 	cfg := s.Config(o)
 	cfg.Metrics = telemetry.NewMetrics() // one admin listener shows both
-	cfg.AdminAddr, cfg.GatewayAddr = o.AdminAddr, o.GatewayAddr
+	cfg.AdminAddr, cfg.Gateway = o.AdminAddr, o.Gateway
 	if s.Starter, err = app.StartStarter(ctx, cfg); err != nil {
 		return fmt.Errorf("starter: %w", err)
 	}
 	s.stops = append(s.stops, stopper(o.Log, "starter", s.Starter.Stop))
-	cfg.AdminAddr, cfg.GatewayAddr = "", ""
+	cfg.AdminAddr, cfg.Gateway = "", app.Gateway{}
 	if addr := s.Starter.GatewayAddr(); addr != "" { // known now, whatever its port
 		cfg.GatewayURL = "http://" + addr
 	}

@@ -33,8 +33,8 @@ type Config struct {
 	// EgressDevelopment allows loopback addresses and plain http. For development stacks and tests only.
 	EgressDevelopment bool
 
-	AdminAddr   string // host:port of /healthz, /readyz and /metrics; "" = none
-	GatewayAddr string // host:port of the public door (starter only); "" = none
+	AdminAddr string // host:port of /healthz, /readyz and /metrics; "" = none
+	Gateway   Gateway
 	// GatewayURL is where endpoints reach the gateway (worker only), as in https://hooks.example; "" = they are offered no
 	// address to call back.
 	GatewayURL string
@@ -53,6 +53,19 @@ type Config struct {
 	Log *slog.Logger
 	// Metrics are shared by processes that run in one, as in the development stack; nil: each has its own.
 	Metrics *telemetry.Metrics
+}
+
+// Gateway is how a starter serves the public door.
+type Gateway struct {
+	Addr string // host:port; "" = there is none
+	// Certificate and Key are PEM files for TLS, read again when they change; "" = plain HTTP, for behind a proxy that has TLS.
+	Certificate, Key string
+	// Proxies are the CIDRs of the proxies whose X-Forwarded-For is believed.
+	Proxies []string
+	// Origins are the web origins from which browsers may open a websocket, as in https://app.example; "*" = all.
+	Origins []string
+	// EventTokens is a file with the tokens with which tenants publish events; "" = nobody may.
+	EventTokens string
 }
 
 // The most that makes sense (partitions) and that JetStream takes (replicas).
@@ -110,6 +123,9 @@ func (c Config) validate() error {
 	if err := checkGatewayURL(c.GatewayURL); err != nil {
 		problems = append(problems, err)
 	}
+	if err := c.Gateway.validate(); err != nil {
+		problems = append(problems, err)
+	}
 	return errors.Join(append(problems, c.validateStreams())...)
 }
 
@@ -148,8 +164,9 @@ func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDe
 // Temporal's envconfig package; the list has the ones that the documentation names.
 func EnvironmentVariables() []string {
 	return []string{
-		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_GATEWAY_ADDR",
-		"HOOKTURN_GATEWAY_URL",
+		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
+		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
+		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_URL",
 		"HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT", "HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",

@@ -30,7 +30,7 @@ func TestDefaultsLeaveWhatIsSet(t *testing.T) {
 	t.Parallel()
 	c := Config{
 		NATSURL: "nats://n:1", Temporal: client.Options{HostPort: "t:1", Namespace: "prod"}, TaskQueues: []string{step.QueueCode},
-		Partitions: 3, EventsMaxBytes: 5, Replicas: 2, MaxInFlight: 7, StopTimeout: time.Second, AdminAddr: ":1", GatewayAddr: ":2",
+		Partitions: 3, EventsMaxBytes: 5, Replicas: 2, MaxInFlight: 7, StopTimeout: time.Second, AdminAddr: ":1", Gateway: Gateway{Addr: ":2"},
 	}
 	filled := c.withDefaults()
 	filled.Log, filled.Metrics = nil, nil

@@ -73,17 +73,14 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 }
 
 func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {
-	if cfg.GatewayAddr == "" {
+	if cfg.Gateway.Addr == "" {
 		return nil
 	}
-	sealer, err := openSealer(ctx, b.streams)
+	options, err := gatewayOptions(ctx, cfg, b)
 	if err != nil {
 		return err
 	}
-	s.gateway, err = gateway.Start(cfg.GatewayAddr, gateway.Options{
-		Callbacks: sealer, Temporal: b.temporal, Log: cfg.Log, Metrics: cfg.Metrics,
-	})
-	if err != nil {
+	if s.gateway, err = gateway.Start(cfg.Gateway.Addr, options); err != nil {
 		return err
 	}
 	s.parts.add("gateway", within(cfg.StopTimeout, s.gateway.Stop))

@@ -93,7 +93,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 	acts := &activities.Activities{
 		Bots: b.bots, Dialects: dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(programs)),
 		HTTP: out, Limits: limiter, Tokens: token.New(out.RoundTripper(tokenTimeout, tokenMax)),
-		Users: bus.NewUsers(b.streams), Publisher: bus.NewPublisher(b.js),
+		Users: bus.NewUsers(b.streams), Chats: bus.NewChats(b.streams), Publisher: bus.NewPublisher(b.js),
 		Queues: bus.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.GatewayURL == "" {

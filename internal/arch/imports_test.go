@@ -57,6 +57,20 @@ var house = map[string]room{
 		"what every partner's JSON has in common, no I/O",
 		[]string{"schemas", "internal/bot", "internal/fault", "internal/dialect/strictjson"},
 	},
+	"internal/dialect/channel": {
+		"what a channel's script is told, and what becomes of its answer, no I/O",
+		[]string{"internal/step", "internal/fault", "internal/dialect/strictjson"},
+	},
+	"internal/channel": {
+		"which integration channels there are",
+		[]string{"internal/bot"},
+	},
+	"internal/socket": {
+		"speaking with the clients that keep a websocket open to a channel",
+		[]string{
+			"schemas", "internal/bot", "internal/step", "internal/fault", "internal/dialect/channel", "internal/dialect/strictjson",
+		},
+	},
 	"internal/dialect/*": {
 		"one partner's JSON, both ways, no I/O; dialects do not know each other",
 		[]string{
@@ -88,7 +102,7 @@ var house = map[string]room{
 		"the outside door: HTTP and websocket",
 		[]string{
 			"schemas", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/signature",
-			"internal/step", "internal/fault", "internal/callback", "internal/telemetry",
+			"internal/step", "internal/fault", "internal/callback", "internal/telemetry", "internal/channel", "internal/socket",
 		},
 	},
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", nil},

@@ -47,7 +47,7 @@ func readBot(name string, data []byte, dir string, options Options) (*Bot, []str
 		resolver: secret.Resolver{Dir: dir, LookupEnv: options.LookupEnv, ReadFile: options.ReadFile},
 		bot: &Bot{
 			secrets: map[string][]secret.Value{}, plans: map[string]Plan{}, adapters: map[string]*BotAdapter{},
-			scripts: map[string]string{},
+			scripts: map[string]string{}, channelScripts: map[string]*Code{}, channelTypes: map[string]*fileChannelType{},
 		},
 		revision: fingerprint(data),
 	}
@@ -75,7 +75,13 @@ func (c *checker) check() {
 	for _, name := range slices.Sorted(maps.Keys(c.file.Adapters)) {
 		c.bot.adapters[name] = c.adapter(name, c.file.Adapters[name])
 	}
-	c.checkSupport()
+	c.scripts()
+	c.channelTypes()
+	for i := range c.file.Channels {
+		if ch := c.channel(item("$.channels", i), &c.file.Channels[i]); !c.codeTaken(item("$.channels", i), ch) {
+			c.bot.channels = append(c.bot.channels, ch)
+		}
+	}
 }
 
 // fingerprint tells one version of a file from another: 48 bits are enough for the few that are ever compared.
@@ -112,6 +118,7 @@ func (c *checker) settings() {
 
 	c.bot.ordering, c.bot.idleTimeout, c.bot.botBreak = f.Ordering, f.IdleTimeout.D(), f.BotBreak
 	c.bot.onFailure = c.onFailure(f.Dialect)
+	c.bot.absoluteURLs, c.bot.revision, c.bot.places = f.AbsoluteURLs == nil || *f.AbsoluteURLs, c.revision, c.places
 }
 
 // onFailure is what a failed step of a dialect does by default: with human assistance a person takes over where the bot

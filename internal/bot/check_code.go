@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"path/filepath"
 	"unicode/utf8"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // ScriptMax is the longest script, in bytes.
@@ -15,14 +17,27 @@ const ScriptMax = 128 << 10
 const (
 	codeTimeout    = 20 * second
 	codeTimeoutMax = 30 * second
+	// scriptTimeoutMax is that of a script that a channel names: as long as a channel may wait.
+	scriptTimeoutMax = 60 * second
 )
 
+// scripts reads the scripts that channels name.
+func (c *checker) scripts() {
+	for name, code := range c.file.Scripts {
+		path := member("$.scripts", name)
+		if !schemas.IsToken(name) {
+			c.problem(path, "is not a name: want 1 to 64 of A-Z a-z 0-9 _ -")
+		}
+		c.bot.channelScripts[name] = c.code(path, code, scriptTimeoutMax)
+	}
+}
+
 // code reads a script. What Python itself thinks of it is found when it first runs: a starter needs no Python.
-func (c *checker) code(path string, code *fileCode) *Code {
+func (c *checker) code(path string, code *fileCode, timeoutMax Duration) *Code {
 	plan := &Code{File: code.File, Timeout: codeTimeout}
 	if code.Timeout != nil {
 		plan.Timeout = *code.Timeout
-		c.within(path+".timeout", plan.Timeout, timeoutMin, codeTimeoutMax)
+		c.within(path+".timeout", plan.Timeout, timeoutMin, timeoutMax)
 	}
 	if !c.has(path + ".file") {
 		c.problem(path+".file", "is missing")

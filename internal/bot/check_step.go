@@ -30,7 +30,7 @@ func (c *checker) step(name string, s *fileStep) Plan {
 		c.webhook(path+".webhook", s.Webhook, &plan)
 	}
 	if s.Code != nil {
-		plan.Code = c.code(path+".code", s.Code)
+		plan.Code = c.code(path+".code", s.Code, codeTimeoutMax)
 		plan.Dialect, plan.OnFailure = DialectHaptik, c.onFailure(DialectHaptik) // code steps are that vendor's
 	}
 	return plan

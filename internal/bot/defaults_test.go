@@ -1,7 +1,6 @@
 package bot
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,21 +25,4 @@ func TestHumanAssistanceReplacesTheBotBreakOnly(t *testing.T) {
 	require.Equal(t, OnFailureContinue, c.onFailure(DialectLoyJoy))
 	require.Equal(t, OnFailureHandover, c.onFailure(DialectPlain))
 	require.Equal(t, OnFailureUndelivered, c.onFailure(DialectTwoWay))
-}
-
-// TestSupport keeps the table of unsupported features honest: every line of it refuses a key.
-func TestSupport(t *testing.T) {
-	t.Parallel()
-
-	for _, key := range unsupported() {
-		at := strings.Replace(key, "*", "X", 1)
-		d := &document{places: map[string]place{at: {1, 1}}}
-		d.checkSupport()
-		require.Len(t, d.problems, 1, at)
-	}
-
-	// A header of the same name as a key is no feature.
-	d := &document{places: map[string]place{"$.steps.X.webhook.headers.code": {}}}
-	d.checkSupport()
-	require.Empty(t, d.problems)
 }

@@ -50,8 +50,10 @@ type file struct {
 	IdleTimeout        Duration                `yaml:"idle_timeout"`
 	Steps              map[string]*fileStep    `yaml:"steps"`
 	Adapters           map[string]*fileAdapter `yaml:"adapters"`
-	Channels           opaqueList              `yaml:"channels"`
-	Scripts            opaqueMapping           `yaml:"scripts"`
+	Channels           []fileChannel           `yaml:"channels"`
+	ChannelTypes       []fileChannelType       `yaml:"channel_types"`
+	AbsoluteURLs       *bool                   `yaml:"absolute_urls"`
+	Scripts            map[string]*fileCode    `yaml:"scripts"`
 }
 
 type byEnvironment struct {
@@ -176,24 +178,4 @@ func (r *refs) decodeNode(d *document, path string, n ast.Node) bool {
 		*r = refs{one}
 	}
 	return ok
-}
-
-// opaqueMapping and opaqueList are sections whose insides this version does not read, see unsupported.
-type (
-	opaqueMapping struct{}
-	opaqueList    struct{}
-)
-
-func (*opaqueMapping) decodeNode(d *document, path string, n ast.Node) bool {
-	if _, ok := n.(ast.MapNode); !ok {
-		return d.wrongType(path, "a mapping", n)
-	}
-	return true
-}
-
-func (*opaqueList) decodeNode(d *document, path string, n ast.Node) bool {
-	if _, ok := n.(*ast.SequenceNode); !ok {
-		return d.wrongType(path, "a list", n)
-	}
-	return true
 }

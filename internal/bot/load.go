@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,8 @@ type Options struct {
 	CheckURL func(raw string) error
 	// CheckProgram is the judgement on a jq program of the plain dialect, with the place of what is wrong. nil: none.
 	CheckProgram func(program string) error
+	// Licences bound how many channels there may be of a type, over all bots; a type that is not named is not bounded.
+	Licences map[string]int
 	// OnReload is called after every Store.Reload, with its result, from the goroutine that reloads. nil: nothing.
 	OnReload func(err error)
 }
@@ -59,7 +62,7 @@ func load(dir string, options Options) (*Set, []string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("bot files: %w", err)
 	}
-	set := &Set{bots: map[botKey]*Bot{}}
+	set := &Set{bots: map[botKey]*Bot{}, tokens: map[[sha256.Size]byte]*Channel{}}
 	var problems Problems
 	var secretFiles []string
 	for _, entry := range entries {
@@ -74,6 +77,7 @@ func load(dir string, options Options) (*Set, []string, error) {
 			set.bots[botKey{bot.tenant, bot.name}] = bot
 		}
 	}
+	problems = append(problems, set.clashes(options.Licences)...)
 	slices.Sort(secretFiles)
 	secretFiles = slices.Compact(secretFiles)
 	if len(problems) > 0 {

@@ -38,6 +38,7 @@ func load(t *testing.T, files map[string]string, change ...func(*bot.Options)) (
 	options := testOptions(map[string]string{
 		"present": "Bearer hunter4\n", "present.py": "def main(event, context): pass\n",
 		"long.py": strings.Repeat("#", bot.ScriptMax+1), "latin.py": "# caf\xe9 main", "nul.py": "#\x00 main", "no_main.py": "x = 1",
+		"token_new": "hunter-new-token", "token_old": "hunter-old-token", "long_token": "hunter-long-token",
 	})
 	readExtra := options.ReadFile
 	options.ReadFile = func(path string) ([]byte, error) {
@@ -118,7 +119,7 @@ func TestGoodFile(t *testing.T) {
 
 }
 
-// TestPlans holds what every step and every adapter of testdata/good becomes against the file beside it.
+// TestPlans holds what every step, channel and adapter of testdata/good becomes against the file beside it.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 
@@ -143,13 +144,16 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-func plansOf(t *testing.T, b *bot.Bot) map[string]bot.Plan {
+func plansOf(t *testing.T, b *bot.Bot) map[string]any {
 	t.Helper()
-	plans := map[string]bot.Plan{}
+	plans := map[string]any{}
 	for _, step := range b.Steps() {
 		plan, err := b.Plan(step)
 		require.NoError(t, err)
 		plans[step] = plan
+	}
+	for _, channel := range b.Channels() {
+		plans["channel "+channel.Code] = channel
 	}
 	for _, adapter := range b.Adapters() {
 		for _, event := range []string{"message.received", "conversation.event", "conversation.handover"} {

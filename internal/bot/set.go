@@ -2,6 +2,7 @@ package bot
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"time"
@@ -12,7 +13,8 @@ import (
 
 // Set is the bots of one directory as they were when it was loaded. It never changes and is safe for concurrent use.
 type Set struct {
-	bots map[botKey]*Bot
+	bots   map[botKey]*Bot
+	tokens map[[sha256.Size]byte]*Channel // of channels, by the SHA-256 of each valid token_local
 }
 
 type botKey struct{ tenant, name string }
@@ -21,6 +23,16 @@ type botKey struct{ tenant, name string }
 func (s *Set) Bot(tenant, name string) (*Bot, bool) {
 	bot, ok := s.bots[botKey{tenant, name}]
 	return bot, ok
+}
+
+// Adapter finds the TwoWay adapter of an account, whichever bot it belongs to: no two bots share one.
+func (s *Set) Adapter(account, name string) (*Bot, *BotAdapter, bool) {
+	for _, b := range s.bots {
+		if adapter, ok := b.adapters[name]; ok && adapter.Account == account {
+			return b, adapter, true
+		}
+	}
+	return nil, nil, false
 }
 
 // Bots lists all bots by tenant and name.
@@ -41,6 +53,13 @@ type Bot struct {
 	secrets      map[string][]secret.Value
 	adapters     map[string]*BotAdapter
 	scripts      map[string]string // by their fingerprint
+
+	channels       []*Channel
+	channelTypes   map[string]*fileChannelType
+	channelScripts map[string]*Code // by the names that channels use
+	absoluteURLs   bool             // scripts may ask a channel's far end by whole URLs
+	revision       string
+	places         map[string]place // where the file says what
 }
 
 // Tenant is the owner of the bot.

@@ -21,6 +21,10 @@ const (
 	BucketEndpoints = "HOOKTURN_ENDPOINTS"
 	// BucketKeys keeps the keys that all processes share. Whoever can read it can make callback addresses.
 	BucketKeys = "HOOKTURN_KEYS"
+	// BucketChats keeps which conversation a chat of a TwoWay router belongs to.
+	BucketChats = "HOOKTURN_CHATS"
+	// BucketClaims is where gateways agree on which of them passes a notice on.
+	BucketClaims = "HOOKTURN_CLAIMS"
 )
 
 const (
@@ -33,6 +37,8 @@ const (
 	deadLettersDedupe   = time.Hour
 	deadLettersMaxAge   = 14 * 24 * time.Hour
 	endpointsTTL        = time.Hour
+	chatsTTL            = 30 * 24 * time.Hour
+	claimsTTL           = 2 * time.Minute
 	headerRoom          = 64 << 10
 	deadLetterHeaderMax = 4 << 10
 )
@@ -53,7 +59,7 @@ type Streams struct {
 	Partitions int // of the event stream
 
 	events, replies, deadLetters, queues, starterLog jetstream.Stream
-	users, starters, endpoints, keys                 jetstream.KeyValue
+	users, starters, endpoints, keys, chats, claims  jetstream.KeyValue
 	partitioned                                      bool // subjects are stored with a partition token
 	starterTTL                                       time.Duration
 }
@@ -104,6 +110,12 @@ func (s *Streams) buckets(o StreamOptions) []bucket {
 			Bucket: BucketEndpoints, Description: "endpoints that must be left alone for now", TTL: endpointsTTL,
 		}},
 		{&s.keys, jetstream.KeyValueConfig{Bucket: BucketKeys, Description: "keys that all processes share"}},
+		{&s.chats, jetstream.KeyValueConfig{
+			Bucket: BucketChats, Description: "conversations of TwoWay chats", TTL: chatsTTL,
+		}},
+		{&s.claims, jetstream.KeyValueConfig{
+			Bucket: BucketClaims, Description: "notices that a gateway passes on", TTL: claimsTTL,
+		}},
 	}
 }
 

@@ -48,6 +48,16 @@ func (s *settings) process(f *pflag.FlagSet) {
 	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may go on after a stop")
 }
 
+func (s *settings) gateway(f *pflag.FlagSet) {
+	g := &s.cfg.Gateway
+	f.StringVar(&g.Addr, "gateway-addr", "", "host:port of the gateway")
+	f.StringVar(&g.Certificate, "gateway-cert", "", "PEM file of the gateway's certificate; none: plain HTTP")
+	f.StringVar(&g.Key, "gateway-key", "", "PEM file of the certificate's key")
+	f.StringSliceVar(&g.Proxies, "gateway-proxies", nil, "CIDRs of the proxies whose X-Forwarded-For is believed")
+	f.StringSliceVar(&g.Origins, "gateway-origins", nil, "web origins from which browsers may open a websocket; * = all")
+	f.StringVar(&g.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")
+}
+
 func (s *settings) egress(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.cfg.EgressAllow, "egress-allow", nil,
 		"webhook addresses outside the public internet that are allowed: host-or-CIDR[:port], several with commas")

@@ -34,7 +34,7 @@ func runCommand(use string) *cobra.Command {
 		},
 	}
 	s.process(cmd.Flags())
-	cmd.Flags().StringVar(&s.cfg.GatewayAddr, "gateway-addr", "", "host:port of the gateway")
+	s.gateway(cmd.Flags())
 	cmd.Flags().IntVar(&s.cfg.MaxInFlight, "max-in-flight", 512, "events handed over at a time")
 	return cmd
 }

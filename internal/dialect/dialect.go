@@ -36,6 +36,8 @@ type Context struct {
 type Request struct {
 	Body   []byte
 	Header http.Header
+	// Chat is the id under which the partner will speak of this conversation; "" = it has no way to.
+	Chat string
 }
 
 // Answer is what a decoder makes of an endpoint's body.

@@ -1,6 +1,9 @@
 package fault
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // Kind is one failure word. The set is closed and append-only: words are stored in histories and read by other people's
 // programs (contract, section 7).
@@ -55,6 +58,9 @@ func Kinds() []Kind {
 
 // Known says whether k is one of the words.
 func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
+
+// OfScript says whether a script is to blame: what it raised is for its builder alone.
+func (k Kind) OfScript() bool { return strings.HasPrefix(string(k), "script_") }
 
 // Retryable says whether a failure of this kind may end better when it is tried again: the connection failed before an
 // answer came, or somebody asked us to come back later. Status is decided by its number, see Fault.Retryable.

@@ -5,10 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"io"
-	"mime"
 	"net/http"
-	"strings"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
@@ -16,7 +13,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/callback"
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -36,6 +32,8 @@ type Callbacks interface {
 // Temporal is the part of a Temporal client that the gateway needs.
 type Temporal interface {
 	UpdateWorkflow(ctx context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error)
+	ExecuteWorkflow(ctx context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error)
+	CancelWorkflow(ctx context.Context, workflowID, runID string) error
 }
 
 // takeCallback ends a step that was answered 202: 202 when the step has it, and a problem otherwise. The same body posted
@@ -50,7 +48,7 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "", "no such callback address")
 		return
 	}
-	body, ok := readJSON(w, r, callbackMax)
+	body, ok := readJSON(w, r, callbackMax, fault.BadResponse)
 	if !ok {
 		return
 	}
@@ -89,40 +87,4 @@ func (o Options) answerCallback(w http.ResponseWriter, claim callback.Claim, err
 			"event", claim.Event, "error", err)
 		refuseFor(w, time.Second, fault.Internal, "the step cannot be reached now: try again")
 	}
-}
-
-// readJSON reads a body that must be JSON; what is wrong with it is answered here.
-func readJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
-	if !isJSON(r.Header.Get("Content-Type")) {
-		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Type must be application/json")
-		return nil, false
-	}
-	if r.Header.Get("Content-Encoding") != "" {
-		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
-		return nil, false
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	if _, tooLarge := errors.AsType[*http.MaxBytesError](err); tooLarge {
-		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "the body is larger than 256 KiB")
-		return nil, false
-	}
-	if err != nil {
-		refuse(w, http.StatusBadRequest, fault.Reset, "the body ended early")
-		return nil, false
-	}
-	document, err := strictjson.Read(body)
-	if err != nil {
-		refuse(w, http.StatusBadRequest, fault.BadResponse, "the body: "+err.Error())
-		return nil, false
-	}
-	return document, true
-}
-
-// isJSON says whether a media type is JSON's; a request that names none is believed to be.
-func isJSON(contentType string) bool {
-	if contentType == "" {
-		return true
-	}
-	media, _, err := mime.ParseMediaType(contentType)
-	return err == nil && (media == "application/json" || strings.HasSuffix(media, "+json"))
 }

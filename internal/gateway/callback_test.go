@@ -2,13 +2,10 @@ package gateway
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,7 +21,6 @@ import (
 	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
-	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // runs is a Temporal whose Updates end as told.
@@ -32,6 +28,10 @@ type runs struct {
 	updates []client.UpdateWorkflowOptions
 	err     error // of the request
 	ended   error // of the Update
+
+	started []step.Request
+	ids     []string
+	script  run
 }
 
 func (r *runs) UpdateWorkflow(_ context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
@@ -46,34 +46,8 @@ type handle struct {
 
 func (h handle) Get(context.Context, any) error { return h.ended }
 
-type door struct {
-	Options
-	runs   *runs
-	sealer *callback.Sealer
-	log    bytes.Buffer
-}
-
-func newDoor(t *testing.T) *door {
-	t.Helper()
-	sealer, err := callback.NewSealer(make([]byte, callback.KeySize))
-	require.NoError(t, err)
-	d := &door{runs: &runs{}, sealer: sealer}
-	d.Options = Options{
-		Callbacks: sealer, Temporal: d.runs, Log: slog.New(slog.NewTextHandler(&d.log, nil)), Metrics: telemetry.NewMetrics(),
-	}
-	return d
-}
-
 func (d *door) token(expires time.Time) string {
 	return d.sealer.Seal(callback.Claim{Workflow: "conversation/default/shop/c-1", Event: "e1", Expires: expires})
-}
-
-func (d *door) post(path, contentType string, body io.Reader) *httptest.ResponseRecorder {
-	r := httptest.NewRequest(http.MethodPost, path, body)
-	r.Header.Set("Content-Type", contentType)
-	w := httptest.NewRecorder()
-	d.routes().ServeHTTP(w, r)
-	return w
 }
 
 func TestACallBackReachesItsStep(t *testing.T) {
@@ -117,7 +91,7 @@ func TestWhyACallBackIsRefused(t *testing.T) {
 		"nothing":           {body: " ", status: 400, kind: fault.BadResponse, detail: "there is no text"},
 		"not UTF-8":         {body: "{\"a\":\"\xff\"}", status: 400, kind: fault.BadResponse, detail: "at byte 6"},
 		"too deep":          {body: strings.Repeat("[", 20_000), status: 400, kind: fault.BadResponse, detail: "deeper than"},
-		"too large":         {body: `"` + strings.Repeat("a", callbackMax) + `"`, status: 413, kind: fault.TooLarge, detail: "256 KiB"},
+		"too large":         {body: `"` + strings.Repeat("a", callbackMax) + `"`, status: 413, kind: fault.TooLarge, detail: "262144 bytes"},
 		"nobody waits":      {ended: refusal(step.RefusedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
 		"refused at once":   {err: refusal(step.RefusedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
 		"too early":         {err: refusal(step.RefusedEarly), status: 503, kind: fault.Internal, detail: "of the step"},

@@ -2,11 +2,15 @@ package gateway
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // problem is the body of a refusal (RFC 9457).
@@ -15,6 +19,8 @@ type problem struct {
 	Status int        `json:"status"`
 	Detail string     `json:"detail"`
 	Kind   fault.Kind `json:"kind,omitempty"` // a failure word, contract section 7
+	// Pointer names the member of the body that is wrong (RFC 6901).
+	Pointer string `json:"pointer,omitempty"`
 }
 
 // refuse answers with a problem.
@@ -22,6 +28,28 @@ func refuse(w http.ResponseWriter, status int, kind fault.Kind, detail string) {
 	answer(w, "application/problem+json", status, problem{
 		Title: http.StatusText(status), Status: status, Detail: detail, Kind: kind,
 	})
+}
+
+// refuseAt answers a body in which one member is wrong.
+func refuseAt(w http.ResponseWriter, pointer, reason string) {
+	answer(w, "application/problem+json", http.StatusBadRequest, problem{
+		Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Kind: fault.BadEvent,
+		Detail: strings.TrimSpace(strings.ToValidUTF8(pointer, "_") + " " + reason), Pointer: pointer,
+	})
+}
+
+// refuseField answers an error that knows which member is wrong.
+func refuseField(w http.ResponseWriter, err error) {
+	var event *schemas.InvalidError
+	var field *twoway.FieldError
+	switch {
+	case errors.As(err, &event):
+		refuseAt(w, event.Pointer, event.Message)
+	case errors.As(err, &field):
+		refuseAt(w, field.Pointer, field.Reason)
+	default:
+		refuse(w, http.StatusBadRequest, fault.BadEvent, err.Error())
+	}
 }
 
 // refuseFor answers with a problem that is over after a time, rounded up to seconds.
@@ -46,10 +74,10 @@ func notFound(w http.ResponseWriter, r *http.Request) {
 	refuse(w, http.StatusNotFound, "", "no such path: "+r.URL.Path)
 }
 
-// only answers every method but the one of a path.
-func only(method string) http.HandlerFunc {
+// only answers every method but those of a path.
+func only(methods ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", method)
-		refuse(w, http.StatusMethodNotAllowed, "", "use "+method)
+		w.Header().Set("Allow", strings.Join(methods, ", "))
+		refuse(w, http.StatusMethodNotAllowed, "", "use "+strings.Join(methods, " or "))
 	}
 }

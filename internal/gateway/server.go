@@ -4,44 +4,99 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/socket"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
 
-// Options are what the routes need. All fields but Metrics are required.
+// Options are what the routes need. All fields are required unless they say otherwise.
 type Options struct {
-	Callbacks Callbacks // opens callback addresses
-	Temporal  Temporal
-	Log       *slog.Logger
-	Metrics   *telemetry.Metrics
+	Bots        Bots
+	Bus         Bus
+	Chats       Chats
+	Channels    Channels
+	Scripts     *Scripts
+	Sockets     *socket.Hub // started; it ends with the gateway
+	Callbacks   Callbacks   // opens callback addresses
+	Temporal    Temporal
+	EventTokens *EventTokens   // nil: nobody may publish events over HTTP
+	TLS         *tls.Config    // nil: plain HTTP
+	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; none by default
+	Origins     []string       // web origins that may open websockets; "*" = all; none: only pages of the gateway's own host
+	Log         *slog.Logger
+	Metrics     *telemetry.Metrics // nil: nothing is counted
+}
+
+// Bots are the bot files as they are now. *bot.Store is one.
+type Bots interface {
+	Current() *bot.Set
+}
+
+// Bus puts events and replies on NATS and returns once JetStream has stored them. *bus.Publisher is one.
+type Bus interface {
+	PublishEvent(ctx context.Context, tenant, bot string, event []byte, id, conversation string, header nats.Header) (
+		seq uint64, duplicate bool, err error)
+	PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error
+}
+
+// Channels finds integration channels by the SHA-256 of their tokens. *channel.Registry is one.
+type Channels interface {
+	ByToken(sum [32]byte) (*bot.Channel, bool)
+}
+
+// Chats know which conversation a chat of a TwoWay router belongs to. *bus.Chats is one.
+type Chats interface {
+	Conversation(ctx context.Context, tenant, bot, chat string) (string, error)
 }
 
 // Server is a running gateway.
 type Server struct {
 	http     *http.Server
 	listener net.Listener
+	sockets  *socket.Hub
 	done     chan error
 }
 
 // Start listens on addr (port 0 = any free one) and serves.
-func Start(addr string, o Options) (*Server, error) { return serve(addr, o.routes()) }
+func Start(addr string, o Options) (*Server, error) { return o.serve(addr, o.routes()) }
 
 // routes is every path of the gateway.
 func (o Options) routes() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("POST /callbacks/{token}", o.takeCallback)
-	mux.HandleFunc("/callbacks/{token}", only(http.MethodPost))
+	for _, r := range []struct {
+		path    string
+		methods []string
+		handle  http.HandlerFunc
+	}{
+		{"/callbacks/{token}", []string{http.MethodPost}, o.takeCallback},
+		{"/events", []string{http.MethodPost}, o.takeEvent},
+		{"/ws/token/v1", []string{http.MethodGet}, o.openSocket},
+		{"/ws/token/v1/{token}", []string{http.MethodGet}, o.openSocket},
+		{"/exec", []string{http.MethodPost, http.MethodGet}, o.exec},
+		{"/conversational/twoway/v2/accounts/{account}/adapters/{adapter}", []string{http.MethodPost}, o.takeSent},
+	} {
+		for _, method := range r.methods {
+			mux.HandleFunc(method+" "+r.path, r.handle)
+		}
+		mux.HandleFunc(r.path, only(r.methods...))
+	}
 	mux.HandleFunc("/", notFound)
-	return watched(mux, o.Log, o.Metrics)
+	return o.watched(mux)
 }
 
-func serve(addr string, routes http.Handler) (*Server, error) {
+func (o Options) serve(addr string, routes http.Handler) (*Server, error) {
 	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
@@ -51,23 +106,36 @@ func serve(addr string, routes http.Handler) (*Server, error) {
 			Handler:           routes,
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       30 * time.Second,
-			WriteTimeout:      time.Minute,
+			WriteTimeout:      100 * time.Second, // a channel may wait a minute for its script
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
+			TLSConfig:         o.TLS,
+			ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // clients that hang up are no news
 		},
 		listener: listener,
+		sockets:  o.Sockets,
 		done:     make(chan error, 1),
 	}
-	go func() { s.done <- s.http.Serve(listener) }()
+	go func() {
+		if o.TLS == nil {
+			s.done <- s.http.Serve(listener)
+		} else {
+			s.done <- s.http.ServeTLS(listener, "", "")
+		}
+	}()
 	return s, nil
 }
 
 // Addr is the address on which the gateway listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Stop lets running requests finish until ctx ends, and cuts off what still runs then.
+// Stop lets running requests and calls of websockets finish until ctx ends, and cuts off what still runs then.
 func (s *Server) Stop(ctx context.Context) error {
-	err := s.http.Shutdown(ctx)
+	var drained error
+	if s.sockets != nil {
+		drained = s.sockets.Close(ctx)
+	}
+	err := errors.Join(s.http.Shutdown(ctx), drained)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("gateway: requests were cut off: %w", err), s.http.Close())
 	}

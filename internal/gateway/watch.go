@@ -6,26 +6,27 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-
-	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // watched gives every request an id, counts it and logs it. Neither the log nor the figures hold the path, which may be a
 // secret: they hold the pattern of the route.
-func watched(routes *http.ServeMux, log *slog.Logger, m *telemetry.Metrics) http.Handler {
+func (o Options) watched(routes *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, route := routes.Handler(r)
 		id, began, seen := uuid.NewString(), time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		w.Header().Set("X-Request-Id", id)
 		routes.ServeHTTP(seen, r)
 		took := time.Since(began)
-		m.Gateway(route, seen.status, took)
+		if seen.status == http.StatusSwitchingProtocols {
+			took = 0 // it is the connection's life, not the request's
+		}
+		o.Metrics.Gateway(route, seen.status, took)
 		level := slog.LevelInfo
 		if seen.status >= http.StatusInternalServerError {
 			level = slog.LevelWarn
 		}
-		log.Log(r.Context(), level, "gateway request", "request", id, "route", route, "method", r.Method,
-			"status", seen.status, "ms", took.Milliseconds(), "from", r.RemoteAddr)
+		o.Log.Log(r.Context(), level, "gateway request", "request", id, "route", route, "method", r.Method,
+			"status", seen.status, "ms", took.Milliseconds(), "from", o.peer(r))
 	})
 }
 

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 
@@ -118,13 +120,28 @@ type order struct {
 	Script    string `json:"script"`
 	Body      string `json:"body"`
 	TimeoutMS int64  `json:"timeout_ms"`
+
+	Base64    bool              `json:"base64,omitempty"` // the body is
+	Event     json.RawMessage   `json:"event,omitempty"`
+	Params    []json.RawMessage `json:"params,omitempty"`
+	BodyParam int               `json:"body_param,omitempty"`
+}
+
+// orderOf writes a job down for the cell. A body that is no text travels in base64.
+func orderOf(j Job) order {
+	o := order{
+		Step: j.Step, EventID: j.EventID, Script: j.Script, Body: j.Body, TimeoutMS: j.Timeout.Milliseconds(),
+		Event: j.Event, Params: j.Params, BodyParam: j.BodyParam,
+	}
+	if !utf8.ValidString(j.Body) {
+		o.Body, o.Base64 = base64.StdEncoding.EncodeToString([]byte(j.Body)), true
+	}
+	return o
 }
 
 // run gives the cell its job and waits for the end, until the job's time-out.
 func (c *cell) run(ctx context.Context, j Job, o Options) (Result, *fault.Fault) {
-	text, err := json.Marshal(order{
-		Step: j.Step, EventID: j.EventID, Script: j.Script, Body: j.Body, TimeoutMS: j.Timeout.Milliseconds(),
-	})
+	text, err := json.Marshal(orderOf(j))
 	if err != nil {
 		return Result{}, fault.Wrap(fault.Internal, err, "the job cannot be written as JSON")
 	}

@@ -9,6 +9,7 @@ package sandbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -25,7 +26,7 @@ import (
 // Limits of one run. What a script returns and logs, and how long it may be, are part of the contract.
 const (
 	ScriptMax = 128 << 10 // bytes of a script
-	JobMax    = 1 << 20   // bytes of a script and its event together
+	JobMax    = 5 << 18   // bytes of a script and its event together: 1 MiB of body beside the longest script, and some room
 	ResultMax = 256 << 10 // bytes of what main returns, as JSON
 	LogMax    = 64 << 10  // bytes of what a script writes that are kept
 
@@ -89,8 +90,13 @@ type Job struct {
 	Tenant, Bot, Step string // for the audit of connections; Step is also the context's function_name
 	EventID           string // the context's aws_request_id
 	Script            string
-	Body              string        // event["body"]: a JSON text
+	Body              string        // event["body"]; bytes that are no UTF-8 arrive in base64, as event["isBase64Encoded"] says
 	Timeout           time.Duration // wall time
+
+	// What only scripts of channels have.
+	Event     json.RawMessage   // further members of event; a JSON object
+	Params    []json.RawMessage // startparam(1) and so on; none: there is no such function
+	BodyParam int               // the place among Params that the body has, from 1; 0 = none
 }
 
 // Result is how a script ended. Log is what it wrote, for the bot's builder, whatever the end was.
@@ -241,7 +247,7 @@ func (j Job) check() *fault.Fault {
 	switch {
 	case len(j.Script) > ScriptMax:
 		return fault.New(fault.ScriptSyntax, "the script has %d bytes: at most %d are possible", len(j.Script), ScriptMax)
-	case len(j.Script)+len(j.Body) > JobMax:
+	case len(j.Script)+len(j.Body)+len(j.Event) > JobMax:
 		return fault.New(fault.TooLarge, "script and event have more than %d bytes", JobMax)
 	}
 	return nil

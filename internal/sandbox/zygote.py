@@ -339,7 +339,12 @@ def call(job, module, log):
     main = getattr(module, "main", None)
     if not callable(main):
         return {"kind": "no_main", "message": "the script has no function main(event, context)"}
-    event = {"body": job["body"], "headers": {"Content-Type": "application/json"}, "isBase64Encoded": False}
+    event = {
+        "headers": {"Content-Type": "application/json"}, **(job.get("event") or {}),
+        "body": job["body"], "isBase64Encoded": job.get("base64", False),
+    }
+    if job.get("params"):
+        give_startparam(job)
     context = Context(job)
     try:
         inspect.signature(main).bind(event, context)
@@ -348,6 +353,20 @@ def call(job, module, log):
     except ValueError:
         pass  # a callable without a signature: calling it tells
     return {"kind": "ok", "value": main(event, context)}
+
+
+def give_startparam(job):
+    """Makes startparam(n) a built-in: what a channel's script is told, counted from 1; None beyond the last."""
+    import builtins
+
+    params, place = job["params"], job.get("body_param", 0)
+    if place:
+        params[place - 1] = base64.b64decode(job["body"]) if job.get("base64") else job["body"]
+
+    def startparam(n):
+        return params[n - 1] if 1 <= n <= len(params) else None
+
+    builtins.startparam = startparam
 
 
 def describe(error):

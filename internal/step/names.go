@@ -39,8 +39,9 @@ const (
 	// ActivityQueueHead reads the oldest step of a background queue, ActivityQueueDone removes it.
 	ActivityQueueHead = "ReadQueueHead"
 	ActivityQueueDone = "RemoveQueueHead"
-	// ActivityCode runs the script of a code step, on QueueCode.
-	ActivityCode = "RunCode"
+	// ActivityCode runs the script of a code step, ActivityScript that of a channel; both on QueueCode.
+	ActivityCode   = "RunCode"
+	ActivityScript = "RunScript"
 )
 
 // Search attributes, all keywords.

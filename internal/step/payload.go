@@ -64,6 +64,28 @@ type Request struct {
 	Bot          string   `json:"bot"`
 	Conversation string   `json:"conversation"`
 	Delivery     Delivery `json:"delivery"`
+	// Script is a run for a channel instead of a step of the bot; everything else is empty then.
+	Script *ScriptRun `json:"script,omitempty"`
+}
+
+// ScriptRun is one run of a script for a channel. Params and Body are what came from outside.
+type ScriptRun struct {
+	ID      string       `json:"id"`   // of the request that asked for it
+	Plan    bot.Plan     `json:"plan"` // of the script
+	Channel bot.Channel  `json:"channel"`
+	Timeout bot.Duration `json:"timeout"`
+
+	Params    []json.RawMessage `json:"params,omitempty"` // from the second on; the first is the channel's entity
+	Event     json.RawMessage   `json:"event,omitempty"`  // members of event beside the body
+	Body      []byte            `json:"body,omitempty"`
+	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
+}
+
+// ScriptResult is how a ScriptRun ended.
+type ScriptResult struct {
+	Value json.RawMessage `json:"value,omitempty"` // what main returned
+	Fault *fault.Fault    `json:"fault,omitempty"` // why the run failed; nil = it did not
+	Log   string          `json:"log,omitempty"`   // what the script wrote, for the bot's builder
 }
 
 // Result is what an Update and a Step workflow return: the line that a support desk wants to see in the UI.
@@ -74,6 +96,7 @@ type Result struct {
 	Attempts int             `json:"attempts,omitempty"`
 	ReplyID  string          `json:"reply_id,omitempty"`
 	Closed   string          `json:"closed,omitempty"` // why the conversation was closed by this event
+	Script   *ScriptResult   `json:"script,omitempty"` // of a channel's script
 }
 
 // WebhookInput is the input of the webhook activity: the step as it stands and the attempts that were made before.

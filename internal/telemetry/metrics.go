@@ -31,6 +31,8 @@ type Metrics struct {
 	letters  *prometheus.CounterVec
 	refused  *prometheus.CounterVec
 	gateway  *prometheus.HistogramVec
+	sockets  prometheus.Gauge
+	frames   *prometheus.CounterVec
 }
 
 // NewMetrics makes a registry of its own: two processes in one test never share figures.
@@ -58,11 +60,16 @@ func NewMetrics() *Metrics {
 		refused: counter("hookturn_requests_refused_total",
 			"Requests that were not made because of their endpoint's limits, by failure word.", "tenant", "bot", "step", "reason"),
 		gateway: histogram("hookturn_gateway_seconds", "Duration of one request to the gateway.", "route", "status"),
+		sockets: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "hookturn_sockets", Help: "Websockets that are open on this gateway.",
+		}),
+		frames: counter("hookturn_frames_total",
+			"Calls that clients of websockets made, by name, and ok or the failure word.", "name", "result"),
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.held, m.taken,
-		m.letters, m.refused, m.gateway,
+		m.letters, m.refused, m.gateway, m.sockets, m.frames,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -131,6 +138,20 @@ func (m *Metrics) Refused(tenant, bot, step, reason string) {
 func (m *Metrics) Gateway(route string, status int, took time.Duration) {
 	if m != nil {
 		m.gateway.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
+	}
+}
+
+// Sockets counts websockets that were opened (1) and ended (-1).
+func (m *Metrics) Sockets(delta int) {
+	if m != nil {
+		m.sockets.Add(float64(delta))
+	}
+}
+
+// Frame counts a call of a websocket's client, by its name and how it went.
+func (m *Metrics) Frame(name, result string) {
+	if m != nil {
+		m.frames.WithLabelValues(name, result).Inc()
 	}
 }
 

@@ -120,7 +120,7 @@ func notification(c dialect.Context, chat Chat) (dialect.Request, error) {
 		"chatId": chat.ID, "sessionId": chat.SessionID, "accountId": chat.AccountID, "channel": chat.Channel,
 		"conversationHostId": chat.HostID, "conversationClientId": chat.ClientID,
 	}, c.Event.Data.Context)
-	return dialect.Request{Body: []byte(body), Header: jsonHeader()}, nil
+	return dialect.Request{Body: []byte(body), Header: jsonHeader(), Chat: chat.ID}, nil
 }
 
 func written(c dialect.Context, e envelope) (dialect.Request, error) {
@@ -129,7 +129,7 @@ func written(c dialect.Context, e envelope) (dialect.Request, error) {
 		return dialect.Request{}, fault.New(fault.BadEvent, "the event for adapter %s cannot be written as JSON",
 			c.Plan.Adapter.Name)
 	}
-	return dialect.Request{Body: text, Header: jsonHeader()}, nil
+	return dialect.Request{Body: text, Header: jsonHeader(), Chat: e.Chat.ID}, nil
 }
 
 func jsonHeader() http.Header { return http.Header{"Content-Type": {"application/json"}} }

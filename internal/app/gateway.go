@@ -1,0 +1,80 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/gateway"
+	"github.com/hookturn/hookturn/internal/socket"
+)
+
+// validate says everything that is wrong.
+func (g Gateway) validate() error {
+	var problems []error
+	if (g.Certificate == "") != (g.Key == "") {
+		problems = append(problems, errors.New(
+			"gateway: certificate and key belong together: set --gateway-cert and --gateway-key"))
+	}
+	if _, err := g.proxies(); err != nil {
+		problems = append(problems, err)
+	}
+	for _, origin := range g.Origins {
+		u, err := url.Parse(origin)
+		if origin != "*" && (err != nil || u.Host == "" || u.Path != "" || u.Scheme != "https" && u.Scheme != "http") {
+			problems = append(problems, fmt.Errorf("gateway origin %q is none: want one such as https://app.example", origin))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func (g Gateway) proxies() ([]netip.Prefix, error) {
+	var list []netip.Prefix
+	for _, text := range g.Proxies {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("gateway proxy %q is no CIDR: want one such as 10.0.0.0/8", text)
+		}
+		list = append(list, prefix.Masked())
+	}
+	return list, nil
+}
+
+// gatewayOptions gives the gateway all that it uses.
+func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, error) {
+	sealer, err := openSealer(ctx, b.streams)
+	if err != nil {
+		return gateway.Options{}, err
+	}
+	proxies, err := cfg.Gateway.proxies()
+	if err != nil {
+		return gateway.Options{}, err
+	}
+	scripts := &gateway.Scripts{Bots: b.bots, Temporal: b.temporal, Log: cfg.Log}
+	sockets := &socket.Hub{
+		Scripts: scripts, Bus: bus.NewWires(b.js, b.streams), Site: b.namespace, Log: cfg.Log, Count: cfg.Metrics,
+	}
+	if err := sockets.Start(); err != nil {
+		return gateway.Options{}, err
+	}
+	o := gateway.Options{
+		Bots: b.bots, Bus: bus.NewPublisher(b.js), Chats: bus.NewChats(b.streams),
+		Channels: channel.NewRegistry(b.bots), Scripts: scripts, Sockets: sockets, Callbacks: sealer, Temporal: b.temporal,
+		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,
+	}
+	if cfg.Gateway.EventTokens != "" {
+		if o.EventTokens, err = gateway.ReadEventTokens(cfg.Gateway.EventTokens, cfg.Log); err != nil {
+			return gateway.Options{}, err
+		}
+	}
+	if cfg.Gateway.Certificate != "" {
+		if o.TLS, err = gateway.ReadCertificate(cfg.Gateway.Certificate, cfg.Gateway.Key, cfg.Log); err != nil {
+			return gateway.Options{}, err
+		}
+	}
+	return o, nil
+}

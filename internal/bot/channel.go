@@ -1,0 +1,117 @@
+package bot
+
+import (
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// Types of channels that every bot knows; a bot file may declare more of them under channel_types.
+const (
+	ChannelPublic     = "public"
+	ChannelSubscriber = "subscriber" // system events only: its scripts are never run
+)
+
+// recvTimeout is how long a channel waits for its script when it does not say (contract, section 4.4).
+const recvTimeout = 10 * time.Second
+
+// Channel is an integration channel: what an outside system may ask of a bot, and how the bot's scripts reach that system
+// (contract, section 4.4). Secrets are held by their names.
+type Channel struct {
+	Tenant       string   `json:"tenant"`
+	Bot          string   `json:"bot"`
+	ID           string   `json:"id"` // a UUID
+	Code         string   `json:"code"`
+	Type         string   `json:"type"`
+	TokenLocal   string   `json:"token_local,omitempty"`        // name of the secret that callers show
+	TokenHashes  []string `json:"token_local_sha256,omitempty"` // of tokens that were made here, in hex; newest first
+	TokenRemote  string   `json:"token_remote,omitempty"`       // names of the secrets that the far end wants
+	TokenRemote2 string   `json:"token_remote2,omitempty"`
+
+	IPMask []netip.Prefix `json:"ip_mask,omitempty"` // of senders; none = any
+	URL    string         `json:"url,omitempty"`     // base URL of the far end
+
+	Recv   string `json:"recv_svcscriptcode,omitempty"` // names of scripts of the bot file
+	Send   string `json:"send_svcscriptcode,omitempty"`
+	RecvWS string `json:"recv_svcscriptcode_ws,omitempty"`
+	SendWS string `json:"send_svcscriptcode_ws,omitempty"`
+
+	Opts ChannelOpts                `json:"opts"`
+	Ext  map[string]json.RawMessage `json:"ext,omitempty"`
+}
+
+// ChannelOpts are a channel's options, named as the vendor names them.
+type ChannelOpts struct {
+	Title        string   `json:"title,omitempty"`
+	Comment      string   `json:"comment,omitempty"`
+	AllowFiles   bool     `json:"allow_files_api,omitempty"`
+	Capabilities []string `json:"filter_capabilities,omitempty"` // that its websockets have; none = all
+	Sync         bool     `json:"issync,omitempty"`              // HTTP callers wait for the script
+	RecvTimeout  int      `json:"recv_timeout,omitempty"`        // seconds; 0 = 10
+	Roles        []string `json:"roles,omitempty"`
+	UserID       string   `json:"userid,omitempty"`
+}
+
+// Timeout is how long the channel waits for its script.
+func (c *Channel) Timeout() time.Duration {
+	if c.Opts.RecvTimeout == 0 {
+		return recvTimeout
+	}
+	return time.Duration(c.Opts.RecvTimeout) * time.Second
+}
+
+// Admits says whether a sender's address is inside the channel's mask.
+func (c *Channel) Admits(sender netip.Addr) bool {
+	return len(c.IPMask) == 0 || slices.ContainsFunc(c.IPMask, func(p netip.Prefix) bool { return p.Contains(sender.Unmap()) })
+}
+
+// Capable says whether the channel's websockets have a capability.
+func (c *Channel) Capable(name string) bool {
+	return len(c.Opts.Capabilities) == 0 || slices.Contains(c.Opts.Capabilities, name)
+}
+
+// Scripted says whether scripts run for the channel at all.
+func (c *Channel) Scripted() bool { return c.Type != ChannelSubscriber }
+
+// Entity is the channel as its scripts see it: without anything about tokens.
+func (c *Channel) Entity() Channel {
+	entity := *c
+	entity.TokenLocal, entity.TokenHashes, entity.TokenRemote, entity.TokenRemote2 = "", nil, "", ""
+	return entity
+}
+
+// Channels lists the bot's own channels in the file's order. Do not change them.
+func (b *Bot) Channels() []*Channel { return b.channels }
+
+// Channel finds a channel of the bot file by its code.
+func (b *Bot) Channel(code string) (*Channel, bool) {
+	at := slices.IndexFunc(b.channels, func(c *Channel) bool { return c.Code == code })
+	if at < 0 {
+		return nil, false
+	}
+	return b.channels[at], true
+}
+
+// ChannelByToken finds the channel that a token opens, by the SHA-256 of the token.
+func (s *Set) ChannelByToken(sum [32]byte) (*Channel, bool) {
+	c, ok := s.tokens[sum]
+	return c, ok
+}
+
+// AbsoluteURLs says whether scripts may ask a channel's far end by whole URLs.
+func (b *Bot) AbsoluteURLs() bool { return b.absoluteURLs }
+
+// ScriptPlan is the plan of a script that channels use, or a fault of kind unknown_step. Its step is the script's name.
+func (b *Bot) ScriptPlan(name string) (Plan, error) {
+	code, ok := b.channelScripts[name]
+	if !ok {
+		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no script %s", b.name, quote(name))
+	}
+	return Plan{
+		Tenant: b.tenant, Bot: b.name, Step: name, Dialect: DialectChannel, Revision: b.revision, Code: code,
+		OnFailure: OnFailureContinue,
+	}, nil
+}

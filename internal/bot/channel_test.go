@@ -1,0 +1,127 @@
+package bot_test
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+)
+
+const channelBot = `
+bot: NAME
+secrets: {new: {file: token_new}, old: {file: token_old}, both: [{file: token_new}, {file: token_old}]}
+scripts: {hook: {file: present.py}}
+channels:
+  - {code: one, type: public, token_local: TOKEN, recv_svcscriptcode: hook, opts: {recv_timeout: 3}}
+  - {code: feed, type: subscriber, ID}
+`
+
+func channelFile(name, token, id string) string {
+	return strings.NewReplacer("NAME", name, "TOKEN", token, "ID", id).Replace(channelBot)
+}
+
+func TestChannelsAreFoundByTheirTokens(t *testing.T) {
+	t.Parallel()
+	set, err := load(t, map[string]string{"a.yaml": channelFile("a", "both", "opts: {}")})
+	require.NoError(t, err)
+	for _, token := range []string{"hunter-new-token", "hunter-old-token"} {
+		ch, ok := set.ChannelByToken(sha256.Sum256([]byte(token)))
+		require.True(t, ok)
+		require.Equal(t, "one", ch.Code)
+		require.Equal(t, 3*time.Second, ch.Timeout())
+	}
+	_, ok := set.ChannelByToken(sha256.Sum256(nil))
+	require.False(t, ok)
+	b, _ := set.Bot("default", "a")
+	feed, ok := b.Channel("feed")
+	require.True(t, ok)
+	require.Equal(t, 10*time.Second, feed.Timeout())
+	require.False(t, feed.Scripted())
+	plan, err := b.ScriptPlan("hook")
+	require.NoError(t, err)
+	require.Equal(t, []string{"default", "a", "hook", "channel"}, []string{plan.Tenant, plan.Bot, plan.Step, plan.Dialect})
+	_, err = b.ScriptPlan("nobody")
+	require.ErrorContains(t, err, "has no script")
+}
+
+func TestChannelsOfSeveralBots(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{
+		"a.yaml": channelFile("a", "both", "id: 6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51"),
+		"b.yaml": channelFile("b", "old", "id: 6F1B1D3C-6F0E-4A43-9A07-2F2F5F7E2D51"),
+	}
+	_, err := load(t, files, func(o *bot.Options) { o.Licences = map[string]int{"public": 1, "subscriber": 2} })
+	require.EqualError(t, err, strings.Join([]string{
+		"b.yaml:6:23: $.channels[0].type: is one channel too many: the licence allows 1 of the type public",
+		"b.yaml:6:44: $.channels[0].token_local: opens channel one of bot a already",
+		"b.yaml:7:40: $.channels[1].id: is that of channel feed of bot a",
+	}, "\n"))
+}
+
+func TestAdaptersOfSeveralBots(t *testing.T) {
+	t.Parallel()
+	const file = "bot: NAME\nsecrets: {t: {file: token_new}}\nadapters:\n  agents: {account: ACCOUNT, product_token: t}\n"
+	text := func(name, account string) string {
+		return strings.NewReplacer("NAME", name, "ACCOUNT", account).Replace(file)
+	}
+	set, err := load(t, map[string]string{"a.yaml": text("a", `"1"`), "b.yaml": text("b", `"2"`)})
+	require.NoError(t, err)
+	b, adapter, ok := set.Adapter("2", "agents")
+	require.True(t, ok)
+	require.Equal(t, []string{"b", "agents"}, []string{b.Name(), adapter.Name})
+	_, _, ok = set.Adapter("3", "agents")
+	require.False(t, ok)
+	_, err = load(t, map[string]string{"a.yaml": text("a", `"1"`), "b.yaml": text("b", `"1"`)})
+	require.EqualError(t, err, "b.yaml:4:3: $.adapters.agents: bot a has an adapter of this name and account already")
+}
+
+func TestSendersInsideTheMask(t *testing.T) {
+	t.Parallel()
+	ch := bot.Channel{IPMask: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")}}
+	for address, inside := range map[string]bool{
+		"203.0.113.9": true, "::ffff:203.0.113.9": true, "203.0.114.1": false, "2001:db8::1": true, "::1": false,
+	} {
+		require.Equal(t, inside, ch.Admits(netip.MustParseAddr(address)), address)
+	}
+	require.False(t, ch.Admits(netip.Addr{}), "nobody knows who that is")
+	require.True(t, (&bot.Channel{}).Admits(netip.MustParseAddr("::1")))
+}
+
+func TestAnEntityTellsNothingAboutTokens(t *testing.T) {
+	t.Parallel()
+	ch := bot.Channel{Code: "c", TokenLocal: "a", TokenRemote: "b", TokenRemote2: "c", TokenHashes: []string{"d"}, URL: "https://x.example"}
+	text, err := json.Marshal(ch.Entity())
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "token")
+	require.Contains(t, string(text), "https://x.example")
+}
+
+func TestAChannelOfTheAdministration(t *testing.T) {
+	t.Parallel()
+	set, err := load(t, map[string]string{"a.yaml": channelFile("a", "new", "opts: {}")})
+	require.NoError(t, err)
+	b, _ := set.Bot("default", "a")
+	ch, err := bot.ReadChannel(b, []byte(`{"code":"late","type":"public","recv_svcscriptcode":"hook","token_remote":"old"}`), testOptions(nil))
+	require.NoError(t, err)
+	require.Equal(t, []string{"default", "a", "late"}, []string{ch.Tenant, ch.Bot, ch.Code})
+	for text, want := range map[string]string{
+		`{"code":"x"}`: "$.type: is missing",
+		`{"code":"x","type":"public","recv_svcscriptcode":"y"}`:   "names a script that is not defined",
+		`{"code":"x","type":"public","token_local":"y"}`:          "names a secret that is not defined",
+		`{"code":"x","type":"public","unknown":1}`:                "$.unknown: unknown key",
+		`{"code":"x","type":"public","opts":{"recv_timeout":61}}`: "out of bounds",
+		`[`: "invalid YAML",
+		``:  "the file is empty",
+		`7`: "want a mapping",
+		`{"code":"x","type":"public","url":"http://x.example"}`: "plain http",
+	} {
+		_, err := bot.ReadChannel(b, []byte(text), testOptions(nil))
+		require.ErrorContains(t, err, want, text)
+	}
+}

@@ -1,0 +1,264 @@
+package bot
+
+import (
+	"encoding/json"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml/ast"
+	"github.com/google/uuid"
+
+	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const (
+	// channelTokenMin keeps tokens out of reach of guessing, in bytes; the vendor's own have 32.
+	channelTokenMin = 16
+	recvTimeoutMax  = 60 // seconds
+)
+
+// fileChannel is an integration channel as it is written.
+type fileChannel struct {
+	ID           string             `yaml:"id"`
+	Code         string             `yaml:"code"`
+	Type         string             `yaml:"type"`
+	TokenLocal   string             `yaml:"token_local"`
+	TokenRemote  string             `yaml:"token_remote"`
+	TokenRemote2 string             `yaml:"token_remote2"`
+	IPMask       []string           `yaml:"ip_mask"`
+	URL          string             `yaml:"url"`
+	Recv         string             `yaml:"recv_svcscriptcode"`
+	Send         string             `yaml:"send_svcscriptcode"`
+	RecvWS       string             `yaml:"recv_svcscriptcode_ws"`
+	SendWS       string             `yaml:"send_svcscriptcode_ws"`
+	Opts         fileChannelOpts    `yaml:"opts"`
+	Ext          map[string]anyJSON `yaml:"ext"`
+}
+
+type fileChannelOpts struct {
+	Title        string       `yaml:"title"`
+	Comment      string       `yaml:"comment"`
+	AllowFiles   bool         `yaml:"allow_files_api"`
+	Capabilities capabilities `yaml:"filter_capabilities"`
+	Sync         bool         `yaml:"issync"`
+	RecvTimeout  int          `yaml:"recv_timeout"`
+	Roles        []string     `yaml:"roles"`
+	UserID       string       `yaml:"userid"`
+}
+
+// fileChannelType is a type of channels that a bot declares: what it says cannot be said by a channel of the type.
+type fileChannelType struct {
+	Type        string `yaml:"type"`
+	URL         string `yaml:"url"`
+	Recv        string `yaml:"recv_svcscriptcode"`
+	Send        string `yaml:"send_svcscriptcode"`
+	RecvWS      string `yaml:"recv_svcscriptcode_ws"`
+	SendWS      string `yaml:"send_svcscriptcode_ws"`
+	Sync        bool   `yaml:"issync"`
+	RecvTimeout int    `yaml:"recv_timeout"`
+}
+
+// capabilities are names, or "*" for all.
+type capabilities []string
+
+func (l *capabilities) decodeNode(d *document, path string, n ast.Node) bool {
+	if text, isText := stringOf(n); isText {
+		if text != "*" {
+			return d.wrongType(path, "a list of capabilities, or * for all", n)
+		}
+		return true
+	}
+	return d.decodeSlice(path, n, reflect.ValueOf((*[]string)(l)).Elem())
+}
+
+func (c *checker) channelTypes() {
+	for i := range c.file.ChannelTypes {
+		path, t := item("$.channel_types", i), &c.file.ChannelTypes[i]
+		_, twice := c.bot.channelTypes[t.Type]
+		switch {
+		case !c.has(path + ".type"):
+			c.problem(path+".type", "is missing")
+		case !schemas.IsToken(t.Type):
+			c.once(path+".type", "is not a name: want 1 to 64 of A-Z a-z 0-9 _ -")
+		case t.Type == ChannelPublic || t.Type == ChannelSubscriber || twice:
+			c.problem(path+".type", "%s is known already", quote(t.Type))
+		}
+		if t.URL != "" {
+			t.URL = c.absolute(path+".url", t.URL)
+		}
+		c.recvTimeout(path+".recv_timeout", t.RecvTimeout)
+		c.channelScript(path+".recv_svcscriptcode", t.Recv)
+		c.channelScript(path+".send_svcscriptcode", t.Send)
+		c.channelScript(path+".recv_svcscriptcode_ws", t.RecvWS)
+		c.channelScript(path+".send_svcscriptcode_ws", t.SendWS)
+		c.bot.channelTypes[t.Type] = t
+	}
+}
+
+// channel checks one channel and builds what it means.
+func (c *checker) channel(path string, f *fileChannel) *Channel {
+	ch := &Channel{
+		Tenant: c.bot.tenant, Bot: c.bot.name, ID: f.ID, Code: f.Code, Type: f.Type,
+		TokenLocal: f.TokenLocal, TokenRemote: f.TokenRemote, TokenRemote2: f.TokenRemote2,
+		Recv: f.Recv, Send: f.Send, RecvWS: f.RecvWS, SendWS: f.SendWS,
+		Opts: ChannelOpts{
+			Title: f.Opts.Title, Comment: f.Opts.Comment, AllowFiles: f.Opts.AllowFiles, Capabilities: f.Opts.Capabilities,
+			Sync: f.Opts.Sync, RecvTimeout: f.Opts.RecvTimeout, Roles: f.Opts.Roles, UserID: f.Opts.UserID,
+		},
+		Ext: rawOf(f.Ext),
+	}
+	switch {
+	case !c.has(path + ".code"):
+		c.problem(path+".code", "is missing")
+	case !schemas.IsToken(f.Code):
+		c.once(path+".code", "is not a name: want 1 to 64 of A-Z a-z 0-9 _ -")
+	}
+	ch.ID = c.channelID(path+".id", ch)
+	for key, name := range map[string]string{
+		".token_local": f.TokenLocal, ".token_remote": f.TokenRemote, ".token_remote2": f.TokenRemote2,
+	} {
+		c.secretName(path+key, name)
+	}
+	for _, value := range c.bot.secrets[f.TokenLocal] {
+		if len(value.Reveal()) < channelTokenMin {
+			c.once(path+".token_local", "the value of this secret is shorter than %d bytes", channelTokenMin)
+		}
+	}
+	ch.IPMask = c.ipMask(path+".ip_mask", f.IPMask)
+	if f.URL != "" {
+		ch.URL = c.absolute(path+".url", f.URL)
+	}
+	c.channelOpts(path+".opts", f)
+	c.channelScript(path+".recv_svcscriptcode", f.Recv)
+	c.channelScript(path+".send_svcscriptcode", f.Send)
+	c.channelScript(path+".recv_svcscriptcode_ws", f.RecvWS)
+	c.channelScript(path+".send_svcscriptcode_ws", f.SendWS)
+	c.channelType(path, ch)
+	return ch
+}
+
+// channelType takes over what a declared type says, which no channel of it may say again.
+func (c *checker) channelType(path string, ch *Channel) {
+	t, declared := c.bot.channelTypes[ch.Type]
+	switch {
+	case !c.has(path + ".type"):
+		c.problem(path+".type", "is missing")
+		return
+	case ch.Type == ChannelPublic, ch.Type == ChannelSubscriber:
+		return
+	case !declared:
+		c.once(path+".type", "%s is unknown: want public, subscriber or a type of $.channel_types", quote(ch.Type))
+		return
+	}
+	for _, key := range []string{
+		".url", ".recv_svcscriptcode", ".send_svcscriptcode", ".recv_svcscriptcode_ws", ".send_svcscriptcode_ws", ".opts.issync",
+		".opts.recv_timeout",
+	} {
+		if c.has(path + key) {
+			c.problem(path+key, "is fixed by the type %s", quote(ch.Type))
+		}
+	}
+	ch.URL, ch.Recv, ch.Send, ch.RecvWS, ch.SendWS = t.URL, t.Recv, t.Send, t.RecvWS, t.SendWS
+	ch.Opts.Sync, ch.Opts.RecvTimeout = t.Sync, t.RecvTimeout
+}
+
+// channelNamespace is the UUIDv5 namespace of channels without an id of their own.
+var channelNamespace = uuid.MustParse("4b0a3d5e-6c52-5d0b-8f57-1d0f6f3f0a11")
+
+func (c *checker) channelID(path string, ch *Channel) string {
+	if ch.ID == "" && !c.has(path) {
+		return uuid.NewSHA1(channelNamespace, []byte(ch.Tenant+"/"+ch.Bot+"/"+ch.Code)).String()
+	}
+	id, err := uuid.Parse(ch.ID)
+	if err != nil || len(ch.ID) != len(id.String()) {
+		c.once(path, "is no UUID")
+	}
+	return strings.ToLower(ch.ID)
+}
+
+func (c *checker) channelOpts(path string, f *fileChannel) {
+	c.recvTimeout(path+".recv_timeout", f.Opts.RecvTimeout)
+	if f.Opts.UserID != "" && uuid.Validate(f.Opts.UserID) != nil {
+		c.problem(path+".userid", "is no UUID")
+	}
+	for i, role := range f.Opts.Roles {
+		if role == "" {
+			c.problem(item(path+".roles", i), "is empty")
+		}
+	}
+	if f.Opts.AllowFiles && f.Type == ChannelSubscriber {
+		c.problem(path+".allow_files_api", "means nothing to a subscriber channel")
+	}
+}
+
+func (c *checker) recvTimeout(path string, seconds int) {
+	if seconds < 0 || seconds > recvTimeoutMax {
+		c.problem(path, "%d is out of bounds: want seconds from 0 (the default, 10) to %d", seconds, recvTimeoutMax)
+	}
+}
+
+func (c *checker) channelScript(path, name string) {
+	if _, known := c.bot.channelScripts[name]; !known && c.has(path) {
+		c.once(path, "names a script that is not defined under $.scripts")
+	}
+}
+
+func (c *checker) ipMask(path string, mask []string) []netip.Prefix {
+	var list []netip.Prefix
+	for i, text := range mask {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			c.problem(item(path, i), "is no CIDR: want one such as 203.0.113.0/24")
+			continue
+		}
+		list = append(list, prefix.Masked())
+	}
+	return list
+}
+
+func rawOf(values map[string]anyJSON) map[string]json.RawMessage {
+	if values == nil {
+		return nil
+	}
+	out := make(map[string]json.RawMessage, len(values))
+	for name, value := range values {
+		out[name] = json.RawMessage(value)
+	}
+	return out
+}
+
+func (c *checker) codeTaken(path string, ch *Channel) bool {
+	taken := slices.ContainsFunc(c.bot.channels, func(other *Channel) bool { return other.Code == ch.Code })
+	if taken {
+		c.once(path+".code", "%s is the code of an earlier channel", quote(ch.Code))
+	}
+	return taken
+}
+
+// ReadChannel reads one channel of a bot as JSON, by the rules of bot files. Its secrets and scripts are those of the bot.
+// The error is Problems whose keys are those of the channel.
+func ReadChannel(b *Bot, text []byte, options Options) (*Channel, error) {
+	document, root := parseDocument("", text)
+	if root == nil {
+		return nil, document.problems
+	}
+	c := &checker{document: document, file: newFile(), options: options.withDefaults(), bot: b}
+	c.file.Secrets = make(map[string]refs, len(b.secrets))
+	for name := range b.secrets {
+		c.file.Secrets[name] = nil
+	}
+	var f fileChannel
+	if c.decode("$", root, reflect.ValueOf(&f).Elem()) {
+		ch := c.channel("$", &f)
+		if len(c.problems) == 0 {
+			return ch, nil
+		}
+	}
+	return nil, c.problems
+}
+
+// localTokens are the values that open a channel of the bot file.
+func (b *Bot) localTokens(ch *Channel) []secret.Value { return b.secrets[ch.TokenLocal] }

@@ -1,0 +1,86 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// Wires carry what is told at once and stored nowhere: notices for whoever listens, and requests from one process to
+// another.
+type Wires struct {
+	nc     *nats.Conn
+	claims jetstream.KeyValue
+}
+
+const (
+	// subjectNotices is the root of notices: root.<tenant>.<bot>.<class>, a class being one word or several.
+	subjectNotices = "hookturn.notices"
+	// subjectSockets is where gateways take what is pushed to their connections.
+	subjectSockets = "hookturn.sockets"
+)
+
+// NewWires opens the wires of a connection.
+func NewWires(js jetstream.JetStream, s Streams) *Wires {
+	return &Wires{nc: js.Conn(), claims: s.claims}
+}
+
+// Notices calls heard for every notice of a bot whose class matches, with the class and the CloudEvents event, until stop is
+// called. The words of class may be wildcards of NATS. Notices of one call are heard one after another.
+func (w *Wires) Notices(tenant, bot, class string, heard func(class string, notice []byte)) (stop func(), err error) {
+	root := subjectNotices + "." + tenant + "." + bot + "."
+	s, err := w.nc.Subscribe(root+class, func(m *nats.Msg) { heard(strings.TrimPrefix(m.Subject, root), m.Data) })
+	if err != nil {
+		return nil, fmt.Errorf("listen to notices: %w", err)
+	}
+	return unsubscribe(s), nil
+}
+
+// Notify tells a notice to whoever listens.
+func (w *Wires) Notify(tenant, bot, class string, notice []byte) error {
+	return w.nc.Publish(subjectNotices+"."+tenant+"."+bot+"."+class, notice)
+}
+
+// Claim says whether a key is this caller's: of several callers with one key within two minutes it is true for one.
+func (w *Wires) Claim(ctx context.Context, key string) (bool, error) {
+	_, err := w.claims.Create(ctx, key, nil)
+	if isConflict(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Serve answers requests that are sent to an address, until stop is called.
+func (w *Wires) Serve(address string, answer func(request []byte) []byte) (stop func(), err error) {
+	s, err := w.nc.Subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
+	if err != nil {
+		return nil, fmt.Errorf("listen to other processes: %w", err)
+	}
+	return unsubscribe(s), nil
+}
+
+// Ask sends a request to an address and waits for the answer. Nobody there is a fault of the kind gone.
+func (w *Wires) Ask(ctx context.Context, address string, request []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	m, err := w.nc.RequestWithContext(ctx, subjectSockets+"."+address, request)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, fault.New(fault.Gone, "there is no such connection")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask another process: %w", err)
+	}
+	return m.Data, nil
+}
+
+// askTimeout bounds one request to another process.
+const askTimeout = 5 * time.Second
+
+func unsubscribe(s *nats.Subscription) func() { return func() { _ = s.Unsubscribe() } }

@@ -1,0 +1,195 @@
+// Package channel speaks the JSON of the Era platform's integration channels (contract, section 4.4): what a channel's
+// script is told, and what becomes of its answer. It does no I/O.
+package channel
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// Words that a script finds among its start parameters.
+const (
+	protocolHTTP      = "http"
+	protocolWebsocket = "websocket"
+	methodMessage     = "message"
+)
+
+// bodyParam is the place of an HTTP request's body among the start parameters.
+const bodyParam = 4
+
+// HTTP fills in what a script is told of an HTTP request: start parameters 2 to 7, and event as a Lambda proxy has it. The
+// Authorization header stays outside, for it holds the channel's token.
+func HTTP(run *step.ScriptRun, r *http.Request, body []byte, sender netip.Addr) error {
+	headers, list := map[string]string{}, [][2]string{}
+	for name, values := range r.Header {
+		if name == "Authorization" || name == "Cookie" {
+			continue
+		}
+		headers[strings.ToLower(name)] = strings.Join(values, ", ")
+		for _, value := range values {
+			list = append(list, [2]string{name, value})
+		}
+	}
+	slices.SortFunc(list, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	query := map[string]string{}
+	for name, values := range r.URL.Query() {
+		query[name] = values[len(values)-1]
+	}
+	event, err := marshal(map[string]any{
+		"httpMethod": r.Method, "path": r.URL.Path, "rawQueryString": r.URL.RawQuery, "queryStringParameters": query,
+		"headers": headers, "sourceIp": sender.String(),
+	})
+	if err != nil {
+		return err
+	}
+	run.Event, run.Body, run.BodyParam = event, body, bodyParam
+	return setParams(run, r.Method, r.URL.Path, nil, list, sender.String(), protocolHTTP)
+}
+
+// Message fills in what a script is told of a websocket's message: start parameters 2 to 7, and the data as event's body.
+func Message(run *step.ScriptRun, data, qid json.RawMessage, connection string, sender netip.Addr) error {
+	run.Body = data
+	if run.Body == nil {
+		run.Body = []byte("null")
+	}
+	return setParams(run, methodMessage, json.RawMessage(run.Body), qid, connection, sender.String(), protocolWebsocket)
+}
+
+// Start fills in what a script is told that a websocket starts by its name: the start parameters that it was given.
+func Start(run *step.ScriptRun, params []json.RawMessage) {
+	run.Body, run.Params = []byte("{}"), params
+}
+
+func setParams(run *step.ScriptRun, params ...any) error {
+	run.Params = make([]json.RawMessage, 0, len(params))
+	for _, p := range params {
+		text, err := marshal(p)
+		if err != nil {
+			return err
+		}
+		run.Params = append(run.Params, text)
+	}
+	return nil
+}
+
+// marshal writes what came over HTTP, which may be no UTF-8.
+func marshal(value any) (json.RawMessage, error) {
+	text, err := json.Marshal(value) // puts U+FFFD where there is no UTF-8
+	return bytes.ToValidUTF8(text, nil), err
+}
+
+// Answer is an HTTP answer as a script set it.
+type Answer struct {
+	Status int
+	Header http.Header
+	Body   []byte
+}
+
+// returned is what main returns: {"statusCode", "headers", "body", "isBase64Encoded"}.
+type returned struct {
+	Status  *json.Number      `json:"statusCode"`
+	Headers map[string]string `json:"headers"`
+	Body    json.RawMessage   `json:"body"`
+	Base64  bool              `json:"isBase64Encoded"`
+}
+
+// contentType is that of an answer whose script set none.
+const contentType = "text/plain; charset=utf-8"
+
+// DecodeHTTP reads what a script returned for an HTTP caller. The body may be any text, or bytes in base64; a body that is
+// no string is sent as its JSON. The error is a *fault.Fault of the kind script_bad_response.
+func DecodeHTTP(value json.RawMessage) (Answer, error) {
+	var r returned
+	if strictjson.Kind(value) != "object" || json.Unmarshal(value, &r) != nil {
+		return Answer{}, bad(`main must return {"statusCode": 200, "headers": {…}, "body": "…"}`)
+	}
+	a := Answer{Status: http.StatusOK, Header: http.Header{}}
+	if r.Status != nil {
+		status, err := r.Status.Int64()
+		if err != nil || status < 200 || status > 599 {
+			return Answer{}, bad("statusCode must be a whole number from 200 to 599")
+		}
+		a.Status = int(status)
+	}
+	for name, value := range r.Headers {
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return Answer{}, bad("headers must have names and values that HTTP can carry")
+		}
+		if !ours(name) {
+			a.Header.Set(name, value)
+		}
+	}
+	body, err := bodyOf(r)
+	if err != nil {
+		return Answer{}, err
+	}
+	if a.Body = body; a.Header.Get("Content-Type") == "" {
+		a.Header.Set("Content-Type", contentType)
+		if strictjson.Kind(r.Body) != "string" {
+			a.Header.Set("Content-Type", "application/json")
+		}
+	}
+	return a, nil
+}
+
+// ours are headers that say how an answer travels, which is not the script's to say.
+func ours(name string) bool {
+	return slices.Contains([]string{
+		"Connection", "Content-Length", "Date", "Keep-Alive", "Proxy-Authenticate", "Strict-Transport-Security", "Te", "Trailer",
+		"Transfer-Encoding", "Upgrade", "X-Request-Id",
+	}, http.CanonicalHeaderKey(name))
+}
+
+func bodyOf(r returned) ([]byte, error) {
+	switch strictjson.Kind(r.Body) {
+	case "nothing", "null":
+		return nil, nil
+	case "string":
+	default:
+		return r.Body, nil
+	}
+	var text string
+	if err := json.Unmarshal(r.Body, &text); err != nil {
+		return nil, bad("body is no text")
+	}
+	if !r.Base64 {
+		return []byte(text), nil
+	}
+	body, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, bad("body must be base64, for isBase64Encoded says so")
+	}
+	return body, nil
+}
+
+// DecodeData reads what a script returned for a websocket: the body's JSON, or the body itself when it holds none. A
+// statusCode of 400 or more is a failure.
+func DecodeData(value json.RawMessage) (json.RawMessage, error) {
+	a, err := DecodeHTTP(value)
+	if err != nil {
+		return nil, err
+	}
+	if a.Status >= http.StatusBadRequest {
+		return nil, bad("the script answered with a failure")
+	}
+	if len(a.Body) == 0 {
+		return json.RawMessage("null"), nil
+	}
+	if document, err := strictjson.Read(a.Body); err == nil {
+		return document, nil
+	}
+	return marshal(string(a.Body))
+}
+
+func bad(text string) error { return fault.New(fault.ScriptBadResponse, "%s", text) }

@@ -1,0 +1,159 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/callback"
+	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// door is a gateway whose neighbours are replaced, and what it did to them.
+type door struct {
+	Options
+	runs   *runs
+	bus    *stored
+	sealer *callback.Sealer
+	log    bytes.Buffer
+}
+
+func newDoor(t *testing.T) *door {
+	t.Helper()
+	sealer, err := callback.NewSealer(make([]byte, callback.KeySize))
+	require.NoError(t, err)
+	d := &door{runs: &runs{}, sealer: sealer, bus: &stored{}}
+	log := slog.New(slog.NewTextHandler(&d.log, nil))
+	bots := loadBots(t)
+	d.Options = Options{
+		Channels: channel.NewRegistry(bots), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
+		Bots: bots, Bus: d.bus, Chats: chats{}, Callbacks: sealer, Temporal: d.runs, EventTokens: eventTokens(t),
+		Log: log, Metrics: telemetry.NewMetrics(),
+	}
+	return d
+}
+
+// do sends a request through every layer but the network.
+func (d *door) do(r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	d.routes().ServeHTTP(w, r)
+	return w
+}
+
+func (d *door) post(path, contentType string, body io.Reader) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, path, body)
+	r.Header.Set("Content-Type", contentType)
+	return d.do(r)
+}
+
+const (
+	shopFile = `
+bot: shop
+secrets: {product: [{env: PRODUCT_NEW}, {env: PRODUCT_OLD}]}
+adapters:
+  agents: {account: acc-1, product_token: product, extra_message_types: [media]}
+  closed: {account: acc-1, message_endpoint: {url: "https://closed.example/"}}
+`
+	channelsFile = `
+bot: shop2
+secrets: {hook: {env: HOOK}, sync: {env: SYNC}, feed: {env: FEED}}
+scripts: {hook: {file: hook.py, timeout: 45s}}
+channels:
+  - {code: hook, type: public, token_local: hook, recv_svcscriptcode: hook}
+  - {code: sync, type: public, token_local: sync, recv_svcscriptcode: hook, ip_mask: [203.0.113.0/24], opts: {issync: true, recv_timeout: 1}}
+  - {code: feed, type: subscriber, token_local: feed, recv_svcscriptcode: hook}
+`
+	tokenOfHook = "0123456789abcdef-hook"
+	tokenOfSync = "0123456789abcdef-sync"
+	tokenOfFeed = "0123456789abcdef-feed"
+
+	otherFile = "bot: other\ntenant: acme\n"
+
+	tokenOfDefault = "tttttttttttttttttttt-default"
+	tokenOfAcme    = "tttttttttttttttttttt-acme"
+)
+
+type botSet struct{ *bot.Set }
+
+func (b botSet) Current() *bot.Set { return b.Set }
+
+func loadBots(t *testing.T) Bots {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(shopFile), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "other.yaml"), []byte(otherFile), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop2.yaml"), []byte(channelsFile), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
+	set, err := bot.Load(dir, bot.Options{LookupEnv: func(name string) (string, bool) {
+		value, ok := map[string]string{"PRODUCT_NEW": "new-token", "PRODUCT_OLD": "old-token",
+			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "FEED": tokenOfFeed}[name]
+		return value, ok
+	}})
+	require.NoError(t, err)
+	return botSet{set}
+}
+
+func eventTokens(t *testing.T) *EventTokens {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "tokens")
+	require.NoError(t, os.WriteFile(path, []byte("default "+tokenOfDefault+"\nacme "+tokenOfAcme+"\n"), 0o600))
+	tokens, err := ReadEventTokens(path, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	return tokens
+}
+
+// stored is a NATS that remembers, or fails as told.
+type stored struct {
+	mu      sync.Mutex
+	events  []storedEvent
+	replies []schemas.Reply
+	err     error
+}
+
+type storedEvent struct {
+	tenant, bot, id, conversation, body string
+	header                              nats.Header
+}
+
+func (s *stored) PublishEvent(_ context.Context, tenant, name string, event []byte, id, conversation string, h nats.Header,
+) (uint64, bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return 0, false, s.err
+	}
+	for _, e := range s.events {
+		if e.id == id {
+			return 1, true, nil
+		}
+	}
+	s.events = append(s.events, storedEvent{tenant, name, id, conversation, string(event), h})
+	return uint64(len(s.events)), false, nil
+}
+
+func (s *stored) PublishReply(_ context.Context, _, _ string, reply schemas.Reply) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.replies = append(s.replies, reply)
+	return s.err
+}
+
+// chats know one chat, by the id that the router gives it.
+type chats map[string]string
+
+func (c chats) Conversation(_ context.Context, _, _, chat string) (string, error) {
+	return c[chat], nil
+}

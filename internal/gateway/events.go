@@ -1,0 +1,119 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Media types of the CloudEvents HTTP binding.
+const (
+	mediaStructured = "application/cloudevents+json"
+	mediaBatch      = "application/cloudevents-batch+json"
+	mediaJSON       = "application/json"
+)
+
+// botAttribute is the CloudEvents extension attribute that names the bot: on NATS the subject does.
+const botAttribute = "bot"
+
+// takeEvent publishes one event for an engine without NATS: the same validation, the same stream, the same ids.
+func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
+	tenant, ok := o.EventTokens.tenant(bearer(r))
+	if !ok {
+		unauthorized(w)
+		return
+	}
+	document, ok := readEvent(w, r)
+	if !ok {
+		return
+	}
+	event, err := schemas.DecodeEvent(document)
+	if err != nil {
+		refuseField(w, err)
+		return
+	}
+	var to struct {
+		Bot string `json:"bot"`
+	}
+	if json.Unmarshal(document, &to) != nil || to.Bot == "" {
+		refuseAt(w, "/"+botAttribute, "is required: the CloudEvents extension attribute that names the bot")
+		return
+	}
+	if _, ok := o.Bots.Current().Bot(tenant, to.Bot); !ok {
+		refuse(w, http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
+		return
+	}
+	header := nats.Header{}
+	for _, name := range []string{"traceparent", "tracestate"} {
+		if value := r.Header.Get(name); value != "" {
+			header.Set(name, value)
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
+	defer cancel()
+	_, duplicate, err := o.Bus.PublishEvent(ctx, tenant, to.Bot, document, event.ID, event.Subject, header)
+	if err != nil {
+		o.refusePublish(w, err, "tenant", tenant, "bot", to.Bot, "event", event.ID)
+		return
+	}
+	answer(w, mediaJSON, http.StatusAccepted, map[string]any{"accepted": true, "id": event.ID, "duplicate": duplicate})
+}
+
+// readEvent gives the event of a request in structured mode, whichever mode it came in.
+func readEvent(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	switch {
+	case err == nil && media == mediaStructured:
+		return readBody(w, r, bodyMax)
+	case err == nil && media == mediaBatch:
+		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "batches are not taken: send one event a request")
+		return nil, false
+	case err == nil && media == mediaJSON && r.Header.Get("Ce-Specversion") != "":
+		data, ok := readJSON(w, r, bodyMax, fault.BadEvent)
+		if !ok {
+			return nil, false
+		}
+		document, err := structured(r.Header, data)
+		if err != nil {
+			refuse(w, http.StatusBadRequest, fault.BadEvent, err.Error())
+			return nil, false
+		}
+		return document, true
+	}
+	refuse(w, http.StatusUnsupportedMediaType, fault.Encoding,
+		"send "+mediaStructured+" (structured mode), or "+mediaJSON+" with ce- headers (binary mode)")
+	return nil, false
+}
+
+// structured makes the structured form of an event in binary mode: every ce- header is an attribute, percent-encoded (HTTP
+// binding of CloudEvents, section 3.1.3).
+func structured(header http.Header, data json.RawMessage) (json.RawMessage, error) {
+	event := map[string]any{"data": data, "datacontenttype": mediaJSON}
+	for name, values := range header {
+		attribute, isAttribute := strings.CutPrefix(strings.ToLower(name), "ce-")
+		if !isAttribute {
+			continue
+		}
+		if attribute == "data" || attribute == "datacontenttype" {
+			return nil, errors.New("the header ce-" + attribute + " means nothing: the body is the data")
+		}
+		if len(values) > 1 {
+			return nil, errors.New("the header ce-" + attribute + " is there more than once")
+		}
+		value, err := url.PathUnescape(values[0])
+		if err != nil {
+			return nil, errors.New("the header ce-" + attribute + " is not percent-encoded as CloudEvents asks for")
+		}
+		event[attribute] = value
+	}
+	return schemas.Marshal(event)
+}

@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const goodEvent = `{"specversion":"1.0","id":"e1","source":"/engine","type":"hookturn.step.requested",` +
+	`"time":"2026-11-20T12:00:00Z","subject":"c 1","bot":"shop","data":{"step":"ORDER_STATUS"}}`
+
+func (d *door) event(token, contentType, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/events", strings.NewReader(body))
+	r.Header.Set("Content-Type", contentType)
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Add(headers[i], headers[i+1])
+	}
+	return d.do(r)
+}
+
+func TestAnEventInStructuredMode(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	trace := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	w := d.event(tokenOfDefault, "application/cloudevents+json; charset=utf-8", goodEvent, "traceparent", trace)
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+	require.JSONEq(t, `{"accepted":true,"id":"e1","duplicate":false}`, w.Body.String())
+	require.Len(t, d.bus.events, 1)
+	e := d.bus.events[0]
+	require.Equal(t, []string{"default", "shop", "e1", "c 1", goodEvent}, []string{e.tenant, e.bot, e.id, e.conversation, e.body})
+	require.Equal(t, trace, e.header.Get("traceparent"))
+	again := d.event(tokenOfDefault, mediaStructured, goodEvent)
+	require.Equal(t, http.StatusAccepted, again.Code)
+	require.JSONEq(t, `{"accepted":true,"id":"e1","duplicate":true}`, again.Body.String())
+	require.NotContains(t, d.log.String(), tokenOfDefault)
+}
+
+func TestAnEventInBinaryMode(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	binary := []string{
+		"ce-specversion", "1.0", "ce-id", "e2", "ce-source", "/engine", "ce-type", schemas.TypeStepRequested,
+		"ce-time", "2026-11-20T12:00:00Z", "ce-subject", "c%20%C3%BC", "ce-bot", "shop",
+	}
+	w := d.event(tokenOfDefault, "application/json", ` {"step":"X"} `, binary...)
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+	event, err := schemas.DecodeEvent([]byte(d.bus.events[0].body))
+	require.NoError(t, err)
+	require.Equal(t, []string{"e2", "c ü", "X"}, []string{event.ID, event.Subject, event.Data.Step})
+
+	for name, c := range map[string]struct {
+		headers []string
+		detail  string
+	}{
+		"twice":       {append(slices.Clip(binary), "ce-id", "e3"), "ce-id is there more than once"},
+		"bad percent": {append(slices.Clip(binary), "ce-x", "%zz"), "ce-x is not percent-encoded"},
+		"data":        {append(slices.Clip(binary), "ce-data", "{}"), "ce-data means nothing"},
+		"no id":       {append(binary[:2:2], binary[4:]...), "/id is required"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			requireProblem(t, newDoor(t).event(tokenOfDefault, "application/json", `{"step":"X"}`, c.headers...), 400, fault.BadEvent, c.detail)
+		})
+	}
+}
+
+func TestWhyAnEventIsRefused(t *testing.T) {
+	t.Parallel()
+	edit := func(old, by string) string { return strings.Replace(goodEvent, old, by, 1) }
+	for name, c := range map[string]struct {
+		token, contentType, body string
+		err                      error
+		status                   int
+		kind                     fault.Kind
+		detail                   string
+	}{
+		"no token":       {token: "-", status: 401, detail: "Authorization: Bearer"},
+		"wrong token":    {token: "wrong-wrong-wrong-wrong-wrong", status: 401, detail: "Authorization: Bearer"},
+		"another's bot":  {token: tokenOfAcme, status: 404, kind: fault.UnknownBot, detail: "no such bot"},
+		"unknown bot":    {body: edit(`"shop"`, `"gone"`), status: 404, kind: fault.UnknownBot, detail: "no such bot"},
+		"no bot":         {body: edit(`"bot":"shop",`, ``), status: 400, kind: fault.BadEvent, detail: "/bot is required"},
+		"bot no text":    {body: edit(`"shop"`, `7`), status: 400, kind: fault.BadEvent, detail: "/bot is required"},
+		"no step":        {body: edit(`"step":"ORDER_STATUS"`, ``), status: 400, kind: fault.BadEvent, detail: "/data/step"},
+		"no JSON":        {body: "<xml/>", status: 400, kind: fault.BadEvent, detail: "bad JSON at byte 0"},
+		"empty":          {body: " ", status: 400, kind: fault.BadEvent, detail: "empty"},
+		"not UTF-8":      {body: edit("c 1", "\xff"), status: 400, kind: fault.BadEvent, detail: "UTF-8"},
+		"too large":      {body: `"` + strings.Repeat("a", bodyMax), status: 413, kind: fault.TooLarge, detail: "1048576 bytes"},
+		"batch":          {contentType: mediaBatch, status: 415, kind: fault.Encoding, detail: "one event a request"},
+		"plain JSON":     {contentType: mediaJSON, status: 415, kind: fault.Encoding, detail: "structured mode"},
+		"no type":        {contentType: ";", status: 415, kind: fault.Encoding, detail: "structured mode"},
+		"the bus full":   {err: fault.New(fault.QueueFull, "full"), status: 503, kind: fault.QueueFull, detail: "full"},
+		"too large, bus": {err: fault.New(fault.TooLarge, "large"), status: 413, kind: fault.TooLarge, detail: "large"},
+		"NATS away":      {err: errors.New("secret inside"), status: 503, kind: fault.Internal, detail: "try again"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t)
+			d.bus.err = c.err
+			token, contentType, body := tokenOfDefault, mediaStructured, goodEvent
+			switch c.token {
+			case "":
+			case "-":
+				token = ""
+			default:
+				token = c.token
+			}
+			if c.contentType != "" {
+				contentType = c.contentType
+			}
+			if c.body != "" {
+				body = c.body
+			}
+			w := d.event(token, contentType, body)
+			requireProblem(t, w, c.status, c.kind, c.detail)
+			require.Empty(t, d.bus.events)
+			if c.status == 401 {
+				require.Contains(t, w.Header().Get("WWW-Authenticate"), "Bearer")
+			}
+		})
+	}
+}
+
+// requireProblem checks a refusal and gives it.
+func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int, kind fault.Kind, detail string) problem {
+	t.Helper()
+	require.Equal(t, status, w.Code, w.Body)
+	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+	var p problem
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
+	require.Equal(t, status, p.Status)
+	require.Equal(t, kind, p.Kind)
+	require.Contains(t, p.Detail, detail)
+	if status == http.StatusServiceUnavailable {
+		require.NotEmpty(t, w.Header().Get("Retry-After"))
+	}
+	return p
+}
+
+func TestEventTokensFile(t *testing.T) {
+	t.Parallel()
+	sum := strings.Repeat("ab", 32)
+	tokens, err := parseEventTokens([]byte("# for the shop\n\ndefault aaaaaaaaaaaaaaaaaaaa\r\nacme\tsha256:" + sum + "\n"))
+	require.NoError(t, err)
+	require.Len(t, tokens, 2)
+	require.Equal(t, "default", tokens[digestOf("aaaaaaaaaaaaaaaaaaaa")])
+	for text, want := range map[string]string{
+		"default":                      "line 1: want a tenant and a token",
+		"\na.b aaaaaaaaaaaaaaaaaaaaaa": "line 2: the tenant is not of the form",
+		"default short":                "line 1: the token is shorter than 20 characters",
+		"default sha256:xy":            `line 1: after "sha256:" 64 hex digits must follow`,
+		"default aaaaaaaaaaaaaaaaaaaa\nacme aaaaaaaaaaaaaaaaaaaa": "line 2: the token belongs to tenant default already",
+		strings.Repeat("#", tokensMax+1):                          "larger than",
+	} {
+		_, err := parseEventTokens([]byte(text))
+		require.ErrorContains(t, err, want)
+		require.NotContains(t, err.Error(), "aaaa")
+		require.NotContains(t, err.Error(), "short ")
+	}
+}

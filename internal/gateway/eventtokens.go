@@ -1,0 +1,95 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const (
+	// tokenMin keeps tokens out of reach of guessing: 20 random characters of 64 are 120 bits.
+	tokenMin = 20
+	// hashed marks a line that holds the SHA-256 of a token, in hex, instead of the token.
+	hashed = "sha256:"
+	// tokensMax bounds the file of event tokens, in bytes.
+	tokensMax = 1 << 20
+)
+
+// EventTokens are the bearer tokens with which tenants publish events over HTTP. They are read from a file again when it
+// changes.
+type EventTokens struct{ file *fresh[map[digest]string] }
+
+// ReadEventTokens reads a file with one line for each token: the tenant, spaces, and the token or "sha256:" and its SHA-256
+// in hex. Several lines of one tenant are valid side by side, for rotation. Lines that begin with # are comments.
+func ReadEventTokens(path string, log *slog.Logger) (*EventTokens, error) {
+	file, err := newFresh(log, func() (map[digest]string, error) {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("event tokens: %w", err)
+		}
+		tokens, err := parseEventTokens(text)
+		if err != nil {
+			return nil, fmt.Errorf("event tokens: %s: %w", path, err)
+		}
+		return tokens, nil
+	}, path)
+	return &EventTokens{file: file}, err
+}
+
+// tenant is whose token it is.
+func (t *EventTokens) tenant(token string) (string, bool) {
+	if t == nil || token == "" {
+		return "", false
+	}
+	name, ok := t.file.get()[digestOf(token)] // a look-up by a hash says nothing about tokens near a guess
+	return name, ok
+}
+
+// parseEventTokens never quotes a token.
+func parseEventTokens(text []byte) (map[digest]string, error) {
+	if len(text) > tokensMax {
+		return nil, fmt.Errorf("larger than %d bytes", tokensMax)
+	}
+	tokens := map[digest]string{}
+	for n, line := range bytes.Split(text, []byte("\n")) {
+		fields := strings.Fields(string(line))
+		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
+			continue
+		}
+		if len(fields) != 2 {
+			return nil, fmt.Errorf("line %d: want a tenant and a token", n+1)
+		}
+		if !schemas.IsToken(fields[0]) {
+			return nil, fmt.Errorf("line %d: the tenant is not of the form [A-Za-z0-9_-]{1,64}", n+1)
+		}
+		key, err := tokenDigest(fields[1])
+		if err != nil {
+			return nil, fmt.Errorf("line %d: %w", n+1, err)
+		}
+		if owner, twice := tokens[key]; twice && owner != fields[0] {
+			return nil, fmt.Errorf("line %d: the token belongs to tenant %s already", n+1, owner)
+		}
+		tokens[key] = fields[0]
+	}
+	return tokens, nil
+}
+
+func tokenDigest(text string) (digest, error) {
+	given, isHash := strings.CutPrefix(text, hashed)
+	if !isHash {
+		if len(text) < tokenMin {
+			return digest{}, fmt.Errorf("the token is shorter than %d characters", tokenMin)
+		}
+		return digestOf(text), nil
+	}
+	sum, err := hex.DecodeString(given)
+	if err != nil || len(sum) != len(digest{}) {
+		return digest{}, fmt.Errorf("after %q 64 hex digits must follow", hashed)
+	}
+	return digest(sum), nil
+}

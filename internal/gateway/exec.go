@@ -1,0 +1,104 @@
+package gateway
+
+import (
+	"errors"
+	"maps"
+	"net/http"
+	"time"
+
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect/channel"
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// exec runs a channel's script for an HTTP request: in asynchronous mode the caller is answered once Temporal has the run,
+// in synchronous mode with what the script says.
+func (o Options) exec(w http.ResponseWriter, r *http.Request) {
+	ch, ok := o.channel(w, r, bearer(r))
+	if !ok {
+		return
+	}
+	if !ch.Scripted() || ch.Recv == "" {
+		refuse(w, http.StatusForbidden, fault.Config, "the channel "+ch.Code+" has no script for HTTP")
+		return
+	}
+	body, ok := readBody(w, r, bodyMax)
+	if !ok {
+		return
+	}
+	run, err := o.Scripts.prepare(ch, ch.Recv)
+	if err == nil {
+		err = channel.HTTP(run, r, body, o.peer(r))
+	}
+	if err != nil {
+		o.refuseRun(w, ch, err)
+		return
+	}
+	if ch.Opts.Sync {
+		run.Timeout = bot.Duration(ch.Timeout())
+	}
+	handle, err := o.Scripts.start(r.Context(), run)
+	switch {
+	case err != nil:
+		o.refuseRun(w, ch, err)
+	case !ch.Opts.Sync:
+		answer(w, mediaJSON, http.StatusOK, map[string]any{"accepted": true, "id": run.ID})
+	default:
+		o.answerExec(w, r, ch, handle)
+	}
+}
+
+// channel is the one that a token opens for this sender; a request that may not in is answered here.
+func (o Options) channel(w http.ResponseWriter, r *http.Request, token string) (*bot.Channel, bool) {
+	ch, known := o.Channels.ByToken(digestOf(token))
+	switch {
+	case !known || token == "":
+		unauthorized(w)
+	case !ch.Admits(o.peer(r)):
+		refuse(w, http.StatusForbidden, fault.Blocked, "the channel does not admit the address of the sender")
+	default:
+		return ch, true
+	}
+	return nil, false
+}
+
+// answerExec waits for the script and answers as it says.
+func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, handle client.WorkflowRun) {
+	result, err := o.Scripts.await(r.Context(), ch.Timeout(), handle)
+	if err != nil {
+		o.refuseRun(w, ch, err)
+		return
+	}
+	a, err := channel.DecodeHTTP(result.Value)
+	if err != nil {
+		o.refuseRun(w, ch, err)
+		return
+	}
+	maps.Copy(w.Header(), a.Header)
+	w.WriteHeader(a.Status)
+	_, _ = w.Write(a.Body) // the client may be gone: there is nobody left to tell
+}
+
+// refuseRun answers a run that did not end well. What a script raised is its builder's to read, in the run: a caller learns
+// the failure word.
+func (o Options) refuseRun(w http.ResponseWriter, ch *bot.Channel, err error) {
+	var f *fault.Fault
+	var invalid *serviceerror.InvalidArgument
+	switch {
+	case errors.As(err, &f) && f.Kind == fault.ScriptTimeout:
+		refuse(w, http.StatusGatewayTimeout, f.Kind, "the script did not answer in time")
+	case errors.As(err, &f) && f.Kind == fault.SandboxUnavailable:
+		refuseFor(w, time.Second, f.Kind, "no sandbox is free: try again")
+	case errors.As(err, &f):
+		refuse(w, http.StatusInternalServerError, f.Kind, "the script failed: its run tells why")
+	case errors.As(err, &invalid):
+		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "the request is too large to be kept")
+	default:
+		o.Log.Warn("a channel's script was not run: its caller is asked to try again", "tenant", ch.Tenant, "bot", ch.Bot,
+			"channel", ch.Code, "error", err)
+		refuseFor(w, time.Second, fault.Internal, "the script cannot be run now: try again")
+	}
+}

@@ -1,0 +1,206 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// run is a workflow that ends as told.
+type run struct {
+	client.WorkflowRun
+	result step.Result
+	err    error
+	never  bool
+}
+
+func (run) GetID() string    { return "step/default/shop/x/y" }
+func (run) GetRunID() string { return "run" }
+
+func (r run) Get(ctx context.Context, into any) error {
+	if r.never {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	*into.(*step.Result) = r.result
+	return r.err
+}
+
+func (r *runs) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
+	r.started = append(r.started, args[0].(step.Request))
+	r.ids = append(r.ids, o.ID+" "+workflow.(string))
+	return r.script, r.err
+}
+
+func (r *runs) CancelWorkflow(context.Context, string, string) error { return nil }
+
+func (d *door) exec(token string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodPost, "/exec?a=1&a=2", strings.NewReader("<order/>"))
+	r.RemoteAddr = "203.0.113.9:1"
+	r.Header.Set("Content-Type", "application/xml")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	for _, f := range change {
+		f(r)
+	}
+	return d.do(r)
+}
+
+func returns(value string) run {
+	return run{result: step.Result{Script: &step.ScriptResult{Value: json.RawMessage(value)}}}
+}
+
+func TestAnAsynchronousChannelAnswersFirst(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	d.runs.script = run{never: true}
+	w := d.exec(tokenOfHook)
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	var answer struct {
+		Accepted bool
+		ID       string
+	}
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &answer))
+	require.True(t, answer.Accepted)
+	require.Equal(t, []string{"step/default/shop2/channel-hook/" + answer.ID + " Step"}, d.runs.ids)
+	s := d.runs.started[0].Script
+	require.Equal(t, []string{"hook", "<order/>", "45s"}, []string{s.Plan.Step, string(s.Body), s.Timeout.String()})
+	require.Equal(t, 4, s.BodyParam)
+	var params []any
+	for _, p := range s.Params {
+		var value any
+		require.NoError(t, json.Unmarshal(p, &value))
+		params = append(params, value)
+	}
+	require.Equal(t, []any{
+		"POST", "/exec", nil, []any{[]any{"Content-Type", "application/xml"}}, "203.0.113.9", "http",
+	}, params)
+	require.JSONEq(t, `{"httpMethod":"POST","path":"/exec","rawQueryString":"a=1&a=2","queryStringParameters":{"a":"2"},
+		"headers":{"content-type":"application/xml"},"sourceIp":"203.0.113.9"}`, string(s.Event))
+	require.NotContains(t, string(s.Event), tokenOfHook)
+	text, err := json.Marshal(d.runs.started)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "token", "a history holds nothing about tokens")
+	require.NotContains(t, d.log.String(), tokenOfHook)
+}
+
+func TestASynchronousChannelAnswersAsItsScriptSays(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		value, contentType, body string
+		status                   int
+	}{
+		"xml": {
+			`{"statusCode":201,"headers":{"Content-Type":"application/xml","X-A":"b","Content-Length":"7","x-request-id":"mine"},"body":"<ok/>"}`,
+			"application/xml", "<ok/>", 201,
+		},
+		"bytes":     {`{"body":"/wA=","isBase64Encoded":true,"headers":{"content-type":"image/x"}}`, "image/x", "\xff\x00", 200},
+		"JSON":      {`{"statusCode":400,"body":{"a":1}}`, "application/json", `{"a":1}`, 400},
+		"text":      {`{"statusCode":599,"body":"no"}`, "text/plain; charset=utf-8", "no", 599},
+		"no answer": {`{}`, "application/json", "", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t)
+			d.runs.script = returns(c.value)
+			w := d.exec(tokenOfSync)
+			require.Equal(t, c.status, w.Code)
+			require.Equal(t, c.body, w.Body.String())
+			require.Equal(t, c.contentType, w.Header().Get("Content-Type"))
+			require.Empty(t, w.Header().Get("Content-Length"))
+			require.NotEqual(t, "mine", w.Header().Get("X-Request-Id"))
+			require.Equal(t, "1s", d.runs.started[0].Script.Timeout.String(), "a caller who waits bounds the script")
+		})
+	}
+}
+
+func TestWhyAChannelDoesNotAnswer(t *testing.T) {
+	t.Parallel()
+	failed := func(k fault.Kind) run {
+		return run{result: step.Result{Script: &step.ScriptResult{Fault: fault.New(k, "secret of the builder")}}}
+	}
+	for name, c := range map[string]struct {
+		script run
+		err    error
+		token  string
+		status int
+		kind   fault.Kind
+		change func(*http.Request)
+	}{
+		"no token":        {token: "-", status: 401},
+		"wrong token":     {token: "wrong-wrong-wrong-wrong", status: 401},
+		"basic":           {status: 401, change: func(r *http.Request) { r.Header.Set("Authorization", "Basic "+tokenOfSync) }},
+		"token in query":  {token: "-", status: 401, change: func(r *http.Request) { r.URL.RawQuery = "token=" + tokenOfSync }},
+		"outside":         {status: 403, kind: fault.Blocked, change: func(r *http.Request) { r.RemoteAddr = "198.51.100.1:1" }},
+		"forged":          {status: 403, kind: fault.Blocked, change: func(r *http.Request) { r.RemoteAddr = "198.51.100.1:1"; r.Header.Set("X-Forwarded-For", "203.0.113.9") }},
+		"subscriber":      {token: tokenOfFeed, status: 403, kind: fault.Config},
+		"wrong method":    {status: 405, change: func(r *http.Request) { r.Method = http.MethodPut }},
+		"compressed":      {status: 415, kind: fault.Encoding, change: func(r *http.Request) { r.Header.Set("Content-Encoding", "br") }},
+		"too large":       {status: 413, kind: fault.TooLarge, change: func(r *http.Request) { r.Body = http.NoBody; *r = *withBody(r, bodyMax+1) }},
+		"too slow":        {script: run{never: true}, status: 504, kind: fault.ScriptTimeout},
+		"timed out":       {script: failed(fault.ScriptTimeout), status: 504, kind: fault.ScriptTimeout},
+		"raised":          {script: failed(fault.ScriptException), status: 500, kind: fault.ScriptException},
+		"no sandbox":      {script: failed(fault.SandboxUnavailable), status: 503, kind: fault.SandboxUnavailable},
+		"no result":       {script: run{}, status: 503, kind: fault.Internal},
+		"terminated":      {script: run{err: errors.New("terminated")}, status: 503, kind: fault.Internal},
+		"not an object":   {script: returns(`7`), status: 500, kind: fault.ScriptBadResponse},
+		"bad status":      {script: returns(`{"statusCode":99}`), status: 500, kind: fault.ScriptBadResponse},
+		"status fraction": {script: returns(`{"statusCode":200.5}`), status: 500, kind: fault.ScriptBadResponse},
+		"split header":    {script: returns(`{"headers":{"A":"b\r\nC: d"}}`), status: 500, kind: fault.ScriptBadResponse},
+		"bad header name": {script: returns(`{"headers":{"A b":"c"}}`), status: 500, kind: fault.ScriptBadResponse},
+		"no base64":       {script: returns(`{"body":"%","isBase64Encoded":true}`), status: 500, kind: fault.ScriptBadResponse},
+		"Temporal away":   {err: serviceerror.NewUnavailable("10.0.0.7:7233"), status: 503, kind: fault.Internal},
+		"too much":        {err: serviceerror.NewInvalidArgument("blob"), status: 413, kind: fault.TooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newDoor(t)
+			d.runs.script, d.runs.err = c.script, c.err
+			token := c.token
+			switch token {
+			case "":
+				token = tokenOfSync
+			case "-":
+				token = ""
+			}
+			change := c.change
+			if change == nil {
+				change = func(*http.Request) {}
+			}
+			began := time.Now()
+			w := d.exec(token, change)
+			requireProblem(t, w, c.status, c.kind, "")
+			require.NotContains(t, w.Body.String(), "builder")
+			require.NotContains(t, w.Body.String(), "7233")
+			require.Less(t, time.Since(began), soon)
+		})
+	}
+}
+
+func withBody(r *http.Request, size int) *http.Request {
+	out := httptest.NewRequest(r.Method, r.URL.String(), strings.NewReader(strings.Repeat("a", size)))
+	out.Header, out.RemoteAddr = r.Header, r.RemoteAddr
+	return out
+}
+
+func TestAGetRunsTheScriptToo(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	d.runs.script = returns(`{"body":"ok"}`)
+	w := d.exec(tokenOfSync, func(r *http.Request) { r.Method = http.MethodGet; r.Body = http.NoBody })
+	require.Equal(t, http.StatusOK, w.Code, w.Body)
+	require.JSONEq(t, `"GET"`, string(d.runs.started[0].Script.Params[0]))
+}

@@ -1,0 +1,67 @@
+package gateway
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// freshFor is how long a value made of files is believed before the files are looked at again.
+const freshFor = time.Second
+
+// fresh is a value made of files. It is made again when one of them has changed; a bad new one never replaces a good one.
+type fresh[T any] struct {
+	read  func() (T, error)
+	paths []string
+	log   *slog.Logger
+
+	mu    sync.Mutex
+	value T
+	seen  string    // the files as they were when they were read last
+	until time.Time // when they are looked at again
+}
+
+func newFresh[T any](log *slog.Logger, read func() (T, error), paths ...string) (*fresh[T], error) {
+	f := &fresh[T]{read: read, paths: paths, log: log, seen: look(paths), until: time.Now().Add(freshFor)}
+	var err error
+	f.value, err = read()
+	return f, err
+}
+
+// get gives the value as the files say it, or as they last said it well.
+func (f *fresh[T]) get() T {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	if now.Before(f.until) {
+		return f.value
+	}
+	f.until = now.Add(freshFor)
+	seen := look(f.paths)
+	if seen == f.seen {
+		return f.value
+	}
+	f.seen = seen
+	value, err := f.read()
+	if err != nil {
+		f.log.Error("files refused, what they said before stays in use", "files", strings.Join(f.paths, ", "), "error", err)
+		return f.value
+	}
+	f.log.Info("files read again", "files", strings.Join(f.paths, ", "))
+	f.value = value
+	return f.value
+}
+
+// look tells one state of files from another.
+func look(paths []string) string {
+	var seen strings.Builder
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil {
+			fmt.Fprintf(&seen, "%d %d;", info.Size(), info.ModTime().UnixNano())
+		}
+	}
+	return seen.String()
+}

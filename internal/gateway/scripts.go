@@ -1,0 +1,122 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/google/uuid"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+const (
+	// startTimeout bounds the time until Temporal has accepted a run.
+	startTimeout = 10 * time.Second
+	// runTimeout bounds a whole run: the script's own time, the wait for a sandbox, the tries that found none.
+	runTimeout = 5 * time.Minute
+)
+
+// Scripts runs bots' scripts for channels, each as a workflow. All fields are required.
+type Scripts struct {
+	Bots     Bots
+	Temporal Temporal
+	Log      *slog.Logger
+}
+
+// Run runs a script and waits for what it returns, for at most a time. When ctx ends first, the run is cancelled.
+func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeout time.Duration,
+	tell func(*step.ScriptRun) error,
+) (json.RawMessage, error) {
+	run, err := s.prepare(ch, script)
+	if err != nil {
+		return nil, err
+	}
+	if err := tell(run); err != nil {
+		return nil, err
+	}
+	run.Timeout = bot.Duration(max(timeout, time.Second)) // the caller is answered in time all the same
+	handle, err := s.start(ctx, run)
+	if err != nil {
+		s.Log.Warn("a script was not run", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script", script, "error", err)
+		return nil, err
+	}
+	result, err := s.await(ctx, timeout, handle)
+	if ctx.Err() != nil {
+		s.cancel(handle)
+	}
+	return result.Value, err
+}
+
+// cancel stops a run that nobody waits for any more.
+func (s *Scripts) cancel(handle client.WorkflowRun) {
+	ctx, done := context.WithTimeout(context.Background(), startTimeout)
+	defer done()
+	if err := s.Temporal.CancelWorkflow(ctx, handle.GetID(), handle.GetRunID()); err != nil {
+		s.Log.Warn("a script that was aborted runs on", "workflow", handle.GetID(), "error", err)
+	}
+}
+
+// prepare makes a run of one of a bot's scripts for a channel.
+func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, error) {
+	b, ok := s.Bots.Current().Bot(ch.Tenant, ch.Bot)
+	if !ok {
+		return nil, fault.New(fault.UnknownBot, "the bot of the channel is gone")
+	}
+	plan, err := b.ScriptPlan(script)
+	if err != nil {
+		return nil, err
+	}
+	return &step.ScriptRun{ID: uuid.NewString(), Plan: plan, Channel: ch.Entity(), Timeout: plan.Code.Timeout}, nil
+}
+
+// start gives a run to Temporal: from here on it happens, whatever becomes of this process.
+func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.WorkflowRun, error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	return s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+		ID:                    step.ID(run.Plan.Tenant, run.Plan.Bot, "channel-"+run.Channel.Code, run.ID),
+		TaskQueue:             step.QueueMain,
+		WorkflowRunTimeout:    runTimeout,
+		WorkflowTaskTimeout:   scriptTaskTimeout,
+		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(run.Plan.Tenant),
+			temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(run.Plan.Bot),
+			temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(run.Plan.Step),
+		),
+		StaticSummary: run.Plan.Bot + ": channel " + run.Channel.Code + ", script " + run.Plan.Step,
+	}, step.WorkflowStep, step.Request{Script: run})
+}
+
+// scriptTaskTimeout is how soon another worker takes over the workflow of a script.
+const scriptTaskTimeout = 2 * time.Second
+
+// await waits for the end of a run. The error is a *fault.Fault when the script is to blame, timeout when it took too long.
+func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle client.WorkflowRun) (step.ScriptResult, error) {
+	waiting, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	var done step.Result
+	err := handle.Get(waiting, &done)
+	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err) // Temporal may notice the end of ctx a little before ctx does
+	switch {
+	case (late || waiting.Err() != nil) && ctx.Err() == nil:
+		return step.ScriptResult{}, fault.New(fault.ScriptTimeout, "the script did not answer within %s", timeout)
+	case err != nil:
+		return step.ScriptResult{}, fmt.Errorf("the run %s: %w", handle.GetID(), err)
+	case done.Script == nil:
+		return step.ScriptResult{}, fmt.Errorf("the run %s gave no result", handle.GetID())
+	case done.Script.Fault != nil:
+		return step.ScriptResult{}, done.Script.Fault
+	}
+	return *done.Script, nil
+}

@@ -1,0 +1,100 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect/twoway"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// publishTimeout bounds the time until NATS has stored what came in.
+const publishTimeout = 10 * time.Second
+
+// takeSent is an adapter's outbound URL (contract, section 4.3): its owner sends messages to the client. Each becomes one
+// hookturn.message.sent; a message that is posted again under its id within the dedupe window of the replies, 15 minutes, is
+// answered alike and sent once.
+func (o Options) takeSent(w http.ResponseWriter, r *http.Request) {
+	b, adapter, ok := o.Bots.Current().Adapter(r.PathValue("account"), r.PathValue("adapter"))
+	if !ok || !o.knowsProduct(b, adapter, r.Header.Get("X-Cm-Producttoken")) {
+		// The vendor sends no WWW-Authenticate either.
+		refuse(w, http.StatusUnauthorized, "", "the header X-Cm-Producttoken is not that of an adapter at this address")
+		return
+	}
+	body, ok := readJSON(w, r, bodyMax, fault.BadEvent)
+	if !ok {
+		return
+	}
+	sent, err := twoway.DecodeSent(body, adapter)
+	if err != nil {
+		refuseField(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
+	defer cancel()
+	if err := o.publishSent(ctx, b, adapter, sent); err != nil {
+		o.refusePublish(w, err, "bot", b.Name(), "adapter", adapter.Name)
+		return
+	}
+	answer(w, "application/json", http.StatusCreated, map[string]any{"chat": sent.Chat, "message": "Message(s) accepted"})
+}
+
+// knowsProduct says whether a token is one of those of the adapter, all of which are valid while they are rotated.
+func (o Options) knowsProduct(b *bot.Bot, adapter *bot.BotAdapter, token string) bool {
+	if adapter.ProductToken == "" {
+		return false
+	}
+	values, _ := b.Secrets(adapter.ProductToken)
+	given, known := digestOf(token), false
+	for _, value := range values {
+		known = digestOf(value.Reveal()).is(given) || known
+	}
+	return known && token != ""
+}
+
+func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAdapter, sent twoway.Sent) error {
+	conversation, err := o.Chats.Conversation(ctx, b.Tenant(), b.Name(), sent.Chat.ID)
+	if err != nil {
+		return err
+	}
+	if conversation == "" { // nobody wrote in this chat before: its client is all that is known
+		conversation = sent.Chat.ClientID
+	}
+	for _, m := range sent.Messages {
+		id := m.ID
+		if id == "" {
+			id = uuid.NewString()
+		}
+		reply, err := schemas.NewReply(b.Tenant(), b.Name(), conversation, "twoway/"+adapter.Account+"/"+adapter.Name+"/"+id,
+			schemas.TypeMessageSent, time.Now(), schemas.MessageSent{
+				Adapter: adapter.Name, MessageID: m.ID, Messages: []schemas.Message{m.Message},
+			})
+		if err != nil {
+			return err
+		}
+		if err := o.Bus.PublishReply(ctx, b.Tenant(), b.Name(), reply); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusePublish answers what could not be stored: too large or full is said as it is, anything else asks for another try.
+func (o Options) refusePublish(w http.ResponseWriter, err error, names ...any) {
+	var f *fault.Fault
+	switch {
+	case errors.As(err, &f) && f.Kind == fault.TooLarge:
+		refuse(w, http.StatusRequestEntityTooLarge, f.Kind, f.Message)
+	case errors.As(err, &f) && f.Kind == fault.QueueFull:
+		refuseFor(w, 10*time.Second, f.Kind, f.Message)
+	default:
+		o.Log.Warn("a request is not stored on NATS: its sender is asked to try again", append(names, "error", err)...)
+		refuseFor(w, time.Second, fault.Internal, "NATS cannot be reached now: try again")
+	}
+}

@@ -1,0 +1,264 @@
+// Package socket speaks with the outside systems that keep a websocket open to an integration channel (contract, section
+// 4.4): frames are JSON arrays of a name and an object, an answer carries the qid of its call, answers come in any order.
+//
+// A client is never waited for: one that reads more slowly than it is written to is cut off. A bad frame is answered; a
+// client that sends nothing but bad frames is cut off, too.
+package socket
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/time/rate"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// Limits of one channel in one process.
+const (
+	connectionsMax   = 20_000
+	callsPerSecond   = 1000
+	callsBurst       = 2000
+	connectionCalls  = 64 // in flight, of one connection
+	connectionSubs   = 100
+	badFramesMax     = 16 // in a row
+	queueFrames      = 256
+	queueBytes       = 4 << 20
+	writeTimeout     = 10 * time.Second
+	pingEvery        = 30 * time.Second
+	pongTimeout      = 15 * time.Second
+	closeGracePeriod = time.Second
+)
+
+// Scripts runs scripts for channels: for at most a time, or until ctx ends. The error is a *fault.Fault when the script, or
+// the lack of one, is to blame.
+type Scripts interface {
+	Run(ctx context.Context, ch *bot.Channel, script string, timeout time.Duration, tell func(*step.ScriptRun) error) (
+		json.RawMessage, error)
+}
+
+// Bus carries what goes between the processes of an installation. *bus.Wires is one.
+type Bus interface {
+	// Notices calls heard for every notice of a bot whose class matches, until stop is called.
+	Notices(tenant, bot, class string, heard func(class string, notice []byte)) (stop func(), err error)
+	// Claim says whether a key is this caller's: of several callers with one key it is true for one.
+	Claim(ctx context.Context, key string) (bool, error)
+	// Serve answers the requests that are sent to an address, until stop is called.
+	Serve(address string, answer func(request []byte) []byte) (stop func(), err error)
+}
+
+// Hub has the connections of one process. All fields but Origins are required.
+type Hub struct {
+	Scripts Scripts
+	Bus     Bus
+	Site    string // names this installation in connection_info
+	Log     *slog.Logger
+	// Count is told of every connection that comes (1) and goes (-1), and of every frame by its name and how it went.
+	Count Counter
+
+	name string // of this process, in the ids of its connections
+	stop func()
+
+	mu          sync.Mutex
+	closed      bool
+	connections map[string]*connection
+	channels    map[string]*group // by the channel's id
+	running     sync.WaitGroup
+}
+
+// Counter counts for the metrics.
+type Counter interface {
+	Sockets(delta int)
+	Frame(name, result string)
+}
+
+// group is the connections of one channel, and what it may do at a time.
+type group struct {
+	connections []*connection
+	rate        *rate.Limiter
+	next        int // of the connections, in turn
+}
+
+// Start begins to take what other processes push to connections here.
+func (h *Hub) Start() error {
+	random := make([]byte, 8)
+	if _, err := rand.Read(random); err != nil {
+		return err
+	}
+	h.name = hex.EncodeToString(random)
+	h.connections, h.channels = map[string]*connection{}, map[string]*group{}
+	var err error
+	h.stop, err = h.Bus.Serve(h.name, h.takePush)
+	return err
+}
+
+// ErrFull says that a channel has as many connections as it may have; ErrClosed that this process stops.
+var (
+	ErrFull   = errors.New("the channel has as many connections as it may have")
+	ErrClosed = errors.New("the gateway stops")
+)
+
+// Accept makes a websocket of a request that may in, and speaks with it until it ends. An error was not answered yet.
+func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, ch *bot.Channel, sender netip.Addr) error {
+	c := newConnection(h, ch, sender)
+	if err := h.enter(c); err != nil {
+		return err
+	}
+	defer h.leave(c)
+	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // the gateway has judged the origin
+		CompressionMode:    websocket.CompressionDisabled,
+	})
+	if err != nil {
+		return nil // answered by the library
+	}
+	c.speak(socket)
+	return nil
+}
+
+func (h *Hub) enter(c *connection) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return ErrClosed
+	}
+	g := h.channels[c.channel.ID]
+	if g == nil {
+		g = &group{rate: rate.NewLimiter(callsPerSecond, callsBurst)}
+		h.channels[c.channel.ID] = g
+	}
+	if len(g.connections) >= connectionsMax {
+		return ErrFull
+	}
+	g.connections = append(g.connections, c)
+	c.rate = g.rate
+	h.connections[c.id] = c
+	h.running.Add(1)
+	h.Count.Sockets(1)
+	return nil
+}
+
+func (h *Hub) leave(c *connection) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.connections, c.id)
+	g := h.channels[c.channel.ID]
+	g.connections = slices.DeleteFunc(g.connections, func(other *connection) bool { return other == c })
+	if len(g.connections) == 0 {
+		delete(h.channels, c.channel.ID)
+	}
+	h.Count.Sockets(-1)
+	h.running.Done()
+}
+
+// Close asks every connection to go: calls that run may finish until ctx ends, and clients are told that they may come again
+// (1001).
+func (h *Hub) Close(ctx context.Context) error {
+	h.mu.Lock()
+	h.closed = true
+	all := make([]*connection, 0, len(h.connections))
+	for _, c := range h.connections {
+		all = append(all, c)
+	}
+	h.mu.Unlock()
+	h.stop()
+	var draining sync.WaitGroup
+	for _, c := range all {
+		draining.Go(func() { c.drain(ctx) })
+	}
+	draining.Wait()
+	h.running.Wait()
+	return nil
+}
+
+// push is what another process sends to one connection here.
+type push struct {
+	Tenant     string          `json:"tenant"`
+	Bot        string          `json:"bot"`
+	Connection string          `json:"connection"`
+	Name       string          `json:"name"`
+	Data       json.RawMessage `json:"data"`
+}
+
+// pushed is the answer: whether the connection's client was written to.
+type pushed struct {
+	Delivered bool   `json:"delivered"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// takePush writes to one connection. That of another bot is as unknown as one that is gone.
+func (h *Hub) takePush(request []byte) []byte {
+	var p push
+	answer := pushed{}
+	if json.Unmarshal(request, &p) != nil || !callName.MatchString(p.Name) {
+		answer.Reason = "the push is none"
+	} else {
+		h.mu.Lock()
+		c := h.connections[p.Connection]
+		h.mu.Unlock()
+		switch {
+		case c == nil || c.channel.Tenant != p.Tenant || c.channel.Bot != p.Bot:
+			answer.Reason = "there is no such connection"
+		case c.tell(p.Name, result{"data": p.Data}) != nil:
+			answer.Reason = "the client reads too slowly"
+		default:
+			answer.Delivered = true
+		}
+	}
+	text, err := json.Marshal(answer)
+	if err != nil {
+		return nil
+	}
+	return text
+}
+
+// Address is where the process that has a connection takes what is pushed to it.
+func Address(connection string) (string, bool) {
+	address, _, ok := strings.Cut(connection, "-")
+	return address, ok && address != ""
+}
+
+// Push is the request to the process that has a connection; Pushed reads its answer: nil when the client was written to.
+func Push(tenant, name, connection, message string, data json.RawMessage) ([]byte, error) {
+	if !callName.MatchString(message) {
+		return nil, fault.New(fault.BadEvent, "the name of a message is a word of a-z, 0-9 and _")
+	}
+	return json.Marshal(push{Tenant: tenant, Bot: name, Connection: connection, Name: message, Data: data})
+}
+
+// Pushed reads the answer to a Push.
+func Pushed(answer []byte) error {
+	var p pushed
+	if err := json.Unmarshal(answer, &p); err != nil {
+		return fault.Wrap(fault.Internal, err, "the gateway gave no answer")
+	}
+	if !p.Delivered {
+		return fault.New(fault.Gone, "%s", p.Reason)
+	}
+	return nil
+}
+
+// turn gives the connections of a channel, beginning with the one whose turn it is.
+func (h *Hub) turn(channel string) []*connection {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.channels[channel]
+	if g == nil {
+		return nil
+	}
+	g.next = (g.next + 1) % len(g.connections)
+	return append(append([]*connection(nil), g.connections[g.next:]...), g.connections[:g.next]...)
+}

@@ -1,0 +1,566 @@
+package socket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const soon = 20 * time.Second // no test waits this long unless something is broken
+
+// wires is a bus in memory, shared by the hubs of a test.
+type wires struct {
+	mu      sync.Mutex
+	heard   map[int]listener
+	next    int
+	claimed map[string]bool
+	serves  map[string]func([]byte) []byte
+}
+
+type listener struct {
+	bot, class string
+	heard      func(class string, notice []byte)
+}
+
+func newWires(t *testing.T) *wires {
+	w := &wires{heard: map[int]listener{}, claimed: map[string]bool{}, serves: map[string]func([]byte) []byte{}}
+	t.Cleanup(func() { require.Zero(t, w.listeners(), "a subscription outlives its connection") })
+	return w
+}
+
+func (w *wires) Notices(_, name, class string, heard func(string, []byte)) (func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.next++
+	n := w.next
+	w.heard[n] = listener{name, class, heard}
+	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.heard, n) }, nil
+}
+
+func (w *wires) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.heard) }
+
+func (w *wires) notify(name, class, notice string) {
+	w.mu.Lock()
+	var all []listener
+	for _, l := range w.heard {
+		if l.bot == name && matches(l.class, class) {
+			all = append(all, l)
+		}
+	}
+	w.mu.Unlock()
+	for _, l := range all {
+		l.heard(class, []byte(notice))
+	}
+}
+
+func (w *wires) Claim(_ context.Context, key string) (bool, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	mine := !w.claimed[key]
+	w.claimed[key] = true
+	return mine, nil
+}
+
+func (w *wires) Serve(address string, answer func([]byte) []byte) (func(), error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.serves[address] = answer
+	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.serves, address) }, nil
+}
+
+// scripts answer with what they are told, or wait until they are let.
+type scripts struct {
+	mu   sync.Mutex
+	ran  []step.ScriptRun
+	hold chan struct{} // "wait" waits for it
+}
+
+func (s *scripts) Run(ctx context.Context, _ *bot.Channel, script string, _ time.Duration, tell func(*step.ScriptRun) error,
+) (json.RawMessage, error) {
+	run := &step.ScriptRun{}
+	if err := tell(run); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.ran = append(s.ran, *run)
+	s.mu.Unlock()
+	switch script {
+	case "gone":
+		return nil, fault.New(fault.UnknownStep, "no script gone")
+	case "raise":
+		return nil, fault.New(fault.ScriptException, "secret of the builder")
+	case "away":
+		return nil, errors.New("address of Temporal")
+	}
+	if strings.Contains(string(run.Body), "wait") || script == "wait" {
+		select {
+		case <-s.hold:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return json.RawMessage(`{"statusCode":200,"body":` + string(run.Body) + `}`), nil
+}
+
+// told is the run that had a body.
+func (s *scripts) told(body string) step.ScriptRun {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.ran[slices.IndexFunc(s.ran, func(r step.ScriptRun) bool { return string(r.Body) == body })]
+}
+
+type counts struct {
+	mu      sync.Mutex
+	sockets int
+	frames  map[string]int
+}
+
+func (c *counts) Sockets(delta int) { c.mu.Lock(); defer c.mu.Unlock(); c.sockets += delta }
+
+func (c *counts) Frame(name, result string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.frames == nil {
+		c.frames = map[string]int{}
+	}
+	c.frames[name+" "+result]++
+}
+
+// server is a hub behind an HTTP server.
+type server struct {
+	*Hub
+	t       *testing.T
+	url     string
+	channel *bot.Channel
+	scripts *scripts
+	counts  *counts
+}
+
+func serve(t *testing.T, w *wires, ch *bot.Channel) *server {
+	t.Helper()
+	s := &server{t: t, channel: ch, scripts: &scripts{hold: make(chan struct{})}, counts: &counts{}}
+	s.Hub = &Hub{Scripts: s.scripts, Bus: w, Site: "here", Log: slog.New(slog.DiscardHandler), Count: s.counts}
+	require.NoError(t, s.Start())
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.Accept(w, r, ch, netip.MustParseAddr("203.0.113.9")); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	}))
+	s.url = web.URL
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		require.NoError(t, s.Close(ctx))
+		web.Close()
+		require.Zero(t, s.counts.sockets)
+	})
+	return s
+}
+
+// client is the outside system.
+type client struct {
+	*websocket.Conn
+	t *testing.T
+}
+
+func (s *server) dial() client {
+	s.t.Helper()
+	conn, answer, err := websocket.Dial(s.t.Context(), s.url, nil)
+	require.NoError(s.t, err)
+	if answer.Body != nil {
+		_ = answer.Body.Close()
+	}
+	s.t.Cleanup(func() { _ = conn.CloseNow() })
+	conn.SetReadLimit(8 << 20)
+	return client{conn, s.t}
+}
+
+func (c client) say(text string) {
+	c.t.Helper()
+	require.NoError(c.t, c.Write(c.t.Context(), websocket.MessageText, []byte(text)))
+}
+
+// hear reads the next frame.
+func (c client) hear() (name string, body map[string]any) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), soon)
+	defer cancel()
+	_, text, err := c.Read(ctx)
+	require.NoError(c.t, err)
+	var frame []json.RawMessage
+	require.NoError(c.t, json.Unmarshal(text, &frame))
+	require.Len(c.t, frame, 2)
+	require.NoError(c.t, json.Unmarshal(frame[0], &name))
+	require.NoError(c.t, json.Unmarshal(frame[1], &body))
+	return name, body
+}
+
+// ask sends a frame and gives its answer.
+func (c client) ask(text string) map[string]any {
+	c.t.Helper()
+	c.say(text)
+	_, body := c.hear()
+	return body
+}
+
+// ends reads until the server ends the connection.
+func (c client) ends() websocket.StatusCode {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), soon)
+	defer cancel()
+	for {
+		if _, _, err := c.Read(ctx); err != nil {
+			require.NoError(c.t, ctx.Err())
+			return websocket.CloseStatus(err)
+		}
+	}
+}
+
+func public() *bot.Channel {
+	return &bot.Channel{
+		Tenant: "default", Bot: "shop", ID: "id-1", Code: "orders", Type: bot.ChannelPublic, RecvWS: "hook",
+		Opts: bot.ChannelOpts{Roles: []string{"r"}},
+	}
+}
+
+func TestMessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newWires(t), public())
+	c := s.dial()
+	c.say(`["message",{"qid":1,"data":{"wait":true}}]`)
+	c.say(`["message",{"qid":"two","data":[2],"more":1}]`)
+	name, body := c.hear()
+	require.Equal(t, "message_result", name)
+	require.Equal(t, map[string]any{"qid": "two", "success": true, "data": []any{2.0}}, body)
+	refused := c.ask(`["message",{"qid":1,"data":3}]`)
+	require.Equal(t, false, refused["success"])
+	require.Contains(t, refused["error"].(map[string]any)["message"], "qid runs already")
+	close(s.scripts.hold)
+	_, body = c.hear()
+	require.Equal(t, map[string]any{"qid": 1.0, "success": true, "data": map[string]any{"wait": true}}, body)
+	require.Nil(t, c.ask(`["message",{"qid":4}]`)["data"])
+	var params []any
+	for _, p := range s.scripts.told("[2]").Params {
+		var value any
+		require.NoError(t, json.Unmarshal(p, &value))
+		params = append(params, value)
+	}
+	require.Len(t, params, 6)
+	require.Equal(t, []any{"message", []any{2.0}, "two"}, params[:3])
+	require.Equal(t, []any{"203.0.113.9", "websocket"}, params[4:])
+	require.True(t, strings.HasPrefix(params[3].(string), s.name+"-"))
+}
+
+func TestConnectionInfo(t *testing.T) {
+	t.Parallel()
+	info := serve(t, newWires(t), public()).dial().ask(`["connection_info",{"qid":1}]`)
+	require.Equal(t, []any{"msg", "svcscript", "subscr"}, info["capabilities"])
+	require.Equal(t, []any{"r"}, info["roles"])
+	for name, want := range map[string]any{
+		"qid": 1.0, "success": true, "result": "ok", "site": "here", "ownertype": "token", "domain": "default",
+		"integration_point_id": "id-1", "integration_point_code": "orders", "integration_point_type": "public",
+	} {
+		require.Equal(t, want, info[name], name)
+	}
+	require.NotContains(t, info, "token")
+}
+
+func TestScriptsByName(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newWires(t), public())
+	c := s.dial()
+	body := c.ask(`["start_svcscript",{"qid":1,"code":"hook","startparam1":"a","startparam3":{"b":1},"startparam20":"t"}]`)
+	require.Equal(t, map[string]any{"qid": 1.0, "success": true, "result": "ok", "data": map[string]any{"variables": map[string]any{}}}, body)
+	require.Len(t, s.scripts.ran[0].Params, 20)
+	require.JSONEq(t, `"a"`, string(s.scripts.ran[0].Params[0]))
+	require.JSONEq(t, `null`, string(s.scripts.ran[0].Params[1]))
+	require.JSONEq(t, `{"b":1}`, string(s.scripts.ran[0].Params[2]))
+
+	c.say(`["start_svcscript",{"qid":2,"code":"wait"}]`)
+	c.say(`["abort_svcscript",{"qid":2}]`)
+	frames := map[string]map[string]any{}
+	for range 2 {
+		name, body := c.hear()
+		frames[name] = body
+	}
+	require.Equal(t, true, frames["abort_svcscript_result"]["success"])
+	require.Equal(t, "cancelled", frames["start_svcscript_result"]["error"].(map[string]any)["kind"])
+
+	for frame, want := range map[string][2]string{
+		`["start_svcscript",{"qid":3}]`:                             {"bad_event", "code is missing"},
+		`["start_svcscript",{"qid":3,"code":7}]`:                    {"bad_event", "code must be a string"},
+		`["start_svcscript",{"qid":3,"code":"x","timeout":0}]`:      {"bad_event", "timeout must be a whole number from 1 to 60000"},
+		`["start_svcscript",{"qid":3,"code":"x","timeout":"soon"}]`: {"bad_event", "timeout must be"},
+		`["start_svcscript",{"qid":3,"code":"gone"}]`:               {"unknown_step", "no script gone"},
+		`["start_svcscript",{"qid":3,"code":"raise"}]`:              {"script_exception", "its run tells why"},
+		`["start_svcscript",{"qid":3,"code":"away"}]`:               {"internal", "try again"},
+		`["abort_svcscript",{"qid":3}]`:                             {"bad_event", "no call with this qid runs"},
+	} {
+		problem := c.ask(frame)["error"].(map[string]any)
+		require.Equal(t, want[0], problem["kind"], frame)
+		require.Contains(t, problem["message"], want[1], frame)
+	}
+}
+
+func TestBadFrames(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newWires(t), public())
+	for frame, want := range map[string][2]string{
+		``:                       {"error", "there is no text"},
+		`{`:                      {"error", "not one well-formed JSON value"},
+		`{"message":1}`:          {"error", "array of a name and an object"},
+		`["message"]`:            {"error", "array of a name and an object"},
+		`["message",{},{}]`:      {"error", "array of a name and an object"},
+		`[7,{}]`:                 {"error", "the name of a frame"},
+		`["Message me",{}]`:      {"error", "the name of a frame"},
+		`["message",7]`:          {"message_result", "second part"},
+		`["message",{}]`:         {"message_result", "qid is missing"},
+		`["message",{"qid":{}}]`: {"message_result", "qid is missing"},
+		`["message",{"qid":"` + strings.Repeat("q", 200) + `"}]`: {"message_result", "qid is too long"},
+		`["reboot",{"qid":1}]`:                                 {"reboot_result", "no call of this name"},
+		strings.Repeat("[", 20_000):                            {"error", "deeper than"},
+		`["message",{"qid":1,"data":"` + "\x00" + `"}]`:        {"error", "not one well-formed"},
+		`["message",{"qid":1,"data":"\u0000"}]`:                {"error", "U+0000"},
+		`["subscribe",{"qid":1,"events":"a"}]`:                 {"subscribe_result", "events must be an array"},
+		`["subscribe",{"qid":1,"events":["a b"]}]`:             {"subscribe_result", "a class of events"},
+		`["subscribe",{"qid":1,"events":["a.>.b"]}]`:           {"subscribe_result", "a class of events"},
+		`["subscribe",{"qid":1,"events":[]}]`:                  {"subscribe_result", "1 to 16 classes"},
+		`["subscribe",{"qid":1}]`:                              {"subscribe_result", "1 to 16 classes"},
+		`["subscribe",{"qid":1,"expires":4000}]`:               {"subscribe_result", "from 0 to 3600"},
+		`["subscribe",{"qid":1,"id":7}]`:                       {"subscribe_result", "id must be a string"},
+		`["subscribe",{"qid":1,"events":["a"],"objects":[1]}]`: {"subscribe_result", "objects must be an array"},
+	} {
+		c := s.dial()
+		c.say(frame)
+		name, body := c.hear()
+		require.Equal(t, want[0], name, frame)
+		require.Equal(t, false, body["success"], frame)
+		require.Contains(t, body["error"].(map[string]any)["message"], want[1], frame)
+		require.Equal(t, true, c.ask(`["connection_info",{"qid":9}]`)["success"], "the connection lives on")
+		require.NoError(t, c.Close(websocket.StatusNormalClosure, ""))
+	}
+}
+
+func TestHowAConnectionEnds(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newWires(t), public())
+
+	binary := s.dial()
+	require.NoError(t, binary.Write(t.Context(), websocket.MessageBinary, []byte(`["message",{"qid":1}]`)))
+	require.Equal(t, websocket.StatusUnsupportedData, binary.ends())
+
+	large := s.dial()
+	_ = large.Write(t.Context(), websocket.MessageText, []byte(`["message",{"qid":1,"data":"`+strings.Repeat("a", frameMax)+`"}]`))
+	require.Equal(t, websocket.StatusMessageTooBig, large.ends())
+
+	rude := s.dial()
+	for range badFramesMax {
+		rude.say(`[]`)
+	}
+	require.Equal(t, websocket.StatusPolicyViolation, rude.ends())
+
+	polite := s.dial()
+	writer, err := polite.Writer(t.Context(), websocket.MessageText) // in fragments
+	require.NoError(t, err)
+	for _, part := range []string{`["message"`, `,{"qid":`, `5,"data":1}]`} {
+		_, err := writer.Write([]byte(part))
+		require.NoError(t, err)
+	}
+	require.NoError(t, writer.Close())
+	_, body := polite.hear()
+	require.EqualValues(t, 5, body["qid"])
+
+	polite.say(`["message",{"qid":6,"data":"wait"}]`)
+	require.Eventually(t, func() bool { s.scripts.mu.Lock(); defer s.scripts.mu.Unlock(); return len(s.scripts.ran) == 2 }, soon, time.Millisecond)
+	require.NoError(t, polite.CloseNow(), "what runs for a client that is gone is aborted")
+}
+
+func TestAStopLetsCallsFinish(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newWires(t), public())
+	c := s.dial()
+	c.say(`["message",{"qid":1,"data":"wait"}]`)
+	require.Eventually(t, func() bool { s.scripts.mu.Lock(); defer s.scripts.mu.Unlock(); return len(s.scripts.ran) == 1 }, soon, time.Millisecond)
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Close(context.Background()) }()
+	require.Eventually(t, func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.closed }, soon, time.Millisecond)
+	_, _, err := websocket.Dial(t.Context(), s.url, nil)
+	require.ErrorContains(t, err, "503")
+	close(s.scripts.hold)
+	name, body := c.hear()
+	require.Equal(t, "message_result", name)
+	require.Equal(t, true, body["success"])
+	require.Equal(t, websocket.StatusGoingAway, c.ends())
+	require.NoError(t, <-stopped)
+}
+
+func TestCapabilities(t *testing.T) {
+	t.Parallel()
+	ch := public()
+	ch.Opts.Capabilities = []string{"subscr"}
+	c := serve(t, newWires(t), ch).dial()
+	for _, frame := range []string{`["message",{"qid":1}]`, `["start_svcscript",{"qid":1,"code":"hook"}]`} {
+		require.Equal(t, "blocked", c.ask(frame)["error"].(map[string]any)["kind"])
+	}
+	require.Equal(t, true, c.ask(`["subscribe",{"qid":1,"events":["a"]}]`)["success"])
+	require.Equal(t, []any{"subscr"}, c.ask(`["connection_info",{"qid":1}]`)["capabilities"])
+	silent := public()
+	silent.RecvWS = ""
+	require.Equal(t, "config", serve(t, newWires(t), silent).dial().ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"])
+}
+
+func TestSubscriptions(t *testing.T) {
+	t.Parallel()
+	w := newWires(t)
+	s := serve(t, w, public())
+	c := s.dial()
+	require.Equal(t, map[string]any{"qid": 1.0, "success": true, "result": "ok", "id": "s", "expires": 300.0},
+		c.ask(`["subscribe",{"qid":1,"id":"s","events":["orders.*","orders.paid"],"objects":["A1","A2"]}]`))
+	w.notify("shop", "orders.paid", `{"id":"e1","subject":"A1","data":{"x":1}}`)
+	w.notify("shop", "orders.paid", `{"id":"e2","subject":"B1"}`)
+	w.notify("shop", "stock.low", `{"id":"e3","subject":"A1"}`)
+	w.notify("other", "orders.paid", `{"id":"e4","subject":"A1"}`)
+	w.notify("shop", "orders.paid", `{"subject":"A1"}`)
+	w.notify("shop", "orders.sent", `{"id":"e5","subject":"A2","data":2}`)
+	name, body := c.hear()
+	require.Equal(t, "event", name)
+	require.Equal(t, map[string]any{"id": "s", "class": "orders.paid", "object": "A1", "event_id": "e1", "data": map[string]any{"x": 1.0}}, body)
+	_, body = c.hear()
+	require.Equal(t, "e5", body["event_id"], "one frame for an event, and only for one that was wanted")
+
+	require.Equal(t, true, c.ask(`["subscribe",{"qid":2,"id":"s","expires":3600}]`)["success"], "renewed")
+	require.Equal(t, 2, w.listeners())
+	require.Equal(t, true, c.ask(`["subscribe",{"qid":3,"id":"s","events":["stock.>"]}]`)["success"], "replaced")
+	require.Equal(t, 1, w.listeners())
+	require.Equal(t, true, c.ask(`["subscribe",{"qid":4,"id":"s","expires":0}]`)["success"], "ended")
+	require.Zero(t, w.listeners())
+	require.NotEmpty(t, c.ask(`["subscribe",{"qid":5,"events":["a"],"expires":1}]`)["id"], "it gets an id")
+	require.Eventually(t, func() bool { return w.listeners() == 0 }, soon, 10*time.Millisecond, "it expires")
+}
+
+// TestASubscriberHearsAnEventOnce has three connections on two gateways, each with two subscriptions that match.
+func TestASubscriberHearsAnEventOnce(t *testing.T) {
+	t.Parallel()
+	w := newWires(t)
+	ch := public()
+	ch.Type = bot.ChannelSubscriber
+	one, two := serve(t, w, ch), serve(t, w, ch)
+	heard := make(chan string, 100)
+	for _, s := range []*server{one, one, two} {
+		c := s.dial()
+		require.Equal(t, "config", c.ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"], "it runs no scripts")
+		require.Equal(t, true, c.ask(`["subscribe",{"qid":1,"id":"a","events":["orders.*"]}]`)["success"])
+		require.Equal(t, true, c.ask(`["subscribe",{"qid":2,"id":"b","events":[">"]}]`)["success"])
+		go func() {
+			for {
+				_, text, err := c.Read(context.Background())
+				if err != nil {
+					return
+				}
+				heard <- string(text)
+			}
+		}()
+	}
+	for i := range 20 {
+		w.notify("shop", "orders.paid", `{"id":"e`+string(rune('a'+i))+`"}`)
+	}
+	events := map[string]int{}
+	for range 20 {
+		select {
+		case text := <-heard:
+			events[text[strings.Index(text, `"event_id"`):][:16]]++
+		case <-time.After(soon):
+			t.Fatal("an event was lost")
+		}
+	}
+	require.Len(t, events, 20)
+	select {
+	case text := <-heard:
+		t.Fatal("an event came again: " + text)
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+func TestPushFromAnotherProcess(t *testing.T) {
+	t.Parallel()
+	w := newWires(t)
+	s := serve(t, w, public())
+	c := s.dial()
+	id := c.ask(`["connection_info",{"qid":1}]`)["connectionid"].(string)
+	address, ok := Address(id)
+	require.True(t, ok)
+	send := func(tenant, bot, connection, name string) error {
+		request, err := Push(tenant, bot, connection, name, json.RawMessage(`{"n":1}`))
+		require.NoError(t, err)
+		return Pushed(w.serves[address](request))
+	}
+	require.NoError(t, send("default", "shop", id, "order_paid"))
+	name, body := c.hear()
+	require.Equal(t, "order_paid", name)
+	require.Equal(t, map[string]any{"data": map[string]any{"n": 1.0}}, body)
+	require.ErrorContains(t, send("default", "other", id, "x"), "no such connection", "it is another bot's")
+	require.ErrorContains(t, send("default", "shop", id+"0", "x"), "no such connection")
+	require.ErrorContains(t, Pushed(w.serves[address]([]byte("{"))), "the push is none")
+	_, err := Push("default", "shop", id, "Not a name", nil)
+	require.ErrorContains(t, err, "the name of a message")
+	_, ok = Address("nowhere")
+	require.False(t, ok)
+}
+
+// TestASlowReaderIsCutOff pushes more than a client reads.
+func TestASlowReaderIsCutOff(t *testing.T) {
+	t.Parallel()
+	w := newWires(t)
+	s := serve(t, w, public())
+	c := s.dial()
+	id := c.ask(`["connection_info",{"qid":1}]`)["connectionid"].(string)
+	address, _ := Address(id)
+	large, err := json.Marshal(strings.Repeat("a", 1<<20))
+	require.NoError(t, err)
+	request, err := Push("default", "shop", id, "flood", large)
+	require.NoError(t, err)
+	refused := false
+	for range 100 {
+		if refused = Pushed(w.serves[address](request)) != nil; refused {
+			break
+		}
+	}
+	require.True(t, refused)
+	require.Eventually(t, func() bool { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets == 0 }, soon, 10*time.Millisecond)
+}
+
+func TestCallsAreBounded(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newWires(t), public())
+	c := s.dial()
+	for i := range connectionCalls {
+		c.say(`["message",{"qid":` + strconv.Itoa(i) + `,"data":"wait"}]`)
+	}
+	require.Equal(t, "rate_limited", c.ask(`["message",{"qid":"more"}]`)["error"].(map[string]any)["kind"])
+	close(s.scripts.hold)
+	for range connectionCalls {
+		_, body := c.hear()
+		require.Equal(t, true, body["success"])
+	}
+	require.Equal(t, connectionCalls, s.counts.frames["message ok"])
+}
