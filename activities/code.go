@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -14,6 +15,7 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -35,6 +37,12 @@ type Code struct {
 
 	Scripts Scripts
 	Sandbox Sandbox
+	Host    Host
+}
+
+// Host is what a run may ask of hookturn. *scripthost.Host is one.
+type Host interface {
+	For(r scripthost.Run) http.Handler
 }
 
 // Register registers the activities under their contract names.
@@ -64,6 +72,10 @@ func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	r, f := c.Sandbox.Run(ctx, sandbox.Job{
 		Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.Event.ID,
 		Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
+		Host: c.Host.For(scripthost.Run{
+			Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.Event.ID,
+			Until: time.Now().Add(in.Plan.Code.Timeout.D()),
+		}),
 	})
 	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {
 		return step.CodeResult{}, again(f)

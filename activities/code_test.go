@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -34,7 +35,7 @@ func (*scripts) Script(id string) (string, bool) { return "the text of " + id, i
 
 func (b *bundle) code(t *testing.T, s *scripts, script string) (step.CodeResult, error) {
 	t.Helper()
-	(&activities.Code{Activities: b.activities, Scripts: s, Sandbox: s}).Register(b.TestActivityEnvironment)
+	(&activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: &scripthost.Host{}}).Register(b.TestActivityEnvironment)
 	in := step.WebhookInput{
 		Plan: bot.Plan{
 			Tenant: "default", Bot: "shop", Step: "OTP",

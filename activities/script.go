@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -29,6 +30,10 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	r, f := c.Sandbox.Run(ctx, sandbox.Job{
 		Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.ID, Script: script, Body: string(in.Body),
 		Timeout: in.Timeout.D(), Event: in.Event, Params: append([]json.RawMessage{entity}, in.Params...), BodyParam: in.BodyParam,
+		Host: c.Host.For(scripthost.Run{
+			Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.ID, Channel: in.Channel.Code,
+			Until: time.Now().Add(in.Timeout.D()),
+		}),
 	})
 	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {
 		return step.ScriptResult{}, again(f)

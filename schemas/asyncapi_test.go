@@ -126,7 +126,9 @@ func TestAsyncAPIChannels(t *testing.T) {
 		}
 	}
 	require.Equal(t, schemas.AdvisorySubject("{tenant}", "{bot}"), at(t, doc, "channels", "advisories", "address"))
-	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter", schemas.TypeEndpointChanged)
+	require.Equal(t, schemas.NoticeSubject("{tenant}", "{bot}", "{class}"), at(t, doc, "channels", "notices", "address"))
+	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter", "notice",
+		schemas.TypeEndpointChanged)
 	require.Equal(t, sorted(all), keysOf(t, at(t, doc, "components", "messages")))
 }
 
@@ -138,6 +140,8 @@ func TestAsyncAPIOperations(t *testing.T) {
 		"sendReplies":     {"send", "replies"},
 		"sendDeadLetters": {"send", "deadletters"},
 		"sendAdvisories":  {"send", "advisories"},
+		"sendNotices":     {"send", "notices"},
+		"receiveNotices":  {"receive", "notices"},
 	}
 	require.Equal(t, slices.Sorted(maps.Keys(operations)), keysOf(t, at(t, doc, "operations")))
 	for name, want := range operations {
@@ -173,6 +177,9 @@ func TestAsyncAPIExamples(t *testing.T) {
 	}
 	for _, example := range at(t, doc, "components", "messages", schemas.TypeEndpointChanged, "examples").([]any) {
 		requireExample(t, schema(t, schemas.SchemaAdvisory), at(t, example, "payload"))
+	}
+	for _, example := range at(t, doc, "components", "messages", "notice", "examples").([]any) {
+		requireExample(t, schema(t, schemas.SchemaNotice), at(t, example, "payload"))
 	}
 	for _, example := range at(t, doc, "components", "messages", "deadletter", "examples").([]any) {
 		requireExample(t, schema(t, schemas.SchemaDeadLetter), at(t, example, "headers"))

@@ -20,12 +20,13 @@ const (
 	SchemaReply      = "reply"
 	SchemaDeadLetter = "deadletter"
 	SchemaAdvisory   = "advisory"
+	SchemaNotice     = "notice"
 	SchemaBotFile    = "botfile"
 )
 
 // SchemaNames lists every schema.
 func SchemaNames() []string {
-	return []string{SchemaCommon, SchemaEvent, SchemaReply, SchemaDeadLetter, SchemaAdvisory, SchemaBotFile}
+	return []string{SchemaCommon, SchemaEvent, SchemaReply, SchemaDeadLetter, SchemaAdvisory, SchemaNotice, SchemaBotFile}
 }
 
 // JSONSchema is the text of one JSON Schema (2020-12).

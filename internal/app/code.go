@@ -7,8 +7,11 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -32,7 +35,11 @@ func (w *Worker) pollCode(
 		DisableRegistrationAliasing:        true,
 		OnFatalError:                       w.fail,
 	})
-	(&activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box}).Register(sdk)
+	host := &scripthost.Host{
+		Bots: b.bots, Channels: channel.NewRegistry(b.bots), Scripts: b.bots, HTTP: out, Sandbox: box,
+		Wires: bus.NewWires(b.js, b.streams), Log: cfg.Log,
+	}
+	(&activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}).Register(sdk)
 	return w.run(sdk, step.QueueCode)
 }
 

@@ -23,7 +23,7 @@ var anything = []string{"*"}
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
 	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/token",
-	"internal/step", "internal/telemetry",
+	"internal/step", "internal/telemetry", "internal/scripthost",
 }
 
 // house is the table. Arrows only point up it: a room imports rooms that stand above it.
@@ -64,6 +64,12 @@ var house = map[string]room{
 	"internal/channel": {
 		"which integration channels there are",
 		[]string{"internal/bot"},
+	},
+	"internal/scripthost": {
+		"what a script may ask of hookturn while it runs",
+		[]string{
+			"schemas", "internal/fault", "internal/egress", "internal/sandbox", "internal/bot", "internal/socket",
+		},
 	},
 	"internal/socket": {
 		"speaking with the clients that keep a websocket open to a channel",

@@ -64,6 +64,17 @@ func checkPath(text string) error {
 	return checkSegments(u)
 }
 
+// Join joins a base URL and a path that a script made, by the rules for the paths of steps.
+func Join(base, path string) (string, error) {
+	if path == "" {
+		return base, nil
+	}
+	if err := checkPath(path); err != nil {
+		return "", err
+	}
+	return joinURL(base, path), nil
+}
+
 // joinURL joins base and path, both checked, with exactly one slash.
 func joinURL(base, path string) string {
 	return strings.TrimRight(base, "/") + "/" + strings.TrimLeft(path, "/")

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Wires carry what is told at once and stored nowhere: notices for whoever listens, and requests from one process to
@@ -20,12 +21,8 @@ type Wires struct {
 	claims jetstream.KeyValue
 }
 
-const (
-	// subjectNotices is the root of notices: root.<tenant>.<bot>.<class>, a class being one word or several.
-	subjectNotices = "hookturn.notices"
-	// subjectSockets is where gateways take what is pushed to their connections.
-	subjectSockets = "hookturn.sockets"
-)
+// subjectSockets is where gateways take what is pushed to their connections.
+const subjectSockets = "hookturn.sockets"
 
 // NewWires opens the wires of a connection.
 func NewWires(js jetstream.JetStream, s Streams) *Wires {
@@ -35,7 +32,7 @@ func NewWires(js jetstream.JetStream, s Streams) *Wires {
 // Notices calls heard for every notice of a bot whose class matches, with the class and the CloudEvents event, until stop is
 // called. The words of class may be wildcards of NATS. Notices of one call are heard one after another.
 func (w *Wires) Notices(tenant, bot, class string, heard func(class string, notice []byte)) (stop func(), err error) {
-	root := subjectNotices + "." + tenant + "." + bot + "."
+	root := schemas.NoticeSubject(tenant, bot, "")
 	s, err := w.nc.Subscribe(root+class, func(m *nats.Msg) { heard(strings.TrimPrefix(m.Subject, root), m.Data) })
 	if err != nil {
 		return nil, fmt.Errorf("listen to notices: %w", err)
@@ -45,7 +42,7 @@ func (w *Wires) Notices(tenant, bot, class string, heard func(class string, noti
 
 // Notify tells a notice to whoever listens.
 func (w *Wires) Notify(tenant, bot, class string, notice []byte) error {
-	return w.nc.Publish(subjectNotices+"."+tenant+"."+bot+"."+class, notice)
+	return w.nc.Publish(schemas.NoticeSubject(tenant, bot, class), notice)
 }
 
 // Claim says whether a key is this caller's: of several callers with one key within two minutes it is true for one.

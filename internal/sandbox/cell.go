@@ -125,6 +125,7 @@ type order struct {
 	Event     json.RawMessage   `json:"event,omitempty"`
 	Params    []json.RawMessage `json:"params,omitempty"`
 	BodyParam int               `json:"body_param,omitempty"`
+	Host      bool              `json:"host,omitempty"` // there is one to ask
 }
 
 // orderOf writes a job down for the cell. A body that is no text travels in base64.
@@ -132,6 +133,7 @@ func orderOf(j Job) order {
 	o := order{
 		Step: j.Step, EventID: j.EventID, Script: j.Script, Body: j.Body, TimeoutMS: j.Timeout.Milliseconds(),
 		Event: j.Event, Params: j.Params, BodyParam: j.BodyParam,
+		Host: j.Host != nil,
 	}
 	if !utf8.ValidString(j.Body) {
 		o.Body, o.Base64 = base64.StdEncoding.EncodeToString([]byte(j.Body)), true

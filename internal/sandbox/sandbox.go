@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -97,6 +98,9 @@ type Job struct {
 	Event     json.RawMessage   // further members of event; a JSON object
 	Params    []json.RawMessage // startparam(1) and so on; none: there is no such function
 	BodyParam int               // the place among Params that the body has, from 1; 0 = none
+
+	// Host answers what the script asks of hookturn itself, through the module hookturn. Nil: it cannot ask.
+	Host http.Handler
 }
 
 // Result is how a script ended. Log is what it wrote, for the bot's builder, whatever the end was.

@@ -335,6 +335,10 @@ def call(job, module, log):
         code = compile(script, name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, OverflowError) as error:
         return {"kind": "syntax", "message": describe(error)}
+    if job.get("params"):
+        give_startparam(job)
+    if job.get("host"):
+        give_host()
     exec(code, module.__dict__)
     main = getattr(module, "main", None)
     if not callable(main):
@@ -343,8 +347,6 @@ def call(job, module, log):
         "headers": {"Content-Type": "application/json"}, **(job.get("event") or {}),
         "body": job["body"], "isBase64Encoded": job.get("base64", False),
     }
-    if job.get("params"):
-        give_startparam(job)
     context = Context(job)
     try:
         inspect.signature(main).bind(event, context)
@@ -367,6 +369,78 @@ def give_startparam(job):
         return params[n - 1] if 1 <= n <= len(params) else None
 
     builtins.startparam = startparam
+
+
+def give_host():
+    """Makes the module hookturn, by which a script asks the process that runs it."""
+    import http.client
+    import types
+
+    module = types.ModuleType("hookturn", "What a script may ask of hookturn (docs/gateway.md).")
+
+    class Error(Exception):
+        """Why hookturn did not do what it was asked: kind is a failure word."""
+
+        def __init__(self, kind, detail):
+            super().__init__(f"{kind}: {detail}")
+            self.kind, self.detail = kind, detail
+
+    class Response:
+        """An answer of a channel's far end."""
+
+        def __init__(self, answer):
+            self.status_code, self.headers = answer["status"], answer["headers"]
+            self.content = base64.b64decode(answer["body"])
+            self.text, self.ok = self.content.decode("utf-8", "replace"), self.status_code < 400
+
+        def json(self):
+            return json.loads(self.content)
+
+    def ask(path, /, **question):
+        connection = http.client.HTTPConnection("127.0.0.1", PROXY_PORT, timeout=70)
+        try:
+            body = json.dumps(question, allow_nan=False)
+            connection.request("POST", "http://hookturn/" + path, body, {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            text = answer.read()
+        finally:
+            connection.close()
+        if answer.status != 200:
+            try:
+                problem = json.loads(text)
+                raise Error(problem["kind"], problem["detail"])
+            except (ValueError, KeyError):
+                raise Error("internal", text.decode("utf-8", "replace")) from None
+        return json.loads(text)
+
+    def request(path="", method="GET", *, channel="", headers=None, body=None, timeout=10):
+        """Asks the far end of a channel, by default the script's own."""
+        if isinstance(body, (dict, list)):
+            body, headers = json.dumps(body), {"Content-Type": "application/json", **(headers or {})}
+        data = body.encode() if isinstance(body, str) else body or b""
+        return Response(ask("request", channel=channel, path=path, method=method, headers=headers or {},
+                            body=base64.b64encode(data).decode(), timeout_ms=int(timeout * 1000)))
+
+    def send(channel, data=None):
+        """Runs the script that sends to a channel, and gives what it returns."""
+        return ask("send", channel=channel, data=data)["value"]
+
+    def send_ws(channel, connection, data=None):
+        """Runs the script that sends to a connection of a channel, and gives what it returns."""
+        return ask("send_ws", channel=channel, connection=connection, data=data)["value"]
+
+    def push(connection, name, data=None):
+        """Sends a message to one connection; an Error of the kind gone when it is not there any more."""
+        ask("push", connection=connection, name=name, data=data)
+
+    def publish(event_class, data=None, object=""):
+        """Tells an event to the connections that subscribed to its class; gives the event's id."""
+        return ask("publish", event_class=event_class, data=data, object=object)["id"]
+
+    for name, thing in (("Error", Error), ("Response", Response), ("request", request), ("send", send),
+                        ("send_ws", send_ws), ("push", push), ("publish", publish)):
+        setattr(module, name, thing)
+    sys.modules["hookturn"] = module
 
 
 def describe(error):

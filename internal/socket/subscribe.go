@@ -50,15 +50,8 @@ func (s *subscription) first(class string) string {
 }
 
 // wants says whether a notice is one of the subscription's.
-func (s *subscription) wants(class string, n notice) bool {
+func (s *subscription) wants(class string, n schemas.Notice) bool {
 	return s.first(class) != "" && (len(s.objects) == 0 || slices.Contains(s.objects, n.Subject))
-}
-
-// notice is an event that is told to whoever listens: a CloudEvents event in structured mode.
-type notice struct {
-	ID      string          `json:"id"`
-	Subject string          `json:"subject,omitempty"` // the object that it is about
-	Data    json.RawMessage `json:"data,omitempty"`
 }
 
 // subscribe begins, renews (the same id again) or ends (expires 0) a subscription.
@@ -175,7 +168,7 @@ func (c *connection) expire(s *subscription) {
 // hear passes a notice on. A subscription hears it once, whichever of its classes match; a subscriber channel hears it once
 // altogether, on one of its connections in turn.
 func (c *connection) hear(s *subscription, class string, text []byte) {
-	var n notice
+	var n schemas.Notice
 	if json.Unmarshal(text, &n) != nil || n.ID == "" {
 		c.hub.Log.Warn("a notice is no CloudEvents event: nobody hears it", "tenant", c.channel.Tenant,
 			"bot", c.channel.Bot, "class", class)
@@ -208,7 +201,7 @@ func (c *connection) hear(s *subscription, class string, text []byte) {
 	}
 }
 
-func (c *connection) wanting(class string, n notice) *subscription {
+func (c *connection) wanting(class string, n schemas.Notice) *subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, s := range c.subs {
@@ -219,7 +212,7 @@ func (c *connection) wanting(class string, n notice) *subscription {
 	return nil
 }
 
-func (c *connection) pass(s *subscription, class string, n notice) error {
+func (c *connection) pass(s *subscription, class string, n schemas.Notice) error {
 	return c.tell("event", result{"id": s.id, "class": class, "object": n.Subject, "event_id": n.ID, "data": n.Data})
 }
 

@@ -33,6 +33,8 @@ var labels = map[string][]string{
 	"hookturn_requests_refused_total":  {"bot", "reason", "step", "tenant"},
 	"hookturn_endpoint_state":          {"bot", "state", "tenant", "url"},
 	"hookturn_gateway_seconds":         {"route", "status"},
+	"hookturn_sockets":                 nil,
+	"hookturn_frames_total":            {"name", "result"},
 }
 
 // use calls every method that records something.
@@ -54,6 +56,9 @@ func use(t *testing.T, m *telemetry.Metrics) {
 		return []telemetry.Endpoint{{Tenant: "acme", Bot: "shop", URL: "https://shop.example/orders", State: "open"}}
 	})
 	require.NoError(t, err)
+	m.Sockets(3)
+	m.Sockets(-1)
+	m.Frame("message", "ok")
 }
 
 func scrape(t *testing.T, m *telemetry.Metrics) string {
@@ -85,6 +90,8 @@ func TestMetricsShowWhatWasRecorded(t *testing.T) {
 		`hookturn_requests_refused_total{bot="shop",reason="circuit_open",step="ORDER",tenant="acme"} 1`,
 		`hookturn_endpoint_state{bot="shop",state="open",tenant="acme",url="https://shop.example/orders"} 1`,
 		`hookturn_gateway_seconds_count{route="POST /callbacks/{token}",status="202"} 1`,
+		`hookturn_sockets 2`,
+		`hookturn_frames_total{name="message",result="ok"} 1`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}
@@ -160,7 +167,7 @@ func TestNoMetricsAtAll(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "DeadLetter", "Event", "Gateway", "Held", "Refused", "Reload", "Reply", "TakenOver",
+		"Accepted", "Attempt", "DeadLetter", "Event", "Frame", "Gateway", "Held", "Refused", "Reload", "Reply", "Sockets", "TakenOver",
 	}, called)
 }
 

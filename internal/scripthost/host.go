@@ -1,0 +1,253 @@
+// Package scripthost is what a script may ask of hookturn while it runs: to reach the far end of a channel, to send by
+// another script, to push to a websocket, to tell an event. A script asks for its own bot only, and secrets never come to
+// it: it names them, and they are put in here.
+package scripthost
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/socket"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Host answers scripts. All fields are required.
+type Host struct {
+	Bots     Bots
+	Channels Channels
+	Scripts  Scripts
+	HTTP     HTTP
+	Sandbox  Sandbox
+	Wires    Wires
+	Log      *slog.Logger
+}
+
+// Bots are the bot files as they are now. *bot.Store is one.
+type Bots interface {
+	Current() *bot.Set
+}
+
+// Channels finds a channel of a bot. *channel.Registry is one.
+type Channels interface {
+	ByCode(tenant, name, code string) (*bot.Channel, bool)
+}
+
+// Scripts are the texts of scripts by their fingerprints. *bot.Store is one.
+type Scripts interface {
+	Script(id string) (string, bool)
+}
+
+// HTTP makes one request through the guarded door. *egress.Client is one.
+type HTTP interface {
+	Do(ctx context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error)
+}
+
+// Sandbox runs scripts. *sandbox.Sandbox is one.
+type Sandbox interface {
+	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
+}
+
+// Wires carry what goes to gateways. *bus.Wires is one.
+type Wires interface {
+	Notify(tenant, bot, class string, notice []byte) error
+	Ask(ctx context.Context, address string, request []byte) ([]byte, error)
+}
+
+// Run is the run that asks.
+type Run struct {
+	Tenant, Bot, Step, EventID string
+	Channel                    string    // code of the channel that it runs for; "" = of none
+	Until                      time.Time // when it ends
+	nested                     bool      // it was sent by another: it cannot send again
+}
+
+// For is what one run may ask.
+func (h *Host) For(r Run) http.Handler {
+	a := &asked{Host: h, run: r}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /request", serve(a.request))
+	mux.HandleFunc("POST /send", serve(a.send))
+	mux.HandleFunc("POST /send_ws", serve(a.send))
+	mux.HandleFunc("POST /push", serve(a.push))
+	mux.HandleFunc("POST /publish", serve(a.publish))
+	return mux
+}
+
+// asked are the questions of one run.
+type asked struct {
+	*Host
+	run Run
+}
+
+// serve reads a question, answers it, and says why when there is no answer.
+func serve[Q any](answer func(ctx context.Context, q Q) (any, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var q Q
+		var said any
+		err := json.NewDecoder(r.Body).Decode(&q)
+		if err != nil {
+			err = fault.New(fault.BadEvent, "hookturn cannot read what the script asks")
+		} else {
+			said, err = answer(r.Context(), q)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		if err != nil {
+			f := fault.Of(err)
+			w.WriteHeader(http.StatusUnprocessableEntity)
+			said = map[string]any{"kind": f.Kind, "detail": f.Message}
+		}
+		_ = json.NewEncoder(w).Encode(said) // a script that is gone needs no answer
+	}
+}
+
+// channel finds a channel of the run's bot; "" is the one that it runs for.
+func (a *asked) channel(code string) (*bot.Channel, error) {
+	if code == "" {
+		code = a.run.Channel
+	}
+	if code == "" {
+		return nil, fault.New(fault.Config, "the script runs for no channel: name one")
+	}
+	ch, ok := a.Channels.ByCode(a.run.Tenant, a.run.Bot, code)
+	if !ok {
+		return nil, fault.New(fault.Config, "the bot has no channel %q", code)
+	}
+	return ch, nil
+}
+
+type sending struct {
+	Channel    string          `json:"channel"`
+	Connection string          `json:"connection"`
+	Data       json.RawMessage `json:"data"`
+}
+
+// send runs the script by which a channel is sent to, and gives what it returns.
+func (a *asked) send(ctx context.Context, q sending) (any, error) {
+	ch, err := a.channel(q.Channel)
+	if err != nil {
+		return nil, err
+	}
+	name, protocol := ch.Send, "send"
+	if q.Connection != "" {
+		name, protocol = ch.SendWS, "send_ws"
+	}
+	switch {
+	case a.run.nested:
+		return nil, fault.New(fault.Blocked, "a script that was sent for cannot send for another")
+	case !ch.Scripted() || name == "":
+		return nil, fault.New(fault.Config, "channel %s has no script to send by", ch.Code)
+	}
+	plan, text, err := a.script(name)
+	if err != nil {
+		return nil, err
+	}
+	run := Run{
+		Tenant: a.run.Tenant, Bot: a.run.Bot, Step: plan.Step, EventID: a.run.EventID, Channel: ch.Code,
+		Until: earlier(a.run.Until, time.Now().Add(plan.Code.Timeout.D())), nested: true,
+	}
+	if q.Data == nil {
+		q.Data = json.RawMessage("null")
+	}
+	params, err := paramsOf(ch.Entity(), protocol, q.Data, q.Connection)
+	if err != nil {
+		return nil, err
+	}
+	r, f := a.Sandbox.Run(ctx, sandbox.Job{
+		Tenant: run.Tenant, Bot: run.Bot, Step: run.Step, EventID: run.EventID, Script: text, Body: string(q.Data),
+		Timeout: time.Until(run.Until), Params: params, Host: a.For(run),
+	})
+	if f != nil {
+		a.Log.InfoContext(ctx, "sending script failed", "tenant", run.Tenant, "bot", run.Bot, "channel", ch.Code,
+			"event", run.EventID, "kind", f.Kind, "log", len(r.Log))
+		return nil, f
+	}
+	return map[string]json.RawMessage{"value": r.Value}, nil
+}
+
+// script finds a script of the run's bot by its name.
+func (a *asked) script(name string) (bot.Plan, string, error) {
+	b, ok := a.Bots.Current().Bot(a.run.Tenant, a.run.Bot)
+	if !ok {
+		return bot.Plan{}, "", fault.New(fault.UnknownBot, "the bot is gone")
+	}
+	plan, err := b.ScriptPlan(name)
+	if err != nil {
+		return bot.Plan{}, "", err
+	}
+	text, ok := a.Scripts.Script(plan.Code.Script)
+	if !ok {
+		return bot.Plan{}, "", fault.New(fault.Config, "script %s is not among this worker's bot files", name)
+	}
+	return plan, text, nil
+}
+
+func paramsOf(values ...any) ([]json.RawMessage, error) {
+	var params []json.RawMessage
+	for _, value := range values {
+		text, err := json.Marshal(value)
+		if err != nil {
+			return nil, err
+		}
+		params = append(params, text)
+	}
+	return params, nil
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+type pushing struct {
+	Connection string          `json:"connection"`
+	Name       string          `json:"name"`
+	Data       json.RawMessage `json:"data"`
+}
+
+// push sends a message to one websocket, on whichever gateway it is.
+func (a *asked) push(ctx context.Context, q pushing) (any, error) {
+	address, ok := socket.Address(q.Connection)
+	if !ok || !schemas.IsToken(address) {
+		return nil, fault.New(fault.Gone, "there is no such connection")
+	}
+	request, err := socket.Push(a.run.Tenant, a.run.Bot, q.Connection, q.Name, q.Data)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := a.Wires.Ask(ctx, address, request)
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, socket.Pushed(answer)
+}
+
+type publishing struct {
+	Class  string          `json:"event_class"`
+	Object string          `json:"object"`
+	Data   json.RawMessage `json:"data"`
+}
+
+// publish tells an event to the websockets that subscribed to its class.
+func (a *asked) publish(_ context.Context, q publishing) (any, error) {
+	notice, err := schemas.NewNotice(a.run.Tenant, a.run.Bot, q.Class, q.Object, time.Now(), q.Data)
+	if err != nil {
+		return nil, fault.New(fault.BadEvent, "%s", err)
+	}
+	text, err := schemas.Marshal(notice)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Wires.Notify(a.run.Tenant, a.run.Bot, q.Class, text); err != nil {
+		return nil, err
+	}
+	return map[string]string{"id": notice.ID}, nil
+}

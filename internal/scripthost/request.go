@@ -1,0 +1,151 @@
+package scripthost
+
+import (
+	"context"
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+const (
+	requestTimeout = 10 * time.Second // of a request that does not say
+	answerMax      = 256 << 10        // bytes of an answer
+)
+
+// Where a script writes these into a header, the channel's token for the far end is put.
+const (
+	tokenRemote  = "{{token_remote}}"
+	tokenRemote2 = "{{token_remote2}}"
+)
+
+type requesting struct {
+	Channel   string            `json:"channel"`
+	Path      string            `json:"path"`
+	Method    string            `json:"method"`
+	Headers   map[string]string `json:"headers"`
+	Body      []byte            `json:"body"` // base64
+	TimeoutMS int64             `json:"timeout_ms"`
+}
+
+type answered struct {
+	Status  int               `json:"status"`
+	Headers map[string]string `json:"headers"`
+	Body    string            `json:"body"` // base64
+}
+
+// request asks the far end of a channel: a path below the channel's URL, or a whole URL where the bot file allows those. The
+// guard is that of webhooks.
+func (a *asked) request(ctx context.Context, q requesting) (any, error) {
+	ch, err := a.channel(q.Channel)
+	if err != nil {
+		return nil, err
+	}
+	if !slices.Contains([]string{
+		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodHead, http.MethodDelete,
+	}, q.Method) {
+		return nil, fault.New(fault.Config, "a channel is asked by GET, POST, PUT, HEAD or DELETE")
+	}
+	target, own, err := a.target(ch, q.Path)
+	if err != nil {
+		return nil, err
+	}
+	header, err := a.header(ch, q.Headers, own)
+	if err != nil {
+		return nil, err
+	}
+	timeout := requestTimeout
+	if q.TimeoutMS > 0 {
+		timeout = time.Duration(q.TimeoutMS) * time.Millisecond
+	}
+	response, attempt, err := a.HTTP.Do(ctx, egress.Request{
+		Method: q.Method, URL: target, Header: header, Body: q.Body, BodyLimit: answerMax,
+		Timeout: min(timeout, time.Until(a.run.Until)),
+	})
+	a.Log.InfoContext(ctx, "channel request", "tenant", a.run.Tenant, "bot", a.run.Bot, "channel", ch.Code,
+		"event", a.run.EventID, "url", attempt.URL, "status", attempt.Status, "error", attempt.Error, "ms", attempt.TotalMs)
+	if err != nil {
+		return nil, err
+	}
+	out := answered{
+		Status: response.Status, Headers: map[string]string{}, Body: base64.StdEncoding.EncodeToString(response.Body),
+	}
+	for name, values := range response.Header {
+		out.Headers[name] = strings.ToValidUTF8(strings.Join(values, ", "), "\uFFFD")
+	}
+	return out, nil
+}
+
+// target is the URL that is meant, and whether it is the far end's: no other may see the channel's tokens.
+func (a *asked) target(ch *bot.Channel, path string) (target string, own bool, err error) {
+	u, err := url.Parse(path)
+	if err != nil {
+		return "", false, fault.New(fault.Config, "the path of the request is none")
+	}
+	if !u.IsAbs() {
+		if ch.URL == "" {
+			return "", false, fault.New(fault.Config, "channel %s has no url", ch.Code)
+		}
+		joined, err := bot.Join(ch.URL, path)
+		if err != nil {
+			return "", false, fault.New(fault.Config, "the path of the request %s", err)
+		}
+		return joined, true, nil
+	}
+	b, ok := a.Bots.Current().Bot(a.run.Tenant, a.run.Bot)
+	if !ok || !b.AbsoluteURLs() {
+		return "", false, fault.New(fault.Blocked, "the bot file forbids whole URLs: ask by a path below the channel's url")
+	}
+	base, err := url.Parse(ch.URL)
+	return path, err == nil && base.Scheme == u.Scheme && base.Host == u.Host, nil
+}
+
+// header is what the script set, with the channel's tokens in it.
+func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.Header, error) {
+	header := http.Header{}
+	for name, value := range set {
+		for word, secret := range map[string]string{tokenRemote: ch.TokenRemote, tokenRemote2: ch.TokenRemote2} {
+			if !strings.Contains(value, word) {
+				continue
+			}
+			if !own {
+				return nil, fault.New(fault.Blocked, "%s goes to the channel's own url only", word)
+			}
+			token, ok := a.secret(secret)
+			if !ok {
+				return nil, fault.New(fault.Config, "channel %s has not what %s stands for", ch.Code, word)
+			}
+			value = strings.ReplaceAll(value, word, token)
+		}
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, fault.New(fault.Config, "a header of the request cannot travel over HTTP")
+		}
+		if slices.Contains([]string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te", "Trailer"},
+			http.CanonicalHeaderKey(name)) {
+			return nil, fault.New(fault.Config, "the header %s is not a script's to set", http.CanonicalHeaderKey(name))
+		}
+		header.Set(name, value)
+	}
+	return header, nil
+}
+
+// secret is the newest value of a secret of the bot.
+func (a *asked) secret(name string) (string, bool) {
+	b, ok := a.Bots.Current().Bot(a.run.Tenant, a.run.Bot)
+	if !ok || name == "" {
+		return "", false
+	}
+	values, ok := b.Secrets(name)
+	if !ok || len(values) == 0 {
+		return "", false
+	}
+	return values[0].Reveal(), true
+}

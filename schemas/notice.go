@@ -1,0 +1,60 @@
+package schemas
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// SubjectNotices is the root of what is told to the websockets of integration channels:
+// hookturn.notices.<tenant>.<bot>.<class>. Notices are plain NATS messages: whoever listens hears them, nobody stores them.
+// Engines, scripts and anybody else who may publish there tell them.
+const SubjectNotices = "hookturn.notices"
+
+// Notice is one CloudEvents 1.0 event that websockets subscribe to. Its type is its class.
+type Notice struct {
+	SpecVersion     string          `json:"specversion"`
+	ID              string          `json:"id"`
+	Source          string          `json:"source"`
+	Type            string          `json:"type"`
+	Time            time.Time       `json:"time,omitzero"`
+	Subject         string          `json:"subject,omitempty"` // the object that it is about
+	DataContentType string          `json:"datacontenttype,omitempty"`
+	Data            json.RawMessage `json:"data,omitempty"`
+}
+
+// errNoClass says what a class is made of.
+var errNoClass = errors.New("a class of events is words of A-Z a-z 0-9 _ - with dots between them, 8 at most")
+
+// NewNotice makes a notice of a bot. The error says that its class is none.
+func NewNotice(tenant, bot, class, object string, at time.Time, data json.RawMessage) (Notice, error) {
+	if !IsClass(class) {
+		return Notice{}, errNoClass
+	}
+	return Notice{
+		SpecVersion: "1.0", ID: uuid.NewString(), Source: "/hookturn/" + tenant + "/" + bot, Type: class, Time: at.UTC(),
+		Subject: object, DataContentType: "application/json", Data: data,
+	}, nil
+}
+
+// classWords bounds the words of a class.
+const classWords = 8
+
+// IsClass says whether s is a class of notices: words of the form [A-Za-z0-9_-]{1,64} with dots between them, at most 8.
+func IsClass(s string) bool {
+	words := strings.Split(s, ".")
+	for _, word := range words {
+		if !IsToken(word) {
+			return false
+		}
+	}
+	return len(words) <= classWords
+}
+
+// NoticeSubject is where notices of a class are published.
+func NoticeSubject(tenant, bot, class string) string {
+	return SubjectNotices + "." + tenant + "." + bot + "." + class
+}
