@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -20,18 +19,14 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 		return step.ScriptResult{}, final(fault.New(fault.Config,
 			"script %s is not among this worker's bot files: are they up to date?", in.Plan.Code.File))
 	}
-	entity, err := json.Marshal(in.Channel.Entity())
-	if err != nil {
-		return step.ScriptResult{}, final(err)
-	}
 	stop := heartbeat(ctx, step.Progress{})
 	defer stop()
 	began := time.Now()
 	r, f := c.Sandbox.Run(ctx, sandbox.Job{
 		Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.ID, Script: script, Body: string(in.Body),
-		Timeout: in.Timeout.D(), Event: in.Event, Params: append([]json.RawMessage{entity}, in.Params...), BodyParam: in.BodyParam,
+		Timeout: in.Timeout.D(), Event: in.Event, Params: in.Params, BodyParam: in.BodyParam,
 		Host: c.Host.For(scripthost.Run{
-			Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.ID, Channel: in.Channel.Code,
+			Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.ID, Channel: in.Channel,
 			Until: time.Now().Add(in.Timeout.D()),
 		}),
 	})
@@ -42,7 +37,7 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	if f != nil {
 		result = string(f.Kind)
 		c.Log.InfoContext(ctx, "channel script failed", "workflow", activity.GetInfo(ctx).WorkflowExecution.ID,
-			"channel", in.Channel.Code, "request", in.ID, "script", in.Plan.Code.File, "kind", f.Kind)
+			"channel", in.Channel, "request", in.ID, "script", in.Plan.Code.File, "kind", f.Kind)
 	}
 	c.Metrics.Attempt(in.Plan.Tenant, in.Plan.Bot, in.Plan.Step, result, time.Since(began))
 	return step.ScriptResult{Value: r.Value, Fault: f, Log: r.Log}, nil

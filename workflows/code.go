@@ -39,7 +39,7 @@ func runCode(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *f
 
 // runScript runs a channel's script, by the same rules.
 func runScript(ctx workflow.Context, in step.ScriptRun) step.Result {
-	name := "script **" + in.Plan.Step + "** of channel `" + in.Channel.Code + "`"
+	name := "script **" + in.Plan.Step + "** of channel `" + in.Channel + "`"
 	workflow.SetCurrentDetails(ctx, name+" runs")
 	var result step.ScriptResult
 	coding := onCodeQueue(ctx, in.Timeout.D(), in.Plan.Step+": "+in.Plan.Code.File)

@@ -59,7 +59,7 @@ var house = map[string]room{
 	},
 	"internal/dialect/channel": {
 		"what a channel's script is told, and what becomes of its answer, no I/O",
-		[]string{"internal/step", "internal/fault", "internal/dialect/strictjson"},
+		[]string{"internal/bot", "internal/step", "internal/fault", "internal/dialect/strictjson"},
 	},
 	"internal/channel": {
 		"which integration channels there are",

@@ -31,7 +31,7 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) {
 	}
 	run, err := o.Scripts.prepare(ch, ch.Recv)
 	if err == nil {
-		err = channel.HTTP(run, r, body, o.peer(r))
+		err = channel.HTTP(run, ch, r, body, o.peer(r))
 	}
 	if err != nil {
 		o.refuseRun(w, ch, err)

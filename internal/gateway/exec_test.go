@@ -85,9 +85,10 @@ func TestAnAsynchronousChannelAnswersFirst(t *testing.T) {
 		require.NoError(t, json.Unmarshal(p, &value))
 		params = append(params, value)
 	}
+	require.Equal(t, "hook", params[0].(map[string]any)["code"])
 	require.Equal(t, []any{
 		"POST", "/exec", nil, []any{[]any{"Content-Type", "application/xml"}}, "203.0.113.9", "http",
-	}, params)
+	}, params[1:])
 	require.JSONEq(t, `{"httpMethod":"POST","path":"/exec","rawQueryString":"a=1&a=2","queryStringParameters":{"a":"2"},
 		"headers":{"content-type":"application/xml"},"sourceIp":"203.0.113.9"}`, string(s.Event))
 	require.NotContains(t, string(s.Event), tokenOfHook)
@@ -202,5 +203,5 @@ func TestAGetRunsTheScriptToo(t *testing.T) {
 	d.runs.script = returns(`{"body":"ok"}`)
 	w := d.exec(tokenOfSync, func(r *http.Request) { r.Method = http.MethodGet; r.Body = http.NoBody })
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
-	require.JSONEq(t, `"GET"`, string(d.runs.started[0].Script.Params[0]))
+	require.JSONEq(t, `"GET"`, string(d.runs.started[0].Script.Params[1]))
 }

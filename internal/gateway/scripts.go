@@ -76,7 +76,7 @@ func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, erro
 	if err != nil {
 		return nil, err
 	}
-	return &step.ScriptRun{ID: uuid.NewString(), Plan: plan, Channel: ch.Entity(), Timeout: plan.Code.Timeout}, nil
+	return &step.ScriptRun{ID: uuid.NewString(), Plan: plan, Channel: ch.Code, Timeout: plan.Code.Timeout}, nil
 }
 
 // start gives a run to Temporal: from here on it happens, whatever becomes of this process.
@@ -84,7 +84,7 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                    step.ID(run.Plan.Tenant, run.Plan.Bot, "channel-"+run.Channel.Code, run.ID),
+		ID:                    step.ID(run.Plan.Tenant, run.Plan.Bot, "channel-"+run.Channel, run.ID),
 		TaskQueue:             step.QueueMain,
 		WorkflowRunTimeout:    runTimeout,
 		WorkflowTaskTimeout:   scriptTaskTimeout,
@@ -94,7 +94,7 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 			temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(run.Plan.Bot),
 			temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(run.Plan.Step),
 		),
-		StaticSummary: run.Plan.Bot + ": channel " + run.Channel.Code + ", script " + run.Plan.Step,
+		StaticSummary: run.Plan.Bot + ": channel " + run.Channel + ", script " + run.Plan.Step,
 	}, step.WorkflowStep, step.Request{Script: run})
 }
 

@@ -123,7 +123,7 @@ type order struct {
 
 	Base64    bool              `json:"base64,omitempty"` // the body is
 	Event     json.RawMessage   `json:"event,omitempty"`
-	Params    []json.RawMessage `json:"params,omitempty"`
+	Params    []json.RawMessage `json:"params"`
 	BodyParam int               `json:"body_param,omitempty"`
 	Host      bool              `json:"host,omitempty"` // there is one to ask
 }

@@ -96,7 +96,7 @@ type Job struct {
 
 	// What only scripts of channels have.
 	Event     json.RawMessage   // further members of event; a JSON object
-	Params    []json.RawMessage // startparam(1) and so on; none: there is no such function
+	Params    []json.RawMessage // startparam(1) and so on; nil: there is no such function
 	BodyParam int               // the place among Params that the body has, from 1; 0 = none
 
 	// Host answers what the script asks of hookturn itself, through the module hookturn. Nil: it cannot ask.

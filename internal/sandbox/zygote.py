@@ -335,7 +335,7 @@ def call(job, module, log):
         code = compile(script, name, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, OverflowError) as error:
         return {"kind": "syntax", "message": describe(error)}
-    if job.get("params"):
+    if job["params"] is not None:
         give_startparam(job)
     if job.get("host"):
         give_host()

@@ -77,7 +77,7 @@ func (c *connection) message(ctx context.Context, asked call) (result, error) {
 		return nil, fault.New(fault.Config, "the channel has no script for messages")
 	}
 	data, err := c.hub.Scripts.Run(ctx, c.channel, c.channel.RecvWS, c.channel.Timeout(), func(run *step.ScriptRun) error {
-		return channel.Message(run, asked.body.Lookup("data"), asked.qid, c.id, c.sender)
+		return channel.Message(run, c.channel, asked.body.Lookup("data"), asked.qid, c.id, c.sender)
 	})
 	if err != nil {
 		return nil, err

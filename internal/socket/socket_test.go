@@ -265,10 +265,11 @@ func TestMessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
 		require.NoError(t, json.Unmarshal(p, &value))
 		params = append(params, value)
 	}
-	require.Len(t, params, 6)
-	require.Equal(t, []any{"message", []any{2.0}, "two"}, params[:3])
-	require.Equal(t, []any{"203.0.113.9", "websocket"}, params[4:])
-	require.True(t, strings.HasPrefix(params[3].(string), s.name+"-"))
+	require.Len(t, params, 7)
+	require.Equal(t, "orders", params[0].(map[string]any)["code"])
+	require.Equal(t, []any{"message", []any{2.0}, "two"}, params[1:4])
+	require.Equal(t, []any{"203.0.113.9", "websocket"}, params[5:])
+	require.True(t, strings.HasPrefix(params[4].(string), s.name+"-"))
 }
 
 func TestConnectionInfo(t *testing.T) {

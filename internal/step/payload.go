@@ -70,13 +70,13 @@ type Request struct {
 
 // ScriptRun is one run of a script for a channel. Params and Body are what came from outside.
 type ScriptRun struct {
-	ID      string       `json:"id"`   // of the request that asked for it
-	Plan    bot.Plan     `json:"plan"` // of the script
-	Channel bot.Channel  `json:"channel"`
+	ID      string       `json:"id"`      // of the request that asked for it
+	Plan    bot.Plan     `json:"plan"`    // of the script
+	Channel string       `json:"channel"` // code of the channel
 	Timeout bot.Duration `json:"timeout"`
 
-	Params    []json.RawMessage `json:"params,omitempty"` // from the second on; the first is the channel's entity
-	Event     json.RawMessage   `json:"event,omitempty"`  // members of event beside the body
+	Params    []json.RawMessage `json:"params"`          // startparam(1) and so on
+	Event     json.RawMessage   `json:"event,omitempty"` // members of event beside the body
 	Body      []byte            `json:"body,omitempty"`
 	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
 }

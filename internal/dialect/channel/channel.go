@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -28,9 +29,9 @@ const (
 // bodyParam is the place of an HTTP request's body among the start parameters.
 const bodyParam = 4
 
-// HTTP fills in what a script is told of an HTTP request: start parameters 2 to 7, and event as a Lambda proxy has it. The
+// HTTP fills in what a script is told of an HTTP request: seven start parameters, and event as a Lambda proxy has it. The
 // Authorization header stays outside, for it holds the channel's token.
-func HTTP(run *step.ScriptRun, r *http.Request, body []byte, sender netip.Addr) error {
+func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, sender netip.Addr) error {
 	headers, list := map[string]string{}, [][2]string{}
 	for name, values := range r.Header {
 		if name == "Authorization" || name == "Cookie" {
@@ -54,16 +55,16 @@ func HTTP(run *step.ScriptRun, r *http.Request, body []byte, sender netip.Addr) 
 		return err
 	}
 	run.Event, run.Body, run.BodyParam = event, body, bodyParam
-	return setParams(run, r.Method, r.URL.Path, nil, list, sender.String(), protocolHTTP)
+	return setParams(run, ch.Entity(), r.Method, r.URL.Path, nil, list, sender.String(), protocolHTTP)
 }
 
-// Message fills in what a script is told of a websocket's message: start parameters 2 to 7, and the data as event's body.
-func Message(run *step.ScriptRun, data, qid json.RawMessage, connection string, sender netip.Addr) error {
+// Message fills in what a script is told of a websocket's message: seven start parameters, and the data as event's body.
+func Message(run *step.ScriptRun, ch *bot.Channel, data, qid json.RawMessage, connection string, sender netip.Addr) error {
 	run.Body = data
 	if run.Body == nil {
 		run.Body = []byte("null")
 	}
-	return setParams(run, methodMessage, json.RawMessage(run.Body), qid, connection, sender.String(), protocolWebsocket)
+	return setParams(run, ch.Entity(), methodMessage, json.RawMessage(run.Body), qid, connection, sender.String(), protocolWebsocket)
 }
 
 // Start fills in what a script is told that a websocket starts by its name: the start parameters that it was given.
