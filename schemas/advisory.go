@@ -10,26 +10,38 @@ import (
 // NATS messages: whoever listens hears them, nobody stores them.
 const SubjectAdvisories = "hookturn.advisories"
 
-// TypeEndpointChanged is the CloudEvents type of an advisory whose data is an EndpointChanged.
-const TypeEndpointChanged = "hookturn.endpoint.changed"
+// CloudEvents types of advisories: the data of the first is an EndpointChanged, that of the second a ChannelChanged.
+const (
+	TypeEndpointChanged = "hookturn.endpoint.changed"
+	TypeChannelChanged  = "hookturn.channel.changed"
+)
 
 // Advisory is one CloudEvents 1.0 event by which hookturn says what it does differently from now on.
 type Advisory struct {
-	SpecVersion     string          `json:"specversion"`
-	ID              string          `json:"id"`
-	Source          string          `json:"source"` // /hookturn/<tenant>/<bot>
-	Type            string          `json:"type"`
-	Time            time.Time       `json:"time"`
-	Subject         string          `json:"subject"` // the endpoint's URL without its query
-	DataContentType string          `json:"datacontenttype"`
-	Data            EndpointChanged `json:"data"`
+	SpecVersion     string    `json:"specversion"`
+	ID              string    `json:"id"`
+	Source          string    `json:"source"` // /hookturn/<tenant>/<bot>
+	Type            string    `json:"type"`
+	Time            time.Time `json:"time"`
+	Subject         string    `json:"subject"` // what it is about: an endpoint's URL without its query, a channel's id
+	DataContentType string    `json:"datacontenttype"`
+	Data            any       `json:"data"`
 }
 
 // NewAdvisory makes the advisory of an endpoint of a bot.
 func NewAdvisory(tenant, bot string, at time.Time, changed EndpointChanged) Advisory {
+	return advisory(tenant, bot, TypeEndpointChanged, changed.URL, at, changed)
+}
+
+// NewChannelAdvisory makes the advisory of a channel of a bot.
+func NewChannelAdvisory(tenant, bot string, at time.Time, changed ChannelChanged) Advisory {
+	return advisory(tenant, bot, TypeChannelChanged, changed.ID, at, changed)
+}
+
+func advisory(tenant, bot, kind, subject string, at time.Time, data any) Advisory {
 	return Advisory{
-		SpecVersion: "1.0", ID: uuid.NewString(), Source: "/hookturn/" + tenant + "/" + bot, Type: TypeEndpointChanged,
-		Time: at.UTC(), Subject: changed.URL, DataContentType: "application/json", Data: changed,
+		SpecVersion: "1.0", ID: uuid.NewString(), Source: "/hookturn/" + tenant + "/" + bot, Type: kind,
+		Time: at.UTC(), Subject: subject, DataContentType: "application/json", Data: data,
 	}
 }
 
@@ -39,6 +51,14 @@ type EndpointChanged struct {
 	State  string     `json:"state"`           // closed, recovering, cooling, open or gone
 	Until  *time.Time `json:"until,omitempty"` // cooling and open: when it may be asked again
 	Reason string     `json:"reason,omitempty"`
+}
+
+// ChannelChanged says that the administration has made, changed or deleted an integration channel.
+type ChannelChanged struct {
+	ID     string `json:"id"`
+	Code   string `json:"code"`
+	Action string `json:"action"` // created, changed or deleted
+	From   string `json:"from"`   // address of who asked for it
 }
 
 // AdvisorySubject is where advisories about a bot are published.

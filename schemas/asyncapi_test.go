@@ -128,7 +128,7 @@ func TestAsyncAPIChannels(t *testing.T) {
 	require.Equal(t, schemas.AdvisorySubject("{tenant}", "{bot}"), at(t, doc, "channels", "advisories", "address"))
 	require.Equal(t, schemas.NoticeSubject("{tenant}", "{bot}", "{class}"), at(t, doc, "channels", "notices", "address"))
 	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter", "notice",
-		schemas.TypeEndpointChanged)
+		schemas.TypeEndpointChanged, schemas.TypeChannelChanged)
 	require.Equal(t, sorted(all), keysOf(t, at(t, doc, "components", "messages")))
 }
 
@@ -175,8 +175,10 @@ func TestAsyncAPIExamples(t *testing.T) {
 			})
 		}
 	}
-	for _, example := range at(t, doc, "components", "messages", schemas.TypeEndpointChanged, "examples").([]any) {
-		requireExample(t, schema(t, schemas.SchemaAdvisory), at(t, example, "payload"))
+	for _, kind := range []string{schemas.TypeEndpointChanged, schemas.TypeChannelChanged} {
+		for _, example := range at(t, doc, "components", "messages", kind, "examples").([]any) {
+			requireExample(t, schema(t, schemas.SchemaAdvisory), at(t, example, "payload"))
+		}
 	}
 	for _, example := range at(t, doc, "components", "messages", "notice", "examples").([]any) {
 		requireExample(t, schema(t, schemas.SchemaNotice), at(t, example, "payload"))
@@ -209,7 +211,14 @@ func TestAdvisoriesFollowTheirSchema(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
 	}
-	raw, err := json.Marshal(schemas.NewAdvisory("default", "shop", time.Now(), schemas.EndpointChanged{State: "odd"}))
+	made := schemas.ChannelChanged{ID: "6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", Code: "orders", Action: "created", From: "::1"}
+	raw, err := json.Marshal(schemas.NewChannelAdvisory("default", "shop", time.Now(), made))
+	require.NoError(t, err)
+	require.NoError(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
+	raw, err = json.Marshal(schemas.NewChannelAdvisory("default", "shop", time.Now(), schemas.ChannelChanged{Action: "odd"}))
+	require.NoError(t, err)
+	require.Error(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
+	raw, err = json.Marshal(schemas.NewAdvisory("default", "shop", time.Now(), schemas.EndpointChanged{State: "odd"}))
 	require.NoError(t, err)
 	require.Error(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
 }

@@ -12,8 +12,18 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// admin is the listener of the operator: liveness, readiness, metrics.
-type admin struct{ listener net.Listener }
+// admin is the listener of the operator: liveness, readiness, metrics, and the administration of channels.
+type admin struct {
+	listener net.Listener
+	channels atomic.Pointer[http.Handler] // nil: not yet, or not at all
+}
+
+// administer opens the administration.
+func (a *admin) administer(channels http.Handler) {
+	if a != nil {
+		a.channels.Store(&channels)
+	}
+}
 
 // readiness answers /readyz. The listener comes first and the connections after it, so that an orchestrator sees a live
 // process while NATS or Temporal is away.
@@ -42,12 +52,21 @@ func startAdmin(addr string, m *telemetry.Metrics, ready func(context.Context) e
 	if addr == "" {
 		return nil, nil
 	}
-	listener, err := net.Listen("tcp", addr)
-	if err != nil {
+	a := &admin{}
+	var err error
+	if a.listener, err = net.Listen("tcp", addr); err != nil {
 		return nil, fmt.Errorf("admin listener: %w", err)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.Handler())
+	mux.HandleFunc("/admin/v1/", func(w http.ResponseWriter, r *http.Request) {
+		if handler := a.channels.Load(); handler != nil {
+			(*handler).ServeHTTP(w, r)
+			return
+		}
+		http.Error(w, "the administration is off here: set --operator-token-file, and wait until the starter is ready",
+			http.StatusNotFound)
+	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
@@ -63,7 +82,7 @@ func startAdmin(addr string, m *telemetry.Metrics, ready func(context.Context) e
 		IdleTimeout: time.Minute,
 	}
 	done := make(chan error, 1)
-	go func() { done <- server.Serve(listener) }()
+	go func() { done <- server.Serve(a.listener) }()
 	p.add("admin listener", func(ctx context.Context) error {
 		err := server.Shutdown(ctx)
 		if served := <-done; !errors.Is(served, http.ErrServerClosed) {
@@ -71,7 +90,7 @@ func startAdmin(addr string, m *telemetry.Metrics, ready func(context.Context) e
 		}
 		return err
 	})
-	return &admin{listener}, nil
+	return a, nil
 }
 
 func (a *admin) addr() string {

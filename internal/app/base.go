@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -18,6 +20,7 @@ var Version = "dev"
 // base is what worker and starter have in common: bot files, NATS with its streams, Temporal.
 type base struct {
 	bots      *bot.Store
+	channels  *channel.Registry
 	js        bus.JetStream
 	streams   bus.Streams
 	temporal  client.Client
@@ -49,6 +52,10 @@ func startBase(ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, 
 	if err != nil {
 		return nil, err
 	}
+	b.channels = channel.NewRegistry(b.bots, opts, cfg.Log)
+	if err := followChannels(ctx, b, cfg.Log, p); err != nil {
+		return nil, err
+	}
 	if b.temporal, err = dialTemporal(ctx, cfg.Temporal, cfg.Log, m); err != nil {
 		return nil, err
 	}
@@ -70,6 +77,29 @@ func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) er
 		cancel()
 		<-done
 		return nil
+	}
+}
+
+// followChannels waits until the registry knows the channels that there are, and keeps it up to date.
+func followChannels(ctx context.Context, b *base, log *slog.Logger, p *parts) error {
+	following, cancel := context.WithCancel(context.Background())
+	ready, done := make(chan struct{}), make(chan error, 1)
+	go func() {
+		err := b.channels.Follow(following, bus.NewChannels(b.js, b.streams), sync.OnceFunc(func() { close(ready) }))
+		if err != nil {
+			log.Error("channels of the administration are not followed: restart when NATS is well", "error", err)
+		}
+		done <- err
+	}()
+	p.add("channels", func(context.Context) error { cancel(); return <-done })
+	select {
+	case <-ready:
+		return nil
+	case err := <-done:
+		done <- err
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"github.com/hookturn/hookturn/activities"
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
@@ -36,7 +35,7 @@ func (w *Worker) pollCode(
 		OnFatalError:                       w.fail,
 	})
 	host := &scripthost.Host{
-		Bots: b.bots, Channels: channel.NewRegistry(b.bots), Scripts: b.bots, HTTP: out, Sandbox: box,
+		Bots: b.bots, Channels: b.channels, Scripts: b.bots, HTTP: out, Sandbox: box,
 		Wires: bus.NewWires(b.js, b.streams), Log: cfg.Log,
 	}
 	(&activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}).Register(sdk)

@@ -35,6 +35,8 @@ type Config struct {
 
 	AdminAddr string // host:port of /healthz, /readyz and /metrics; "" = none
 	Gateway   Gateway
+	// Licences bound how many integration channels there may be of a type; a type that is not named is not bounded.
+	Licences map[string]int
 	// GatewayURL is where endpoints reach the gateway (worker only), as in https://hooks.example; "" = they are offered no
 	// address to call back.
 	GatewayURL string
@@ -64,6 +66,8 @@ type Gateway struct {
 	Proxies []string
 	// Origins are the web origins from which browsers may open a websocket, as in https://app.example; "*" = all.
 	Origins []string
+	// OperatorToken is a file with the token that opens the administration of channels on the admin listener; "" = it is off.
+	OperatorToken string
 	// EventTokens is a file with the tokens with which tenants publish events; "" = nobody may.
 	EventTokens string
 }
@@ -166,9 +170,9 @@ func EnvironmentVariables() []string {
 	return []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
-		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL",
+		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_URL",
-		"HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT", "HOOKTURN_TASK_QUEUES",
+		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT", "HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
@@ -44,6 +46,26 @@ func (g Gateway) proxies() ([]netip.Prefix, error) {
 	return list, nil
 }
 
+// administration opens the administration of channels, when the operator has a token for it.
+func administration(cfg Config, b *base) (http.Handler, error) {
+	if cfg.Gateway.OperatorToken == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(cfg.Gateway.OperatorToken)
+	if err != nil {
+		return nil, fmt.Errorf("the operator's token: %w", err)
+	}
+	token, err := gateway.ReadOperatorToken(text)
+	if err != nil {
+		return nil, err
+	}
+	store := bus.NewChannels(b.js, b.streams)
+	return gateway.Administration{
+		Channels: &channel.Administration{Registry: b.channels, Store: store, Licences: cfg.Licences},
+		Token:    token, Advise: store.Advise, Log: cfg.Log,
+	}.Handler(), nil
+}
+
 // gatewayOptions gives the gateway all that it uses.
 func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, error) {
 	sealer, err := openSealer(ctx, b.streams)
@@ -63,7 +85,7 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	}
 	o := gateway.Options{
 		Bots: b.bots, Bus: bus.NewPublisher(b.js), Chats: bus.NewChats(b.streams),
-		Channels: channel.NewRegistry(b.bots), Scripts: scripts, Sockets: sockets, Callbacks: sealer, Temporal: b.temporal,
+		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: sealer, Temporal: b.temporal,
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.Gateway.EventTokens != "" {

@@ -68,6 +68,13 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := s.startGateway(ctx, cfg, base); err != nil {
 		return err
 	}
+	channels, err := administration(cfg, base)
+	if err != nil {
+		return err
+	}
+	if channels != nil {
+		s.admin.administer(channels)
+	}
 	ready.begin(base.ready)
 	return nil
 }

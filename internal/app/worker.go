@@ -187,6 +187,7 @@ func BotOptions(cfg Config) (bot.Options, error) {
 		AllowPlainHTTP: true, // the judgement is CheckURL's, which knows the operator's list
 		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
 		CheckProgram:   jq.Check,
+		Licences:       cfg.Licences,
 	}, nil
 }
 

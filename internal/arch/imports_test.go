@@ -62,7 +62,7 @@ var house = map[string]room{
 		[]string{"internal/bot", "internal/step", "internal/fault", "internal/dialect/strictjson"},
 	},
 	"internal/channel": {
-		"which integration channels there are",
+		"which integration channels there are, and their administration",
 		[]string{"internal/bot"},
 	},
 	"internal/scripthost": {

@@ -25,6 +25,8 @@ const (
 	BucketChats = "HOOKTURN_CHATS"
 	// BucketClaims is where gateways agree on which of them passes a notice on.
 	BucketClaims = "HOOKTURN_CLAIMS"
+	// BucketChannels keeps the integration channels of the administration. Of their tokens it has hashes only.
+	BucketChannels = "HOOKTURN_CHANNELS"
 )
 
 const (
@@ -58,10 +60,10 @@ type StreamOptions struct {
 type Streams struct {
 	Partitions int // of the event stream
 
-	events, replies, deadLetters, queues, starterLog jetstream.Stream
-	users, starters, endpoints, keys, chats, claims  jetstream.KeyValue
-	partitioned                                      bool // subjects are stored with a partition token
-	starterTTL                                       time.Duration
+	events, replies, deadLetters, queues, starterLog          jetstream.Stream
+	users, starters, endpoints, keys, chats, claims, channels jetstream.KeyValue
+	partitioned                                               bool // subjects are stored with a partition token
+	starterTTL                                                time.Duration
 }
 
 // Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
@@ -116,6 +118,7 @@ func (s *Streams) buckets(o StreamOptions) []bucket {
 		{&s.claims, jetstream.KeyValueConfig{
 			Bucket: BucketClaims, Description: "notices that a gateway passes on", TTL: claimsTTL,
 		}},
+		{&s.channels, jetstream.KeyValueConfig{Bucket: BucketChannels, Description: "channels of the administration"}},
 	}
 }
 

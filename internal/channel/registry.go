@@ -1,8 +1,19 @@
-// Package channel knows which integration channels there are: those of the bot files and those of the administration, which
-// are kept in a bucket that every process follows.
+// Package channel knows which integration channels there are: those of the bot files and those of the administration, which are
+// kept in a bucket that every process follows. A channel of the administration is read by the rules of bot files, each time that
+// it or the bot files change: one that does not fit its bot any more is not served, and says why.
 package channel
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
 	"github.com/hookturn/hookturn/internal/bot"
 )
 
@@ -11,22 +22,153 @@ type Bots interface {
 	Current() *bot.Set
 }
 
-// Registry finds channels. It is safe for concurrent use.
-type Registry struct{ bots Bots }
+// Stored is a channel of the administration as it is kept.
+type Stored struct {
+	ID      string          `json:"id"`
+	Tenant  string          `json:"tenant"`
+	Bot     string          `json:"bot"`
+	Channel json.RawMessage `json:"channel"` // as it was written, without tenant and bot
+	// Hashes are the SHA-256, in hex, of the tokens that were made for it, newest first.
+	Hashes   []string  `json:"token_sha256,omitempty"`
+	Created  time.Time `json:"created"`
+	Modified time.Time `json:"modified"`
 
-// NewRegistry makes a registry of the channels of bot files.
-func NewRegistry(bots Bots) *Registry { return &Registry{bots: bots} }
+	Revision uint64 `json:"-"`
+}
+
+// Registry finds channels. It is safe for concurrent use.
+type Registry struct {
+	bots    Bots
+	options bot.Options
+	log     *slog.Logger
+
+	mu     sync.Mutex
+	stored map[string]Stored // by id
+	found  *index            // nil: to be made
+}
+
+// index is what the registry finds, made of one Set and the stored channels.
+type index struct {
+	set      *bot.Set
+	byToken  map[[sha256.Size]byte]*bot.Channel
+	byCode   map[code]*bot.Channel
+	byID     map[string]*bot.Channel
+	problems map[string]error // of stored channels that are not served
+}
+
+type code struct{ tenant, bot, code string }
+
+// NewRegistry makes a registry that knows the channels of bot files; options are those with which the files are read.
+func NewRegistry(bots Bots, options bot.Options, log *slog.Logger) *Registry {
+	return &Registry{bots: bots, options: options, log: log, stored: map[string]Stored{}}
+}
 
 // ByToken finds the channel that a token opens, by the SHA-256 of the token.
-func (r *Registry) ByToken(sum [32]byte) (*bot.Channel, bool) {
-	return r.bots.Current().ChannelByToken(sum)
+func (r *Registry) ByToken(sum [sha256.Size]byte) (*bot.Channel, bool) {
+	if ch, ok := r.bots.Current().ChannelByToken(sum); ok {
+		return ch, true
+	}
+	ch, ok := r.index().byToken[sum]
+	return ch, ok
 }
 
 // ByCode finds a channel of a bot by its code.
-func (r *Registry) ByCode(tenant, name, code string) (*bot.Channel, bool) {
-	b, ok := r.bots.Current().Bot(tenant, name)
-	if !ok {
-		return nil, false
+func (r *Registry) ByCode(tenant, name, word string) (*bot.Channel, bool) {
+	if b, ok := r.bots.Current().Bot(tenant, name); ok {
+		if ch, ok := b.Channel(word); ok {
+			return ch, true
+		}
 	}
-	return b.Channel(code)
+	ch, ok := r.index().byCode[code{tenant, name, word}]
+	return ch, ok
+}
+
+// heard takes a stored channel, or its end when there are no bytes.
+func (r *Registry) heard(id string, text []byte, revision uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known, ok := r.stored[id]; ok && known.Revision >= revision {
+		return // written by this process, and newer
+	}
+	var s Stored
+	if len(text) > 0 && json.Unmarshal(text, &s) != nil {
+		r.log.Error("a stored channel cannot be read: do all processes run the same release?", "id", id)
+		return
+	}
+	s.Revision = revision
+	r.keep(id, s, len(text) > 0)
+}
+
+// keep remembers a stored channel, or that there is none.
+func (r *Registry) keep(id string, s Stored, there bool) {
+	if there {
+		r.stored[id] = s
+	} else {
+		delete(r.stored, id)
+	}
+	r.found = nil
+}
+
+// index gives what can be found now.
+func (r *Registry) index() *index {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	set := r.bots.Current()
+	if r.found == nil || r.found.set != set {
+		r.found = r.build(set)
+	}
+	return r.found
+}
+
+func (r *Registry) build(set *bot.Set) *index {
+	x := &index{
+		set: set, byToken: map[[sha256.Size]byte]*bot.Channel{}, byCode: map[code]*bot.Channel{},
+		byID: map[string]*bot.Channel{}, problems: map[string]error{},
+	}
+	for _, id := range slices.Sorted(maps.Keys(r.stored)) {
+		s := r.stored[id]
+		ch, tokens, err := r.read(set, s)
+		if err == nil {
+			if _, taken := x.byCode[code{s.Tenant, s.Bot, ch.Code}]; taken {
+				err = fmt.Errorf("the code %s is taken", ch.Code)
+			}
+		}
+		if err != nil {
+			x.problems[id] = err
+			r.log.Warn("a channel of the administration is not served", "id", id, "tenant", s.Tenant, "bot", s.Bot, "error", err)
+			continue
+		}
+		x.byID[id], x.byCode[code{s.Tenant, s.Bot, ch.Code}] = ch, ch
+		for _, sum := range tokens {
+			x.byToken[sum] = ch
+		}
+	}
+	return x
+}
+
+// read makes a channel of what was stored, by the bot files as they are.
+func (r *Registry) read(set *bot.Set, s Stored) (*bot.Channel, [][sha256.Size]byte, error) {
+	b, ok := set.Bot(s.Tenant, s.Bot)
+	if !ok {
+		return nil, nil, fmt.Errorf("there is no bot %s of tenant %s", s.Bot, s.Tenant)
+	}
+	ch, err := bot.ReadChannel(b, s.Channel, r.options)
+	if err != nil {
+		return nil, nil, err
+	}
+	if _, taken := b.Channel(ch.Code); taken {
+		return nil, nil, fmt.Errorf("the bot file has a channel of the code %s", ch.Code)
+	}
+	ch.ID = s.ID
+	var tokens [][sha256.Size]byte
+	values, _ := b.Secrets(ch.TokenLocal)
+	for _, value := range values {
+		tokens = append(tokens, sha256.Sum256([]byte(value.Reveal())))
+	}
+	for _, hash := range s.Hashes {
+		if raw, err := hex.DecodeString(hash); err == nil && len(raw) == sha256.Size {
+			tokens = append(tokens, [sha256.Size]byte(raw))
+		}
+	}
+	return ch, tokens, nil
 }

@@ -44,6 +44,7 @@ func (s *settings) process(f *pflag.FlagSet) {
 	s.streams(f)
 	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
 	s.egress(f)
+	s.licences(f)
 	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "", "host:port of /healthz, /readyz and /metrics")
 	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may go on after a stop")
 }
@@ -55,7 +56,12 @@ func (s *settings) gateway(f *pflag.FlagSet) {
 	f.StringVar(&g.Key, "gateway-key", "", "PEM file of the certificate's key")
 	f.StringSliceVar(&g.Proxies, "gateway-proxies", nil, "CIDRs of the proxies whose X-Forwarded-For is believed")
 	f.StringSliceVar(&g.Origins, "gateway-origins", nil, "web origins from which browsers may open a websocket; * = all")
+	f.StringVar(&g.OperatorToken, "operator-token-file", "", "file with the token of the administration of channels")
 	f.StringVar(&g.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")
+}
+
+func (s *settings) licences(f *pflag.FlagSet) {
+	f.StringToIntVar(&s.cfg.Licences, "licences", nil, "most channels of a type, as in public=5,subscriber=2")
 }
 
 func (s *settings) egress(f *pflag.FlagSet) {

@@ -105,6 +105,7 @@ func validateCommand() *cobra.Command {
 		},
 	}
 	s.egress(cmd.Flags())
+	s.licences(cmd.Flags())
 	s.logging(cmd.Flags())
 	return cmd
 }

@@ -39,7 +39,7 @@ func newDoor(t *testing.T) *door {
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
 	bots := loadBots(t)
 	d.Options = Options{
-		Channels: channel.NewRegistry(bots), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
+		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
 		Bots: bots, Bus: d.bus, Chats: chats{}, Callbacks: sealer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
 	}

@@ -1,0 +1,215 @@
+package channel
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hookturn/hookturn/internal/bot"
+)
+
+// Store keeps channels where every process finds them. *bus.Channels is one.
+type Store interface {
+	Put(ctx context.Context, id string, channel []byte, revision uint64) (uint64, error)
+	Delete(ctx context.Context, id string, revision uint64) error
+}
+
+// Administration makes, changes and deletes channels beside those of the bot files.
+type Administration struct {
+	*Registry
+
+	Store    Store
+	Licences map[string]int // how many channels there may be of a type; a type that is not named is not bounded
+}
+
+// ErrNotFound says that the administration has no such channel: those of bot files are changed there.
+var ErrNotFound = errors.New("the administration has no such channel")
+
+// InvalidError says why a channel cannot be as it was asked for.
+type InvalidError struct{ Reason string }
+
+func (e *InvalidError) Error() string { return e.Reason }
+
+func refused(format string, args ...any) error { return &InvalidError{fmt.Sprintf(format, args...)} }
+
+// tokensKept is how many tokens of a channel are valid at a time, while they are rotated.
+const tokensKept = 2
+
+// Entry is a channel of the administration as it is shown.
+type Entry struct {
+	Stored
+
+	Problem error // why it is not served; nil = it is
+}
+
+// List gives the channels of the administration by tenant, bot and id.
+func (a *Administration) List() []Entry {
+	found := a.index()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var all []Entry
+	for _, id := range slices.Sorted(maps.Keys(a.stored)) {
+		all = append(all, Entry{a.stored[id], found.problems[id]})
+	}
+	slices.SortStableFunc(all, func(x, y Entry) int {
+		return strings.Compare(x.Tenant+"."+x.Bot, y.Tenant+"."+y.Bot)
+	})
+	return all
+}
+
+// Get gives one channel of the administration.
+func (a *Administration) Get(id string) (Entry, error) {
+	problem := a.index().problems[id]
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, ok := a.stored[id]
+	if !ok {
+		return Entry{}, ErrNotFound
+	}
+	return Entry{s, problem}, nil
+}
+
+// Create makes a channel. When it names no secret as its token_local, a token is made: it is given once and kept as a hash.
+func (a *Administration) Create(ctx context.Context, tenant, name string, written json.RawMessage) (Entry, string, error) {
+	s := Stored{Tenant: tenant, Bot: name, Channel: written, Created: time.Now().UTC()}
+	ch, _, err := a.read(a.bots.Current(), s)
+	if err != nil {
+		return Entry{}, "", refused("%s", err)
+	}
+	if s.ID = ch.ID; !names(written, "id") {
+		s.ID = uuid.NewString()
+	}
+	if err := a.free(ch, s.ID); err != nil {
+		return Entry{}, "", err
+	}
+	token := ""
+	if ch.TokenLocal == "" {
+		token = newToken()
+		s.Hashes = []string{hashOf(token)}
+	}
+	entry, err := a.put(ctx, s, 0)
+	return entry, token, err
+}
+
+// free says whether a channel may come beside those there are.
+func (a *Administration) free(ch *bot.Channel, id string) error {
+	if _, taken := a.ByCode(ch.Tenant, ch.Bot, ch.Code); taken {
+		return refused("$.code: a channel of the bot has the code %s already", ch.Code)
+	}
+	count := 0
+	for _, b := range a.bots.Current().Bots() {
+		for _, other := range b.Channels() {
+			if other.ID == id {
+				return refused("$.id: a channel has this id already")
+			}
+			if other.Type == ch.Type {
+				count++
+			}
+		}
+	}
+	for _, other := range a.index().byID {
+		if other.Type == ch.Type {
+			count++
+		}
+	}
+	if most, bounded := a.Licences[ch.Type]; bounded && count >= most {
+		return refused("$.type: the licence allows %d channels of the type %s, and there are as many", most, ch.Type)
+	}
+	return nil
+}
+
+// Change replaces what was written of a channel of a revision; rotate makes a new token, beside which the one before stays
+// valid. Id, tenant, bot, type and code cannot change: outside systems know the channel by them.
+func (a *Administration) Change(ctx context.Context, id string, revision uint64, written json.RawMessage, rotate bool,
+) (Entry, string, error) {
+	entry, err := a.Get(id)
+	if err != nil {
+		return Entry{}, "", err
+	}
+	s := entry.Stored
+	before, _, err := a.read(a.bots.Current(), s)
+	if err != nil { // what it was does not fit the bot any more; what it will be must
+		before = &bot.Channel{}
+	}
+	s.Channel = written
+	ch, _, err := a.read(a.bots.Current(), s)
+	if err != nil {
+		return Entry{}, "", refused("%s", err)
+	}
+	if before.Code != "" && (ch.Code != before.Code || ch.Type != before.Type) {
+		return Entry{}, "", refused("code and type of a channel cannot change: make another")
+	}
+	token := ""
+	if rotate {
+		token = newToken()
+		s.Hashes = append([]string{hashOf(token)}, s.Hashes[:min(len(s.Hashes), tokensKept-1)]...)
+	}
+	changed, err := a.put(ctx, s, revision)
+	return changed, token, err
+}
+
+// Remove deletes a channel of a revision.
+func (a *Administration) Remove(ctx context.Context, id string, revision uint64) error {
+	if _, err := a.Get(id); err != nil {
+		return err
+	}
+	if err := a.Store.Delete(ctx, id, revision); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keep(id, Stored{}, false)
+	return nil
+}
+
+func (a *Administration) put(ctx context.Context, s Stored, revision uint64) (Entry, error) {
+	s.Modified = time.Now().UTC()
+	text, err := json.Marshal(s)
+	if err != nil {
+		return Entry{}, err
+	}
+	if s.Revision, err = a.Store.Put(ctx, s.ID, text, revision); err != nil {
+		return Entry{}, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keep(s.ID, s, true)
+	return Entry{Stored: s}, nil
+}
+
+// names says whether a JSON object has a member.
+func names(object json.RawMessage, member string) bool {
+	var members map[string]json.RawMessage
+	return json.Unmarshal(object, &members) == nil && members[member] != nil
+}
+
+func newToken() string {
+	random := make([]byte, 16)
+	_, _ = rand.Read(random) // never fails
+	return hex.EncodeToString(random)
+}
+
+func hashOf(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:])
+}
+
+// Followed is where stored channels come from. *bus.Channels is one.
+type Followed interface {
+	Follow(ctx context.Context, heard func(id string, channel []byte, revision uint64), ready func()) error
+}
+
+// Follow keeps the registry up to date until ctx ends; ready is called once, when it knows what there is.
+func (r *Registry) Follow(ctx context.Context, from Followed, ready func()) error {
+	return from.Follow(ctx, r.heard, ready)
+}

@@ -1,0 +1,346 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Administration is the operator's door to the channels that are in no bot file. It belongs on the admin listener. All fields
+// are required.
+type Administration struct {
+	Channels *channel.Administration
+	Token    string // of the operator
+	Advise   func(tenant, bot string, advisory []byte) error
+	Log      *slog.Logger
+}
+
+const (
+	adminBodyMax  = 64 << 10
+	adminTimeout  = 10 * time.Second
+	adminPage     = 100
+	adminPageMax  = 1000
+	adminTokenMin = 20
+)
+
+// Handler is every path below /admin/v1/.
+func (a Administration) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, handle := range map[string]http.HandlerFunc{
+		"GET /admin/v1/channels":         a.list,
+		"POST /admin/v1/channels":        a.create,
+		"GET /admin/v1/channels/lookup":  a.lookUp,
+		"GET /admin/v1/channels/{id}":    a.show,
+		"PATCH /admin/v1/channels/{id}":  a.change,
+		"DELETE /admin/v1/channels/{id}": a.remove,
+	} {
+		mux.HandleFunc(pattern, handle)
+	}
+	mux.HandleFunc("/admin/v1/channels", only(http.MethodGet, http.MethodPost))
+	mux.HandleFunc("/admin/v1/channels/{id}", only(http.MethodGet, http.MethodPatch, http.MethodDelete))
+	mux.HandleFunc("/", notFound)
+	operator := digestOf(a.Token)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if token := bearer(r); token == "" || !digestOf(token).is(operator) {
+			unauthorized(w)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+		defer cancel()
+		mux.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func (a Administration) list(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	offset, limit := number(query.Get("offset"), 0), number(query.Get("limit"), adminPage)
+	if offset < 0 || limit < 1 || limit > adminPageMax {
+		refuse(w, http.StatusBadRequest, fault.BadEvent, "offset must be at least 0, limit from 1 to "+strconv.Itoa(adminPageMax))
+		return
+	}
+	page, total := []json.RawMessage{}, 0
+	for _, entry := range a.Channels.List() {
+		if !matchesQuery(entry, query) {
+			continue
+		}
+		if total >= offset && len(page) < limit {
+			page = append(page, shown(entry))
+		}
+		total++
+	}
+	answer(w, mediaJSON, http.StatusOK, map[string]any{"channels": page, "total": total})
+}
+
+// number reads a number of the query; -1 when it is none.
+func number(text string, otherwise int) int {
+	if text == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+func matchesQuery(e channel.Entry, query map[string][]string) bool {
+	var written struct{ Code, Type string }
+	_ = json.Unmarshal(e.Channel, &written) // it was read before it was stored
+	for name, value := range map[string]string{"tenant": e.Tenant, "bot": e.Bot, "code": written.Code, "type": written.Type} {
+		if want := query[name]; len(want) > 0 && want[0] != value {
+			return false
+		}
+	}
+	return true
+}
+
+// lookUp finds a channel by its code, those of bot files too: id and code are how others speak of it.
+func (a Administration) lookUp(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	ch, ok := a.Channels.ByCode(query.Get("tenant"), query.Get("bot"), query.Get("code"))
+	if !ok {
+		refuse(w, http.StatusNotFound, "", "no channel of this tenant and bot has the code")
+		return
+	}
+	answer(w, mediaJSON, http.StatusOK, ch.Entity())
+}
+
+func (a Administration) show(w http.ResponseWriter, r *http.Request) {
+	entry, err := a.Channels.Get(r.PathValue("id"))
+	if err != nil {
+		a.refuse(w, err)
+		return
+	}
+	w.Header().Set("ETag", etag(entry))
+	answer(w, mediaJSON, http.StatusOK, shown(entry))
+}
+
+func etag(e channel.Entry) string { return `"` + strconv.FormatUint(e.Revision, 10) + `"` }
+
+func (a Administration) create(w http.ResponseWriter, r *http.Request) {
+	body, ok := readJSON(w, r, adminBodyMax, fault.BadEvent)
+	if !ok {
+		return
+	}
+	members, err := strictjson.ReadObject(body)
+	if err != nil {
+		refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+err.Error())
+		return
+	}
+	var to struct {
+		Tenant string `json:"tenant"`
+		Bot    string `json:"bot"`
+	}
+	if err := json.Unmarshal(members.Text(), &to); err != nil || to.Bot == "" {
+		refuseAt(w, "/bot", "is required: the bot of the channel, and its tenant unless that is default")
+		return
+	}
+	if to.Tenant == "" {
+		to.Tenant = "default"
+	}
+	entry, token, err := a.Channels.Create(r.Context(), to.Tenant, to.Bot, written(members.Text()))
+	if err != nil {
+		a.refuse(w, err)
+		return
+	}
+	a.tell(r, entry, "created")
+	w.Header().Set("Location", "/admin/v1/channels/"+entry.ID)
+	a.answerWritten(w, http.StatusCreated, entry, token)
+}
+
+// change is a JSON merge patch (RFC 7396) on the channel; rotate_token asks for a new token.
+func (a Administration) change(w http.ResponseWriter, r *http.Request) {
+	body, ok := readJSON(w, r, adminBodyMax, fault.BadEvent)
+	if !ok {
+		return
+	}
+	var patch map[string]any
+	if json.Unmarshal(body, &patch) != nil {
+		refuse(w, http.StatusBadRequest, fault.BadEvent, "the body must be an object")
+		return
+	}
+	entry, ok := a.current(w, r)
+	if !ok {
+		return
+	}
+	for _, fixed := range []string{"id", "tenant", "bot"} {
+		if _, given := patch[fixed]; given {
+			refuseAt(w, "/"+fixed, "cannot change")
+			return
+		}
+	}
+	rotate, _ := patch["rotate_token"].(bool)
+	delete(patch, "rotate_token")
+	var before any
+	if err := json.Unmarshal(entry.Channel, &before); err != nil {
+		a.refuse(w, err)
+		return
+	}
+	after, err := strictjson.Encode(merge(before, patch))
+	if err != nil {
+		a.refuse(w, err)
+		return
+	}
+	changed, token, err := a.Channels.Change(r.Context(), entry.ID, entry.Revision, written(after), rotate)
+	if err != nil {
+		a.refuse(w, err)
+		return
+	}
+	a.tell(r, changed, "changed")
+	a.answerWritten(w, http.StatusOK, changed, token)
+}
+
+func (a Administration) remove(w http.ResponseWriter, r *http.Request) {
+	entry, ok := a.current(w, r)
+	if !ok {
+		return
+	}
+	if err := a.Channels.Remove(r.Context(), entry.ID, entry.Revision); err != nil {
+		a.refuse(w, err)
+		return
+	}
+	a.tell(r, entry, "deleted")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// current is the channel of the path, when If-Match does not say that it was read before somebody else changed it.
+func (a Administration) current(w http.ResponseWriter, r *http.Request) (channel.Entry, bool) {
+	entry, err := a.Channels.Get(r.PathValue("id"))
+	if err != nil {
+		a.refuse(w, err)
+		return entry, false
+	}
+	if match := r.Header.Get("If-Match"); match != "" && match != "*" && match != etag(entry) {
+		refuse(w, http.StatusPreconditionFailed, "", "the channel was changed since it was read")
+		return entry, false
+	}
+	return entry, true
+}
+
+func (a Administration) answerWritten(w http.ResponseWriter, status int, e channel.Entry, token string) {
+	w.Header().Set("ETag", etag(e))
+	body := map[string]any{"channel": shown(e)}
+	if token != "" {
+		body["token_local"] = token // the only time that it is seen
+	}
+	answer(w, mediaJSON, status, body)
+}
+
+func (a Administration) refuse(w http.ResponseWriter, err error) {
+	var invalid *channel.InvalidError
+	switch {
+	case errors.Is(err, channel.ErrNotFound):
+		refuse(w, http.StatusNotFound, "", err.Error())
+	case errors.Is(err, bus.ErrChanged):
+		refuse(w, http.StatusConflict, "", err.Error())
+	case errors.As(err, &invalid):
+		refuse(w, http.StatusUnprocessableEntity, fault.Config, invalid.Reason)
+	default:
+		a.Log.Warn("the administration cannot store a channel", "error", err)
+		refuseFor(w, time.Second, fault.Internal, "NATS cannot be reached now: try again")
+	}
+}
+
+// tell is the audit of a change: a line of the log, and an advisory for whoever listens.
+func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
+	var is struct{ Code string }
+	_ = json.Unmarshal(e.Channel, &is) // it was read before it was stored
+	from, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		from = netip.AddrPort{}
+	}
+	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: from.Addr().Unmap().String()}
+	a.Log.Info("channel "+action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot, "channel", is.Code, "from", changed.From)
+	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.Tenant, e.Bot, time.Now(), changed))
+	if err == nil {
+		err = a.Advise(e.Tenant, e.Bot, advisory)
+	}
+	if err != nil {
+		a.Log.Warn("nobody was told that a channel was changed", "id", e.ID, "error", err)
+	}
+}
+
+// written is what is kept of a channel: without what is said beside it, or made here.
+func written(object json.RawMessage) json.RawMessage {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(object, &members) != nil {
+		return object
+	}
+	for _, name := range []string{"tenant", "bot", "problem"} {
+		delete(members, name)
+	}
+	var ext map[string]json.RawMessage
+	if json.Unmarshal(members["ext"], &ext) == nil {
+		delete(ext, "ct")
+		delete(ext, "lwt")
+		members["ext"] = encoded(ext)
+	}
+	return encoded(members)
+}
+
+// shown is a channel as it was written, with whose it is, its times under ext as the vendor has them, and why it is not served.
+func shown(e channel.Entry) json.RawMessage {
+	var members map[string]json.RawMessage
+	if json.Unmarshal(e.Channel, &members) != nil {
+		return e.Channel
+	}
+	ext := map[string]json.RawMessage{}
+	_ = json.Unmarshal(members["ext"], &ext) // there may be none
+	ext["ct"], ext["lwt"] = encoded(e.Created), encoded(e.Modified)
+	members["id"], members["tenant"], members["bot"] = encoded(e.ID), encoded(e.Tenant), encoded(e.Bot)
+	members["ext"] = encoded(ext)
+	if e.Problem != nil {
+		members["problem"] = encoded(e.Problem.Error())
+	}
+	return encoded(members)
+}
+
+func encoded(value any) json.RawMessage {
+	text, err := strictjson.Encode(value)
+	if err != nil {
+		return json.RawMessage("null")
+	}
+	return text
+}
+
+// merge is RFC 7396: null removes, objects merge, anything else replaces.
+func merge(target, patch any) any {
+	change, isObject := patch.(map[string]any)
+	if !isObject {
+		return patch
+	}
+	object, ok := target.(map[string]any)
+	if !ok {
+		object = map[string]any{}
+	}
+	for name, value := range change {
+		if value == nil {
+			delete(object, name)
+		} else {
+			object[name] = merge(object[name], value)
+		}
+	}
+	return object
+}
+
+// ReadOperatorToken takes the token out of a file's text.
+func ReadOperatorToken(text []byte) (string, error) {
+	token := strings.TrimSpace(string(text))
+	if len(token) < adminTokenMin {
+		return "", fmt.Errorf("the operator's token is shorter than %d characters", adminTokenMin)
+	}
+	return token, nil
+}

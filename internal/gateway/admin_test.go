@@ -1,0 +1,196 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// kept is a store in memory.
+type kept struct {
+	revision uint64
+	text     map[string][]byte
+	at       map[string]uint64
+	err      error
+}
+
+func (k *kept) Put(_ context.Context, id string, text []byte, revision uint64) (uint64, error) {
+	if k.err != nil {
+		return 0, k.err
+	}
+	if k.at[id] != revision {
+		return 0, bus.ErrChanged
+	}
+	k.revision++
+	k.text[id], k.at[id] = text, k.revision
+	return k.revision, nil
+}
+
+func (k *kept) Delete(_ context.Context, id string, revision uint64) error {
+	if k.at[id] != revision {
+		return bus.ErrChanged
+	}
+	delete(k.text, id)
+	delete(k.at, id)
+	return k.err
+}
+
+const operatorToken = "token-of-the-operator"
+
+// office is an administration whose store is in memory, and what it advised.
+type office struct {
+	http.Handler
+	registry *channel.Registry
+	store    *kept
+	advised  []string
+}
+
+func newOffice(t *testing.T) *office {
+	t.Helper()
+	o := &office{store: &kept{text: map[string][]byte{}, at: map[string]uint64{}}}
+	log := slog.New(slog.DiscardHandler)
+	o.registry = channel.NewRegistry(loadBots(t), bot.Options{}, log)
+	o.Handler = Administration{
+		Channels: &channel.Administration{Registry: o.registry, Store: o.store, Licences: map[string]int{"public": 3}},
+		Token:    operatorToken, Log: log,
+		Advise: func(tenant, name string, advisory []byte) error {
+			o.advised = append(o.advised, tenant+"/"+name+" "+string(advisory))
+			return nil
+		},
+	}.Handler()
+	return o
+}
+
+func (o *office) ask(method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	r.Header.Set("Authorization", "Bearer "+operatorToken)
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	w := httptest.NewRecorder()
+	o.ServeHTTP(w, r)
+	return w
+}
+
+func decoded(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
+	t.Helper()
+	var body map[string]any
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body), w.Body)
+	return body
+}
+
+func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"late","type":"public","recv_svcscriptcode":"hook",
+		"opts":{"title":"Late","roles":["a"]},"ext":{"team":7}}`)
+	require.Equal(t, 201, w.Code, w.Body)
+	made := decoded(t, w)
+	token := made["token_local"].(string)
+	require.Len(t, token, 32)
+	ch := made["channel"].(map[string]any)
+	id := ch["id"].(string)
+	require.Equal(t, []any{"default", "shop2", "late"}, []any{ch["tenant"], ch["bot"], ch["code"]})
+	require.Equal(t, 7.0, ch["ext"].(map[string]any)["team"]) //nolint:testifylint // it is the number that was sent
+	require.NotEmpty(t, ch["ext"].(map[string]any)["ct"])
+	require.Equal(t, "/admin/v1/channels/"+id, w.Header().Get("Location"))
+	require.NotContains(t, string(o.store.text[id]), token, "only a hash is kept")
+	found, ok := o.registry.ByToken(digestOf(token))
+	require.True(t, ok)
+	require.Equal(t, id, found.ID)
+	require.NotContains(t, w.Body.String()[strings.Index(w.Body.String(), "channel"):strings.Index(w.Body.String(), "token_local")], token)
+
+	w = o.ask("GET", "/admin/v1/channels/"+id, "")
+	require.Equal(t, 200, w.Code)
+	etag := w.Header().Get("ETag")
+	require.NotContains(t, w.Body.String(), token)
+
+	w = o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{"title":null,"issync":true},"url":"https://x.example/","rotate_token":true}`,
+		"If-Match", etag)
+	require.Equal(t, 200, w.Code, w.Body)
+	second := decoded(t, w)["token_local"].(string)
+	ch = decoded(t, w)["channel"].(map[string]any)
+	require.Equal(t, map[string]any{"issync": true, "roles": []any{"a"}}, ch["opts"])
+	for _, valid := range []string{token, second} {
+		found, ok = o.registry.ByToken(digestOf(valid))
+		require.True(t, ok, "both are valid while they are rotated")
+		require.True(t, found.Opts.Sync)
+	}
+	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"url":null}`, "If-Match", etag), 412, "", "changed since")
+	third := decoded(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"rotate_token":true}`))["token_local"].(string)
+	_, ok = o.registry.ByToken(digestOf(token))
+	require.False(t, ok, "the third makes the first invalid")
+
+	list := decoded(t, o.ask("GET", "/admin/v1/channels?bot=shop2&type=public&limit=1", ""))
+	require.EqualValues(t, 1, list["total"])
+	require.Len(t, list["channels"], 1)
+	require.EqualValues(t, 0, decoded(t, o.ask("GET", "/admin/v1/channels?bot=other", ""))["total"])
+	require.Empty(t, decoded(t, o.ask("GET", "/admin/v1/channels?offset=1", ""))["channels"])
+	require.Equal(t, id, decoded(t, o.ask("GET", "/admin/v1/channels/lookup?tenant=default&bot=shop2&code=late", ""))["id"])
+	require.Equal(t, "sync", decoded(t, o.ask("GET", "/admin/v1/channels/lookup?tenant=default&bot=shop2&code=sync", ""))["code"])
+
+	require.Equal(t, 204, o.ask("DELETE", "/admin/v1/channels/"+id, "").Code)
+	_, ok = o.registry.ByToken(digestOf(third))
+	require.False(t, ok)
+	requireProblem(t, o.ask("GET", "/admin/v1/channels/"+id, ""), 404, "", "no such channel")
+	require.Len(t, o.advised, 4)
+	for i, action := range []string{"created", "changed", "changed", "deleted"} {
+		require.Contains(t, o.advised[i], `"action":"`+action+`"`)
+		require.Contains(t, o.advised[i], "default/shop2 ")
+	}
+}
+
+func TestWhatTheAdministrationRefuses(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	for body, want := range map[string]string{
+		`{"code":"x","type":"public"}`:                                         "/bot is required",
+		`{"bot":"gone","code":"x","type":"public"}`:                            "there is no bot gone",
+		`{"bot":"shop2","tenant":"acme","code":"x","type":"public"}`:           "there is no bot shop2 of tenant acme",
+		`{"bot":"shop2","code":"x"}`:                                           "$.type: is missing",
+		`{"bot":"shop2","code":"x y","type":"public"}`:                         "$.code: is not a name",
+		`{"bot":"shop2","code":"x","type":"public","recv_svcscriptcode":"no"}`: "names a script",
+		`{"bot":"shop2","code":"x","type":"public","token_local":"no"}`:        "names a secret",
+		`{"bot":"shop2","code":"x","type":"public","unknown":1}`:               "unknown key",
+		`{"bot":"shop2","code":"sync","type":"public"}`:                        "has a channel of the code sync",
+		`{"bot":"shop2","code":"x","type":"public","id":"7"}`:                  "$.id: is no UUID",
+		`[]`: "not an object",
+		`{`:  "the body",
+	} {
+		w := o.ask("POST", "/admin/v1/channels", body)
+		require.Contains(t, []int{400, 422}, w.Code, w.Body)
+		require.Contains(t, w.Body.String(), want)
+	}
+	require.Equal(t, 201, o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"third","type":"public"}`).Code)
+	requireProblem(t, o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"fourth","type":"public"}`), 422, fault.Config, "licence allows 3")
+	requireProblem(t, o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"third","type":"subscriber"}`), 422, fault.Config, "has the code third already")
+	id := decoded(t, o.ask("GET", "/admin/v1/channels/lookup?tenant=default&bot=shop2&code=third", ""))["id"].(string)
+	for body, status := range map[string]int{
+		`{"bot":"other"}`: 400, `{"code":"other"}`: 422, `{"type":"subscriber"}`: 422, `{"opts":{"recv_timeout":61}}`: 422, `7`: 400,
+	} {
+		requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, body), status, map[bool]fault.Kind{true: fault.BadEvent, false: fault.Config}[status == 400], "")
+	}
+	requireProblem(t, o.ask("DELETE", "/admin/v1/channels/"+id, "", "If-Match", `"999"`), 412, "", "")
+	requireProblem(t, o.ask("PUT", "/admin/v1/channels/"+id, ""), 405, "", "use GET or PATCH or DELETE")
+	requireProblem(t, o.ask("GET", "/admin/v1/channels?limit=0", ""), 400, fault.BadEvent, "limit")
+	requireProblem(t, o.ask("GET", "/admin/v1/channels?offset=x", ""), 400, fault.BadEvent, "offset")
+	requireProblem(t, o.ask("GET", "/admin/v1/users", ""), 404, "", "no such path")
+	requireProblem(t, o.ask("GET", "/admin/v1/channels", "", "Authorization", "Bearer wrong"), 401, "", "")
+	requireProblem(t, o.ask("GET", "/admin/v1/channels", "", "Authorization", ""), 401, "", "")
+	o.store.err = errors.New("address of NATS")
+	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{}}`), 503, fault.Internal, "try again")
+	_, err := ReadOperatorToken([]byte("short\n"))
+	require.ErrorContains(t, err, "shorter than 20")
+}
