@@ -17,7 +17,7 @@ const (
 )
 
 // Advisory is one CloudEvents 1.0 event by which hookturn says what it does differently from now on.
-type Advisory struct {
+type Advisory[Data any] struct {
 	SpecVersion     string    `json:"specversion"`
 	ID              string    `json:"id"`
 	Source          string    `json:"source"` // /hookturn/<tenant>/<bot>
@@ -25,21 +25,21 @@ type Advisory struct {
 	Time            time.Time `json:"time"`
 	Subject         string    `json:"subject"` // what it is about: an endpoint's URL without its query, a channel's id
 	DataContentType string    `json:"datacontenttype"`
-	Data            any       `json:"data"`
+	Data            Data      `json:"data"`
 }
 
 // NewAdvisory makes the advisory of an endpoint of a bot.
-func NewAdvisory(tenant, bot string, at time.Time, changed EndpointChanged) Advisory {
+func NewAdvisory(tenant, bot string, at time.Time, changed EndpointChanged) Advisory[EndpointChanged] {
 	return advisory(tenant, bot, TypeEndpointChanged, changed.URL, at, changed)
 }
 
 // NewChannelAdvisory makes the advisory of a channel of a bot.
-func NewChannelAdvisory(tenant, bot string, at time.Time, changed ChannelChanged) Advisory {
+func NewChannelAdvisory(tenant, bot string, at time.Time, changed ChannelChanged) Advisory[ChannelChanged] {
 	return advisory(tenant, bot, TypeChannelChanged, changed.ID, at, changed)
 }
 
-func advisory(tenant, bot, kind, subject string, at time.Time, data any) Advisory {
-	return Advisory{
+func advisory[Data any](tenant, bot, kind, subject string, at time.Time, data Data) Advisory[Data] {
+	return Advisory[Data]{
 		SpecVersion: "1.0", ID: uuid.NewString(), Source: "/hookturn/" + tenant + "/" + bot, Type: kind,
 		Time: at.UTC(), Subject: subject, DataContentType: "application/json", Data: data,
 	}

@@ -3,11 +3,14 @@ package schemas
 import (
 	"embed"
 	"fmt"
+	"sync"
+
+	"github.com/goccy/go-yaml"
 )
 
 // FS holds the JSON Schemas, as json/<name>.json, and asyncapi.yaml.
 //
-//go:embed json/*.json asyncapi.yaml
+//go:embed json/*.json asyncapi.yaml openapi.yaml
 var FS embed.FS
 
 // BaseURL is where the schemas' $id are rooted: the schema in json/event.json is BaseURL + "event.json".
@@ -46,3 +49,17 @@ func AsyncAPI() []byte {
 	}
 	return raw
 }
+
+// OpenAPI is the OpenAPI 3.1 document of the gateway, as JSON.
+func OpenAPI() []byte { return openAPI() }
+
+var openAPI = sync.OnceValue(func() []byte {
+	raw, err := FS.ReadFile("openapi.yaml")
+	if err == nil {
+		raw, err = yaml.YAMLToJSON(raw)
+	}
+	if err != nil {
+		panic("openapi.yaml is embedded, yet cannot be read: " + err.Error())
+	}
+	return raw
+})

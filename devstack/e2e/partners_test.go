@@ -292,7 +292,7 @@ func TestWorkersShareWhatEndpointsSay(t *testing.T) {
 	require.Equal(t, "rate_limited", c.engine.replied(t, "shop", "first", 1)[0].Error.Kind)
 	message, err := sub.NextMsg(patience)
 	require.NoError(t, err)
-	var advisory schemas.Advisory
+	var advisory schemas.Advisory[schemas.EndpointChanged]
 	require.NoError(t, json.Unmarshal(message.Data, &advisory))
 	require.Equal(t, "cooling", advisory.Data.State)
 	require.Equal(t, c.samples.URL()+"/orders", advisory.Data.URL)

@@ -87,8 +87,8 @@ func (f frames) ask(format string, args ...any) map[string]any {
 	return body
 }
 
-// TestWebsocketsOnTwoGateways talks with scripts, pushes to a connection of the other gateway, tells events to subscribers of
-// both, and stops one gateway.
+// TestWebsocketsOnTwoGateways talks with scripts, pushes to a connection of the other gateway, tells events to subscribers
+// of both, and stops one gateway.
 func TestWebsocketsOnTwoGateways(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

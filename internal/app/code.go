@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"runtime"
+	"time"
 
 	"go.temporal.io/sdk/worker"
 
@@ -34,9 +35,18 @@ func (w *Worker) pollCode(
 		DisableRegistrationAliasing:        true,
 		OnFatalError:                       w.fail,
 	})
+	sealer, err := openSealer(ctx, b.streams)
+	if err != nil {
+		return err
+	}
+	link := func(tenant, name, id string) string {
+		url, _ := fileLinks(cfg, sealer).Make(tenant, name, id, time.Now())
+		return url
+	}
 	host := &scripthost.Host{
 		Bots: b.bots, Channels: b.channels, Scripts: b.bots, HTTP: out, Sandbox: box,
 		Wires: bus.NewWires(b.js, b.streams), Log: cfg.Log,
+		Files: bus.NewFiles(b.streams), Link: link,
 	}
 	(&activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}).Register(sdk)
 	return w.run(sdk, step.QueueCode)

@@ -37,8 +37,8 @@ type Config struct {
 	Gateway   Gateway
 	// Licences bound how many integration channels there may be of a type; a type that is not named is not bounded.
 	Licences map[string]int
-	// GatewayURL is where endpoints reach the gateway (worker only), as in https://hooks.example; "" = they are offered no
-	// address to call back.
+	// GatewayURL is where others reach the gateway, as in https://hooks.example; "" = endpoints are offered no address to call
+	// back, and links to files begin with their path.
 	GatewayURL string
 
 	// Partitions of the event stream when it is created, 1 to 256; default 8. More starters than partitions idle.
@@ -172,7 +172,8 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_URL",
-		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT", "HOOKTURN_TASK_QUEUES",
+		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT",
+		"HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",
 	}

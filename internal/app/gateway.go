@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/socket"
@@ -66,6 +67,11 @@ func administration(cfg Config, b *base) (http.Handler, error) {
 	}.Handler(), nil
 }
 
+// fileLinks are the addresses of files below the gateway.
+func fileLinks(cfg Config, sealer *callback.Sealer) gateway.Links {
+	return gateway.Links{Sealer: sealer.For("file link 1"), Gateway: cfg.GatewayURL}
+}
+
 // gatewayOptions gives the gateway all that it uses.
 func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, error) {
 	sealer, err := openSealer(ctx, b.streams)
@@ -85,7 +91,8 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	}
 	o := gateway.Options{
 		Bots: b.bots, Bus: bus.NewPublisher(b.js), Chats: bus.NewChats(b.streams),
-		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: sealer, Temporal: b.temporal,
+		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: sealer,
+		Files: bus.NewFiles(b.streams), Links: fileLinks(cfg, sealer), Temporal: b.temporal,
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.Gateway.EventTokens != "" {

@@ -68,7 +68,7 @@ var house = map[string]room{
 	"internal/scripthost": {
 		"what a script may ask of hookturn while it runs",
 		[]string{
-			"schemas", "internal/fault", "internal/egress", "internal/sandbox", "internal/bot", "internal/socket",
+			"schemas", "internal/fault", "internal/egress", "internal/sandbox", "internal/bus", "internal/bot", "internal/socket",
 		},
 	},
 	"internal/socket": {

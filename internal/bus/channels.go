@@ -10,7 +10,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Channels keep the integration channels of the administration, by their ids. They hold bytes and do not know what is in them.
+// Channels keep the integration channels of the administration, by their ids. They hold bytes and do not know what is in
+// them.
 type Channels struct {
 	js     jetstream.JetStream
 	bucket jetstream.KeyValue
@@ -53,8 +54,8 @@ func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error
 	return nil
 }
 
-// Follow calls heard for every channel there is, then ready once, then heard for every change, until ctx ends. A channel that
-// was deleted has no bytes. It follows reconnections.
+// Follow calls heard for every channel there is, then ready once, then heard for every change, until ctx ends. A channel
+// that was deleted has no bytes. It follows reconnections.
 func (c *Channels) Follow(ctx context.Context, heard func(id string, channel []byte, revision uint64), ready func()) error {
 	watcher, err := c.bucket.WatchAll(ctx)
 	if err != nil {

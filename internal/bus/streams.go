@@ -62,6 +62,7 @@ type Streams struct {
 
 	events, replies, deadLetters, queues, starterLog          jetstream.Stream
 	users, starters, endpoints, keys, chats, claims, channels jetstream.KeyValue
+	files                                                     jetstream.ObjectStore
 	partitioned                                               bool // subjects are stored with a partition token
 	starterTTL                                                time.Duration
 }
@@ -92,6 +93,9 @@ func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 		if *b.into, err = ensureBucket(ctx, js, b.want); err != nil {
 			return Streams{}, err
 		}
+	}
+	if s.files, err = ensureFiles(ctx, js, o.Replicas); err != nil {
+		return Streams{}, err
 	}
 	return s, s.openStarterLog(ctx, js)
 }

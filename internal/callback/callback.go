@@ -35,7 +35,10 @@ type Claim struct {
 }
 
 // Sealer makes tokens and opens them.
-type Sealer struct{ key []byte }
+type Sealer struct {
+	key     []byte
+	purpose string
+}
 
 // NewKey makes a key.
 func NewKey() ([]byte, error) {
@@ -49,8 +52,11 @@ func NewSealer(key []byte) (*Sealer, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("the key of callback addresses has %d bytes, not %d", len(key), KeySize)
 	}
-	return &Sealer{key: key}, nil
+	return &Sealer{key: key, purpose: "callback 1"}, nil
 }
+
+// For gives a sealer whose tokens mean something else: neither opens those of the other.
+func (s *Sealer) For(purpose string) *Sealer { return &Sealer{key: s.key, purpose: purpose} }
 
 // Seal makes the token of a claim. The same claim gives the same token, so that every attempt of a step sends the same.
 func (s *Sealer) Seal(c Claim) string {
@@ -85,7 +91,7 @@ func (s *Sealer) Open(token string, now time.Time) (Claim, error) {
 
 func (s *Sealer) mac(claim string) []byte {
 	h := hmac.New(sha256.New, s.key)
-	h.Write([]byte("hookturn callback 1\n"))
+	h.Write([]byte("hookturn " + s.purpose + "\n"))
 	h.Write([]byte(claim))
 	return h.Sum(nil)
 }

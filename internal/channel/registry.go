@@ -1,6 +1,6 @@
-// Package channel knows which integration channels there are: those of the bot files and those of the administration, which are
-// kept in a bucket that every process follows. A channel of the administration is read by the rules of bot files, each time that
-// it or the bot files change: one that does not fit its bot any more is not served, and says why.
+// Package channel knows which integration channels there are: those of the bot files and those of the administration, which
+// are kept in a bucket that every process follows. A channel of the administration is read by the rules of bot files, each
+// time that it or the bot files change: one that does not fit its bot any more is not served, and says why.
 package channel
 
 import (

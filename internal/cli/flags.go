@@ -46,6 +46,7 @@ func (s *settings) process(f *pflag.FlagSet) {
 	s.egress(f)
 	s.licences(f)
 	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "", "host:port of /healthz, /readyz and /metrics")
+	f.StringVar(&s.cfg.GatewayURL, "gateway-url", "", "where others reach the gateway, to call back and to read files")
 	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may go on after a stop")
 }
 

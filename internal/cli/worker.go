@@ -26,8 +26,6 @@ func WorkerCommand() *cobra.Command {
 		Version: app.Version,
 	}
 	s.process(cmd.Flags())
-	cmd.Flags().StringVar(&s.cfg.GatewayURL, "gateway-url", "",
-		"where endpoints reach the gateway of a starter, to call back after a 202; none: they are offered no address")
 	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{step.QueueMain},
 		"task queues to poll: "+step.QueueMain+", "+step.QueueCode)
 	return cmd

@@ -19,8 +19,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Administration is the operator's door to the channels that are in no bot file. It belongs on the admin listener. All fields
-// are required.
+// Administration is the operator's door to the channels that are in no bot file. It belongs on the admin listener. All
+// fields are required.
 type Administration struct {
 	Channels *channel.Administration
 	Token    string // of the operator
@@ -263,7 +263,8 @@ func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
 		from = netip.AddrPort{}
 	}
 	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: from.Addr().Unmap().String()}
-	a.Log.Info("channel "+action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot, "channel", is.Code, "from", changed.From)
+	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
+		"channel", is.Code, "from", changed.From)
 	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.Tenant, e.Bot, time.Now(), changed))
 	if err == nil {
 		err = a.Advise(e.Tenant, e.Bot, advisory)
@@ -291,7 +292,8 @@ func written(object json.RawMessage) json.RawMessage {
 	return encoded(members)
 }
 
-// shown is a channel as it was written, with whose it is, its times under ext as the vendor has them, and why it is not served.
+// shown is a channel as it was written, with whose it is, its times under ext as the vendor has them, and why it is not
+// served.
 func shown(e channel.Entry) json.RawMessage {
 	var members map[string]json.RawMessage
 	if json.Unmarshal(e.Channel, &members) != nil {

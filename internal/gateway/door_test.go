@@ -40,6 +40,7 @@ func newDoor(t *testing.T) *door {
 	bots := loadBots(t)
 	d.Options = Options{
 		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
+		Files: &shelf{}, Links: Links{Sealer: sealer.For("file"), Gateway: "https://hooks.example/"},
 		Bots: bots, Bus: d.bus, Chats: chats{}, Callbacks: sealer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
 	}
@@ -69,16 +70,19 @@ adapters:
 `
 	channelsFile = `
 bot: shop2
-secrets: {hook: {env: HOOK}, sync: {env: SYNC}, feed: {env: FEED}}
+secrets: {hook: {env: HOOK}, sync: {env: SYNC}, feed: {env: FEED}, files: {env: FILES}}
 scripts: {hook: {file: hook.py, timeout: 45s}}
 channels:
   - {code: hook, type: public, token_local: hook, recv_svcscriptcode: hook}
   - {code: sync, type: public, token_local: sync, recv_svcscriptcode: hook, ip_mask: [203.0.113.0/24], opts: {issync: true, recv_timeout: 1}}
   - {code: feed, type: subscriber, token_local: feed, recv_svcscriptcode: hook}
+  - {code: files, type: desk, token_local: files, opts: {allow_files_api: true}}
+channel_types: [{type: desk, recv_svcscriptcode: hook, issync: true}]
 `
-	tokenOfHook = "0123456789abcdef-hook"
-	tokenOfSync = "0123456789abcdef-sync"
-	tokenOfFeed = "0123456789abcdef-feed"
+	tokenOfHook  = "0123456789abcdef-hook"
+	tokenOfSync  = "0123456789abcdef-sync"
+	tokenOfFeed  = "0123456789abcdef-feed"
+	tokenOfFiles = "0123456789abcdef-files"
 
 	otherFile = "bot: other\ntenant: acme\n"
 
@@ -99,7 +103,7 @@ func loadBots(t *testing.T) Bots {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
 	set, err := bot.Load(dir, bot.Options{LookupEnv: func(name string) (string, bool) {
 		value, ok := map[string]string{"PRODUCT_NEW": "new-token", "PRODUCT_OLD": "old-token",
-			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "FEED": tokenOfFeed}[name]
+			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "FEED": tokenOfFeed, "FILES": tokenOfFiles}[name]
 		return value, ok
 	}})
 	require.NoError(t, err)

@@ -17,6 +17,10 @@ import (
 // exec runs a channel's script for an HTTP request: in asynchronous mode the caller is answered once Temporal has the run,
 // in synchronous mode with what the script says.
 func (o Options) exec(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodHead { // the mux takes it for GET; nobody expects it to run anything
+		only(http.MethodPost, http.MethodGet)(w, r)
+		return
+	}
 	ch, ok := o.channel(w, r, bearer(r))
 	if !ok {
 		return
@@ -75,6 +79,10 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 	a, err := channel.DecodeHTTP(result.Value)
 	if err != nil {
 		o.refuseRun(w, ch, err)
+		return
+	}
+	if a.File != "" {
+		o.sendFile(w, r, ch.Tenant, ch.Bot, a.File, a.Status)
 		return
 	}
 	maps.Copy(w.Header(), a.Header)

@@ -29,7 +29,9 @@ type Options struct {
 	Channels    Channels
 	Scripts     *Scripts
 	Sockets     *socket.Hub // started; it ends with the gateway
-	Callbacks   Callbacks   // opens callback addresses
+	Files       Files
+	Links       Links
+	Callbacks   Callbacks // opens callback addresses
 	Temporal    Temporal
 	EventTokens *EventTokens   // nil: nobody may publish events over HTTP
 	TLS         *tls.Config    // nil: plain HTTP
@@ -72,25 +74,41 @@ type Server struct {
 // Start listens on addr (port 0 = any free one) and serves.
 func Start(addr string, o Options) (*Server, error) { return o.serve(addr, o.routes()) }
 
-// routes is every path of the gateway.
+// route is one door of the gateway; schemas/openapi.yaml says what is behind each.
+type route struct {
+	method, path string
+	handle       http.HandlerFunc
+}
+
+// table is every route of the gateway. Go's mux takes GET for HEAD too.
+func (o Options) table() []route {
+	const adapter = "/conversational/twoway/v2/accounts/{account}/adapters/{adapter}"
+	return []route{
+		{http.MethodPost, "/callbacks/{token}", o.takeCallback},
+		{http.MethodPost, "/events", o.takeEvent},
+		{http.MethodPost, adapter, o.takeSent},
+		{http.MethodPost, "/exec", o.exec},
+		{http.MethodGet, "/exec", o.exec},
+		{http.MethodGet, "/ws/token/v1", o.openSocket},
+		{http.MethodGet, "/ws/token/v1/{token}", o.openSocket},
+		{http.MethodPost, "/files", o.putFile},
+		{http.MethodGet, "/files/{id}", o.getFile},
+		{http.MethodDelete, "/files/{id}", o.deleteFile},
+		{http.MethodPost, "/files/{id}/links", o.linkFile},
+		{http.MethodGet, "/public/files/{token}", o.publicFile},
+		{http.MethodGet, "/openapi.json", openAPI},
+	}
+}
+
+// routes answers every path of the gateway.
 func (o Options) routes() http.Handler {
-	mux := http.NewServeMux()
-	for _, r := range []struct {
-		path    string
-		methods []string
-		handle  http.HandlerFunc
-	}{
-		{"/callbacks/{token}", []string{http.MethodPost}, o.takeCallback},
-		{"/events", []string{http.MethodPost}, o.takeEvent},
-		{"/ws/token/v1", []string{http.MethodGet}, o.openSocket},
-		{"/ws/token/v1/{token}", []string{http.MethodGet}, o.openSocket},
-		{"/exec", []string{http.MethodPost, http.MethodGet}, o.exec},
-		{"/conversational/twoway/v2/accounts/{account}/adapters/{adapter}", []string{http.MethodPost}, o.takeSent},
-	} {
-		for _, method := range r.methods {
-			mux.HandleFunc(method+" "+r.path, r.handle)
-		}
-		mux.HandleFunc(r.path, only(r.methods...))
+	mux, methods := http.NewServeMux(), map[string][]string{}
+	for _, r := range o.table() {
+		mux.HandleFunc(r.method+" "+r.path, r.handle)
+		methods[r.path] = append(methods[r.path], r.method)
+	}
+	for path, known := range methods {
+		mux.HandleFunc(path, only(known...))
 	}
 	mux.HandleFunc("/", notFound)
 	return o.watched(mux)

@@ -437,7 +437,18 @@ def give_host():
         """Tells an event to the connections that subscribed to its class; gives the event's id."""
         return ask("publish", event_class=event_class, data=data, object=object)["id"]
 
-    for name, thing in (("Error", Error), ("Response", Response), ("request", request), ("send", send),
+    def put_file(name, content, type="application/octet-stream"):
+        """Keeps a file of at most 1 MiB for a week; gives its id, and a url at which anybody reads it for 5 minutes."""
+        data = content.encode() if isinstance(content, str) else content
+        return ask("put_file", name=name, type=type, content=base64.b64encode(data).decode())
+
+    def get_file(id):
+        """Gives name, type and content (bytes) of a file."""
+        file = ask("get_file", id=id)
+        file["content"] = base64.b64decode(file["content"])
+        return file
+
+    for name, thing in (("put_file", put_file), ("get_file", get_file), ("Error", Error), ("Response", Response), ("request", request), ("send", send),
                         ("send_ws", send_ws), ("push", push), ("publish", publish)):
         setattr(module, name, thing)
     sys.modules["hookturn"] = module

@@ -6,11 +6,13 @@ package scripthost
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"log/slog"
 	"net/http"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
@@ -26,6 +28,8 @@ type Host struct {
 	HTTP     HTTP
 	Sandbox  Sandbox
 	Wires    Wires
+	Files    Files
+	Link     Link
 	Log      *slog.Logger
 }
 
@@ -60,6 +64,15 @@ type Wires interface {
 	Ask(ctx context.Context, address string, request []byte) ([]byte, error)
 }
 
+// Files keep what scripts exchange besides JSON. *bus.Files is one.
+type Files interface {
+	Put(ctx context.Context, tenant, bot string, file bus.File, content io.Reader) (bus.File, error)
+	Get(ctx context.Context, tenant, bot, id string) (bus.File, io.ReadCloser, error)
+}
+
+// Link makes an address at which anybody can read a file of a bot, for some minutes.
+type Link func(tenant, bot, id string) string
+
 // Run is the run that asks.
 type Run struct {
 	Tenant, Bot, Step, EventID string
@@ -77,6 +90,8 @@ func (h *Host) For(r Run) http.Handler {
 	mux.HandleFunc("POST /send_ws", serve(a.send))
 	mux.HandleFunc("POST /push", serve(a.push))
 	mux.HandleFunc("POST /publish", serve(a.publish))
+	mux.HandleFunc("POST /put_file", serve(a.putFile))
+	mux.HandleFunc("POST /get_file", serve(a.getFile))
 	return mux
 }
 

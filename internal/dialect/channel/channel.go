@@ -59,7 +59,8 @@ func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, se
 }
 
 // Message fills in what a script is told of a websocket's message: seven start parameters, and the data as event's body.
-func Message(run *step.ScriptRun, ch *bot.Channel, data, qid json.RawMessage, connection string, sender netip.Addr) error {
+func Message(run *step.ScriptRun, ch *bot.Channel, data, qid json.RawMessage, connection string, sender netip.Addr,
+) error {
 	run.Body = data
 	if run.Body == nil {
 		run.Body = []byte("null")
@@ -95,14 +96,16 @@ type Answer struct {
 	Status int
 	Header http.Header
 	Body   []byte
+	File   string // id of the file that is the body; "" = none
 }
 
-// returned is what main returns: {"statusCode", "headers", "body", "isBase64Encoded"}.
+// returned is what main returns: {"statusCode", "headers", "body", "isBase64Encoded"}, or {"statusCode", "file"}.
 type returned struct {
 	Status  *json.Number      `json:"statusCode"`
 	Headers map[string]string `json:"headers"`
 	Body    json.RawMessage   `json:"body"`
 	Base64  bool              `json:"isBase64Encoded"`
+	File    string            `json:"file"`
 }
 
 // contentType is that of an answer whose script set none.
@@ -115,7 +118,7 @@ func DecodeHTTP(value json.RawMessage) (Answer, error) {
 	if strictjson.Kind(value) != "object" || json.Unmarshal(value, &r) != nil {
 		return Answer{}, bad(`main must return {"statusCode": 200, "headers": {…}, "body": "…"}`)
 	}
-	a := Answer{Status: http.StatusOK, Header: http.Header{}}
+	a := Answer{Status: http.StatusOK, Header: http.Header{}, File: r.File}
 	if r.Status != nil {
 		status, err := r.Status.Int64()
 		if err != nil || status < 200 || status > 599 {

@@ -1,0 +1,122 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Files keep what integration channels and scripts exchange besides JSON, for a week.
+type Files struct{ store jetstream.ObjectStore }
+
+const (
+	// BucketFiles is the object store of files.
+	BucketFiles   = "HOOKTURN_FILES"
+	filesTTL      = 7 * 24 * time.Hour
+	filesMaxBytes = 4 << 30
+)
+
+// File is what is known of a file. Its content is whatever it is.
+type File struct {
+	ID       string    `json:"id"`
+	Name     string    `json:"name"`
+	Type     string    `json:"type"` // media type
+	Size     int64     `json:"size"` // bytes
+	Digest   string    `json:"digest"`
+	Expires  time.Time `json:"expires"`
+	Channel  string    `json:"channel,omitempty"` // code of the channel that it came by
+	Modified time.Time `json:"-"`
+}
+
+// ErrNoFile says that a bot has no such file, or no longer.
+var ErrNoFile = errors.New("there is no such file")
+
+// NewFiles opens the files of an account.
+func NewFiles(s Streams) *Files { return &Files{store: s.files} }
+
+// Put keeps what a reader gives under a new id. Nothing is kept of a reader that fails.
+func (f *Files) Put(ctx context.Context, tenant, bot string, file File, content io.Reader) (File, error) {
+	file.ID = uuid.NewString()
+	about, err := json.Marshal(file)
+	if err != nil {
+		return File{}, err
+	}
+	info, err := f.store.Put(ctx, jetstream.ObjectMeta{
+		Name: fileName(tenant, bot, file.ID), Metadata: map[string]string{"file": string(about)},
+	}, content)
+	if err != nil {
+		return File{}, fmt.Errorf("keep a file: %w", err)
+	}
+	return fileOf(info, file), nil
+}
+
+// Get opens a file of a bot.
+func (f *Files) Get(ctx context.Context, tenant, bot, id string) (File, io.ReadCloser, error) {
+	object, err := f.store.Get(ctx, fileName(tenant, bot, id))
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return File{}, nil, ErrNoFile
+	}
+	if err != nil {
+		return File{}, nil, fmt.Errorf("open a file: %w", err)
+	}
+	info, err := object.Info()
+	var file File
+	if err == nil {
+		err = json.Unmarshal([]byte(info.Metadata["file"]), &file)
+	}
+	if err != nil {
+		return File{}, nil, errors.Join(fmt.Errorf("open a file: %w", err), object.Close())
+	}
+	return fileOf(info, file), object, nil
+}
+
+// Delete removes a file of a bot.
+func (f *Files) Delete(ctx context.Context, tenant, bot, id string) error {
+	name := fileName(tenant, bot, id)
+	_, err := f.store.GetInfo(ctx, name) // deleting what is deleted would be no error
+	if err == nil {
+		err = f.store.Delete(ctx, name)
+	}
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return ErrNoFile
+	}
+	if err != nil {
+		return fmt.Errorf("delete a file: %w", err)
+	}
+	return nil
+}
+
+func fileOf(info *jetstream.ObjectInfo, file File) File {
+	file.Size, file.Digest = int64(info.Size), info.Digest
+	if file.Modified = info.ModTime; file.Modified.IsZero() {
+		file.Modified = time.Now()
+	}
+	file.Expires = file.Modified.Add(filesTTL).UTC().Truncate(time.Second)
+	return file
+}
+
+// fileName keeps one bot's files apart from another's.
+func fileName(tenant, bot, id string) string { return tenant + "/" + bot + "/" + id }
+
+func ensureFiles(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.ObjectStore, error) {
+	store, err := js.ObjectStore(ctx, BucketFiles)
+	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		store, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: BucketFiles, Description: "files of channels and scripts", TTL: filesTTL, MaxBytes: filesMaxBytes,
+			Storage: jetstream.FileStorage, Replicas: replicas,
+		})
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			store, err = js.ObjectStore(ctx, BucketFiles)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open or create object store %s: %w", BucketFiles, err)
+	}
+	return store, nil
+}

@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/callback"
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+const (
+	// FileMax bounds a file, in bytes.
+	FileMax = 16 << 20
+	// LinkFor is how long a public link to a file is good.
+	LinkFor = 5 * time.Minute
+)
+
+// Files keep what channels exchange besides JSON. *bus.Files is one.
+type Files interface {
+	Put(ctx context.Context, tenant, bot string, file bus.File, content io.Reader) (bus.File, error)
+	Get(ctx context.Context, tenant, bot, id string) (bus.File, io.ReadCloser, error)
+	Delete(ctx context.Context, tenant, bot, id string) error
+}
+
+// fileChannel is the channel of a request for files.
+func (o Options) fileChannel(w http.ResponseWriter, r *http.Request) (*bot.Channel, bool) {
+	ch, ok := o.channel(w, r, bearer(r))
+	if ok && !ch.Opts.AllowFiles {
+		refuse(w, http.StatusForbidden, fault.Config, "the channel has no files: allow_files_api is not set")
+		return nil, false
+	}
+	return ch, ok
+}
+
+// putFile keeps the body of a request as a file of the channel's bot.
+func (o Options) putFile(w http.ResponseWriter, r *http.Request) {
+	ch, ok := o.fileChannel(w, r)
+	if !ok {
+		return
+	}
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err != nil || !bus.FileTypeAllowed(media) {
+		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "files of this Content-Type are not taken")
+		return
+	}
+	if r.Header.Get("Content-Encoding") != "" {
+		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
+		return
+	}
+	name := bus.FileName(r.URL.Query().Get("name"))
+	file, err := o.Files.Put(r.Context(), ch.Tenant, ch.Bot, bus.File{Name: name, Type: media, Channel: ch.Code},
+		http.MaxBytesReader(w, r.Body, FileMax))
+	if err != nil {
+		o.refuseFile(w, err)
+		return
+	}
+	w.Header().Set("Location", "/files/"+file.ID)
+	answer(w, mediaJSON, http.StatusCreated, file)
+}
+
+func (o Options) getFile(w http.ResponseWriter, r *http.Request) {
+	if ch, ok := o.fileChannel(w, r); ok {
+		o.sendFile(w, r, ch.Tenant, ch.Bot, r.PathValue("id"), http.StatusOK)
+	}
+}
+
+func (o Options) deleteFile(w http.ResponseWriter, r *http.Request) {
+	ch, ok := o.fileChannel(w, r)
+	if !ok {
+		return
+	}
+	if err := o.Files.Delete(r.Context(), ch.Tenant, ch.Bot, r.PathValue("id")); err != nil {
+		o.refuseFile(w, err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// linkFile makes an address at which anybody can read a file for five minutes.
+func (o Options) linkFile(w http.ResponseWriter, r *http.Request) {
+	ch, ok := o.fileChannel(w, r)
+	if !ok {
+		return
+	}
+	_, content, err := o.Files.Get(r.Context(), ch.Tenant, ch.Bot, r.PathValue("id"))
+	if err != nil {
+		o.refuseFile(w, err)
+		return
+	}
+	_ = content.Close() // nothing was read
+	link, expires := o.Links.Make(ch.Tenant, ch.Bot, r.PathValue("id"), time.Now())
+	answer(w, mediaJSON, http.StatusCreated, map[string]any{"url": link, "expires": expires})
+}
+
+// publicFile is where such an address leads.
+func (o Options) publicFile(w http.ResponseWriter, r *http.Request) {
+	tenant, name, id, err := o.Links.open(r.PathValue("token"), time.Now())
+	switch {
+	case errors.Is(err, callback.ErrExpired):
+		refuse(w, http.StatusGone, fault.Expired, "the link was good for five minutes")
+	case err != nil:
+		refuse(w, http.StatusNotFound, "", "no such link")
+	default:
+		o.sendFile(w, r, tenant, name, id, http.StatusOK)
+	}
+}
+
+// sendFile answers with a file's content. A browser keeps it, and runs nothing of it.
+func (o Options) sendFile(w http.ResponseWriter, r *http.Request, tenant, name, id string, status int) {
+	file, content, err := o.Files.Get(r.Context(), tenant, name, id)
+	if err != nil {
+		o.refuseFile(w, err)
+		return
+	}
+	defer content.Close()
+	header := w.Header()
+	header.Set("Content-Type", file.Type)
+	header.Set("Content-Length", strconv.FormatInt(file.Size, 10))
+	header.Set("Content-Disposition", mime.FormatMediaType("attachment", map[string]string{"filename": file.Name}))
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Content-Security-Policy", "sandbox")
+	header.Set("Cache-Control", "private, no-store")
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		_, _ = io.Copy(w, content) // the client may be gone: there is nobody left to tell
+	}
+}
+
+func (o Options) refuseFile(w http.ResponseWriter, err error) {
+	var large *http.MaxBytesError
+	switch {
+	case errors.Is(err, bus.ErrNoFile):
+		refuse(w, http.StatusNotFound, "", err.Error())
+	case errors.As(err, &large):
+		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "a file has at most "+strconv.Itoa(FileMax)+" bytes")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		refuse(w, http.StatusBadRequest, fault.Reset, "the file ended early")
+	default:
+		o.Log.Warn("a file cannot be kept or read", "error", err)
+		refuseFor(w, time.Second, fault.Internal, "files cannot be reached now: try again")
+	}
+}
+
+// Links are addresses of files that need no token and end by themselves.
+type Links struct {
+	Sealer  *callback.Sealer
+	Gateway string // where browsers reach the gateway, as in https://hooks.example; "": links begin with the path
+}
+
+// Make gives an address of a file of a bot, and when it ends.
+func (l Links) Make(tenant, name, id string, now time.Time) (string, time.Time) {
+	expires := now.Add(LinkFor).Truncate(time.Second)
+	token := l.Sealer.Seal(callback.Claim{Workflow: tenant + "/" + name, Event: id, Expires: expires})
+	return strings.TrimSuffix(l.Gateway, "/") + "/public/files/" + token, expires.UTC()
+}
+
+func (l Links) open(token string, now time.Time) (tenant, name, id string, err error) {
+	claim, err := l.Sealer.Open(token, now)
+	if err != nil {
+		return "", "", "", err
+	}
+	tenant, name, _ = strings.Cut(claim.Workflow, "/")
+	if uuid.Validate(claim.Event) != nil {
+		return "", "", "", callback.ErrUnknown
+	}
+	return tenant, name, claim.Event, nil
+}

@@ -1,0 +1,144 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+type document struct {
+	OpenAPI string
+	Paths   map[string]map[string]json.RawMessage
+}
+
+type operation struct {
+	OperationID string
+	Security    []map[string][]string
+	Responses   map[string]json.RawMessage
+}
+
+func described(t *testing.T) document {
+	t.Helper()
+	d := newDoor(t)
+	w := d.do(httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
+	require.Equal(t, http.StatusOK, w.Code)
+	var doc document
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &doc))
+	require.Equal(t, "3.1.0", doc.OpenAPI)
+	return doc
+}
+
+// TestTheDescriptionIsOfThisGateway holds the document against the routes: nothing is there that is not described, and the
+// other way round.
+func TestTheDescriptionIsOfThisGateway(t *testing.T) {
+	t.Parallel()
+	var there, told []string
+	for _, r := range (Options{}).table() {
+		there = append(there, r.method+" "+r.path)
+	}
+	for path, methods := range described(t).Paths {
+		for method := range methods {
+			if method != "parameters" && !strings.HasPrefix(path, "/admin/") {
+				told = append(told, strings.ToUpper(method)+" "+path)
+			}
+		}
+	}
+	slices.Sort(there)
+	slices.Sort(told)
+	require.Equal(t, there, told)
+}
+
+// TestTheDescriptionIsTrue asks every operation without a token, with an empty body and a wrong one: the status that comes
+// back is one that the document names, a guarded operation is closed, and every problem has the form that it says.
+func TestTheDescriptionIsTrue(t *testing.T) {
+	t.Parallel()
+	doc := described(t)
+	problems := problemSchema(t)
+	d, o := newDoor(t), newOffice(t)
+	ids := map[string]bool{}
+	for path, methods := range doc.Paths {
+		for method, raw := range methods {
+			if method == "parameters" {
+				continue
+			}
+			var op operation
+			require.NoError(t, json.Unmarshal(raw, &op))
+			require.NotEmpty(t, op.OperationID)
+			require.False(t, ids[op.OperationID], "%s is there twice", op.OperationID)
+			ids[op.OperationID] = true
+			for _, c := range attempts() {
+				w := c.make(t, d, o, strings.ToUpper(method), path)
+				require.Contains(t, op.Responses, strconv.Itoa(w.Code), "%s %s %+v: %s", method, path, c, w.Body)
+				if len(op.Security) > 0 && !c.admitted {
+					require.Equal(t, http.StatusUnauthorized, w.Code, "%s %s", method, path)
+				}
+				if w.Code >= 400 {
+					require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
+					var body any
+					require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body))
+					require.NoError(t, problems.Validate(body))
+				}
+			}
+		}
+	}
+}
+
+// attempt is a request that every operation gets.
+type attempt struct {
+	body, contentType string
+	admitted          bool // by a good token
+}
+
+func attempts() []attempt {
+	return []attempt{
+		{"", "", false}, {"{", "application/json", false}, {"", "", true}, {"{", "application/json", true}, {"x", "text/html", true},
+	}
+}
+
+func (c attempt) make(t *testing.T, d *door, o *office, method, path string) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequest(method, filled(path), strings.NewReader(c.body))
+	r.RemoteAddr = "203.0.113.9:1"
+	if c.contentType != "" {
+		r.Header.Set("Content-Type", c.contentType)
+	}
+	token, handler := tokenOfHook, d.routes()
+	switch {
+	case strings.HasPrefix(path, "/admin/"):
+		token, handler = operatorToken, o
+	case path == "/events":
+		token = tokenOfDefault
+	}
+	if c.admitted {
+		r.Header.Set("Authorization", "Bearer "+token)
+		r.Header.Set("X-Cm-Producttoken", "new-token")
+	}
+	w := httptest.NewRecorder()
+	handler.ServeHTTP(w, r)
+	return w
+}
+
+func filled(path string) string {
+	return strings.NewReplacer("{token}", "none", "{id}", "6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", "{account}", "acc-1",
+		"{adapter}", "agents").Replace(path)
+}
+
+func problemSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	var doc any
+	require.NoError(t, json.Unmarshal(schemas.OpenAPI(), &doc))
+	compiler := jsonschema.NewCompiler()
+	require.NoError(t, compiler.AddResource("openapi.json", doc))
+	s, err := compiler.Compile("openapi.json#/components/schemas/Problem")
+	require.NoError(t, err)
+	return s
+}

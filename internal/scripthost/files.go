@@ -1,0 +1,64 @@
+package scripthost
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"mime"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// fileMax bounds what a script keeps or reads, in bytes: it has to fit into what it may ask at a time.
+const fileMax = 1 << 20
+
+type puttingFile struct {
+	Name    string `json:"name"`
+	Type    string `json:"type"`
+	Content []byte `json:"content"` // base64
+}
+
+// putFile keeps a file of the bot. Its answer has a link that is good for some minutes.
+func (a *asked) putFile(ctx context.Context, q puttingFile) (any, error) {
+	media, _, err := mime.ParseMediaType(q.Type)
+	if err != nil || !bus.FileTypeAllowed(media) {
+		return nil, fault.New(fault.Encoding, "files of this type are not kept")
+	}
+	if len(q.Content) > fileMax {
+		return nil, fault.New(fault.TooLarge, "a script keeps files of at most %d bytes", fileMax)
+	}
+	file, err := a.Files.Put(ctx, a.run.Tenant, a.run.Bot,
+		bus.File{Name: bus.FileName(q.Name), Type: media, Channel: a.run.Channel}, bytes.NewReader(q.Content))
+	if err != nil {
+		return nil, err
+	}
+	return map[string]any{"id": file.ID, "url": a.Link(a.run.Tenant, a.run.Bot, file.ID)}, nil
+}
+
+type gettingFile struct {
+	ID string `json:"id"`
+}
+
+func (a *asked) getFile(ctx context.Context, q gettingFile) (any, error) {
+	file, content, err := a.Files.Get(ctx, a.run.Tenant, a.run.Bot, q.ID)
+	if errors.Is(err, bus.ErrNoFile) {
+		return nil, fault.New(fault.Gone, "there is no such file")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	text, err := io.ReadAll(io.LimitReader(content, fileMax+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > fileMax {
+		return nil, fault.New(fault.TooLarge, "a script reads files of at most %d bytes", fileMax)
+	}
+	return map[string]any{
+		"name": file.Name, "type": file.Type, "content": base64.StdEncoding.EncodeToString(text),
+	}, nil
+}
