@@ -20,6 +20,7 @@ type settings struct {
 	perRow  time.Duration
 	quick   bool
 	noisy   bool
+	door    bool
 	profile string
 	only    string
 }
@@ -40,6 +41,7 @@ func Command() *cobra.Command {
 		"only this row, and no yardstick: first attempt/in flight/conversations/delay, as in local/64/1000/0s")
 	cmd.Flags().StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
 	cmd.Flags().BoolVar(&s.noisy, "neighbour", false, "only the noisy neighbour")
+	cmd.Flags().BoolVar(&s.door, "gateway", false, "only the gateway: channels' scripts and websockets")
 	cmd.Flags().BoolVar(&s.quick, "quick", false, "only the rows that the ratio and the unloaded latency need")
 	return cmd
 }
@@ -84,8 +86,11 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 		return err
 	}
 	defer rig.close()
-	if s.noisy {
+	switch {
+	case s.noisy:
 		return rig.neighbour(ctx, out)
+	case s.door:
+		return rig.gateway(ctx, out)
 	}
 	var before, after measurement
 	if s.only == "" {
@@ -120,7 +125,10 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 	if err := rig.recovery(ctx, out); err != nil {
 		return err
 	}
-	return rig.memory(ctx, out)
+	if err := rig.memory(ctx, out); err != nil {
+		return err
+	}
+	return rig.gateway(ctx, out)
 }
 
 // yardInFlight is how many workflows the yardstick keeps in flight.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -83,7 +84,7 @@ func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
 	require.NoError(t, err)
 	s, err := Start("127.0.0.1:0", d.Options)
 	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, s.Stop(t.Context())) })
+	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })
 
 	serial := func() int64 {
 		client := &http.Client{Timeout: soon, Transport: &http.Transport{

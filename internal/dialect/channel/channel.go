@@ -65,7 +65,8 @@ func Message(run *step.ScriptRun, ch *bot.Channel, data, qid json.RawMessage, co
 	if run.Body == nil {
 		run.Body = []byte("null")
 	}
-	return setParams(run, ch.Entity(), methodMessage, json.RawMessage(run.Body), qid, connection, sender.String(), protocolWebsocket)
+	return setParams(run, ch.Entity(), methodMessage, json.RawMessage(run.Body), qid, connection, sender.String(),
+		protocolWebsocket)
 }
 
 // Start fills in what a script is told that a websocket starts by its name: the start parameters that it was given.
