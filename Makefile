@@ -31,7 +31,8 @@ demo: $(BIN)/devstack ## Start everything in one process, send a sample event of
 .PHONY: demo
 
 dev: $(BIN)/devstack ## The same stack, staying up; prints its addresses (flags: make dev DEVFLAGS=…)
-	@$(BIN)/devstack --bots examples/bots --data-dir .devstack $(DEVFLAGS)
+	@$(BIN)/devstack --bots examples/bots --data-dir .devstack --event-tokens examples/event-tokens \
+		--operator-token-file examples/operator-token $(DEVFLAGS)
 .PHONY: dev
 
 up: .env ## Start PostgreSQL, Temporal, NATS, workers and a starter in containers

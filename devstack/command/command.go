@@ -103,6 +103,8 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.TemporalAddr, "temporal-addr", "127.0.0.1:7233", "host:port of Temporal")
 	f.StringVar(&o.UIAddr, "ui-addr", "127.0.0.1:8233", "host:port of the Temporal UI")
 	f.StringVar(&o.Gateway.Addr, "gateway-addr", "127.0.0.1:8080", "host:port of the gateway")
+	f.StringVar(&o.Gateway.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")
+	f.StringVar(&o.Gateway.OperatorToken, "operator-token-file", "", "file with the token of the administration of channels")
 	f.StringVar(&o.AdminAddr, "admin-addr", "127.0.0.1:9090", "host:port of /healthz, /readyz and /metrics")
 	f.StringVar(&webhookAddr, "webhook-addr", "127.0.0.1:8090", "host:port of the sample webhook server; empty: none")
 	f.BoolVar(&o.Code, "code", true, "run code steps, where this machine can hold them")

@@ -26,6 +26,7 @@ func (d *demo) play(ctx context.Context) error {
 		{"Haptik: a signed webhook answers for the bot", d.haptik()},
 		{"LoyJoy, TwoWay and plain: the other dialects", d.partners()},
 		{"Code steps: the bot builder's Python, walled in", d.code()},
+		{"The gateway: what comes from outside in", d.gateway()},
 		{"Endpoints that misbehave: each has its end, and the chat goes on", d.failures()},
 	} {
 		fmt.Fprintf(d.out, "\n=== %s\n", act.name)

@@ -5,6 +5,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -15,8 +16,15 @@ import (
 const role = "HOOKTURN_E2E_ROLE"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(role) == "devstack" {
+	switch os.Getenv(role) {
+	case "devstack":
 		os.Exit(command.Run(os.Args[1:]))
+	case "websocat":
+		if err := websocat(os.Args[1:], os.Stdin, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	code := m.Run()
 	removePrograms()
