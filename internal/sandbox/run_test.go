@@ -113,9 +113,11 @@ func TestATenantHasHalfOfTheSlots(t *testing.T) {
 	require.Nil(t, f)
 	cancel()
 	busy.Wait()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	require.Empty(t, s.tenants)
+	require.Eventually(t, func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return len(s.tenants) == 0
+	}, 5*time.Second, time.Millisecond)
 }
 
 func TestStoppingARunIsNoAnswer(t *testing.T) {
