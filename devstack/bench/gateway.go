@@ -140,8 +140,8 @@ func (r *rig) execBesideScript(ctx context.Context, out io.Writer, addr string) 
 		}
 		whole.latencies = append(whole.latencies, took)
 	}
-	fmt.Fprintf(out, "\n/exec synchronous, a trivial script, %d runs one after another: p50 %s ms, p99 %s ms; the bare script in "+
-		"a warm sandbox p50 %s ms, p99 %s ms; the gateway and the workflow add %s ms to the median\n", gateRuns,
+	fmt.Fprintf(out, "\n/exec synchronous, a trivial script, %d runs one after another: p50 %s ms, p99 %s ms; the bare script "+
+		"in a warm sandbox p50 %s ms, p99 %s ms; the gateway and the workflow add %s ms to the median\n", gateRuns,
 		ms(whole.quantile(0.5)), ms(whole.quantile(0.99)), ms(bare.quantile(0.5)), ms(bare.quantile(0.99)),
 		ms(whole.quantile(0.5)-bare.quantile(0.5)))
 	return nil
@@ -157,12 +157,13 @@ func asError(f *fault.Fault) error {
 // dial opens websockets, some at a time.
 func dial(ctx context.Context, addr string, n int) ([]*websocket.Conn, error) {
 	conns := make([]*websocket.Conn, n)
+	address := "ws://" + addr + "/ws/token/v1/" + gateToken
 	places, failed := make(chan int), make(chan error, dialParallel)
 	var dialing sync.WaitGroup
 	for range dialParallel {
 		dialing.Go(func() {
 			for i := range places {
-				conn, _, err := websocket.Dial(ctx, "ws://"+addr+"/ws/token/v1/"+gateToken, nil) //nolint:bodyclose // there is none
+				conn, _, err := websocket.Dial(ctx, address, nil) //nolint:bodyclose // the library has closed it
 				if err != nil {
 					select {
 					case failed <- err:
@@ -277,7 +278,7 @@ func (r *rig) busy(ctx context.Context, out io.Writer, addr string) error {
 		})
 	}
 	all.Wait()
-	fmt.Fprintf(out, "%d calls a second over %d websockets, %d calls: p50 %s ms, p99 %s ms, slowest %s ms\n", busyRate, busySockets,
-		m.steps(), ms(m.quantile(0.5)), ms(m.quantile(0.99)), ms(m.quantile(1)))
+	fmt.Fprintf(out, "%d calls a second over %d websockets, %d calls: p50 %s ms, p99 %s ms, slowest %s ms\n", busyRate,
+		busySockets, m.steps(), ms(m.quantile(0.5)), ms(m.quantile(0.99)), ms(m.quantile(1)))
 	return failed
 }

@@ -56,7 +56,7 @@ func (d *demo) post(ctx context.Context, path, body string, status int, headers 
 		return "", err
 	}
 	text, err := io.ReadAll(answer.Body)
-	if err = errors.Join(err, answer.Body.Close()); err != nil {
+	if err := errors.Join(err, answer.Body.Close()); err != nil {
 		return "", err
 	}
 	fmt.Fprintf(d.out, "  -> POST %s\n  <- HTTP %d %s\n", path, answer.StatusCode, text)
@@ -78,10 +78,11 @@ func (d *demo) postEvent(ctx context.Context) error {
 
 func (d *demo) agentAnswers(ctx context.Context) error {
 	const account = "5f1d9c2e-0000-4000-8000-000000000001"
-	_, err := d.post(ctx, "/conversational/twoway/v2/accounts/"+account+"/adapters/agents", `{"chat":{"id":"any","accountId":"`+account+
-		`","channel":"WhatsApp","conversationClientId":"c-7","conversationHostId":"helpdesk"},"conversationMessages":[`+
-		`{"$type":"text","id":"m-1","direction":"ClientTerminated","text":"Good morning, Ann here."}]}`,
-		http.StatusCreated, "Content-Type", "application/json", "X-Cm-Producttoken", agentToken)
+	envelope := `{"chat":{"id":"any","accountId":"` + account +
+		`","channel":"WhatsApp","conversationClientId":"c-7","conversationHostId":"helpdesk"},"conversationMessages":[` +
+		`{"$type":"text","id":"m-1","direction":"ClientTerminated","text":"Good morning, Ann here."}]}`
+	_, err := d.post(ctx, "/conversational/twoway/v2/accounts/"+account+"/adapters/agents", envelope, http.StatusCreated,
+		"Content-Type", "application/json", "X-Cm-Producttoken", agentToken)
 	if err != nil {
 		return err
 	}
@@ -127,20 +128,22 @@ func (d *demo) orderLater(ctx context.Context) error {
 	if err := run.Get(ctx, &result); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "     the run has ended: %s\n     run: %s\n", result.Outcome, d.link(schemas.WorkflowRef{ID: id, RunID: run.GetRunID()}))
+	link := d.link(schemas.WorkflowRef{ID: id, RunID: run.GetRunID()})
+	fmt.Fprintf(d.out, "     the run has ended: %s\n     run: %s\n", result.Outcome, link)
 	return nil
 }
 
 func (d *demo) talk(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws://"+d.stack.Starter.GatewayAddr()+"/ws/token/v1", &websocket.DialOptions{ //nolint:bodyclose // there is none
+	address := "ws://" + d.stack.Starter.GatewayAddr() + "/ws/token/v1"
+	conn, _, err := websocket.Dial(ctx, address, &websocket.DialOptions{ //nolint:bodyclose // the library has closed it
 		HTTPHeader: http.Header{"Authorization": {"Bearer " + ordersToken}},
 	})
 	if err != nil {
 		return err
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	const message = `["message",{"qid":7,"data":{"text":"hello"}}]`
 	if err := conn.Write(ctx, websocket.MessageText, []byte(message)); err != nil {
 		return err

@@ -126,7 +126,7 @@ func websocat(args []string, in io.Reader, out io.Writer) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, flags.Arg(0), &websocket.DialOptions{HTTPHeader: header}) //nolint:bodyclose // there is none
+	conn, _, err := websocket.Dial(ctx, flags.Arg(0), &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {
 		return err
 	}

@@ -56,7 +56,7 @@ func dial(t *testing.T, gateway, path, token string) frames {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	conn, _, err := websocket.Dial(ctx, "ws://"+gateway+path, &websocket.DialOptions{HTTPHeader: header}) //nolint:bodyclose // there is none
+	conn, _, err := websocket.Dial(ctx, "ws://"+gateway+path, &websocket.DialOptions{HTTPHeader: header})
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.CloseNow() })
 	return frames{conn, t}
