@@ -93,6 +93,8 @@ func (c *Client) transport(d *net.Dialer) *http.Transport {
 			MinVersion:         tls.VersionTLS12,
 			RootCAs:            o.RootCAs,
 			ClientSessionCache: tls.NewLRUClientSessionCache(256),
+
+			GetClientCertificate: askedForCertificate,
 		},
 		TLSHandshakeTimeout:    o.TLSTimeout,
 		DisableCompression:     true,

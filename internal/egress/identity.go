@@ -48,6 +48,7 @@ func NewIdentity(certificate, key, ca []byte) (*Identity, error) {
 func (i *Identity) apply(t *http.Transport) {
 	if i.certificate != nil {
 		t.TLSClientConfig.Certificates = []tls.Certificate{*i.certificate}
+		t.TLSClientConfig.GetClientCertificate = nil
 	}
 	if i.roots != nil {
 		t.TLSClientConfig.RootCAs = i.roots

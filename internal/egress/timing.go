@@ -23,6 +23,7 @@ type progress struct {
 	tlsStart, tls  time.Time
 	firstByte      time.Time
 	handshakeError bool
+	noCertificate  bool // the endpoint asked for a client certificate, and there is none to show
 	reused         bool
 	conn           *countedConn // of HTTP/1
 	readBefore     int64        // bytes that the connection had read when this attempt got it
@@ -34,6 +35,7 @@ func (p *progress) trace(ctx context.Context) context.Context {
 		defer p.mu.Unlock()
 		*t = time.Now()
 	}
+	ctx = context.WithValue(ctx, progressKey{}, p)
 	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		DNSStart: func(httptrace.DNSStartInfo) { at(&p.dnsStart) },
 		DNSDone:  func(httptrace.DNSDoneInfo) { at(&p.dns) },
@@ -54,6 +56,26 @@ func (p *progress) trace(ctx context.Context) context.Context {
 		GotConn:              p.gotConn,
 		GotFirstResponseByte: func() { at(&p.firstByte) },
 	})
+}
+
+// progressKey finds the progress of the attempt for which a connection is made.
+type progressKey struct{}
+
+// askedForCertificate answers an endpoint that asks for a client certificate with none. It may do without; when it hangs up
+// instead, this was why: a client that is still writing may never read the alert that says so.
+func askedForCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	if p, ok := info.Context().Value(progressKey{}).(*progress); ok {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.noCertificate = true
+	}
+	return &tls.Certificate{}, nil
+}
+
+func (p *progress) missedCertificate() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.noCertificate
 }
 
 // gotConn looks at the bytes of HTTP/1 only: what comes on a connection of HTTP/2 is for many attempts.
