@@ -79,6 +79,11 @@ func TestAdaptersOfSeveralBots(t *testing.T) {
 	require.False(t, ok)
 	_, err = load(t, map[string]string{"a.yaml": text("a", `"1"`), "b.yaml": text("b", `"1"`)})
 	require.EqualError(t, err, "b.yaml:4:3: $.adapters.agents: bot a has an adapter of this name and account already")
+	closed := strings.NewReplacer("product_token: t", `message_endpoint: {url: "https://x.example/"}`)
+	set, err = load(t, map[string]string{"a.yaml": closed.Replace(text("a", `"1"`)), "b.yaml": closed.Replace(text("b", `"1"`))})
+	require.NoError(t, err, "without a product token there is no outbound URL to share")
+	_, _, ok = set.Adapter("1", "agents")
+	require.False(t, ok)
 }
 
 func TestSendersInsideTheMask(t *testing.T) {

@@ -37,6 +37,9 @@ func (s *Set) clashingAdapters(problems *Problems) {
 	owners := map[address]*Bot{}
 	for _, b := range s.Bots() {
 		for _, a := range b.Adapters() {
+			if a.ProductToken == "" {
+				continue // its outbound URL is closed
+			}
 			at := address{a.Account, a.Name}
 			if first, taken := owners[at]; taken {
 				problems.add(b, member("$.adapters", a.Name), "bot %s has an adapter of this name and account already", first.name)

@@ -100,7 +100,8 @@ func (v *verdict) handshake(err error) *fault.Fault {
 
 func (v *verdict) reset(err error) *fault.Fault {
 	if v.progress.missedCertificate() {
-		return fault.Wrap(fault.TLS, err, "host %s refused the connection: it asked for a client certificate and got none", v.place)
+		return fault.Wrap(fault.TLS, err, "host %s refused the connection: it asked for a client certificate and got none",
+			v.place)
 	}
 	return fault.Wrap(fault.Reset, err, "host %s closed the connection before it answered", v.place.host)
 }
