@@ -25,7 +25,8 @@ func (s *Set) Bot(tenant, name string) (*Bot, bool) {
 	return bot, ok
 }
 
-// Adapter finds the TwoWay adapter of an account whose outbound URL is open, whichever bot it belongs to: no two bots share one.
+// Adapter finds the TwoWay adapter of an account whose outbound URL is open, whichever bot it belongs to: no two bots share
+// such a URL.
 func (s *Set) Adapter(account, name string) (*Bot, *BotAdapter, bool) {
 	for _, b := range s.bots {
 		if adapter, ok := b.adapters[name]; ok && adapter.Account == account && adapter.ProductToken != "" {
