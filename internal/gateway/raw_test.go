@@ -25,13 +25,16 @@ func (mute) Claim(context.Context, string) (bool, error)                    { re
 func (mute) Serve(string, func([]byte) []byte) (stop func(), err error)     { return func() {}, nil }
 
 // listen starts a gateway whose time-outs are short.
-func listen(t *testing.T) (*door, *Server) {
+func listen(t *testing.T, change ...func(*Options)) (*door, *Server) {
 	t.Helper()
 	d := newDoor(t)
 	d.Log = slog.New(slog.DiscardHandler)
 	d.runs.script = returns(`{"body":"ok"}`)
 	d.Sockets = &socket.Hub{Scripts: d.Scripts, Bus: mute{}, Log: d.Log, Count: d.Metrics}
 	require.NoError(t, d.Sockets.Start())
+	for _, f := range change {
+		f(&d.Options)
+	}
 	s, err := Start("127.0.0.1:0", d.Options)
 	require.NoError(t, err)
 	t.Cleanup(func() {
@@ -127,6 +130,40 @@ func TestASilentClientIsHungUpOn(t *testing.T) {
 			require.NoError(t, err)
 			_, err = io.ReadAll(conn)
 			require.NoError(t, err, "the gateway ends it before the test's patience does")
+		})
+	}
+}
+
+// TestASlowBodyIsHungUpOn sends a body a byte at a time, with a length and in chunks.
+func TestASlowBodyIsHungUpOn(t *testing.T) {
+	t.Parallel()
+	_, s := listen(t, func(o *Options) { o.BodyTimeout = 300 * time.Millisecond })
+	for name, head := range map[string]string{
+		"with a length": "Content-Length: 100000\r\n\r\n", "in chunks": "Transfer-Encoding: chunked\r\n\r\n186a0\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", s.Addr())
+			require.NoError(t, err)
+			defer conn.Close()
+			require.NoError(t, conn.SetDeadline(time.Now().Add(soon)))
+			stop := make(chan struct{})
+			defer close(stop)
+			go func() {
+				_, err := io.WriteString(conn, "POST /exec HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer "+tokenOfHook+"\r\n"+head)
+				for err == nil {
+					select {
+					case <-time.After(20 * time.Millisecond):
+						_, err = io.WriteString(conn, "a")
+					case <-stop:
+						return
+					}
+				}
+			}()
+			answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusRequestTimeout, answer.StatusCode)
+			require.NoError(t, answer.Body.Close())
 		})
 	}
 }

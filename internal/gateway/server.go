@@ -3,6 +3,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -37,6 +38,8 @@ type Options struct {
 	TLS         *tls.Config    // nil: plain HTTP
 	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; none by default
 	Origins     []string       // web origins that may open websockets; "*" = all; none: only pages of the gateway's own host
+	// BodyTimeout bounds a whole request, its body included; 30 s when 0.
+	BodyTimeout time.Duration
 	Log         *slog.Logger
 	Metrics     *telemetry.Metrics // nil: nothing is counted
 }
@@ -123,7 +126,7 @@ func (o Options) serve(addr string, routes http.Handler) (*Server, error) {
 		http: &http.Server{
 			Handler:           routes,
 			ReadHeaderTimeout: 5 * time.Second,
-			ReadTimeout:       30 * time.Second,
+			ReadTimeout:       cmp.Or(o.BodyTimeout, 30*time.Second),
 			WriteTimeout:      100 * time.Second, // a channel may wait a minute for its script
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,

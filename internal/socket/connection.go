@@ -124,7 +124,7 @@ func (c *connection) linger(socket *websocket.Conn) {
 
 // write sends what is queued, asks for signs of life, and says goodbye.
 func (c *connection) write(ctx context.Context, socket *websocket.Conn) {
-	ping := time.NewTicker(pingEvery)
+	ping := time.NewTicker(c.hub.Ping)
 	defer ping.Stop()
 	for {
 		select {
@@ -133,7 +133,7 @@ func (c *connection) write(ctx context.Context, socket *websocket.Conn) {
 				return
 			}
 		case <-ping.C:
-			alive, cancel := context.WithTimeout(ctx, pongTimeout)
+			alive, cancel := context.WithTimeout(ctx, c.hub.Pong)
 			err := socket.Ping(alive)
 			cancel()
 			if err != nil {

@@ -6,6 +6,7 @@
 package socket
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -38,8 +39,8 @@ const (
 	queueFrames      = 256
 	queueBytes       = 4 << 20
 	writeTimeout     = 10 * time.Second
-	pingEvery        = 30 * time.Second
-	pongTimeout      = 15 * time.Second
+	pingEvery        = 30 * time.Second // unless the hub says otherwise
+	pongTimeout      = 15 * time.Second // likewise
 	closeGracePeriod = time.Second
 )
 
@@ -60,7 +61,7 @@ type Bus interface {
 	Serve(address string, answer func(request []byte) []byte) (stop func(), err error)
 }
 
-// Hub has the connections of one process. All fields but Origins are required.
+// Hub has the connections of one process. All fields but Ping and Pong are required.
 type Hub struct {
 	Scripts Scripts
 	Bus     Bus
@@ -68,6 +69,8 @@ type Hub struct {
 	Log     *slog.Logger
 	// Count is told of every connection that comes (1) and goes (-1), and of every frame by its name and how it went.
 	Count Counter
+	// Ping is how often a client is asked for a sign of life, Pong how long that may take; 30 s and 15 s when 0.
+	Ping, Pong time.Duration
 
 	name string // of this process, in the ids of its connections
 	stop func()
@@ -98,7 +101,7 @@ func (h *Hub) Start() error {
 	if _, err := rand.Read(random); err != nil {
 		return err
 	}
-	h.name = hex.EncodeToString(random)
+	h.name, h.Ping, h.Pong = hex.EncodeToString(random), cmp.Or(h.Ping, pingEvery), cmp.Or(h.Pong, pongTimeout)
 	h.connections, h.channels = map[string]*connection{}, map[string]*group{}
 	var err error
 	h.stop, err = h.Bus.Serve(h.name, h.takePush)

@@ -156,10 +156,13 @@ type server struct {
 	counts  *counts
 }
 
-func serve(t *testing.T, w *wires, ch *bot.Channel) *server {
+func serve(t *testing.T, w *wires, ch *bot.Channel, change ...func(*Hub)) *server {
 	t.Helper()
 	s := &server{t: t, channel: ch, scripts: &scripts{hold: make(chan struct{})}, counts: &counts{}}
 	s.Hub = &Hub{Scripts: s.scripts, Bus: w, Site: "here", Log: slog.New(slog.DiscardHandler), Count: s.counts}
+	for _, f := range change {
+		f(s.Hub)
+	}
 	require.NoError(t, s.Start())
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := s.Accept(w, r, ch, netip.MustParseAddr("203.0.113.9")); err != nil {
@@ -526,6 +529,18 @@ func TestPushFromAnotherProcess(t *testing.T) {
 	require.ErrorContains(t, err, "the name of a message")
 	_, ok = Address("nowhere")
 	require.False(t, ok)
+}
+
+// TestASilentClientIsCutOff keeps a connection open and answers no ping.
+func TestASilentClientIsCutOff(t *testing.T) {
+	t.Parallel()
+	s := serve(t, newWires(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 20*time.Millisecond })
+	s.dial() // nobody reads, so nobody answers
+	lively := s.dial()
+	count := func() int { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets }
+	go func() { _, _, _ = lively.Read(context.Background()) }()
+	require.Eventually(t, func() bool { return count() == 1 }, soon, time.Millisecond)
+	require.Never(t, func() bool { return count() == 0 }, 200*time.Millisecond, 20*time.Millisecond, "who reads answers pings")
 }
 
 // TestASlowReaderIsCutOff pushes more than a client reads.
