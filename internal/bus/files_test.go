@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
 )
 
 func TestFileNames(t *testing.T) {
@@ -98,6 +100,9 @@ func TestWires(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, mine)
 
+	require.Equal(t, fault.TooLarge, fault.Of(w.Notify("acme", "shop", "orders.paid", make([]byte, 3<<20))).Kind)
+	_, err = w.Ask(ctx, "nobody", make([]byte, 3<<20))
+	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 	_, err = w.Ask(ctx, "nobody", []byte("x"))
 	require.ErrorContains(t, err, "no such connection")
 	stop, err = w.Serve("somebody", func(request []byte) []byte { return append(request, '!') })

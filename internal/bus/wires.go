@@ -40,9 +40,17 @@ func (w *Wires) Notices(tenant, bot, class string, heard func(class string, noti
 	return unsubscribe(s), nil
 }
 
-// Notify tells a notice to whoever listens.
+// Notify tells a notice to whoever listens. One that is larger than NATS takes is a fault of the kind too_large.
 func (w *Wires) Notify(tenant, bot, class string, notice []byte) error {
-	return w.nc.Publish(schemas.NoticeSubject(tenant, bot, class), notice)
+	return tooLargeFor(w.nc.Publish(schemas.NoticeSubject(tenant, bot, class), notice), notice)
+}
+
+// tooLargeFor names the one thing that a message itself can be to blame for.
+func tooLargeFor(err error, data []byte) error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", len(data))
+	}
+	return err
 }
 
 // Claim says whether a key is this caller's: of several callers with one key within two minutes it is true for one.
@@ -72,7 +80,7 @@ func (w *Wires) Ask(ctx context.Context, address string, request []byte) ([]byte
 		return nil, fault.New(fault.Gone, "there is no such connection")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask another process: %w", err)
+		return nil, fmt.Errorf("ask another process: %w", tooLargeFor(err, request))
 	}
 	return m.Data, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -143,6 +144,8 @@ func (o Options) refuseFile(w http.ResponseWriter, err error) {
 		refuse(w, http.StatusNotFound, "", err.Error())
 	case errors.As(err, &large):
 		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "a file has at most "+strconv.Itoa(FileMax)+" bytes")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		refuse(w, http.StatusRequestTimeout, fault.Timeout, "the file did not come in time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		refuse(w, http.StatusBadRequest, fault.Reset, "the file ended early")
 	default:

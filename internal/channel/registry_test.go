@@ -1,0 +1,109 @@
+package channel_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/channel"
+)
+
+// files are bot files that change.
+type files struct {
+	t   *testing.T
+	dir string
+	set *bot.Set
+}
+
+func (f *files) Current() *bot.Set { return f.set }
+
+func (f *files) write(text string) {
+	f.t.Helper()
+	require.NoError(f.t, os.WriteFile(filepath.Join(f.dir, "shop.yaml"), []byte(text), 0o600))
+	set, err := bot.Load(f.dir, bot.Options{LookupEnv: func(string) (string, bool) { return "0123456789abcdef", true }})
+	require.NoError(f.t, err)
+	f.set = set
+}
+
+const withScript = "bot: shop\nscripts: {hook: {file: hook.py}}\nsecrets: {key: {env: KEY}}\n"
+
+// store hands what it gets to whoever follows it.
+type store struct {
+	follow   chan []byte
+	revision uint64
+	err      error
+}
+
+func (s *store) Put(_ context.Context, _ string, text []byte, _ uint64) (uint64, error) {
+	s.revision++
+	s.follow <- text
+	return s.revision, s.err
+}
+
+func (s *store) Delete(context.Context, string, uint64) error { return s.err }
+
+// Follow gives what was stored, then says so, then ends.
+func (s *store) Follow(_ context.Context, heard func(string, []byte, uint64), ready func()) error {
+	for n := uint64(1); n <= s.revision; n++ {
+		heard("6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", <-s.follow, n)
+	}
+	heard("no channel", []byte("{"), 1)
+	ready()
+	return nil
+}
+
+func TestAStoredChannelFollowsItsBotFile(t *testing.T) {
+	t.Parallel()
+	f := &files{t: t, dir: t.TempDir()}
+	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
+	f.write(withScript)
+	kept := &store{follow: make(chan []byte, 10)}
+	one := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
+	office := &channel.Administration{Registry: one, Store: kept}
+	made, token, err := office.Create(t.Context(), "default", "shop",
+		[]byte(`{"id":"6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51","code":"late","type":"public","recv_svcscriptcode":"hook"}`))
+	require.NoError(t, err)
+
+	other := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler)) // of another process
+	ready := false
+	require.NoError(t, other.Follow(t.Context(), kept, func() { ready = true }))
+	require.True(t, ready)
+	for _, r := range []*channel.Registry{one, other} {
+		ch, ok := r.ByToken(sha256.Sum256([]byte(token)))
+		require.True(t, ok)
+		require.Equal(t, made.ID, ch.ID)
+	}
+
+	f.write("bot: shop\n")
+	_, ok := other.ByToken(sha256.Sum256([]byte(token)))
+	require.False(t, ok, "its script is gone")
+	entry, err := office.Get(made.ID)
+	require.NoError(t, err)
+	require.ErrorContains(t, entry.Problem, "names a script that is not defined")
+	f.write(withScript + "channels: [{code: late, type: public}]\n")
+	require.ErrorContains(t, office.List()[0].Problem, "the bot file has a channel of the code late")
+	ch, ok := one.ByCode("default", "shop", "late")
+	require.True(t, ok)
+	require.NotEqual(t, made.ID, ch.ID, "that of the bot file counts")
+	f.write(withScript)
+	_, ok = other.ByToken(sha256.Sum256([]byte(token)))
+	require.True(t, ok, "and it is served again")
+
+	_, _, err = office.Change(t.Context(), made.ID, made.Revision, []byte(`{"code":"late","type":"public","token_local":"key"}`), false)
+	require.NoError(t, err)
+	_, ok = one.ByToken(sha256.Sum256([]byte("0123456789abcdef")))
+	require.True(t, ok, "a secret of the bot opens it")
+
+	kept.err = errors.New("away")
+	require.ErrorContains(t, office.Remove(t.Context(), made.ID, 2), "away")
+	require.ErrorIs(t, office.Remove(t.Context(), "unknown", 1), channel.ErrNotFound)
+	_, ok = one.ByCode("default", "nobody", "late")
+	require.False(t, ok)
+}

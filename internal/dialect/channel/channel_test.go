@@ -1,0 +1,97 @@
+package channel_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect/channel"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+func desk() *bot.Channel {
+	return &bot.Channel{Code: "desk", Type: bot.ChannelPublic, TokenLocal: "name-of-a-secret"}
+}
+
+func TestWhatAScriptIsToldOfARequest(t *testing.T) {
+	t.Parallel()
+	r, err := http.NewRequest(http.MethodPost, "/exec?a=%ff&b=1&b=2", http.NoBody)
+	require.NoError(t, err)
+	r.Header = http.Header{"X-B": {"1", "2"}, "X-A": {"\xff"}, "Authorization": {"Bearer token"}, "Cookie": {"token"}}
+	var run step.ScriptRun
+	require.NoError(t, channel.HTTP(&run, desk(), r, []byte("\xff\x00"), netip.MustParseAddr("203.0.113.9")))
+	require.Equal(t, []byte("\xff\x00"), run.Body)
+	require.Equal(t, 4, run.BodyParam)
+	require.Len(t, run.Params, 7)
+	require.JSONEq(t, `"POST"`, string(run.Params[1]))
+	require.JSONEq(t, `[["X-A","\ufffd"],["X-B","1"],["X-B","2"]]`, string(run.Params[4]))
+	var event map[string]any
+	require.NoError(t, json.Unmarshal(run.Event, &event))
+	require.Equal(t, map[string]any{"x-a": "\ufffd", "x-b": "1, 2"}, event["headers"])
+	require.Equal(t, map[string]any{"a": "\ufffd", "b": "2"}, event["queryStringParameters"])
+	text, err := json.Marshal(run)
+	require.NoError(t, err)
+	require.NotContains(t, string(text), "token")
+	require.NotContains(t, string(text), "name-of-a-secret")
+}
+
+func TestWhatAScriptIsToldOfAMessage(t *testing.T) {
+	t.Parallel()
+	var run step.ScriptRun
+	require.NoError(t, channel.Message(&run, desk(), nil, json.RawMessage(`"q"`), "gate-1", netip.MustParseAddr("::1")))
+	require.Equal(t, "null", string(run.Body))
+	require.Len(t, run.Params, 7)
+	require.JSONEq(t, `null`, string(run.Params[2]))
+	require.JSONEq(t, `"gate-1"`, string(run.Params[4]))
+	channel.Start(&run, []json.RawMessage{})
+	require.Equal(t, "{}", string(run.Body))
+	require.NotNil(t, run.Params, "a script without parameters has the function all the same")
+}
+
+func TestDecodeData(t *testing.T) {
+	t.Parallel()
+	for value, want := range map[string]string{
+		`{"statusCode":200,"body":"{\"a\":1}"}`: `{"a":1}`, `{"body":[1,2]}`: `[1,2]`, `{"body":"no JSON"}`: `"no JSON"`,
+		`{"body":""}`: `null`, `{}`: `null`, `{"statusCode":"200"}`: `null`, `{"body":"\"x\""}`: `"x"`, `{"body":"/w==","isBase64Encoded":true}`: `"\ufffd"`,
+	} {
+		data, err := channel.DecodeData(json.RawMessage(value))
+		require.NoError(t, err, value)
+		require.JSONEq(t, want, string(data), value)
+	}
+	for _, value := range []string{
+		``, `null`, `7`, `"x"`, `[]`, `{"statusCode":404}`, `{"headers":7}`, `{"headers":{"A":1}}`,
+		`{"body":"=","isBase64Encoded":true}`,
+	} {
+		_, err := channel.DecodeData(json.RawMessage(value))
+		require.Equal(t, fault.ScriptBadResponse, fault.Of(err).Kind, value)
+	}
+}
+
+// FuzzDecodeHTTP holds that no value of a script breaks the answer it becomes: its headers can travel, its status is one.
+func FuzzDecodeHTTP(f *testing.F) {
+	f.Add([]byte(`{"statusCode":200,"headers":{"A":"b"},"body":"x"}`))
+	f.Add([]byte(`{"body":"/w==","isBase64Encoded":true}`))
+	f.Add([]byte(`{"headers":{"A\r\nB":"c"}}`))
+	f.Fuzz(func(t *testing.T, value []byte) {
+		if !json.Valid(value) {
+			return // the sandbox gives nothing else
+		}
+		a, err := channel.DecodeHTTP(value)
+		if err != nil {
+			require.Equal(t, fault.ScriptBadResponse, fault.Of(err).Kind)
+			return
+		}
+		require.GreaterOrEqual(t, a.Status, 200)
+		require.Less(t, a.Status, 600)
+		for name, values := range a.Header {
+			require.False(t, strings.ContainsAny(name+strings.Join(values, ""), "\r\n\x00"))
+		}
+		require.NotEmpty(t, a.Header.Get("Content-Type"))
+	})
+}
