@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/schemas"
@@ -202,7 +203,9 @@ func (c *checker) tenants() []string {
 	return all
 }
 
-// overlaps checks that no endpoint saw two steps of one conversation at the same time, nor in another order.
+// overlaps checks that no endpoint saw two steps of one conversation at the same time, nor in another order. What an endpoint
+// has seen before may come again at any time, by (c): a worker that was taken for dead may still send the attempt that it had
+// begun.
 func (c *checker) overlaps() {
 	lanes := map[string][]endpoint.Entry{}
 	for _, r := range c.books.Requests {
@@ -212,14 +215,17 @@ func (c *checker) overlaps() {
 		}
 	}
 	for lane, requests := range lanes {
+		seen := map[string]bool{requests[0].WebhookID: true}
 		for i := 1; i < len(requests); i++ {
 			before, after := requests[i-1], requests[i]
-			if before.WebhookID == after.WebhookID {
+			if seen[after.WebhookID] {
 				continue
 			}
+			seen[after.WebhookID] = true
 			if c.place[after.WebhookID] < c.place[before.WebhookID] {
-				c.problem("(b) in %s the endpoint saw event %d after event %d", lane, c.place[after.WebhookID],
-					c.place[before.WebhookID])
+				c.problem("(b) in %s the endpoint saw event %d (attempt %d, %s, at %s) after event %d (attempt %d, %s, at %s)", lane,
+					c.place[after.WebhookID], after.Attempt, after.Path, clock(after.In),
+					c.place[before.WebhookID], before.Attempt, before.Path, clock(before.In))
 			}
 			if before.Status != 0 && !before.Gone && (before.Out.IsZero() || after.In.Before(before.Out)) {
 				c.problem("(b) in %s the endpoint saw event %d before it had answered event %d", lane, c.place[after.WebhookID],
@@ -228,6 +234,8 @@ func (c *checker) overlaps() {
 		}
 	}
 }
+
+func clock(at time.Time) string { return at.Format("15:04:05.000") }
 
 // leaks checks (e).
 func (c *checker) leaks() {
