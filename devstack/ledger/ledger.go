@@ -203,9 +203,9 @@ func (c *checker) tenants() []string {
 	return all
 }
 
-// overlaps checks that no endpoint saw two steps of one conversation at the same time, nor in another order. What an endpoint
-// has seen before may come again at any time, by (c): a worker that was taken for dead may still send the attempt that it had
-// begun.
+// overlaps checks that no endpoint saw two steps of one conversation at the same time, nor in another order. What an
+// endpoint has seen before may come again at any time, by (c): a worker that was taken for dead may still send the attempt
+// that it had begun.
 func (c *checker) overlaps() {
 	lanes := map[string][]endpoint.Entry{}
 	for _, r := range c.books.Requests {
