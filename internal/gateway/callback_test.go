@@ -29,9 +29,10 @@ type runs struct {
 	err     error // of the request
 	ended   error // of the Update
 
-	started []step.Request
-	ids     []string
-	script  run
+	started   []step.Request
+	ids       []string
+	cancelled []string
+	script    run
 }
 
 func (r *runs) UpdateWorkflow(_ context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {

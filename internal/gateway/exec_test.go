@@ -44,7 +44,10 @@ func (r *runs) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions,
 	return r.script, r.err
 }
 
-func (r *runs) CancelWorkflow(context.Context, string, string) error { return nil }
+func (r *runs) CancelWorkflow(_ context.Context, id, _ string) error {
+	r.cancelled = append(r.cancelled, id)
+	return nil
+}
 
 func (d *door) exec(token string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/exec?a=1&a=2", strings.NewReader("<order/>"))
@@ -187,6 +190,7 @@ func TestWhyAChannelDoesNotAnswer(t *testing.T) {
 			require.NotContains(t, w.Body.String(), "builder")
 			require.NotContains(t, w.Body.String(), "7233")
 			require.Less(t, time.Since(began), soon)
+			require.Equal(t, c.script.never, len(d.runs.cancelled) == 1, "a run that nobody waits for is stopped")
 		})
 	}
 }

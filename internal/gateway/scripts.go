@@ -101,7 +101,8 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 // scriptTaskTimeout is how soon another worker takes over the workflow of a script.
 const scriptTaskTimeout = 2 * time.Second
 
-// await waits for the end of a run. The error is a *fault.Fault when the script is to blame, timeout when it took too long.
+// await waits for the end of a run, and stops one that takes too long. The error is a *fault.Fault when the script is to
+// blame.
 func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle client.WorkflowRun) (step.ScriptResult, error) {
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -110,6 +111,7 @@ func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle clien
 	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err) // Temporal may notice the end of ctx a little before ctx does
 	switch {
 	case (late || waiting.Err() != nil) && ctx.Err() == nil:
+		s.cancel(handle)
 		return step.ScriptResult{}, fault.New(fault.ScriptTimeout, "the script did not answer within %s", timeout)
 	case err != nil:
 		return step.ScriptResult{}, fmt.Errorf("the run %s: %w", handle.GetID(), err)
