@@ -134,7 +134,7 @@ func mixedBots() map[string]string {
 	}
 	const brief = "attempt_timeout: 1s, timeout: 3s, retry: {max_attempts: 2, initial: 10ms}"
 	haptik.WriteString(step("GOOD", "path: /good") + step("FLAKY", "path: /flaky, retry: {initial: 10ms}") +
-		step("FAILING", "path: /failing, "+brief) + step("SENSELESS", "path: /senseless, "+brief) +
+		step("FAILING", "path: /failing, limits: {trip_after: 1000}, "+brief) + step("SENSELESS", "path: /senseless, "+brief) +
 		step("SLOW", `path: "/slow?ms=300", progress_after: 100ms, progress_message: {default: "Wait."}`) +
 		step("TOLD", `path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 3s, retry: {max_attempts: 1}, late_answer: publish`) +
 		"  NEEDS: {requires: [product], webhook: {path: /good, secret: key, " + owner + "}}\n")
@@ -185,11 +185,34 @@ func (m *mixed) starter() []string {
 
 func (m *mixed) gateway() []string { return append(m.starter(), "HOOKTURN_GATEWAY_ADDR="+m.gate) }
 
+// start starts a program and waits until it serves. One that ends instead would leave the load waiting for ever.
 func (m *mixed) start(t *testing.T, name string, env []string) *proc {
 	t.Helper()
 	p := run(t, program(t, name), env)
 	m.procs = append(m.procs, p)
+	for began := time.Now(); !ready(env); {
+		select {
+		case <-p.waited:
+			t.Fatalf("%s ended at its start: see its log", name)
+		case <-time.After(50 * time.Millisecond):
+			require.Less(t, time.Since(began), patience, "%s is not ready", name)
+		}
+	}
 	return p
+}
+
+// ready asks the admin listener that a program was told to open.
+func ready(env []string) bool {
+	for _, variable := range env {
+		if addr, is := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR="); is {
+			answer, err := http.Get("http://" + addr + "/readyz")
+			if err != nil {
+				return false
+			}
+			return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
+		}
+	}
+	return true
 }
 
 // drivers is how many conversations have something to do at a time.

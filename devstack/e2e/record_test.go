@@ -15,6 +15,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/temporalproto"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
@@ -48,6 +49,12 @@ steps:
   NOTIFY: {webhook: {dialect: loyjoy, path: /loyjoy/notify, mode: background}}
   REFUSED: {webhook: {path: /refused, retry: {max_attempts: 1}, limits: {trip_after: 1, open_for: 1m}}}
   WAITS: {webhook: {path: /paused, timeout: 5s}}
+  CODE: {code: {file: code.py}}
+  RAISES: {code: {file: raises.py}}
+secrets: {channel: {file: channel-token}}
+scripts: {answers: {file: code.py}, raises: {file: raises.py}}
+channels:
+  - {code: door, type: public, token_local: channel, recv_svcscriptcode: answers, recv_svcscriptcode_ws: raises, opts: {issync: true}}
 adapters:
   bot: {account: "1", is_bot: true, message_endpoint: {url: "%[1]s/twoway/messages"}}
   agents:
@@ -61,6 +68,12 @@ ordering: none
 base_urls: {test: %q}
 steps: {PLAIN: {webhook: {path: /orders}}}
 `
+
+// recordedScripts are files beside the bot files.
+var recordedScripts = map[string]string{
+	"code.py":   "def main(event, context):\n    return {'statusCode': 200, 'body': '{\"response\": [\"Done.\"]}'}\n",
+	"raises.py": "def main(event, context):\n    raise ValueError('for the builder')\n", "channel-token": "token-of-the-recorded-channel",
+}
 
 // continueAfter is the number of history events after which the recording server suggests to continue as new.
 const continueAfter = 40
@@ -98,6 +111,7 @@ func scenarios() map[string][]struct{ eventType, data string } {
 		"circuit-open":   {requested("REFUSED"), requested("REFUSED")},
 		"paused":         {requested("WAITS")},
 		"adapters":       {message, handover, message},
+		"code":           {requested("CODE"), requested("RAISES")},
 	}
 }
 
@@ -135,8 +149,11 @@ func TestRecordHistories(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "recorded.yaml"), fmt.Appendf(nil, recordedBot, samples.URL()), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), fmt.Appendf(nil, freeBot, samples.URL()), 0o600))
+	for name, text := range recordedScripts {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
 	s, e := startWith(t, stack.Options{
-		Bots: dir, Endpoint: samples, Gateway: app.Gateway{Addr: "127.0.0.1:0"},
+		Bots: dir, Endpoint: samples, Gateway: app.Gateway{Addr: "127.0.0.1:0"}, Code: true,
 		DynamicConfig: map[string]any{"limit.historyCount.suggestContinueAsNew": continueAfter},
 	})
 	c, err := client.Dial(client.Options{HostPort: s.Temporal.Addr()})
@@ -171,6 +188,18 @@ func TestRecordHistories(t *testing.T) {
 		require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 		save(t, "queue", history(t, c, id, ""))
 	})
+	t.Run("channel", func(t *testing.T) {
+		t.Parallel()
+		status, body := ask(t, "POST", "http://"+s.Starter.GatewayAddr()+"/exec", recordedScripts["channel-token"], "{}")
+		require.Equal(t, http.StatusOK, status, body)
+		save(t, "channel", history(t, c, onlyRun(t, c, "answers"), ""))
+	})
+	t.Run("channel-raises", func(t *testing.T) {
+		t.Parallel()
+		door := dial(t, s.Starter.GatewayAddr(), "/ws/token/v1", recordedScripts["channel-token"])
+		require.Equal(t, "script_exception", door.ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"])
+		save(t, "channel-raises", history(t, c, onlyRun(t, c, "raises"), ""))
+	})
 	for name, events := range scenarios() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -185,6 +214,21 @@ func TestRecordHistories(t *testing.T) {
 			save(t, name, history(t, c, id, ""))
 		})
 	}
+}
+
+// onlyRun is the id of the one run of a channel's script.
+func onlyRun(t *testing.T, c client.Client, script string) (id string) {
+	t.Helper()
+	query := fmt.Sprintf("WorkflowType = %q AND %s = %q", step.WorkflowStep, step.AttributeStep, script)
+	require.Eventually(t, func() bool { // the visibility store follows
+		found, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{Query: query})
+		if err != nil || len(found.GetExecutions()) != 1 {
+			return false
+		}
+		id = found.GetExecutions()[0].GetExecution().GetWorkflowId()
+		return true
+	}, patience, 50*time.Millisecond)
+	return id
 }
 
 func history(t *testing.T, c client.Client, id, run string) *historypb.History {
