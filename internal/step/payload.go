@@ -60,10 +60,10 @@ type Recent struct {
 
 // Request is the input of the Step workflow: one step that belongs to no lane.
 type Request struct {
-	Tenant       string   `json:"tenant"`
-	Bot          string   `json:"bot"`
-	Conversation string   `json:"conversation"`
-	Delivery     Delivery `json:"delivery"`
+	Tenant       string   `json:"tenant,omitempty"`
+	Bot          string   `json:"bot,omitempty"`
+	Conversation string   `json:"conversation,omitempty"`
+	Delivery     Delivery `json:"delivery,omitzero"`
 	// Script is a run for a channel instead of a step of the bot; everything else is empty then.
 	Script *ScriptRun `json:"script,omitempty"`
 }
