@@ -54,10 +54,9 @@ func (c *Code) Register(r worker.ActivityRegistry) {
 // RunCode runs the script of a code step once. That the script failed is a result, with what it wrote, for its builder to
 // see. An error is always sandbox_unavailable, or internal: the script has not begun, and the server may try again.
 func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
-	script, known := c.Scripts.Script(in.Plan.Code.Script)
-	if !known {
-		return step.CodeResult{}, final(fault.New(fault.Config,
-			"script %s is not among this worker's bot files: are they up to date?", in.Plan.Code.File))
+	script, err := c.script(in.Plan)
+	if err != nil {
+		return step.CodeResult{}, err
 	}
 	if f := c.readUserDetails(ctx, in, &in.Progress); f != nil {
 		return step.CodeResult{}, again(f)
@@ -66,19 +65,12 @@ func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	if err != nil {
 		return step.CodeResult{}, final(err)
 	}
-	stop := heartbeat(ctx, step.Progress{})
-	defer stop()
 	attempt := schemas.Attempt{N: 1, Started: time.Now().UTC(), URL: "script:" + in.Plan.Code.File}
-	r, f := c.Sandbox.Run(ctx, sandbox.Job{
-		Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.Event.ID,
-		Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
-		Host: c.Host.For(scripthost.Run{
-			Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.Event.ID,
-			Until: time.Now().Add(in.Plan.Code.Timeout.D()),
-		}),
+	r, f, err := c.run(ctx, in.Plan, "", sandbox.Job{
+		EventID: in.Event.ID, Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
 	})
-	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {
-		return step.CodeResult{}, again(f)
+	if err != nil {
+		return step.CodeResult{}, err
 	}
 	result := step.CodeResult{Log: r.Log}
 	if f == nil {
@@ -93,6 +85,32 @@ func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	result.Fault, result.Attempts = f, []schemas.Attempt{attempt}
 	c.note(ctx, in, attempt)
 	return result, nil
+}
+
+// script is the text of a plan's script.
+func (c *Code) script(p bot.Plan) (string, error) {
+	script, known := c.Scripts.Script(p.Code.Script)
+	if !known {
+		return "", final(fault.New(fault.Config,
+			"script %s is not among this worker's bot files: are they up to date?", p.Code.File))
+	}
+	return script, nil
+}
+
+// run gives a plan's job, for a channel or for none (""), to a sandbox. An error says that the script has not begun; how it
+// ended is the fault.
+func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
+	stop := heartbeat(ctx, step.Progress{})
+	defer stop()
+	j.Tenant, j.Bot, j.Step = p.Tenant, p.Bot, p.Step
+	j.Host = c.Host.For(scripthost.Run{
+		Tenant: p.Tenant, Bot: p.Bot, Step: p.Step, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
+	})
+	r, f := c.Sandbox.Run(ctx, j)
+	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {
+		return r, nil, again(f)
+	}
+	return r, f, nil
 }
 
 // returned is what main returns (contract, section 4.6).

@@ -6,32 +6,23 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
-	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
-	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
 // RunScript runs the script of a channel once, by the rules of RunCode.
 func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
-	script, known := c.Scripts.Script(in.Plan.Code.Script)
-	if !known {
-		return step.ScriptResult{}, final(fault.New(fault.Config,
-			"script %s is not among this worker's bot files: are they up to date?", in.Plan.Code.File))
+	script, err := c.script(in.Plan)
+	if err != nil {
+		return step.ScriptResult{}, err
 	}
-	stop := heartbeat(ctx, step.Progress{})
-	defer stop()
 	began := time.Now()
-	r, f := c.Sandbox.Run(ctx, sandbox.Job{
-		Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.ID, Script: script, Body: string(in.Body),
-		Timeout: in.Timeout.D(), Event: in.Event, Params: in.Params, BodyParam: in.BodyParam,
-		Host: c.Host.For(scripthost.Run{
-			Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Step: in.Plan.Step, EventID: in.ID, Channel: in.Channel,
-			Until: time.Now().Add(in.Timeout.D()),
-		}),
+	r, f, err := c.run(ctx, in.Plan, in.Channel, sandbox.Job{
+		EventID: in.ID, Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Event: in.Event, Params: in.Params,
+		BodyParam: in.BodyParam,
 	})
-	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {
-		return step.ScriptResult{}, again(f)
+	if err != nil {
+		return step.ScriptResult{}, err
 	}
 	result := "ok"
 	if f != nil {

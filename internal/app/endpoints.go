@@ -20,6 +20,7 @@ const noticesMax = 1000
 // endpoints tells whoever should know how endpoints are treated: the other workers, the log, the listeners to advisories.
 type endpoints struct {
 	bus     *bus.Endpoints
+	wires   *bus.Wires
 	log     *slog.Logger
 	limiter *limit.Limiter
 	notices chan limit.Notice
@@ -28,7 +29,7 @@ type endpoints struct {
 // startLimiter makes the limiter of a worker and keeps it and the others' of one mind.
 func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) (*limit.Limiter, error) {
 	e := &endpoints{
-		bus: bus.NewEndpoints(base.js, base.streams), log: log, limiter: &limit.Limiter{},
+		bus: bus.NewEndpoints(base.streams), wires: bus.NewWires(base.js, base.streams), log: log, limiter: &limit.Limiter{},
 		notices: make(chan limit.Notice, noticesMax),
 	}
 	e.limiter.OnChange = e.changed
@@ -97,7 +98,7 @@ func (e *endpoints) tell(ctx context.Context, n limit.Notice) error {
 	if err != nil {
 		return err
 	}
-	if err := e.bus.Advise(at.Tenant, at.Bot, advisory); err != nil {
+	if err := e.wires.Advise(at.Tenant, at.Bot, advisory); err != nil {
 		return err
 	}
 	if !n.Shared() {

@@ -60,10 +60,9 @@ func administration(cfg Config, b *base) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	store := bus.NewChannels(b.js, b.streams)
 	return gateway.Administration{
-		Channels: &channel.Administration{Registry: b.channels, Store: store, Licences: cfg.Licences},
-		Token:    token, Advise: store.Advise, Log: cfg.Log,
+		Channels: &channel.Administration{Registry: b.channels, Store: bus.NewChannels(b.streams), Licences: cfg.Licences},
+		Token:    token, Advise: bus.NewWires(b.js, b.streams).Advise, Log: cfg.Log,
 	}.Handler(), nil
 }
 

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"net/netip"
 	"slices"
@@ -21,15 +22,14 @@ const recvTimeout = 10 * time.Second
 // Channel is an integration channel: what an outside system may ask of a bot, and how the bot's scripts reach that system
 // (contract, section 4.4). Secrets are held by their names.
 type Channel struct {
-	Tenant       string   `json:"tenant"`
-	Bot          string   `json:"bot"`
-	ID           string   `json:"id"` // a UUID
-	Code         string   `json:"code"`
-	Type         string   `json:"type"`
-	TokenLocal   string   `json:"token_local,omitempty"`        // name of the secret that callers show
-	TokenHashes  []string `json:"token_local_sha256,omitempty"` // of tokens that were made here, in hex; newest first
-	TokenRemote  string   `json:"token_remote,omitempty"`       // names of the secrets that the far end wants
-	TokenRemote2 string   `json:"token_remote2,omitempty"`
+	Tenant       string `json:"tenant"`
+	Bot          string `json:"bot"`
+	ID           string `json:"id"` // a UUID
+	Code         string `json:"code"`
+	Type         string `json:"type"`
+	TokenLocal   string `json:"token_local,omitempty"`  // name of the secret that callers show
+	TokenRemote  string `json:"token_remote,omitempty"` // names of the secrets that the far end wants
+	TokenRemote2 string `json:"token_remote2,omitempty"`
 
 	IPMask []netip.Prefix `json:"ip_mask,omitempty"` // of senders; none = any
 	URL    string         `json:"url,omitempty"`     // base URL of the far end
@@ -79,7 +79,7 @@ func (c *Channel) Scripted() bool { return c.Type != ChannelSubscriber }
 // Entity is the channel as its scripts see it: without anything about tokens.
 func (c *Channel) Entity() Channel {
 	entity := *c
-	entity.TokenLocal, entity.TokenHashes, entity.TokenRemote, entity.TokenRemote2 = "", nil, "", ""
+	entity.TokenLocal, entity.TokenRemote, entity.TokenRemote2 = "", "", ""
 	return entity
 }
 
@@ -95,8 +95,17 @@ func (b *Bot) Channel(code string) (*Channel, bool) {
 	return b.channels[at], true
 }
 
+// TokenSums are the SHA-256 of the tokens that open a channel of this bot by a secret: several while it is rotated.
+func (b *Bot) TokenSums(ch *Channel) [][sha256.Size]byte {
+	var sums [][sha256.Size]byte
+	for _, value := range b.secrets[ch.TokenLocal] {
+		sums = append(sums, sha256.Sum256([]byte(value.Reveal())))
+	}
+	return sums
+}
+
 // ChannelByToken finds the channel that a token opens, by the SHA-256 of the token.
-func (s *Set) ChannelByToken(sum [32]byte) (*Channel, bool) {
+func (s *Set) ChannelByToken(sum [sha256.Size]byte) (*Channel, bool) {
 	c, ok := s.tokens[sum]
 	return c, ok
 }

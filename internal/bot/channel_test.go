@@ -100,7 +100,7 @@ func TestSendersInsideTheMask(t *testing.T) {
 
 func TestAnEntityTellsNothingAboutTokens(t *testing.T) {
 	t.Parallel()
-	ch := bot.Channel{Code: "c", TokenLocal: "a", TokenRemote: "b", TokenRemote2: "c", TokenHashes: []string{"d"}, URL: "https://x.example"}
+	ch := bot.Channel{Code: "c", TokenLocal: "a", TokenRemote: "b", TokenRemote2: "c", URL: "https://x.example"}
 	text, err := json.Marshal(ch.Entity())
 	require.NoError(t, err)
 	require.NotContains(t, string(text), "token")

@@ -10,7 +10,6 @@ import (
 	"github.com/goccy/go-yaml/ast"
 	"github.com/google/uuid"
 
-	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -259,6 +258,3 @@ func ReadChannel(b *Bot, text []byte, options Options) (*Channel, error) {
 	}
 	return nil, c.problems
 }
-
-// localTokens are the values that open a channel of the bot file.
-func (b *Bot) localTokens(ch *Channel) []secret.Value { return b.secrets[ch.TokenLocal] }

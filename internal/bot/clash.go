@@ -1,7 +1,5 @@
 package bot
 
-import "crypto/sha256"
-
 // clashes are what only all files together show: doors of the gateway that two bots claim, and types of channels of which
 // there are more than the licence allows. It also fills the index of tokens.
 func (s *Set) clashes(licences map[string]int) Problems {
@@ -19,8 +17,7 @@ func (s *Set) clashes(licences map[string]int) Problems {
 			if most, bounded := licences[ch.Type]; bounded && count[ch.Type] > most {
 				problems.add(b, path+".type", "is one channel too many: the licence allows %d of the type %s", most, ch.Type)
 			}
-			for _, token := range b.localTokens(ch) {
-				sum := sha256.Sum256([]byte(token.Reveal()))
+			for _, sum := range b.TokenSums(ch) {
 				if first, taken := s.tokens[sum]; taken && first != ch {
 					problems.add(b, path+".token_local", "opens channel %s of bot %s already", first.Code, first.Bot)
 					continue

@@ -6,24 +6,17 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/hookturn/hookturn/schemas"
 )
 
 // Channels keep the integration channels of the administration, by their ids. They hold bytes and do not know what is in
 // them.
-type Channels struct {
-	js     jetstream.JetStream
-	bucket jetstream.KeyValue
-}
+type Channels struct{ bucket jetstream.KeyValue }
 
 // ErrChanged says that somebody else has changed, made or deleted a channel in between.
 var ErrChanged = errors.New("the channel was changed by somebody else: read it again")
 
 // NewChannels opens the channels of an account.
-func NewChannels(js jetstream.JetStream, s Streams) *Channels {
-	return &Channels{js: js, bucket: s.channels}
-}
+func NewChannels(s Streams) *Channels { return &Channels{bucket: s.channels} }
 
 // Put stores a channel over the revision that was read, 0 when there was none, and gives its new revision.
 func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision uint64) (uint64, error) {
@@ -78,9 +71,4 @@ func (c *Channels) Follow(ctx context.Context, heard func(id string, channel []b
 			}
 		}
 	}
-}
-
-// Advise publishes an advisory about a bot. Nobody stores it: whoever listens hears it.
-func (c *Channels) Advise(tenant, bot string, advisory []byte) error {
-	return c.js.Conn().Publish(schemas.AdvisorySubject(tenant, bot), advisory)
 }

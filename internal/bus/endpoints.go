@@ -8,21 +8,14 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/hookturn/hookturn/schemas"
 )
 
 // Endpoints is where workers tell each other which endpoints must be left alone. It holds bytes and does not know what is in
 // them. What is told is forgotten after an hour, the longest pause that is believed.
-type Endpoints struct {
-	js     jetstream.JetStream
-	bucket jetstream.KeyValue
-}
+type Endpoints struct{ bucket jetstream.KeyValue }
 
 // NewEndpoints opens the notices of an account.
-func NewEndpoints(js jetstream.JetStream, s Streams) *Endpoints {
-	return &Endpoints{js: js, bucket: s.endpoints}
-}
+func NewEndpoints(s Streams) *Endpoints { return &Endpoints{bucket: s.endpoints} }
 
 // Tell replaces what is known of an endpoint.
 func (e *Endpoints) Tell(ctx context.Context, tenant, bot, url string, notice []byte) error {
@@ -61,11 +54,6 @@ func (e *Endpoints) Listen(ctx context.Context, heard func(notice []byte)) error
 			}
 		}
 	}
-}
-
-// Advise publishes an advisory about a bot. Nobody stores it: whoever listens hears it.
-func (e *Endpoints) Advise(tenant, bot string, advisory []byte) error {
-	return e.js.Conn().Publish(schemas.AdvisorySubject(tenant, bot), advisory)
 }
 
 // endpointKey hides the address, which may be long and have any character.

@@ -11,8 +11,8 @@ import (
 
 func TestWorkersTellEachOtherOfEndpoints(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	e, ctx := NewEndpoints(js, streams), testContext(t)
+	_, _, streams := setup(t, StreamOptions{})
+	e, ctx := NewEndpoints(streams), testContext(t)
 	require.NoError(t, e.Tell(ctx, "acme", "shop", "https://a.example/x", []byte("old")))
 	require.NoError(t, e.Tell(ctx, "acme", "shop", "https://a.example/x", []byte("known")))
 
@@ -34,7 +34,7 @@ func TestAdvisoriesAreHeardByWhoListens(t *testing.T) {
 	_, js, streams := setup(t, StreamOptions{})
 	sub, err := js.Conn().SubscribeSync(schemas.SubjectAdvisories + ".acme.>")
 	require.NoError(t, err)
-	require.NoError(t, NewEndpoints(js, streams).Advise("acme", "shop", []byte("{}")))
+	require.NoError(t, NewWires(js, streams).Advise("acme", "shop", []byte("{}")))
 	m, err := sub.NextMsgWithContext(testContext(t))
 	require.NoError(t, err)
 	require.Equal(t, "hookturn.advisories.acme.shop", m.Subject)

@@ -115,8 +115,8 @@ func TestWires(t *testing.T) {
 
 func TestChannelsAreFollowed(t *testing.T) {
 	t.Parallel()
-	_, js, s := setup(t, StreamOptions{})
-	c, ctx := NewChannels(js, s), testContext(t)
+	_, _, s := setup(t, StreamOptions{})
+	c, ctx := NewChannels(s), testContext(t)
 	first, err := c.Put(ctx, "one", []byte("a"), 0)
 	require.NoError(t, err)
 	_, err = c.Put(ctx, "one", []byte("b"), 0)

@@ -45,6 +45,11 @@ func (w *Wires) Notify(tenant, bot, class string, notice []byte) error {
 	return tooLargeFor(w.nc.Publish(schemas.NoticeSubject(tenant, bot, class), notice), notice)
 }
 
+// Advise publishes an advisory about a bot. Nobody stores it: whoever listens hears it.
+func (w *Wires) Advise(tenant, bot string, advisory []byte) error {
+	return w.nc.Publish(schemas.AdvisorySubject(tenant, bot), advisory)
+}
+
 // tooLargeFor names the one thing that a message itself can be to blame for.
 func tooLargeFor(err error, data []byte) error {
 	if errors.Is(err, nats.ErrMaxPayload) {

@@ -160,11 +160,7 @@ func (r *Registry) read(set *bot.Set, s Stored) (*bot.Channel, [][sha256.Size]by
 		return nil, nil, fmt.Errorf("the bot file has a channel of the code %s", ch.Code)
 	}
 	ch.ID = s.ID
-	var tokens [][sha256.Size]byte
-	values, _ := b.Secrets(ch.TokenLocal)
-	for _, value := range values {
-		tokens = append(tokens, sha256.Sum256([]byte(value.Reveal())))
-	}
+	tokens := b.TokenSums(ch)
 	for _, hash := range s.Hashes {
 		if raw, err := hex.DecodeString(hash); err == nil && len(raw) == sha256.Size {
 			tokens = append(tokens, [sha256.Size]byte(raw))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -135,23 +134,22 @@ func (a Administration) create(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	members, err := strictjson.ReadObject(body)
-	if err != nil {
-		refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+err.Error())
+	if strictjson.Kind(body) != "object" {
+		refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+strictjson.ErrNotObject.Error())
 		return
 	}
 	var to struct {
 		Tenant string `json:"tenant"`
 		Bot    string `json:"bot"`
 	}
-	if err := json.Unmarshal(members.Text(), &to); err != nil || to.Bot == "" {
+	if err := json.Unmarshal(body, &to); err != nil || to.Bot == "" {
 		refuseAt(w, "/bot", "is required: the bot of the channel, and its tenant unless that is default")
 		return
 	}
 	if to.Tenant == "" {
 		to.Tenant = "default"
 	}
-	entry, token, err := a.Channels.Create(r.Context(), to.Tenant, to.Bot, written(members.Text()))
+	entry, token, err := a.Channels.Create(r.Context(), to.Tenant, to.Bot, written(body))
 	if err != nil {
 		a.refuse(w, err)
 		return
@@ -258,11 +256,7 @@ func (a Administration) refuse(w http.ResponseWriter, err error) {
 func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
 	var is struct{ Code string }
 	_ = json.Unmarshal(e.Channel, &is) // it was read before it was stored
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	if err != nil {
-		from = netip.AddrPort{}
-	}
-	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: from.Addr().Unmap().String()}
+	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: peer(r, nil).String()}
 	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
 		"channel", is.Code, "from", changed.From)
 	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.Tenant, e.Bot, time.Now(), changed))

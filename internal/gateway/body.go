@@ -18,8 +18,7 @@ const bodyMax = 1 << 20
 
 // readBody reads a whole body of at most limit bytes; what is wrong with it is answered here.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
-	if r.Header.Get("Content-Encoding") != "" {
-		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
+	if !uncompressed(w, r) {
 		return nil, false
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
@@ -35,6 +34,15 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool
 		refuse(w, http.StatusBadRequest, fault.Reset, "the body ended early")
 	}
 	return nil, false
+}
+
+// uncompressed refuses a body that is compressed.
+func uncompressed(w http.ResponseWriter, r *http.Request) bool {
+	if r.Header.Get("Content-Encoding") == "" {
+		return true
+	}
+	refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
+	return false
 }
 
 // readJSON reads a body that must be JSON; what is wrong with it is answered here with the failure word.

@@ -54,8 +54,7 @@ func (o Options) putFile(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "files of this Content-Type are not taken")
 		return
 	}
-	if r.Header.Get("Content-Encoding") != "" {
-		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
+	if !uncompressed(w, r) {
 		return
 	}
 	name := bus.FileName(r.URL.Query().Get("name"))

@@ -7,9 +7,12 @@ import (
 	"strings"
 )
 
+// peer is the address that a request to the gateway really comes from.
+func (o Options) peer(r *http.Request) netip.Addr { return peer(r, o.Proxies) }
+
 // peer is the address that a request really comes from. X-Forwarded-For is believed only as far as trusted proxies wrote it:
 // read from its end, the first address that is none of theirs is the sender.
-func (o Options) peer(r *http.Request) netip.Addr {
+func peer(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
 		return netip.Addr{}
@@ -17,7 +20,7 @@ func (o Options) peer(r *http.Request) netip.Addr {
 	address := at.Addr().Unmap()
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for _, hop := range slices.Backward(hops) {
-		if !o.trusts(address) {
+		if !slices.ContainsFunc(proxies, func(p netip.Prefix) bool { return p.Contains(address) }) {
 			return address
 		}
 		before, err := netip.ParseAddr(strings.TrimSpace(hop))
@@ -27,8 +30,4 @@ func (o Options) peer(r *http.Request) netip.Addr {
 		address = before.Unmap().WithZone("")
 	}
 	return address
-}
-
-func (o Options) trusts(address netip.Addr) bool {
-	return slices.ContainsFunc(o.Proxies, func(p netip.Prefix) bool { return p.Contains(address) })
 }
