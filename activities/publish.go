@@ -4,11 +4,38 @@ import (
 	"context"
 	"time"
 
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
+
+// replyTimeout is how long the reply is tried with the answer. With keepTimeout it lies within what an activity gets above
+// its HTTP time-out; a NATS that needs longer is the workflow's to wait for.
+const replyTimeout = 500 * time.Millisecond
+
+// reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it.
+func (c *call) reply(ctx context.Context, result *step.WebhookResult) string {
+	in := &c.in
+	result.FitVariables(in.Variables)
+	data := in.Replied(*result, nil)
+	run := activity.GetInfo(ctx).WorkflowExecution
+	data.Workflow = schemas.WorkflowRef{ID: run.ID, RunID: run.RunID}
+	reply, err := schemas.NewReply(in.Plan.Tenant, in.Plan.Bot, in.Event.Subject, in.Event.ID, schemas.TypeStepReplied,
+		time.Now(), data)
+	if err != nil {
+		return "" // the workflow comes to the same and logs it
+	}
+	reply.TraceParent, reply.TraceState = in.Event.TraceParent, in.Event.TraceState
+	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
+	defer cancel()
+	if err := c.PublishReply(ctx, step.PublishInput{Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Reply: reply}); err != nil {
+		return ""
+	}
+	return reply.ID
+}
 
 // PublishReply puts one reply on NATS, trying again until its context ends. A reply that no message can hold fails for
 // good with the type too_large.

@@ -37,6 +37,9 @@ func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (ste
 	result := resultOf(answer)
 	result.CallsBack, result.Attempts = callsBack, c.progress.Attempts
 	c.keepUserDetails(ctx, answer, &result)
+	if in.Reply && !callsBack {
+		result.ReplyID = c.reply(ctx, &result)
+	}
 	return result, nil
 }
 

@@ -21,7 +21,7 @@ func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in s
 		c.calling = &calling{in: in} // an endpoint may call back before its 202 is here
 		defer func() { c.calling = nil }()
 	}
-	result, failed := c.answerInTime(ctx, d, in)
+	result, failed := c.answerInTime(ctx, in)
 	if failed == nil && result.CallsBack {
 		return c.awaitCallback(ctx, result)
 	}
@@ -43,7 +43,7 @@ func (c *conversation) tellProgress(ctx workflow.Context, d *step.Delivery) (sto
 		if soft.Get(ctx, nil) != nil {
 			return
 		}
-		text := w.ProgressMessage.For(languageOf(c.state.User))
+		text := w.ProgressMessage.For(step.LanguageOf(c.state.User))
 		publish(ctx, c.address(d.Event), schemas.TypeStepProgress, schemas.StepProgress{
 			EventID: d.Event.ID, Step: d.Plan.Step, Messages: []schemas.Message{schemas.Text(text)}, Workflow: c.workflow,
 		})
@@ -58,9 +58,7 @@ func (c *conversation) tellProgress(ctx workflow.Context, d *step.Delivery) (sto
 
 // answerInTime gives the endpoint's answer, or the time-out at the hard deadline. Where late answers are dropped the request
 // itself ends at the deadline; where they are published it goes on in the background, and the lane does not wait for it.
-func (c *conversation) answerInTime(ctx workflow.Context, d *step.Delivery, in step.WebhookInput) (
-	step.WebhookResult, *fault.Fault,
-) {
+func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	w := in.Plan.Webhook
 	if w.LateAnswer != bot.LateAnswerPublish {
 		return callWebhook(ctx, in)
@@ -76,7 +74,7 @@ func (c *conversation) answerInTime(ctx workflow.Context, d *step.Delivery, in s
 		result, failed = callWebhook(ctx, in)
 		ended = true
 		if tooLate && failed == nil && !result.CallsBack {
-			c.publishLate(ctx, d, result)
+			c.publishLate(ctx, in, result)
 		}
 	})
 	hard := workflow.AwaitOptions{Timeout: w.Timeout.D(), TimerOptions: workflow.TimerOptions{Summary: "hard deadline"}}
@@ -93,8 +91,8 @@ func (c *conversation) answerInTime(ctx workflow.Context, d *step.Delivery, in s
 }
 
 // publishLate tells the engine what came after the step's reply. It changes nothing in the conversation, which has gone on.
-func (c *conversation) publishLate(ctx workflow.Context, d *step.Delivery, result step.WebhookResult) {
-	data := replied(*d, languageOf(c.state.User), result, nil)
-	data.Workflow = c.workflow
-	publish(ctx, c.address(d.Event), schemas.TypeStepLate, data)
+func (c *conversation) publishLate(ctx workflow.Context, in step.WebhookInput, result step.WebhookResult) {
+	data := in.Replied(result, nil)
+	data.ConversationDetails, data.Workflow = nil, c.workflow
+	publish(ctx, c.address(in.Event), schemas.TypeStepLate, data)
 }

@@ -10,8 +10,6 @@ import (
 const (
 	// entitiesMax bounds the entities of one conversation.
 	entitiesMax = 512 << 10
-	// variablesMax bounds the variables of one conversation.
-	variablesMax = 128 << 10
 	// userMax bounds what an engine says of its user.
 	userMax = 16 << 10
 	// waitingMax bounds a delivery that may wait for entities, without the entities it brings.
@@ -23,8 +21,8 @@ func tooLarge(s step.State, d step.Delivery) *fault.Fault {
 	if entitiesWith(s.Entities, d.Event.Data.Entities) > entitiesMax {
 		return fault.New(fault.TooLarge, "the conversation's entities would exceed %d bytes", entitiesMax)
 	}
-	if variablesSize(s.Variables)+variablesSize(d.Event.Data.Variables) > variablesMax {
-		return fault.New(fault.TooLarge, "the conversation's variables would exceed %d bytes", variablesMax)
+	if step.VariablesSize(s.Variables)+step.VariablesSize(d.Event.Data.Variables) > step.VariablesMax {
+		return fault.New(fault.TooLarge, "the conversation's variables would exceed %d bytes", step.VariablesMax)
 	}
 	if size(d.Event.Data.User) > userMax {
 		return fault.New(fault.TooLarge, "what is said of the user exceeds %d bytes", userMax)
@@ -47,15 +45,6 @@ func entitiesWith(kept, brought map[string][]schemas.Entity) int {
 	//workflowcheck:ignore a sum does not depend on the order
 	for name, detections := range brought {
 		total += len(name) + detectionsSize(detections)
-	}
-	return total
-}
-
-func variablesSize(variables map[string]string) int {
-	total := 0
-	//workflowcheck:ignore a sum does not depend on the order
-	for name, value := range variables {
-		total += len(name) + len(value)
 	}
 	return total
 }

@@ -48,7 +48,7 @@ func publishData(ctx workflow.Context, to address, replyType string, data any) (
 func withoutContent(r schemas.StepReplied) schemas.StepReplied {
 	return schemas.StepReplied{
 		EventID: r.EventID, Step: r.Step, Outcome: schemas.OutcomeFailure, Conversation: r.Conversation, Attempts: r.Attempts,
-		Error:    errorOf(fault.New(fault.TooLarge, "the reply is larger than a message on NATS may be")),
+		Error:    step.ErrorOf(fault.New(fault.TooLarge, "the reply is larger than a message on NATS may be")),
 		Workflow: r.Workflow,
 	}
 }

@@ -45,7 +45,7 @@ func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 		Conversation: schemas.ConversationOpen, Attempts: result.Attempts, Workflow: reference(ctx),
 	}
 	if failed != nil {
-		data.Outcome, data.Error = schemas.OutcomeFailure, errorOf(failed)
+		data.Outcome, data.Error = schemas.OutcomeFailure, step.ErrorOf(failed)
 	}
 	to := address{tenant: in.Tenant, bot: in.Bot, conversation: head.Conversation, event: head.Webhook.Event}
 	publish(ctx, to, schemas.TypeStepLate, data)

@@ -1,7 +1,6 @@
 package workflows
 
 import (
-	"cmp"
 	"maps"
 
 	"go.temporal.io/sdk/temporal"
@@ -21,17 +20,17 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		Entities: c.state.Entities, Variables: c.state.Variables, Details: c.state.Details,
 	}
 	var data schemas.StepReplied
+	var replyID string
 	if queued(d.Plan) {
-		data = accepted(*d, enqueue(ctx, step.Queued{Conversation: c.state.Conversation, Webhook: in}))
+		data = accepted(in, enqueue(ctx, step.Queued{Conversation: c.state.Conversation, Webhook: in}))
 	} else {
 		result, failed := c.answer(ctx, d, in)
 		if failed == nil {
 			c.takeOver(&result)
 		}
-		data = replied(*d, languageOf(c.state.User), result, failed)
+		data, replyID = in.Replied(result, failed), result.ReplyID
 	}
-	data.ConversationDetails = c.state.Details
-	done := c.reply(ctx, d.Event, data)
+	done := c.reply(ctx, d.Event, data, replyID)
 	c.record(step.Recent{
 		At: started, Step: data.Step, Outcome: done.Outcome, Error: done.Error, Attempts: len(data.Attempts),
 		Millis: workflow.Now(ctx).Sub(started).Milliseconds(),
@@ -67,19 +66,7 @@ func (c *conversation) takeOver(result *step.WebhookResult) {
 	if result.Details != nil {
 		c.state.Details = result.Details
 	}
-	added := 0
-	//workflowcheck:ignore a sum does not depend on the order
-	for name, value := range result.Variables {
-		if value != nil {
-			added += len(name) + len(*value)
-		}
-	}
-	if variablesSize(c.state.Variables)+added > variablesMax {
-		result.Variables = nil
-		result.Problem = cmp.Or(result.Problem,
-			fault.New(fault.TooLarge, "the conversation's variables would exceed %d bytes: none was set", variablesMax))
-		return
-	}
+	result.FitVariables(c.state.Variables)
 	c.setVariables(result.Variables)
 }
 
@@ -106,13 +93,17 @@ func (c *conversation) setVariables(changes map[string]*string) {
 func (c *conversation) reject(ctx workflow.Context, r *refusal) step.Result {
 	data := rejected(r)
 	c.record(step.Recent{At: workflow.Now(ctx), Step: data.Step, Outcome: data.Outcome, Error: data.Error.Kind})
-	return c.reply(ctx, r.delivery.Event, data)
+	return c.reply(ctx, r.delivery.Event, data, "")
 }
 
-// reply publishes the end of a step and marks the run for searches when the end is an unusual one.
-func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied) step.Result {
-	data.Workflow = c.workflow
-	id, sent := publishReplied(ctx, c.address(e), data)
+// reply publishes the end of a step, unless the activity that had the answer has: then it brings the reply's id. It marks the
+// run for searches when the end is an unusual one.
+func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied, id string) step.Result {
+	sent := data
+	if id == "" {
+		data.Workflow = c.workflow
+		id, sent = publishReplied(ctx, c.address(e), data)
+	}
 	result := step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id}
 	if sent.Error != nil {
 		result.Error = sent.Error.Kind

@@ -64,7 +64,10 @@ func needsTimers(w *bot.Webhook) bool {
 		w.Mode == bot.ModeBackground
 }
 
+// firstAttempt publishes the reply with the answer. What it could not publish, and the end of a step that failed, are the
+// workflow's to publish.
 func firstAttempt(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
+	in.Reply = true
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: in.Plan.Webhook.AttemptTimeout.D() + startToCloseSlack,
 		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},

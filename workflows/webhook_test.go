@@ -91,6 +91,30 @@ func TestReplyWaitsForNATS(t *testing.T) {
 	require.Equal(t, "e2", w.replied(t, 1).EventID)
 }
 
+// TestReplyGoesOutOnce: the first attempt is asked to publish the reply; what it has published the workflow does not.
+func TestReplyGoesOutOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		if n == 2 {
+			return step.WebhookResult{}, fail(in, fault.Timeout, time.Second)
+		}
+		result := succeed(in, "hello")
+		if in.Reply {
+			result.ReplyID = "published by the activity"
+		}
+		return result, nil
+	}
+	w.send(1*time.Second, requested("e1", plan()))
+	w.send(2*time.Second, requested("e2", plan(endStep)))
+	w.converse(t, newState())
+	require.Equal(t, "published by the activity", w.results["e1"].ReplyID)
+	require.Equal(t, schemas.OutcomeSuccess, w.results["e1"].Outcome)
+	require.Equal(t, []string{"step.replied", "conversation.closed"}, w.types())
+	require.Equal(t, "e2", w.replied(t, 0).EventID, "a later attempt leaves its reply to the workflow")
+	require.Equal(t, w.replies[0].ID, w.results["e2"].ReplyID)
+}
+
 func TestOversizedReplyIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -153,9 +153,11 @@ func (w *Worker) run(sdk worker.Worker, queue string) error {
 // soon another worker takes over the conversations of one that died.
 const stickyTimeout = 2 * time.Second
 
+// pollers never become few: a workflow task that finds nobody asking is written to the database first, which costs more than
+// many requests that wait. One that waits costs a request a minute.
 func pollers() worker.PollerBehavior {
 	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
-		InitialNumberOfPollers: 16, MinimumNumberOfPollers: 8, MaximumNumberOfPollers: 64,
+		InitialNumberOfPollers: 64, MinimumNumberOfPollers: 64, MaximumNumberOfPollers: 128,
 	})
 }
 

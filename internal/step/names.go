@@ -1,5 +1,5 @@
 // Package step holds what crosses the Temporal boundary: names, ids, inputs and results of workflows, updates and
-// activities. Names are API: runs that are open during an upgrade were started under them, so a name or a member changes
+// activities, and the reply that follows from them on either side. Names are API: runs that are open during an upgrade were started under them, so a name or a member changes
 // only by addition.
 package step
 

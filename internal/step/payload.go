@@ -111,6 +111,8 @@ type WebhookInput struct {
 	Deadline       time.Time                   `json:"deadline"` // of the step: no attempt goes on after it
 	// Progress is what attempts before this activity left behind; a retry of the activity itself brings its own.
 	Progress Progress `json:"progress"`
+	// Reply asks to publish step.replied with the endpoint's answer, and spares the step an activity of its own for that.
+	Reply bool `json:"reply,omitempty"`
 }
 
 // Progress is what survives a failed attempt. Temporal keeps only the last failure of an activity, so the attempts travel
@@ -139,6 +141,8 @@ type WebhookResult struct {
 	Output       json.RawMessage    `json:"output,omitempty"`
 	Problem      *fault.Fault       `json:"problem,omitempty"` // part of the answer was refused, the rest stands
 	Attempts     []schemas.Attempt  `json:"attempts,omitempty"`
+	// ReplyID is the id of step.replied when it is published; "" leaves that to the workflow.
+	ReplyID string `json:"reply_id,omitempty"`
 }
 
 // CodeResult is how a script ended. That it failed is a result like any other: the activity did its work.

@@ -1,0 +1,107 @@
+package step
+
+import (
+	"cmp"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// VariablesMax bounds the variables of one conversation, in bytes: what a conversation keeps travels in the input of its
+// next run.
+const VariablesMax = 128 << 10
+
+// Replied makes the data of step.replied from what the endpoint answered, or from why it did not. It is pure: the activity
+// that has the answer and the workflow that replays it come to the same. Which run it was is left to the caller.
+func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schemas.StepReplied {
+	p := &in.Plan
+	r := schemas.StepReplied{
+		EventID:             in.Event.ID,
+		Step:                p.Step,
+		Messages:            result.Messages,
+		Variables:           result.Variables,
+		ConversationDetails: in.Details,
+		Output:              result.Output,
+		Attempts:            result.Attempts,
+		Conversation:        schemas.ConversationOpen,
+		UserDetails:         result.UserDetails,
+	}
+	if result.Details != nil {
+		r.ConversationDetails = result.Details
+	}
+	switch {
+	case failed != nil:
+		r.Error = ErrorOf(failed)
+		r.Outcome, r.Conversation, r.Messages = failureEnd(p, LanguageOf(in.User))
+	case p.Adapter != nil:
+		r.Outcome = schemas.OutcomeDelivered
+		if in.Event.Type == schemas.TypeConversationHandover {
+			r.Conversation = schemas.ConversationHandover
+		}
+	case result.Success:
+		r.Outcome = schemas.OutcomeSuccess
+		r.Conversation = result.Conversation
+		if p.EndStep && r.Conversation == "" {
+			r.Conversation = schemas.ConversationComplete
+		}
+	default:
+		r.Outcome = schemas.OutcomeFailure
+	}
+	if failed == nil && result.Problem != nil {
+		r.Error = ErrorOf(result.Problem)
+	}
+	return r
+}
+
+// failureEnd is what a failed step does to the chat, by the plan's on_failure.
+func failureEnd(p *bot.Plan, language string) (outcome schemas.Outcome, conversation string, messages []schemas.Message) {
+	switch p.OnFailure {
+	case bot.OnFailureHandover:
+		return schemas.OutcomeHandover, schemas.ConversationHandover, nil
+	case bot.OnFailureContinue:
+		return schemas.OutcomeContinued, schemas.ConversationOpen, nil
+	case bot.OnFailureUndelivered:
+		return schemas.OutcomeUndelivered, schemas.ConversationOpen, nil
+	}
+	if text := p.BotBreak.For(language); text != "" {
+		messages = []schemas.Message{schemas.Text(text)}
+	}
+	return schemas.OutcomeBotBreak, schemas.ConversationOpen, messages
+}
+
+// ErrorOf is a fault as a reply tells it.
+func ErrorOf(f *fault.Fault) *schemas.Error {
+	return &schemas.Error{Kind: string(f.Kind), Status: f.Status, Message: f.Message}
+}
+
+// LanguageOf is the user's language, "en" when nobody said.
+func LanguageOf(u schemas.User) string { return cmp.Or(u.Language, "en") }
+
+// FitVariables drops the variables that the answer sets when the conversation could not hold them beside those it keeps: then
+// none is set, and the result's problem says so.
+func (r *WebhookResult) FitVariables(kept map[string]string) {
+	added := 0
+	//workflowcheck:ignore a sum does not depend on the order
+	for name, value := range r.Variables {
+		if value != nil {
+			added += len(name) + len(*value)
+		}
+	}
+	if VariablesSize(kept)+added <= VariablesMax {
+		return
+	}
+	r.Variables = nil
+	r.Problem = cmp.Or(r.Problem,
+		fault.New(fault.TooLarge, "the conversation's variables would exceed %d bytes: none was set", VariablesMax))
+}
+
+// VariablesSize is what variables count against VariablesMax.
+func VariablesSize(variables map[string]string) int {
+	total := 0
+	//workflowcheck:ignore a sum does not depend on the order
+	for name, value := range variables {
+		total += len(name) + len(value)
+	}
+	return total
+}
