@@ -96,8 +96,8 @@ func (c *conversation) reject(ctx workflow.Context, r *refusal) step.Result {
 	return c.reply(ctx, r.delivery.Event, data, "")
 }
 
-// reply publishes the end of a step, unless the activity that had the answer has: then it brings the reply's id. It marks the
-// run for searches when the end is an unusual one.
+// reply publishes the end of a step, unless the activity that had the answer has: then it brings the reply's id. It marks
+// the run for searches when the end is an unusual one.
 func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied, id string) step.Result {
 	sent := data
 	if id == "" {

@@ -93,7 +93,7 @@ var house = map[string]room{
 		[]string{"internal/secret", "internal/fault"},
 	},
 	"internal/step": {
-		"names and payloads across the Temporal boundary",
+		"names and payloads across the Temporal boundary, and the reply that follows from them",
 		[]string{"schemas", "internal/bot", "internal/fault"},
 	},
 	"workflows": {

@@ -38,6 +38,7 @@ func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, receiv
 	id := step.ConversationID(b.Tenant(), b.Name(), d.Event.Subject)
 	options := client.UpdateWorkflowOptions{
 		WorkflowID:   id,
+		RunID:        i.runs.get(id),
 		UpdateID:     d.Event.ID,
 		UpdateName:   step.UpdateName(d.Event.Type),
 		Args:         []any{d},
@@ -48,12 +49,14 @@ func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, receiv
 		handle, err = i.updateWithStart(ctx, b, d.Event, options)
 	}
 	if err == nil {
+		i.runs.set(id, handle.RunID())
 		err = refusal(handle)
 	}
 	if lost(err) {
 		// The run was terminated between accepting the event and answering it. A new run answers it under the same reply id.
 		options.UpdateID += "/again"
 		if handle, err = i.updateWithStart(ctx, b, d.Event, options); err == nil {
+			i.runs.set(id, handle.RunID())
 			err = refusal(handle)
 		}
 	}
@@ -62,6 +65,7 @@ func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, receiv
 
 func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Event, o client.UpdateWorkflowOptions,
 ) (client.WorkflowUpdateHandle, error) {
+	o.RunID = "" // whichever runs
 	start := i.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
 		ID:                       o.WorkflowID,
 		TaskQueue:                i.Queue,

@@ -25,6 +25,8 @@ type Intake struct {
 	Queue    string // task queue of the workflows
 	Log      *slog.Logger
 	Metrics  *telemetry.Metrics
+
+	runs runs
 }
 
 // Bots are the bot files as they are now. *bot.Store is one.

@@ -68,6 +68,7 @@ func requested(botName string) *bus.Message {
 // handle is an Update's handle whose outcome is known: err refused it.
 func handle(err error) *mocks.WorkflowUpdateHandle {
 	h := &mocks.WorkflowUpdateHandle{}
+	h.On("RunID").Return("run-1")
 	h.On("Get", mock.Anything, mock.Anything).Return(err)
 	return h
 }
@@ -103,6 +104,32 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	require.Equal(t, "https://shop.example/orders", d.Plan.Webhook.URL)
 	require.Equal(t, "00-1-2-01", d.Event.TraceParent)
 	require.True(t, m.Expires.Equal(*d.UsefulUntil))
+}
+
+// TestEventsGoToTheRunThatIsKnown: the second event names the run that took the first; the third finds that it has ended.
+func TestEventsGoToTheRunThatIsKnown(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	var asked []string
+	ended := false
+	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(
+		func(_ context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+			asked = append(asked, o.RunID)
+			if ended {
+				return nil, serviceerror.NewNotFound("workflow execution already completed")
+			}
+			return handle(nil), nil
+		})
+	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
+	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+		sent, _ := args[1].(client.UpdateWithStartWorkflowOptions)
+		asked = append(asked, "started: "+sent.UpdateOptions.RunID)
+	}).Return(handle(nil), nil)
+	require.NoError(t, in.Handle(t.Context(), requested("shop")))
+	require.NoError(t, in.Handle(t.Context(), requested("shop")))
+	ended = true
+	require.NoError(t, in.Handle(t.Context(), requested("shop")))
+	require.Equal(t, []string{"", "run-1", "run-1", "started: "}, asked)
 }
 
 func TestUnknownStepTravelsToItsReply(t *testing.T) {

@@ -1,6 +1,6 @@
 // Package step holds what crosses the Temporal boundary: names, ids, inputs and results of workflows, updates and
-// activities, and the reply that follows from them on either side. Names are API: runs that are open during an upgrade were started under them, so a name or a member changes
-// only by addition.
+// activities, and the reply that follows from them on either side. Names are API: runs that are open during an upgrade were
+// started under them, so a name or a member changes only by addition.
 package step
 
 import (

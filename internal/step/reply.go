@@ -78,8 +78,8 @@ func ErrorOf(f *fault.Fault) *schemas.Error {
 // LanguageOf is the user's language, "en" when nobody said.
 func LanguageOf(u schemas.User) string { return cmp.Or(u.Language, "en") }
 
-// FitVariables drops the variables that the answer sets when the conversation could not hold them beside those it keeps: then
-// none is set, and the result's problem says so.
+// FitVariables drops the variables that the answer sets when the conversation could not hold them beside those it keeps:
+// then none is set, and the result's problem says so.
 func (r *WebhookResult) FitVariables(kept map[string]string) {
 	added := 0
 	//workflowcheck:ignore a sum does not depend on the order
