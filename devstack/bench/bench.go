@@ -116,7 +116,7 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 	if s.only != "" {
 		return nil
 	}
-	if err := rig.ratios(ctx, out, s.perRow); err != nil || s.quick {
+	if err := rig.ratios(ctx, out); err != nil || s.quick {
 		return err
 	}
 	if err := rig.neighbour(ctx, out); err != nil {
@@ -152,38 +152,6 @@ func report(out io.Writer, rows []row, measured []measurement, before, after mea
 			ms(p50-r.delay), ms(p99-r.delay), ms(m.cpu.perStep(server, m.steps())), ms(m.cpu.perStep(worker, m.steps())),
 			ms(m.cpu.perStep(starter, m.steps())), ms(m.cpu.perStep(engine, m.steps())))
 	}
-}
-
-// pairs is how often the ratio is measured.
-const pairs = 5
-
-// ratios prints what the benchmark is for. The machine's speed may double or halve within minutes, so each row is measured
-// right beside the yardstick, several times, and the median of the ratios counts.
-func (r *rig) ratios(ctx context.Context, out io.Writer, d time.Duration) error {
-	found := map[int][]float64{}
-	for i := range pairs {
-		yard, err := r.yardstick(ctx, yardInFlight, d)
-		if err != nil {
-			return err
-		}
-		for _, conversations := range []int{100, 1000} {
-			m, err := r.measure(ctx, row{yardInFlight, conversations, 0, stepLocal}, d)
-			if err != nil {
-				return err
-			}
-			found[conversations] = append(found[conversations], m.rate()/yard.rate())
-			fmt.Fprintf(out, "pair %d: yardstick %.0f steps/s, over %d conversations %.0f steps/s\n",
-				i+1, yard.rate(), conversations, m.rate())
-		}
-	}
-	for _, ratios := range found {
-		slices.Sort(ratios)
-	}
-	fmt.Fprintf(out, "\n%d pairs at %d in flight, over 100 conversations: %.2f, over 1000: %.2f\n",
-		pairs, yardInFlight, found[100], found[1000])
-	fmt.Fprintf(out, "ratio to yardstick over 100 conversations: %.2f\n", found[100][pairs/2])
-	fmt.Fprintf(out, "ratio to yardstick: %.2f\n", found[1000][pairs/2])
-	return nil
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseconds())/1000) }

@@ -73,7 +73,7 @@ func (r *rig) memory(ctx context.Context, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "\nworker memory over %d steps of %d conversations, resident MiB:", steps, conversations)
 	for range quarters {
-		if _, err := r.load.drive(ctx, w.inFlight, func(n int) bool { return n < steps/quarters }, "memory", w); err != nil {
+		if _, err := r.load.steps(ctx, "memory", w, steps/quarters); err != nil {
 			return err
 		}
 		rss, err := residentMiB(r.processes[worker].cmd.Process.Pid)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -80,47 +79,22 @@ func (l *load) stepTo(ctx context.Context, conversation, step string, want schem
 
 // open runs one step in every conversation.
 func (l *load) open(ctx context.Context, prefix string, w row) (measurement, error) {
-	return l.drive(ctx, min(64, w.conversations), func(n int) bool { return n < w.conversations }, prefix, w)
+	w.inFlight = min(64, w.conversations)
+	return l.steps(ctx, prefix, w, w.conversations)
 }
 
-// run keeps the row's number of steps in flight for a time.
-func (l *load) run(ctx context.Context, prefix string, w row, d time.Duration) (measurement, error) {
-	end := time.Now().Add(d)
-	return l.drive(ctx, w.inFlight, func(int) bool { return time.Now().Before(end) }, prefix, w)
+// steps runs a number of steps in the row's conversations by turns.
+func (l *load) steps(ctx context.Context, prefix string, w row, number int) (measurement, error) {
+	var all recorder
+	all.begin()
+	err := drive(w.inFlight, func(n int) bool { return n < number }, l.turns(ctx, prefix, w), all.add)
+	return all.end(), err
 }
 
-// drive starts steps as long as more says so, in the row's conversations by turns, and waits for all of them.
-func (l *load) drive(ctx context.Context, inFlight int, more func(n int) bool, prefix string, w row) (measurement, error) {
-	var (
-		next  atomic.Int64
-		mu    sync.Mutex
-		m     measurement
-		first error
-		wg    sync.WaitGroup
-	)
-	started := time.Now()
-	for range inFlight {
-		wg.Go(func() {
-			for {
-				n := int(next.Add(1)) - 1
-				if !more(n) {
-					return
-				}
-				took, err := l.step(ctx, fmt.Sprintf("%s-%d", prefix, n%w.conversations), w.step)
-				mu.Lock()
-				m.latencies = append(m.latencies, took)
-				if err != nil && first == nil {
-					first = err
-				}
-				stop := first != nil
-				mu.Unlock()
-				if stop {
-					return
-				}
-			}
-		})
+// turns is the n-th step of a row: in each of its conversations by turns.
+func (l *load) turns(ctx context.Context, prefix string, w row) func(n int) error {
+	return func(n int) error {
+		_, err := l.step(ctx, fmt.Sprintf("%s-%d", prefix, n%w.conversations), w.step)
+		return err
 	}
-	wg.Wait()
-	m.took = time.Since(started)
-	return m, first
 }

@@ -16,6 +16,15 @@ func (m measurement) steps() int { return len(m.latencies) }
 
 func (m measurement) rate() float64 { return float64(m.steps()) / m.took.Seconds() }
 
+// cpuPerStep is what all processes together used for a step.
+func (m measurement) cpuPerStep() time.Duration {
+	var total time.Duration
+	for name := range m.cpu {
+		total += m.cpu.perStep(name, m.steps())
+	}
+	return total
+}
+
 // quantile is a latency by its share of faster ones, from 0 to 1.
 func (m measurement) quantile(q float64) time.Duration {
 	if len(m.latencies) == 0 {

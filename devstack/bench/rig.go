@@ -164,15 +164,12 @@ func (r *rig) cpu() (usage, error) {
 }
 
 // measured runs work and adds what the processes used meanwhile.
-func (r *rig) measured(work func() (measurement, error)) (measurement, error) {
+func (r *rig) measured(work func() measurement) (measurement, error) {
 	before, err := r.cpu()
 	if err != nil {
 		return measurement{}, err
 	}
-	m, err := work()
-	if err != nil {
-		return m, err
-	}
+	m := work()
 	if m.cpu, err = r.cpu(); err != nil {
 		return m, err
 	}
@@ -194,7 +191,7 @@ func (r *rig) measure(ctx context.Context, w row, d time.Duration) (measurement,
 	if err := r.settle(ctx); err != nil {
 		return measurement{}, err
 	}
-	return r.measured(func() (measurement, error) { return r.load.run(ctx, prefix, w, d) })
+	return r.steady(ctx, w.inFlight, d, r.load.turns(ctx, prefix, w))
 }
 
 // settle waits until the server has done what the load before left behind, such as visibility records: it must use less

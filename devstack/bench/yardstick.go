@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,47 +35,18 @@ func (r *rig) yardstick(ctx context.Context, inFlight int, d time.Duration) (mea
 		return measurement{}, err
 	}
 	defer w.Stop()
-	if _, err := r.yardLoad(ctx, inFlight, time.Second); err != nil { // warms pollers and caches
-		return measurement{}, err
-	}
 	if err := r.settle(ctx); err != nil {
 		return measurement{}, err
 	}
-	return r.measured(func() (measurement, error) { return r.yardLoad(ctx, inFlight, d) })
-}
-
-func (r *rig) yardLoad(ctx context.Context, inFlight int, d time.Duration) (measurement, error) {
-	var (
-		mu    sync.Mutex
-		m     measurement
-		first error
-		wg    sync.WaitGroup
-	)
-	started := time.Now()
-	for range inFlight {
-		wg.Go(func() {
-			for time.Since(started) < d {
-				begun := time.Now()
-				run, err := r.temporal.ExecuteWorkflow(ctx,
-					client.StartWorkflowOptions{ID: uuid.NewString(), TaskQueue: yardQueue}, yardWorkflow)
-				if err == nil {
-					err = run.Get(ctx, nil)
-				}
-				mu.Lock()
-				if err != nil {
-					first = fmt.Errorf("yardstick: %w", err)
-				} else {
-					m.latencies = append(m.latencies, time.Since(begun))
-				}
-				stop := first != nil
-				mu.Unlock()
-				if stop {
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	m.took = time.Since(started)
-	return m, first
+	return r.steady(ctx, inFlight, d, func(int) error {
+		run, err := r.temporal.ExecuteWorkflow(ctx,
+			client.StartWorkflowOptions{ID: uuid.NewString(), TaskQueue: yardQueue}, yardWorkflow)
+		if err == nil {
+			err = run.Get(ctx, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("yardstick: %w", err)
+		}
+		return nil
+	})
 }

@@ -1,0 +1,98 @@
+package bench
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// lead is how long a load runs before it is measured: until every step in flight has begun after another one's end.
+const lead = 2 * time.Second
+
+// drive keeps a number of steps in flight as long as more says so, hands the latency of each to done, and waits for all of them.
+// It gives the first error, after which no step begins.
+func drive(inFlight int, more func(n int) bool, step func(n int) error, done func(took time.Duration)) error {
+	var (
+		next   atomic.Int64
+		failed atomic.Bool
+		once   sync.Once
+		first  error
+		wg     sync.WaitGroup
+	)
+	for range inFlight {
+		wg.Go(func() {
+			for !failed.Load() {
+				n := int(next.Add(1)) - 1
+				if !more(n) {
+					return
+				}
+				begun := time.Now()
+				if err := step(n); err != nil {
+					once.Do(func() { first = err })
+					failed.Store(true)
+					return
+				}
+				done(time.Since(begun))
+			}
+		})
+	}
+	wg.Wait()
+	return first
+}
+
+// steady drives a load and measures a window of it. What comes before the load runs evenly does not count, nor what is left
+// when the last steps are awaited: a system whose steps take long would lose more by both than one whose steps are quick.
+func (r *rig) steady(ctx context.Context, inFlight int, window time.Duration, step func(n int) error) (measurement, error) {
+	var over atomic.Bool
+	var seen recorder
+	ended := make(chan error, 1)
+	go func() { ended <- drive(inFlight, func(int) bool { return !over.Load() }, step, seen.add) }()
+	wait(ctx, lead)
+	m, err := r.measured(func() measurement {
+		seen.begin()
+		wait(ctx, window)
+		return seen.end()
+	})
+	over.Store(true)
+	if failed := <-ended; failed != nil {
+		return m, failed
+	}
+	return m, err
+}
+
+// wait waits for a time, or until ctx ends.
+func wait(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+// recorder keeps the latencies of the steps that end while it records.
+type recorder struct {
+	mu    sync.Mutex
+	began time.Time // zero: it does not record
+	m     measurement
+}
+
+func (r *recorder) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.began = time.Now()
+}
+
+func (r *recorder) add(took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.began.IsZero() {
+		r.m.latencies = append(r.m.latencies, took)
+	}
+}
+
+func (r *recorder) end() measurement {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.m.took, r.began = time.Since(r.began), time.Time{}
+	return r.m
+}
