@@ -18,7 +18,7 @@ const seenMax = 512
 
 // Conversation is the lane of one conversation: it takes events as Updates, one after another in the order they arrive,
 // and keeps the state between them. It ends when the conversation was idle for its idle time-out, and continues as new
-// when the server suggests it and nothing is in flight.
+// when it has taken its number of events, or the server suggests it, and nothing is in flight.
 //
 // It promises that an event whose Update was accepted is answered exactly once and in order, whatever dies: accepted
 // Updates are in history, replies carry ids made from the event's id, and an event that comes again is refused by id.
@@ -38,6 +38,7 @@ type conversation struct {
 	lane     lane
 	calling  *calling // the step in hand, while its endpoint may call back
 	late     int      // answers that are still awaited after their step's reply
+	taken    int      // events of this run
 	marked   ending   // what the search attributes say
 }
 
@@ -64,7 +65,7 @@ func (c *conversation) live(ctx workflow.Context) error {
 			TimerOptions: workflow.TimerOptions{Summary: "idle time-out"},
 		}
 		_, err := workflow.AwaitWithOptions(ctx, idle, func() bool {
-			return c.quiet() && (workflow.GetInfo(ctx).GetContinueAsNewSuggested() || c.state.IdleTimeout != armed)
+			return c.quiet() && (c.due(ctx) || c.state.IdleTimeout != armed)
 		})
 		if err != nil {
 			return c.cancelled(ctx)
@@ -72,7 +73,8 @@ func (c *conversation) live(ctx workflow.Context) error {
 		if err := workflow.Await(ctx, c.quiet); err != nil {
 			return c.cancelled(ctx)
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+		if c.due(ctx) {
+			c.state.EventsPerRun = step.EventsPerRun
 			return workflow.NewContinueAsNewError(ctx, step.WorkflowConversation, c.state)
 		}
 		if c.idleLeft(ctx) <= 0 {
@@ -82,6 +84,14 @@ func (c *conversation) live(ctx workflow.Context) error {
 			return nil
 		}
 	}
+}
+
+// due says that the run has become long enough to continue as new.
+func (c *conversation) due(ctx workflow.Context) bool {
+	if most := c.state.EventsPerRun; most > 0 && c.taken >= most {
+		return true
+	}
+	return workflow.GetInfo(ctx).GetContinueAsNewSuggested()
 }
 
 func (c *conversation) idleLeft(ctx workflow.Context) time.Duration {
@@ -185,6 +195,7 @@ func (c *conversation) act(ctx workflow.Context, a action, d step.Delivery) step
 }
 
 func (c *conversation) remember(d step.Delivery) {
+	c.taken++
 	c.state.Seen = append(c.state.Seen, d.Event.ID)
 	if extra := len(c.state.Seen) - seenMax; extra > 0 {
 		c.state.Seen = slices.Delete(c.state.Seen, 0, extra)

@@ -229,6 +229,23 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	require.Equal(t, []string{"e1", "e2", "e3"}, carried.Seen)
 }
 
+// TestRunTakesSoManyEvents: the server does not suggest it yet.
+func TestRunTakesSoManyEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := newState()
+	s.EventsPerRun = 2
+	w.send(1*time.Second, requested("e1", plan()))
+	w.send(2*time.Second, requested("e2", plan()))
+	w.converse(t, s)
+	var again *workflow.ContinueAsNewError
+	require.ErrorAs(t, w.GetWorkflowError(), &again)
+	var carried step.State
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(again.Input, &carried))
+	require.Equal(t, []string{"e1", "e2"}, carried.Seen)
+	require.Equal(t, step.EventsPerRun, carried.EventsPerRun)
+}
+
 func TestIdleTimeCountsFromTheLastEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -10,8 +10,8 @@ import (
 // lead is how long a load runs before it is measured: until every step in flight has begun after another one's end.
 const lead = 2 * time.Second
 
-// drive keeps a number of steps in flight as long as more says so, hands the latency of each to done, and waits for all of them.
-// It gives the first error, after which no step begins.
+// drive keeps a number of steps in flight as long as more says so, hands the latency of each to done, and waits for all of
+// them. It gives the first error, after which no step begins.
 func drive(inFlight int, more func(n int) bool, step func(n int) error, done func(took time.Duration)) error {
 	var (
 		next   atomic.Int64

@@ -16,8 +16,8 @@ const (
 	slice = 3 * time.Second
 )
 
-// ratios prints what the benchmark is for: hookturn's steps a second in those of Temporal alone. Beside it stands the same of the
-// CPU that all processes use for a step, which other people's work on the machine moves less.
+// ratios prints what the benchmark is for: hookturn's steps a second in those of Temporal alone. Beside it stands the same
+// of the CPU that all processes use for a step.
 func (r *rig) ratios(ctx context.Context, out io.Writer) error {
 	speed, work := map[int][]float64{}, map[int][]float64{}
 	conversations := []int{100, 1000}

@@ -157,7 +157,7 @@ const stickyTimeout = 2 * time.Second
 // many requests that wait. One that waits costs a request a minute.
 func pollers() worker.PollerBehavior {
 	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
-		InitialNumberOfPollers: 64, MinimumNumberOfPollers: 64, MaximumNumberOfPollers: 128,
+		InitialNumberOfPollers: 32, MinimumNumberOfPollers: 32, MaximumNumberOfPollers: 128,
 	})
 }
 

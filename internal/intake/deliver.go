@@ -75,6 +75,7 @@ func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Even
 		StaticSummary:            b.Name() + ": conversation " + shorten(e.Subject),
 	}, step.WorkflowConversation, step.State{
 		Tenant: b.Tenant(), Bot: b.Name(), Conversation: e.Subject, IdleTimeout: bot.Duration(b.IdleTimeout()),
+		EventsPerRun: step.EventsPerRun,
 	})
 	return i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start, UpdateOptions: o,

@@ -95,6 +95,7 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	require.Equal(t, "conversation/default/shop/c-42", start.ID)
 	require.Equal(t, step.State{
 		Tenant: "default", Bot: "shop", Conversation: "c-42", IdleTimeout: bot.Duration(3 * time.Hour),
+		EventsPerRun: step.EventsPerRun,
 	}, state)
 	require.Equal(t, "step.requested", sent.UpdateOptions.UpdateName)
 	require.Equal(t, "e1", sent.UpdateOptions.UpdateID)

@@ -26,6 +26,10 @@ type Delivery struct {
 	UsefulUntil *time.Time `json:"useful_until,omitempty"`
 }
 
+// EventsPerRun is the number for new conversations. The server keeps a note of every Update in the record of its run and
+// writes that record with every step, so a step costs the more the more steps came before it (docs/benchmarks).
+const EventsPerRun = 128
+
 // State is the input of a Conversation: all that one run hands to the next when it continues as new.
 type State struct {
 	Tenant       string       `json:"tenant"`
@@ -43,6 +47,10 @@ type State struct {
 	Details        json.RawMessage             `json:"details,omitempty"`   // conversation_details
 	Waiting        *Delivery                   `json:"waiting,omitempty"`   // the step that waits for entities
 	HandedTo       string                      `json:"handed_to,omitempty"` // the adapter that took the chat over
+
+	// EventsPerRun is how many events a run takes before it continues as new; 0 leaves that to the server, which suggests it
+	// much later (runs from before there was such a number).
+	EventsPerRun int `json:"events_per_run,omitempty"`
 
 	Seen   []string `json:"seen,omitempty"`   // ids of the latest events, oldest first
 	Recent []Recent `json:"recent,omitempty"` // the latest steps, oldest first, for the UI
