@@ -23,18 +23,17 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) string {
 	data := in.Replied(*result, nil)
 	run := activity.GetInfo(ctx).WorkflowExecution
 	data.Workflow = schemas.WorkflowRef{ID: run.ID, RunID: run.RunID}
-	reply, err := schemas.NewReply(in.Plan.Tenant, in.Plan.Bot, in.Event.Subject, in.Event.ID, schemas.TypeStepReplied,
-		time.Now(), data)
+	to := step.Address{Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Conversation: in.Event.Subject, Event: in.Event}
+	publish, err := to.Reply(schemas.TypeStepReplied, time.Now(), data)
 	if err != nil {
 		return "" // the workflow comes to the same and logs it
 	}
-	reply.TraceParent, reply.TraceState = in.Event.TraceParent, in.Event.TraceState
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
-	if err := c.PublishReply(ctx, step.PublishInput{Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Reply: reply}); err != nil {
+	if err := c.PublishReply(ctx, publish); err != nil {
 		return ""
 	}
-	return reply.ID
+	return publish.Reply.ID
 }
 
 // PublishReply puts one reply on NATS, trying again until its context ends. A reply that no message can hold fails for

@@ -8,24 +8,18 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// address says whose reply it is and what it answers.
-type address struct {
-	tenant, bot, conversation string
-	event                     schemas.Event
-}
-
 // publish puts one reply on NATS and returns its id once JetStream has stored it. It does not give up while NATS is away.
-func publish(ctx workflow.Context, to address, replyType string, data any) string {
+func publish(ctx workflow.Context, to step.Address, replyType string, data any) string {
 	id, err := publishData(ctx, to, replyType, data)
 	if err != nil {
-		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.event.ID, "type", replyType, "error", err)
+		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.Event.ID, "type", replyType, "error", err)
 	}
 	return id
 }
 
 // publishReplied publishes the end of a step and returns what the engine got: the data of a reply that NATS can never take
 // is replaced by one that says so.
-func publishReplied(ctx workflow.Context, to address, data schemas.StepReplied) (id string, sent schemas.StepReplied) {
+func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied) (id string, sent schemas.StepReplied) {
 	id, err := publishData(ctx, to, schemas.TypeStepReplied, data)
 	if err == nil {
 		return id, data
@@ -34,14 +28,12 @@ func publishReplied(ctx workflow.Context, to address, data schemas.StepReplied) 
 	return publish(ctx, to, schemas.TypeStepReplied, sent), sent
 }
 
-func publishData(ctx workflow.Context, to address, replyType string, data any) (string, error) {
-	reply, err := schemas.NewReply(to.tenant, to.bot, to.conversation, to.event.ID, replyType, workflow.Now(ctx), data)
+func publishData(ctx workflow.Context, to step.Address, replyType string, data any) (string, error) {
+	in, err := to.Reply(replyType, workflow.Now(ctx), data)
 	if err != nil {
 		return "", err
 	}
-	reply.TraceParent, reply.TraceState = to.event.TraceParent, to.event.TraceState
-	return reply.ID, reliably(ctx, step.ActivityPublish, reply.Type,
-		step.PublishInput{Tenant: to.tenant, Bot: to.bot, Reply: reply}, nil)
+	return in.Reply.ID, reliably(ctx, step.ActivityPublish, replyType, in, nil)
 }
 
 // withoutContent is the reply without what made it too large.

@@ -47,7 +47,7 @@ func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 	if failed != nil {
 		data.Outcome, data.Error = schemas.OutcomeFailure, step.ErrorOf(failed)
 	}
-	to := address{tenant: in.Tenant, bot: in.Bot, conversation: head.Conversation, event: head.Webhook.Event}
+	to := step.Address{Tenant: in.Tenant, Bot: in.Bot, Conversation: head.Conversation, Event: head.Webhook.Event}
 	publish(ctx, to, schemas.TypeStepLate, data)
 	return reliably(ctx, step.ActivityQueueDone, "done", head.Sequence, nil)
 }

@@ -130,8 +130,8 @@ func (c *conversation) close(ctx workflow.Context, reason string) {
 	c.state.Waiting, c.state.HandedTo = nil, ""
 }
 
-func (c *conversation) address(e schemas.Event) address {
-	return address{tenant: c.state.Tenant, bot: c.state.Bot, conversation: c.state.Conversation, event: e}
+func (c *conversation) address(e schemas.Event) step.Address {
+	return step.Address{Tenant: c.state.Tenant, Bot: c.state.Bot, Conversation: c.state.Conversation, Event: e}
 }
 
 // mark lets a search find the run by the unusual end of a step. An upsert costs an event and a visibility write, so

@@ -48,10 +48,10 @@ func (r *rig) steady(ctx context.Context, inFlight int, window time.Duration, st
 	var seen recorder
 	ended := make(chan error, 1)
 	go func() { ended <- drive(inFlight, func(int) bool { return !over.Load() }, step, seen.add) }()
-	wait(ctx, lead)
+	_ = wait(ctx, lead) // the load tells when ctx ends
 	m, err := r.measured(func() measurement {
 		seen.begin()
-		wait(ctx, window)
+		_ = wait(ctx, window)
 		return seen.end()
 	})
 	over.Store(true)
@@ -61,11 +61,13 @@ func (r *rig) steady(ctx context.Context, inFlight int, window time.Duration, st
 	return m, err
 }
 
-// wait waits for a time, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) {
+// wait waits for a time; it gives the context's error when that ends first.
+func wait(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
+		return nil
 	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -45,10 +45,8 @@ func (r *rig) recovery(ctx context.Context, out io.Writer) error {
 		})
 	}
 	for r.sink.served.Load() < before+inFlight { // all of them have reached the endpoint
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := wait(ctx, 5*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	killed := time.Now()

@@ -90,11 +90,9 @@ func (r *rig) startGateway(ctx context.Context) (addr string, stop func(), err e
 		if _, err := execute(ctx, addr); err == nil {
 			return addr, stop, nil
 		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
+		if err := wait(ctx, 100*time.Millisecond); err != nil {
 			stop()
-			return "", nil, fmt.Errorf("the gateway did not answer: is bubblewrap installed? %w", ctx.Err())
+			return "", nil, fmt.Errorf("the gateway did not answer: is bubblewrap installed? %w", err)
 		}
 	}
 }

@@ -203,10 +203,8 @@ func (r *rig) settle(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		select {
-		case <-time.After(look):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := wait(ctx, look); err != nil {
+			return err
 		}
 		after, err := r.cpu()
 		if err != nil || after[server]-before[server] <= calm {

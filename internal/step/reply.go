@@ -2,6 +2,7 @@ package step
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -11,6 +12,19 @@ import (
 // VariablesMax bounds the variables of one conversation, in bytes: what a conversation keeps travels in the input of its
 // next run.
 const VariablesMax = 128 << 10
+
+// Address says whose reply it is and what it answers.
+type Address struct {
+	Tenant, Bot, Conversation string
+	Event                     schemas.Event
+}
+
+// Reply makes the input of ActivityPublish: a reply to the event, in the event's trace.
+func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
+	r, err := schemas.NewReply(to.Tenant, to.Bot, to.Conversation, to.Event.ID, replyType, at, data)
+	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
+	return PublishInput{Tenant: to.Tenant, Bot: to.Bot, Reply: r}, err
+}
 
 // Replied makes the data of step.replied from what the endpoint answered, or from why it did not. It is pure: the activity
 // that has the answer and the workflow that replays it come to the same. Which run it was is left to the caller.
