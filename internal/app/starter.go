@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
@@ -51,20 +51,20 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	in := &intake.Intake{Temporal: base.temporal, Bots: base.bots, Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics}
-	consumer := bus.NewConsumer(base.js, base.streams, bus.ConsumerOptions{
+	reader := eventreader.NewReader(base.js, base.streams, eventreader.Options{
 		Name: instance(), Handler: in.Handle, MaxInFlight: cfg.MaxInFlight, Logger: cfg.Log,
-		Hooks: bus.Hooks{
+		Hooks: eventreader.Hooks{
 			Received:   func() { metrics.Held(1) },
-			Settled:    func(string, time.Duration) { metrics.Held(-1) },
+			Acked:      func(string, time.Duration) { metrics.Held(-1) },
 			Released:   func(n int) { metrics.Held(-n) },
 			TakenOver:  metrics.TakenOver,
 			DeadLetter: metrics.DeadLetter,
 		},
 	})
-	if err := consumer.Start(ctx); err != nil {
+	if err := reader.Start(ctx); err != nil {
 		return fmt.Errorf("start reading events: %w", err)
 	}
-	s.parts.add("event reader", within(cfg.StopTimeout, consumer.Stop))
+	s.parts.add("event reader", within(cfg.StopTimeout, reader.Stop))
 	if err := s.startGateway(ctx, cfg, base); err != nil {
 		return err
 	}

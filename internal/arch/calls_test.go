@@ -43,8 +43,8 @@ var bans = []ban{
 	},
 	{
 		pkg:    "github.com/nats-io/nats.go/jetstream",
-		rooms:  []string{"internal/bus", nested},
-		reason: "only internal/bus knows JetStream messages; it gives constructors for the rest",
+		rooms:  []string{"internal/bus", "internal/eventreader", nested},
+		reason: "only internal/bus and internal/eventreader know JetStream messages; they have constructors for the rest",
 	},
 	{
 		pkg:    "time",

@@ -112,10 +112,14 @@ var house = map[string]room{
 		},
 	},
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", nil},
+	"internal/eventreader": {
+		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",
+		[]string{"schemas", "internal/bus", "internal/fault"},
+	},
 	"internal/intake": {
-		"turns one event into an Update of its conversation and says the verdict",
+		"the handler of the event reader: turns one event into an Update of its conversation",
 		[]string{
-			"schemas", "internal/bus", "internal/bot", "internal/step", "internal/fault", "internal/telemetry",
+			"schemas", "internal/eventreader", "internal/bot", "internal/step", "internal/fault", "internal/telemetry",
 		},
 	},
 	"internal/app":  {"wires a process; owns the order of start and stop", anything},

@@ -3,14 +3,10 @@ package bus
 import (
 	"context"
 	"fmt"
-	"log/slog"
-	"os"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -73,116 +69,12 @@ func setup(t testing.TB, o StreamOptions) (*server.Server, jetstream.JetStream, 
 	return s, js, streams
 }
 
-func startConsumer(t testing.TB, js jetstream.JetStream, s Streams, o ConsumerOptions) *Consumer {
-	t.Helper()
-	if os.Getenv("BUS_LOG") != "" {
-		o.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	}
-	c := NewConsumer(js, s, o)
-	require.NoError(t, c.Start(testContext(t)))
-	t.Cleanup(func() { stopConsumer(t, c) })
-	return c
-}
-
-func stopConsumer(t testing.TB, c *Consumer) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), soon)
-	defer cancel()
-	require.NoError(t, c.Stop(ctx))
-}
-
 func publish(t *testing.T, js jetstream.JetStream, conversation string, n int) uint64 {
 	t.Helper()
 	seq, _, err := NewPublisher(js).PublishEvent(testContext(t), "acme", "shop", fmt.Appendf(nil, "%d", n),
 		fmt.Sprintf("%s-%d", conversation, n), conversation, nil)
 	require.NoError(t, err)
 	return seq
-}
-
-// publishAll publishes events in turn to several conversations; it may run beside the test.
-func publishAll(ctx context.Context, js jetstream.JetStream, conversations, events int) error {
-	for n := range events {
-		for i := range conversations {
-			conversation := fmt.Sprintf("c-%d", i)
-			_, _, err := NewPublisher(js).PublishEvent(ctx, "acme", "shop", fmt.Appendf(nil, "%d", n),
-				fmt.Sprintf("%s-%d", conversation, n), conversation, nil)
-			if err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// publishRaw publishes past our own publisher, as another engine would.
-func publishRaw(t *testing.T, js jetstream.JetStream, m *nats.Msg) uint64 {
-	t.Helper()
-	stored, err := js.PublishMsg(testContext(t), m)
-	require.NoError(t, err)
-	return stored.Sequence
-}
-
-func eventsLeft(t *testing.T, s Streams) uint64 {
-	t.Helper()
-	info, err := s.events.Info(testContext(t))
-	require.NoError(t, err)
-	return info.State.Msgs
-}
-
-func requireEmpty(t *testing.T, s Streams) {
-	t.Helper()
-	require.Eventually(t, func() bool { return eventsLeft(t, s) == 0 }, soon, poll, "events are left in the stream")
-}
-
-// ledger notes what handlers saw.
-type ledger struct {
-	mu   sync.Mutex
-	seen map[string][]uint64 // sequences by conversation, every run
-	runs map[uint64]int
-}
-
-func newLedger() *ledger { return &ledger{seen: map[string][]uint64{}, runs: map[uint64]int{}} }
-
-func (l *ledger) note(m *Message) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.seen[m.Conversation] = append(l.seen[m.Conversation], m.Sequence)
-	l.runs[m.Sequence]++
-}
-
-// handle is a handler that notes every event and is content.
-func (l *ledger) handle(_ context.Context, m *Message) error {
-	l.note(m)
-	return nil
-}
-
-func (l *ledger) count(conversation string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.seen[conversation])
-}
-
-func (l *ledger) distinct() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.runs)
-}
-
-// requireOrder checks that the first run of every event came in sequence within its conversation.
-func (l *ledger) requireOrder(t *testing.T) {
-	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for conversation, sequences := range l.seen {
-		first := map[uint64]bool{}
-		var last uint64
-		for _, seq := range sequences {
-			if !first[seq] {
-				require.Greater(t, seq, last, "conversation %s ran out of order: %v", conversation, sequences)
-				first[seq], last = true, seq
-			}
-		}
-	}
 }
 
 func letterCount(t *testing.T, d *DeadLetters) int {

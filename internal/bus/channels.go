@@ -26,7 +26,7 @@ func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision 
 	} else {
 		revision, err = c.bucket.Update(ctx, id, channel, revision)
 	}
-	if isConflict(err) {
+	if IsConflict(err) {
 		return 0, ErrChanged
 	}
 	if err != nil {
@@ -38,7 +38,7 @@ func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision 
 // Delete removes a channel of a revision.
 func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error {
 	err := c.bucket.Delete(ctx, id, jetstream.LastRevision(revision))
-	if isConflict(err) {
+	if IsConflict(err) {
 		return ErrChanged
 	}
 	if err != nil {

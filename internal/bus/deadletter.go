@@ -34,6 +34,17 @@ const (
 	detailMax    = 1 << 10
 )
 
+// FailedEvent is an event that becomes a dead letter.
+type FailedEvent struct {
+	Tenant, Bot, Conversation string // subject tokens; empty where the subject does not have a valid one
+	Subject                   string // as the engine published it, without the partition
+	Data                      []byte
+	Header                    nats.Header
+	Sequence                  uint64 // in the event stream
+	Deliveries                uint64
+	Received                  time.Time
+}
+
 // DeadLetters are the events that were given up, and why.
 type DeadLetters struct {
 	js     jetstream.JetStream
@@ -47,7 +58,7 @@ func NewDeadLetters(js jetstream.JetStream, s Streams) *DeadLetters {
 
 // Write stores an event as a dead letter and waits for the acknowledgement. Writing the same event twice stores it
 // once.
-func (d *DeadLetters) Write(ctx context.Context, m *Message, reason *fault.Fault) error {
+func (d *DeadLetters) Write(ctx context.Context, m *FailedEvent, reason *fault.Fault) error {
 	letter := deadLetter(m, reason, time.Now())
 	if int64(letter.Size()) > d.js.Conn().MaxPayload() {
 		dropOriginals(letter.Header)
@@ -65,7 +76,7 @@ func (d *DeadLetters) Write(ctx context.Context, m *Message, reason *fault.Fault
 }
 
 // deadLetter is the original payload and headers with our own beside them.
-func deadLetter(m *Message, reason *fault.Fault, now time.Time) *nats.Msg {
+func deadLetter(m *FailedEvent, reason *fault.Fault, now time.Time) *nats.Msg {
 	letter := nats.NewMsg(strings.Join([]string{
 		schemas.SubjectDeadLetters, orUnknown(m.Tenant), orUnknown(m.Bot), orUnknown(m.Conversation)}, "."))
 	letter.Data = m.Data

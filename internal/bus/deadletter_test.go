@@ -12,9 +12,18 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func anEvent(t *testing.T, conversation string) *Message {
+func failedEvent(bot, conversation string, data []byte, header nats.Header, received time.Time) *FailedEvent {
+	m := &FailedEvent{Tenant: "acme", Bot: bot, Conversation: conversation, Subject: eventRoot + "acme." + bot + "." + conversation,
+		Data: data, Header: header, Received: received}
+	if !schemas.IsToken(bot) {
+		m.Bot = ""
+	}
+	return m
+}
+
+func anEvent(t *testing.T, conversation string) *FailedEvent {
 	t.Helper()
-	m := newMessage(false, eventRoot+"acme.shop."+conversation, []byte("{\x00\xff\r\n \"not json"), nats.Header{
+	m := failedEvent("shop", conversation, []byte("{\x00\xff\r\n \"not json"), nats.Header{
 		"X-Twice": {"one", "two"}, "traceparent": {"00-1-2-01"}, "Nats-Msg-Id": {"e-1"}, "Nats-TTL": {"1s"},
 		"Nats-Expected-Last-Sequence": {"77"}, "Nats-Pin-Id": {"added by the server"}, "Hookturn-Reason": {"forged"},
 	}, time.Unix(1700000000, 5))
@@ -57,7 +66,7 @@ func TestAnEventThatFillsTheLargestMessageStillFits(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	d := NewDeadLetters(js, streams)
-	m := newMessage(false, eventRoot+"acme.shop.c", make([]byte, schemas.MessageMax),
+	m := failedEvent("shop", "c", make([]byte, schemas.MessageMax),
 		nats.Header{"Big": {strings.Repeat("x", 2<<20-schemas.MessageMax)}}, time.Now())
 	require.NoError(t, d.Write(testContext(t), m, fault.New(fault.BadEvent, "no json")))
 	letter := onlyLetter(t, d)
@@ -115,7 +124,7 @@ func TestReplayPublishesTheEventAgain(t *testing.T) {
 	stored, err := streams.events.GetMsg(testContext(t), seq)
 	require.NoError(t, err)
 	require.Equal(t, m.Data, stored.Data)
-	require.Equal(t, m.Subject, withoutPartition(stored.Subject))
+	require.Equal(t, m.Subject, streams.EventSubject(stored.Subject))
 	require.Equal(t, []string{"one", "two"}, stored.Header.Values("X-Twice"))
 	require.Empty(t, stored.Header.Get(HeaderReason))
 	require.Empty(t, stored.Header.Get("Nats-TTL"))
@@ -129,7 +138,7 @@ func TestReplayRefusesASubjectThatCannotBeHandled(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	d := NewDeadLetters(js, streams)
-	m := newMessage(false, eventRoot+"acme.sh+op.c", nil, nil, time.Now())
+	m := failedEvent("sh+op", "c", nil, nil, time.Now())
 	require.NoError(t, d.Write(testContext(t), m, fault.New(fault.BadEvent, "subject")))
 	_, err := d.Replay(testContext(t), onlyLetter(t, d).Sequence)
 	require.ErrorContains(t, err, "three valid tokens")

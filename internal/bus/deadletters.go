@@ -133,7 +133,7 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
 		return 0, err
 	}
 	letter := readLetter(raw.Subject, raw.Sequence, raw.Header, raw.Data)
-	if !hasTokens(letter.Subject) || !strings.HasPrefix(letter.Subject, schemas.SubjectEvents+".") {
+	if !isEventSubject(letter.Subject) {
 		return 0, fmt.Errorf("replay dead letter %d: its subject has not three valid tokens behind %s: "+
 			"publish the event again under a valid one", seq, schemas.SubjectEvents)
 	}
@@ -177,4 +177,10 @@ func readLetter(subject string, seq uint64, header nats.Header, data []byte) Dea
 	l.Deliveries, _ = strconv.ParseUint(header.Get(HeaderDeliveries), 10, 64)
 	l.Time, _ = time.Parse(time.RFC3339Nano, header.Get(HeaderTime))
 	return l
+}
+
+// isEventSubject reports whether a subject has three valid tokens after the root of events.
+func isEventSubject(subject string) bool {
+	tenant, bot, conversation, ok := schemas.ParseSubject(schemas.SubjectEvents, subject)
+	return ok && schemas.IsToken(tenant) && schemas.IsToken(bot) && schemas.IsToken(conversation)
 }

@@ -22,7 +22,7 @@ func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, e
 		if createErr != nil {
 			return nil, fmt.Errorf("make key %s: %w", name, createErr)
 		}
-		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !isConflict(err) {
+		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !IsConflict(err) {
 			return nil, fmt.Errorf("store key %s: %w", name, err)
 		}
 		entry, err = k.bucket.Get(ctx, name)

@@ -79,11 +79,10 @@ func TestPublishEvent(t *testing.T) {
 
 	stored, err := streams.events.GetMsg(testContext(t), seq)
 	require.NoError(t, err)
-	m := newMessage(true, stored.Subject, stored.Data, stored.Header, stored.Time)
-	require.Equal(t, schemas.ConversationToken("chat 1"), m.Conversation)
-	require.Equal(t, "00-1-2-01", m.Header.Get(HeaderTraceParent))
-	require.Empty(t, m.Header.Get("Nats-TTL"), "the server would remove the event without a trace")
-	require.WithinDuration(t, m.Received.Add(90*time.Second), m.Expires, time.Minute)
+	require.Equal(t, eventRoot+"acme.shop."+schemas.ConversationToken("chat 1"), streams.EventSubject(stored.Subject))
+	require.Equal(t, "00-1-2-01", stored.Header.Get(HeaderTraceParent))
+	require.Empty(t, stored.Header.Get("Nats-TTL"), "the server would remove the event without a trace")
+	require.WithinDuration(t, stored.Time.Add(90*time.Second), Expires(stored.Header, stored.Time), time.Minute)
 	require.Equal(t, []string{"90s"}, header["Nats-TTL"], "the caller's headers are its own")
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -95,10 +96,20 @@ func partitionsOf(c jetstream.StreamConfig) (n int, partitioned bool, err error)
 	return n, true, nil
 }
 
-// partitionFilter is the subject under which the events of a partition are stored.
-func (s Streams) partitionFilter(n int) string {
+// PartitionFilter returns the subject filter of a partition's stored events.
+func (s Streams) PartitionFilter(n int) string {
 	if !s.partitioned {
 		return schemas.SubjectEvents + ".>"
 	}
 	return fmt.Sprintf("%s.%d.>", schemas.SubjectEvents, n)
+}
+
+// EventSubject returns the subject that the engine published an event on: the stored one without its partition token.
+func (s Streams) EventSubject(stored string) string {
+	rest, found := strings.CutPrefix(stored, schemas.SubjectEvents+".")
+	if !s.partitioned || !found {
+		return stored
+	}
+	_, tokens, _ := strings.Cut(rest, ".")
+	return schemas.SubjectEvents + "." + tokens
 }

@@ -51,7 +51,7 @@ func (u *Users) Update(
 			return backoff.Permanent(err)
 		}
 		err = u.put(ctx, key, value, revision)
-		if err == nil || isConflict(err) {
+		if err == nil || IsConflict(err) {
 			return err
 		}
 		return backoff.Permanent(fmt.Errorf("store user details: %w", err))
@@ -84,9 +84,9 @@ func (u *Users) put(ctx context.Context, key string, value json.RawMessage, revi
 	return err
 }
 
-// isConflict says whether somebody else has written a key since it was read. A replicated stream has its own error
+// IsConflict says whether somebody else has written a key since it was read. A replicated stream has its own error
 // code.
-func isConflict(err error) bool {
+func IsConflict(err error) bool {
 	var api *jetstream.APIError
 	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) &&
 		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||

@@ -61,7 +61,7 @@ func tooLargeFor(err error, data []byte) error {
 // Claim says whether a key is this caller's: of several callers with one key within two minutes it is true for one.
 func (w *Wires) Claim(ctx context.Context, key string) (bool, error) {
 	_, err := w.claims.Create(ctx, key, nil)
-	if isConflict(err) {
+	if IsConflict(err) {
 		return false, nil
 	}
 	return err == nil, err

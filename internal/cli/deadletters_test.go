@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -20,7 +21,7 @@ import (
 // letter writes a dead letter of an event.
 func (n nats) letter(t *testing.T, seq uint64, tenant, bot, payload string, kind fault.Kind) {
 	t.Helper()
-	m := &bus.Message{
+	m := &bus.FailedEvent{
 		Tenant: tenant, Bot: bot, Conversation: "c-42", Subject: schemas.Subject(schemas.SubjectEvents, tenant, bot, "c-42"),
 		Data: []byte(payload), Header: natsgo.Header{"X-Engine": {"e"}}, Sequence: seq, Deliveries: 1, Received: time.Now(),
 	}
@@ -100,13 +101,13 @@ func TestARejectedEventIsFoundAndReplayed(t *testing.T) {
 	n := startNATS(t)
 	handled := make(chan string, 1)
 	first := true
-	c := bus.NewConsumer(n.js, n.streams, bus.ConsumerOptions{Handler: func(_ context.Context, m *bus.Message) error {
+	c := eventreader.NewReader(n.js, n.streams, eventreader.Options{Handler: func(_ context.Context, m *eventreader.Message) eventreader.Outcome {
 		if first {
 			first = false
-			return bus.Reject(fault.UnknownBot, "no bot file for bot "+m.Bot)
+			return eventreader.DeadLetter(fault.UnknownBot, "no bot file for bot "+m.Bot)
 		}
 		handled <- string(m.Data)
-		return nil
+		return eventreader.Ack()
 	}})
 	require.NoError(t, c.Start(testContext(t)))
 	defer func() { require.NoError(t, c.Stop(testContext(t))) }()

@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -125,23 +125,32 @@ func TestSendRefusesAMistakeAtOnce(t *testing.T) {
 	}
 }
 
-// answer runs a consumer that answers every event: first with a reply to an event of a longer id, which nobody asked for.
+// answerEvent answers an event: first with a reply to an event of a longer id, which nobody asked for.
+func (n nats) answerEvent(ctx context.Context, m *eventreader.Message) error {
+	e, err := schemas.DecodeEvent(m.Data)
+	if err != nil {
+		return err
+	}
+	if err := n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID+"0"); err != nil {
+		return err
+	}
+	waiting := schemas.StepWaiting{EventID: e.ID, Step: "ORDER", Missing: []string{"size"}}
+	if err := n.reply(ctx, m.Tenant, m.Bot, e.Subject, e.ID, schemas.TypeStepWaiting, waiting); err != nil {
+		return err
+	}
+	return n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID)
+}
+
+// answer runs a reader that answers every event.
 func (n nats) answer(t *testing.T) {
 	t.Helper()
-	c := bus.NewConsumer(n.js, n.streams, bus.ConsumerOptions{Handler: func(ctx context.Context, m *bus.Message) error {
-		e, err := schemas.DecodeEvent(m.Data)
-		if err != nil {
-			return err
+	handler := func(ctx context.Context, m *eventreader.Message) eventreader.Outcome {
+		if err := n.answerEvent(ctx, m); err != nil {
+			return eventreader.Retry("test", err)
 		}
-		if err := n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID+"0"); err != nil {
-			return err
-		}
-		waiting := schemas.StepWaiting{EventID: e.ID, Step: "ORDER", Missing: []string{"size"}}
-		if err := n.reply(ctx, m.Tenant, m.Bot, e.Subject, e.ID, schemas.TypeStepWaiting, waiting); err != nil {
-			return err
-		}
-		return n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID)
-	}})
+		return eventreader.Ack()
+	}
+	c := eventreader.NewReader(n.js, n.streams, eventreader.Options{Handler: handler})
 	require.NoError(t, c.Start(testContext(t)))
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), soon)

@@ -79,7 +79,7 @@ func TestAdapters(t *testing.T) {
 				sent, _ = options.Args[0].(step.Delivery)
 			}).Return(handle(nil), nil)
 			in := &intake.Intake{Temporal: temporal, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}
-			require.NoError(t, in.Handle(t.Context(), message(c.bot, c.eventType, c.data)))
+			verdict(t, in.Handle(t.Context(), message(c.bot, c.eventType, c.data)), "", false)
 			if c.refused != "" {
 				require.NotNil(t, sent.Refused)
 				require.Contains(t, sent.Refused.Message, c.refused)

@@ -12,7 +12,6 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -87,7 +86,7 @@ func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Even
 func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, received time.Time) error {
 	e := d.Event
 	if e.Type == schemas.TypeEntitiesCollected || e.Type == schemas.TypeConversationEnded {
-		return bus.Reject(fault.BadEvent, fmt.Sprintf(
+		return reject(fault.BadEvent, fmt.Sprintf(
 			"/type: bot %s has no conversations (ordering: none), so %s means nothing to it", b.Name(), e.Type))
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)

@@ -11,7 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -34,46 +34,43 @@ type Bots interface {
 	Current() *bot.Set
 }
 
-// Handle is a bus.Handler: nil acknowledges the message, bus.Reject makes it a dead letter, any other error asks for
-// another try of the same message before the conversation's later ones.
-func (i *Intake) Handle(ctx context.Context, m *bus.Message) error {
+// Handle is the event reader's handler.
+func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader.Outcome {
 	err := i.handle(ctx, m)
-	verdict := "retry"
-	var rejected *fault.Fault
+	outcome := outcomeOf(err)
+	result := outcome.Result()
 	switch {
-	case err == nil:
-		verdict = "accepted"
-		i.Metrics.Accepted(m.Tenant, m.Bot, time.Since(m.Received))
 	case errors.Is(err, errDuplicate):
-		verdict, err = "duplicate", nil
-	case errors.As(err, &rejected):
-		verdict = "dead_letter"
+		result = "duplicate"
+	case err == nil:
+		result = "accepted"
+		i.Metrics.Accepted(m.Tenant, m.Bot, time.Since(m.Received))
 	}
 	tenant, name := i.labels(m)
-	i.Metrics.Event(tenant, name, verdict)
-	return err
+	i.Metrics.Event(tenant, name, result)
+	return outcome
 }
 
 // labels keeps names that nobody configured out of the metrics: anybody may publish under any subject.
-func (i *Intake) labels(m *bus.Message) (tenant, name string) {
+func (i *Intake) labels(m *eventreader.Message) (tenant, name string) {
 	if _, ok := i.Bots.Current().Bot(m.Tenant, m.Bot); ok {
 		return m.Tenant, m.Bot
 	}
 	return "_", "_"
 }
 
-func (i *Intake) handle(ctx context.Context, m *bus.Message) error {
+func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	event, err := schemas.DecodeEvent(m.Data)
 	if err != nil {
-		return bus.Reject(fault.BadEvent, err.Error())
+		return reject(fault.BadEvent, err.Error())
 	}
 	if token := schemas.ConversationToken(event.Subject); token != m.Conversation {
-		return bus.Reject(fault.BadEvent,
+		return reject(fault.BadEvent,
 			"/subject: the conversation of the event has the subject token "+token+", but it was published under "+m.Conversation)
 	}
 	b, ok := i.Bots.Current().Bot(m.Tenant, m.Bot)
 	if !ok {
-		return bus.Reject(fault.UnknownBot, "no bot file for bot "+m.Bot+" of tenant "+m.Tenant)
+		return reject(fault.UnknownBot, "no bot file for bot "+m.Bot+" of tenant "+m.Tenant)
 	}
 	if event.TraceParent == "" {
 		event.TraceParent, event.TraceState = m.Header.Get("traceparent"), m.Header.Get("tracestate")
@@ -106,7 +103,7 @@ func resolve(b *bot.Bot, d *step.Delivery) {
 
 // usefulUntil is the event's latest useful moment: the CloudEvents attribute expirytime, or what the message's header says;
 // the earlier one when both are there.
-func usefulUntil(e schemas.Event, m *bus.Message) *time.Time {
+func usefulUntil(e schemas.Event, m *eventreader.Message) *time.Time {
 	until := e.ExpiryTime
 	if !m.Expires.IsZero() && (until == nil || m.Expires.Before(*until)) {
 		until = &m.Expires

@@ -20,7 +20,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
@@ -53,15 +53,15 @@ func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
 	return &intake.Intake{Temporal: c, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}, c
 }
 
-func message(botName, eventType, data string, id ...string) *bus.Message {
-	return &bus.Message{
+func message(botName, eventType, data string, id ...string) *eventreader.Message {
+	return &eventreader.Message{
 		Tenant: "default", Bot: botName, Conversation: "c-42", Header: nats.Header{}, Received: time.Now(),
 		Data: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/x","type":%q,"time":"2026-11-20T12:00:00Z",`+
 			`"subject":"c-42","data":%s}`, append(id, "e1")[0], eventType, data),
 	}
 }
 
-func requested(botName string) *bus.Message {
+func requested(botName string) *eventreader.Message {
 	return message(botName, schemas.TypeStepRequested, `{"step":"ORDER"}`)
 }
 
@@ -91,7 +91,7 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 		sent, _ = args[1].(client.UpdateWithStartWorkflowOptions)
 	}).Return(handle(nil), nil)
 
-	require.NoError(t, in.Handle(t.Context(), m))
+	verdict(t, in.Handle(t.Context(), m), "", false)
 	require.Equal(t, "conversation/default/shop/c-42", start.ID)
 	require.Equal(t, step.State{
 		Tenant: "default", Bot: "shop", Conversation: "c-42", IdleTimeout: bot.Duration(3 * time.Hour),
@@ -126,10 +126,10 @@ func TestEventsGoToTheRunThatIsKnown(t *testing.T) {
 		sent, _ := args[1].(client.UpdateWithStartWorkflowOptions)
 		asked = append(asked, "started: "+sent.UpdateOptions.RunID)
 	}).Return(handle(nil), nil)
-	require.NoError(t, in.Handle(t.Context(), requested("shop")))
-	require.NoError(t, in.Handle(t.Context(), requested("shop")))
+	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
+	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
 	ended = true
-	require.NoError(t, in.Handle(t.Context(), requested("shop")))
+	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
 	require.Equal(t, []string{"", "run-1", "run-1", "started: "}, asked)
 }
 
@@ -141,7 +141,7 @@ func TestUnknownStepTravelsToItsReply(t *testing.T) {
 		options, _ := args[1].(client.UpdateWorkflowOptions)
 		d, _ = options.Args[0].(step.Delivery)
 	}).Return(handle(nil), nil) // a running conversation costs one request
-	require.NoError(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"NOBODY"}`)))
+	verdict(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"NOBODY"}`)), "", false)
 	require.Nil(t, d.Plan)
 	require.Equal(t, fault.UnknownStep, d.Refused.Kind)
 }
@@ -197,7 +197,7 @@ func TestTerminatedRunIsReplaced(t *testing.T) {
 	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
 		sent, _ = args[1].(client.UpdateWithStartWorkflowOptions)
 	}).Return(handle(nil), nil)
-	require.NoError(t, in.Handle(t.Context(), requested("shop")))
+	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
 	require.Equal(t, "e1/again", sent.UpdateOptions.UpdateID)
 }
 
@@ -210,18 +210,16 @@ func TestInvalidForTooLongIsADeadLetter(t *testing.T) {
 	verdict(t, in.Handle(t.Context(), m), fault.Config, false)
 }
 
-func verdict(t *testing.T, err error, letter fault.Kind, again bool) {
+func verdict(t *testing.T, o eventreader.Outcome, letter fault.Kind, again bool) {
 	t.Helper()
-	var f *fault.Fault
+	require.Equal(t, letter, o.Reason())
 	switch {
 	case letter != "":
-		require.ErrorAs(t, err, &f)
-		require.Equal(t, letter, f.Kind)
+		require.Equal(t, "dead_letter", o.Result())
 	case again:
-		require.Error(t, err)
-		require.NotErrorAs(t, err, &f, "a fault would make it a dead letter")
+		require.Equal(t, "retry", o.Result())
 	default:
-		require.NoError(t, err)
+		require.Equal(t, "ack", o.Result())
 	}
 }
 
@@ -230,10 +228,10 @@ func TestEventsThatBecomeDeadLetters(t *testing.T) {
 	elsewhere := requested("shop")
 	elsewhere.Conversation = "c-43"
 	for name, tc := range map[string]struct {
-		message *bus.Message
+		message *eventreader.Message
 		letter  fault.Kind
 	}{
-		"no event":               {&bus.Message{Tenant: "default", Bot: "shop", Data: []byte("{")}, fault.BadEvent},
+		"no event":               {&eventreader.Message{Tenant: "default", Bot: "shop", Data: []byte("{")}, fault.BadEvent},
 		"other subject":          {elsewhere, fault.BadEvent},
 		"unknown bot":            {requested("nobody"), fault.UnknownBot},
 		"entities without lane":  {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},

@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -35,20 +36,55 @@ const lostUpdate = "AcceptedUpdateCompletedWorkflow"
 // errDuplicate: the conversation knows the event already.
 var errDuplicate = errors.New("the event was accepted before")
 
+// rejection is a fault that makes an event a dead letter, unlike a fault that only explains a failed try.
+type rejection struct{ fault *fault.Fault }
+
+func (r *rejection) Error() string { return r.fault.Error() }
+func (r *rejection) Unwrap() error { return r.fault }
+
+// reject returns the error that makes an event a dead letter. The detail must hold neither secrets nor the event's content.
+func reject(kind fault.Kind, detail string) error {
+	return &rejection{fault: fault.New(kind, "%s", detail)}
+}
+
+// outcomeOf returns the outcome of an event for the result of handing it over. A duplicate is acknowledged; every error
+// that is not a rejection is retried.
+func outcomeOf(err error) eventreader.Outcome {
+	if err == nil || errors.Is(err, errDuplicate) {
+		return eventreader.Ack()
+	}
+	if rejected, ok := errors.AsType[*rejection](err); ok {
+		return eventreader.DeadLetter(rejected.fault.Kind, rejected.fault.Message)
+	}
+	return eventreader.Retry(retryKind(err), err)
+}
+
+// retryKind is the gRPC code of Temporal's answer in lower case, "timeout" for a try that was cut off.
+func retryKind(err error) string {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		return "timeout"
+	}
+	var service serviceerror.ServiceError
+	if errors.As(err, &service) {
+		return strings.ToLower(service.Status().Code().String())
+	}
+	return "other"
+}
+
 // fits refuses what Temporal would never take, before it is asked.
-func fits(m *bus.Message, d step.Delivery) error {
+func fits(m *eventreader.Message, d step.Delivery) error {
 	if len(d.Event.ID) > idMax {
-		return bus.Reject(fault.BadEvent, fmt.Sprintf("/id: %d bytes, at most %d are possible", len(d.Event.ID), idMax))
+		return reject(fault.BadEvent, fmt.Sprintf("/id: %d bytes, at most %d are possible", len(d.Event.ID), idMax))
 	}
 	if len(m.Data) <= deliveryMax/8 { // no encoding makes it eight times as long
 		return nil
 	}
 	payload, err := schemas.Marshal(d)
 	if err != nil {
-		return bus.Reject(fault.BadEvent, "the event cannot be written as JSON")
+		return reject(fault.BadEvent, "the event cannot be written as JSON")
 	}
 	if len(payload) > deliveryMax {
-		return bus.Reject(fault.TooLarge, fmt.Sprintf("the event with its step takes %d bytes, at most %d are possible",
+		return reject(fault.TooLarge, fmt.Sprintf("the event with its step takes %d bytes, at most %d are possible",
 			len(payload), deliveryMax))
 	}
 	return nil
@@ -84,14 +120,14 @@ func (i *Intake) verdict(err error, id string, e schemas.Event, received time.Ti
 		case step.RefusedDuplicate:
 			return errDuplicate
 		case step.RefusedTooLarge:
-			return bus.Reject(fault.TooLarge, failure.Message())
+			return reject(fault.TooLarge, failure.Message())
 		}
 	}
 	if invalid, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok {
 		i.Log.Error("Temporal calls the event invalid: are the search attributes there? Run \"starter setup\"",
 			"workflow", id, "event", e.ID, "type", e.Type, "error", invalid.Message)
 		if time.Since(received) > invalidFor {
-			return bus.Reject(fault.Config, "Temporal refuses the event: "+invalid.Message)
+			return reject(fault.Config, "Temporal refuses the event: "+invalid.Message)
 		}
 		return fmt.Errorf("hand event %s to %s: %w", e.ID, id, err)
 	}

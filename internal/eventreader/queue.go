@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -29,7 +29,7 @@ type entry struct {
 
 // lane is one conversation with events to handle, in stream order. It exists, and has a goroutine, only while it has
 // any.
-type lane struct {
+type conversationQueue struct {
 	key   string
 	queue []*entry // behind the one that is being handled
 }
@@ -44,28 +44,28 @@ func (p *partition) accept(e *entry) {
 		return // The next reader finds it.
 	}
 	p.held[e.message.Sequence] = e
-	if p.c.options.Hooks.Received != nil {
-		p.c.options.Hooks.Received()
+	if p.r.options.Hooks.Received != nil {
+		p.r.options.Hooks.Received()
 	}
 	if l := p.byKey[e.message.Subject]; l != nil {
 		l.queue = append(l.queue, e)
 		return
 	}
-	l := &lane{key: e.message.Subject}
+	l := &conversationQueue{key: e.message.Subject}
 	p.byKey[l.key] = l
-	p.lanes.Add(1)
+	p.queues.Add(1)
 	go p.run(l, e)
 }
 
 // run handles the events of a lane one after another, until there are none or the partition is given up.
-func (p *partition) run(l *lane, e *entry) {
-	defer p.lanes.Done()
+func (p *partition) run(l *conversationQueue, e *entry) {
+	defer p.queues.Done()
 	for e != nil && p.handle(e) {
 		e = p.next(l)
 	}
 }
 
-func (p *partition) next(l *lane) *entry {
+func (p *partition) next(l *conversationQueue) *entry {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(l.queue) == 0 {
@@ -83,26 +83,26 @@ func (p *partition) next(l *lane) *entry {
 func (p *partition) handle(e *entry) bool {
 	var wait *backoff.ExponentialBackOff
 	for {
-		v, ran := p.try(e)
+		o, ran := p.try(e)
 		if !ran {
 			return false
 		}
-		switch v.action {
-		case ack:
-			p.settle(e, v)
+		switch o.action {
+		case actionAck:
+			p.ack(e, o)
 			return true
-		case reject:
-			if !p.bury(e, v.reason) {
+		case actionDeadLetter:
+			if !p.writeDeadLetter(e, o.reason) {
 				return false
 			}
-			p.settle(e, v)
+			p.ack(e, o)
 			return true
-		case retry:
+		case actionRetry:
 			if wait == nil {
 				wait = newBackoff(retryInitial, retryLongest)
 			}
-			if p.c.options.Hooks.Retried != nil {
-				p.c.options.Hooks.Retried()
+			if p.r.options.Hooks.Retried != nil {
+				p.r.options.Hooks.Retried()
 			}
 			if !p.pause(wait.NextBackOff()) {
 				return false
@@ -111,63 +111,54 @@ func (p *partition) handle(e *entry) bool {
 	}
 }
 
-// try runs the handler once, in one of the slots that all lanes share; a lane that waits for another try has none.
-func (p *partition) try(e *entry) (v verdict, ran bool) {
+// try calls the handler once, in one of the slots that all conversations share; a conversation that waits for its next
+// try does not hold a slot.
+func (p *partition) try(e *entry) (o Outcome, ran bool) {
 	if !e.message.valid {
-		return verdict{action: reject, reason: fault.New(fault.BadEvent, "subject has not three valid tokens")}, !p.stopped()
+		return DeadLetter(fault.BadEvent, "subject does not have three valid tokens"), !p.stopped()
 	}
 	select {
-	case p.c.slots <- struct{}{}:
+	case p.r.slots <- struct{}{}:
 	case <-p.quit:
-		return verdict{}, false
+		return Outcome{}, false
 	}
-	defer func() { <-p.c.slots }()
+	defer func() { <-p.r.slots }()
 	if p.stopped() || !p.lease.valid() {
-		return verdict{}, false
+		return Outcome{}, false
 	}
 	p.mu.Lock()
 	e.message.Deliveries = e.deliveries
 	p.mu.Unlock()
-	err := p.call(e)
-	return decide(err, e.panics), true
+	return p.call(e), true
 }
 
-// call runs the handler and turns a panic into an error.
-func (p *partition) call(e *entry) (err error) {
+// call calls the handler and turns a panic into an outcome.
+func (p *partition) call(e *entry) (o Outcome) {
 	begun := time.Now()
-	result := HandlerOK
 	defer func() {
-		if r := recover(); r != nil {
+		if value := recover(); value != nil {
 			e.panics++
-			result = HandlerPanicked
-			crash := &panicked{value: r, stack: debug.Stack()}
-			p.log.Error("handler panicked", "sequence", e.message.Sequence, "times", e.panics, "error", crash,
-				"stack", string(crash.stack))
-			err = crash
+			o = panicOutcome(value, e.panics)
+			p.log.Error("handler panicked", "sequence", e.message.Sequence, "times", e.panics, "error", o.Err(),
+				"stack", string(debug.Stack()))
 		}
-		if p.c.options.Hooks.Handled != nil {
-			p.c.options.Hooks.Handled(time.Since(begun), result)
+		if p.r.options.Hooks.Handled != nil {
+			p.r.options.Hooks.Handled(time.Since(begun), o)
 		}
 	}()
-	if err = p.c.options.Handler(p.ctx, e.message); err != nil {
-		result = HandlerFailed
-		if decide(err, 0).action == reject {
-			result = HandlerRejected
-		}
-	}
-	return err
+	return p.r.options.Handler(p.ctx, e.message)
 }
 
-// bury stores the dead letter, trying until it is stored or the partition is given up.
-func (p *partition) bury(e *entry, reason *fault.Fault) bool {
+// writeDeadLetter stores the dead letter, trying until it is stored or the partition is given up.
+func (p *partition) writeDeadLetter(e *entry, reason *fault.Fault) bool {
 	wait := newBackoff(retryInitial, retryLongest)
 	for {
-		err := p.c.letters.Write(p.ctx, e.message, reason)
+		err := p.r.letters.Write(p.ctx, e.message.failedEvent(), reason)
 		if err == nil {
-			p.log.Warn("event became a dead letter", "sequence", e.message.Sequence, "subject", cleanDetail(e.message.Subject),
+			p.log.Warn("event became a dead letter", "sequence", e.message.Sequence, "subject", e.message.Subject,
 				"reason", string(reason.Kind))
-			if p.c.options.Hooks.DeadLetter != nil {
-				p.c.options.Hooks.DeadLetter(string(reason.Kind))
+			if p.r.options.Hooks.DeadLetter != nil {
+				p.r.options.Hooks.DeadLetter(string(reason.Kind))
 			}
 			return true
 		}
@@ -180,9 +171,9 @@ func (p *partition) bury(e *entry, reason *fault.Fault) bool {
 	}
 }
 
-// settle tells JetStream that an event is done with. A plain acknowledgement is enough: if it gets lost the event comes
+// ack tells JetStream that an event is done with. A plain acknowledgement is enough: if it gets lost the event comes
 // again and is known. An event without a handle is deleted from the stream, which counts as its acknowledgement.
-func (p *partition) settle(e *entry, v verdict) {
+func (p *partition) ack(e *entry, o Outcome) {
 	p.mu.Lock()
 	handle := e.handle
 	delete(p.held, e.message.Sequence)
@@ -191,16 +182,16 @@ func (p *partition) settle(e *entry, v verdict) {
 	case handle == nil:
 		ctx, cancel := context.WithTimeout(p.lease.ctx, apiTimeout)
 		defer cancel()
-		if err := p.c.streams.events.DeleteMsg(ctx, e.message.Sequence); err != nil {
+		if err := p.r.streams.Events().DeleteMsg(ctx, e.message.Sequence); err != nil {
 			p.log.Debug("cannot delete a handled event, it is acknowledged when it comes again", "error", err)
 		}
-	case v.action == reject:
-		_ = handle.TermWithReason(string(v.reason.Kind))
+	case o.action == actionDeadLetter:
+		_ = handle.TermWithReason(string(o.reason.Kind))
 	default:
 		_ = handle.Ack()
 	}
-	if p.c.options.Hooks.Settled != nil {
-		p.c.options.Hooks.Settled(v.action.String(), time.Since(e.accepted))
+	if p.r.options.Hooks.Acked != nil {
+		p.r.options.Hooks.Acked(o.Result(), time.Since(e.accepted))
 	}
 }
 
@@ -226,4 +217,10 @@ func (p *partition) stopped() bool {
 	default:
 		return p.ctx.Err() != nil
 	}
+}
+
+// newBackoff returns a backoff that grows from try to try, with jitter, and never gives up by itself.
+func newBackoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(initial), backoff.WithMaxInterval(longest),
+		backoff.WithMaxElapsedTime(0))
 }

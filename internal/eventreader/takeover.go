@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -31,13 +31,13 @@ func (p *partition) receive(m jetstream.Msg) {
 		return
 	}
 	if p.missed || meta.NumDelivered > 1 {
-		if !p.fillUp(seq - 1) {
+		if !p.backfill(seq - 1) {
 			return // The next reader finds it.
 		}
 		p.missed = false
 	}
 	p.high = seq
-	message := newMessage(p.c.streams.partitioned, m.Subject(), m.Data(), m.Headers(), meta.Timestamp)
+	message := newMessage(p.r.streams.EventSubject(m.Subject()), m.Data(), m.Headers(), meta.Timestamp)
 	message.Sequence, message.Deliveries = seq, meta.NumDelivered
 	p.accept(&entry{message: message, handle: m})
 }
@@ -60,7 +60,7 @@ func (p *partition) deliveredAgain(m jetstream.Msg, seq, deliveries uint64) {
 // takeOver takes in the events that were delivered to an earlier reader and never acknowledged. A work queue keeps them
 // until they are, so they are read from the stream, at once and in order, instead of waiting for their redelivery.
 func (p *partition) takeOver(ctx context.Context) error {
-	info, err := p.reader.Info(ctx)
+	info, err := p.consumer.Info(ctx)
 	if err != nil {
 		return fmt.Errorf("read the state of consumer %s: %w", p.name, err)
 	}
@@ -68,7 +68,7 @@ func (p *partition) takeOver(ctx context.Context) error {
 	defer p.intake.Unlock()
 	p.nextDelivery = info.Delivered.Consumer + 1
 	p.high = info.AckFloor.Stream
-	if !p.fillUp(info.Delivered.Stream) {
+	if !p.backfill(info.Delivered.Stream) {
 		return errors.New("given up during the take-over")
 	}
 	return nil
@@ -80,22 +80,22 @@ func (p *partition) catchUp() {
 	defer p.intake.Unlock()
 	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
 	defer cancel()
-	info, err := p.reader.Info(ctx)
+	info, err := p.consumer.Info(ctx)
 	if err != nil {
 		p.log.Debug("cannot look for missed deliveries, they come again by themselves", "error", err)
 		return
 	}
-	p.fillUp(info.Delivered.Stream)
+	p.backfill(info.Delivered.Stream)
 }
 
-// fillUp takes in the stored events above high, up to and including a sequence. It tries until it has them all, or
+// backfill takes in the stored events above high, up to and including a sequence. It tries until it has them all, or
 // until the partition is given up; then it says false. The caller holds intake.
-func (p *partition) fillUp(to uint64) bool {
+func (p *partition) backfill(to uint64) bool {
 	wait := newBackoff(50*time.Millisecond, time.Second)
 	for p.high < to {
 		stored, err := p.nextStored(p.high + 1)
 		switch {
-		case p.stopped(), p.c.sharing.Err() != nil:
+		case p.stopped(), p.r.sharing.Err() != nil:
 			return false
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			p.high = to
@@ -119,14 +119,14 @@ func (p *partition) fillUp(to uint64) bool {
 func (p *partition) nextStored(from uint64) (*jetstream.RawStreamMsg, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
 	defer cancel()
-	return p.c.streams.events.GetMsg(ctx, from, jetstream.WithGetMsgSubject(p.filter))
+	return p.r.streams.Events().GetMsg(ctx, from, jetstream.WithGetMsgSubject(p.filter))
 }
 
 func (p *partition) acceptStored(stored *jetstream.RawStreamMsg) {
-	message := newMessage(p.c.streams.partitioned, stored.Subject, stored.Data, stored.Header, stored.Time)
+	message := newMessage(p.r.streams.EventSubject(stored.Subject), stored.Data, stored.Header, stored.Time)
 	message.Sequence = stored.Sequence
-	if p.c.options.Hooks.TakenOver != nil {
-		p.c.options.Hooks.TakenOver()
+	if p.r.options.Hooks.TakenOver != nil {
+		p.r.options.Hooks.TakenOver()
 	}
 	p.accept(&entry{message: message})
 }

@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // lease is the right to read one partition: a key in the starters' bucket that goes by itself when it is not refreshed.
@@ -32,13 +34,13 @@ var started = time.Now()
 
 func sinceStart() int64 { return int64(time.Since(started)) }
 
-// claimKey is the key of a partition's lease. It has a dot, which no instance id has.
-func claimKey(partition int) string { return fmt.Sprintf("partition.%d", partition) }
+// leaseKey is the key of a partition's lease. It has a dot, which no instance id has.
+func leaseKey(partition int) string { return fmt.Sprintf("partition.%d", partition) }
 
 // claim gets the lease of a partition and keeps it until it is lost or released. It fails with jetstream.ErrKeyExists
 // while somebody else has it.
-func claim(ctx context.Context, s Streams, partition int, owner string) (*lease, error) {
-	l := &lease{bucket: s.starters, log: s.starterLog, key: claimKey(partition), owner: owner, ttl: s.starterTTL,
+func acquireLease(ctx context.Context, s bus.Streams, partition int, owner string) (*lease, error) {
+	l := &lease{bucket: s.Starters(), log: s.StarterLog(), key: leaseKey(partition), owner: owner, ttl: s.StarterTTL(),
 		stopped: make(chan struct{})}
 	sent := sinceStart()
 	try, cancel := context.WithTimeout(ctx, l.ttl/4)
@@ -102,7 +104,7 @@ func (l *lease) refresh() error {
 		l.extend(sent)
 		return nil
 	}
-	if !isConflict(err) {
+	if !bus.IsConflict(err) {
 		return err
 	}
 	// A refresh whose answer got lost looks like a conflict too: then the key still names us, with a newer revision.
@@ -129,6 +131,6 @@ func (l *lease) release(ctx context.Context) error {
 
 // removeKey removes a key of the starters' bucket up to a revision, without leaving a marker.
 func removeKey(ctx context.Context, log jetstream.Stream, key string, revision uint64) error {
-	return log.Purge(ctx, jetstream.WithPurgeSubject("$KV."+BucketStarters+"."+key),
+	return log.Purge(ctx, jetstream.WithPurgeSubject("$KV."+bus.BucketStarters+"."+key),
 		jetstream.WithPurgeSequence(revision+1))
 }

@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nuid"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -22,10 +23,12 @@ const (
 	drainTimeout = 10 * time.Second
 	// closeTimeout bounds one request that only tidies up.
 	closeTimeout = time.Second
+	// apiTimeout bounds one request to JetStream.
+	apiTimeout = 5 * time.Second
 )
 
-// ConsumerOptions say how events are taken in.
-type ConsumerOptions struct {
+// Options say how events are taken in.
+type Options struct {
 	Name          string // the instance id, different for every starter; random when empty
 	Handler       Handler
 	MaxInFlight   int           // handlers that run at once; 256 when 0
@@ -37,46 +40,35 @@ type ConsumerOptions struct {
 
 // Hooks are called as events pass, for metrics. Any of them may be nil; all must be quick and safe to call at once.
 type Hooks struct {
-	Received   func()                                          // an event is held for the first time
-	Settled    func(verdict string, held time.Duration)        // "ack" or "dead_letter", and how long it was held
-	Released   func(n int)                                     // held events were given up, for another reader
-	Retried    func()                                          // an event could not be handled and waits
-	TakenOver  func()                                          // an event was found that another reader had left
-	DeadLetter func(reason string)                             // the failure word of a dead letter that was stored
-	Handled    func(took time.Duration, outcome HandlerResult) // one run of the handler
+	Received   func()                                  // an event is held for the first time
+	Acked      func(result string, held time.Duration) // "ack" or "dead_letter", and how long it was held
+	Released   func(n int)                             // held events were given up, for another reader
+	Retried    func()                                  // an event could not be handled and waits
+	TakenOver  func()                                  // an event was found that another reader had left
+	DeadLetter func(reason string)                     // the failure word of a dead letter that was stored
+	Handled    func(took time.Duration, o Outcome)     // one run of the handler
 }
 
-// HandlerResult is how one run of a handler ended.
-type HandlerResult string
-
-// The results of a handler.
-const (
-	HandlerOK       HandlerResult = "ok"
-	HandlerRejected HandlerResult = "rejected"
-	HandlerFailed   HandlerResult = "failed"
-	HandlerPanicked HandlerResult = "panicked"
-)
-
-// Consumer hands the events of this starter's share of the partitions to its handler.
-type Consumer struct {
+// Reader hands the events of this starter's share of the partitions to its handler.
+type Reader struct {
 	js      jetstream.JetStream
-	streams Streams
-	options ConsumerOptions
-	letters *DeadLetters
+	streams bus.Streams
+	options Options
+	letters *bus.DeadLetters
 	log     *slog.Logger
 	name    string        // key in the starters' bucket
-	owner   string        // value of our claims, different for every Consumer that ever was
+	owner   string        // value of our leases, different for every Reader
 	slots   chan struct{} // one token for every handler that runs
 
 	sharing  context.Context // ends when Stop is called
 	stop     context.CancelFunc
-	hurry    chan struct{} // closed when Stop has run out of patience
+	abort    chan struct{} // closed when Stop has run out of patience
 	stopOnce sync.Once
 	shared   chan struct{} // share has returned; nil before Start
 	tasks    sync.WaitGroup
 
-	mu       sync.Mutex
-	holdings map[int]*holding
+	mu          sync.Mutex
+	assignments map[int]*assignment
 
 	// Touched by share, and by Stop after it.
 	announced  time.Time
@@ -84,8 +76,8 @@ type Consumer struct {
 	reconnects uint64
 }
 
-// NewConsumer makes a consumer; it reads nothing before Start.
-func NewConsumer(js jetstream.JetStream, s Streams, o ConsumerOptions) *Consumer {
+// NewReader returns a new reader; it reads nothing before Start.
+func NewReader(js jetstream.JetStream, s bus.Streams, o Options) *Reader {
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = defaultMaxInFlight
 	}
@@ -98,82 +90,89 @@ func NewConsumer(js jetstream.JetStream, s Streams, o ConsumerOptions) *Consumer
 	if o.Name == "" {
 		o.Name = nuid.Next()
 	}
-	c := &Consumer{
-		js: js, streams: s, options: o, letters: NewDeadLetters(js, s),
-		log:   orDiscard(o.Logger).With("starter", o.Name),
+	r := &Reader{
+		js: js, streams: s, options: o, letters: bus.NewDeadLetters(js, s),
+		log:   logger(o.Logger).With("starter", o.Name),
 		name:  schemas.ConversationToken(o.Name), // any name becomes a valid key
 		owner: o.Name + "/" + nuid.Next(),
 		slots: make(chan struct{}, o.MaxInFlight),
-		hurry: make(chan struct{}), holdings: map[int]*holding{},
+		abort: make(chan struct{}), assignments: map[int]*assignment{},
 	}
-	c.sharing, c.stop = context.WithCancel(context.Background())
-	return c
+	r.sharing, r.stop = context.WithCancel(context.Background())
+	return r
 }
 
 // Start announces this starter and begins to read its share of the partitions. ctx bounds the announcement alone.
-func (c *Consumer) Start(ctx context.Context) error {
-	if c.options.Handler == nil {
-		return errors.New("start intake: no handler")
+func (r *Reader) Start(ctx context.Context) error {
+	if r.options.Handler == nil {
+		return errors.New("start event reader: no handler")
 	}
-	c.reconnects = c.js.Conn().Stats().Reconnects
-	if err := c.announce(ctx); err != nil {
-		return fmt.Errorf("start intake: %w", err)
+	r.reconnects = r.js.Conn().Stats().Reconnects
+	if err := r.announce(ctx); err != nil {
+		return fmt.Errorf("start event reader: %w", err)
 	}
-	c.shared = make(chan struct{})
-	c.tasks.Add(1)
-	go c.share(c.sharing)
+	r.shared = make(chan struct{})
+	r.tasks.Add(1)
+	go r.rebalanceLoop(r.sharing)
 	return nil
 }
 
 // Stop takes no more events, lets the running handlers finish until ctx ends, gives what is left back to JetStream and
 // hands the partitions to the other starters. The error says that handlers had to be cut off.
-func (c *Consumer) Stop(ctx context.Context) error {
-	c.stop()
+func (r *Reader) Stop(ctx context.Context) error {
+	r.stop()
 	done := make(chan struct{})
 	go func() {
-		c.tasks.Wait()
+		r.tasks.Wait()
 		close(done)
 	}()
-	c.stopOnce.Do(c.leave)
+	r.stopOnce.Do(r.leave)
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
 	}
-	c.mu.Lock()
+	r.mu.Lock()
 	select {
-	case <-c.hurry:
+	case <-r.abort:
 	default:
-		close(c.hurry)
+		close(r.abort)
 	}
-	c.mu.Unlock()
+	r.mu.Unlock()
 	select {
 	case <-done:
 	case <-time.After(2 * closeTimeout):
 	}
-	return fmt.Errorf("stop intake: handlers were cut off: %w", ctx.Err())
+	return fmt.Errorf("stop event reader: handlers were cut off: %w", ctx.Err())
 }
 
 // leave takes this starter off the list, so that the others need not wait for its key to run out.
-func (c *Consumer) leave() {
-	if c.shared == nil {
+func (r *Reader) leave() {
+	if r.shared == nil {
 		return
 	}
-	<-c.shared
+	<-r.shared
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	if err := removeKey(ctx, c.streams.starterLog, c.name, c.revision); err != nil {
-		c.log.Warn("cannot take this starter off the list, its key runs out by itself", "error", err)
+	if err := removeKey(ctx, r.streams.StarterLog(), r.name, r.revision); err != nil {
+		r.log.Warn("cannot take this starter off the list, its key runs out by itself", "error", err)
 	}
 }
 
 // Partitions gives the partitions that this starter holds now, for metrics and tests.
-func (c *Consumer) Partitions() []int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	held := make([]int, 0, len(c.holdings))
-	for n := range c.holdings {
+func (r *Reader) Partitions() []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held := make([]int, 0, len(r.assignments))
+	for n := range r.assignments {
 		held = append(held, n)
 	}
 	return held
+}
+
+func logger(given *slog.Logger) *slog.Logger {
+	if given == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return given
 }

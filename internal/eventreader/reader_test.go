@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -10,26 +10,29 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestOneConversationKeepsItsOrderWhileOthersAreSlow(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	_, js, streams := setup(t, bus.StreamOptions{})
 	const slow, events = 40, 60
 	release, entered := make(chan struct{}), make(chan struct{}, slow)
 	seen := newLedger()
-	handler := func(_ context.Context, m *Message) error {
+	handler := func(_ context.Context, m *Message) Outcome {
 		if m.Conversation != "fast" {
 			entered <- struct{}{}
 			<-release
 		}
 		seen.note(m)
-		return nil
+		return Ack()
 	}
-	startConsumer(t, js, streams, ConsumerOptions{MaxInFlight: slow + 4, Handler: handler})
+	startReader(t, js, streams, Options{MaxInFlight: slow + 4, Handler: handler})
 	for i := range slow {
 		publish(t, js, fmt.Sprintf("slow-%d", i), 0)
 	}
@@ -48,11 +51,11 @@ func TestOneConversationKeepsItsOrderWhileOthersAreSlow(t *testing.T) {
 
 func TestMessageCarriesWhatWasPublished(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	_, js, streams := setup(t, bus.StreamOptions{})
 	got := make(chan Message, 1)
-	startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+	startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
 		got <- *m
-		return nil
+		return Ack()
 	}})
 	before := time.Now()
 	seq := publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.shop.c-1", Data: []byte("body"),
@@ -68,32 +71,31 @@ func TestMessageCarriesWhatWasPublished(t *testing.T) {
 	require.Equal(t, m.Received.Add(time.Hour), m.Expires)
 }
 
-func TestVerdicts(t *testing.T) {
+func TestOutcome_BecomesOfTheEvent(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		handle func(try int) error
+		handle func(try int) Outcome
 		tries  int
 		reason fault.Kind // of the dead letter, empty for none
 	}{
-		"done":                    {func(int) error { return nil }, 1, ""},
-		"given up":                {func(int) error { return Reject(fault.UnknownBot, "which?") }, 1, fault.UnknownBot},
-		"given up, wrapped":       {func(int) error { return wrapped(Reject(fault.BadEvent, "no id")) }, 1, fault.BadEvent},
-		"panics for ever":         {func(int) error { panic("boom") }, panicsMax, fault.Internal},
-		"panics once":             {func(try int) error { return panicOnce(try) }, 2, ""},
-		"a fault is no rejection": {func(try int) error { return failOnce(try, fault.New(fault.Connect, "away")) }, 2, ""},
-		"any other error":         {func(try int) error { return failOnce(try, errors.New("away")) }, 2, ""},
+		"ack":            {func(int) Outcome { return Ack() }, 1, ""},
+		"dead letter":    {func(int) Outcome { return DeadLetter(fault.UnknownBot, "which?") }, 1, fault.UnknownBot},
+		"panics always":  {func(int) Outcome { panic("boom") }, panicsMax, fault.Internal},
+		"panics once":    {func(try int) Outcome { return panicOnce(try) }, 2, ""},
+		"retry":          {func(try int) Outcome { return failOnce(try, Retry("away", errors.New("away"))) }, 2, ""},
+		"the zero value": {func(try int) Outcome { return failOnce(try, Outcome{}) }, 2, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, js, streams := setup(t, StreamOptions{Partitions: 1})
+			_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 			var tries atomic.Int64
-			startConsumer(t, js, streams, ConsumerOptions{Handler: func(context.Context, *Message) error {
+			startReader(t, js, streams, Options{Handler: func(context.Context, *Message) Outcome {
 				return c.handle(int(tries.Add(1)))
 			}})
 			publish(t, js, "c", 1)
 			requireEmpty(t, streams)
 			require.Equal(t, c.tries, int(tries.Load()))
-			letters := NewDeadLetters(js, streams)
+			letters := bus.NewDeadLetters(js, streams)
 			if c.reason == "" {
 				require.Zero(t, letterCount(t, letters))
 				return
@@ -103,37 +105,35 @@ func TestVerdicts(t *testing.T) {
 	}
 }
 
-func wrapped(err error) error { return fmt.Errorf("decode: %w", err) }
-
-func panicOnce(try int) error {
+func panicOnce(try int) Outcome {
 	if try == 1 {
 		panic("boom")
 	}
-	return nil
+	return Ack()
 }
 
-func failOnce(try int, err error) error {
+func failOnce(try int, o Outcome) Outcome {
 	if try == 1 {
-		return err
+		return o
 	}
-	return nil
+	return Ack()
 }
 
 func TestAnEventThatCannotBePassedOnHoldsOnlyItsConversation(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	_, js, streams := setup(t, bus.StreamOptions{})
 	var away atomic.Bool
 	away.Store(true)
 	tried := make(chan struct{}, 1000)
 	seen := newLedger()
 	// One slot: a conversation that waits for another try must not occupy it.
-	startConsumer(t, js, streams, ConsumerOptions{MaxInFlight: 1, Handler: func(_ context.Context, m *Message) error {
+	startReader(t, js, streams, Options{MaxInFlight: 1, Handler: func(_ context.Context, m *Message) Outcome {
 		if m.Conversation == "stuck" && string(m.Data) == "0" && away.Load() {
 			tried <- struct{}{}
-			return errors.New("temporal is away")
+			return Retry("away", errors.New("temporal is away"))
 		}
 		seen.note(m)
-		return nil
+		return Ack()
 	}})
 	for n := range 5 {
 		publish(t, js, "stuck", n)
@@ -154,13 +154,13 @@ func TestAnEventThatCannotBePassedOnHoldsOnlyItsConversation(t *testing.T) {
 
 func TestASubjectWithoutValidTokensBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	startConsumer(t, js, streams, ConsumerOptions{Handler: func(context.Context, *Message) error {
+	_, js, streams := setup(t, bus.StreamOptions{})
+	startReader(t, js, streams, Options{Handler: func(context.Context, *Message) Outcome {
 		t.Error("the handler must not see it")
-		return nil
+		return Ack()
 	}})
 	publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.b+t.c", Data: []byte("x")})
-	letter := onlyLetter(t, NewDeadLetters(js, streams))
+	letter := onlyLetter(t, bus.NewDeadLetters(js, streams))
 	require.Equal(t, fault.BadEvent, letter.Reason)
 	require.Equal(t, []string{"acme", "_", "c"}, []string{letter.Tenant, letter.Bot, letter.Conversation})
 	require.Equal(t, eventRoot+"acme.b+t.c", letter.Subject)
@@ -174,9 +174,9 @@ func TestAnEventThatLooksLikeAStatusIsHandled(t *testing.T) {
 	for _, status := range []string{"400", "404", "409", "100"} {
 		t.Run(status, func(t *testing.T) {
 			t.Parallel()
-			_, js, streams := setup(t, StreamOptions{Partitions: 1})
+			_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 			seen := newLedger()
-			startConsumer(t, js, streams, ConsumerOptions{AckWait: 2 * time.Second, Handler: seen.handle})
+			startReader(t, js, streams, Options{AckWait: 2 * time.Second, Handler: seen.handle})
 			publish(t, js, "c", 1)
 			publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.shop.c", Header: nats.Header{"Status": {status}}})
 			publish(t, js, "c", 2)
@@ -189,22 +189,22 @@ func TestAnEventThatLooksLikeAStatusIsHandled(t *testing.T) {
 
 func TestADeliveryThatComesAgainIsAttachedAndNotRunAgain(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered, release := make(chan struct{}), make(chan struct{})
 	seen := newLedger()
-	startConsumer(t, js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+	startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
 		seen.note(m)
 		if string(m.Data) == "0" {
 			close(entered)
 			<-release
 		}
-		return nil
+		return Ack()
 	}})
 	publish(t, js, "c", 0)
 	publish(t, js, "c", 1)
 	<-entered
 	// A nak makes the server deliver a message again at once, as it does by itself when AckWait runs out.
-	reader, err := streams.events.Consumer(testContext(t), "hookturn-intake-0")
+	reader, err := streams.Events().Consumer(testContext(t), "hookturn-intake-0")
 	require.NoError(t, err)
 	require.Eventually(t, func() bool { return delivered(t, reader) == 2 }, soon, poll)
 	before := delivered(t, reader)
@@ -221,16 +221,16 @@ func TestADeliveryThatComesAgainIsAttachedAndNotRunAgain(t *testing.T) {
 // Running or queued behind a running one: JetStream must hear of every event that is held, or it delivers them again.
 func TestJetStreamHearsOfEverythingThatIsHeld(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	const events = 3
 	release := make(chan struct{})
 	signs, err := js.Conn().SubscribeSync("$JS.ACK.HOOKTURN_EVENTS.>")
 	require.NoError(t, err)
-	handler := func(context.Context, *Message) error {
+	handler := func(context.Context, *Message) Outcome {
 		<-release
-		return nil
+		return Ack()
 	}
-	startConsumer(t, js, streams, ConsumerOptions{AckWait: 2 * time.Second, Handler: handler})
+	startReader(t, js, streams, Options{AckWait: 2 * time.Second, Handler: handler})
 	defer close(release)
 	for n := range events {
 		publish(t, js, "c", n)
@@ -247,14 +247,14 @@ func TestJetStreamHearsOfEverythingThatIsHeld(t *testing.T) {
 
 func TestStopLetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered, release := make(chan struct{}), make(chan struct{})
 	seen := newLedger()
-	first := NewConsumer(js, streams, ConsumerOptions{Handler: func(_ context.Context, m *Message) error {
+	first := NewReader(js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
 		close(entered)
 		<-release
 		seen.note(m)
-		return nil
+		return Ack()
 	}})
 	require.NoError(t, first.Start(testContext(t)))
 	for n := range 3 {
@@ -268,7 +268,7 @@ func TestStopLetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 	require.NoError(t, <-stopped)
 	require.Equal(t, 1, seen.count("c"))
 	require.Equal(t, uint64(2), eventsLeft(t, streams))
-	startConsumer(t, js, streams, ConsumerOptions{Handler: seen.handle})
+	startReader(t, js, streams, Options{Handler: seen.handle})
 	requireEmpty(t, streams)
 	require.Equal(t, map[uint64]int{1: 1, 2: 1, 3: 1}, seen.runs)
 	seen.requireOrder(t)
@@ -276,12 +276,12 @@ func TestStopLetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 
 func TestStopCutsHandlersOffWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered := make(chan struct{})
-	c := NewConsumer(js, streams, ConsumerOptions{Handler: func(ctx context.Context, _ *Message) error {
+	c := NewReader(js, streams, Options{Handler: func(ctx context.Context, _ *Message) Outcome {
 		close(entered)
 		<-ctx.Done()
-		return ctx.Err()
+		return Retry("cancelled", ctx.Err())
 	}})
 	require.NoError(t, c.Start(testContext(t)))
 	publish(t, js, "c", 1)
@@ -290,4 +290,34 @@ func TestStopCutsHandlersOffWhenItsContextEnds(t *testing.T) {
 	cancel()
 	require.ErrorIs(t, c.Stop(ctx), context.Canceled)
 	require.Equal(t, uint64(1), eventsLeft(t, streams))
+}
+
+// TestReader_StreamsMadeByHand reads streams with other subjects and partitions than those of Setup.
+func TestReader_StreamsMadeByHand(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		subject, destination string
+	}{
+		"one partition":    {eventRoot + "*.*.*", ""},
+		"wider subjects":   {eventRoot + ">", ""},
+		"three partitions": {eventRoot + "*.*.*", eventRoot + "{{partition(3,1,2,3)}}.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			js := connectTo(t, startServer(t))
+			config := jetstream.StreamConfig{Name: schemas.StreamEvents, Subjects: []string{c.subject}, Retention: jetstream.WorkQueuePolicy}
+			if c.destination != "" {
+				config.SubjectTransform = &jetstream.SubjectTransformConfig{Source: eventRoot + "*.*.*", Destination: c.destination}
+			}
+			_, err := js.CreateStream(testContext(t), config)
+			require.NoError(t, err)
+			streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{})
+			require.NoError(t, err)
+			seen := newLedger()
+			startReader(t, js, streams, Options{Handler: seen.handle})
+			publish(t, js, "c", 1)
+			requireEmpty(t, streams)
+			require.Equal(t, 1, seen.count("c"))
+		})
+	}
 }

@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"cmp"
@@ -13,25 +13,27 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// holding is one partition that this starter has or is about to have.
-type holding struct {
+// assignment is one partition that this starter has or is about to have.
+type assignment struct {
 	partition int
-	letGo     chan struct{} // closed when another starter is to have it
-	nudge     chan struct{} // a hint that deliveries may have been missed
+	released  chan struct{} // closed when another starter is to have it
+	recheck   chan struct{} // a hint that deliveries may have been missed
 	leaving   bool
 }
 
 // share keeps this starter announced, and its partitions those that are its own among the starters that are alive.
-func (c *Consumer) share(ctx context.Context) {
-	defer c.tasks.Done()
-	defer close(c.shared)
-	ticker := time.NewTicker(c.streams.starterTTL / 12)
+func (r *Reader) rebalanceLoop(ctx context.Context) {
+	defer r.tasks.Done()
+	defer close(r.shared)
+	ticker := time.NewTicker(r.streams.StarterTTL() / 12)
 	defer ticker.Stop()
 	for {
-		if err := c.rebalance(ctx); err != nil && ctx.Err() == nil {
-			c.log.Warn("cannot see the other starters, trying again", "error", err)
+		if err := r.rebalance(ctx); err != nil && ctx.Err() == nil {
+			r.log.Warn("cannot see the other starters, trying again", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -41,70 +43,70 @@ func (c *Consumer) share(ctx context.Context) {
 	}
 }
 
-func (c *Consumer) rebalance(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, c.streams.starterTTL/2)
+func (r *Reader) rebalance(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, r.streams.StarterTTL()/2)
 	defer cancel()
-	if err := c.announce(ctx); err != nil {
+	if err := r.announce(ctx); err != nil {
 		return err
 	}
-	members, claimed, err := c.look(ctx)
+	members, claimed, err := r.look(ctx)
 	if err != nil {
 		return err
 	}
-	mine := assign(c.streams.Partitions, members)[c.name]
-	reconnected := c.reconnected()
+	mine := assign(r.streams.Partitions, members)[r.name]
+	reconnected := r.reconnected()
 
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for n, h := range c.holdings {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for n, h := range r.assignments {
 		if !slices.Contains(mine, n) && !h.leaving {
 			h.leaving = true
-			close(h.letGo)
+			close(h.released)
 		}
 		if reconnected {
 			h.hint()
 		}
 	}
 	for _, n := range mine {
-		if c.holdings[n] == nil && !claimed[n] {
-			h := &holding{partition: n, letGo: make(chan struct{}), nudge: make(chan struct{}, 1)}
-			c.holdings[n] = h
-			c.tasks.Add(1)
-			go c.hold(h)
+		if r.assignments[n] == nil && !claimed[n] {
+			h := &assignment{partition: n, released: make(chan struct{}), recheck: make(chan struct{}, 1)}
+			r.assignments[n] = h
+			r.tasks.Add(1)
+			go r.runPartition(h)
 		}
 	}
 	return nil
 }
 
 // announce refreshes the key that tells the other starters of this one.
-func (c *Consumer) announce(ctx context.Context) error {
-	if time.Since(c.announced) < c.streams.starterTTL/3 {
+func (r *Reader) announce(ctx context.Context) error {
+	if time.Since(r.announced) < r.streams.StarterTTL()/3 {
 		return nil
 	}
-	revision, err := c.streams.starters.Put(ctx, c.name, []byte(c.owner))
+	revision, err := r.streams.Starters().Put(ctx, r.name, []byte(r.owner))
 	if err != nil {
-		return fmt.Errorf("announce starter %s: %w", c.name, err)
+		return fmt.Errorf("announce starter %s: %w", r.name, err)
 	}
-	c.announced, c.revision = time.Now(), revision
+	r.announced, r.revision = time.Now(), revision
 	return nil
 }
 
 // look gives the starters that are alive, this one included, and the partitions that are claimed: all keys in one
 // request.
-func (c *Consumer) look(ctx context.Context) (members []string, claimed map[int]bool, err error) {
-	prefix := "$KV." + BucketStarters + "."
-	info, err := c.streams.starterLog.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+func (r *Reader) look(ctx context.Context) (members []string, claimed map[int]bool, err error) {
+	prefix := "$KV." + bus.BucketStarters + "."
+	info, err := r.streams.StarterLog().Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
 	if err != nil {
-		return nil, nil, fmt.Errorf("list bucket %s: %w", BucketStarters, err)
+		return nil, nil, fmt.Errorf("list bucket %s: %w", bus.BucketStarters, err)
 	}
-	members, claimed = []string{c.name}, map[int]bool{}
+	members, claimed = []string{r.name}, map[int]bool{}
 	for subject := range info.State.Subjects {
 		key := strings.TrimPrefix(subject, prefix)
 		if number, found := strings.CutPrefix(key, "partition."); found {
 			if n, err := strconv.Atoi(number); err == nil {
 				claimed[n] = true
 			}
-		} else if key != c.name {
+		} else if key != r.name {
 			members = append(members, key)
 		}
 	}
@@ -137,36 +139,36 @@ func weight(member string, partition int) uint64 {
 }
 
 // reconnected says whether the connection was lost and found again since the last call.
-func (c *Consumer) reconnected() bool {
-	n := c.js.Conn().Stats().Reconnects
-	changed := n != c.reconnects
-	c.reconnects = n
+func (r *Reader) reconnected() bool {
+	n := r.js.Conn().Stats().Reconnects
+	changed := n != r.reconnects
+	r.reconnects = n
 	return changed
 }
 
-func (h *holding) hint() {
+func (h *assignment) hint() {
 	select {
-	case h.nudge <- struct{}{}:
+	case h.recheck <- struct{}{}:
 	default:
 	}
 }
 
 // hold is the whole life of one partition on this starter: claim it, read it, and give it up when another starter is to
 // have it, when this one stops, when the claim is lost or when reading fails.
-func (c *Consumer) hold(h *holding) {
-	defer c.tasks.Done()
-	defer c.forget(h)
-	log := c.log.With("partition", h.partition)
-	right, err := claim(c.sharing, c.streams, h.partition, c.owner)
+func (r *Reader) runPartition(h *assignment) {
+	defer r.tasks.Done()
+	defer r.forget(h)
+	log := r.log.With("partition", h.partition)
+	right, err := acquireLease(r.sharing, r.streams, h.partition, r.owner)
 	if err != nil {
-		if !errors.Is(err, jetstream.ErrKeyExists) && c.sharing.Err() == nil {
+		if !errors.Is(err, jetstream.ErrKeyExists) && r.sharing.Err() == nil {
 			log.Warn("cannot claim a partition, trying again", "error", err)
 		}
 		return
 	}
-	p := newPartition(c, h, right, log)
+	p := newPartition(r, h, right, log)
 	if err := p.open(); err != nil {
-		if c.sharing.Err() == nil {
+		if r.sharing.Err() == nil {
 			log.Warn("cannot read a partition, trying again", "error", err)
 		}
 	} else {
@@ -177,12 +179,12 @@ func (c *Consumer) hold(h *holding) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := right.release(ctx); err != nil {
-		log.Warn("cannot release a partition, its claim runs out by itself", "error", err, "after", c.streams.starterTTL)
+		log.Warn("cannot release a partition, its claim runs out by itself", "error", err, "after", r.streams.StarterTTL())
 	}
 }
 
-func (c *Consumer) forget(h *holding) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.holdings, h.partition)
+func (r *Reader) forget(h *assignment) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.assignments, h.partition)
 }

@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -11,6 +11,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 func delivered(t *testing.T, reader jetstream.Consumer) uint64 {
@@ -20,7 +22,7 @@ func delivered(t *testing.T, reader jetstream.Consumer) uint64 {
 	return info.Delivered.Consumer
 }
 
-func requireShares(t *testing.T, a, b *Consumer, n int) {
+func requireShares(t *testing.T, a, b *Reader, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
 		pa, pb := a.Partitions(), b.Partitions()
@@ -32,26 +34,26 @@ func requireShares(t *testing.T, a, b *Consumer, n int) {
 // other one takes over: every event is handled, and the events of each conversation in order.
 func TestKillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
-	server, js, streams := setup(t, StreamOptions{})
+	server, js, streams := setup(t, bus.StreamOptions{})
 	const conversations, before, during = 60, 10, 10
 	seen := newLedger()
 	stuck := make(chan struct{}, conversations)
 
 	doomedJS := connectTo(t, server)
-	doomedStreams, err := Setup(testContext(t), doomedJS, StreamOptions{})
+	doomedStreams, err := bus.Setup(testContext(t), doomedJS, bus.StreamOptions{})
 	require.NoError(t, err)
-	hold := func(ctx context.Context, m *Message) error {
+	hold := func(ctx context.Context, m *Message) Outcome {
 		if m.Data[0] >= '4' {
 			stuck <- struct{}{} // From its fifth event on a conversation is held here, and dies with this starter.
 			<-ctx.Done()
-			return ctx.Err()
+			return Retry("cancelled", ctx.Err())
 		}
 		return seen.handle(ctx, m)
 	}
-	doomed := NewConsumer(doomedJS, doomedStreams, ConsumerOptions{Name: "doomed", Handler: hold})
+	doomed := NewReader(doomedJS, doomedStreams, Options{Name: "doomed", Handler: hold})
 	require.NoError(t, doomed.Start(testContext(t)))
-	defer stopConsumer(t, doomed)
-	heir := startConsumer(t, js, streams, ConsumerOptions{Name: "heir", Handler: seen.handle})
+	defer stopReader(t, doomed)
+	heir := startReader(t, js, streams, Options{Name: "heir", Handler: seen.handle})
 	requireShares(t, doomed, heir, streams.Partitions/2)
 
 	for n := range before {
@@ -74,13 +76,13 @@ func TestKillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 
 func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 	t.Parallel()
-	server, js, streams := setup(t, StreamOptions{})
+	server, js, streams := setup(t, bus.StreamOptions{})
 	seen := newLedger()
 	otherJS := connectTo(t, server)
-	otherStreams, err := Setup(testContext(t), otherJS, StreamOptions{})
+	otherStreams, err := bus.Setup(testContext(t), otherJS, bus.StreamOptions{})
 	require.NoError(t, err)
-	first := startConsumer(t, js, streams, ConsumerOptions{Name: "a", Handler: seen.handle})
-	second := NewConsumer(otherJS, otherStreams, ConsumerOptions{Name: "b", Handler: seen.handle})
+	first := startReader(t, js, streams, Options{Name: "a", Handler: seen.handle})
+	second := NewReader(otherJS, otherStreams, Options{Name: "b", Handler: seen.handle})
 	require.Eventually(t, func() bool { return len(first.Partitions()) == streams.Partitions }, soon, poll)
 	require.NoError(t, second.Start(testContext(t)))
 
@@ -88,7 +90,7 @@ func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 	published := make(chan error, 1)
 	go func() { published <- publishAll(testContext(t), js, conversations, events) }()
 	requireShares(t, first, second, streams.Partitions/2)
-	stopConsumer(t, second)
+	stopReader(t, second)
 	require.NoError(t, <-published)
 	requireEmpty(t, streams)
 	require.Equal(t, conversations*events, seen.distinct())
@@ -100,9 +102,9 @@ func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 // consumer's sequence gives them away.
 func TestADeliveryThatGotLostIsFoundInTheStream(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{Partitions: 1})
-	reader, err := streams.events.CreateConsumer(testContext(t), newPartition(
-		NewConsumer(js, streams, ConsumerOptions{}), &holding{}, &lease{ctx: t.Context()}, nil).consumerConfig())
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
+	reader, err := streams.Events().CreateConsumer(testContext(t), newPartition(
+		NewReader(js, streams, Options{}), &assignment{}, &lease{ctx: t.Context()}, nil).consumerConfig())
 	require.NoError(t, err)
 	for n := range 6 {
 		publish(t, js, "c", n)
@@ -118,7 +120,7 @@ func TestADeliveryThatGotLostIsFoundInTheStream(t *testing.T) {
 	require.NoError(t, got[1].DoubleAck(testContext(t)))
 
 	seen := newLedger()
-	startConsumer(t, js, streams, ConsumerOptions{AckWait: time.Hour, Handler: seen.handle})
+	startReader(t, js, streams, Options{AckWait: time.Hour, Handler: seen.handle})
 	requireEmpty(t, streams)
 	require.Equal(t, []uint64{1, 3, 4, 5, 6}, seen.seen["c"])
 }
@@ -126,9 +128,9 @@ func TestADeliveryThatGotLostIsFoundInTheStream(t *testing.T) {
 // The connection breaks while a starter reads: what was on the wire is found again, in order, and nothing runs twice.
 func TestAReconnectLosesNothing(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{Partitions: 2})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2})
 	seen := newLedger()
-	startConsumer(t, js, streams, ConsumerOptions{Handler: seen.handle})
+	startReader(t, js, streams, Options{Handler: seen.handle})
 	const events = 200
 	for n := range events {
 		publish(t, js, fmt.Sprintf("c-%d", n%5), n)
@@ -149,19 +151,19 @@ func TestAnOutageOfTheServerLosesNothingAndKeepsTheOrder(t *testing.T) {
 	first := startServerAt(t, -1, dir)
 	port := first.Addr().(*net.TCPAddr).Port
 	js := connectTo(t, first)
-	streams, err := Setup(testContext(t), js, StreamOptions{Partitions: 2, StarterTTL: 2 * time.Second})
+	streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 2, StarterTTL: 2 * time.Second})
 	require.NoError(t, err)
 	seen := newLedger()
 	entered := make(chan struct{}, 100)
 	var up atomic.Bool
-	c := startConsumer(t, js, streams, ConsumerOptions{Handler: func(ctx context.Context, m *Message) error {
+	c := startReader(t, js, streams, Options{Handler: func(ctx context.Context, m *Message) Outcome {
 		if !up.Load() {
 			entered <- struct{}{}
 			<-ctx.Done()
-			return ctx.Err()
+			return Retry("cancelled", ctx.Err())
 		}
 		seen.note(m)
-		return nil
+		return Ack()
 	}})
 	const conversations, events = 6, 5
 	for n := range conversations * events {

@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -8,12 +8,14 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // BenchmarkIntake is the cost of one event from the stream through lane and handler to its acknowledgement, the
 // embedded server's part included.
 func BenchmarkIntake(b *testing.B) {
-	_, js, streams := setup(b, StreamOptions{})
+	_, js, streams := setup(b, bus.StreamOptions{})
 	for n := range b.N {
 		_, err := js.PublishAsync(fmt.Sprintf("%sacme.shop.c-%d", eventRoot, n%1000), []byte("event"),
 			jetstream.WithStallWait(soon))
@@ -24,11 +26,11 @@ func BenchmarkIntake(b *testing.B) {
 	done := make(chan struct{})
 	b.ReportAllocs()
 	b.ResetTimer()
-	startConsumer(b, js, streams, ConsumerOptions{Handler: func(context.Context, *Message) error {
+	startReader(b, js, streams, Options{Handler: func(context.Context, *Message) Outcome {
 		if handled.Add(1) == int64(b.N) {
 			close(done)
 		}
-		return nil
+		return Ack()
 	}})
 	<-done
 	b.StopTimer()

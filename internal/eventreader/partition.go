@@ -1,4 +1,4 @@
-package bus
+package eventreader
 
 import (
 	"context"
@@ -25,22 +25,22 @@ const (
 // partition is one partition while this starter reads it. It knows every event that is stored there and not
 // acknowledged, up to high: such an event is either held, or it was handled and its acknowledgement is on the way.
 type partition struct {
-	c      *Consumer
-	h      *holding
+	r      *Reader
+	h      *assignment
 	lease  *lease
 	log    *slog.Logger
 	filter string
 	name   string // of the JetStream consumer
 
-	ctx    context.Context // of the handlers; ends with the lease
-	cancel context.CancelFunc
-	quit   chan struct{} // closed when no handler may be started any more
-	failed chan struct{} // closed when JetStream has ended the reading
-	tended chan struct{} // closed when tend has returned; nil while it never ran
-	lanes  sync.WaitGroup
+	ctx           context.Context // of the handlers; ends with the lease
+	cancel        context.CancelFunc
+	quit          chan struct{} // closed when no handler may be started any more
+	failed        chan struct{} // closed when JetStream has ended the reading
+	heartbeatDone chan struct{} // closed when heartbeat has returned; nil while it never ran
+	queues        sync.WaitGroup
 
-	reader  jetstream.Consumer
-	reading jetstream.ConsumeContext
+	consumer jetstream.Consumer
+	reading  jetstream.ConsumeContext
 
 	// intake orders what comes in: one delivery or one walk over the stored events at a time.
 	intake       sync.Mutex
@@ -51,15 +51,15 @@ type partition struct {
 	mu      sync.Mutex
 	closing bool
 	held    map[uint64]*entry
-	byKey   map[string]*lane
+	byKey   map[string]*conversationQueue
 }
 
-func newPartition(c *Consumer, h *holding, right *lease, log *slog.Logger) *partition {
+func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *partition {
 	p := &partition{
-		c: c, h: h, lease: right, log: log, filter: c.streams.partitionFilter(h.partition),
+		r: r, h: h, lease: right, log: log, filter: r.streams.PartitionFilter(h.partition),
 		name: fmt.Sprintf("hookturn-intake-%d", h.partition),
 		quit: make(chan struct{}), failed: make(chan struct{}),
-		held: map[uint64]*entry{}, byKey: map[string]*lane{},
+		held: map[uint64]*entry{}, byKey: map[string]*conversationQueue{},
 	}
 	p.ctx, p.cancel = context.WithCancel(right.ctx)
 	return p
@@ -70,23 +70,23 @@ func newPartition(c *Consumer, h *holding, right *lease, log *slog.Logger) *part
 func (p *partition) open() error {
 	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
 	defer cancel()
-	defer context.AfterFunc(p.c.sharing, cancel)()
+	defer context.AfterFunc(p.r.sharing, cancel)()
 	var err error
-	if p.reader, err = p.c.streams.events.CreateOrUpdateConsumer(ctx, p.consumerConfig()); err != nil {
+	if p.consumer, err = p.r.streams.Events().CreateOrUpdateConsumer(ctx, p.consumerConfig()); err != nil {
 		return fmt.Errorf("create consumer %s: %w", p.name, err)
 	}
 	if err := p.takeOver(ctx); err != nil {
 		return err
 	}
-	p.reading, err = p.reader.Consume(p.receive,
-		jetstream.PullMaxMessages(min(pullBatch, p.c.options.MaxAckPending)),
+	p.reading, err = p.consumer.Consume(p.receive,
+		jetstream.PullMaxMessages(min(pullBatch, p.r.options.MaxAckPending)),
 		jetstream.PullExpiry(pullExpiry), jetstream.PullPriorityGroup(group),
 		jetstream.ConsumeErrHandler(p.consumeError))
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", p.name, err)
 	}
-	p.tended = make(chan struct{})
-	go p.tend()
+	p.heartbeatDone = make(chan struct{})
+	go p.heartbeat()
 	return nil
 }
 
@@ -96,8 +96,8 @@ func (p *partition) consumerConfig() jetstream.ConsumerConfig {
 		Description:    "hookturn starters, one at a time",
 		FilterSubject:  p.filter,
 		AckPolicy:      jetstream.AckExplicitPolicy,
-		AckWait:        p.c.options.AckWait,
-		MaxAckPending:  p.c.options.MaxAckPending,
+		AckWait:        p.r.options.AckWait,
+		MaxAckPending:  p.r.options.MaxAckPending,
 		MaxDeliver:     -1,
 		PriorityPolicy: jetstream.PriorityPolicyPinned,
 		PriorityGroups: []string{group},
@@ -117,9 +117,9 @@ func (p *partition) consumeError(_ jetstream.ConsumeContext, err error) {
 // waitForEnd returns when the partition is to be given up.
 func (p *partition) waitForEnd() {
 	select {
-	case <-p.h.letGo:
+	case <-p.h.released:
 		p.log.Info("another starter gets a partition")
-	case <-p.c.sharing.Done():
+	case <-p.r.sharing.Done():
 	case <-p.lease.ctx.Done():
 		p.log.Warn("lost the claim on a partition, its events are left to whoever has it next")
 	case <-p.failed:
@@ -127,11 +127,11 @@ func (p *partition) waitForEnd() {
 	}
 }
 
-// tend looks after the events that are held: JetStream hears of each well before its AckWait ends. One goroutine does
+// heartbeat looks after the events that are held: JetStream hears of each well before its AckWait ends. One goroutine does
 // it for the whole partition.
-func (p *partition) tend() {
-	defer close(p.tended)
-	ticker := time.NewTicker(p.c.options.AckWait / 4)
+func (p *partition) heartbeat() {
+	defer close(p.heartbeatDone)
+	ticker := time.NewTicker(p.r.options.AckWait / 4)
 	defer ticker.Stop()
 	ended, quit := p.reading.Closed(), p.quit
 	for {
@@ -144,20 +144,20 @@ func (p *partition) tend() {
 		case <-ended:
 			close(p.failed)
 			ended = nil
-		case <-p.h.nudge:
+		case <-p.h.recheck:
 			p.catchUp()
 		case now := <-ticker.C:
-			p.sayInProgress(now)
+			p.sendInProgress(now)
 		}
 	}
 }
 
-// sayInProgress covers every event that was not touched for a while, queued ones included.
-func (p *partition) sayInProgress(now time.Time) {
+// sendInProgress covers every event that was not touched for a while, queued ones included.
+func (p *partition) sendInProgress(now time.Time) {
 	var due []jetstream.Msg
 	p.mu.Lock()
 	for _, e := range p.held {
-		if e.handle != nil && now.Sub(e.touched) >= p.c.options.AckWait/5 {
+		if e.handle != nil && now.Sub(e.touched) >= p.r.options.AckWait/5 {
 			e.touched = now
 			due = append(due, e.handle)
 		}
@@ -184,11 +184,11 @@ func (p *partition) close() {
 	p.drain()
 	p.countReleased()
 	if p.lease.valid() {
-		p.giveBack()
+		p.nakHeld()
 	}
 	p.cancel()
-	if p.tended != nil {
-		<-p.tended
+	if p.heartbeatDone != nil {
+		<-p.heartbeatDone
 	}
 }
 
@@ -196,26 +196,26 @@ func (p *partition) close() {
 func (p *partition) drain() {
 	idle := make(chan struct{})
 	go func() {
-		p.lanes.Wait()
+		p.queues.Wait()
 		close(idle)
 	}()
 	patience := time.NewTimer(drainTimeout)
 	defer patience.Stop()
 	overdue := patience.C
-	if p.c.sharing.Err() != nil {
+	if p.r.sharing.Err() != nil {
 		overdue = nil // Stop's context says how long.
 	}
 	select {
 	case <-idle:
 		return
 	case <-overdue:
-	case <-p.c.hurry:
+	case <-p.r.abort:
 	case <-p.lease.ctx.Done():
 	}
 	p.cancel()
 	select {
 	case <-idle:
-	case <-p.c.hurry:
+	case <-p.r.abort:
 		select {
 		case <-idle:
 		case <-time.After(closeTimeout):
@@ -228,13 +228,13 @@ func (p *partition) countReleased() {
 	p.mu.Lock()
 	n := len(p.held)
 	p.mu.Unlock()
-	if n > 0 && p.c.options.Hooks.Released != nil {
-		p.c.options.Hooks.Released(n)
+	if n > 0 && p.r.options.Hooks.Released != nil {
+		p.r.options.Hooks.Released(n)
 	}
 }
 
-// giveBack returns the events that were not handled, each after a little while of its own, and frees the pin.
-func (p *partition) giveBack() {
+// nakHeld returns the events that were not handled, each after a little while of its own, and frees the pin.
+func (p *partition) nakHeld() {
 	p.mu.Lock()
 	for _, e := range p.held {
 		if e.handle != nil {
@@ -245,10 +245,10 @@ func (p *partition) giveBack() {
 	ctx, cancel := context.WithTimeout(p.lease.ctx, closeTimeout)
 	defer cancel()
 	// The next reader looks at what is unacknowledged, so the server must have our acknowledgements by then.
-	if err := p.c.js.Conn().FlushWithContext(ctx); err != nil {
+	if err := p.r.js.Conn().FlushWithContext(ctx); err != nil {
 		return
 	}
 	if p.reading != nil {
-		_ = p.c.streams.events.UnpinConsumer(ctx, p.name, group) // else the pin runs out by itself
+		_ = p.r.streams.Events().UnpinConsumer(ctx, p.name, group) // else the pin runs out by itself
 	}
 }

@@ -1,0 +1,36 @@
+// Package eventreader reads the events of this starter's share of the partitions and calls a handler for each.
+//
+// It keeps three promises. No loss: an event is acknowledged after the handler has returned Ack or after its dead letter
+// is stored, and never before. Order: the events of one conversation reach the handler one after another in stream order,
+// on every starter, across restarts and takeovers; an event that waits for its next try holds back the later events of its
+// conversation and those of no other. And one at a time: an event that this reader holds is not handled a second time
+// when JetStream delivers it again. An event may still be handled twice, by two readers when one of them dies or after an
+// acknowledgement was lost: handlers recognize a repeated event.
+//
+// The life of a partition on one starter:
+//
+//	            ┌────────────┐  every starter lists the live starters and computes its share (rebalance.go)
+//	            │  not ours  │◄────────────────────────────────────────────────────────────────┐
+//	            └─────┬──────┘                                                                 │
+//	                  │ assigned, and no lease key exists                                      │
+//	            ┌─────▼──────┐  key created in HOOKTURN_STARTERS (lease.go)                    │
+//	            │   leased   │──────────────────── key exists: another starter has it ────────►│
+//	            └─────┬──────┘                                                                 │
+//	                  │ unacknowledged events of the previous reader are read (takeover.go)    │
+//	            ┌─────▼──────┐  lease refreshed each third of its TTL,                         │
+//	       ┌───►│  reading   │  held events reported to JetStream as in progress               │
+//	refreshed   └─┬───┬────┬─┘  (partition.go)                                                 │
+//	       └──────┘   │    │                                                                   │
+//	  assigned to     │    │ refresh failed until three quarters of the TTL have passed,       │
+//	  another starter,│    │ or the key names another owner                                    │
+//	  or Stop         │    │                                                                   │
+//	            ┌─────▼──┐ ┌▼───────┐                                                          │
+//	            │draining│ │  lost  │  no new handler starts; contexts of running handlers end │
+//	            └─────┬──┘ └┬───────┘  (lost: at once; draining: after drainTimeout)           │
+//	                  │     │                                                                  │
+//	                  │     └── key left to expire: the last quarter of the TTL is the margin ►│
+//	                  └── held events returned with a nak, key removed ───────────────────────►│
+//
+// The margin is what keeps two readers apart without a common clock: a holder stops counting on its lease at three quarters
+// of the TTL after it sent its last successful refresh, the key exists for the whole TTL after the server received it.
+package eventreader

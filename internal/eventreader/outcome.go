@@ -1,0 +1,81 @@
+package eventreader
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// Handler handles one event and returns its outcome. It may be called again for an event that it has handled: it must
+// recognize a repeated event and return Ack.
+type Handler func(ctx context.Context, m *Message) Outcome
+
+// panicsMax is the number of panics of the handler after which an event becomes a dead letter.
+const panicsMax = 5
+
+// Outcome is what becomes of an event after one call of the handler. The zero value retries.
+type Outcome struct {
+	action action
+	cause  error        // of a retry
+	kind   string       // of a retry, for logs and metrics
+	reason *fault.Fault // of a dead letter
+}
+
+type action int
+
+const (
+	actionRetry action = iota
+	actionAck
+	actionDeadLetter
+)
+
+func (a action) String() string { return [...]string{"retry", "ack", "dead_letter"}[a] }
+
+// Ack acknowledges the event.
+func Ack() Outcome { return Outcome{action: actionAck} }
+
+// Retry keeps the event at the head of its conversation and calls the handler again after a backoff. kind is a short
+// word for logs and metrics ("unavailable"), from a small set; cause is for the log.
+func Retry(kind string, cause error) Outcome { return Outcome{kind: kind, cause: cause} }
+
+// DeadLetter stores the event as a dead letter and acknowledges it. The detail is for operators and must hold neither
+// secrets nor the event's content.
+func DeadLetter(reason fault.Kind, detail string) Outcome {
+	return Outcome{action: actionDeadLetter, reason: fault.New(reason, "%s", detail)}
+}
+
+// Result returns "ack", "retry" or "dead_letter".
+func (o Outcome) Result() string { return o.action.String() }
+
+// Err returns the cause of a retry or the reason of a dead letter, nil for Ack.
+func (o Outcome) Err() error {
+	switch {
+	case o.reason != nil:
+		return o.reason
+	case o.action == actionRetry && o.cause == nil:
+		return fmt.Errorf("handler asked for a retry: %s", o.kind)
+	}
+	return o.cause
+}
+
+// Reason returns the error code of a dead letter, "" for other outcomes.
+func (o Outcome) Reason() fault.Kind {
+	if o.reason == nil {
+		return ""
+	}
+	return o.reason.Kind
+}
+
+// panicOutcome is the outcome of a call that panicked. The value of the panic is left out of its text: it may hold a
+// message body.
+func panicOutcome(value any, panics int) Outcome {
+	err := fmt.Errorf("handler panicked with a %T", value)
+	if panics >= panicsMax {
+		return Outcome{
+			action: actionDeadLetter,
+			reason: fault.Wrap(fault.Internal, err, "handler panicked %d times", panics),
+		}
+	}
+	return Retry("panic", err)
+}
