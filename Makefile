@@ -12,6 +12,9 @@ SHELL := /bin/bash
 BIN := $(CURDIR)/bin
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 
+# The version that the programs report, and the build id of workers: the tag of a release, else "dev" and the revision.
+VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null || echo dev)
+
 # Settings, as in: make fuzz FUZZTIME=1m
 FUZZTIME ?= 10s
 SOAKTIME ?= 600
@@ -53,7 +56,7 @@ down: ## Stop the containers; their data stays
 
 
 build: ## Build bin/worker, bin/starter and bin/devstack
-	go build -tags netgo,osusergo -o $(BIN)/ ./worker ./starter
+	go build -tags netgo,osusergo -ldflags "-X github.com/hookturn/hookturn/internal/app.version=$(VERSION)" -o $(BIN)/ ./worker ./starter
 	$(MAKE) --no-print-directory $(BIN)/devstack
 .PHONY: build
 

@@ -113,7 +113,8 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 func (s *Stack) Config(o Options) app.Config {
 	return app.Config{
 		NATSURL: s.NATS.URL(), Bots: o.Bots, EgressDevelopment: true, StopTimeout: 10 * time.Second, Log: o.Log,
-		Temporal: client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()},
+		Deployment: app.Deployment{Name: app.DeploymentDefault, BuildID: app.Version},
+		Temporal:   client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()},
 	}
 }
 

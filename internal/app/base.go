@@ -14,9 +14,6 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// Version of the programs, set by the build.
-var Version = "dev"
-
 // base is what worker and starter have in common: bot files, NATS with its streams, Temporal.
 type base struct {
 	bots      *bot.Store

@@ -34,6 +34,7 @@ func (w *Worker) pollCode(
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,
 		OnFatalError:                       w.fail,
+		DeploymentOptions:                  cfg.Deployment.options(),
 	})
 	sealer, err := openSealer(ctx, b.streams)
 	if err != nil {

@@ -28,6 +28,8 @@ type Config struct {
 
 	// TaskQueues are what a worker polls; default hookturn.
 	TaskQueues []string
+	// Deployment is the Worker Deployment that a worker is a version of; the zero value is an unversioned worker.
+	Deployment Deployment
 	// EgressAllow lists webhook addresses outside the public internet, host-or-CIDR[:port].
 	EgressAllow []string
 	// EgressDevelopment allows loopback addresses and plain http. For development stacks and tests only.
@@ -91,6 +93,12 @@ func (c Config) withDefaults() Config {
 	if len(c.TaskQueues) == 0 {
 		c.TaskQueues = []string{step.QueueMain}
 	}
+	if c.Deployment.Name != "" {
+		if c.Deployment.BuildID == "" {
+			c.Deployment.BuildID = DefaultBuildID()
+		}
+		set(&c.Deployment.Promote, PromoteAuto)
+	}
 	if c.Metrics == nil {
 		c.Metrics = telemetry.NewMetrics()
 	}
@@ -117,6 +125,9 @@ func (c Config) validate() error {
 		if q != step.QueueMain && q != step.QueueCode {
 			problems = append(problems, errors.New("unknown task queue "+q+": use "+step.QueueMain+" or "+step.QueueCode))
 		}
+	}
+	if err := c.Deployment.validate(); err != nil {
+		problems = append(problems, err)
 	}
 	if c.MaxInFlight < 1 {
 		problems = append(problems, fmt.Errorf("max in flight is %d: use at least 1", c.MaxInFlight))
@@ -168,7 +179,8 @@ func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDe
 // Temporal's envconfig package; the list has the ones that the documentation names.
 func EnvironmentVariables() []string {
 	return []string{
-		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
+		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
+		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_URL",

@@ -78,6 +78,9 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
+	if err := cfg.Deployment.follow(ctx, base, cfg, &w.parts); err != nil {
+		return err
+	}
 	ready.begin(base.ready)
 	return nil
 }
@@ -126,6 +129,7 @@ func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) 
 		WorkerStopTimeout:                       cfg.StopTimeout,
 		DisableRegistrationAliasing:             true,
 		OnFatalError:                            w.fail,
+		DeploymentOptions:                       cfg.Deployment.options(),
 	})
 	workflows.Register(sdk)
 	acts.Register(sdk)

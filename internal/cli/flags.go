@@ -61,6 +61,14 @@ func (s *settings) gateway(f *pflag.FlagSet) {
 	f.StringVar(&g.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")
 }
 
+func (s *settings) deployment(f *pflag.FlagSet) {
+	d := &s.cfg.Deployment
+	f.StringVar(&d.Name, "deployment-name", app.DeploymentDefault, "Worker Deployment of this worker; empty: unversioned")
+	f.StringVar(&d.BuildID, "build-id", "", "build id of this worker in its deployment (default: the version of the program)")
+	f.StringVar((*string)(&d.Promote), "deployment-promote", string(app.PromoteAuto),
+		"auto: a newer worker becomes the current version by itself; manual: run \"starter deployments promote\"")
+}
+
 func (s *settings) licences(f *pflag.FlagSet) {
 	f.StringToIntVar(&s.cfg.Licences, "licences", nil, "most channels of a type, as in public=5,subscriber=2")
 }

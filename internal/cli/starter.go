@@ -15,8 +15,8 @@ func StarterCommand() *cobra.Command {
 	root := runCommand("starter")
 	root.Short = "Take events from NATS into Temporal"
 	root.Version = app.Version
-	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), deadlettersCommand(), setupCommand(),
-		runScriptCommand())
+	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), deadlettersCommand(),
+		deploymentsCommand(), setupCommand(), runScriptCommand())
 	return root
 }
 

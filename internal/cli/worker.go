@@ -28,6 +28,7 @@ func WorkerCommand() *cobra.Command {
 	s.process(cmd.Flags())
 	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{step.QueueMain},
 		"task queues to poll: "+step.QueueMain+", "+step.QueueCode)
+	s.deployment(cmd.Flags())
 	return cmd
 }
 

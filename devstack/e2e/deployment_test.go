@@ -1,0 +1,76 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/app"
+)
+
+// deploymentsTool runs "starter deployments".
+func deploymentsTool(t *testing.T, where map[string]string, args ...string) []byte {
+	t.Helper()
+	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, args...)...)
+	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+where["temporal"])
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	require.NoError(t, cmd.Run(), problem.String())
+	return out.Bytes()
+}
+
+// currentVersion is the build id that gets the tasks.
+func currentVersion(t *testing.T, where map[string]string) string {
+	t.Helper()
+	var list []app.DeploymentVersion
+	require.NoError(t, json.Unmarshal(deploymentsTool(t, where, "list", "--output=json"), &list))
+	for _, v := range list {
+		if v.State == "current" {
+			return v.BuildID
+		}
+	}
+	return ""
+}
+
+func awaitCurrent(t *testing.T, where map[string]string, want string) {
+	t.Helper()
+	require.Eventually(t, func() bool { return currentVersion(t, where) == want }, 2*patience, 200*time.Millisecond, want)
+}
+
+// TestDeployment_NewerVersionPromotesItself starts a worker, a newer one beside it, and hands the tasks back by hand.
+func TestDeployment_NewerVersionPromotesItself(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t)
+	c.start(t, "starter")
+	version := func(build string, args ...string) *proc {
+		return run(t, program(t, "worker"), c.env(), append(args, "--build-id="+build)...)
+	}
+	answered := func(n int) {
+		t.Helper()
+		c.engine.request(t, "shop", "moved", "ORDER")
+		c.engine.replied(t, "shop", "moved", n)
+	}
+	version("v1.0.0")
+	answered(1)
+	require.Equal(t, "v1.0.0", currentVersion(t, c.where))
+	version("v1.1.0")
+	awaitCurrent(t, c.where, "v1.1.0")
+	answered(2)
+
+	third := version("v1.2.0", "--deployment-promote=manual")
+	require.Eventually(t, func() bool {
+		return bytes.Contains(deploymentsTool(t, c.where, "list"), []byte("v1.2.0"))
+	}, patience, 200*time.Millisecond)
+	require.Equal(t, "v1.1.0", currentVersion(t, c.where))
+	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--build-id=v1.2.0")), "current version is v1.2.0, was v1.1.0")
+	answered(3)
+	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--build-id=v1.0.0")), "current version is v1.0.0, was v1.2.0")
+	third.stop(t)
+	answered(4)
+	require.Equal(t, "v1.0.0", currentVersion(t, c.where), "a version that was rolled back does not come back by itself")
+}

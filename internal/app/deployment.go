@@ -1,0 +1,206 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// Deployment is the Worker Deployment that a worker is a version of. Temporal sends workflow tasks to the current version of a
+// deployment only, so that a roll-out or a roll-back is one switch for all conversations.
+type Deployment struct {
+	Name    string  // "" = the worker is unversioned
+	BuildID string  // default: DefaultBuildID
+	Promote Promote // default: PromoteAuto
+}
+
+// DeploymentDefault is the name of the deployment when the operator sets none.
+const DeploymentDefault = "hookturn"
+
+// Promote is who makes a version of the worker the current one.
+type Promote string
+
+// The ways to promote a version.
+const (
+	PromoteAuto   Promote = "auto"   // the worker itself, by the rules of promotion
+	PromoteManual Promote = "manual" // the operator, with "starter deployments promote"
+)
+
+const buildIDMax = 128 // characters
+
+// deploymentName is stricter than the server, which does not allow "." and ":".
+var deploymentName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)
+
+var buildID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._+-]*$`)
+
+func (d Deployment) validate() error {
+	if d.Name == "" {
+		return nil
+	}
+	var problems []error
+	if !deploymentName.MatchString(d.Name) {
+		problems = append(problems, errors.New("invalid deployment name in --deployment-name or HOOKTURN_DEPLOYMENT_NAME: "+
+			"expected up to 64 letters, digits, - and _"))
+	}
+	if len(d.BuildID) > buildIDMax || !buildID.MatchString(d.BuildID) {
+		problems = append(problems, fmt.Errorf("invalid build id in --build-id or HOOKTURN_BUILD_ID: "+
+			"expected up to %d letters, digits and the characters . _ + -", buildIDMax))
+	}
+	if d.Promote != PromoteAuto && d.Promote != PromoteManual {
+		problems = append(problems, errors.New("invalid value of --deployment-promote or HOOKTURN_DEPLOYMENT_PROMOTE: "+
+			"expected auto or manual"))
+	}
+	return errors.Join(problems...)
+}
+
+// options are how the SDK's worker presents itself. Every conversation moves to the current version with its next workflow
+// task: conversations stay open for days, and a version must be able to end before they do.
+func (d Deployment) options() worker.DeploymentOptions {
+	if d.Name == "" {
+		return worker.DeploymentOptions{}
+	}
+	return worker.DeploymentOptions{
+		UseVersioning:             true,
+		Version:                   worker.WorkerDeploymentVersion{DeploymentName: d.Name, BuildID: d.BuildID},
+		DefaultVersioningBehavior: workflow.VersioningBehaviorAutoUpgrade,
+	}
+}
+
+const (
+	// firstLook bounds how long the start of a worker waits until its deployment has a current version.
+	firstLook = 20 * time.Second
+	// lookInterval is how often a worker looks whether it is to become the current version.
+	lookInterval = 5 * time.Second
+)
+
+// follow lets the worker promote itself for as long as it runs. It returns when the deployment has a current version, so that
+// a worker that is ready is served; when that takes too long, the worker goes on looking in the background.
+func (d Deployment) follow(ctx context.Context, b *base, cfg Config, p *parts) error {
+	if d.Name == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
+		return nil // workers of code steps follow: without workers of the main queue no version works
+	}
+	log := cfg.Log.With("deployment", d.Name, "build_id", d.BuildID)
+	if d.Promote == PromoteManual {
+		log.Info("worker version waits for its promotion unless it is the current one",
+			"hint", "run \"starter deployments promote --build-id "+d.BuildID+"\"")
+		return nil
+	}
+	r := &promoter{
+		deployment: d, log: log,
+		api: deploymentAPI{client: b.temporal, namespace: b.namespace, name: d.Name},
+	}
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done, decided := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(running, decided)
+	}()
+	p.add("deployment", func(context.Context) error { cancel(); <-done; return nil })
+	timeout := time.NewTimer(firstLook)
+	defer timeout.Stop()
+	select {
+	case <-decided:
+	case <-timeout.C:
+		log.Warn("worker deployment has no current version yet, will retry",
+			"hint", "does the Temporal server support Worker Deployments? --deployment-name= runs an unversioned worker")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
+// deploymentServer is what a promoter asks of Temporal.
+type deploymentServer interface {
+	describe(ctx context.Context) (info deploymentInfo, token []byte, err error)
+	promote(ctx context.Context, build string, token []byte, force bool) error
+	lastPoll(ctx context.Context, queue, build string) (time.Time, error)
+}
+
+// promoter makes the version of its worker the current one when the rules of promotion ask for it.
+type promoter struct {
+	deployment Deployment
+	api        deploymentServer
+	log        *slog.Logger
+	watched    string    // the version whose workers are observed
+	polled     time.Time // when, by the server's clock, one of them last began a poll
+	since      time.Time // when, by this worker's clock, that was first seen
+}
+
+// run looks until ctx ends, and closes decided when the deployment has a current version.
+func (r *promoter) run(ctx context.Context, decided chan struct{}) {
+	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
+		backoff.WithMaxInterval(lookInterval), backoff.WithMaxElapsedTime(0))
+	open := true
+	for {
+		wait := lookInterval
+		current, err := r.look(ctx)
+		switch {
+		case err != nil || current == "":
+			wait = retry.NextBackOff()
+			if err != nil && wait >= lookInterval/2 && ctx.Err() == nil {
+				r.log.Warn("promoting the worker version failed, will retry", "retry_in", wait, "error", err)
+			}
+		default:
+			retry.Reset()
+			if open {
+				close(decided)
+				open = false
+			}
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+// look promotes the worker's version if it is to be the current one, and returns the build id of the current version.
+func (r *promoter) look(ctx context.Context) (current string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookInterval)
+	defer cancel()
+	info, token, err := r.api.describe(ctx)
+	if err != nil {
+		return "", err
+	}
+	mine := r.deployment.BuildID
+	reason := promotion(info, mine)
+	if reason == reasonNone && info.Current != "" && info.Current != mine && r.deserted(ctx, info.Current) {
+		reason = reasonDeserted
+	}
+	if reason == reasonNone {
+		return info.Current, nil
+	}
+	if err := r.api.promote(ctx, mine, token, reason == reasonDeserted); err != nil {
+		return info.Current, err
+	}
+	r.log.Info("worker version promoted", "previous", info.Current, "reason", string(reason))
+	return mine, nil
+}
+
+// deserted reports whether the workers of the current version are gone: the server lists none, or none of them has begun a
+// poll for longer than a poll lasts. Only this worker's clock is read.
+func (r *promoter) deserted(ctx context.Context, current string) bool {
+	polled, err := r.api.lastPoll(ctx, step.QueueMain, current)
+	now := time.Now()
+	if err != nil || r.watched != current || !r.polled.Equal(polled) {
+		r.watched, r.polled, r.since = current, polled, now
+		return false
+	}
+	if polled.IsZero() {
+		return now.Sub(r.since) >= noPollersFor
+	}
+	return now.Sub(r.since) >= pollMax
+}

@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"go.temporal.io/api/deployment/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// deploymentAPI is what is asked of the server about one deployment.
+type deploymentAPI struct {
+	client    client.Client
+	namespace string
+	name      string
+}
+
+// describe returns the deployment and a token that makes a promotion fail when the deployment changed meanwhile. A deployment
+// that no worker has polled for is empty.
+func (a deploymentAPI) describe(ctx context.Context) (deploymentInfo, []byte, error) {
+	answer, err := a.client.WorkflowService().DescribeWorkerDeployment(ctx, &workflowservice.DescribeWorkerDeploymentRequest{
+		Namespace: a.namespace, DeploymentName: a.name,
+	})
+	var missing *serviceerror.NotFound
+	if errors.As(err, &missing) {
+		return deploymentInfo{}, nil, nil
+	}
+	if err != nil {
+		return deploymentInfo{}, nil, fmt.Errorf("describe worker deployment %s: %w", a.name, err)
+	}
+	described := answer.GetWorkerDeploymentInfo()
+	info := deploymentInfo{Current: described.GetRoutingConfig().GetCurrentDeploymentVersion().GetBuildId()}
+	for _, v := range described.GetVersionSummaries() {
+		version := deploymentVersion{
+			BuildID: v.GetDeploymentVersion().GetBuildId(), Created: v.GetCreateTime().AsTime(), State: stateOf(v),
+		}
+		if at := v.GetLastCurrentTime(); at != nil {
+			version.Lasted = at.AsTime()
+		}
+		info.Versions = append(info.Versions, version)
+	}
+	return info, answer.GetConflictToken(), nil
+}
+
+func stateOf(v *deployment.WorkerDeploymentInfo_WorkerDeploymentVersionSummary) string {
+	switch v.GetStatus() {
+	case enumspb.WORKER_DEPLOYMENT_VERSION_STATUS_CURRENT:
+		return "current"
+	case enumspb.WORKER_DEPLOYMENT_VERSION_STATUS_RAMPING:
+		return "ramping"
+	case enumspb.WORKER_DEPLOYMENT_VERSION_STATUS_DRAINING:
+		return "draining"
+	case enumspb.WORKER_DEPLOYMENT_VERSION_STATUS_DRAINED:
+		return "drained"
+	default:
+		return "inactive"
+	}
+}
+
+// promote makes a version the current one; "" hands the tasks to unversioned workers. Unless it is forced, the server denies
+// it while the version lacks a task queue that the current one serves.
+func (a deploymentAPI) promote(ctx context.Context, build string, token []byte, force bool) error {
+	_, err := a.client.WorkerDeploymentClient().GetHandle(a.name).SetCurrentVersion(ctx,
+		client.WorkerDeploymentSetCurrentVersionOptions{BuildID: build, ConflictToken: token, IgnoreMissingTaskQueues: force})
+	if err != nil {
+		return fmt.Errorf("make %q the current version of worker deployment %s: %w", build, a.name, err)
+	}
+	return nil
+}
+
+// lastPoll returns when a worker of a version last began to poll a task queue; the zero time when none did in the last minutes.
+func (a deploymentAPI) lastPoll(ctx context.Context, queue, build string) (time.Time, error) {
+	answer, err := a.client.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
+		Namespace: a.namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: queue},
+		TaskQueueType: enumspb.TASK_QUEUE_TYPE_WORKFLOW,
+	})
+	if err != nil {
+		return time.Time{}, fmt.Errorf("describe task queue %s: %w", queue, err)
+	}
+	var last time.Time
+	for _, poller := range answer.GetPollers() {
+		o := poller.GetDeploymentOptions()
+		if o.GetDeploymentName() != a.name || o.GetBuildId() != build {
+			continue
+		}
+		if at := poller.GetLastAccessTime().AsTime(); at.After(last) {
+			last = at
+		}
+	}
+	return last, nil
+}
+
+// DeploymentVersion is one version of a deployment, for operators.
+type DeploymentVersion struct {
+	BuildID string `json:"build_id"`
+	// State is current, ramping, draining, drained or inactive. A version that drains holds no conversation back: they move to the
+	// current version with their next event.
+	State   string     `json:"state"`
+	Created time.Time  `json:"created"`
+	Current *time.Time `json:"last_current,omitempty"`
+	// LastPoll is when a worker of this version last began to poll; nil: the server lists none.
+	LastPoll *time.Time `json:"last_poll,omitempty"`
+}
+
+// Deployments are an operator's view of one deployment.
+type Deployments struct{ api deploymentAPI }
+
+// OpenDeployments connects to Temporal until ctx ends.
+func OpenDeployments(ctx context.Context, cfg Config, name string) (*Deployments, error) {
+	cfg = cfg.withDefaults()
+	if !deploymentName.MatchString(name) {
+		return nil, errors.New("invalid --deployment-name: expected up to 64 letters, digits, - and _")
+	}
+	c, err := dialTemporal(ctx, cfg.Temporal, cfg.Log, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &Deployments{deploymentAPI{client: c, namespace: cfg.Temporal.Namespace, name: name}}, nil
+}
+
+// Close closes the connection.
+func (d *Deployments) Close() { d.api.client.Close() }
+
+// List returns the versions, newest first.
+func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
+	info, _, err := d.api.describe(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]DeploymentVersion, 0, len(info.Versions))
+	for _, v := range info.Versions {
+		shown := DeploymentVersion{BuildID: v.BuildID, State: v.State, Created: v.Created}
+		if !v.Lasted.IsZero() {
+			shown.Current = &v.Lasted
+		}
+		polled, err := d.api.lastPoll(ctx, step.QueueMain, v.BuildID)
+		if err != nil {
+			return nil, err
+		}
+		if !polled.IsZero() {
+			shown.LastPoll = &polled
+		}
+		list = append(list, shown)
+	}
+	slices.SortFunc(list, func(a, b DeploymentVersion) int { return b.Created.Compare(a.Created) })
+	return list, nil
+}
+
+// Promote makes a version the current one and returns the one before; "" stands for unversioned workers. Without force a
+// version must have polled, and must serve every task queue that is in use.
+func (d *Deployments) Promote(ctx context.Context, build string, force bool) (previous string, err error) {
+	info, token, err := d.api.describe(ctx)
+	if err != nil {
+		return "", err
+	}
+	if _, known := info.version(build); build != "" && !known {
+		return "", fmt.Errorf("worker deployment %s has no version %q: start its workers first; "+
+			"\"starter deployments list\" shows the versions", d.api.name, build)
+	}
+	if info.Current == build {
+		return build, nil
+	}
+	return info.Current, d.api.promote(ctx, build, token, force)
+}

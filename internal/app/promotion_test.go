@@ -1,0 +1,165 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestPromotion(t *testing.T) {
+	t.Parallel()
+	early, late := time.Unix(1000, 0), time.Unix(2000, 0)
+	for name, c := range map[string]struct {
+		info deploymentInfo
+		want reason
+	}{
+		"not seen by the server yet": {deploymentInfo{}, reasonNone},
+		"first of the deployment":    {deploymentInfo{Versions: []deploymentVersion{{BuildID: "v1.1.0", Created: late}}}, reasonFirst},
+		"current already": {
+			deploymentInfo{Current: "v1.1.0", Versions: []deploymentVersion{{BuildID: "v1.1.0"}}}, reasonNone,
+		},
+		"newer by semantic version, although seen first": {deploymentInfo{Current: "v1.0.9", Versions: []deploymentVersion{
+			{BuildID: "v1.1.0", Created: early}, {BuildID: "v1.0.9", Created: late},
+		}}, reasonNewer},
+		"older by semantic version, although seen last": {deploymentInfo{Current: "1.10.0", Versions: []deploymentVersion{
+			{BuildID: "v1.1.0", Created: late}, {BuildID: "1.10.0", Created: early},
+		}}, reasonNone},
+		"newer by first poll": {deploymentInfo{Current: "dev+1", Versions: []deploymentVersion{
+			{BuildID: "v1.1.0", Created: late}, {BuildID: "dev+1", Created: early},
+		}}, reasonNewer},
+		"older by first poll": {deploymentInfo{Current: "dev+1", Versions: []deploymentVersion{
+			{BuildID: "v1.1.0", Created: early}, {BuildID: "dev+1", Created: late},
+		}}, reasonNone},
+		"rolled back by an operator": {deploymentInfo{Current: "v1.0.9", Versions: []deploymentVersion{
+			{BuildID: "v1.1.0", Created: late, Lasted: late}, {BuildID: "v1.0.9", Created: early},
+		}}, reasonNone},
+		"the current version was deleted": {
+			deploymentInfo{Current: "v2.0.0", Versions: []deploymentVersion{{BuildID: "v1.1.0"}}}, reasonNewer,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			require.Equal(t, c.want, promotion(c.info, "v1.1.0"))
+		})
+	}
+}
+
+// scriptedServer is a deployment server whose answers a test sets.
+type scriptedServer struct {
+	info     deploymentInfo
+	polls    time.Time
+	err      error
+	promoted []string
+	forced   []bool
+}
+
+func (s *scriptedServer) describe(context.Context) (deploymentInfo, []byte, error) {
+	return s.info, []byte("token"), s.err
+}
+
+func (s *scriptedServer) promote(_ context.Context, build string, _ []byte, force bool) error {
+	s.promoted, s.forced, s.info.Current = append(s.promoted, build), append(s.forced, force), build
+	return nil
+}
+
+func (s *scriptedServer) lastPoll(context.Context, string, string) (time.Time, error) {
+	return s.polls, s.err
+}
+
+// rolledBack is a deployment whose current version is older than the promoter's, which was current before.
+func rolledBack() *scriptedServer {
+	return &scriptedServer{info: deploymentInfo{Current: "old", Versions: []deploymentVersion{
+		{BuildID: "old", Created: time.Unix(1000, 0)},
+		{BuildID: "new", Created: time.Unix(2000, 0), Lasted: time.Unix(2000, 0)},
+	}}}
+}
+
+func startPromoter(t *testing.T, server *scriptedServer) (decided chan struct{}) {
+	t.Helper()
+	r := &promoter{
+		deployment: Deployment{Name: "hookturn", BuildID: "new", Promote: PromoteAuto}, api: server, log: slog.New(slog.DiscardHandler),
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	decided = make(chan struct{})
+	go func() {
+		defer close(done)
+		r.run(ctx, decided)
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	return decided
+}
+
+func TestPromoter_CurrentVersionWithoutPollers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := rolledBack()
+		<-startPromoter(t, server)
+		time.Sleep(noPollersFor - lookInterval)
+		require.Empty(t, server.promoted, "a server that has just restarted lists no pollers")
+		time.Sleep(2 * lookInterval)
+		require.Equal(t, []string{"new"}, server.promoted)
+		require.Equal(t, []bool{true}, server.forced, "the queues of a version without workers do not count")
+	})
+}
+
+func TestPromoter_CurrentVersionStoppedPolling(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := rolledBack()
+		server.polls = time.Unix(1, 0) // by another clock
+		<-startPromoter(t, server)
+		for range 5 { // a poll a minute: its workers run
+			time.Sleep(time.Minute)
+			server.polls = server.polls.Add(time.Minute)
+			require.Empty(t, server.promoted)
+		}
+		time.Sleep(pollMax + 2*lookInterval)
+		require.Equal(t, []string{"new"}, server.promoted)
+	})
+}
+
+func TestPromoter_ServerUnreachable(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := rolledBack()
+		server.err = errors.New("unavailable")
+		decided := startPromoter(t, server)
+		time.Sleep(10 * time.Minute)
+		require.Empty(t, server.promoted)
+		server.err, server.info.Current = nil, ""
+		<-decided
+		require.Equal(t, []string{"new"}, server.promoted)
+		require.Equal(t, []bool{false}, server.forced)
+	})
+}
+
+func TestDescribeVersion(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, "v1.2.3", describeVersion("v1.2.3", settings{revision: "0123456789abcdef"}))
+	require.Equal(t, "dev+0123456789ab", describeVersion("dev", settings{revision: "0123456789abcdef"}))
+	require.Equal(t, "dev+0123.modified", describeVersion("dev", settings{revision: "0123", modified: true}))
+	require.Equal(t, "dev", describeVersion("dev", settings{}))
+}
+
+func TestDeployment_Validate(t *testing.T) {
+	t.Parallel()
+	good := Deployment{Name: "hookturn", BuildID: DefaultBuildID(), Promote: PromoteAuto}
+	require.NoError(t, good.validate())
+	require.NoError(t, Deployment{}.validate(), "an unversioned worker")
+	for want, change := range map[string]func(*Deployment){
+		"--deployment-name":    func(d *Deployment) { d.Name = "a.b" },
+		"--build-id":           func(d *Deployment) { d.BuildID = "__x" },
+		"up to 128":            func(d *Deployment) { d.BuildID = string(make([]byte, 200)) },
+		"--deployment-promote": func(d *Deployment) { d.Promote = "maybe" },
+	} {
+		bad := good
+		change(&bad)
+		require.ErrorContains(t, bad.validate(), want)
+	}
+}
