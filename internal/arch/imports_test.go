@@ -35,9 +35,10 @@ var house = map[string]room{
 		"make and check signature headers",
 		[]string{"internal/secret"},
 	},
+	"internal/header": {"which request headers may be set, at load and at run time", nil},
 	"internal/egress": {
 		"the only package that opens outbound HTTP",
-		[]string{"internal/fault", "schemas"}, // schemas: the record of an attempt
+		[]string{"internal/fault", "internal/header", "schemas"}, // schemas: the record of an attempt
 	},
 	"internal/sandbox": {
 		"the only package that starts processes",
@@ -49,7 +50,7 @@ var house = map[string]room{
 	},
 	"internal/bot": {
 		"what a bot file means",
-		[]string{"schemas", "internal/secret", "internal/fault"},
+		[]string{"schemas", "internal/secret", "internal/fault", "internal/header"},
 	},
 	"internal/jq":                 {"running jq programs, each in a process with bounds", nil},
 	"internal/dialect/strictjson": {"reading a partner's JSON without guessing", nil},
@@ -68,7 +69,8 @@ var house = map[string]room{
 	"internal/scripthost": {
 		"what a script may ask of hookturn while it runs",
 		[]string{
-			"schemas", "internal/fault", "internal/egress", "internal/sandbox", "internal/bus", "internal/bot", "internal/socket",
+			"schemas", "internal/fault", "internal/egress", "internal/header", "internal/sandbox", "internal/bus", "internal/bot",
+			"internal/socket",
 		},
 	},
 	"internal/socket": {

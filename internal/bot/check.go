@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"maps"
 	"reflect"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -173,25 +172,6 @@ func (c *checker) envVariables(path string, variables map[string]string) {
 			c.problem(member(path, name), "a variable needs a name")
 		case n > envValueMax:
 			c.problem(member(path, name), "has %d characters: at most %d are allowed", n, envValueMax)
-		}
-	}
-}
-
-var languageTag = regexp.MustCompile(`^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$`)
-
-func (c *checker) checkTexts(path string, texts Texts) {
-	if !c.has(path) || texts == nil {
-		return
-	}
-	if !c.has(member(path, "default")) {
-		c.problem(path, "has no text under the key default")
-	}
-	for language, text := range texts {
-		switch {
-		case !languageTag.MatchString(language): // "default" has the form of a tag
-			c.problem(member(path, language), "is not a language tag such as hi or pt-BR")
-		case strings.TrimSpace(text) == "":
-			c.problem(member(path, language), "is empty")
 		}
 	}
 }

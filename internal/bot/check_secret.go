@@ -3,6 +3,7 @@ package bot
 import (
 	"slices"
 
+	"github.com/hookturn/hookturn/internal/header"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -93,9 +94,21 @@ func (c *checker) authorization(path string, a *fileAuthorization) string {
 	}
 	c.secretName(path+".secret", a.Secret)
 	for _, value := range c.bot.secrets[a.Secret] {
-		if err := checkHeaderValue(value.Reveal()); err != nil {
+		if err := header.CheckSecret(value.Reveal()); err != nil {
 			c.problem(path+".secret", "the value of this secret %s", err)
 		}
 	}
 	return a.Secret
+}
+
+// rotation reads what a 401 means while the signing secret has several values.
+func (c *checker) rotation(path string, w *fileWebhook) string {
+	if !c.has(path + ".rotation") {
+		return ""
+	}
+	c.oneOf(path+".rotation", w.Rotation, RotationRetry)
+	if !c.has(path + ".secret") {
+		c.problem(path+".rotation", "needs the key secret beside it")
+	}
+	return w.Rotation
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/hookturn/hookturn/internal/header"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -19,13 +20,12 @@ func (c *checker) step(name string, s *fileStep) Plan {
 	case !webhook && !code:
 		c.problem(path, "has neither webhook nor code: want exactly one")
 	}
-	c.requires(path+".requires", s.Requires)
-
 	plan := Plan{
 		Tenant: c.file.Tenant, Bot: c.file.Bot, Step: name, Dialect: c.file.Dialect, Revision: c.revision,
-		Requires: s.Requires, EndStep: s.EndStep, Env: c.env(),
+		EndStep: s.EndStep, Env: c.env(),
 		OnFailure: c.onFailure(c.file.Dialect), BotBreak: c.file.BotBreak,
 	}
+	plan.Requires, plan.Fresh = c.requires(path+".requires", s.Requires)
 	if s.Webhook != nil {
 		c.webhook(path+".webhook", s.Webhook, &plan)
 	}
@@ -34,17 +34,6 @@ func (c *checker) step(name string, s *fileStep) Plan {
 		plan.Dialect, plan.OnFailure = DialectHaptik, c.onFailure(DialectHaptik) // code steps are that vendor's
 	}
 	return plan
-}
-
-func (c *checker) requires(path string, entities []string) {
-	for i, entity := range entities {
-		switch {
-		case entity == "":
-			c.problem(item(path, i), "is empty")
-		case slices.Contains(entities[:i], entity):
-			c.problem(item(path, i), "%s is named twice", quote(entity))
-		}
-	}
 }
 
 func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
@@ -70,6 +59,7 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 		URL:           c.url(path, w),
 		Secret:        w.Secret,
 		Signature:     c.signature(path, w, defaults),
+		Rotation:      c.rotation(path, w),
 		Headers:       c.headers(path+".headers", w.Headers),
 		Authorization: c.authorization(path+".authorization", w.Authorization),
 		Retry:         c.retry(path+".retry", w.Retry, defaults),
@@ -135,7 +125,7 @@ func (c *checker) headers(path string, headers map[string]string) map[string]str
 	}
 	canonical := make(map[string]string, len(headers))
 	for _, name := range slices.Sorted(maps.Keys(headers)) {
-		key, err := checkHeader(name, headers[name])
+		key, err := header.CheckFile(name, headers[name])
 		_, twice := canonical[key]
 		switch {
 		case err != nil:

@@ -18,9 +18,10 @@ type nodeDecoder interface {
 // problems. It goes on after a problem, so that all of them are found; false says that the value itself was not set.
 func (d *document) decode(path string, n ast.Node, into reflect.Value) bool {
 	n, ok := d.resolve(path, n)
-	if !ok {
+	if !ok || !d.enter(path, n) {
 		return false
 	}
+	defer d.leave()
 	switch v := into.Addr().Interface().(type) {
 	case nodeDecoder:
 		return v.decodeNode(d, path, n)
@@ -45,12 +46,12 @@ func (d *document) decode(path string, n ast.Node, into reflect.Value) bool {
 	return d.decodeScalar(path, n, into)
 }
 
-// resolve follows anchors and aliases to the node that is meant.
+// resolve follows anchors and aliases to the node that is meant. A chain of them ends: an alias of an alias is a problem.
 func (d *document) resolve(path string, n ast.Node) (ast.Node, bool) {
 	switch v := n.(type) {
 	case *ast.AnchorNode:
-		// Known only once its value has been read would be right for YAML; known now is simpler, and types that do not
-		// contain themselves keep a value that refers to itself finite.
+		// Known only once its value has been read would be right for YAML; known now is simpler, and the bound on what a
+		// file expands to ends a value that refers to itself.
 		d.anchors[v.Name.GetToken().Value] = v.Value
 		return d.resolve(path, v.Value)
 	case *ast.AliasNode:
@@ -84,7 +85,7 @@ func (d *document) entries(path string, n ast.Node, visit visitor) bool {
 		return d.wrongType(path, "a mapping", n)
 	}
 	lines := map[string]int{}
-	for it := mapping.MapRange(); it.Next(); {
+	for it := mapping.MapRange(); it.Next() && !d.expanded.exceeded; {
 		at := it.Key().GetToken()
 		key, ok := keyText(it.Key())
 		if !ok {
@@ -92,6 +93,10 @@ func (d *document) entries(path string, n ast.Node, visit visitor) bool {
 			continue
 		}
 		keyPath := member(path, key)
+		if what := controlIn(key); what != "" {
+			d.problemAt(at, keyPath, "contains %s", what)
+			continue
+		}
 		if first, twice := lines[key]; twice {
 			d.problemAt(at, keyPath, "duplicate key: it is also on line %d", first)
 			continue
@@ -136,8 +141,11 @@ func (d *document) decodeSlice(path string, n ast.Node, into reflect.Value) bool
 	if !ok {
 		return d.wrongType(path, "a list", n)
 	}
-	list := reflect.MakeSlice(into.Type(), 0, len(sequence.Values))
+	list := reflect.MakeSlice(into.Type(), 0, 0)
 	for i, value := range sequence.Values {
+		if d.expanded.exceeded {
+			break
+		}
 		itemPath := item(path, i)
 		d.places[itemPath] = placeOf(nil, value)
 		element := reflect.New(into.Type().Elem()).Elem()
@@ -156,6 +164,9 @@ func (d *document) decodeScalar(path string, n ast.Node, into reflect.Value) boo
 		if !ok {
 			return d.wrongType(path, "a string", n)
 		}
+		if !d.text(path, text) {
+			return false
+		}
 		into.SetString(text)
 		d.texts[path] = text
 	case reflect.Bool:
@@ -170,8 +181,8 @@ func (d *document) decodeScalar(path string, n ast.Node, into reflect.Value) boo
 			return d.wrongType(path, "a whole number", n)
 		}
 		i, err := strconv.Atoi(v.Token.Value)
-		if err != nil {
-			d.problem(path, "want a whole number in decimal digits")
+		if err != nil || !wholeNumber.MatchString(v.Token.Value) {
+			d.problem(path, "want a whole number in decimal digits, without leading zeros")
 			return false
 		}
 		into.SetInt(int64(i))
@@ -182,8 +193,8 @@ func (d *document) decodeScalar(path string, n ast.Node, into reflect.Value) boo
 			return d.wrongType(path, "a number", n)
 		}
 		f, err := strconv.ParseFloat(n.GetToken().Value, 64)
-		if err != nil {
-			d.problem(path, "want a number in decimal digits")
+		if err != nil || !anyNumber.MatchString(n.GetToken().Value) {
+			d.problem(path, "want a number in decimal digits, without leading zeros")
 			return false
 		}
 		into.SetFloat(f)

@@ -29,7 +29,10 @@ type document struct {
 	places   map[string]place    // of every key path
 	texts    map[string]string   // of those that are strings
 	anchors  map[string]ast.Node // by name
-	problems Problems
+	problems Problems            // at most problemsMax
+
+	expanded  expansion
+	abandoned func() bool // whether nobody waits for the result any more; nil: no
 }
 
 // place is where the value of a key path stands.
@@ -129,7 +132,7 @@ func (d *document) problem(path, format string, args ...any) {
 			break
 		}
 	}
-	d.problems = append(d.problems, p)
+	d.add(p)
 }
 
 // problemAt reports a defect at a token, for places that have no key path of their own.
@@ -138,7 +141,19 @@ func (d *document) problemAt(t *token.Token, path, format string, args ...any) {
 	if t != nil && t.Position != nil {
 		p.Line, p.Column = t.Position.Line, t.Position.Column
 	}
-	d.problems = append(d.problems, p)
+	d.add(p)
+}
+
+// problemsMax bounds what one file can write into the log.
+const problemsMax = 100
+
+func (d *document) add(p Problem) {
+	switch {
+	case len(d.problems) < problemsMax:
+		d.problems = append(d.problems, p)
+	case len(d.problems) == problemsMax:
+		d.problems = append(d.problems, Problem{File: d.name, Message: "has more problems, which are not listed"})
+	}
 }
 
 // has says whether the file has a key path, well-typed or not.

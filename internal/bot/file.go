@@ -15,6 +15,9 @@ const (
 	SignatureStandard  = "standard"
 )
 
+// RotationRetry signs the next attempt with the next value of the secret after an endpoint has answered 401.
+const RotationRetry = "retry"
+
 // What happens to an answer that comes after the step's timeout.
 const (
 	LateAnswerDrop    = "drop"
@@ -67,10 +70,10 @@ type fileEnv struct {
 }
 
 type fileStep struct {
-	Requires []string     `yaml:"requires"`
-	EndStep  bool         `yaml:"end_step"`
-	Webhook  *fileWebhook `yaml:"webhook"`
-	Code     *fileCode    `yaml:"code"`
+	Requires []fileRequirement `yaml:"requires"`
+	EndStep  bool              `yaml:"end_step"`
+	Webhook  *fileWebhook      `yaml:"webhook"`
+	Code     *fileCode         `yaml:"code"`
 }
 
 type fileWebhook struct {
@@ -79,6 +82,7 @@ type fileWebhook struct {
 	URL             *string            `yaml:"url"`
 	Secret          string             `yaml:"secret"`
 	Signature       *[]string          `yaml:"signature"`
+	Rotation        string             `yaml:"rotation"`
 	Headers         map[string]string  `yaml:"headers"`
 	Authorization   *fileAuthorization `yaml:"authorization"`
 	Timeout         *Duration          `yaml:"timeout"`

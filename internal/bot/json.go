@@ -35,11 +35,12 @@ func (d *document) jsonOf(path string, n ast.Node) (any, bool) {
 		return nil, true
 	}
 	n, ok := d.resolve(path, n)
-	if !ok {
+	if !ok || !d.enter(path, n) {
 		return nil, false
 	}
+	defer d.leave()
 	if text, isString := stringOf(n); isString {
-		return text, true
+		return text, d.text(path, text)
 	}
 	switch v := n.(type) {
 	case *ast.BoolNode:
@@ -64,8 +65,11 @@ func (d *document) jsonNumber(path, text string) (any, bool) {
 }
 
 func (d *document) jsonArray(path string, n *ast.SequenceNode) (any, bool) {
-	list, whole := make([]any, 0, len(n.Values)), true
+	list, whole := []any{}, true
 	for i, value := range n.Values {
+		if d.expanded.exceeded {
+			break
+		}
 		at := item(path, i)
 		d.places[at] = placeOf(nil, value)
 		element, ok := d.jsonOf(at, value)

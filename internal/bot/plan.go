@@ -38,6 +38,7 @@ type Plan struct {
 	Dialect  string            `json:"dialect"`
 	Revision string            `json:"revision,omitempty"` // fingerprint of the bot file that said so
 	Requires []string          `json:"requires,omitempty"` // mandatory entities, in the file's order
+	Fresh    []string          `json:"fresh,omitempty"`    // those of Requires whose value must not be older than the request of the step
 	EndStep  bool              `json:"end_step,omitempty"`
 	Env      map[string]string `json:"env,omitempty"` // env_variables of the running environment
 
@@ -54,6 +55,7 @@ type Webhook struct {
 	URL           string            `json:"url"`                     // absolute
 	Secret        string            `json:"secret,omitempty"`        // name of the signing secret; "" = unsigned
 	Signature     []string          `json:"signature,omitempty"`     // schemes, all of which are sent
+	Rotation      string            `json:"rotation,omitempty"`      // RotationRetry; "" = every hub signature is made with the newest value
 	Headers       map[string]string `json:"headers,omitempty"`       // canonical names
 	Authorization string            `json:"authorization,omitempty"` // name of the secret that is the whole header value
 
@@ -128,21 +130,6 @@ type Retry struct {
 	Initial     Duration `json:"initial"`      // wait before the second attempt
 	Max         Duration `json:"max"`          // longest wait between two attempts
 	Backoff     float64  `json:"backoff"`      // factor between two waits
-}
-
-// Texts is one text in several languages: BCP 47 tag, or "default", to text.
-type Texts map[string]string
-
-// For picks the text for a language: the exact tag, then its primary subtag ("hi" for "hi-IN"), then "default", then "".
-func (t Texts) For(language string) string {
-	for i := len(language); i > 0; i-- {
-		if i == len(language) || language[i] == '-' {
-			if text, ok := t[language[:i]]; ok {
-				return text
-			}
-		}
-	}
-	return t["default"]
 }
 
 // Duration is a time.Duration that reads and writes itself as Go spells it ("1m30s"), in bot files and in histories.

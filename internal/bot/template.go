@@ -31,8 +31,8 @@ const DefaultTemplate = `{"chatId":"{{$chatId}}","sessionId":"{{$sessionId}}","a
 // variable finds {{$name}}, {{$name without its end, and $name. A $ without a name after it is text.
 var variable = regexp.MustCompile(`\{\{\s*\$([A-Za-z]+)\s*(\}\})?|\$([A-Za-z]+)`)
 
-// ParseTemplate reads a template. An unknown variable, an open {{ and a template that makes no JSON are errors; the first
-// two say at which line and column of the template.
+// ParseTemplate reads a template. An unknown variable, an open {{ and a template that does not expand to JSON are errors; the
+// first two name the line and column of the template.
 func ParseTemplate(text string) (Template, error) {
 	var t Template
 	at := 0
@@ -53,10 +53,46 @@ func ParseTemplate(text string) (Template, error) {
 		at = m[1]
 	}
 	t.parts = append(t.parts, part{text: text[at:]})
-	if !json.Valid([]byte(t.Expand(nil, nil))) {
-		return Template{}, fmt.Errorf("makes no JSON: put quotes around every variable but $%s", contextVariable)
+	if err := t.check(); err != nil {
+		return Template{}, err
 	}
 	return t, nil
+}
+
+// Bounds of a template: each use of a variable is one copy of its value, and a context may have a megabyte.
+const (
+	templateVariablesMax = 100
+	templateContextsMax  = 4
+)
+
+// check expands the template with values that show where a variable stands: a text with a quote in it is valid JSON inside of
+// quotes only, an object outside of them only.
+func (t Template) check() error {
+	variables, contexts := 0, 0
+	quotes := map[string]string{}
+	for _, p := range t.parts {
+		switch p.name {
+		case "":
+		case contextVariable:
+			contexts++
+		default:
+			variables++
+			quotes[p.name] = `a "quoted" \ text`
+		}
+	}
+	switch {
+	case variables > templateVariablesMax:
+		return fmt.Errorf("has %d variables: at most %d are allowed", variables, templateVariablesMax)
+	case contexts > templateContextsMax:
+		return fmt.Errorf("has $%s %d times: at most %d are allowed", contextVariable, contexts, templateContextsMax)
+	}
+	for _, context := range []string{"", `{"a":"b"}`} {
+		if !json.Valid([]byte(t.Expand(nil, json.RawMessage(context)))) || !json.Valid([]byte(t.Expand(quotes, json.RawMessage(context)))) {
+			return fmt.Errorf("is not a JSON template: put quotes around every variable but $%s, and none around $%[1]s",
+				contextVariable)
+		}
+	}
+	return nil
 }
 
 // Expand puts values into the template, escaped for the inside of a JSON string; context is inserted as it is, {} when there

@@ -49,8 +49,8 @@ func TestBadTemplates(t *testing.T) {
 		"{\n  \"id\": \"$chat\"}": "line 2, column 10: $chat is unknown: want one of $chatId, $sessionId, $accountId, $channel, " +
 			"$conversationHostId, $conversationClientId, $context",
 		`{"id": "{{$chatId"}`: "line 1, column 9: {{$chatId is not closed by }}",
-		`{"id": $chatId}`:     "makes no JSON: put quotes around every variable but $context",
-		`hello`:               "makes no JSON: put quotes around every variable but $context",
+		`{"id": $chatId}`:     "is not a JSON template: put quotes around every variable but $context, and none around $context",
+		`hello`:               "is not a JSON template: put quotes around every variable but $context, and none around $context",
 	} {
 		_, err := bot.ParseTemplate(text)
 		require.EqualError(t, err, want)

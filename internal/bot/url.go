@@ -6,16 +6,24 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/net/idna"
 )
 
 var hasScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
 // parseAbsolute checks a whole URL. No error repeats it: a query may hold a token.
 func parseAbsolute(text string, allowPlainHTTP bool) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err == nil {
+		if err := checkHost(u.Hostname()); err != nil {
+			return nil, err
+		}
+	}
 	if err := checkText(text); err != nil {
 		return nil, err
 	}
-	u, err := url.Parse(text)
 	if err != nil {
 		return nil, errors.New("is not a valid URL")
 	}
@@ -35,6 +43,19 @@ func parseAbsolute(text string, allowPlainHTTP bool) (*url.URL, error) {
 		}
 	}
 	return u, checkSegments(u)
+}
+
+// checkHost rejects international domain names in their Unicode form: percent-encoding, which is right for the rest of a URL,
+// is wrong for a host.
+func checkHost(host string) error {
+	if strings.IndexFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
+		return nil
+	}
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil {
+		return errors.New("has a host that is not a domain name")
+	}
+	return errors.New("has a host outside of ASCII: write its IDNA form, " + ascii)
 }
 
 // parseBase checks a base URL: an absolute one to which a path can be joined.

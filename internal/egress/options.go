@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/hookturn/hookturn/internal/header"
 )
 
 // MaxBody is the largest body limit that a request can ask for: a body must become a Temporal result, which ends at 2 MiB
@@ -103,8 +105,8 @@ func (o Options) validate() error {
 			return fmt.Errorf("egress: %s is %d: it must be between 0 (the default) and %d", l.name, l.value, l.max)
 		}
 	}
-	if !validValue(o.UserAgent) {
-		return fmt.Errorf("egress: UserAgent is not a header value")
+	if _, err := header.CheckSent("User-Agent", o.UserAgent); err != nil {
+		return fmt.Errorf("egress: UserAgent %w", err)
 	}
 	return nil
 }

@@ -159,8 +159,8 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"another port":     {"shop", "orders", `{"method":"GET","path":"https://orders.example:8443/","headers":{"A":"{{token_remote}}"}}`, "blocked", "own url only"},
 		"plain http":       {"shop", "orders", `{"method":"GET","path":"http://orders.example/","headers":{"A":"{{token_remote}}"}}`, "blocked", "own url only"},
 		"no second token":  {"shop", "orders", `{"method":"GET","headers":{"A":"{{token_remote2}}"}}`, "config", "has not what {{token_remote2}} stands for"},
-		"header split":     {"shop", "orders", `{"method":"GET","headers":{"A":"b\r\nC: d"}}`, "config", "cannot travel over HTTP"},
-		"another's header": {"shop", "orders", `{"method":"GET","headers":{"host":"x"}}`, "config", "Host is not a script's to set"},
+		"header split":     {"shop", "orders", `{"method":"GET","headers":{"A":"b\r\nC: d"}}`, "config", "contains a line end"},
+		"another's header": {"shop", "orders", `{"method":"GET","headers":{"host":"x"}}`, "config", "header \"host\" of the request is reserved"},
 		"unknown bot":      {"gone", "orders", `{"method":"GET"}`, "config", "no channel"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,11 +9,10 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/net/http/httpguts"
-
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/header"
 )
 
 const (
@@ -58,7 +57,7 @@ func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := a.header(ch, q.Headers, own)
+	headers, err := a.header(ch, q.Headers, own)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +66,7 @@ func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 		timeout = time.Duration(q.TimeoutMS) * time.Millisecond
 	}
 	response, attempt, err := a.HTTP.Do(ctx, egress.Request{
-		Method: q.Method, URL: target, Header: header, Body: q.Body, BodyLimit: answerMax,
+		Method: q.Method, URL: target, Header: headers, Body: q.Body, BodyLimit: answerMax,
 		Timeout: min(timeout, time.Until(a.run.Until)),
 	})
 	a.Log.InfoContext(ctx, "channel request", "tenant", a.run.Tenant, "bot", a.run.Bot, "channel", ch.Code,
@@ -110,7 +109,7 @@ func (a *asked) target(ch *bot.Channel, path string) (target string, own bool, e
 
 // header is what the script set, with the channel's tokens in it.
 func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.Header, error) {
-	header := http.Header{}
+	out := http.Header{}
 	for name, value := range set {
 		for word, secret := range map[string]string{tokenRemote: ch.TokenRemote, tokenRemote2: ch.TokenRemote2} {
 			if !strings.Contains(value, word) {
@@ -125,16 +124,13 @@ func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.H
 			}
 			value = strings.ReplaceAll(value, word, token)
 		}
-		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-			return nil, fault.New(fault.Config, "a header of the request cannot travel over HTTP")
+		canonical, err := header.CheckSent(name, value)
+		if err != nil {
+			return nil, fault.New(fault.Config, "header %q of the request %s", name, err)
 		}
-		if slices.Contains([]string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Upgrade", "Te", "Trailer"},
-			http.CanonicalHeaderKey(name)) {
-			return nil, fault.New(fault.Config, "the header %s is not a script's to set", http.CanonicalHeaderKey(name))
-		}
-		header.Set(name, value)
+		out.Set(canonical, value)
 	}
-	return header, nil
+	return out, nil
 }
 
 // secret is the newest value of a secret of the bot.
