@@ -13,8 +13,8 @@ import (
 
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/step"
-	"github.com/hookturn/hookturn/internal/token"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -25,14 +25,14 @@ type tokens struct {
 	fault *fault.Fault
 }
 
-func (f *tokens) Get(_ context.Context, g token.Grant) (string, *fault.Fault) {
+func (f *tokens) Get(_ context.Context, g oauth2.Grant) (string, *fault.Fault) {
 	if f.fault != nil {
 		return "", f.fault
 	}
 	return f.all[len(f.stale)] + " of " + g.Tenant + "/" + g.Bot + "/" + g.ClientID, nil
 }
 
-func (f *tokens) Forget(_ token.Grant, used string) { f.stale = append(f.stale, used) }
+func (f *tokens) Forget(_ oauth2.Grant, used string) { f.stale = append(f.stale, used) }
 
 // queue is one queue, whosever it is.
 type queue struct {

@@ -8,8 +8,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/secret"
-	"github.com/hookturn/hookturn/internal/token"
 )
 
 // secretsOf finds the values of the secrets that a plan names, in the bot files as they are now: histories hold names only.
@@ -64,10 +64,10 @@ func (s secretsOf) identity() (*egress.Identity, *fault.Fault) {
 	return identity, nil
 }
 
-// Tokens fetches bearer tokens for endpoints behind OAuth 2. *token.Cache is one.
+// Tokens fetches bearer tokens for endpoints behind OAuth 2. *oauth2.Tokens is one.
 type Tokens interface {
-	Get(ctx context.Context, g token.Grant) (string, *fault.Fault)
-	Forget(g token.Grant, used string)
+	Get(ctx context.Context, g oauth2.Grant) (string, *fault.Fault)
+	Forget(g oauth2.Grant, used string)
 }
 
 // authorize adds the bearer token that the endpoint asks for.
@@ -97,13 +97,13 @@ func (c *call) forgetToken(sent http.Header) {
 	}
 }
 
-func (s secretsOf) grant() (token.Grant, *fault.Fault) {
+func (s secretsOf) grant() (oauth2.Grant, *fault.Fault) {
 	o := s.plan.Webhook.OAuth2
 	values, failed := s.values(o.ClientSecret)
 	if failed != nil {
-		return token.Grant{}, failed
+		return oauth2.Grant{}, failed
 	}
-	return token.Grant{
+	return oauth2.Grant{
 		Tenant: s.plan.Tenant, Bot: s.plan.Bot, TokenURL: o.TokenURL, ClientID: o.ClientID, Secret: values[0],
 		Scopes: o.Scopes, Audience: o.Audience,
 	}, nil

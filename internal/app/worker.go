@@ -22,8 +22,8 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/jq"
+	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/step"
-	"github.com/hookturn/hookturn/internal/token"
 	"github.com/hookturn/hookturn/workflows"
 )
 
@@ -95,7 +95,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 	w.parts.add("jq processes", func(context.Context) error { programs.Close(); return nil })
 	acts := &activities.Activities{
 		Bots: b.bots, Dialects: dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(programs)),
-		HTTP: out, Limits: limiter, Tokens: token.New(out.RoundTripper(tokenTimeout, tokenMax)),
+		HTTP: out, Limits: limiter, Tokens: oauth2.New(out.RoundTripper(tokenTimeout, tokenMax)),
 		Users: bus.NewUsers(b.streams), Chats: bus.NewChats(b.streams), Publisher: bus.NewPublisher(b.js),
 		Queues: bus.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
 	}

@@ -25,9 +25,9 @@ var bans = []ban{
 		names: []string{
 			"Client", "DefaultClient", "DefaultTransport", "Get", "Head", "Post", "PostForm", "Transport",
 		},
-		// internal/token wraps a client around the transport of internal/egress: the OAuth 2 library asks for one. The proxy of
+		// internal/oauth2 wraps a client around the transport of internal/egress: the OAuth 2 library asks for one. The proxy of
 		// internal/sandbox speaks over connections that internal/egress has made.
-		rooms:  []string{"internal/egress", "internal/token", "internal/sandbox", "internal/gateway", "internal/app", "internal/cli", nested},
+		rooms:  []string{"internal/egress", "internal/oauth2", "internal/sandbox", "internal/gateway", "internal/app", "internal/cli", nested},
 		reason: "outbound HTTP goes through internal/egress, which guards addresses, sizes and times",
 	},
 	{

@@ -22,7 +22,7 @@ var anything = []string{"*"}
 // doers is what an activity may use: everything that does something, nothing that decides.
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
-	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/token",
+	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/oauth2",
 	"internal/step", "internal/telemetry", "internal/scripthost",
 }
 
@@ -90,7 +90,7 @@ var house = map[string]room{
 		"how much an endpoint may be asked",
 		[]string{"internal/bot", "internal/fault"},
 	},
-	"internal/token": {
+	"internal/oauth2": {
 		"bearer tokens for endpoints behind OAuth 2",
 		[]string{"internal/secret", "internal/fault"},
 	},

@@ -1,4 +1,4 @@
-package token_test
+package oauth2_test
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/secret"
-	"github.com/hookturn/hookturn/internal/token"
+	"github.com/hookturn/hookturn/internal/oauth2"
 )
 
 // issuer is a token endpoint: every fetch gives another token.
@@ -26,7 +26,7 @@ type issuer struct {
 	last    atomic.Pointer[http.Request]
 }
 
-func issue(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, n int64)) (*issuer, *token.Cache) {
+func issue(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, n int64)) (*issuer, *oauth2.Tokens) {
 	t.Helper()
 	i := &issuer{}
 	i.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,7 +39,7 @@ func issue(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, n i
 	client, err := egress.New(egress.Options{AllowLoopback: true, AllowPlainHTTP: true})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	return i, token.New(client.RoundTripper(2*time.Second, 64<<10))
+	return i, oauth2.New(client.RoundTripper(2*time.Second, 64<<10))
 }
 
 func numbered(expires int) func(w http.ResponseWriter, r *http.Request, n int64) {
@@ -48,8 +48,8 @@ func numbered(expires int) func(w http.ResponseWriter, r *http.Request, n int64)
 	}
 }
 
-func (i *issuer) grant() token.Grant {
-	return token.Grant{
+func (i *issuer) grant() oauth2.Grant {
+	return oauth2.Grant{
 		Tenant: "acme", Bot: "shop", TokenURL: i.URL + "/token?key=s3cret", ClientID: "me", Secret: secret.New("hunter2"),
 		Scopes: []string{"a", "b"}, Audience: "orders",
 	}
@@ -81,14 +81,14 @@ func TestOtherGrantsHaveOtherTokens(t *testing.T) {
 	t.Parallel()
 	i, c := issue(t, numbered(3600))
 	seen := map[string]bool{}
-	for _, change := range []func(*token.Grant){
-		func(*token.Grant) {},
-		func(g *token.Grant) { g.Tenant = "other" },
-		func(g *token.Grant) { g.Bot = "other" },
-		func(g *token.Grant) { g.ClientID = "other" },
-		func(g *token.Grant) { g.Secret = secret.New("rotated") },
-		func(g *token.Grant) { g.Scopes = []string{"a"} },
-		func(g *token.Grant) { g.Audience = "other" },
+	for _, change := range []func(*oauth2.Grant){
+		func(*oauth2.Grant) {},
+		func(g *oauth2.Grant) { g.Tenant = "other" },
+		func(g *oauth2.Grant) { g.Bot = "other" },
+		func(g *oauth2.Grant) { g.ClientID = "other" },
+		func(g *oauth2.Grant) { g.Secret = secret.New("rotated") },
+		func(g *oauth2.Grant) { g.Scopes = []string{"a"} },
+		func(g *oauth2.Grant) { g.Audience = "other" },
 	} {
 		g := i.grant()
 		change(&g)

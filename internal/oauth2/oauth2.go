@@ -1,0 +1,233 @@
+// Package oauth2 fetches bearer tokens by client credentials (RFC 6749, section 4.4) and keeps them until they expire. A
+// hundred steps that need a token at the same time cause one fetch; no two tenants and no two bots share a token; a rotated
+// client secret is used for the next step; no log line or error holds a token or a secret.
+package oauth2
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/oauth2"
+	"golang.org/x/oauth2/clientcredentials"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/secret"
+)
+
+// Grant is who asks whom for which token.
+type Grant struct {
+	Tenant, Bot string // whose token it is
+	TokenURL    string
+	ClientID    string
+	Secret      secret.Value // the client's
+	Scopes      []string
+	Audience    string // sent as the parameter audience, which many servers require; "" = none
+}
+
+const (
+	// early is how long before it expires a token is no longer used: an attempt under way must not outlive it.
+	early = 10 * time.Second
+	// lifeDefault is how long a token is kept whose server does not say when it expires.
+	lifeDefault = 5 * time.Minute
+	// failureKept keeps every step from asking a token endpoint that has just failed.
+	failureKept = time.Second
+	// fetchTimeout bounds one fetch. It goes on when the step that started it has ended: other steps wait for it.
+	fetchTimeout = 10 * time.Second
+	// entriesMax bounds the tokens that are kept.
+	entriesMax = 1000
+)
+
+// Tokens fetches and keeps tokens. It is safe for concurrent use.
+type Tokens struct {
+	client  *http.Client
+	fetches singleflight.Group
+
+	mu      sync.Mutex
+	entries map[string]entry
+	styles  map[string]oauth2.AuthStyle // of token endpoints, by client: how the client's secret must be sent
+}
+
+// entry is the latest result of a fetch for one grant.
+type entry struct {
+	token  string
+	until  time.Time
+	failed *fault.Fault
+}
+
+// New returns a new Tokens that fetches through a guarded transport, see egress.Client.RoundTripper.
+func New(transport http.RoundTripper) *Tokens {
+	return &Tokens{
+		client: &http.Client{
+			Transport:     transport,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+		entries: map[string]entry{}, styles: map[string]oauth2.AuthStyle{},
+	}
+}
+
+// Get returns a token that is valid for ten more seconds at least, fetching one when there is none. It waits no longer than
+// ctx: the fault then names the token endpoint.
+func (t *Tokens) Get(ctx context.Context, g Grant) (string, *fault.Fault) {
+	key := g.key()
+	if e, ok := t.kept(key); ok {
+		return e.token, e.failed
+	}
+	fetched := t.fetches.DoChan(key, func() (any, error) {
+		if e, ok := t.kept(key); ok { // another fetch has just ended
+			return e, nil
+		}
+		fetching, stop := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
+		defer stop()
+		e := t.fetch(fetching, g)
+		t.keep(key, e)
+		return e, nil
+	})
+	select {
+	case r := <-fetched:
+		e, _ := r.Val.(entry)
+		return e.token, e.failed
+	case <-ctx.Done():
+		return "", fault.Wrap(fault.Timeout, context.Cause(ctx), "%s did not answer before the step's deadline", g.host())
+	}
+}
+
+// Forget drops a token that the endpoint rejected, unless a newer one has replaced it.
+func (t *Tokens) Forget(g Grant, used string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if key := g.key(); t.entries[key].token == used {
+		delete(t.entries, key)
+	}
+}
+
+func (t *Tokens) kept(key string) (entry, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e, ok := t.entries[key]
+	return e, ok && time.Now().Before(e.until)
+}
+
+// keep stores the result of a fetch, making room by dropping any other.
+func (t *Tokens) keep(key string, e entry) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for known := range t.entries {
+		if len(t.entries) < entriesMax {
+			break
+		}
+		delete(t.entries, known)
+	}
+	t.entries[key] = e
+}
+
+func (t *Tokens) fetch(ctx context.Context, g Grant) entry {
+	token, err := t.request(ctx, g)
+	if err == nil && !isHeaderText(token.AccessToken) {
+		err = errToken
+	}
+	if err != nil {
+		return entry{failed: failure(g, err), until: time.Now().Add(failureKept)}
+	}
+	return entry{token: token.AccessToken, until: cmp.Or(token.Expiry, time.Now().Add(lifeDefault)).Add(-early)}
+}
+
+// request asks the token endpoint. How the client authenticates is found out once: by the Authorization header, which RFC
+// 6749 obliges every server to take, else by parameters. Later requests use what worked.
+func (t *Tokens) request(ctx context.Context, g Grant) (*oauth2.Token, error) {
+	ctx = context.WithValue(ctx, oauth2.HTTPClient, t.client)
+	style, known := t.style(g)
+	token, err := g.config(style).Token(ctx)
+	if refusal := (*oauth2.RetrieveError)(nil); errors.As(err, &refusal) && isRefusal(refusal) {
+		if known {
+			t.learn(g, oauth2.AuthStyleAutoDetect) // the next fetch finds out again
+			return nil, err
+		}
+		style = oauth2.AuthStyleInParams
+		if second, failed := g.config(style).Token(ctx); failed == nil {
+			token, err = second, nil
+		}
+	}
+	if err == nil {
+		t.learn(g, style)
+	}
+	return token, err
+}
+
+func (t *Tokens) style(g Grant) (style oauth2.AuthStyle, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if style, known = t.styles[g.client()]; known {
+		return style, true
+	}
+	return oauth2.AuthStyleInHeader, false
+}
+
+// learn remembers a style; AuthStyleAutoDetect forgets it.
+func (t *Tokens) learn(g Grant, style oauth2.AuthStyle) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if style == oauth2.AuthStyleAutoDetect {
+		delete(t.styles, g.client())
+		return
+	}
+	if len(t.styles) >= entriesMax {
+		clear(t.styles)
+	}
+	t.styles[g.client()] = style
+}
+
+// isRefusal reports whether a token endpoint may have rejected the way in which the client authenticated.
+func isRefusal(e *oauth2.RetrieveError) bool {
+	if e.Response == nil {
+		return false
+	}
+	switch e.Response.StatusCode {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden:
+		return true
+	}
+	return false
+}
+
+func (g Grant) config(style oauth2.AuthStyle) *clientcredentials.Config {
+	config := &clientcredentials.Config{
+		ClientID: g.ClientID, ClientSecret: g.Secret.Reveal(), TokenURL: g.TokenURL, Scopes: g.Scopes, AuthStyle: style,
+	}
+	if g.Audience != "" {
+		config.EndpointParams = url.Values{"audience": {g.Audience}}
+	}
+	return config
+}
+
+// key is the same for the same grant; the secret is in it as a hash, so that a rotation makes another.
+func (g Grant) key() string {
+	return hash(append([]string{g.Tenant, g.Bot, g.TokenURL, g.ClientID, g.Audience, g.Secret.Reveal()}, g.Scopes...)...)
+}
+
+// client is the same for the same client at the same token endpoint, whatever its secret is.
+func (g Grant) client() string { return hash(g.Tenant, g.Bot, g.TokenURL, g.ClientID) }
+
+func hash(parts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return string(sum[:])
+}
+
+// host names the token endpoint without its path and query.
+func (g Grant) host() string {
+	if u, err := url.Parse(g.TokenURL); err == nil {
+		return "the token endpoint " + u.Host
+	}
+	return "the token endpoint"
+}
+
+// isHeaderText reports whether a token can follow "Bearer ".
+func isHeaderText(token string) bool {
+	return token != "" && len(token) <= 8<<10 && !strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' })
+}
