@@ -67,16 +67,19 @@ func (v *verdict) inBody(ctx context.Context, err error) *fault.Fault {
 		v.place.host)
 }
 
-// overtime tells "we waited long enough" from "somebody called the attempt off".
+// overtime tells "we waited long enough" from "the workflow cancelled the step". Any other end of the caller's context, such
+// as that of a worker that stops, says nothing about the endpoint and nothing about the step: another attempt is right.
 func (v *verdict) overtime(ctx context.Context, err error) *fault.Fault {
 	switch cause := context.Cause(ctx); {
-	case cause == nil || errors.Is(cause, errAttempt):
+	case cause == nil || errors.Is(cause, ErrAttempt):
 		return fault.Wrap(fault.Timeout, err, "host %s did not answer within %s: make the endpoint faster or the timeout longer",
 			v.place.host, v.timeout)
 	case errors.Is(cause, context.DeadlineExceeded):
 		return fault.Wrap(fault.Timeout, err, "host %s did not answer before the step's deadline", v.place.host)
+	case errors.Is(cause, ErrCancelled):
+		return fault.Wrap(fault.Cancelled, err, "the call of host %s was cancelled", v.place.host)
 	}
-	return fault.Wrap(fault.Cancelled, err, "the call of host %s was called off", v.place.host)
+	return fault.Wrap(fault.Internal, err, "the call of host %s was interrupted in its worker", v.place.host)
 }
 
 func (v *verdict) dns(dns *net.DNSError, err error) *fault.Fault {

@@ -37,8 +37,13 @@ type Response struct {
 	Body []byte
 }
 
-// errAttempt is the cause of the context when the attempt's own time is over.
-var errAttempt = errors.New("the attempt's time is over")
+// Causes that a context may end with.
+var (
+	// ErrAttempt is the cause when the attempt's own time is over. A caller whose context has the same bound uses it too.
+	ErrAttempt = errors.New("the attempt's time is over")
+	// ErrCancelled is the cause when the step was cancelled. No other cause makes fault.Cancelled, which is final.
+	ErrCancelled = errors.New("the step was cancelled")
+)
 
 // Do makes one request and reads the answer to its end. It tries once: no redirect is followed and no POST is sent again.
 // (Go's transport sends a GET without a body again when a kept-alive connection turns out to be closed.)
@@ -67,7 +72,7 @@ func (c *Client) attempt(ctx context.Context, r Request, p *progress, a *schemas
 		return nil, f
 	}
 	timeout := c.timeout(r)
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errAttempt)
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrAttempt)
 	defer cancel()
 	req, f := c.request(p.trace(ctx), t, r)
 	if f != nil {
@@ -86,7 +91,7 @@ func (c *Client) attempt(ctx context.Context, r Request, p *progress, a *schemas
 	}
 	body, f := readBody(ctx, resp, c.bodyLimit(r), &v, a)
 	if f != nil {
-		if good := resp.StatusCode/100 == 2; good || f.Kind == fault.Cancelled {
+		if good := resp.StatusCode/100 == 2; good || f.Kind == fault.Cancelled || f.Kind == fault.Internal {
 			f.Status = resp.StatusCode
 			return nil, f
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -258,7 +259,7 @@ func TestTLSHandshakeTimeout(t *testing.T) {
 	require.NotZero(t, a.TLSMs)
 }
 
-func TestTheCallersContext(t *testing.T) {
+func TestClient_CallersContext(t *testing.T) {
 	t.Parallel()
 	got := make(chan struct{})
 	s := serveRaw(t, func(conn net.Conn, _ int64) {
@@ -268,17 +269,27 @@ func TestTheCallersContext(t *testing.T) {
 	})
 	c := newClient(t, devstack())
 
-	ctx, cancel := context.WithCancel(context.Background())
-	go func() { <-got; cancel() }()
-	_, a, err := c.Do(ctx, Request{URL: s.url})
-	f := requireFault(t, fault.Cancelled, err, a)
-	require.False(t, f.Retryable())
-	require.ErrorIs(t, err, context.Canceled)
+	for name, e := range map[string]struct {
+		cause     error
+		kind      fault.Kind
+		retryable bool
+	}{
+		"cancelled by the workflow": {ErrCancelled, fault.Cancelled, false},
+		"a heartbeat that failed":   {errors.New("deadline exceeded"), fault.Internal, true},
+		"no cause":                  {nil, fault.Internal, true},
+		"its own time":              {ErrAttempt, fault.Timeout, true},
+	} {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		go func() { <-got; cancel(e.cause) }()
+		_, a, err := c.Do(ctx, Request{URL: s.url})
+		f := requireFault(t, e.kind, err, a)
+		require.Equal(t, e.retryable, f.Retryable(), name)
+	}
 
-	ctx, cancel = context.WithTimeout(context.Background(), 50*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	go func() { <-got }()
-	_, a, err = c.Do(ctx, Request{URL: s.url})
+	_, a, err := c.Do(ctx, Request{URL: s.url})
 	requireFault(t, fault.Timeout, err, a)
 }
 

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"cmp"
+	"container/list"
 	"net/http"
 	"time"
 
@@ -31,6 +32,9 @@ type endpoint struct {
 	rate    *rate.Limiter // nil = no limit
 	slots   slots
 	notices []Notice
+
+	pending list.List     // when the requests in flight were made, oldest first
+	latency time.Duration // of the latest answers, smoothed; 0 = there was none
 }
 
 // set takes the limits that the bot file has now.

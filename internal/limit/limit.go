@@ -7,6 +7,7 @@
 package limit
 
 import (
+	"container/list"
 	"sync"
 	"time"
 
@@ -61,6 +62,7 @@ type Pass struct {
 	limiter  *Limiter
 	endpoint *endpoint
 	visit    Visit
+	pending  *list.Element
 }
 
 // Enter gives leave to make one request, or says why not: rate_limited and circuit_open with the time to come back, gone for
@@ -71,9 +73,11 @@ func (l *Limiter) Enter(v Visit) (*Pass, *fault.Fault) {
 	e := l.find(v.Endpoint, now)
 	e.set(v.Limits)
 	refused := e.enter(now, v, l.tenants[v.Endpoint.Tenant])
+	pass := &Pass{limiter: l, endpoint: e, visit: v}
 	if refused == nil {
 		e.inFlight++
 		l.tenants[v.Endpoint.Tenant]++
+		pass.pending = e.pending.PushBack(now)
 	}
 	notices := e.takeNotices()
 	l.mu.Unlock()
@@ -81,14 +85,15 @@ func (l *Limiter) Enter(v Visit) (*Pass, *fault.Fault) {
 	if refused != nil {
 		return nil, refused
 	}
-	return &Pass{limiter: l, endpoint: e, visit: v}, nil
+	return pass, nil
 }
 
-// Leave says how the request went. It must be called once.
+// Leave says how the request went. It must be called once, whatever becomes of the request: defer it.
 func (p *Pass) Leave(r Result) {
 	l := p.limiter
 	l.mu.Lock()
 	p.endpoint.inFlight--
+	p.endpoint.measure(p.pending, r.Fault)
 	if l.tenants[p.visit.Endpoint.Tenant]--; l.tenants[p.visit.Endpoint.Tenant] == 0 {
 		delete(l.tenants, p.visit.Endpoint.Tenant)
 	}
