@@ -15,8 +15,8 @@ import (
 
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
-	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/oauth2"
+	"github.com/hookturn/hookturn/internal/secret"
 )
 
 // issuer is a token endpoint: every fetch gives another token.
