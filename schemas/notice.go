@@ -54,6 +54,18 @@ func IsClass(s string) bool {
 	return len(words) <= classWords
 }
 
+// IsClassPattern reports whether s selects classes of notices: a class in which a word may be * for any word, and the last
+// one > for all further words. It has at most as many words as a class.
+func IsClassPattern(s string) bool {
+	words := strings.Split(s, ".")
+	for i, word := range words {
+		if !IsToken(word) && word != "*" && (word != ">" || i != len(words)-1) {
+			return false
+		}
+	}
+	return len(words) <= classWords
+}
+
 // NoticeSubject is where notices of a class are published.
 func NoticeSubject(tenant, bot, class string) string {
 	return SubjectNotices + "." + tenant + "." + bot + "." + class

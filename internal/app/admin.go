@@ -29,12 +29,27 @@ func (a *admin) administer(channels http.Handler) {
 // process while NATS or Temporal is away.
 type readiness struct {
 	question atomic.Pointer[func(context.Context) error]
+	dead     atomic.Pointer[error] // why the process cannot go on; nil: it can
+}
+
+// end marks the process as one that cannot go on: it is neither alive nor ready from now on.
+func (r *readiness) end(reason error) { r.dead.CompareAndSwap(nil, &reason) }
+
+// alive answers /healthz. A server that is away for a while is no reason: the process would come back without it.
+func (r *readiness) alive() error {
+	if dead := r.dead.Load(); dead != nil {
+		return *dead
+	}
+	return nil
 }
 
 // begin says that the process serves; from now on the question decides.
 func (r *readiness) begin(question func(context.Context) error) { r.question.Store(&question) }
 
 func (r *readiness) ask(ctx context.Context) error {
+	if err := r.alive(); err != nil {
+		return err
+	}
 	question := r.question.Load()
 	if question == nil {
 		return errors.New("still starting: waiting for NATS or Temporal, see the log")
@@ -48,7 +63,13 @@ const readyTimeout = 3 * time.Second
 // answerTimeout bounds one request, so that a client that does not read cannot hold up a stop.
 const answerTimeout = 15 * time.Second
 
-func startAdmin(addr string, m *telemetry.Metrics, ready func(context.Context) error, p *parts) (*admin, error) {
+// health is what /healthz and /readyz ask. *readiness is one.
+type health interface {
+	alive() error
+	ask(ctx context.Context) error
+}
+
+func startAdmin(addr string, m *telemetry.Metrics, state health, p *parts) (*admin, error) {
 	if addr == "" {
 		return nil, nil
 	}
@@ -67,11 +88,17 @@ func startAdmin(addr string, m *telemetry.Metrics, ready func(context.Context) e
 		http.Error(w, "the administration is off here: set --operator-token-file, and wait until the starter is ready",
 			http.StatusNotFound)
 	})
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := state.alive(); err != nil {
+			http.Error(w, "not alive: "+err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
-		if err := ready(ctx); err != nil {
+		if err := state.ask(ctx); err != nil {
 			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
 			return
 		}

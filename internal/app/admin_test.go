@@ -31,7 +31,8 @@ func get(t *testing.T, url string) (status int, body string) {
 func TestAdminAnswersTheOperator(t *testing.T) {
 	t.Parallel()
 	var problem atomic.Pointer[error]
-	ready := func(ctx context.Context) error {
+	var state readiness
+	state.begin(func(ctx context.Context) error {
 		if _, bounded := ctx.Deadline(); !bounded {
 			return errors.New("the question has no time-out")
 		}
@@ -39,10 +40,10 @@ func TestAdminAnswersTheOperator(t *testing.T) {
 			return *err
 		}
 		return nil
-	}
+	})
 	p := parts{log: slog.New(slog.DiscardHandler)}
 	m := telemetry.NewMetrics()
-	a, err := startAdmin("127.0.0.1:0", m, ready, &p)
+	a, err := startAdmin("127.0.0.1:0", m, &state, &p)
 	require.NoError(t, err)
 	root := "http://" + a.addr()
 

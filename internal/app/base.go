@@ -26,7 +26,9 @@ type base struct {
 
 // startBase starts the common parts: bot files first, because a bad one is the operator's to mend and waiting for a server
 // would hide it.
-func startBase(ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, name string) (*base, error) {
+func startBase(
+	ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, name string, fail func(error),
+) (*base, error) {
 	b := &base{namespace: cfg.Temporal.Namespace}
 	opts, err := BotOptions(cfg)
 	if err != nil {
@@ -37,11 +39,13 @@ func startBase(ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, 
 		return nil, fmt.Errorf("bot files in %s:\n%w", cfg.Bots, err)
 	}
 	p.add("bot files", watchBots(b.bots, cfg.Log))
-	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, name, cfg.Log)
+	watch := &natsWatch{fail: fail}
+	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, name, cfg.Log,
+		bus.WithInboxPrefix(cfg.NATSInboxPrefix), bus.OnClosed(watch.closed))
 	if err != nil {
 		return nil, err
 	}
-	p.add("NATS", closeNATS(nc))
+	p.add("NATS", watch.close(nc))
 	b.js = js
 	b.streams, err = bus.Setup(ctx, js, bus.StreamOptions{
 		Partitions: cfg.Partitions, MaxBytes: cfg.EventsMaxBytes, Replicas: cfg.Replicas,

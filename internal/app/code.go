@@ -33,7 +33,7 @@ func (w *Worker) pollCode(
 		DisableWorkflowWorker:              true,
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,
-		OnFatalError:                       w.fail,
+		OnFatalError:                       w.fatal.fail,
 		DeploymentOptions:                  cfg.Deployment.options(),
 	})
 	sealer, err := openSealer(ctx, b.streams)

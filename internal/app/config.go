@@ -22,6 +22,9 @@ type Config struct {
 	NATSURL   string // where NATS is; default nats://127.0.0.1:4222
 	NATSCreds string // path of a NATS credentials file; "" = none
 	Bots      string // directory of the bot files
+	// NATSInboxPrefix is where answers to this process arrive on NATS; "" = _INBOX. Where several users share an account, each
+	// has a prefix of its own, which its permissions name.
+	NATSInboxPrefix string
 
 	// Temporal is where Temporal is, from the TEMPORAL_ variables and files; see TemporalFromEnvironment.
 	Temporal client.Options
@@ -183,7 +186,8 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
-		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_URL",
+		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_INBOX_PREFIX",
+		"HOOKTURN_NATS_URL",
 		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT",
 		"HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",

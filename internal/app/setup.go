@@ -13,7 +13,8 @@ func Setup(ctx context.Context, cfg Config) error {
 	if err := cfg.validateStreams(); err != nil {
 		return err
 	}
-	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, "hookturn-setup", cfg.Log)
+	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, "hookturn-setup", cfg.Log,
+		bus.WithInboxPrefix(cfg.NATSInboxPrefix))
 	if err != nil {
 		return err
 	}

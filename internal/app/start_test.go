@@ -210,9 +210,10 @@ func TestReadyNamesWhatDoesNotAnswer(t *testing.T) {
 	temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(&client.CheckHealthResponse{}, nil)
 	require.NoError(t, b.ready(t.Context()))
 
-	require.NoError(t, closeNATS(nc)(t.Context()))
+	watch := &natsWatch{}
+	require.NoError(t, watch.close(nc)(t.Context()))
 	require.ErrorContains(t, b.ready(t.Context()), "ask JetStream")
-	require.NoError(t, closeNATS(nc)(t.Context()), "a lost connection has nothing to flush")
+	require.NoError(t, watch.close(nc)(t.Context()), "a lost connection has nothing to flush")
 }
 
 func TestTheSDKsFiguresStandBesideOurs(t *testing.T) {

@@ -20,6 +20,7 @@ type Starter struct {
 	parts   parts
 	admin   *admin
 	gateway *gateway.Server
+	fatal   fatal
 }
 
 // StartStarter connects and starts reading events. It waits for NATS and Temporal until ctx ends; bad bot files and streams
@@ -29,7 +30,7 @@ func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	s := &Starter{parts: parts{log: cfg.Log}}
+	s := &Starter{parts: parts{log: cfg.Log}, fatal: newFatal()}
 	if err := s.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, s.parts.stop(context.WithoutCancel(ctx)))
 	}
@@ -38,12 +39,12 @@ func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
 
 func (s *Starter) start(ctx context.Context, cfg Config) error {
 	metrics := cfg.Metrics
-	var ready readiness
+	ready := &s.fatal.readiness
 	var err error
-	if s.admin, err = startAdmin(cfg.AdminAddr, metrics, ready.ask, &s.parts); err != nil {
+	if s.admin, err = startAdmin(cfg.AdminAddr, metrics, ready, &s.parts); err != nil {
 		return err
 	}
-	base, err := startBase(ctx, cfg, metrics, &s.parts, "hookturn-starter")
+	base, err := startBase(ctx, cfg, metrics, &s.parts, "hookturn-starter", s.fatal.fail)
 	if err != nil {
 		return err
 	}
@@ -104,6 +105,9 @@ func (s *Starter) GatewayAddr() string {
 	}
 	return s.gateway.Addr()
 }
+
+// Fatal returns the channel of the first error after which the starter cannot go on.
+func (s *Starter) Fatal() <-chan error { return s.fatal.first }
 
 // Stop stops reading, lets events in hand reach their workflows within the stop time-out, and closes every connection.
 func (s *Starter) Stop(ctx context.Context) error { return s.parts.stop(ctx) }

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -31,7 +30,7 @@ import (
 type Worker struct {
 	parts parts
 	admin *admin
-	fatal chan error
+	fatal fatal
 }
 
 // StartWorker connects and starts polling. It waits for NATS and Temporal until ctx ends; bad bot files are an error at
@@ -41,7 +40,7 @@ func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	w := &Worker{parts: parts{log: cfg.Log}, fatal: make(chan error, 1)}
+	w := &Worker{parts: parts{log: cfg.Log}, fatal: newFatal()}
 	if err := w.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, w.parts.stop(context.WithoutCancel(ctx)))
 	}
@@ -50,12 +49,12 @@ func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
 
 func (w *Worker) start(ctx context.Context, cfg Config) error {
 	metrics := cfg.Metrics
-	var ready readiness
+	ready := &w.fatal.readiness
 	var err error
-	if w.admin, err = startAdmin(cfg.AdminAddr, metrics, ready.ask, &w.parts); err != nil {
+	if w.admin, err = startAdmin(cfg.AdminAddr, metrics, ready, &w.parts); err != nil {
 		return err
 	}
-	base, err := startBase(ctx, cfg, metrics, &w.parts, "hookturn-worker")
+	base, err := startBase(ctx, cfg, metrics, &w.parts, "hookturn-worker", w.fatal.fail)
 	if err != nil {
 		return err
 	}
@@ -128,20 +127,12 @@ func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) 
 		StickyScheduleToStartTimeout:            stickyTimeout,
 		WorkerStopTimeout:                       cfg.StopTimeout,
 		DisableRegistrationAliasing:             true,
-		OnFatalError:                            w.fail,
+		OnFatalError:                            w.fatal.fail,
 		DeploymentOptions:                       cfg.Deployment.options(),
 	})
 	workflows.Register(sdk)
 	acts.Register(sdk)
 	return w.run(sdk, step.QueueMain)
-}
-
-// fail tells the first error after which the worker cannot go on.
-func (w *Worker) fail(err error) {
-	select {
-	case w.fatal <- err:
-	default:
-	}
 }
 
 // run starts an SDK worker and makes it a part of this one.
@@ -165,8 +156,8 @@ func pollers() worker.PollerBehavior {
 	})
 }
 
-// Fatal tells an error after which the worker cannot go on.
-func (w *Worker) Fatal() <-chan error { return w.fatal }
+// Fatal returns the channel of the first error after which the worker cannot go on.
+func (w *Worker) Fatal() <-chan error { return w.fatal.first }
 
 // AdminAddr is the address of the admin listener, "" when there is none.
 func (w *Worker) AdminAddr() string { return w.admin.addr() }
@@ -195,17 +186,4 @@ func BotOptions(cfg Config) (bot.Options, error) {
 		CheckProgram:   jq.Check,
 		Licences:       cfg.Licences,
 	}, nil
-}
-
-// closeNATS sends what is buffered, then closes.
-func closeNATS(nc *nats.Conn) func(context.Context) error {
-	return func(ctx context.Context) error {
-		defer nc.Close()
-		if !nc.IsConnected() {
-			return nil
-		}
-		flush, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		return nc.FlushWithContext(flush)
-	}
 }

@@ -26,10 +26,17 @@ const (
 // Connect connects to NATS, trying again until ctx ends and logging every failure. Once connected it reconnects for
 // ever. creds is the path of a credentials file, or empty; name is how the connection shows on the server.
 func Connect(
-	ctx context.Context, address, creds, name string, logger *slog.Logger,
+	ctx context.Context, address, creds, name string, logger *slog.Logger, more ...ConnectOption,
 ) (*nats.Conn, jetstream.JetStream, error) {
 	logger = orDiscard(logger).With("nats", redacted(address))
 	options := connectOptions(name, logger)
+	for _, one := range more {
+		option, err := one()
+		if err != nil {
+			return nil, nil, err
+		}
+		options = append(options, option)
+	}
 	if creds != "" {
 		if _, err := os.Stat(creds); err != nil {
 			return nil, nil, fmt.Errorf("nats credentials: %w: check HOOKTURN_NATS_CREDS", err)
@@ -55,7 +62,36 @@ func Connect(
 		nc.Close()
 		return nil, nil, fmt.Errorf("use jetstream at %s: %w", redacted(address), err)
 	}
-	return nc, js, nil
+	return nc, guardedJetStream{js}, nil
+}
+
+// ConnectOption is one more property of a connection.
+type ConnectOption func() (nats.Option, error)
+
+// WithInboxPrefix makes answers arrive below prefix instead of _INBOX, so that permissions can keep them from other users.
+// An empty prefix changes nothing.
+func WithInboxPrefix(prefix string) ConnectOption {
+	return func() (nats.Option, error) {
+		if prefix == "" {
+			return func(*nats.Options) error { return nil }, nil
+		}
+		if len(prefix) > inboxPrefixMax || checkSubject(prefix) != nil {
+			return nil, fmt.Errorf("invalid inbox prefix: expected at most %d characters, words of A-Z a-z 0-9 _ - with dots "+
+				"between them: check --nats-inbox-prefix or HOOKTURN_NATS_INBOX_PREFIX", inboxPrefixMax)
+		}
+		return nats.CustomInboxPrefix(prefix), nil
+	}
+}
+
+// inboxPrefixMax bounds an inbox prefix, in bytes.
+const inboxPrefixMax = 128
+
+// OnClosed calls closed once when the connection has ended and is not made again: after Close, and when the server has
+// closed it for a reason that a new attempt would meet again.
+func OnClosed(closed func(reason error)) ConnectOption {
+	return func() (nats.Option, error) {
+		return nats.ClosedHandler(func(nc *nats.Conn) { closed(nc.LastError()) }), nil
+	}
 }
 
 // connectOptions: the pings find a server that went away without a word in about 15 s. The reconnect buffer keeps its
@@ -65,6 +101,7 @@ func connectOptions(name string, logger *slog.Logger) []nats.Option {
 		nats.Name(name),
 		nats.Timeout(connectTimeout),
 		nats.MaxReconnects(-1),
+		nats.IgnoreAuthErrorAbort(), // a password that is rotated on the server first must not end the connection
 		nats.ReconnectWait(reconnectWait),
 		nats.ReconnectJitter(reconnectWait, time.Second),
 		nats.PingInterval(pingInterval),

@@ -56,8 +56,17 @@ func (f *Files) Put(ctx context.Context, tenant, bot string, file File, content 
 	return fileOf(info, file), nil
 }
 
+// IsFileID reports whether id has the form of a file's id: a UUID as Put makes it.
+func IsFileID(id string) bool {
+	parsed, err := uuid.Parse(id)
+	return err == nil && parsed.String() == id
+}
+
 // Get opens a file of a bot.
 func (f *Files) Get(ctx context.Context, tenant, bot, id string) (File, io.ReadCloser, error) {
+	if !IsFileID(id) {
+		return File{}, nil, ErrNoFile
+	}
 	object, err := f.store.Get(ctx, fileName(tenant, bot, id))
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return File{}, nil, ErrNoFile
@@ -78,6 +87,9 @@ func (f *Files) Get(ctx context.Context, tenant, bot, id string) (File, io.ReadC
 
 // Delete removes a file of a bot.
 func (f *Files) Delete(ctx context.Context, tenant, bot, id string) error {
+	if !IsFileID(id) {
+		return ErrNoFile
+	}
 	name := fileName(tenant, bot, id)
 	_, err := f.store.GetInfo(ctx, name) // deleting what is deleted would be no error
 	if err == nil {

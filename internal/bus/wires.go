@@ -17,7 +17,7 @@ import (
 // Wires carry what is told at once and stored nowhere: notices for whoever listens, and requests from one process to
 // another.
 type Wires struct {
-	nc     *nats.Conn
+	nc     guardedConn
 	claims jetstream.KeyValue
 }
 
@@ -26,14 +26,14 @@ const subjectSockets = "hookturn.sockets"
 
 // NewWires opens the wires of a connection.
 func NewWires(js jetstream.JetStream, s Streams) *Wires {
-	return &Wires{nc: js.Conn(), claims: s.claims}
+	return &Wires{nc: guardedConn{js.Conn()}, claims: s.claims}
 }
 
 // Notices calls heard for every notice of a bot whose class matches, with the class and the CloudEvents event, until stop is
 // called. The words of class may be wildcards of NATS. Notices of one call are heard one after another.
 func (w *Wires) Notices(tenant, bot, class string, heard func(class string, notice []byte)) (stop func(), err error) {
 	root := schemas.NoticeSubject(tenant, bot, "")
-	s, err := w.nc.Subscribe(root+class, func(m *nats.Msg) { heard(strings.TrimPrefix(m.Subject, root), m.Data) })
+	s, err := w.nc.subscribe(root+class, func(m *nats.Msg) { heard(strings.TrimPrefix(m.Subject, root), m.Data) })
 	if err != nil {
 		return nil, fmt.Errorf("listen to notices: %w", err)
 	}
@@ -42,12 +42,12 @@ func (w *Wires) Notices(tenant, bot, class string, heard func(class string, noti
 
 // Notify tells a notice to whoever listens. One that is larger than NATS takes is a fault of the kind too_large.
 func (w *Wires) Notify(tenant, bot, class string, notice []byte) error {
-	return tooLargeFor(w.nc.Publish(schemas.NoticeSubject(tenant, bot, class), notice), notice)
+	return tooLargeFor(w.nc.publish(schemas.NoticeSubject(tenant, bot, class), notice), notice)
 }
 
 // Advise publishes an advisory about a bot. Nobody stores it: whoever listens hears it.
 func (w *Wires) Advise(tenant, bot string, advisory []byte) error {
-	return w.nc.Publish(schemas.AdvisorySubject(tenant, bot), advisory)
+	return w.nc.publish(schemas.AdvisorySubject(tenant, bot), advisory)
 }
 
 // tooLargeFor names the one thing that a message itself can be to blame for.
@@ -69,7 +69,7 @@ func (w *Wires) Claim(ctx context.Context, key string) (bool, error) {
 
 // Serve answers requests that are sent to an address, until stop is called.
 func (w *Wires) Serve(address string, answer func(request []byte) []byte) (stop func(), err error) {
-	s, err := w.nc.Subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
+	s, err := w.nc.subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
 	if err != nil {
 		return nil, fmt.Errorf("listen to other processes: %w", err)
 	}
@@ -80,7 +80,7 @@ func (w *Wires) Serve(address string, answer func(request []byte) []byte) (stop 
 func (w *Wires) Ask(ctx context.Context, address string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	m, err := w.nc.RequestWithContext(ctx, subjectSockets+"."+address, request)
+	m, err := w.nc.request(ctx, subjectSockets+"."+address, request)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil, fault.New(fault.Gone, "there is no such connection")
 	}

@@ -15,7 +15,8 @@ func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, j
 	if err := s.environment(cmd); err != nil {
 		return err
 	}
-	nc, js, err := bus.Connect(cmd.Context(), s.cfg.NATSURL, s.cfg.NATSCreds, "hookturn-"+cmd.Name(), s.cfg.Log)
+	nc, js, err := bus.Connect(cmd.Context(), s.cfg.NATSURL, s.cfg.NATSCreds, "hookturn-"+cmd.Name(), s.cfg.Log,
+		bus.WithInboxPrefix(s.cfg.NATSInboxPrefix))
 	if err != nil {
 		return err
 	}

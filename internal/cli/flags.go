@@ -25,6 +25,7 @@ type settings struct {
 func (s *settings) connection(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.NATSURL, "nats-url", "nats://127.0.0.1:4222", "where NATS is")
 	f.StringVar(&s.cfg.NATSCreds, "nats-creds", "", "path of a NATS credentials file")
+	f.StringVar(&s.cfg.NATSInboxPrefix, "nats-inbox-prefix", "", "where answers arrive on NATS (default _INBOX)")
 	s.logging(f)
 }
 

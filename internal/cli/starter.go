@@ -45,12 +45,17 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 		return err
 	}
 	cfg.Log.Info("starter runs", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version)
-	<-ctx.Done()
+	var fatal error
+	select {
+	case <-ctx.Done():
+	case fatal = <-st.Fatal():
+		fatal = fmt.Errorf("the starter cannot go on: %w", fatal)
+	}
 	cfg.Log.Info("starter stops: events in hand may reach their workflows", "within", cfg.StopTimeout)
 	if err := st.Stop(context.WithoutCancel(ctx)); err != nil {
 		cfg.Log.Warn("not everything stopped cleanly", "error", err)
 	}
-	return nil
+	return fatal
 }
 
 func setupCommand() *cobra.Command {

@@ -99,11 +99,9 @@ func (s *subscription) check() error {
 		return fault.New(fault.BadEvent, "events must name 1 to %d classes", classesMax)
 	}
 	for _, class := range s.classes {
-		words := strings.Split(class, ".")
-		for i, word := range words {
-			if !schemas.IsToken(word) && word != "*" && (word != ">" || i != len(words)-1) {
-				return invalid("a class of events is words of A-Z a-z 0-9 _ - with dots between them; * is any word, > all further ones")
-			}
+		if !schemas.IsClassPattern(class) {
+			return invalid("a class of events has 1 to 8 words of A-Z a-z 0-9 _ - (64 characters at most) with dots between " +
+				"them; * is any word, > all further ones")
 		}
 	}
 	return nil

@@ -1,0 +1,55 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+)
+
+// fatal keeps the first error after which a process cannot go on. From then on the process is neither alive nor ready, so
+// that a supervisor starts it again if it does not end by itself.
+type fatal struct {
+	readiness readiness
+	first     chan error
+}
+
+func newFatal() fatal { return fatal{first: make(chan error, 1)} }
+
+// fail takes an error after which the process cannot go on; the first one counts.
+func (f *fatal) fail(err error) {
+	f.readiness.end(err)
+	select {
+	case f.first <- err:
+	default:
+	}
+}
+
+// natsWatch reports a connection to NATS that has ended although nobody has closed it.
+type natsWatch struct {
+	fail    func(error)
+	closing atomic.Bool
+}
+
+func (w *natsWatch) closed(reason error) {
+	if !w.closing.Load() {
+		w.fail(fmt.Errorf("the connection to nats was closed for good and is not made again: %w: "+
+			"start the process again", reason))
+	}
+}
+
+// close sends what is buffered, then closes the connection.
+func (w *natsWatch) close(nc *nats.Conn) func(context.Context) error {
+	return func(ctx context.Context) error {
+		w.closing.Store(true)
+		defer nc.Close()
+		if !nc.IsConnected() {
+			return nil
+		}
+		flush, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		return nc.FlushWithContext(flush)
+	}
+}

@@ -1,0 +1,60 @@
+package app
+
+import (
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	natsgo "github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/telemetry"
+)
+
+// TestNATSClosed_ProcessIsDead closes a connection as the server does for a control line that is too long.
+func TestNATSClosed_ProcessIsDead(t *testing.T) {
+	t.Parallel()
+	nats, f := startNATS(t), newFatal()
+	p := parts{log: slog.New(slog.DiscardHandler)}
+	a, err := startAdmin("127.0.0.1:0", telemetry.NewMetrics(), &f.readiness, &p)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, p.stop(t.Context())) }()
+	watch := &natsWatch{fail: f.fail}
+	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil, bus.OnClosed(watch.closed))
+	require.NoError(t, err)
+	f.readiness.begin((&base{js: js}).ready)
+	status, _ := get(t, "http://"+a.addr()+"/healthz")
+	require.Equal(t, http.StatusOK, status)
+
+	_, err = nc.Subscribe(strings.Repeat("x", 5000), func(*natsgo.Msg) {})
+	require.NoError(t, err)
+	select {
+	case err := <-f.first:
+		require.ErrorContains(t, err, "maximum control line exceeded")
+		require.ErrorContains(t, err, "start the process again")
+	case <-t.Context().Done():
+		require.Fail(t, "a closed connection was not reported")
+	}
+	for _, path := range []string{"/healthz", "/readyz"} {
+		status, body := get(t, "http://"+a.addr()+path)
+		require.Equal(t, http.StatusServiceUnavailable, status, path)
+		require.Contains(t, body, "connection to nats was closed", path)
+	}
+}
+
+func TestNATSClosed_ByTheProcessIsNoFailure(t *testing.T) {
+	t.Parallel()
+	nats, f, closed := startNATS(t), newFatal(), make(chan struct{})
+	watch := &natsWatch{fail: f.fail}
+	nc, _, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil, bus.OnClosed(func(reason error) {
+		watch.closed(reason)
+		close(closed)
+	}))
+	require.NoError(t, err)
+	require.NoError(t, watch.close(nc)(t.Context()))
+	<-closed
+	require.Empty(t, f.first)
+	require.NoError(t, f.readiness.alive())
+}

@@ -1,0 +1,96 @@
+package bus
+
+import (
+	"context"
+	"strings"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+// Bounds of what is sent to NATS in a control line. The server closes a connection for good when a control line is longer
+// than 4,096 bytes, so a text from outside must never make one that long.
+const (
+	subjectMax = 1024 // bytes of a subject, a filter or a key; the longest that hookturn makes has about 700
+	objectMax  = 512  // bytes of an object's name, which travels as base64
+)
+
+// checkSubject returns an error of the kind bad_event unless subject can be published to: tokens of A-Z a-z 0-9 _ - = / $
+// with dots between them, 1,024 bytes in all. The error does not quote the subject.
+func checkSubject(subject string) error { return checkTokens("subject", subject, false) }
+
+// checkFilter is checkSubject for subscriptions and consumers: a token may be *, the last one >.
+func checkFilter(filter string) error { return checkTokens("subject filter", filter, true) }
+
+// checkKey is checkSubject for the key of a bucket and for the names of streams, consumers and buckets.
+func checkKey(key string) error { return checkTokens("key", key, false) }
+
+// checkObject returns an error of the kind bad_event unless name can be the name of an object.
+func checkObject(name string) error {
+	if len(name) > objectMax {
+		return fault.New(fault.BadEvent, "invalid object name: has %d bytes, expected at most %d", len(name), objectMax)
+	}
+	return checkTokens("object name", name, false)
+}
+
+func checkTokens(what, text string, wildcards bool) error {
+	if len(text) > subjectMax {
+		return fault.New(fault.BadEvent, "invalid %s: has %d bytes, expected at most %d", what, len(text), subjectMax)
+	}
+	for rest, more := text, true; more; {
+		var token string
+		token, rest, more = strings.Cut(rest, ".")
+		if wildcards && (token == "*" || token == ">" && !more) {
+			continue
+		}
+		if token == "" || strings.ContainsFunc(token, isForeign) {
+			return fault.New(fault.BadEvent,
+				"invalid %s: expected words of A-Z a-z 0-9 _ - = / $ with dots between them", what)
+		}
+	}
+	return nil
+}
+
+// isForeign reports whether a character cannot be part of a subject's token.
+func isForeign(c rune) bool {
+	switch {
+	case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9':
+		return false
+	}
+	return !strings.ContainsRune("_-=/$", c)
+}
+
+// firstError returns the first error of a list.
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// guardedConn is what hookturn does with a connection outside of JetStream, behind the guard.
+type guardedConn struct{ nc *nats.Conn }
+
+func (c guardedConn) publish(subject string, data []byte) error {
+	if err := checkSubject(subject); err != nil {
+		return err
+	}
+	return c.nc.Publish(subject, data)
+}
+
+func (c guardedConn) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
+	if err := checkSubject(subject); err != nil {
+		return nil, err
+	}
+	return c.nc.RequestWithContext(ctx, subject, data)
+}
+
+func (c guardedConn) subscribe(filter string, handle nats.MsgHandler) (*nats.Subscription, error) {
+	if err := checkFilter(filter); err != nil {
+		return nil, err
+	}
+	return c.nc.Subscribe(filter, handle)
+}

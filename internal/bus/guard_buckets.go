@@ -1,0 +1,209 @@
+package bus
+
+import (
+	"context"
+	"io"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// guardedKeyValue is a bucket behind the guard.
+type guardedKeyValue struct{ jetstream.KeyValue }
+
+// guardedObjects is an object store behind the guard.
+type guardedObjects struct{ jetstream.ObjectStore }
+
+func (g guardedKeyValue) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	return g.KeyValue.Get(ctx, key)
+}
+
+func (g guardedKeyValue) GetRevision(
+	ctx context.Context, key string, revision uint64,
+) (jetstream.KeyValueEntry, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	return g.KeyValue.GetRevision(ctx, key, revision)
+}
+
+func (g guardedKeyValue) Put(ctx context.Context, key string, value []byte) (uint64, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	return g.KeyValue.Put(ctx, key, value)
+}
+
+func (g guardedKeyValue) PutString(ctx context.Context, key, value string) (uint64, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	return g.KeyValue.PutString(ctx, key, value)
+}
+
+func (g guardedKeyValue) Create(
+	ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt,
+) (uint64, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	return g.KeyValue.Create(ctx, key, value, opts...)
+}
+
+func (g guardedKeyValue) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
+	if err := checkKey(key); err != nil {
+		return 0, err
+	}
+	return g.KeyValue.Update(ctx, key, value, revision)
+}
+
+func (g guardedKeyValue) Delete(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	return g.KeyValue.Delete(ctx, key, opts...)
+}
+
+func (g guardedKeyValue) Purge(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	return g.KeyValue.Purge(ctx, key, opts...)
+}
+
+func (g guardedKeyValue) Watch(
+	ctx context.Context, keys string, opts ...jetstream.WatchOpt,
+) (jetstream.KeyWatcher, error) {
+	if err := checkFilter(keys); err != nil {
+		return nil, err
+	}
+	return g.KeyValue.Watch(ctx, keys, opts...)
+}
+
+func (g guardedKeyValue) WatchFiltered(
+	ctx context.Context, keys []string, opts ...jetstream.WatchOpt,
+) (jetstream.KeyWatcher, error) {
+	if err := checkEach(checkFilter, keys); err != nil {
+		return nil, err
+	}
+	return g.KeyValue.WatchFiltered(ctx, keys, opts...)
+}
+
+func (g guardedKeyValue) ListKeysFiltered(ctx context.Context, filters ...string) (jetstream.KeyLister, error) {
+	if err := checkEach(checkFilter, filters); err != nil {
+		return nil, err
+	}
+	return g.KeyValue.ListKeysFiltered(ctx, filters...)
+}
+
+func (g guardedKeyValue) History(
+	ctx context.Context, key string, opts ...jetstream.WatchOpt,
+) ([]jetstream.KeyValueEntry, error) {
+	if err := checkKey(key); err != nil {
+		return nil, err
+	}
+	return g.KeyValue.History(ctx, key, opts...)
+}
+
+func (g guardedObjects) Put(
+	ctx context.Context, meta jetstream.ObjectMeta, content io.Reader,
+) (*jetstream.ObjectInfo, error) {
+	if err := checkObject(meta.Name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.Put(ctx, meta, content)
+}
+
+func (g guardedObjects) PutBytes(ctx context.Context, name string, content []byte) (*jetstream.ObjectInfo, error) {
+	if err := checkObject(name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.PutBytes(ctx, name, content)
+}
+
+func (g guardedObjects) PutString(ctx context.Context, name, content string) (*jetstream.ObjectInfo, error) {
+	if err := checkObject(name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.PutString(ctx, name, content)
+}
+
+func (g guardedObjects) PutFile(ctx context.Context, path string) (*jetstream.ObjectInfo, error) {
+	if err := checkObject(path); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.PutFile(ctx, path)
+}
+
+func (g guardedObjects) Get(
+	ctx context.Context, name string, opts ...jetstream.GetObjectOpt,
+) (jetstream.ObjectResult, error) {
+	if err := checkObject(name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.Get(ctx, name, opts...)
+}
+
+func (g guardedObjects) GetBytes(ctx context.Context, name string, opts ...jetstream.GetObjectOpt) ([]byte, error) {
+	if err := checkObject(name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.GetBytes(ctx, name, opts...)
+}
+
+func (g guardedObjects) GetString(ctx context.Context, name string, opts ...jetstream.GetObjectOpt) (string, error) {
+	if err := checkObject(name); err != nil {
+		return "", err
+	}
+	return g.ObjectStore.GetString(ctx, name, opts...)
+}
+
+func (g guardedObjects) GetFile(ctx context.Context, name, path string, opts ...jetstream.GetObjectOpt) error {
+	if err := checkObject(name); err != nil {
+		return err
+	}
+	return g.ObjectStore.GetFile(ctx, name, path, opts...)
+}
+
+func (g guardedObjects) GetInfo(
+	ctx context.Context, name string, opts ...jetstream.GetObjectInfoOpt,
+) (*jetstream.ObjectInfo, error) {
+	if err := checkObject(name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.GetInfo(ctx, name, opts...)
+}
+
+func (g guardedObjects) UpdateMeta(ctx context.Context, name string, meta jetstream.ObjectMeta) error {
+	if err := firstError(checkObject(name), checkObject(meta.Name)); err != nil {
+		return err
+	}
+	return g.ObjectStore.UpdateMeta(ctx, name, meta)
+}
+
+func (g guardedObjects) Delete(ctx context.Context, name string) error {
+	if err := checkObject(name); err != nil {
+		return err
+	}
+	return g.ObjectStore.Delete(ctx, name)
+}
+
+func (g guardedObjects) AddLink(
+	ctx context.Context, name string, to *jetstream.ObjectInfo,
+) (*jetstream.ObjectInfo, error) {
+	if err := checkObject(name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.AddLink(ctx, name, to)
+}
+
+func (g guardedObjects) AddBucketLink(
+	ctx context.Context, name string, to jetstream.ObjectStore,
+) (*jetstream.ObjectInfo, error) {
+	if err := checkObject(name); err != nil {
+		return nil, err
+	}
+	return g.ObjectStore.AddBucketLink(ctx, name, to)
+}

@@ -1,0 +1,294 @@
+package bus
+
+import (
+	"context"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// checkConsumer checks the texts of a consumer's configuration that travel in the subject of the request for it.
+func checkConsumer(cfg jetstream.ConsumerConfig) error {
+	for _, name := range []string{cfg.Name, cfg.Durable} {
+		if err := checkOptional(checkKey, name); err != nil {
+			return err
+		}
+	}
+	if err := checkOptional(checkFilter, cfg.FilterSubject); err != nil {
+		return err
+	}
+	return checkEach(checkFilter, cfg.FilterSubjects)
+}
+
+// checkOrdered is checkConsumer for ordered consumers.
+func checkOrdered(cfg jetstream.OrderedConsumerConfig) error {
+	return firstError(checkOptional(checkKey, cfg.NamePrefix), checkEach(checkFilter, cfg.FilterSubjects))
+}
+
+func checkStreamConfig(cfg jetstream.StreamConfig) error {
+	return firstError(checkKey(cfg.Name), checkEach(checkFilter, cfg.Subjects))
+}
+
+func checkOptional(check func(string) error, text string) error {
+	if text == "" {
+		return nil
+	}
+	return check(text)
+}
+
+func checkEach(check func(string) error, texts []string) error {
+	for _, text := range texts {
+		if err := check(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g guardedJetStream) CreateOrUpdateConsumer(
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
+) (jetstream.Consumer, error) {
+	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.CreateOrUpdateConsumer(ctx, stream, cfg)
+}
+
+func (g guardedJetStream) CreateConsumer(
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
+) (jetstream.Consumer, error) {
+	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.CreateConsumer(ctx, stream, cfg)
+}
+
+func (g guardedJetStream) UpdateConsumer(
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
+) (jetstream.Consumer, error) {
+	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.UpdateConsumer(ctx, stream, cfg)
+}
+
+func (g guardedJetStream) OrderedConsumer(
+	ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig,
+) (jetstream.Consumer, error) {
+	if err := firstError(checkKey(stream), checkOrdered(cfg)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.OrderedConsumer(ctx, stream, cfg)
+}
+
+func (g guardedJetStream) Consumer(ctx context.Context, stream string, consumer string) (jetstream.Consumer, error) {
+	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.Consumer(ctx, stream, consumer)
+}
+
+func (g guardedJetStream) DeleteConsumer(ctx context.Context, stream string, consumer string) error {
+	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+		return err
+	}
+	return g.JetStream.DeleteConsumer(ctx, stream, consumer)
+}
+
+func (g guardedJetStream) PauseConsumer(
+	ctx context.Context, stream string, consumer string, until time.Time,
+) (*jetstream.ConsumerPauseResponse, error) {
+	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.PauseConsumer(ctx, stream, consumer, until)
+}
+
+func (g guardedJetStream) ResumeConsumer(
+	ctx context.Context, stream string, consumer string,
+) (*jetstream.ConsumerPauseResponse, error) {
+	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.ResumeConsumer(ctx, stream, consumer)
+}
+
+func (g guardedJetStream) ResetConsumer(
+	ctx context.Context, stream string, consumer string,
+) (*jetstream.ConsumerResetResponse, error) {
+	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.ResetConsumer(ctx, stream, consumer)
+}
+
+func (g guardedJetStream) ResetConsumerToSequence(
+	ctx context.Context, stream string, consumer string, seq uint64,
+) (*jetstream.ConsumerResetResponse, error) {
+	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.ResetConsumerToSequence(ctx, stream, consumer, seq)
+}
+
+func (g guardedJetStream) CreateOrUpdatePushConsumer(
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
+) (jetstream.PushConsumer, error) {
+	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.CreateOrUpdatePushConsumer(ctx, stream, cfg)
+}
+
+func (g guardedJetStream) CreatePushConsumer(
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
+) (jetstream.PushConsumer, error) {
+	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.CreatePushConsumer(ctx, stream, cfg)
+}
+
+func (g guardedJetStream) UpdatePushConsumer(
+	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
+) (jetstream.PushConsumer, error) {
+	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.UpdatePushConsumer(ctx, stream, cfg)
+}
+
+func (g guardedJetStream) PushConsumer(
+	ctx context.Context, stream string, consumer string,
+) (jetstream.PushConsumer, error) {
+	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+		return nil, err
+	}
+	return g.JetStream.PushConsumer(ctx, stream, consumer)
+}
+
+func (g guardedStream) CreateOrUpdateConsumer(
+	ctx context.Context, cfg jetstream.ConsumerConfig,
+) (jetstream.Consumer, error) {
+	if err := checkConsumer(cfg); err != nil {
+		return nil, err
+	}
+	return g.Stream.CreateOrUpdateConsumer(ctx, cfg)
+}
+
+func (g guardedStream) CreateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	if err := checkConsumer(cfg); err != nil {
+		return nil, err
+	}
+	return g.Stream.CreateConsumer(ctx, cfg)
+}
+
+func (g guardedStream) UpdateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+	if err := checkConsumer(cfg); err != nil {
+		return nil, err
+	}
+	return g.Stream.UpdateConsumer(ctx, cfg)
+}
+
+func (g guardedStream) OrderedConsumer(
+	ctx context.Context, cfg jetstream.OrderedConsumerConfig,
+) (jetstream.Consumer, error) {
+	if err := checkOrdered(cfg); err != nil {
+		return nil, err
+	}
+	return g.Stream.OrderedConsumer(ctx, cfg)
+}
+
+func (g guardedStream) Consumer(ctx context.Context, consumer string) (jetstream.Consumer, error) {
+	if err := checkKey(consumer); err != nil {
+		return nil, err
+	}
+	return g.Stream.Consumer(ctx, consumer)
+}
+
+func (g guardedStream) DeleteConsumer(ctx context.Context, consumer string) error {
+	if err := checkKey(consumer); err != nil {
+		return err
+	}
+	return g.Stream.DeleteConsumer(ctx, consumer)
+}
+
+func (g guardedStream) PauseConsumer(
+	ctx context.Context, consumer string, until time.Time,
+) (*jetstream.ConsumerPauseResponse, error) {
+	if err := checkKey(consumer); err != nil {
+		return nil, err
+	}
+	return g.Stream.PauseConsumer(ctx, consumer, until)
+}
+
+func (g guardedStream) ResumeConsumer(ctx context.Context, consumer string) (*jetstream.ConsumerPauseResponse, error) {
+	if err := checkKey(consumer); err != nil {
+		return nil, err
+	}
+	return g.Stream.ResumeConsumer(ctx, consumer)
+}
+
+func (g guardedStream) ResetConsumer(ctx context.Context, consumer string) (*jetstream.ConsumerResetResponse, error) {
+	if err := checkKey(consumer); err != nil {
+		return nil, err
+	}
+	return g.Stream.ResetConsumer(ctx, consumer)
+}
+
+func (g guardedStream) ResetConsumerToSequence(
+	ctx context.Context, consumer string, seq uint64,
+) (*jetstream.ConsumerResetResponse, error) {
+	if err := checkKey(consumer); err != nil {
+		return nil, err
+	}
+	return g.Stream.ResetConsumerToSequence(ctx, consumer, seq)
+}
+
+func (g guardedStream) CreateOrUpdatePushConsumer(
+	ctx context.Context, cfg jetstream.ConsumerConfig,
+) (jetstream.PushConsumer, error) {
+	if err := checkConsumer(cfg); err != nil {
+		return nil, err
+	}
+	return g.Stream.CreateOrUpdatePushConsumer(ctx, cfg)
+}
+
+func (g guardedStream) CreatePushConsumer(
+	ctx context.Context, cfg jetstream.ConsumerConfig,
+) (jetstream.PushConsumer, error) {
+	if err := checkConsumer(cfg); err != nil {
+		return nil, err
+	}
+	return g.Stream.CreatePushConsumer(ctx, cfg)
+}
+
+func (g guardedStream) UpdatePushConsumer(
+	ctx context.Context, cfg jetstream.ConsumerConfig,
+) (jetstream.PushConsumer, error) {
+	if err := checkConsumer(cfg); err != nil {
+		return nil, err
+	}
+	return g.Stream.UpdatePushConsumer(ctx, cfg)
+}
+
+func (g guardedStream) PushConsumer(ctx context.Context, consumer string) (jetstream.PushConsumer, error) {
+	if err := checkKey(consumer); err != nil {
+		return nil, err
+	}
+	return g.Stream.PushConsumer(ctx, consumer)
+}
+
+func (g guardedStream) UnpinConsumer(ctx context.Context, consumer, group string) error {
+	if err := firstError(checkKey(consumer), checkKey(group)); err != nil {
+		return err
+	}
+	return g.Stream.UnpinConsumer(ctx, consumer, group)
+}
+
+func (g guardedStream) GetLastMsgForSubject(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+	if err := checkFilter(subject); err != nil {
+		return nil, err
+	}
+	return g.Stream.GetLastMsgForSubject(ctx, subject)
+}

@@ -1,0 +1,223 @@
+package bus
+
+import (
+	"context"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// guardedJetStream is JetStream behind the guard: each method that takes a text checks it before anything is sent.
+// Streams, buckets and object stores that it opens are guarded too. A test holds that no method is left out.
+type guardedJetStream struct{ jetstream.JetStream }
+
+// guardedStream is a stream behind the guard.
+type guardedStream struct{ jetstream.Stream }
+
+func (g guardedJetStream) Publish(
+	ctx context.Context, subject string, data []byte, opts ...jetstream.PublishOpt,
+) (*jetstream.PubAck, error) {
+	if err := checkSubject(subject); err != nil {
+		return nil, err
+	}
+	return g.JetStream.Publish(ctx, subject, data, opts...)
+}
+
+func (g guardedJetStream) PublishMsg(
+	ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt,
+) (*jetstream.PubAck, error) {
+	if err := checkSubject(m.Subject); err != nil {
+		return nil, err
+	}
+	return g.JetStream.PublishMsg(ctx, m, opts...)
+}
+
+func (g guardedJetStream) PublishAsync(
+	subject string, data []byte, opts ...jetstream.PublishOpt,
+) (jetstream.PubAckFuture, error) {
+	if err := checkSubject(subject); err != nil {
+		return nil, err
+	}
+	return g.JetStream.PublishAsync(subject, data, opts...)
+}
+
+func (g guardedJetStream) PublishMsgAsync(m *nats.Msg, opts ...jetstream.PublishOpt) (jetstream.PubAckFuture, error) {
+	if err := checkSubject(m.Subject); err != nil {
+		return nil, err
+	}
+	return g.JetStream.PublishMsgAsync(m, opts...)
+}
+
+func (g guardedJetStream) StreamNameBySubject(ctx context.Context, subject string) (string, error) {
+	if err := checkFilter(subject); err != nil {
+		return "", err
+	}
+	return g.JetStream.StreamNameBySubject(ctx, subject)
+}
+
+func (g guardedJetStream) DeleteStream(ctx context.Context, stream string) error {
+	if err := checkKey(stream); err != nil {
+		return err
+	}
+	return g.JetStream.DeleteStream(ctx, stream)
+}
+
+func (g guardedJetStream) DeleteKeyValue(ctx context.Context, bucket string) error {
+	if err := checkKey(bucket); err != nil {
+		return err
+	}
+	return g.JetStream.DeleteKeyValue(ctx, bucket)
+}
+
+func (g guardedJetStream) DeleteObjectStore(ctx context.Context, bucket string) error {
+	if err := checkKey(bucket); err != nil {
+		return err
+	}
+	return g.JetStream.DeleteObjectStore(ctx, bucket)
+}
+
+func (g guardedJetStream) Stream(ctx context.Context, stream string) (jetstream.Stream, error) {
+	if err := checkKey(stream); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.Stream(ctx, stream)
+	if err != nil {
+		return nil, err
+	}
+	return guardedStream{opened}, nil
+}
+
+func (g guardedJetStream) CreateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	if err := checkStreamConfig(cfg); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.CreateStream(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedStream{opened}, nil
+}
+
+func (g guardedJetStream) UpdateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	if err := checkStreamConfig(cfg); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.UpdateStream(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedStream{opened}, nil
+}
+
+func (g guardedJetStream) CreateOrUpdateStream(
+	ctx context.Context, cfg jetstream.StreamConfig,
+) (jetstream.Stream, error) {
+	if err := checkStreamConfig(cfg); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.CreateOrUpdateStream(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedStream{opened}, nil
+}
+
+func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	if err := checkKey(bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.KeyValue(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	return guardedKeyValue{opened}, nil
+}
+
+func (g guardedJetStream) CreateKeyValue(
+	ctx context.Context, cfg jetstream.KeyValueConfig,
+) (jetstream.KeyValue, error) {
+	if err := checkKey(cfg.Bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.CreateKeyValue(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedKeyValue{opened}, nil
+}
+
+func (g guardedJetStream) UpdateKeyValue(
+	ctx context.Context, cfg jetstream.KeyValueConfig,
+) (jetstream.KeyValue, error) {
+	if err := checkKey(cfg.Bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.UpdateKeyValue(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedKeyValue{opened}, nil
+}
+
+func (g guardedJetStream) CreateOrUpdateKeyValue(
+	ctx context.Context, cfg jetstream.KeyValueConfig,
+) (jetstream.KeyValue, error) {
+	if err := checkKey(cfg.Bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.CreateOrUpdateKeyValue(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedKeyValue{opened}, nil
+}
+
+func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (jetstream.ObjectStore, error) {
+	if err := checkKey(bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.ObjectStore(ctx, bucket)
+	if err != nil {
+		return nil, err
+	}
+	return guardedObjects{opened}, nil
+}
+
+func (g guardedJetStream) CreateObjectStore(
+	ctx context.Context, cfg jetstream.ObjectStoreConfig,
+) (jetstream.ObjectStore, error) {
+	if err := checkKey(cfg.Bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.CreateObjectStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedObjects{opened}, nil
+}
+
+func (g guardedJetStream) UpdateObjectStore(
+	ctx context.Context, cfg jetstream.ObjectStoreConfig,
+) (jetstream.ObjectStore, error) {
+	if err := checkKey(cfg.Bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.UpdateObjectStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedObjects{opened}, nil
+}
+
+func (g guardedJetStream) CreateOrUpdateObjectStore(
+	ctx context.Context, cfg jetstream.ObjectStoreConfig,
+) (jetstream.ObjectStore, error) {
+	if err := checkKey(cfg.Bucket); err != nil {
+		return nil, err
+	}
+	opened, err := g.JetStream.CreateOrUpdateObjectStore(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return guardedObjects{opened}, nil
+}

@@ -1,0 +1,184 @@
+package bus
+
+import (
+	"context"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// hostile are texts that a stranger may send where hookturn expects an id.
+func hostile() map[string]string {
+	return map[string]string{
+		"long": strings.Repeat("x", 3000), "very long": strings.Repeat("x.", 5000) + "x", "space": "a b", "line end": "a\r\nPUB b 0\r\n",
+		"nul": "a\x00b", "wildcard": "a.*.b", "all": ">", "empty token": "a..b", "dot": ".", "not ascii": "ä", "not utf-8": "\xff",
+		"percent": "a%20b", "quote": `a"b`,
+	}
+}
+
+func TestGuard_RejectsWhatIsNoSubject(t *testing.T) {
+	t.Parallel()
+	for name, text := range hostile() {
+		for what, err := range map[string]error{
+			"subject": checkSubject(text), "key": checkKey(text), "object": checkObject(text),
+		} {
+			f := fault.Of(err)
+			require.Error(t, err, "%s as %s", name, what)
+			require.Equal(t, fault.BadEvent, f.Kind, "%s as %s", name, what)
+			require.NotContains(t, f.Message, text[:min(len(text), 20)]+"\x00", name)
+			require.Less(t, len(f.Message), 200, "the error quotes the text")
+		}
+	}
+	require.NoError(t, checkFilter("a.*.b.>"))
+	require.Error(t, checkFilter("a.>.b"))
+	require.Error(t, checkFilter("a.b>"))
+}
+
+func TestGuard_PassesWhatHookturnMakes(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 64)
+	class := strings.TrimSuffix(strings.Repeat(long+".", 8), ".")
+	require.True(t, schemas.IsClass(class))
+	require.NoError(t, checkSubject(schemas.NoticeSubject(long, long, class)))
+	require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectDeadLetters, long, long, "any id\n")))
+	require.NoError(t, checkObject(fileName(long, long, uuid.NewString())))
+	require.NoError(t, checkKey(endpointKey(long, long, "https://x.example/")))
+	require.NoError(t, checkSubject(queueSubject(long, long, "a step's name")))
+}
+
+// TestGuard_NoMethodIsLeftOut calls each method that takes a text, with a hostile one, on guards with nothing behind them: a
+// method that is not guarded reaches for what is behind and panics.
+func TestGuard_NoMethodIsLeftOut(t *testing.T) {
+	t.Parallel()
+	for _, guarded := range []any{
+		guardedJetStream{}, guardedStream{}, guardedKeyValue{}, guardedObjects{},
+	} {
+		v, tested := reflect.ValueOf(guarded), 0
+		for i := range v.NumMethod() {
+			name := v.Type().Method(i).Name
+			arguments, text := hostileArguments(v.Method(i).Type())
+			if !text {
+				continue
+			}
+			tested++
+			require.NotPanics(t, func() {
+				results := call(v.Method(i), arguments)
+				err, _ := reflect.TypeAssert[error](results[len(results)-1])
+				require.Error(t, err, "%T.%s", guarded, name)
+				require.Equal(t, fault.BadEvent, fault.Of(err).Kind, "%T.%s", guarded, name)
+			}, "%T.%s is not guarded", guarded, name)
+		}
+		require.Greater(t, tested, 10, "%T", guarded)
+	}
+}
+
+func call(method reflect.Value, arguments []reflect.Value) []reflect.Value {
+	if method.Type().IsVariadic() {
+		return method.CallSlice(arguments)
+	}
+	return method.Call(arguments)
+}
+
+// hostileArguments are the arguments of a method, with a hostile text wherever one goes.
+func hostileArguments(method reflect.Type) (arguments []reflect.Value, text bool) {
+	const bad = "a b"
+	for in := range method.Ins() {
+		v := reflect.New(in).Elem()
+		switch {
+		case in == reflect.TypeFor[context.Context]():
+			v.Set(reflect.ValueOf(context.Background()))
+		case in.Kind() == reflect.String:
+			v.SetString(bad)
+			text = true
+		case in == reflect.TypeFor[[]string]():
+			v.Set(reflect.ValueOf([]string{bad}))
+			text = true
+		case in == reflect.TypeFor[*nats.Msg]():
+			v.Set(reflect.ValueOf(nats.NewMsg(bad)))
+			text = true
+		case in.Kind() == reflect.Struct && in != reflect.TypeFor[jetstream.RePublish]():
+			for _, field := range []string{"Name", "Bucket", "NamePrefix"} {
+				if f := v.FieldByName(field); f.IsValid() {
+					f.SetString(bad)
+					text = true
+				}
+			}
+		}
+		arguments = append(arguments, v)
+	}
+	return arguments, text
+}
+
+// TestBus_HostileIDsLeaveTheConnectionOpen sends every hostile text by every way on which a stranger's text comes in.
+func TestBus_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
+	t.Parallel()
+	_, js, s := setup(t, StreamOptions{})
+	ctx, files, wires := testContext(t), NewFiles(s), NewWires(js, s)
+	for name, text := range hostile() {
+		_, _, err := files.Get(ctx, "acme", "shop", text)
+		require.ErrorIs(t, err, ErrNoFile, name)
+		require.ErrorIs(t, files.Delete(ctx, "acme", "shop", text), ErrNoFile, name)
+		if !schemas.IsClassPattern(text) {
+			_, err = wires.Notices("acme", "shop", text, func(string, []byte) {})
+			require.Error(t, err, name)
+		}
+		require.Error(t, wires.Notify("acme", "shop", text, nil), name)
+		require.Error(t, wires.Advise("acme", text, nil), name)
+		_, err = wires.Ask(ctx, text, nil)
+		require.Error(t, err, name)
+		_, err = wires.Claim(ctx, text)
+		require.Error(t, err, name)
+		_, err = NewChats(s).Conversation(ctx, "acme", "shop", text)
+		require.Error(t, err, name)
+		_, err = NewChannels(s).Put(ctx, text, nil, 0)
+		require.Error(t, err, name)
+		if checkFilter(text) != nil {
+			require.Error(t, Follow(ctx, js, Tail{Tenant: text}, nil, nil), name)
+			_, err = NewDeadLetters(js, s).List(ctx, DeadLetterFilter{Bot: text})
+			require.Error(t, err, name)
+		}
+		require.NoError(t, Ready(ctx, js), name)
+		require.False(t, js.Conn().IsClosed(), name)
+	}
+}
+
+func FuzzGuard(f *testing.F) {
+	for _, text := range hostile() {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if checkSubject(text) != nil {
+			return
+		}
+		require.LessOrEqual(t, len(text), subjectMax)
+		for token := range strings.SplitSeq(text, ".") {
+			require.NotEmpty(t, token)
+			require.Regexp(t, `^[A-Za-z0-9_/=$-]+$`, token)
+		}
+	})
+}
+
+func FuzzSubjects(f *testing.F) {
+	for _, text := range hostile() {
+		f.Add(text, text)
+	}
+	f.Fuzz(func(t *testing.T, id, name string) {
+		require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectEvents, "t", "b", id)), "a conversation may have any id")
+		require.NoError(t, checkSubject(queueSubject("t", "b", name)))
+		require.NoError(t, checkKey(endpointKey("t", "b", name)))
+		if schemas.IsClassPattern(name) {
+			require.NoError(t, checkFilter(schemas.NoticeSubject("t", "b", name)), "%q", name)
+		}
+		if IsFileID(id) {
+			require.NoError(t, checkObject(fileName("t", "b", id)))
+		}
+	})
+}
