@@ -67,7 +67,7 @@ type Limits interface {
 	Enter(v limit.Visit) (*limit.Pass, *fault.Fault)
 }
 
-// Callbacks say where an endpoint may answer later. *callback.Offers is one.
+// Callbacks say where an endpoint may answer later. *signedurl.Callbacks is one.
 type Callbacks interface {
 	// URL is a one-time address for the step of an event in a workflow; nobody else can make one, and it ends with the step.
 	URL(workflow, event string, until time.Time) string

@@ -36,12 +36,12 @@ func (w *Worker) pollCode(
 		OnFatalError:                       w.fatal.fail,
 		DeploymentOptions:                  cfg.Deployment.options(),
 	})
-	sealer, err := openSealer(ctx, b.streams)
+	signer, err := openSigner(ctx, b.streams, purposeFileLink)
 	if err != nil {
 		return err
 	}
 	link := func(tenant, name, id string) string {
-		url, _ := fileLinks(cfg, sealer).Make(tenant, name, id, time.Now())
+		url, _ := fileLinks(cfg, signer).Make(tenant, name, id, time.Now())
 		return url
 	}
 	host := &scripthost.Host{

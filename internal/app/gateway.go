@@ -10,9 +10,9 @@ import (
 	"os"
 
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/gateway"
+	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/socket"
 )
 
@@ -67,13 +67,17 @@ func administration(cfg Config, b *base) (http.Handler, error) {
 }
 
 // fileLinks are the addresses of files below the gateway.
-func fileLinks(cfg Config, sealer *callback.Sealer) gateway.Links {
-	return gateway.Links{Sealer: sealer.For("file link 1"), Gateway: cfg.GatewayURL}
+func fileLinks(cfg Config, signer *signedurl.Signer) gateway.Links {
+	return gateway.Links{Signer: signer, Gateway: cfg.GatewayURL}
 }
 
 // gatewayOptions gives the gateway all that it uses.
 func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, error) {
-	sealer, err := openSealer(ctx, b.streams)
+	callbacks, err := openSigner(ctx, b.streams, purposeCallback)
+	if err != nil {
+		return gateway.Options{}, err
+	}
+	links, err := openSigner(ctx, b.streams, purposeFileLink)
 	if err != nil {
 		return gateway.Options{}, err
 	}
@@ -90,8 +94,8 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	}
 	o := gateway.Options{
 		Bots: b.bots, Bus: bus.NewPublisher(b.js), Chats: bus.NewChats(b.streams),
-		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: sealer,
-		Files: bus.NewFiles(b.streams), Links: fileLinks(cfg, sealer), Temporal: b.temporal,
+		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: callbacks,
+		Files: bus.NewFiles(b.streams), Links: fileLinks(cfg, links), Temporal: b.temporal,
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.Gateway.EventTokens != "" {

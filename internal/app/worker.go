@@ -13,7 +13,6 @@ import (
 	"github.com/hookturn/hookturn/activities"
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
 	"github.com/hookturn/hookturn/internal/dialect/loyjoy"
@@ -22,6 +21,7 @@ import (
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/jq"
 	"github.com/hookturn/hookturn/internal/oauth2"
+	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/workflows"
 )
@@ -98,14 +98,14 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Users: bus.NewUsers(b.streams), Chats: bus.NewChats(b.streams), Publisher: bus.NewPublisher(b.js),
 		Queues: bus.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
 	}
-	if cfg.GatewayURL == "" {
+	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return acts, nil
 	}
-	sealer, err := openSealer(ctx, b.streams)
+	signer, err := openSigner(ctx, b.streams, purposeCallback)
 	if err != nil {
 		return nil, err
 	}
-	acts.Callbacks = callback.Offers{Sealer: sealer, Gateway: cfg.GatewayURL}
+	acts.Callbacks = signedurl.Callbacks{Signer: signer, Gateway: cfg.GatewayURL}
 	return acts, nil
 }
 

@@ -85,7 +85,7 @@ var house = map[string]room{
 			"schemas", "internal/bot", "internal/fault", "internal/dialect", "internal/dialect/strictjson",
 		},
 	},
-	"internal/callback": {"addresses at which an endpoint ends a step later", nil},
+	"internal/signedurl": {"tokens of addresses at which a step is ended or a file is read, encrypted", nil},
 	"internal/limit": {
 		"how much an endpoint may be asked",
 		[]string{"internal/bot", "internal/fault"},
@@ -110,7 +110,7 @@ var house = map[string]room{
 		"the outside door: HTTP and websocket",
 		[]string{
 			"schemas", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/signature",
-			"internal/step", "internal/fault", "internal/callback", "internal/telemetry", "internal/channel", "internal/socket",
+			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",
 		},
 	},
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", nil},

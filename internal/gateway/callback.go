@@ -12,8 +12,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -24,9 +24,9 @@ const (
 	callbackTimeout = 20 * time.Second
 )
 
-// Callbacks opens callback addresses. *callback.Sealer is one.
+// Callbacks verifies callback addresses. *signedurl.Signer is one.
 type Callbacks interface {
-	Open(token string, now time.Time) (callback.Claim, error)
+	Verify(token string, now time.Time) (signedurl.Payload, error)
 }
 
 // Temporal is the part of a Temporal client that the gateway needs.
@@ -39,9 +39,9 @@ type Temporal interface {
 // takeCallback ends a step that was answered 202: 202 when the step has it, and a problem otherwise. The same body posted
 // again while the step is open is one call back, so an endpoint may repeat a request whose answer it did not get.
 func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) {
-	claim, err := o.Callbacks.Open(r.PathValue("token"), time.Now())
+	to, err := o.Callbacks.Verify(r.PathValue("token"), time.Now())
 	switch {
-	case errors.Is(err, callback.ErrExpired):
+	case errors.Is(err, signedurl.ErrExpired):
 		refuse(w, http.StatusGone, fault.Expired, "the step's deadline is over: it was answered without you")
 		return
 	case err != nil:
@@ -56,19 +56,19 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	sum := sha256.Sum256(body)
 	handle, err := o.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
-		WorkflowID:   claim.Workflow,
-		UpdateID:     "callback/" + claim.Event + "/" + hex.EncodeToString(sum[:8]),
+		WorkflowID:   to.Owner,
+		UpdateID:     "callback/" + to.Item + "/" + hex.EncodeToString(sum[:8]),
 		UpdateName:   step.UpdateCallback,
-		Args:         []any{step.Callback{EventID: claim.Event, Body: body}},
+		Args:         []any{step.Callback{EventID: to.Item, Body: body}},
 		WaitForStage: client.WorkflowUpdateStageCompleted,
 	})
 	if err == nil {
 		err = handle.Get(ctx, nil)
 	}
-	o.answerCallback(w, claim, err)
+	o.answerCallback(w, to, err)
 }
 
-func (o Options) answerCallback(w http.ResponseWriter, claim callback.Claim, err error) {
+func (o Options) answerCallback(w http.ResponseWriter, to signedurl.Payload, err error) {
 	failure, refused := errors.AsType[*temporal.ApplicationError](err)
 	_, noRun := errors.AsType[*serviceerror.NotFound](err)
 	switch {
@@ -83,8 +83,8 @@ func (o Options) answerCallback(w http.ResponseWriter, claim callback.Claim, err
 	case noRun:
 		refuse(w, http.StatusGone, fault.Gone, "the step has ended")
 	default:
-		o.Log.Warn("a call back is not handed over: the endpoint is asked to try again", "workflow", claim.Workflow,
-			"event", claim.Event, "error", err)
+		o.Log.Warn("a call back is not handed over: the endpoint is asked to try again", "workflow", to.Owner,
+			"event", to.Item, "error", err)
 		refuseFor(w, time.Second, fault.Internal, "the step cannot be reached now: try again")
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -48,7 +48,7 @@ type handle struct {
 func (h handle) Get(context.Context, any) error { return h.ended }
 
 func (d *door) token(expires time.Time) string {
-	return d.sealer.Seal(callback.Claim{Workflow: "conversation/default/shop/c-1", Event: "e1", Expires: expires})
+	return d.signer.Sign(signedurl.Payload{Owner: "conversation/default/shop/c-1", Item: "e1", Expires: expires})
 }
 
 func TestACallBackReachesItsStep(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -27,21 +27,24 @@ type door struct {
 	Options
 	runs   *runs
 	bus    *stored
-	sealer *callback.Sealer
+	signer *signedurl.Signer
 	log    bytes.Buffer
 }
 
 func newDoor(t *testing.T) *door {
 	t.Helper()
-	sealer, err := callback.NewSealer(make([]byte, callback.KeySize))
+	key := make([]byte, signedurl.KeySize)
+	signer, err := signedurl.NewSigner(key, "callback")
 	require.NoError(t, err)
-	d := &door{runs: &runs{}, sealer: sealer, bus: &stored{}}
+	links, err := signedurl.NewSigner(key, "file")
+	require.NoError(t, err)
+	d := &door{runs: &runs{}, signer: signer, bus: &stored{}}
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
 	bots := loadBots(t)
 	d.Options = Options{
 		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
-		Files: &shelf{}, Links: Links{Sealer: sealer.For("file"), Gateway: "https://hooks.example/"},
-		Bots: bots, Bus: d.bus, Chats: chats{}, Callbacks: sealer, Temporal: d.runs, EventTokens: eventTokens(t),
+		Files: &shelf{}, Links: Links{Signer: links, Gateway: "https://hooks.example/"},
+		Bots: bots, Bus: d.bus, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
 	}
 	return d

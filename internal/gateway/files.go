@@ -11,12 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/signedurl"
 )
 
 const (
@@ -106,7 +104,7 @@ func (o Options) linkFile(w http.ResponseWriter, r *http.Request) {
 func (o Options) publicFile(w http.ResponseWriter, r *http.Request) {
 	tenant, name, id, err := o.Links.open(r.PathValue("token"), time.Now())
 	switch {
-	case errors.Is(err, callback.ErrExpired):
+	case errors.Is(err, signedurl.ErrExpired):
 		refuse(w, http.StatusGone, fault.Expired, "the link was good for five minutes")
 	case err != nil:
 		refuse(w, http.StatusNotFound, "", "no such link")
@@ -155,25 +153,25 @@ func (o Options) refuseFile(w http.ResponseWriter, err error) {
 
 // Links are addresses of files that need no token and end by themselves.
 type Links struct {
-	Sealer  *callback.Sealer
+	Signer  *signedurl.Signer
 	Gateway string // where browsers reach the gateway, as in https://hooks.example; "": links begin with the path
 }
 
 // Make gives an address of a file of a bot, and when it ends.
 func (l Links) Make(tenant, name, id string, now time.Time) (string, time.Time) {
 	expires := now.Add(LinkFor).Truncate(time.Second)
-	token := l.Sealer.Seal(callback.Claim{Workflow: tenant + "/" + name, Event: id, Expires: expires})
+	token := l.Signer.Sign(signedurl.Payload{Owner: tenant + "/" + name, Item: id, Expires: expires})
 	return strings.TrimSuffix(l.Gateway, "/") + "/public/files/" + token, expires.UTC()
 }
 
 func (l Links) open(token string, now time.Time) (tenant, name, id string, err error) {
-	claim, err := l.Sealer.Open(token, now)
+	payload, err := l.Signer.Verify(token, now)
 	if err != nil {
 		return "", "", "", err
 	}
-	tenant, name, _ = strings.Cut(claim.Workflow, "/")
-	if uuid.Validate(claim.Event) != nil {
-		return "", "", "", callback.ErrUnknown
+	tenant, name, _ = strings.Cut(payload.Owner, "/")
+	if !bus.IsFileID(payload.Item) {
+		return "", "", "", signedurl.ErrUnknown
 	}
-	return tenant, name, claim.Event, nil
+	return tenant, name, payload.Item, nil
 }

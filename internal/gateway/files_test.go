@@ -16,8 +16,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/callback"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/signedurl"
 )
 
 // shelf keeps files in memory.
@@ -100,7 +100,7 @@ func TestAFileIsKeptReadLinkedAndDeleted(t *testing.T) {
 	require.Equal(t, "\x89PNG", d.file("GET", url, "", "", "").Body.String(), "anybody reads it")
 	past, _ := d.Links.Make("default", "shop2", id, time.Now().Add(-6*time.Minute))
 	requireProblem(t, d.file("GET", strings.TrimPrefix(past, "https://hooks.example"), "", "", ""), 410, fault.Expired, "five minutes")
-	callbacks := d.sealer.Seal(callback.Claim{Workflow: "default/shop2", Event: id, Expires: time.Now().Add(time.Minute)})
+	callbacks := d.signer.Sign(signedurl.Payload{Owner: "default/shop2", Item: id, Expires: time.Now().Add(time.Minute)})
 	requireProblem(t, d.file("GET", "/public/files/"+callbacks, "", "", ""), 404, "", "no such link")
 
 	d.runs.script = returns(`{"statusCode":203,"file":"` + id + `"}`)

@@ -1,0 +1,23 @@
+package app
+
+import (
+	"context"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/signedurl"
+)
+
+// Purposes of addresses, each with a key of its own: a process that makes one kind of address cannot make the other. A key
+// is stored under the name of its purpose; internal/permissions names who may read which.
+const (
+	purposeCallback = "callback-address"
+	purposeFileLink = "file-link"
+)
+
+func openSigner(ctx context.Context, s bus.Streams, purpose string) (*signedurl.Signer, error) {
+	key, err := bus.NewKeys(s).Ensure(ctx, purpose, signedurl.NewKey)
+	if err != nil {
+		return nil, err
+	}
+	return signedurl.NewSigner(key, purpose)
+}

@@ -1,0 +1,129 @@
+package signedurl
+
+import (
+	"encoding/base64"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const purpose = "callback"
+
+func newSigner(t *testing.T) *Signer {
+	t.Helper()
+	key, err := NewKey()
+	require.NoError(t, err)
+	s, err := NewSigner(key, purpose)
+	require.NoError(t, err)
+	return s
+}
+
+var payload = Payload{Owner: "conversation/default/shop/c-42", Item: "e\n1", Expires: time.Unix(1_800_000_000, 0)}
+
+func TestSigner_TokenStandsForItsPayload(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	token := s.Sign(payload)
+	require.Equal(t, token, s.Sign(payload), "every attempt sends the same")
+	require.Regexp(t, "^[A-Za-z0-9_-]+$", token)
+	got, err := s.Verify(token, payload.Expires)
+	require.NoError(t, err)
+	require.Equal(t, payload, got)
+	_, err = s.Verify(token, payload.Expires.Add(time.Second))
+	require.ErrorIs(t, err, ErrExpired)
+}
+
+func TestSigner_TokenShowsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	raw, err := base64.RawURLEncoding.DecodeString(s.Sign(payload))
+	require.NoError(t, err)
+	for _, part := range []string{"conversation", "default", "shop", "c-42", "e\n1", "1800000000"} {
+		require.NotContains(t, string(raw), part)
+	}
+	other := payload
+	other.Item = "e\n2"
+	changed, err := base64.RawURLEncoding.DecodeString(s.Sign(other))
+	require.NoError(t, err)
+	same := 0
+	for i := range raw {
+		if raw[i] == changed[i] {
+			same++
+		}
+	}
+	require.Less(t, same, len(raw)/4, "tokens of similar payloads look alike: a nonce was used twice")
+}
+
+func TestSigner_OthersCannotMakeTokens(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	token := s.Sign(payload)
+	_, err := newSigner(t).Verify(token, payload.Expires)
+	require.ErrorIs(t, err, ErrUnknown, "another key")
+	for i := range token { // every character counts
+		changed := []byte(token)
+		changed[i] ^= 1
+		_, err := s.Verify(string(changed), payload.Expires)
+		require.ErrorIs(t, err, ErrUnknown)
+	}
+	sealed := func(text string) string {
+		nonce := make([]byte, s.cipher.NonceSize())
+		return base64.RawURLEncoding.EncodeToString(s.cipher.Seal(nonce, nonce, []byte(text), s.purpose))
+	}
+	for name, odd := range map[string]string{
+		"empty": "", "short": "abcd", "cut": token[:len(token)-1], "longer": token + "A", "padded": token + "==",
+		"no base64": strings.Repeat("%", 100), "endless": strings.Repeat("A", 1<<20), "nonce alone": strings.Repeat("A", 16),
+		"sealed, of no form": sealed("1"), "sealed, of another form": sealed("soon\nw\ne"), "sealed, empty": sealed(""),
+	} {
+		_, err := s.Verify(odd, time.Unix(0, 0))
+		require.ErrorIs(t, err, ErrUnknown, name)
+	}
+}
+
+func TestSigner_PurposesAreApart(t *testing.T) {
+	t.Parallel()
+	key := make([]byte, KeySize)
+	callbacks, err := NewSigner(key, "callback")
+	require.NoError(t, err)
+	links, err := NewSigner(key, "file-link")
+	require.NoError(t, err)
+	_, err = links.Verify(callbacks.Sign(payload), payload.Expires)
+	require.ErrorIs(t, err, ErrUnknown)
+}
+
+func TestSigner_KeyLength(t *testing.T) {
+	t.Parallel()
+	for _, size := range []int{0, 16, 31, 33} {
+		_, err := NewSigner(make([]byte, size), purpose)
+		require.Error(t, err)
+	}
+}
+
+func TestCallbacks_URLIsBelowTheGateway(t *testing.T) {
+	t.Parallel()
+	s := newSigner(t)
+	for _, gateway := range []string{"https://hooks.example/in", "https://hooks.example/in/"} {
+		url := Callbacks{Signer: s, Gateway: gateway}.URL(payload.Owner, payload.Item, payload.Expires)
+		token, below := strings.CutPrefix(url, "https://hooks.example/in/callbacks/")
+		require.True(t, below, url)
+		got, err := s.Verify(token, payload.Expires)
+		require.NoError(t, err)
+		require.Equal(t, payload, got)
+	}
+}
+
+func FuzzVerify(f *testing.F) {
+	s, err := NewSigner(make([]byte, KeySize), purpose)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(s.Sign(payload))
+	f.Add("")
+	f.Fuzz(func(t *testing.T, token string) {
+		if p, err := s.Verify(token, time.Unix(0, 0)); err == nil {
+			require.Equal(t, token, s.Sign(p))
+		}
+	})
+}
