@@ -59,7 +59,7 @@ type Users interface {
 
 // Chats remember which conversation a chat of a TwoWay router belongs to. *bus.Chats is one.
 type Chats interface {
-	Remember(ctx context.Context, tenant, bot, chat, conversation string) error
+	Remember(ctx context.Context, owner schemas.BotID, chat, conversation string) error
 }
 
 // Limits say how much an endpoint may be asked. *limit.Limiter is one.
@@ -75,7 +75,7 @@ type Callbacks interface {
 
 // Publisher puts a reply on NATS and returns once JetStream has stored it. *bus.Publisher is one.
 type Publisher interface {
-	PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error
+	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error
 }
 
 // Register registers every activity under its contract name.

@@ -124,13 +124,13 @@ func (b *bundle) Update(_ context.Context, tenant, user string, change func(json
 	return err
 }
 
-func (b *bundle) PublishReply(_ context.Context, _, _ string, r schemas.Reply) error {
+func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Reply) error {
 	return b.publish(r)
 }
 
 func (b *bundle) input(t *testing.T, name string) step.WebhookInput {
 	t.Helper()
-	shop, ok := b.bots.Bot("default", "shop")
+	shop, ok := b.bots.Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
 	require.True(t, ok)
 	plan, err := shop.Plan(name)
 	require.NoError(t, err)
@@ -360,7 +360,7 @@ func TestPublishSaysWhatIsFinal(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
 			b.publish = func(schemas.Reply) error { return c.err }
-			_, err := b.ExecuteActivity(step.ActivityPublish, step.PublishInput{Tenant: "default", Bot: "shop"})
+			_, err := b.ExecuteActivity(step.ActivityPublish, step.PublishInput{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}})
 			var app *temporal.ApplicationError
 			require.ErrorAs(t, err, &app)
 			require.Equal(t, c.final, app.NonRetryable())

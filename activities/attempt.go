@@ -34,7 +34,7 @@ func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bo
 	}
 	pass, refused := c.Limits.Enter(visitOf(c.in.Plan))
 	if refused != nil {
-		c.Metrics.Refused(c.in.Plan.Tenant, c.in.Plan.Bot, c.in.Plan.Step, string(refused.Kind))
+		c.Metrics.Refused(c.in.Plan.BotID, c.in.Plan.Step, string(refused.Kind))
 		return answer, false, refused
 	}
 	answer, callsBack, failed = c.send(ctx, request)
@@ -78,7 +78,7 @@ func (c *call) rememberChat(ctx context.Context, chat string) {
 	if chat == "" {
 		return
 	}
-	err := c.Chats.Remember(ctx, c.in.Plan.Tenant, c.in.Plan.Bot, chat, c.in.Event.Subject)
+	err := c.Chats.Remember(ctx, c.in.Plan.BotID, chat, c.in.Event.Subject)
 	if err != nil {
 		c.Log.WarnContext(ctx, "messages of the adapter's owner may not find their conversation", "event", c.in.Event.ID,
 			"adapter", c.in.Plan.Step, "error", err)
@@ -147,6 +147,6 @@ func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack
 func visitOf(p bot.Plan) limit.Visit {
 	url, _, _ := strings.Cut(p.Webhook.URL, "?")
 	return limit.Visit{
-		Endpoint: limit.Endpoint{Tenant: p.Tenant, Bot: p.Bot, URL: url}, Revision: p.Revision, Limits: p.Webhook.Limits,
+		Endpoint: limit.Endpoint{BotID: p.BotID, URL: url}, Revision: p.Revision, Limits: p.Webhook.Limits,
 	}
 }

@@ -102,9 +102,9 @@ func (c *Code) script(p bot.Plan) (string, error) {
 func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
 	stop := heartbeat(ctx, step.Progress{})
 	defer stop()
-	j.Tenant, j.Bot, j.Step = p.Tenant, p.Bot, p.Step
+	j.BotID, j.Step = p.BotID, p.Step
 	j.Host = c.Host.For(scripthost.Run{
-		Tenant: p.Tenant, Bot: p.Bot, Step: p.Step, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
+		BotID: p.BotID, Step: p.Step, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
 	})
 	r, f := c.Sandbox.Run(ctx, j)
 	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {

@@ -38,7 +38,7 @@ func (b *bundle) code(t *testing.T, s *scripts, script string) (step.CodeResult,
 	(&activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: &scripthost.Host{}}).Register(b.TestActivityEnvironment)
 	in := step.WebhookInput{
 		Plan: bot.Plan{
-			Tenant: "default", Bot: "shop", Step: "OTP",
+			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "OTP",
 			Code: &bot.Code{File: "otp.py", Script: script, Timeout: bot.Duration(5 * time.Second)},
 		},
 		Event: schemas.Event{ID: "e1"}, User: schemas.User{ID: "91"}, Details: json.RawMessage(`{"visits":1}`),

@@ -41,14 +41,14 @@ type queue struct {
 	full    error
 }
 
-func (q *queue) Add(_ context.Context, _, _, _, _ string, data []byte) error {
+func (q *queue) Add(_ context.Context, _ schemas.BotID, _, _ string, data []byte) error {
 	if q.full == nil {
 		q.entries = append(q.entries, data)
 	}
 	return q.full
 }
 
-func (q *queue) Head(_ context.Context, _, _, _ string) ([]byte, uint64, error) {
+func (q *queue) Head(_ context.Context, _ schemas.BotID, _ string) ([]byte, uint64, error) {
 	if len(q.entries) == 0 {
 		return nil, 0, nil
 	}
@@ -228,7 +228,7 @@ func (b *bundle) enqueue(t *testing.T, event string) error {
 
 func (b *bundle) head(t *testing.T) step.Queued {
 	t.Helper()
-	value, err := b.ExecuteActivity(step.ActivityQueueHead, step.Queue{Tenant: "default", Bot: "shop", Step: "NOTIFY"})
+	value, err := b.ExecuteActivity(step.ActivityQueueHead, step.Queue{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "NOTIFY"})
 	require.NoError(t, err)
 	var head step.Queued
 	require.NoError(t, value.Get(&head))
@@ -242,7 +242,7 @@ func TestABackgroundStepWaitsInItsQueue(t *testing.T) {
 	require.NoError(t, b.enqueue(t, "e1"))
 	b.queue.entries = append(b.queue.entries, []byte(`{"webhook":{}}`), []byte("from another age"))
 	require.NoError(t, b.enqueue(t, "e2"))
-	require.Equal(t, step.Queue{Tenant: "default", Bot: "shop", Step: "NOTIFY"}, b.woken[0])
+	require.Equal(t, step.Queue{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "NOTIFY"}, b.woken[0])
 
 	first := b.head(t)
 	require.Equal(t, "e1", first.Webhook.Event.ID)

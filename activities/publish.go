@@ -23,7 +23,7 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) string {
 	data := in.Replied(*result, nil)
 	run := activity.GetInfo(ctx).WorkflowExecution
 	data.Workflow = schemas.WorkflowRef{ID: run.ID, RunID: run.RunID}
-	to := step.Address{Tenant: in.Plan.Tenant, Bot: in.Plan.Bot, Conversation: in.Event.Subject, Event: in.Event}
+	to := step.Address{ConversationKey: in.Plan.BotID.WithConversation(in.Event.Subject), Event: in.Event}
 	publish, err := to.Reply(schemas.TypeStepReplied, time.Now(), data)
 	if err != nil {
 		return "" // the workflow comes to the same and logs it
@@ -40,9 +40,9 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) string {
 // good with the type too_large.
 func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) error {
 	started := time.Now()
-	err := a.Publisher.PublishReply(ctx, in.Tenant, in.Bot, in.Reply)
+	err := a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
 	if err == nil {
-		a.Metrics.Reply(in.Tenant, in.Bot, in.Reply.Type, time.Since(started))
+		a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
 		return nil
 	}
 	a.Log.WarnContext(ctx, "the reply is not published yet",

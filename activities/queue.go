@@ -13,8 +13,8 @@ import (
 
 // Queues keep the steps that wait in the background. *bus.Queues is one.
 type Queues interface {
-	Add(ctx context.Context, tenant, bot, step, id string, data []byte) error
-	Head(ctx context.Context, tenant, bot, step string) (data []byte, sequence uint64, err error)
+	Add(ctx context.Context, owner schemas.BotID, step, id string, data []byte) error
+	Head(ctx context.Context, owner schemas.BotID, step string) (data []byte, sequence uint64, err error)
 	Remove(ctx context.Context, sequence uint64) error
 }
 
@@ -29,7 +29,7 @@ func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 	if err != nil {
 		return final(fault.Wrap(fault.Internal, err, "step %s cannot be written as JSON", plan.Step))
 	}
-	err = a.Queues.Add(ctx, plan.Tenant, plan.Bot, plan.Step, q.Webhook.Event.ID, data)
+	err = a.Queues.Add(ctx, plan.BotID, plan.Step, q.Webhook.Event.ID, data)
 	if f, refused := errors.AsType[*fault.Fault](err); refused {
 		a.Log.WarnContext(ctx, "a background queue refuses a step", "tenant", plan.Tenant, "bot", plan.Bot, "step", plan.Step,
 			"event", q.Webhook.Event.ID, "kind", f.Kind, "message", f.Message)
@@ -38,7 +38,7 @@ func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Wake(ctx, step.Queue{Tenant: plan.Tenant, Bot: plan.Bot, Step: plan.Step}); err != nil {
+	if err := a.Wake(ctx, step.Queue{BotID: plan.BotID, Step: plan.Step}); err != nil {
 		return fmt.Errorf("wake the queue of step %s: %w", plan.Step, err)
 	}
 	return nil
@@ -48,7 +48,7 @@ func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 // be read was written by a release that nobody runs any more: it is logged and taken off, so that the queue goes on.
 func (a *Activities) ReadQueueHead(ctx context.Context, q step.Queue) (step.Queued, error) {
 	for {
-		data, sequence, err := a.Queues.Head(ctx, q.Tenant, q.Bot, q.Step)
+		data, sequence, err := a.Queues.Head(ctx, q.BotID, q.Step)
 		if err != nil || sequence == 0 {
 			return step.Queued{}, err
 		}

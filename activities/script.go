@@ -30,6 +30,6 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 		c.Log.InfoContext(ctx, "channel script failed", "workflow", activity.GetInfo(ctx).WorkflowExecution.ID,
 			"channel", in.Channel, "request", in.ID, "script", in.Plan.Code.File, "kind", f.Kind)
 	}
-	c.Metrics.Attempt(in.Plan.Tenant, in.Plan.Bot, in.Plan.Step, result, time.Since(began))
+	c.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, time.Since(began))
 	return step.ScriptResult{Value: r.Value, Fault: f, Log: r.Log}, nil
 }

@@ -20,7 +20,7 @@ type secretsOf struct {
 
 // values are all valid values of a secret, newest first.
 func (s secretsOf) values(name string) ([]secret.Value, *fault.Fault) {
-	b, ok := s.a.Bots.Current().Bot(s.plan.Tenant, s.plan.Bot)
+	b, ok := s.a.Bots.Current().Bot(s.plan.BotID)
 	if !ok {
 		return nil, fault.New(fault.Config, "this worker has no bot file for %s/%s: its secrets are unknown",
 			s.plan.Tenant, s.plan.Bot)
@@ -104,7 +104,7 @@ func (s secretsOf) grant() (oauth2.Grant, *fault.Fault) {
 		return oauth2.Grant{}, failed
 	}
 	return oauth2.Grant{
-		Tenant: s.plan.Tenant, Bot: s.plan.Bot, TokenURL: o.TokenURL, ClientID: o.ClientID, Secret: values[0],
+		BotID: s.plan.BotID, TokenURL: o.TokenURL, ClientID: o.ClientID, Secret: values[0],
 		Scopes: o.Scopes, Audience: o.Audience,
 	}, nil
 }

@@ -76,7 +76,7 @@ func (a *Activities) note(ctx context.Context, in step.WebhookInput, attempt sch
 		result = strconv.Itoa(attempt.Status/100) + "xx"
 	}
 	took := time.Duration(attempt.TotalMs * float64(time.Millisecond))
-	a.Metrics.Attempt(in.Plan.Tenant, in.Plan.Bot, in.Plan.Step, result, took)
+	a.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, took)
 	a.Log.DebugContext(ctx, "attempt", "event", in.Event.ID, "step", in.Plan.Step, "attempt", attempt.N, "result", result,
 		"ms", attempt.TotalMs)
 }

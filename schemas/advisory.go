@@ -29,18 +29,18 @@ type Advisory[Data any] struct {
 }
 
 // NewAdvisory makes the advisory of an endpoint of a bot.
-func NewAdvisory(tenant, bot string, at time.Time, changed EndpointChanged) Advisory[EndpointChanged] {
-	return advisory(tenant, bot, TypeEndpointChanged, changed.URL, at, changed)
+func NewAdvisory(owner BotID, at time.Time, changed EndpointChanged) Advisory[EndpointChanged] {
+	return advisory(owner, TypeEndpointChanged, changed.URL, at, changed)
 }
 
 // NewChannelAdvisory makes the advisory of a channel of a bot.
-func NewChannelAdvisory(tenant, bot string, at time.Time, changed ChannelChanged) Advisory[ChannelChanged] {
-	return advisory(tenant, bot, TypeChannelChanged, changed.ID, at, changed)
+func NewChannelAdvisory(owner BotID, at time.Time, changed ChannelChanged) Advisory[ChannelChanged] {
+	return advisory(owner, TypeChannelChanged, changed.ID, at, changed)
 }
 
-func advisory[Data any](tenant, bot, kind, subject string, at time.Time, data Data) Advisory[Data] {
+func advisory[Data any](owner BotID, kind, subject string, at time.Time, data Data) Advisory[Data] {
 	return Advisory[Data]{
-		SpecVersion: "1.0", ID: uuid.NewString(), Source: "/hookturn/" + tenant + "/" + bot, Type: kind,
+		SpecVersion: "1.0", ID: uuid.NewString(), Source: owner.Source(), Type: kind,
 		Time: at.UTC(), Subject: subject, DataContentType: "application/json", Data: data,
 	}
 }
@@ -62,4 +62,6 @@ type ChannelChanged struct {
 }
 
 // AdvisorySubject is where advisories about a bot are published.
-func AdvisorySubject(tenant, bot string) string { return SubjectAdvisories + "." + tenant + "." + bot }
+func AdvisorySubject(owner BotID) string {
+	return SubjectAdvisories + "." + owner.Tenant + "." + owner.Bot
+}

@@ -125,8 +125,8 @@ func TestAsyncAPIChannels(t *testing.T) {
 			require.Equal(t, "#/components/messages/"+message, at(t, channel, "messages", message, "$ref"))
 		}
 	}
-	require.Equal(t, schemas.AdvisorySubject("{tenant}", "{bot}"), at(t, doc, "channels", "advisories", "address"))
-	require.Equal(t, schemas.NoticeSubject("{tenant}", "{bot}", "{class}"), at(t, doc, "channels", "notices", "address"))
+	require.Equal(t, schemas.AdvisorySubject(schemas.BotID{Tenant: "{tenant}", Bot: "{bot}"}), at(t, doc, "channels", "advisories", "address"))
+	require.Equal(t, schemas.NoticeSubject(schemas.BotID{Tenant: "{tenant}", Bot: "{bot}"}, "{class}"), at(t, doc, "channels", "notices", "address"))
 	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter", "notice",
 		schemas.TypeEndpointChanged, schemas.TypeChannelChanged)
 	require.Equal(t, sorted(all), keysOf(t, at(t, doc, "components", "messages")))
@@ -207,18 +207,18 @@ func TestAdvisoriesFollowTheirSchema(t *testing.T) {
 		{URL: "https://shop.example/orders", State: "closed"},
 		{URL: "https://shop.example/orders", State: "open", Until: &until, Reason: "connect: connection refused"},
 	} {
-		raw, err := json.Marshal(schemas.NewAdvisory("default", "shop", time.Now(), changed))
+		raw, err := json.Marshal(schemas.NewAdvisory(schemas.BotID{Tenant: "default", Bot: "shop"}, time.Now(), changed))
 		require.NoError(t, err)
 		require.NoError(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
 	}
 	made := schemas.ChannelChanged{ID: "6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", Code: "orders", Action: "created", From: "::1"}
-	raw, err := json.Marshal(schemas.NewChannelAdvisory("default", "shop", time.Now(), made))
+	raw, err := json.Marshal(schemas.NewChannelAdvisory(schemas.BotID{Tenant: "default", Bot: "shop"}, time.Now(), made))
 	require.NoError(t, err)
 	require.NoError(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
-	raw, err = json.Marshal(schemas.NewChannelAdvisory("default", "shop", time.Now(), schemas.ChannelChanged{Action: "odd"}))
+	raw, err = json.Marshal(schemas.NewChannelAdvisory(schemas.BotID{Tenant: "default", Bot: "shop"}, time.Now(), schemas.ChannelChanged{Action: "odd"}))
 	require.NoError(t, err)
 	require.Error(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
-	raw, err = json.Marshal(schemas.NewAdvisory("default", "shop", time.Now(), schemas.EndpointChanged{State: "odd"}))
+	raw, err = json.Marshal(schemas.NewAdvisory(schemas.BotID{Tenant: "default", Bot: "shop"}, time.Now(), schemas.EndpointChanged{State: "odd"}))
 	require.NoError(t, err)
 	require.Error(t, validateJSON(schema(t, schemas.SchemaAdvisory), raw))
 }

@@ -69,7 +69,7 @@ func BenchmarkNewReply(b *testing.B) {
 		Attempts: []schemas.Attempt{{N: 1, Started: at, URL: "https://test.example/bot/orders", Status: 200, TotalMs: 42}}}
 	b.ReportAllocs()
 	for b.Loop() {
-		r, err := schemas.NewReply("acme", "shop", "c-42", "e1", schemas.TypeStepReplied, at, data)
+		r, err := schemas.NewReply(schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-42"), "e1", schemas.TypeStepReplied, at, data)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -19,10 +19,10 @@ func TestStreamsAndSubjects(t *testing.T) {
 	require.Equal(t, "HOOKTURN_EVENTS", schemas.StreamEvents)
 	require.Equal(t, "HOOKTURN_REPLIES", schemas.StreamReplies)
 	require.Equal(t, "HOOKTURN_DEADLETTERS", schemas.StreamDeadLetters)
-	require.Equal(t, "hookturn.events.acme.shop.c-42", schemas.Subject(schemas.SubjectEvents, "acme", "shop", "c-42"))
-	require.Equal(t, "hookturn.replies.acme.shop.c-42", schemas.Subject(schemas.SubjectReplies, "acme", "shop", "c-42"))
+	require.Equal(t, "hookturn.events.acme.shop.c-42", schemas.Subject(schemas.SubjectEvents, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-42")))
+	require.Equal(t, "hookturn.replies.acme.shop.c-42", schemas.Subject(schemas.SubjectReplies, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-42")))
 	require.Equal(t, "hookturn.deadletters.acme.shop._",
-		schemas.Subject(schemas.SubjectDeadLetters, "acme", "shop", "_"))
+		schemas.Subject(schemas.SubjectDeadLetters, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("_")))
 	require.Equal(t, 1048576, schemas.MessageMax)
 }
 
@@ -47,14 +47,14 @@ func TestConversationToken(t *testing.T) {
 
 func TestParseSubject(t *testing.T) {
 	t.Parallel()
-	tenant, bot, conversation, ok := schemas.ParseSubject(schemas.SubjectEvents, "hookturn.events.acme.shop.c-42")
+	key, ok := schemas.ParseSubject(schemas.SubjectEvents, "hookturn.events.acme.shop.c-42")
 	require.True(t, ok)
-	require.Equal(t, []string{"acme", "shop", "c-42"}, []string{tenant, bot, conversation})
+	require.Equal(t, []string{"acme", "shop", "c-42"}, []string{key.Tenant, key.Bot, key.Conversation})
 	for _, subject := range []string{
 		"", "hookturn.events", "hookturn.events.acme", "hookturn.events.acme.shop", "hookturn.events.acme.shop.c.42",
 		"hookturn.replies.acme.shop.c-42", "xhookturn.events.acme.shop.c-42",
 	} {
-		_, _, _, ok := schemas.ParseSubject(schemas.SubjectEvents, subject)
+		_, ok := schemas.ParseSubject(schemas.SubjectEvents, subject)
 		require.False(t, ok, subject)
 	}
 }

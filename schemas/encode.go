@@ -11,7 +11,7 @@ import (
 // NewReply makes the reply of one type to one event. The same arguments make the same bytes, so a workflow may call it;
 // at is the workflow's time. eventID is the id of the event that asked, or, where no event did, an id that is stable
 // for what is reported. traceparent and tracestate are the caller's to set.
-func NewReply(tenant, bot, conversation, eventID, replyType string, at time.Time, data any) (Reply, error) {
+func NewReply(key ConversationKey, eventID, replyType string, at time.Time, data any) (Reply, error) {
 	if !slices.Contains(ReplyTypes(), replyType) {
 		return Reply{}, fmt.Errorf("make a reply: %q is no reply type", replyType)
 	}
@@ -24,11 +24,11 @@ func NewReply(tenant, bot, conversation, eventID, replyType string, at time.Time
 	}
 	return Reply{
 		SpecVersion:     "1.0",
-		ID:              ReplyID(tenant, eventID, replyType),
-		Source:          "/hookturn/" + tenant + "/" + bot,
+		ID:              ReplyID(key.Tenant, eventID, replyType),
+		Source:          key.Source(),
 		Type:            replyType,
 		Time:            at.UTC(),
-		Subject:         conversation,
+		Subject:         key.Conversation,
 		DataContentType: "application/json",
 		Data:            raw,
 	}, nil

@@ -15,7 +15,7 @@ var noon = time.Date(2026, 11, 20, 13, 0, 0, 5000000, time.FixedZone("CET", 3600
 
 func newReply(t *testing.T, replyType string, data any) schemas.Reply {
 	t.Helper()
-	r, err := schemas.NewReply("acme", "shop", "c 42", "e1", replyType, noon, data)
+	r, err := schemas.NewReply(schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c 42"), "e1", replyType, noon, data)
 	require.NoError(t, err)
 	return r
 }
@@ -88,7 +88,7 @@ func TestNewReplyRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := schemas.NewReply("acme", "shop", "c", "e1", tt.replyType, noon, tt.data)
+			_, err := schemas.NewReply(schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), "e1", tt.replyType, noon, tt.data)
 			require.ErrorContains(t, err, tt.want)
 		})
 	}

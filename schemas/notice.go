@@ -30,12 +30,12 @@ type Notice struct {
 var errNoClass = errors.New("a class of events is words of A-Z a-z 0-9 _ - with dots between them, 8 at most")
 
 // NewNotice makes a notice of a bot. The error says that its class is none.
-func NewNotice(tenant, bot, class, object string, at time.Time, data json.RawMessage) (Notice, error) {
+func NewNotice(owner BotID, class, object string, at time.Time, data json.RawMessage) (Notice, error) {
 	if !IsClass(class) {
 		return Notice{}, errNoClass
 	}
 	return Notice{
-		SpecVersion: "1.0", ID: uuid.NewString(), Source: "/hookturn/" + tenant + "/" + bot, Type: class, Time: at.UTC(),
+		SpecVersion: "1.0", ID: uuid.NewString(), Source: owner.Source(), Type: class, Time: at.UTC(),
 		Subject: object, DataContentType: "application/json", Data: data,
 	}, nil
 }
@@ -67,6 +67,6 @@ func IsClassPattern(s string) bool {
 }
 
 // NoticeSubject is where notices of a class are published.
-func NoticeSubject(tenant, bot, class string) string {
-	return SubjectNotices + "." + tenant + "." + bot + "." + class
+func NoticeSubject(owner BotID, class string) string {
+	return SubjectNotices + "." + owner.Tenant + "." + owner.Bot + "." + class
 }

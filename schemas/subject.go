@@ -51,19 +51,19 @@ func ConversationToken(id string) string {
 }
 
 // Subject joins a root and the tokens of tenant, bot and conversation. The conversation may be any id.
-func Subject(root, tenant, bot, conversation string) string {
-	return root + "." + tenant + "." + bot + "." + ConversationToken(conversation)
+func Subject(root string, key ConversationKey) string {
+	return root + "." + key.Tenant + "." + key.Bot + "." + ConversationToken(key.Conversation)
 }
 
-// ParseSubject splits the subject of an event, reply or dead letter into its tokens; ok is false when it has not three
-// tokens below the root.
-func ParseSubject(root, subject string) (tenant, bot, conversation string, ok bool) {
+// ParseSubject splits the subject of an event, reply or dead letter into its tokens; the conversation of the key is then a
+// token, not the true id. ok reports whether the subject has three tokens below the root.
+func ParseSubject(root, subject string) (key ConversationKey, ok bool) {
 	rest, found := strings.CutPrefix(subject, root+".")
 	tokens := strings.Split(rest, ".")
 	if !found || len(tokens) != 3 {
-		return "", "", "", false
+		return ConversationKey{}, false
 	}
-	return tokens[0], tokens[1], tokens[2], true
+	return BotID{tokens[0], tokens[1]}.WithConversation(tokens[2]), true
 }
 
 // replyNamespace is the UUIDv5 namespace of reply ids. Changing it would break the deduplication of replies.

@@ -191,12 +191,12 @@ var errAway = errors.New("away")
 const idle = 3 * time.Hour
 
 func newState() step.State {
-	return step.State{Tenant: "default", Bot: "shop", Conversation: "c-42", IdleTimeout: bot.Duration(idle)}
+	return step.State{ConversationKey: schemas.ConversationKey{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Conversation: "c-42"}, IdleTimeout: bot.Duration(idle)}
 }
 
 func plan(change ...func(*bot.Plan)) *bot.Plan {
 	p := &bot.Plan{
-		Tenant: "default", Bot: "shop", Step: "ORDER_STATUS", Dialect: bot.DialectHaptik,
+		BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "ORDER_STATUS", Dialect: bot.DialectHaptik,
 		OnFailure: bot.OnFailureBotBreak, BotBreak: bot.Texts{"default": "Sorry.", "hi": "Maaf."},
 		Webhook: &bot.Webhook{
 			URL: "https://shop.example/orders?token=x", Timeout: bot.Duration(30 * time.Second),

@@ -47,7 +47,7 @@ func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 	if failed != nil {
 		data.Outcome, data.Error = schemas.OutcomeFailure, step.ErrorOf(failed)
 	}
-	to := step.Address{Tenant: in.Tenant, Bot: in.Bot, Conversation: head.Conversation, Event: head.Webhook.Event}
+	to := step.Address{ConversationKey: in.BotID.WithConversation(head.Conversation), Event: head.Webhook.Event}
 	publish(ctx, to, schemas.TypeStepLate, data)
 	return reliably(ctx, step.ActivityQueueDone, "done", head.Sequence, nil)
 }

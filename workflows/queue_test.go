@@ -55,7 +55,7 @@ func TestQueueIsWorkedOffInOrder(t *testing.T) {
 		}
 		return succeed(in, "not evaluated"), nil
 	}
-	w.ExecuteWorkflow(step.WorkflowQueue, step.Queue{Tenant: "default", Bot: "shop", Step: "NOTIFY"})
+	w.ExecuteWorkflow(step.WorkflowQueue, step.Queue{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "NOTIFY"})
 	require.NoError(t, w.GetWorkflowError())
 	require.Empty(t, w.queue)
 	require.Equal(t, 1, w.overlap)

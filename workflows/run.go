@@ -131,7 +131,7 @@ func (c *conversation) close(ctx workflow.Context, reason string) {
 }
 
 func (c *conversation) address(e schemas.Event) step.Address {
-	return step.Address{Tenant: c.state.Tenant, Bot: c.state.Bot, Conversation: c.state.Conversation, Event: e}
+	return step.Address{ConversationKey: c.state.BotID.WithConversation(c.state.Conversation), Event: e}
 }
 
 // mark lets a search find the run by the unusual end of a step. An upsert costs an event and a visibility write, so

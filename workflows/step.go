@@ -20,7 +20,7 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	}
 	workflow.SetCurrentDetails(ctx, "**"+in.Delivery.Event.Data.Step+"** of conversation `"+in.Conversation+"` runs")
 	c := &conversation{
-		state:    step.State{Tenant: in.Tenant, Bot: in.Bot, Conversation: in.Conversation, LastEventID: in.Delivery.Event.ID},
+		state:    step.State{ConversationKey: in.BotID.WithConversation(in.Conversation), LastEventID: in.Delivery.Event.ID},
 		workflow: reference(ctx),
 	}
 	if err := c.listenForCallbacks(ctx); err != nil {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // What the gateway is asked.
@@ -126,7 +127,7 @@ func (r *rig) execBesideScript(ctx context.Context, out io.Writer, addr string) 
 	for range gateRuns { // by turns, for the machine's speed changes
 		began := time.Now()
 		_, f := box.Run(ctx, sandbox.Job{
-			Tenant: "default", Bot: "gate", Step: "trivial", Script: trivialScript, Body: "{}", Timeout: 5 * time.Second,
+			BotID: schemas.BotID{Tenant: "default", Bot: "gate"}, Step: "trivial", Script: trivialScript, Body: "{}", Timeout: 5 * time.Second,
 		})
 		if err := asError(f); err != nil {
 			return err

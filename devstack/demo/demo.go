@@ -179,7 +179,7 @@ func (d *demo) send(ctx context.Context, bot, conversation, eventType string, da
 		return err
 	}
 	fmt.Fprintf(d.out, "  -> %s\n", eventType)
-	_, _, err = bus.NewPublisher(d.js).PublishEvent(ctx, "default", bot, raw, id, conversation, nats.Header{})
+	_, _, err = bus.NewPublisher(d.js).PublishEvent(ctx, schemas.BotID{Tenant: "default", Bot: bot}.WithConversation(conversation), raw, id, nats.Header{})
 	return err
 }
 

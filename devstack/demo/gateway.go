@@ -114,7 +114,7 @@ func (d *demo) orderLater(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(text), &accepted); err != nil {
 		return err
 	}
-	id := step.ID("default", "storefront", "channel-night_orders", accepted.ID)
+	id := step.ID(schemas.BotID{Tenant: "default", Bot: "storefront"}.WithConversation("channel-night_orders"), accepted.ID)
 	temporal, err := client.DialContext(ctx, client.Options{
 		HostPort: d.stack.Temporal.Addr(), Namespace: d.stack.Temporal.Namespace(),
 		Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler)),

@@ -128,7 +128,7 @@ func (d *demo) deadLetter(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		list, err := letters.List(ctx, bus.DeadLetterFilter{Bot: "nobody"})
+		list, err := letters.List(ctx, bus.DeadLetterFilter{BotID: schemas.BotID{Bot: "nobody"}})
 		if err != nil {
 			return err
 		}

@@ -150,7 +150,8 @@ func TestTenantsShareNothing(t *testing.T) {
 		for tenant, name := range map[string]string{"acme": "shop", "bcme": "mall"} {
 			event := fmt.Sprintf(`{"specversion":"1.0","id":"%s-%d","source":"/x","type":"hookturn.step.requested",`+
 				`"time":"2026-11-20T12:00:00Z","subject":"c-1","data":%s}`, tenant, n, data)
-			_, _, err := e.publisher.PublishEvent(t.Context(), tenant, name, []byte(event), fmt.Sprintf("%s-%d", tenant, n), "c-1", nil)
+			_, _, err := e.publisher.PublishEvent(t.Context(), schemas.BotID{Tenant: tenant, Bot: name}.WithConversation("c-1"), []byte(event),
+				fmt.Sprintf("%s-%d", tenant, n), nil)
 			require.NoError(t, err)
 		}
 	}

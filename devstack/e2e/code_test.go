@@ -88,7 +88,7 @@ func TestTheBuilderFindsTheLog(t *testing.T) {
 	c, err := client.Dial(client.Options{HostPort: where["temporal"]})
 	require.NoError(t, err)
 	defer c.Close()
-	h := history(t, c, step.ConversationID("default", "shop", "c-1"), "")
+	h := history(t, c, step.ConversationID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1")), "")
 	var written strings.Builder
 	for _, event := range h.GetEvents() {
 		if a := event.GetActivityTaskCompletedEventAttributes(); a != nil {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // awaitDeadLetter waits for a dead letter of a bot with a reason and, byte for byte, a payload.
@@ -31,7 +32,7 @@ func awaitLetterThat(js bus.JetStream, bot, reason string, fits func(data []byte
 	}
 	letters := bus.NewDeadLetters(js, streams)
 	for {
-		list, err := letters.List(ctx, bus.DeadLetterFilter{Bot: bot, Reason: fault.Kind(reason), Limit: 1000})
+		list, err := letters.List(ctx, bus.DeadLetterFilter{BotID: schemas.BotID{Bot: bot}, Reason: fault.Kind(reason), Limit: 1000})
 		if err != nil {
 			return err
 		}

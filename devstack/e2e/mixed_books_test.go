@@ -24,7 +24,7 @@ func (m *mixed) books(t *testing.T) ledger.Books {
 	t.Helper()
 	stop := m.follow(t)
 	for _, tenant := range tenants {
-		last := ledger.Event{Tenant: tenant, Bot: tenant + "-haptik", Conversation: "last"}
+		last := ledger.Event{ConversationKey: schemas.BotID{Tenant: tenant, Bot: tenant + "-haptik"}.WithConversation("last")}
 		m.wait(t, "the last event", m.send(t, last, schemas.TypeStepRequested, `{"step":"GOOD"}`))
 	}
 	stop()

@@ -240,7 +240,7 @@ func (m *mixed) drive(t *testing.T, steps int, half chan struct{}) {
 			random := rand.New(rand.NewPCG(1, uint64(i)))
 			for n := 0; take(); n++ {
 				dialect := []string{"haptik", "haptik", "haptik", "loyjoy", "plain", "twoway"}[random.IntN(6)]
-				to := ledger.Event{Tenant: tenants[i%2], Bot: tenants[i%2] + "-" + dialect, Conversation: fmt.Sprintf("c-%d-%d", i, n/50)}
+				to := ledger.Event{ConversationKey: schemas.BotID{Tenant: tenants[i%2], Bot: tenants[i%2] + "-" + dialect}.WithConversation(fmt.Sprintf("c-%d-%d", i, n/50))}
 				for range random.IntN(3) { // some events do not wait for the one before
 					if take() {
 						m.step(t, random, dialect, to, false)
@@ -316,7 +316,7 @@ func (m *mixed) publish(t *testing.T, e ledger.Event, id, eventType, data string
 	t.Helper()
 	event := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/engines/mixed","type":%q,"time":%q,"subject":%q,"data":%s}`,
 		id, eventType, time.Now().UTC().Format(time.RFC3339Nano), e.Conversation, data)
-	_, _, err := m.engine.publisher.PublishEvent(t.Context(), e.Tenant, e.Bot, event, id, e.Conversation, nil)
+	_, _, err := m.engine.publisher.PublishEvent(t.Context(), e.ConversationKey, event, id, nil)
 	if err != nil {
 		t.Errorf("event %s: %v", id, err)
 	}

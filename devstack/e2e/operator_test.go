@@ -35,8 +35,8 @@ func TestOperatorEndsRuns(t *testing.T) {
 	for _, conversation := range []string{"cancelled", "terminated"} { // accepted with the first heartbeat of the workflow task
 		require.Eventually(t, func() bool { return accepted(t, c, conversation) }, patience, 100*time.Millisecond)
 	}
-	require.NoError(t, c.CancelWorkflow(t.Context(), step.ConversationID("default", "shop", "cancelled"), ""))
-	require.NoError(t, c.TerminateWorkflow(t.Context(), step.ConversationID("default", "shop", "terminated"), "", "by a test"))
+	require.NoError(t, c.CancelWorkflow(t.Context(), step.ConversationID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("cancelled")), ""))
+	require.NoError(t, c.TerminateWorkflow(t.Context(), step.ConversationID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("terminated")), "", "by a test"))
 
 	r := e.replied(t, "shop", "cancelled", 1)[0]
 	require.Equal(t, cancelled, r.EventID)
@@ -56,7 +56,7 @@ func TestOperatorEndsRuns(t *testing.T) {
 
 func accepted(t *testing.T, c client.Client, conversation string) bool {
 	t.Helper()
-	for _, event := range history(t, c, step.ConversationID("default", "shop", conversation), "").GetEvents() {
+	for _, event := range history(t, c, step.ConversationID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation(conversation)), "").GetEvents() {
 		if event.GetEventType() == enumspb.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED {
 			return true
 		}

@@ -288,7 +288,7 @@ func TestWorkersShareWhatEndpointsSay(t *testing.T) {
 		}
 		ok(w, r)
 	})
-	sub, err := c.engine.js.Conn().SubscribeSync(schemas.AdvisorySubject("default", "shop"))
+	sub, err := c.engine.js.Conn().SubscribeSync(schemas.AdvisorySubject(schemas.BotID{Tenant: "default", Bot: "shop"}))
 	require.NoError(t, err)
 	first := c.start(t, "worker")
 	c.start(t, "starter")

@@ -164,7 +164,7 @@ func TestRecordHistories(t *testing.T) {
 		t.Parallel()
 		e.publish(t, "free", "alone", "alone-0", schemas.TypeStepRequested, `{"step":"PLAIN"}`)
 		e.replied(t, "free", "alone", 1)
-		id := step.ID("default", "free", "alone", "alone-0")
+		id := step.ID(schemas.BotID{Tenant: "default", Bot: "free"}.WithConversation("alone"), "alone-0")
 		require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 		save(t, "side-by-side", history(t, c, id, ""))
 	})
@@ -183,7 +183,7 @@ func TestRecordHistories(t *testing.T) {
 		for i := range 3 {
 			e.publish(t, "recorded", "queue", fmt.Sprintf("queue-%d", i), schemas.TypeStepRequested, `{"step":"NOTIFY"}`)
 		}
-		id := step.QueueID("default", "recorded", "NOTIFY")
+		id := step.QueueID(schemas.BotID{Tenant: "default", Bot: "recorded"}, "NOTIFY")
 		e.replied(t, "recorded", "queue", 3)
 		require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 		save(t, "queue", history(t, c, id, ""))
@@ -206,7 +206,7 @@ func TestRecordHistories(t *testing.T) {
 			for i, event := range events {
 				e.publish(t, "recorded", name, fmt.Sprintf("%s-%d", name, i), event.eventType, event.data)
 			}
-			id := step.ConversationID("default", "recorded", name)
+			id := step.ConversationID(schemas.BotID{Tenant: "default", Bot: "recorded"}.WithConversation(name))
 			require.Eventually(t, func() bool { // idle, so the history is whole
 				d, err := c.DescribeWorkflowExecution(t.Context(), id, "")
 				return err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED

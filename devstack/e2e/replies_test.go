@@ -136,6 +136,6 @@ func (e *engine) send(bot, conversation, id, eventType, data string, header nats
 	defer cancel()
 	event := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/engines/e2e","type":%q,"time":%q,"subject":%q,"data":%s}`,
 		id, eventType, time.Now().UTC().Format(time.RFC3339Nano), conversation, data)
-	_, _, err := e.publisher.PublishEvent(ctx, "default", bot, event, id, conversation, header)
+	_, _, err := e.publisher.PublishEvent(ctx, schemas.BotID{Tenant: "default", Bot: bot}.WithConversation(conversation), event, id, header)
 	return err
 }

@@ -199,11 +199,11 @@ func testSubscribersOnTwoGateways(t *testing.T, e *engine, gateways []string) {
 	}
 	want := map[string]bool{}
 	for range events {
-		notice, err := schemas.NewNotice("default", "shop", "stock.low", "A1", time.Now(), json.RawMessage(`1`))
+		notice, err := schemas.NewNotice(schemas.BotID{Tenant: "default", Bot: "shop"}, "stock.low", "A1", time.Now(), json.RawMessage(`1`))
 		require.NoError(t, err)
 		text, err := schemas.Marshal(notice)
 		require.NoError(t, err)
-		require.NoError(t, e.js.Conn().Publish(schemas.NoticeSubject("default", "shop", "stock.low"), text))
+		require.NoError(t, e.js.Conn().Publish(schemas.NoticeSubject(schemas.BotID{Tenant: "default", Bot: "shop"}, "stock.low"), text))
 		want[notice.ID] = true
 	}
 	for range events {

@@ -19,10 +19,9 @@ import (
 
 // Event is one event that JetStream accepted.
 type Event struct {
-	ID           string
-	Tenant       string
-	Bot          string
-	Conversation string
+	schemas.ConversationKey
+
+	ID string
 	// Background says that the step's reply only accepts it: its end must come as hookturn.step.late.
 	Background bool
 	// Unordered says that the endpoint may see this step beside another of its conversation: it runs in the background, or

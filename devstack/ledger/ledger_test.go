@@ -14,7 +14,7 @@ import (
 )
 
 func event(id, conversation string) Event {
-	return Event{ID: id, Tenant: "acme", Bot: "shop", Conversation: conversation}
+	return Event{ID: id, ConversationKey: schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation(conversation)}
 }
 
 func reply(t *testing.T, id, conversation, replyType string) schemas.Reply {

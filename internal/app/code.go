@@ -13,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // scriptsPerCore is how many scripts may run at a time for each core: most of their time they wait for somebody's answer.
@@ -40,8 +41,8 @@ func (w *Worker) pollCode(
 	if err != nil {
 		return err
 	}
-	link := func(tenant, name, id string) string {
-		url, _ := fileLinks(cfg, signer).Make(tenant, name, id, time.Now())
+	link := func(owner schemas.BotID, id string) string {
+		url, _ := fileLinks(cfg, signer).Make(owner, id, time.Now())
 		return url
 	}
 	host := &scripthost.Host{

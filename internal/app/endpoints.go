@@ -94,16 +94,16 @@ func (e *endpoints) tell(ctx context.Context, n limit.Notice) error {
 	if !n.Until.IsZero() {
 		changed.Until = &n.Until
 	}
-	advisory, err := json.Marshal(schemas.NewAdvisory(at.Tenant, at.Bot, time.Now(), changed))
+	advisory, err := json.Marshal(schemas.NewAdvisory(at.BotID, time.Now(), changed))
 	if err != nil {
 		return err
 	}
-	if err := e.wires.Advise(at.Tenant, at.Bot, advisory); err != nil {
+	if err := e.wires.Advise(at.BotID, advisory); err != nil {
 		return err
 	}
 	if !n.Shared() {
 		if n.State == limit.StateClosed {
-			return e.bus.Forget(ctx, at.Tenant, at.Bot, at.URL)
+			return e.bus.Forget(ctx, at.BotID, at.URL)
 		}
 		return nil
 	}
@@ -111,7 +111,7 @@ func (e *endpoints) tell(ctx context.Context, n limit.Notice) error {
 	if err != nil {
 		return err
 	}
-	return e.bus.Tell(ctx, at.Tenant, at.Bot, at.URL, notice)
+	return e.bus.Tell(ctx, at.BotID, at.URL, notice)
 }
 
 // heard takes a notice of any worker.
@@ -129,7 +129,7 @@ func (e *endpoints) unusual() []telemetry.Endpoint {
 	var all []telemetry.Endpoint
 	for _, n := range e.limiter.Snapshot() {
 		all = append(all, telemetry.Endpoint{
-			Tenant: n.Endpoint.Tenant, Bot: n.Endpoint.Bot, URL: n.Endpoint.URL, State: string(n.State),
+			BotID: n.Endpoint.BotID, URL: n.Endpoint.URL, State: string(n.State),
 		})
 	}
 	return all

@@ -15,7 +15,7 @@ import (
 // says only that there is something to look at.
 func wake(c client.Client) activities.Wake {
 	return func(ctx context.Context, q step.Queue) error {
-		id := step.QueueID(q.Tenant, q.Bot, q.Step)
+		id := step.QueueID(q.BotID, q.Step)
 		_, err := c.SignalWithStartWorkflow(ctx, id, step.SignalQueued, nil, client.StartWorkflowOptions{
 			ID:                  id,
 			TaskQueue:           step.QueueMain,

@@ -42,7 +42,7 @@ var house = map[string]room{
 	},
 	"internal/sandbox": {
 		"the only package that starts processes",
-		[]string{"internal/fault", "internal/egress"},
+		[]string{"schemas", "internal/fault", "internal/egress"},
 	},
 	"internal/bus": {
 		"the only package that knows JetStream messages",
@@ -64,7 +64,7 @@ var house = map[string]room{
 	},
 	"internal/channel": {
 		"which integration channels there are, and their administration",
-		[]string{"internal/bot"},
+		[]string{"schemas", "internal/bot"},
 	},
 	"internal/scripthost": {
 		"what a script may ask of hookturn while it runs",
@@ -88,11 +88,11 @@ var house = map[string]room{
 	"internal/signedurl": {"tokens of addresses at which a step is ended or a file is read, encrypted", nil},
 	"internal/limit": {
 		"how much an endpoint may be asked",
-		[]string{"internal/bot", "internal/fault"},
+		[]string{"schemas", "internal/bot", "internal/fault"},
 	},
 	"internal/oauth2": {
 		"bearer tokens for endpoints behind OAuth 2",
-		[]string{"internal/secret", "internal/fault"},
+		[]string{"schemas", "internal/secret", "internal/fault"},
 	},
 	"internal/step": {
 		"names and payloads across the Temporal boundary, and the reply that follows from them",
@@ -113,7 +113,7 @@ var house = map[string]room{
 			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",
 		},
 	},
-	"internal/telemetry": {"names and set-up of logs, metrics and traces", nil},
+	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas"}},
 	"internal/eventreader": {
 		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",
 		[]string{"schemas", "internal/bus", "internal/fault"},

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Types of channels that every bot knows; a bot file may declare more of them under channel_types.
@@ -22,8 +23,8 @@ const recvTimeout = 10 * time.Second
 // Channel is an integration channel: what an outside system may ask of a bot, and how the bot's scripts reach that system
 // (contract, section 4.4). Secrets are held by their names.
 type Channel struct {
-	Tenant       string `json:"tenant"`
-	Bot          string `json:"bot"`
+	schemas.BotID
+
 	ID           string `json:"id"` // a UUID
 	Code         string `json:"code"`
 	Type         string `json:"type"`
@@ -117,10 +118,10 @@ func (b *Bot) AbsoluteURLs() bool { return b.absoluteURLs }
 func (b *Bot) ScriptPlan(name string) (Plan, error) {
 	code, ok := b.channelScripts[name]
 	if !ok {
-		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no script %s", b.name, quote(name))
+		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no script %s", b.id.Bot, quote(name))
 	}
 	return Plan{
-		Tenant: b.tenant, Bot: b.name, Step: name, Dialect: DialectChannel, Revision: b.revision, Code: code,
+		BotID: b.id, Step: name, Dialect: DialectChannel, Revision: b.revision, Code: code,
 		OnFailure: OnFailureContinue,
 	}, nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 const channelBot = `
@@ -38,7 +39,7 @@ func TestChannelsAreFoundByTheirTokens(t *testing.T) {
 	}
 	_, ok := set.ChannelByToken(sha256.Sum256(nil))
 	require.False(t, ok)
-	b, _ := set.Bot("default", "a")
+	b, _ := set.Bot(schemas.BotID{Tenant: "default", Bot: "a"})
 	feed, ok := b.Channel("feed")
 	require.True(t, ok)
 	require.Equal(t, 10*time.Second, feed.Timeout())
@@ -111,7 +112,7 @@ func TestAChannelOfTheAdministration(t *testing.T) {
 	t.Parallel()
 	set, err := load(t, map[string]string{"a.yaml": channelFile("a", "new", "opts: {}")})
 	require.NoError(t, err)
-	b, _ := set.Bot("default", "a")
+	b, _ := set.Bot(schemas.BotID{Tenant: "default", Bot: "a"})
 	ch, err := bot.ReadChannel(b, []byte(`{"code":"late","type":"public","recv_svcscriptcode":"hook","token_remote":"old"}`), testOptions(nil))
 	require.NoError(t, err)
 	require.Equal(t, []string{"default", "a", "late"}, []string{ch.Tenant, ch.Bot, ch.Code})

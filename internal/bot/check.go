@@ -104,7 +104,7 @@ func (c *checker) identity() {
 	if !schemas.IsToken(f.Tenant) {
 		c.problem("$.tenant", "%s is not a name: want 1 to 64 of A-Z a-z 0-9 _ -", quote(f.Tenant))
 	}
-	c.bot.name, c.bot.tenant = f.Bot, f.Tenant
+	c.bot.id = schemas.BotID{Tenant: f.Tenant, Bot: f.Bot}
 }
 
 func (c *checker) settings() {

@@ -64,7 +64,7 @@ func (c *checker) endpoint(path string, a Adapter, url string, headers map[strin
 	}
 	d := defaultsOf(DialectTwoWay)
 	return Plan{
-		Tenant: c.file.Tenant, Bot: c.file.Bot, Step: a.Name, Dialect: DialectTwoWay, Revision: c.revision,
+		BotID: c.bot.id, Step: a.Name, Dialect: DialectTwoWay, Revision: c.revision,
 		OnFailure: OnFailureUndelivered, Adapter: &a,
 		Webhook: &Webhook{
 			URL: resolved, Headers: c.headers(path+".headers", headers),

@@ -100,7 +100,7 @@ func (c *checker) channelTypes() {
 // channel checks one channel and builds what it means.
 func (c *checker) channel(path string, f *fileChannel) *Channel {
 	ch := &Channel{
-		Tenant: c.bot.tenant, Bot: c.bot.name, ID: f.ID, Code: f.Code, Type: f.Type,
+		BotID: c.bot.id, ID: f.ID, Code: f.Code, Type: f.Type,
 		TokenLocal: f.TokenLocal, TokenRemote: f.TokenRemote, TokenRemote2: f.TokenRemote2,
 		Recv: f.Recv, Send: f.Send, RecvWS: f.RecvWS, SendWS: f.SendWS,
 		Opts: ChannelOpts{

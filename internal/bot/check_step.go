@@ -21,7 +21,7 @@ func (c *checker) step(name string, s *fileStep) Plan {
 		c.problem(path, "has neither webhook nor code: want exactly one")
 	}
 	plan := Plan{
-		Tenant: c.file.Tenant, Bot: c.file.Bot, Step: name, Dialect: c.file.Dialect, Revision: c.revision,
+		BotID: c.bot.id, Step: name, Dialect: c.file.Dialect, Revision: c.revision,
 		EndStep: s.EndStep, Env: c.env(),
 		OnFailure: c.onFailure(c.file.Dialect), BotBreak: c.file.BotBreak,
 	}

@@ -39,7 +39,7 @@ func (s *Set) clashingAdapters(problems *Problems) {
 			}
 			at := address{a.Account, a.Name}
 			if first, taken := owners[at]; taken {
-				problems.add(b, member("$.adapters", a.Name), "bot %s has an adapter of this name and account already", first.name)
+				problems.add(b, member("$.adapters", a.Name), "bot %s has an adapter of this name and account already", first.Name())
 				continue
 			}
 			owners[at] = b
@@ -48,7 +48,7 @@ func (s *Set) clashingAdapters(problems *Problems) {
 }
 
 func (p *Problems) add(b *Bot, key, format string, args ...any) {
-	d := document{name: b.name + ".yaml", places: b.places}
+	d := document{name: b.id.Bot + ".yaml", places: b.places}
 	d.problem(key, format, args...)
 	*p = append(*p, d.problems...)
 }

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Options says how bot files are read. The zero value is right for production.
@@ -62,7 +64,7 @@ func load(dir string, options Options) (*Set, []string, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("bot files: %w", err)
 	}
-	set := &Set{bots: map[botKey]*Bot{}, tokens: map[[sha256.Size]byte]*Channel{}}
+	set := &Set{bots: map[schemas.BotID]*Bot{}, tokens: map[[sha256.Size]byte]*Channel{}}
 	var problems Problems
 	var secretFiles []string
 	for _, entry := range entries {
@@ -74,7 +76,7 @@ func load(dir string, options Options) (*Set, []string, error) {
 		problems, secretFiles = append(problems, found...), append(secretFiles, files...)
 		if bot != nil {
 			// One name is one file, because a bot is named like its file.
-			set.bots[botKey{bot.tenant, bot.name}] = bot
+			set.bots[bot.id] = bot
 		}
 	}
 	problems = append(problems, set.clashes(options.Licences)...)

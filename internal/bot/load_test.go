@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // testOptions knows a few secrets and reads the files of a map by their base name.
@@ -107,7 +108,7 @@ func TestGoodFile(t *testing.T) {
 	})
 	require.NoError(t, err)
 
-	shop, ok := set.Bot("acme", "shop")
+	shop, ok := set.Bot(schemas.BotID{Tenant: "acme", Bot: "shop"})
 	require.True(t, ok)
 	require.Equal(t, []*bot.Bot{shop}, set.Bots())
 	require.Equal(t, "acme", shop.Tenant())
@@ -173,8 +174,8 @@ func TestSecretsAreNewestFirstAndPrivate(t *testing.T) {
 		"other.yaml": "bot: other\n",
 	})
 	require.NoError(t, err)
-	shop, _ := set.Bot("default", "shop")
-	other, _ := set.Bot("default", "other")
+	shop, _ := set.Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
+	other, _ := set.Bot(schemas.BotID{Tenant: "default", Bot: "other"})
 
 	orders, ok := shop.Secrets("orders")
 	require.True(t, ok)
@@ -254,7 +255,7 @@ func TestPlainHTTPWhereItIsAllowed(t *testing.T) {
 		"a.yaml": "bot: a\nbase_urls: {test: \"http://127.0.0.1:8080\"}\nsteps: {X: {webhook: {path: orders}}}\n",
 	}, func(o *bot.Options) { o.AllowPlainHTTP = true })
 	require.NoError(t, err)
-	a, _ := set.Bot("default", "a")
+	a, _ := set.Bot(schemas.BotID{Tenant: "default", Bot: "a"})
 	plan, err := a.Plan("X")
 	require.NoError(t, err)
 	require.Equal(t, "http://127.0.0.1:8080/orders", plan.Webhook.URL)
@@ -266,7 +267,7 @@ func TestExample(t *testing.T) {
 
 	set, err := bot.Load("../../examples/bots", bot.Options{AllowPlainHTTP: true})
 	require.NoError(t, err)
-	shop, ok := set.Bot("default", "shop")
+	shop, ok := set.Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
 	require.True(t, ok)
 	require.True(t, slices.Contains(shop.Steps(), "ORDER_STATUS"))
 	plan, err := shop.Plan("ORDER_STATUS")

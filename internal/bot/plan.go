@@ -3,6 +3,8 @@ package bot
 import (
 	"encoding/json"
 	"time"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Dialects: the JSON that a partner's endpoint speaks.
@@ -32,8 +34,8 @@ const (
 // a workflow's history: the starter makes it when the event arrives, so a reload never changes a running step, and it
 // holds the names of secrets, never their values.
 type Plan struct {
-	Tenant   string            `json:"tenant"`
-	Bot      string            `json:"bot"`
+	schemas.BotID
+
 	Step     string            `json:"step"`
 	Dialect  string            `json:"dialect"`
 	Revision string            `json:"revision,omitempty"` // fingerprint of the bot file that said so

@@ -9,19 +9,18 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Set is the bots of one directory as they were when it was loaded. It never changes and is safe for concurrent use.
 type Set struct {
-	bots   map[botKey]*Bot
+	bots   map[schemas.BotID]*Bot
 	tokens map[[sha256.Size]byte]*Channel // of channels, by the SHA-256 of each valid token_local
 }
 
-type botKey struct{ tenant, name string }
-
 // Bot finds a bot of a tenant.
-func (s *Set) Bot(tenant, name string) (*Bot, bool) {
-	bot, ok := s.bots[botKey{tenant, name}]
+func (s *Set) Bot(id schemas.BotID) (*Bot, bool) {
+	bot, ok := s.bots[id]
 	return bot, ok
 }
 
@@ -39,21 +38,21 @@ func (s *Set) Adapter(account, name string) (*Bot, *BotAdapter, bool) {
 // Bots lists all bots by tenant and name.
 func (s *Set) Bots() []*Bot {
 	return slices.SortedFunc(maps.Values(s.bots), func(a, b *Bot) int {
-		return cmp.Or(cmp.Compare(a.tenant, b.tenant), cmp.Compare(a.name, b.name))
+		return cmp.Or(cmp.Compare(a.id.Tenant, b.id.Tenant), cmp.Compare(a.id.Bot, b.id.Bot))
 	})
 }
 
 // Bot is what one bot file means. It never changes.
 type Bot struct {
-	tenant, name string
-	ordering     string
-	idleTimeout  time.Duration
-	onFailure    string
-	botBreak     Texts
-	plans        map[string]Plan
-	secrets      map[string][]secret.Value
-	adapters     map[string]*BotAdapter
-	scripts      map[string]string // by their fingerprint
+	id          schemas.BotID
+	ordering    string
+	idleTimeout time.Duration
+	onFailure   string
+	botBreak    Texts
+	plans       map[string]Plan
+	secrets     map[string][]secret.Value
+	adapters    map[string]*BotAdapter
+	scripts     map[string]string // by their fingerprint
 
 	channels       []*Channel
 	channelTypes   map[string]*fileChannelType
@@ -63,11 +62,14 @@ type Bot struct {
 	places         map[string]place // where the file says what
 }
 
+// ID identifies the bot.
+func (b *Bot) ID() schemas.BotID { return b.id }
+
 // Tenant is the owner of the bot.
-func (b *Bot) Tenant() string { return b.tenant }
+func (b *Bot) Tenant() string { return b.id.Tenant }
 
 // Name is the bot's name, unique in its tenant.
-func (b *Bot) Name() string { return b.name }
+func (b *Bot) Name() string { return b.id.Bot }
 
 // Ordering is OrderingConversation or OrderingNone.
 func (b *Bot) Ordering() string { return b.ordering }
@@ -89,7 +91,7 @@ func (b *Bot) Steps() []string { return slices.Sorted(maps.Keys(b.plans)) }
 func (b *Bot) Plan(step string) (Plan, error) {
 	plan, ok := b.plans[step]
 	if !ok {
-		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no step %s", b.name, quote(step))
+		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no step %s", b.id.Bot, quote(step))
 	}
 	return plan, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // loadOne loads one bot named a.
@@ -14,7 +15,7 @@ func loadOne(t *testing.T, text string) *bot.Bot {
 	t.Helper()
 	set, err := load(t, map[string]string{"a.yaml": "bot: a\n" + text})
 	require.NoError(t, err)
-	a, ok := set.Bot("default", "a")
+	a, ok := set.Bot(schemas.BotID{Tenant: "default", Bot: "a"})
 	require.True(t, ok)
 	return a
 }
@@ -24,9 +25,9 @@ func TestUnknownNames(t *testing.T) {
 
 	set, err := load(t, map[string]string{"a.yaml": "bot: a\ntenant: acme\n"})
 	require.NoError(t, err)
-	_, ok := set.Bot("default", "a")
+	_, ok := set.Bot(schemas.BotID{Tenant: "default", Bot: "a"})
 	require.False(t, ok, "a bot belongs to its tenant alone")
-	a, ok := set.Bot("acme", "a")
+	a, ok := set.Bot(schemas.BotID{Tenant: "acme", Bot: "a"})
 	require.True(t, ok)
 
 	_, err = a.Plan("NO\nSTEP")

@@ -14,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -76,7 +77,7 @@ func (b *storeBundle) write(t *testing.T, name, text string) {
 
 func (b *storeBundle) url(t *testing.T) string {
 	t.Helper()
-	shop, ok := b.Current().Bot("default", "shop")
+	shop, ok := b.Current().Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
 	require.True(t, ok)
 	plan, err := shop.Plan("X")
 	require.NoError(t, err)
@@ -85,7 +86,7 @@ func (b *storeBundle) url(t *testing.T) string {
 
 func (b *storeBundle) secret(t *testing.T) string {
 	t.Helper()
-	shop, ok := b.Current().Bot("default", "shop")
+	shop, ok := b.Current().Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
 	require.True(t, ok)
 	values, ok := shop.Secrets("key")
 	require.True(t, ok)

@@ -71,8 +71,8 @@ func setup(t testing.TB, o StreamOptions) (*server.Server, jetstream.JetStream, 
 
 func publish(t *testing.T, js jetstream.JetStream, conversation string, n int) uint64 {
 	t.Helper()
-	seq, _, err := NewPublisher(js).PublishEvent(testContext(t), "acme", "shop", fmt.Appendf(nil, "%d", n),
-		fmt.Sprintf("%s-%d", conversation, n), conversation, nil)
+	seq, _, err := NewPublisher(js).PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation(conversation),
+		fmt.Appendf(nil, "%d", n), fmt.Sprintf("%s-%d", conversation, n), nil)
 	require.NoError(t, err)
 	return seq
 }

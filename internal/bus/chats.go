@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Chats remember to which conversation a chat of a TwoWay router belongs, so that what is sent in the chat finds its way. A
@@ -25,8 +27,8 @@ const chatsKnown = 10_000
 func NewChats(s Streams) *Chats { return &Chats{bucket: s.chats, known: map[string]string{}} }
 
 // Remember stores the conversation of a chat. A chat that is known already costs nothing.
-func (c *Chats) Remember(ctx context.Context, tenant, bot, chat, conversation string) error {
-	key := chatKey(tenant, bot, chat)
+func (c *Chats) Remember(ctx context.Context, owner schemas.BotID, chat, conversation string) error {
+	key := chatKey(owner, chat)
 	if c.knows(key, conversation) {
 		return nil
 	}
@@ -50,8 +52,8 @@ func (c *Chats) knows(key, conversation string) bool {
 }
 
 // Conversation is the one that a chat belongs to, "" when nobody wrote in it.
-func (c *Chats) Conversation(ctx context.Context, tenant, bot, chat string) (string, error) {
-	entry, err := c.bucket.Get(ctx, chatKey(tenant, bot, chat))
+func (c *Chats) Conversation(ctx context.Context, owner schemas.BotID, chat string) (string, error) {
+	entry, err := c.bucket.Get(ctx, chatKey(owner, chat))
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
 		return "", nil
@@ -62,4 +64,6 @@ func (c *Chats) Conversation(ctx context.Context, tenant, bot, chat string) (str
 }
 
 // chatKey: chats have ids that are made of hex digits and dashes.
-func chatKey(tenant, bot, chat string) string { return tenant + "." + bot + "." + chat }
+func chatKey(owner schemas.BotID, chat string) string {
+	return owner.Tenant + "." + owner.Bot + "." + chat
+}

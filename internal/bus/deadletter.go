@@ -36,13 +36,16 @@ const (
 
 // FailedEvent is an event that becomes a dead letter.
 type FailedEvent struct {
-	Tenant, Bot, Conversation string // subject tokens; empty where the subject does not have a valid one
-	Subject                   string // as the engine published it, without the partition
-	Data                      []byte
-	Header                    nats.Header
-	Sequence                  uint64 // in the event stream
-	Deliveries                uint64
-	Received                  time.Time
+	// BotID and Conversation are subject tokens; empty where the subject does not have a valid one.
+	schemas.BotID
+
+	Conversation string
+	Subject      string // as the engine published it, without the partition
+	Data         []byte
+	Header       nats.Header
+	Sequence     uint64 // in the event stream
+	Deliveries   uint64
+	Received     time.Time
 }
 
 // DeadLetters are the events that were given up, and why.

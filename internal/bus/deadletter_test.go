@@ -13,7 +13,7 @@ import (
 )
 
 func failedEvent(bot, conversation string, data []byte, header nats.Header, received time.Time) *FailedEvent {
-	m := &FailedEvent{Tenant: "acme", Bot: bot, Conversation: conversation, Subject: eventRoot + "acme." + bot + "." + conversation,
+	m := &FailedEvent{BotID: schemas.BotID{Tenant: "acme", Bot: bot}, Conversation: conversation, Subject: eventRoot + "acme." + bot + "." + conversation,
 		Data: data, Header: header, Received: received}
 	if !schemas.IsToken(bot) {
 		m.Bot = ""
@@ -94,8 +94,8 @@ func TestListChoosesDeadLetters(t *testing.T) {
 	}{
 		"default limit": {DeadLetterFilter{}, 100, 1},
 		"all":           {DeadLetterFilter{Limit: 1000}, 600, 1},
-		"tenant":        {DeadLetterFilter{Tenant: "other", Limit: 1000}, 300, 2},
-		"bot":           {DeadLetterFilter{Bot: "none"}, 0, 0},
+		"tenant":        {DeadLetterFilter{BotID: schemas.BotID{Tenant: "other"}, Limit: 1000}, 300, 2},
+		"bot":           {DeadLetterFilter{BotID: schemas.BotID{Bot: "none"}}, 0, 0},
 		"reason":        {DeadLetterFilter{Reason: fault.UnknownBot, Limit: 1000}, 300, 2},
 		"page":          {DeadLetterFilter{After: 590, Limit: 1000}, 10, 591},
 		"limit":         {DeadLetterFilter{Limit: 3}, 3, 1},

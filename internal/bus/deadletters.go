@@ -25,25 +25,28 @@ var ErrNoDeadLetter = errors.New("no such dead letter")
 
 // DeadLetter is one stored dead letter. List leaves Data out.
 type DeadLetter struct {
-	Sequence                  uint64 // its number in the stream of dead letters
-	Tenant, Bot, Conversation string // "_" where the event's subject had no valid token
-	Reason                    fault.Kind
-	Detail                    string
-	Subject                   string // of the event
-	EventSequence             uint64
-	Deliveries                uint64
-	Time                      time.Time
-	Header                    nats.Header
-	Size                      int // of the payload, in bytes
-	Data                      []byte
+	schemas.BotID // "_" where the event's subject had no valid token
+
+	Conversation  string // token of the event's subject, or "_"
+	Sequence      uint64 // its number in the stream of dead letters
+	Reason        fault.Kind
+	Detail        string
+	Subject       string // of the event
+	EventSequence uint64
+	Deliveries    uint64
+	Time          time.Time
+	Header        nats.Header
+	Size          int // of the payload, in bytes
+	Data          []byte
 }
 
 // DeadLetterFilter chooses dead letters; empty members choose all.
 type DeadLetterFilter struct {
-	Tenant, Bot string
-	Reason      fault.Kind
-	After       uint64 // only numbers above this one: pass the last one seen to read on
-	Limit       int    // 100 when 0
+	schemas.BotID
+
+	Reason fault.Kind
+	After  uint64 // only numbers above this one: pass the last one seen to read on
+	Limit  int    // 100 when 0
 }
 
 // List gives the dead letters that a filter chooses, oldest first.
@@ -172,7 +175,8 @@ func readLetter(subject string, seq uint64, header nats.Header, data []byte) Dea
 		Sequence: seq, Header: header, Data: data, Size: len(data),
 		Reason: fault.Kind(header.Get(HeaderReason)), Detail: header.Get(HeaderDetail), Subject: header.Get(HeaderSubject),
 	}
-	l.Tenant, l.Bot, l.Conversation, _ = schemas.ParseSubject(schemas.SubjectDeadLetters, subject)
+	key, _ := schemas.ParseSubject(schemas.SubjectDeadLetters, subject)
+	l.BotID, l.Conversation = key.BotID, key.Conversation
 	l.EventSequence, _ = strconv.ParseUint(header.Get(HeaderSequence), 10, 64)
 	l.Deliveries, _ = strconv.ParseUint(header.Get(HeaderDeliveries), 10, 64)
 	l.Time, _ = time.Parse(time.RFC3339Nano, header.Get(HeaderTime))
@@ -181,6 +185,6 @@ func readLetter(subject string, seq uint64, header nats.Header, data []byte) Dea
 
 // isEventSubject reports whether a subject has three valid tokens after the root of events.
 func isEventSubject(subject string) bool {
-	tenant, bot, conversation, ok := schemas.ParseSubject(schemas.SubjectEvents, subject)
-	return ok && schemas.IsToken(tenant) && schemas.IsToken(bot) && schemas.IsToken(conversation)
+	key, ok := schemas.ParseSubject(schemas.SubjectEvents, subject)
+	return ok && key.Valid() && schemas.IsToken(key.Conversation)
 }

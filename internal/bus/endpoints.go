@@ -8,6 +8,8 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Endpoints is where workers tell each other which endpoints must be left alone. It holds bytes and does not know what is in
@@ -18,16 +20,16 @@ type Endpoints struct{ bucket jetstream.KeyValue }
 func NewEndpoints(s Streams) *Endpoints { return &Endpoints{bucket: s.endpoints} }
 
 // Tell replaces what is known of an endpoint.
-func (e *Endpoints) Tell(ctx context.Context, tenant, bot, url string, notice []byte) error {
-	if _, err := e.bucket.Put(ctx, endpointKey(tenant, bot, url), notice); err != nil {
+func (e *Endpoints) Tell(ctx context.Context, owner schemas.BotID, url string, notice []byte) error {
+	if _, err := e.bucket.Put(ctx, endpointKey(owner, url), notice); err != nil {
 		return fmt.Errorf("tell the other workers of an endpoint: %w", err)
 	}
 	return nil
 }
 
 // Forget removes what is known of an endpoint.
-func (e *Endpoints) Forget(ctx context.Context, tenant, bot, url string) error {
-	err := e.bucket.Delete(ctx, endpointKey(tenant, bot, url))
+func (e *Endpoints) Forget(ctx context.Context, owner schemas.BotID, url string) error {
+	err := e.bucket.Delete(ctx, endpointKey(owner, url))
 	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
 		return fmt.Errorf("tell the other workers of an endpoint: %w", err)
 	}
@@ -57,7 +59,7 @@ func (e *Endpoints) Listen(ctx context.Context, heard func(notice []byte)) error
 }
 
 // endpointKey hides the address, which may be long and have any character.
-func endpointKey(tenant, bot, url string) string {
+func endpointKey(owner schemas.BotID, url string) string {
 	sum := sha256.Sum256([]byte(url))
-	return tenant + "." + bot + "." + hex.EncodeToString(sum[:16])
+	return owner.Tenant + "." + owner.Bot + "." + hex.EncodeToString(sum[:16])
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Files keep what integration channels and scripts exchange besides JSON, for a week.
@@ -41,14 +43,14 @@ var ErrNoFile = errors.New("there is no such file")
 func NewFiles(s Streams) *Files { return &Files{store: s.files} }
 
 // Put keeps what a reader gives under a new id. Nothing is kept of a reader that fails.
-func (f *Files) Put(ctx context.Context, tenant, bot string, file File, content io.Reader) (File, error) {
+func (f *Files) Put(ctx context.Context, owner schemas.BotID, file File, content io.Reader) (File, error) {
 	file.ID = uuid.NewString()
 	about, err := json.Marshal(file)
 	if err != nil {
 		return File{}, err
 	}
 	info, err := f.store.Put(ctx, jetstream.ObjectMeta{
-		Name: fileName(tenant, bot, file.ID), Metadata: map[string]string{"file": string(about)},
+		Name: fileName(owner, file.ID), Metadata: map[string]string{"file": string(about)},
 	}, content)
 	if err != nil {
 		return File{}, fmt.Errorf("keep a file: %w", err)
@@ -63,11 +65,11 @@ func IsFileID(id string) bool {
 }
 
 // Get opens a file of a bot.
-func (f *Files) Get(ctx context.Context, tenant, bot, id string) (File, io.ReadCloser, error) {
+func (f *Files) Get(ctx context.Context, owner schemas.BotID, id string) (File, io.ReadCloser, error) {
 	if !IsFileID(id) {
 		return File{}, nil, ErrNoFile
 	}
-	object, err := f.store.Get(ctx, fileName(tenant, bot, id))
+	object, err := f.store.Get(ctx, fileName(owner, id))
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return File{}, nil, ErrNoFile
 	}
@@ -86,11 +88,11 @@ func (f *Files) Get(ctx context.Context, tenant, bot, id string) (File, io.ReadC
 }
 
 // Delete removes a file of a bot.
-func (f *Files) Delete(ctx context.Context, tenant, bot, id string) error {
+func (f *Files) Delete(ctx context.Context, owner schemas.BotID, id string) error {
 	if !IsFileID(id) {
 		return ErrNoFile
 	}
-	name := fileName(tenant, bot, id)
+	name := fileName(owner, id)
 	_, err := f.store.GetInfo(ctx, name) // deleting what is deleted would be no error
 	if err == nil {
 		err = f.store.Delete(ctx, name)
@@ -114,7 +116,9 @@ func fileOf(info *jetstream.ObjectInfo, file File) File {
 }
 
 // fileName keeps one bot's files apart from another's.
-func fileName(tenant, bot, id string) string { return tenant + "/" + bot + "/" + id }
+func fileName(owner schemas.BotID, id string) string {
+	return owner.Tenant + "/" + owner.Bot + "/" + id
+}
 
 func ensureFiles(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.ObjectStore, error) {
 	store, err := js.ObjectStore(ctx, BucketFiles)

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestFileNames(t *testing.T) {
@@ -38,23 +39,23 @@ func TestFilesBelongToABot(t *testing.T) {
 	_, _, s := setup(t, StreamOptions{})
 	files, ctx := NewFiles(s), testContext(t)
 	text := strings.Repeat("0123456789", 50_000) // several chunks
-	file, err := files.Put(ctx, "acme", "shop", File{Name: "a.txt", Type: "text/plain", Channel: "desk"}, strings.NewReader(text))
+	file, err := files.Put(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, File{Name: "a.txt", Type: "text/plain", Channel: "desk"}, strings.NewReader(text))
 	require.NoError(t, err)
 	require.EqualValues(t, len(text), file.Size)
 	require.NotEmpty(t, file.Digest)
-	got, content, err := files.Get(ctx, "acme", "shop", file.ID)
+	got, content, err := files.Get(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, file.ID)
 	require.NoError(t, err)
 	read, err := io.ReadAll(content)
 	require.NoError(t, err)
 	require.NoError(t, content.Close())
 	require.Equal(t, text, string(read))
 	require.Equal(t, []string{"a.txt", "text/plain", "desk"}, []string{got.Name, got.Type, got.Channel})
-	_, _, err = files.Get(ctx, "acme", "other", file.ID)
+	_, _, err = files.Get(ctx, schemas.BotID{Tenant: "acme", Bot: "other"}, file.ID)
 	require.ErrorIs(t, err, ErrNoFile)
-	_, err = files.Put(ctx, "acme", "shop", File{}, io.MultiReader(strings.NewReader("x"), broken{}))
+	_, err = files.Put(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, File{}, io.MultiReader(strings.NewReader("x"), broken{}))
 	require.ErrorIs(t, err, errBroken)
-	require.NoError(t, files.Delete(ctx, "acme", "shop", file.ID))
-	require.ErrorIs(t, files.Delete(ctx, "acme", "shop", file.ID), ErrNoFile)
+	require.NoError(t, files.Delete(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, file.ID))
+	require.ErrorIs(t, files.Delete(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, file.ID), ErrNoFile)
 }
 
 var errBroken = errors.New("broken")
@@ -67,16 +68,16 @@ func TestChatsAreRemembered(t *testing.T) {
 	t.Parallel()
 	_, _, s := setup(t, StreamOptions{})
 	chats, ctx := NewChats(s), testContext(t)
-	conversation, err := chats.Conversation(ctx, "acme", "shop", "chat")
+	conversation, err := chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat")
 	require.NoError(t, err)
 	require.Empty(t, conversation)
 	for _, next := range []string{"c 1", "c 1", "c 2"} {
-		require.NoError(t, chats.Remember(ctx, "acme", "shop", "chat", next))
-		conversation, err = chats.Conversation(ctx, "acme", "shop", "chat")
+		require.NoError(t, chats.Remember(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat", next))
+		conversation, err = chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat")
 		require.NoError(t, err)
 		require.Equal(t, next, conversation)
 	}
-	conversation, err = chats.Conversation(ctx, "acme", "other", "chat")
+	conversation, err = chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "other"}, "chat")
 	require.NoError(t, err)
 	require.Empty(t, conversation)
 }
@@ -86,11 +87,11 @@ func TestWires(t *testing.T) {
 	_, js, s := setup(t, StreamOptions{})
 	w, ctx := NewWires(js, s), testContext(t)
 	heard := make(chan string, 10)
-	stop, err := w.Notices("acme", "shop", "orders.*", func(class string, notice []byte) { heard <- class + " " + string(notice) })
+	stop, err := w.Notices(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.*", func(class string, notice []byte) { heard <- class + " " + string(notice) })
 	require.NoError(t, err)
-	require.NoError(t, w.Notify("acme", "shop", "stock.low", []byte("1")))
-	require.NoError(t, w.Notify("acme", "other", "orders.paid", []byte("2")))
-	require.NoError(t, w.Notify("acme", "shop", "orders.paid", []byte("3")))
+	require.NoError(t, w.Notify(schemas.BotID{Tenant: "acme", Bot: "shop"}, "stock.low", []byte("1")))
+	require.NoError(t, w.Notify(schemas.BotID{Tenant: "acme", Bot: "other"}, "orders.paid", []byte("2")))
+	require.NoError(t, w.Notify(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.paid", []byte("3")))
 	require.Equal(t, "orders.paid 3", <-heard)
 	stop()
 	mine, err := w.Claim(ctx, "key")
@@ -100,7 +101,7 @@ func TestWires(t *testing.T) {
 	require.NoError(t, err)
 	require.False(t, mine)
 
-	require.Equal(t, fault.TooLarge, fault.Of(w.Notify("acme", "shop", "orders.paid", make([]byte, 3<<20))).Kind)
+	require.Equal(t, fault.TooLarge, fault.Of(w.Notify(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.paid", make([]byte, 3<<20))).Kind)
 	_, err = w.Ask(ctx, "nobody", make([]byte, 3<<20))
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 	_, err = w.Ask(ctx, "nobody", []byte("x"))

@@ -45,13 +45,14 @@ func TestGuard_RejectsWhatIsNoSubject(t *testing.T) {
 func TestGuard_PassesWhatHookturnMakes(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 64)
+	owner := schemas.BotID{Tenant: long, Bot: long}
 	class := strings.TrimSuffix(strings.Repeat(long+".", 8), ".")
 	require.True(t, schemas.IsClass(class))
-	require.NoError(t, checkSubject(schemas.NoticeSubject(long, long, class)))
-	require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectDeadLetters, long, long, "any id\n")))
-	require.NoError(t, checkObject(fileName(long, long, uuid.NewString())))
-	require.NoError(t, checkKey(endpointKey(long, long, "https://x.example/")))
-	require.NoError(t, checkSubject(queueSubject(long, long, "a step's name")))
+	require.NoError(t, checkSubject(schemas.NoticeSubject(owner, class)))
+	require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectDeadLetters, owner.WithConversation("any id\n"))))
+	require.NoError(t, checkObject(fileName(owner, uuid.NewString())))
+	require.NoError(t, checkKey(endpointKey(owner, "https://x.example/")))
+	require.NoError(t, checkSubject(queueSubject(owner, "a step's name")))
 }
 
 // TestGuard_NoMethodIsLeftOut calls each method that takes a text, with a hostile one, on guards with nothing behind them: a
@@ -122,27 +123,28 @@ func TestBus_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
 	t.Parallel()
 	_, js, s := setup(t, StreamOptions{})
 	ctx, files, wires := testContext(t), NewFiles(s), NewWires(js, s)
+	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	for name, text := range hostile() {
-		_, _, err := files.Get(ctx, "acme", "shop", text)
+		_, _, err := files.Get(ctx, shop, text)
 		require.ErrorIs(t, err, ErrNoFile, name)
-		require.ErrorIs(t, files.Delete(ctx, "acme", "shop", text), ErrNoFile, name)
+		require.ErrorIs(t, files.Delete(ctx, shop, text), ErrNoFile, name)
 		if !schemas.IsClassPattern(text) {
-			_, err = wires.Notices("acme", "shop", text, func(string, []byte) {})
+			_, err = wires.Notices(shop, text, func(string, []byte) {})
 			require.Error(t, err, name)
 		}
-		require.Error(t, wires.Notify("acme", "shop", text, nil), name)
-		require.Error(t, wires.Advise("acme", text, nil), name)
+		require.Error(t, wires.Notify(shop, text, nil), name)
+		require.Error(t, wires.Advise(schemas.BotID{Tenant: "acme", Bot: text}, nil), name)
 		_, err = wires.Ask(ctx, text, nil)
 		require.Error(t, err, name)
 		_, err = wires.Claim(ctx, text)
 		require.Error(t, err, name)
-		_, err = NewChats(s).Conversation(ctx, "acme", "shop", text)
+		_, err = NewChats(s).Conversation(ctx, shop, text)
 		require.Error(t, err, name)
 		_, err = NewChannels(s).Put(ctx, text, nil, 0)
 		require.Error(t, err, name)
 		if checkFilter(text) != nil {
-			require.Error(t, Follow(ctx, js, Tail{Tenant: text}, nil, nil), name)
-			_, err = NewDeadLetters(js, s).List(ctx, DeadLetterFilter{Bot: text})
+			require.Error(t, Follow(ctx, js, Tail{ConversationKey: schemas.BotID{Tenant: text}.WithConversation("")}, nil, nil), name)
+			_, err = NewDeadLetters(js, s).List(ctx, DeadLetterFilter{BotID: schemas.BotID{Bot: text}})
 			require.Error(t, err, name)
 		}
 		require.NoError(t, Ready(ctx, js), name)
@@ -170,15 +172,16 @@ func FuzzSubjects(f *testing.F) {
 	for _, text := range hostile() {
 		f.Add(text, text)
 	}
+	owner := schemas.BotID{Tenant: "t", Bot: "b"}
 	f.Fuzz(func(t *testing.T, id, name string) {
-		require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectEvents, "t", "b", id)), "a conversation may have any id")
-		require.NoError(t, checkSubject(queueSubject("t", "b", name)))
-		require.NoError(t, checkKey(endpointKey("t", "b", name)))
+		require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectEvents, owner.WithConversation(id))), "a conversation may have any id")
+		require.NoError(t, checkSubject(queueSubject(owner, name)))
+		require.NoError(t, checkKey(endpointKey(owner, name)))
 		if schemas.IsClassPattern(name) {
-			require.NoError(t, checkFilter(schemas.NoticeSubject("t", "b", name)), "%q", name)
+			require.NoError(t, checkFilter(schemas.NoticeSubject(owner, name)), "%q", name)
 		}
 		if IsFileID(id) {
-			require.NoError(t, checkObject(fileName("t", "b", id)))
+			require.NoError(t, checkObject(fileName(owner, id)))
 		}
 	})
 }

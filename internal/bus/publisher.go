@@ -33,12 +33,12 @@ func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js}
 
 // PublishReply stores a reply and waits for the acknowledgement, trying again until ctx ends. A reply that is too large
 // for NATS fails at once with fault.TooLarge.
-func (p *Publisher) PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error {
+func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error {
 	body, err := schemas.Marshal(reply)
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "reply %s cannot be written as JSON", reply.ID)
 	}
-	m := nats.NewMsg(schemas.Subject(schemas.SubjectReplies, tenant, bot, reply.Subject))
+	m := nats.NewMsg(schemas.Subject(schemas.SubjectReplies, owner.WithConversation(reply.Subject)))
 	m.Data = body
 	m.Header.Set(jetstream.MsgIDHeader, reply.ID)
 	if reply.TraceParent != "" {
@@ -47,7 +47,7 @@ func (p *Publisher) PublishReply(ctx context.Context, tenant, bot string, reply 
 	if reply.TraceState != "" {
 		m.Header.Set(HeaderTraceState, reply.TraceState)
 	}
-	_, err = p.publish(ctx, tenant, bot, m)
+	_, err = p.publish(ctx, owner, m)
 	return err
 }
 
@@ -56,9 +56,9 @@ func (p *Publisher) PublishReply(ctx context.Context, tenant, bot string, reply 
 // fault.QueueFull, an event that is too large fault.TooLarge; neither is tried again. A Nats-TTL header is stored as
 // the event's latest useful moment in a form that does not make the server remove it.
 func (p *Publisher) PublishEvent(
-	ctx context.Context, tenant, bot string, event []byte, id, conversation string, header nats.Header,
+	ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header,
 ) (seq uint64, duplicate bool, err error) {
-	m := nats.NewMsg(schemas.Subject(schemas.SubjectEvents, tenant, bot, conversation))
+	m := nats.NewMsg(schemas.Subject(schemas.SubjectEvents, key))
 	m.Data = event
 	for name, values := range header {
 		if !strings.HasPrefix(strings.ToLower(name), "nats-") {
@@ -69,15 +69,15 @@ func (p *Publisher) PublishEvent(
 		m.Header.Set(headerExpires, time.Now().Add(ttl).UTC().Format(time.RFC3339Nano))
 	}
 	m.Header.Set(jetstream.MsgIDHeader, id)
-	stored, err := p.publish(ctx, tenant, bot, m)
+	stored, err := p.publish(ctx, key.BotID, m)
 	if err != nil {
 		return 0, false, err
 	}
 	return stored.Sequence, stored.Duplicate, nil
 }
 
-func (p *Publisher) publish(ctx context.Context, tenant, bot string, m *nats.Msg) (*jetstream.PubAck, error) {
-	if !schemas.IsToken(tenant) || !schemas.IsToken(bot) {
+func (p *Publisher) publish(ctx context.Context, owner schemas.BotID, m *nats.Msg) (*jetstream.PubAck, error) {
+	if !owner.Valid() {
 		return nil, fault.New(fault.BadEvent, "tenant and bot must be of the form [A-Za-z0-9_-]{1,64}")
 	}
 	if len(m.Data) > schemas.MessageMax || int64(m.Size()) > p.js.Conn().MaxPayload() {

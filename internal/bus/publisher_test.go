@@ -24,15 +24,15 @@ func TestPublishReplyStoresItOnce(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	p := NewPublisher(js)
-	require.NoError(t, p.PublishReply(testContext(t), "acme", "shop", aReply()))
-	require.NoError(t, p.PublishReply(testContext(t), "acme", "shop", aReply()))
+	require.NoError(t, p.PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, aReply()))
+	require.NoError(t, p.PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, aReply()))
 	info, err := streams.replies.Info(testContext(t))
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), info.State.Msgs)
 
 	stored, err := streams.replies.GetMsg(testContext(t), 1)
 	require.NoError(t, err)
-	require.Equal(t, schemas.Subject(schemas.SubjectReplies, "acme", "shop", "chat 1"), stored.Subject)
+	require.Equal(t, schemas.Subject(schemas.SubjectReplies, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("chat 1")), stored.Subject)
 	require.Equal(t, aReply().ID, stored.Header.Get("Nats-Msg-Id"))
 	require.Equal(t, "00-1-2-01", stored.Header.Get("traceparent"))
 	require.Equal(t, "a=b", stored.Header.Get("tracestate"))
@@ -47,7 +47,7 @@ func TestAReplyThatIsTooLargeIsNotTriedAgain(t *testing.T) {
 	_, js, _ := setup(t, StreamOptions{})
 	reply := aReply()
 	reply.Data = json.RawMessage(`"` + strings.Repeat("x", schemas.MessageMax) + `"`)
-	err := NewPublisher(js).PublishReply(testContext(t), "acme", "shop", reply)
+	err := NewPublisher(js).PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, reply)
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 }
 
@@ -56,12 +56,14 @@ func TestPublishReplyWaitsForTheStreamUntilItsContextEnds(t *testing.T) {
 	js := connectTo(t, startServer(t)) // no streams yet
 	ctx, cancel := context.WithCancel(testContext(t))
 	done := make(chan error, 1)
-	go func() { done <- NewPublisher(js).PublishReply(testContext(t), "acme", "shop", aReply()) }()
+	go func() {
+		done <- NewPublisher(js).PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, aReply())
+	}()
 	_, err := Setup(ctx, js, StreamOptions{})
 	require.NoError(t, err)
 	require.NoError(t, <-done)
 	cancel()
-	require.ErrorIs(t, NewPublisher(js).PublishReply(ctx, "acme", "shop", aReply()), context.Canceled)
+	require.ErrorIs(t, NewPublisher(js).PublishReply(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, aReply()), context.Canceled)
 }
 
 func TestPublishEvent(t *testing.T) {
@@ -69,10 +71,10 @@ func TestPublishEvent(t *testing.T) {
 	_, js, streams := setup(t, StreamOptions{})
 	p := NewPublisher(js)
 	header := nats.Header{"traceparent": {"00-1-2-01"}, "Nats-TTL": {"90s"}, "Nats-Expected-Last-Sequence": {"77"}}
-	seq, duplicate, err := p.PublishEvent(testContext(t), "acme", "shop", []byte("{}"), "id-1", "chat 1", header)
+	seq, duplicate, err := p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("chat 1"), []byte("{}"), "id-1", header)
 	require.NoError(t, err)
 	require.False(t, duplicate)
-	again, duplicate, err := p.PublishEvent(testContext(t), "acme", "shop", []byte("{}"), "id-1", "chat 1", header)
+	again, duplicate, err := p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("chat 1"), []byte("{}"), "id-1", header)
 	require.NoError(t, err)
 	require.True(t, duplicate)
 	require.Equal(t, seq, again)
@@ -90,10 +92,10 @@ func TestPublishEventRefusals(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, StreamOptions{MaxBytes: 64 << 10})
 	p := NewPublisher(js)
-	_, _, err := p.PublishEvent(testContext(t), "ac.me", "shop", nil, "1", "c", nil)
+	_, _, err := p.PublishEvent(testContext(t), schemas.BotID{Tenant: "ac.me", Bot: "shop"}.WithConversation("c"), nil, "1", nil)
 	require.Equal(t, fault.BadEvent, fault.Of(err).Kind)
-	_, _, err = p.PublishEvent(testContext(t), "acme", "shop", make([]byte, schemas.MessageMax+1), "2", "c", nil)
+	_, _, err = p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), make([]byte, schemas.MessageMax+1), "2", nil)
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
-	_, _, err = p.PublishEvent(testContext(t), "acme", "shop", make([]byte, 128<<10), "3", "c", nil)
+	_, _, err = p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), make([]byte, 128<<10), "3", nil)
 	require.Equal(t, fault.QueueFull, fault.Of(err).Kind)
 }

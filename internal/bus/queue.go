@@ -53,8 +53,8 @@ func NewQueues(js jetstream.JetStream, s Streams) *Queues { return &Queues{js: j
 
 // Add puts data at the end of a step's queue; the same id within an hour is one entry. A queue that is full, or has no room
 // in the stream, is a fault of the kind queue_full; data that is too large for NATS is too_large.
-func (q *Queues) Add(ctx context.Context, tenant, bot, step, id string, data []byte) error {
-	m := nats.NewMsg(queueSubject(tenant, bot, step))
+func (q *Queues) Add(ctx context.Context, owner schemas.BotID, step, id string, data []byte) error {
+	m := nats.NewMsg(queueSubject(owner, step))
 	m.Data = data
 	m.Header.Set(jetstream.MsgIDHeader, id)
 	if int64(m.Size()) > q.js.Conn().MaxPayload() {
@@ -73,8 +73,8 @@ func (q *Queues) Add(ctx context.Context, tenant, bot, step, id string, data []b
 }
 
 // Head reads the oldest entry of a step's queue and its sequence; 0 when the queue is empty.
-func (q *Queues) Head(ctx context.Context, tenant, bot, step string) (data []byte, sequence uint64, err error) {
-	m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(queueSubject(tenant, bot, step)))
+func (q *Queues) Head(ctx context.Context, owner schemas.BotID, step string) (data []byte, sequence uint64, err error) {
+	m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(queueSubject(owner, step)))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, 0, nil
@@ -93,6 +93,6 @@ func (q *Queues) Remove(ctx context.Context, sequence uint64) error {
 	return fmt.Errorf("remove entry %d from its queue: %w", sequence, err)
 }
 
-func queueSubject(tenant, bot, step string) string {
-	return subjectQueues + "." + tenant + "." + bot + "." + schemas.ConversationToken(step)
+func queueSubject(owner schemas.BotID, step string) string {
+	return subjectQueues + "." + owner.Tenant + "." + owner.Bot + "." + schemas.ConversationToken(step)
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestQueueIsFirstInFirstOut(t *testing.T) {
@@ -14,26 +15,26 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 	_, js, streams := setup(t, StreamOptions{})
 	q, ctx := NewQueues(js, streams), testContext(t)
 
-	_, sequence, err := q.Head(ctx, "acme", "shop", "NOTIFY")
+	_, sequence, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
 	require.NoError(t, err)
 	require.Zero(t, sequence, "an empty queue has no head")
 
 	for i := range 3 {
-		require.NoError(t, q.Add(ctx, "acme", "shop", "NOTIFY", fmt.Sprint("id-", i), []byte{byte('a' + i)}))
-		require.NoError(t, q.Add(ctx, "acme", "shop", "NOTIFY", fmt.Sprint("id-", i), []byte("again")), "known by its id")
+		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", fmt.Sprint("id-", i), []byte{byte('a' + i)}))
+		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", fmt.Sprint("id-", i), []byte("again")), "known by its id")
 	}
-	require.NoError(t, q.Add(ctx, "acme", "shop", "OTHER", "id-9", []byte("z")), "a queue of its own")
+	require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER", "id-9", []byte("z")), "a queue of its own")
 	for _, want := range []string{"a", "b", "c"} {
-		data, sequence, err := q.Head(ctx, "acme", "shop", "NOTIFY")
+		data, sequence, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
 		require.NoError(t, err)
 		require.Equal(t, want, string(data))
 		require.NoError(t, q.Remove(ctx, sequence))
 		require.NoError(t, q.Remove(ctx, sequence), "removing twice is no error")
 	}
-	_, sequence, err = q.Head(ctx, "acme", "shop", "NOTIFY")
+	_, sequence, err = q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
 	require.NoError(t, err)
 	require.Zero(t, sequence)
-	data, _, err := q.Head(ctx, "acme", "shop", "OTHER")
+	data, _, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER")
 	require.NoError(t, err)
 	require.Equal(t, "z", string(data))
 }
@@ -50,13 +51,13 @@ func TestFullQueueSaysSo(t *testing.T) {
 
 	q := NewQueues(js, streams)
 	for i := range 2 {
-		require.NoError(t, q.Add(ctx, "acme", "shop", "NOTIFY", fmt.Sprint("id-", i), []byte("x")))
+		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", fmt.Sprint("id-", i), []byte("x")))
 	}
-	err = q.Add(ctx, "acme", "shop", "NOTIFY", "id-2", []byte("x"))
+	err = q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", "id-2", []byte("x"))
 	require.Equal(t, fault.QueueFull, fault.Of(err).Kind)
 	require.ErrorContains(t, err, "NOTIFY")
-	require.NoError(t, q.Add(ctx, "acme", "shop", "OTHER", "id-3", []byte("x")), "another step's queue has room")
+	require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER", "id-3", []byte("x")), "another step's queue has room")
 
-	err = q.Add(ctx, "acme", "shop", "OTHER", "id-4", make([]byte, 2<<20))
+	err = q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER", "id-4", make([]byte, 2<<20))
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 }

@@ -14,7 +14,8 @@ import (
 
 // Tail chooses replies to read. Empty members choose all.
 type Tail struct {
-	Tenant, Bot, Conversation string
+	schemas.ConversationKey
+
 	// Since is the time from which stored replies are read; the zero time reads only those that come from now on.
 	Since time.Time
 }

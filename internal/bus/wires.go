@@ -31,8 +31,8 @@ func NewWires(js jetstream.JetStream, s Streams) *Wires {
 
 // Notices calls heard for every notice of a bot whose class matches, with the class and the CloudEvents event, until stop is
 // called. The words of class may be wildcards of NATS. Notices of one call are heard one after another.
-func (w *Wires) Notices(tenant, bot, class string, heard func(class string, notice []byte)) (stop func(), err error) {
-	root := schemas.NoticeSubject(tenant, bot, "")
+func (w *Wires) Notices(owner schemas.BotID, class string, heard func(class string, notice []byte)) (stop func(), err error) {
+	root := schemas.NoticeSubject(owner, "")
 	s, err := w.nc.subscribe(root+class, func(m *nats.Msg) { heard(strings.TrimPrefix(m.Subject, root), m.Data) })
 	if err != nil {
 		return nil, fmt.Errorf("listen to notices: %w", err)
@@ -41,13 +41,13 @@ func (w *Wires) Notices(tenant, bot, class string, heard func(class string, noti
 }
 
 // Notify tells a notice to whoever listens. One that is larger than NATS takes is a fault of the kind too_large.
-func (w *Wires) Notify(tenant, bot, class string, notice []byte) error {
-	return tooLargeFor(w.nc.publish(schemas.NoticeSubject(tenant, bot, class), notice), notice)
+func (w *Wires) Notify(owner schemas.BotID, class string, notice []byte) error {
+	return tooLargeFor(w.nc.publish(schemas.NoticeSubject(owner, class), notice), notice)
 }
 
 // Advise publishes an advisory about a bot. Nobody stores it: whoever listens hears it.
-func (w *Wires) Advise(tenant, bot string, advisory []byte) error {
-	return w.nc.publish(schemas.AdvisorySubject(tenant, bot), advisory)
+func (w *Wires) Advise(owner schemas.BotID, advisory []byte) error {
+	return w.nc.publish(schemas.AdvisorySubject(owner), advisory)
 }
 
 // tooLargeFor names the one thing that a message itself can be to blame for.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Store keeps channels where every process finds them. *bus.Channels is one.
@@ -80,8 +81,8 @@ func (a *Administration) Get(id string) (Entry, error) {
 }
 
 // Create makes a channel. When it names no secret as its token_local, a token is made: it is given once and kept as a hash.
-func (a *Administration) Create(ctx context.Context, tenant, name string, written json.RawMessage) (Entry, string, error) {
-	s := Stored{Tenant: tenant, Bot: name, Channel: written, Created: time.Now().UTC()}
+func (a *Administration) Create(ctx context.Context, owner schemas.BotID, written json.RawMessage) (Entry, string, error) {
+	s := Stored{BotID: owner, Channel: written, Created: time.Now().UTC()}
 	ch, _, err := a.read(a.bots.Current(), s)
 	if err != nil {
 		return Entry{}, "", refused("%s", err)
@@ -103,7 +104,7 @@ func (a *Administration) Create(ctx context.Context, tenant, name string, writte
 
 // free says whether a channel may come beside those there are.
 func (a *Administration) free(ch *bot.Channel, id string) error {
-	if _, taken := a.ByCode(ch.Tenant, ch.Bot, ch.Code); taken {
+	if _, taken := a.ByCode(ch.BotID, ch.Code); taken {
 		return refused("$.code: a channel of the bot has the code %s already", ch.Code)
 	}
 	count := 0

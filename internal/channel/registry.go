@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Bots are the bot files as they are now. *bot.Store is one.
@@ -24,9 +25,9 @@ type Bots interface {
 
 // Stored is a channel of the administration as it is kept.
 type Stored struct {
+	schemas.BotID
+
 	ID      string          `json:"id"`
-	Tenant  string          `json:"tenant"`
-	Bot     string          `json:"bot"`
 	Channel json.RawMessage `json:"channel"` // as it was written, without tenant and bot
 	// Hashes are the SHA-256, in hex, of the tokens that were made for it, newest first.
 	Hashes   []string  `json:"token_sha256,omitempty"`
@@ -56,7 +57,10 @@ type index struct {
 	problems map[string]error // of stored channels that are not served
 }
 
-type code struct{ tenant, bot, code string }
+type code struct {
+	owner schemas.BotID
+	code  string
+}
 
 // NewRegistry makes a registry that knows the channels of bot files; options are those with which the files are read.
 func NewRegistry(bots Bots, options bot.Options, log *slog.Logger) *Registry {
@@ -73,13 +77,13 @@ func (r *Registry) ByToken(sum [sha256.Size]byte) (*bot.Channel, bool) {
 }
 
 // ByCode finds a channel of a bot by its code.
-func (r *Registry) ByCode(tenant, name, word string) (*bot.Channel, bool) {
-	if b, ok := r.bots.Current().Bot(tenant, name); ok {
+func (r *Registry) ByCode(owner schemas.BotID, word string) (*bot.Channel, bool) {
+	if b, ok := r.bots.Current().Bot(owner); ok {
 		if ch, ok := b.Channel(word); ok {
 			return ch, true
 		}
 	}
-	ch, ok := r.index().byCode[code{tenant, name, word}]
+	ch, ok := r.index().byCode[code{owner, word}]
 	return ch, ok
 }
 
@@ -129,7 +133,7 @@ func (r *Registry) build(set *bot.Set) *index {
 		s := r.stored[id]
 		ch, tokens, err := r.read(set, s)
 		if err == nil {
-			if _, taken := x.byCode[code{s.Tenant, s.Bot, ch.Code}]; taken {
+			if _, taken := x.byCode[code{s.BotID, ch.Code}]; taken {
 				err = fmt.Errorf("the code %s is taken", ch.Code)
 			}
 		}
@@ -138,7 +142,7 @@ func (r *Registry) build(set *bot.Set) *index {
 			r.log.Warn("a channel of the administration is not served", "id", id, "tenant", s.Tenant, "bot", s.Bot, "error", err)
 			continue
 		}
-		x.byID[id], x.byCode[code{s.Tenant, s.Bot, ch.Code}] = ch, ch
+		x.byID[id], x.byCode[code{s.BotID, ch.Code}] = ch, ch
 		for _, sum := range tokens {
 			x.byToken[sum] = ch
 		}
@@ -148,7 +152,7 @@ func (r *Registry) build(set *bot.Set) *index {
 
 // read makes a channel of what was stored, by the bot files as they are.
 func (r *Registry) read(set *bot.Set, s Stored) (*bot.Channel, [][sha256.Size]byte, error) {
-	b, ok := set.Bot(s.Tenant, s.Bot)
+	b, ok := set.Bot(s.BotID)
 	if !ok {
 		return nil, nil, fmt.Errorf("there is no bot %s of tenant %s", s.Bot, s.Tenant)
 	}

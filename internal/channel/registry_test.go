@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // files are bot files that change.
@@ -67,7 +68,7 @@ func TestAStoredChannelFollowsItsBotFile(t *testing.T) {
 	kept := &store{follow: make(chan []byte, 10)}
 	one := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
 	office := &channel.Administration{Registry: one, Store: kept}
-	made, token, err := office.Create(t.Context(), "default", "shop",
+	made, token, err := office.Create(t.Context(), schemas.BotID{Tenant: "default", Bot: "shop"},
 		[]byte(`{"id":"6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51","code":"late","type":"public","recv_svcscriptcode":"hook"}`))
 	require.NoError(t, err)
 
@@ -89,7 +90,7 @@ func TestAStoredChannelFollowsItsBotFile(t *testing.T) {
 	require.ErrorContains(t, entry.Problem, "names a script that is not defined")
 	f.write(withScript + "channels: [{code: late, type: public}]\n")
 	require.ErrorContains(t, office.List()[0].Problem, "the bot file has a channel of the code late")
-	ch, ok := one.ByCode("default", "shop", "late")
+	ch, ok := one.ByCode(schemas.BotID{Tenant: "default", Bot: "shop"}, "late")
 	require.True(t, ok)
 	require.NotEqual(t, made.ID, ch.ID, "that of the bot file counts")
 	f.write(withScript)
@@ -104,6 +105,6 @@ func TestAStoredChannelFollowsItsBotFile(t *testing.T) {
 	kept.err = errors.New("away")
 	require.ErrorContains(t, office.Remove(t.Context(), made.ID, 2), "away")
 	require.ErrorIs(t, office.Remove(t.Context(), "unknown", 1), channel.ErrNotFound)
-	_, ok = one.ByCode("default", "nobody", "late")
+	_, ok = one.ByCode(schemas.BotID{Tenant: "default", Bot: "nobody"}, "late")
 	require.False(t, ok)
 }

@@ -45,7 +45,7 @@ func listCommand() *cobra.Command {
 		Short: "List dead letters, oldest first",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFilter(f.Tenant, f.Bot); err != nil {
+			if err := checkFilter(f.BotID); err != nil {
 				return err
 			}
 			f.Reason = fault.Kind(reason)

@@ -19,13 +19,13 @@ import (
 )
 
 // letter writes a dead letter of an event.
-func (n nats) letter(t *testing.T, seq uint64, tenant, bot, payload string, kind fault.Kind) {
+func (n nats) letter(t *testing.T, seq uint64, owner schemas.BotID, payload string, kind fault.Kind) {
 	t.Helper()
 	m := &bus.FailedEvent{
-		Tenant: tenant, Bot: bot, Conversation: "c-42", Subject: schemas.Subject(schemas.SubjectEvents, tenant, bot, "c-42"),
+		BotID: owner, Conversation: "c-42", Subject: schemas.Subject(schemas.SubjectEvents, owner.WithConversation("c-42")),
 		Data: []byte(payload), Header: natsgo.Header{"X-Engine": {"e"}}, Sequence: seq, Deliveries: 1, Received: time.Now(),
 	}
-	require.NoError(t, bus.NewDeadLetters(n.js, n.streams).Write(testContext(t), m, fault.New(kind, "because of %s", bot)))
+	require.NoError(t, bus.NewDeadLetters(n.js, n.streams).Write(testContext(t), m, fault.New(kind, "because of %s", owner.Bot)))
 }
 
 func TestDeadLettersAreListed(t *testing.T) {
@@ -34,9 +34,9 @@ func TestDeadLettersAreListed(t *testing.T) {
 	require.Equal(t, []string{"SEQ  TIME  TENANT  BOT  CONVERSATION  REASON  BYTES  DETAIL"},
 		lines(succeed(t, &world{env: n.at()}, "deadletters", "list")))
 
-	n.letter(t, 7, "default", "shop", "{", fault.BadEvent)
-	n.letter(t, 8, "default", "none", event("e-2"), fault.UnknownBot)
-	n.letter(t, 9, "acme", "shop", "not\njson", fault.BadEvent)
+	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, "{", fault.BadEvent)
+	n.letter(t, 8, schemas.BotID{Tenant: "default", Bot: "none"}, event("e-2"), fault.UnknownBot)
+	n.letter(t, 9, schemas.BotID{Tenant: "acme", Bot: "shop"}, "not\njson", fault.BadEvent)
 	for name, c := range map[string]struct {
 		flags []string
 		want  []string // the first and the last columns
@@ -68,7 +68,7 @@ func TestADeadLetterIsShownByteForByte(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	const payload = "{\x00\xff not\r\njson"
-	n.letter(t, 7, "default", "shop", payload, fault.BadEvent)
+	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, payload, fault.BadEvent)
 	out := succeed(t, &world{env: n.at()}, "deadletters", "show", "1")
 	header, found := strings.CutSuffix(out, "\n"+payload+"\n")
 	require.True(t, found, "%q", out)
@@ -82,7 +82,7 @@ func TestADeadLetterIsShownByteForByte(t *testing.T) {
 func TestADeadLetterIsReplayedOnce(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	n.letter(t, 7, "default", "shop", event("e-1"), fault.UnknownBot)
+	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, event("e-1"), fault.UnknownBot)
 	require.Equal(t, "dead letter 1 published again as event 1\n", succeed(t, &world{env: n.at()}, "deadletters", "replay", "1"))
 	m := n.stored(t, 1)
 	require.Equal(t, event("e-1"), string(m.Data))

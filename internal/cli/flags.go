@@ -111,8 +111,8 @@ func (s *settings) environment(cmd *cobra.Command) error {
 var errNoToken = errors.New("--tenant and --bot must be of the form [A-Za-z0-9_-]{1,64}")
 
 // checkFilter checks the names that a filter was given; those that were not choose all.
-func checkFilter(names ...string) error {
-	for _, name := range names {
+func checkFilter(chosen schemas.BotID) error {
+	for _, name := range []string{chosen.Tenant, chosen.Bot} {
 		if name != "" && !schemas.IsToken(name) {
 			return errNoToken
 		}

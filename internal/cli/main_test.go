@@ -143,16 +143,16 @@ func startBareNATS(t *testing.T) nats {
 func (n nats) at() map[string]string { return map[string]string{"HOOKTURN_NATS_URL": n.url} }
 
 // reply stores a reply to the event of this id.
-func (n nats) reply(ctx context.Context, tenant, bot, conversation, eventID, replyType string, data any) error {
-	r, err := schemas.NewReply(tenant, bot, conversation, eventID, replyType, time.Now(), data)
+func (n nats) reply(ctx context.Context, key schemas.ConversationKey, eventID, replyType string, data any) error {
+	r, err := schemas.NewReply(key, eventID, replyType, time.Now(), data)
 	if err != nil {
 		return err
 	}
-	return bus.NewPublisher(n.js).PublishReply(ctx, tenant, bot, r)
+	return bus.NewPublisher(n.js).PublishReply(ctx, key.BotID, r)
 }
 
-func (n nats) replied(ctx context.Context, tenant, bot, conversation, eventID string) error {
-	return n.reply(ctx, tenant, bot, conversation, eventID, schemas.TypeStepReplied,
+func (n nats) replied(ctx context.Context, key schemas.ConversationKey, eventID string) error {
+	return n.reply(ctx, key, eventID, schemas.TypeStepReplied,
 		schemas.StepReplied{EventID: eventID, Step: "ORDER", Outcome: schemas.OutcomeSuccess})
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // runScriptCommand is the bot builder's "Run" button.
@@ -52,7 +53,7 @@ func runScript(cmd *cobra.Command, cfg app.Config, file, event string, timeout t
 	}
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	r, f, err := app.RunScript(cmd.Context(), cfg, sandbox.Job{
-		Tenant: "default", Bot: "run-script", Step: name, EventID: "run-script", Script: string(script), Body: body,
+		BotID: schemas.BotID{Tenant: "default", Bot: "run-script"}, Step: name, EventID: "run-script", Script: string(script), Body: body,
 		Timeout: timeout,
 	})
 	if err != nil {

@@ -19,9 +19,10 @@ import (
 
 // send is what the command of this name was told.
 type send struct {
-	tenant, bot, conversation string
-	eventType, data, id       string
-	ttl, wait                 time.Duration
+	schemas.ConversationKey
+
+	eventType, data, id string
+	ttl, wait           time.Duration
 }
 
 func sendCommand() *cobra.Command {
@@ -45,9 +46,9 @@ func sendCommand() *cobra.Command {
 	}
 	s.connection(cmd.Flags())
 	f := cmd.Flags()
-	f.StringVar(&o.tenant, "tenant", "default", "tenant of the bot")
-	f.StringVar(&o.bot, "bot", "", "bot that the event is for (required)")
-	f.StringVar(&o.conversation, "conversation", "", "conversation id")
+	f.StringVar(&o.Tenant, "tenant", "default", "tenant of the bot")
+	f.StringVar(&o.Bot, "bot", "", "bot that the event is for (required)")
+	f.StringVar(&o.Conversation, "conversation", "", "conversation id")
 	f.StringVar(&o.eventType, "type", schemas.TypeStepRequested, "type of the event")
 	f.StringVar(&o.data, "data", "", "data of the event, a JSON object")
 	f.StringVar(&o.id, "id", "", "id of the event; default a new UUID")
@@ -62,7 +63,7 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	if o.ttl < 0 || o.wait < 0 {
 		return nil, errors.New("--ttl and --wait cannot be in the past")
 	}
-	if !schemas.IsToken(o.tenant) || !schemas.IsToken(o.bot) {
+	if !o.Valid() {
 		return nil, errNoToken
 	}
 	raw, err := o.raw(cmd, args)
@@ -73,7 +74,7 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("this is no valid event: %w", err)
 	}
-	o.id, o.conversation = e.ID, e.Subject
+	o.id, o.Conversation = e.ID, e.Subject
 	return raw, nil
 }
 
@@ -90,7 +91,7 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 		return io.ReadAll(io.LimitReader(cmd.InOrStdin(), schemas.MessageMax+1))
 	case len(args) == 1:
 		return os.ReadFile(args[0])
-	case o.conversation == "" || o.data == "":
+	case o.Conversation == "" || o.data == "":
 		return nil, errors.New("give a FILE, or --conversation and --data")
 	case !json.Valid([]byte(o.data)):
 		return nil, errors.New("--data is no JSON: quote it for the shell, such as --data '{\"step\":\"ORDER_STATUS\"}'")
@@ -100,7 +101,7 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	}
 	return json.Marshal(map[string]any{
 		"specversion": "1.0", "id": o.id, "source": "/hookturn/starter/send", "type": o.eventType,
-		"time": time.Now().UTC(), "subject": o.conversation, "datacontenttype": "application/json",
+		"time": time.Now().UTC(), "subject": o.Conversation, "datacontenttype": "application/json",
 		"data": json.RawMessage(o.data),
 	})
 }
@@ -111,7 +112,7 @@ func (o *send) publish(ctx context.Context, out io.Writer, js bus.JetStream, raw
 		header.Set(bus.HeaderTTL, o.ttl.String())
 	}
 	store := func() error {
-		seq, duplicate, err := bus.NewPublisher(js).PublishEvent(ctx, o.tenant, o.bot, raw, o.id, o.conversation, header)
+		seq, duplicate, err := bus.NewPublisher(js).PublishEvent(ctx, o.ConversationKey, raw, o.id, header)
 		if err != nil {
 			return err
 		}
@@ -130,7 +131,7 @@ func (o *send) await(whole context.Context, out io.Writer, js bus.JetStream, sto
 	defer cancel()
 	answered := errors.New("answered")
 	var stored error
-	err := bus.Follow(ctx, js, bus.Tail{Tenant: o.tenant, Bot: o.bot, Conversation: o.conversation},
+	err := bus.Follow(ctx, js, bus.Tail{ConversationKey: o.ConversationKey},
 		func() {
 			if stored = store(); stored != nil {
 				cancel()

@@ -131,14 +131,14 @@ func (n nats) answerEvent(ctx context.Context, m *eventreader.Message) error {
 	if err != nil {
 		return err
 	}
-	if err := n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID+"0"); err != nil {
+	if err := n.replied(ctx, m.WithConversation(e.Subject), e.ID+"0"); err != nil {
 		return err
 	}
 	waiting := schemas.StepWaiting{EventID: e.ID, Step: "ORDER", Missing: []string{"size"}}
-	if err := n.reply(ctx, m.Tenant, m.Bot, e.Subject, e.ID, schemas.TypeStepWaiting, waiting); err != nil {
+	if err := n.reply(ctx, m.WithConversation(e.Subject), e.ID, schemas.TypeStepWaiting, waiting); err != nil {
 		return err
 	}
-	return n.replied(ctx, m.Tenant, m.Bot, e.Subject, e.ID)
+	return n.replied(ctx, m.WithConversation(e.Subject), e.ID)
 }
 
 // answer runs a reader that answers every event.

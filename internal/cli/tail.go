@@ -22,7 +22,7 @@ func tailCommand() *cobra.Command {
 		Short: "Print replies as they are stored, one JSON document a line, until interrupted",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFilter(t.Tenant, t.Bot); err != nil {
+			if err := checkFilter(t.BotID); err != nil {
 				return err
 			}
 			if since > 0 {

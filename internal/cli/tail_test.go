@@ -27,8 +27,12 @@ func eventIDs(t *testing.T, printed string) []string {
 func TestTailPrintsWhatItsFlagsChoose(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	for i, where := range [][3]string{{"default", "shop", "c-1"}, {"default", "bank", "c-1"}, {"acme", "shop", "c 2"}} {
-		require.NoError(t, n.replied(testContext(t), where[0], where[1], where[2], fmt.Sprint("e-", i)))
+	for i, key := range []schemas.ConversationKey{
+		schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "default", Bot: "bank"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c 2"),
+	} {
+		require.NoError(t, n.replied(testContext(t), key, fmt.Sprint("e-", i)))
 	}
 	for name, c := range map[string]struct {
 		flags []string
@@ -46,7 +50,7 @@ func TestTailPrintsWhatItsFlagsChoose(t *testing.T) {
 			stop := beside(t, w, cli.StarterCommand(), append([]string{"tail", "--since", "1h"}, c.flags...)...)
 			require.Eventually(t, func() bool { return strings.Count(w.out.String(), "\n") >= len(c.want)-1 }, soon, poll)
 			// The stream takes this id once: for the other cases the reply is among the stored ones, or comes from beside.
-			require.NoError(t, n.replied(testContext(t), "acme", "shop", "c 2", "later"))
+			require.NoError(t, n.replied(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c 2"), "later"))
 			require.Eventually(t, func() bool { return strings.Contains(w.out.String(), `"later"`) }, soon, poll)
 			require.Zero(t, stop(), "an interrupt is how tail ends: %s", &w.err)
 			require.Equal(t, c.want, eventIDs(t, w.out.String()))
@@ -58,14 +62,14 @@ func TestTailPrintsWhatItsFlagsChoose(t *testing.T) {
 func TestTailBeginsNow(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
-	require.NoError(t, n.replied(testContext(t), "default", "shop", "c-1", "old"))
+	require.NoError(t, n.replied(testContext(t), schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"), "old"))
 	w := &world{env: n.at()}
 	stop := beside(t, w, cli.StarterCommand(), "tail")
 	next := 0
 	require.Eventually(t, func() bool {
 		// Nothing says when it has begun to read: replies are stored until it prints one.
 		next++
-		err := n.replied(t.Context(), "default", "shop", "c-1", fmt.Sprint("new-", next))
+		err := n.replied(t.Context(), schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"), fmt.Sprint("new-", next))
 		return err == nil && strings.Contains(w.out.String(), "new-")
 	}, soon, poll)
 	require.Zero(t, stop())

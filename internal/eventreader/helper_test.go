@@ -94,8 +94,8 @@ func stopReader(t testing.TB, c *Reader) {
 
 func publish(t *testing.T, js jetstream.JetStream, conversation string, n int) uint64 {
 	t.Helper()
-	seq, _, err := bus.NewPublisher(js).PublishEvent(testContext(t), "acme", "shop", fmt.Appendf(nil, "%d", n),
-		fmt.Sprintf("%s-%d", conversation, n), conversation, nil)
+	seq, _, err := bus.NewPublisher(js).PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation(conversation),
+		fmt.Appendf(nil, "%d", n), fmt.Sprintf("%s-%d", conversation, n), nil)
 	require.NoError(t, err)
 	return seq
 }
@@ -105,8 +105,8 @@ func publishAll(ctx context.Context, js jetstream.JetStream, conversations, even
 	for n := range events {
 		for i := range conversations {
 			conversation := fmt.Sprintf("c-%d", i)
-			_, _, err := bus.NewPublisher(js).PublishEvent(ctx, "acme", "shop", fmt.Appendf(nil, "%d", n),
-				fmt.Sprintf("%s-%d", conversation, n), conversation, nil)
+			_, _, err := bus.NewPublisher(js).PublishEvent(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation(conversation),
+				fmt.Appendf(nil, "%d", n), fmt.Sprintf("%s-%d", conversation, n), nil)
 			if err != nil {
 				return err
 			}

@@ -12,13 +12,16 @@ import (
 
 // Message is one event as it was stored. A handler must not change Data or Header.
 type Message struct {
-	Tenant, Bot, Conversation string // subject tokens; empty where the subject has no valid one
-	Subject                   string // as the engine published it, without the partition
-	Data                      []byte
-	Header                    nats.Header
-	Sequence                  uint64 // in the event stream
-	Deliveries                uint64 // how often JetStream has handed it out, at least 1
-	Received                  time.Time
+	// BotID and Conversation are subject tokens; empty where the subject has no valid one.
+	schemas.BotID
+
+	Conversation string
+	Subject      string // as the engine published it, without the partition
+	Data         []byte
+	Header       nats.Header
+	Sequence     uint64 // in the event stream
+	Deliveries   uint64 // how often JetStream has handed it out, at least 1
+	Received     time.Time
 	// Expires is the event's latest useful moment by its Nats-TTL header; the zero time when it has none.
 	Expires time.Time
 
@@ -28,20 +31,20 @@ type Message struct {
 // newMessage returns the message of a stored event; subject is without the partition, received the time of storing.
 func newMessage(subject string, data []byte, header nats.Header, received time.Time) *Message {
 	m := &Message{Subject: subject, Data: data, Header: header, Received: received, Deliveries: 1}
-	m.Tenant, m.Bot, m.Conversation, m.valid = tokensOf(m.Subject)
+	m.BotID, m.Conversation, m.valid = tokensOf(m.Subject)
 	m.Expires = bus.Expires(header, received)
 	return m
 }
 
 func (m *Message) failedEvent() *bus.FailedEvent {
 	return &bus.FailedEvent{
-		Tenant: m.Tenant, Bot: m.Bot, Conversation: m.Conversation, Subject: m.Subject, Data: m.Data, Header: m.Header,
+		BotID: m.BotID, Conversation: m.Conversation, Subject: m.Subject, Data: m.Data, Header: m.Header,
 		Sequence: m.Sequence, Deliveries: m.Deliveries, Received: m.Received,
 	}
 }
 
 // tokensOf splits an event's subject; tokens that are not valid are empty.
-func tokensOf(subject string) (tenant, bot, conversation string, valid bool) {
+func tokensOf(subject string) (owner schemas.BotID, conversation string, valid bool) {
 	tokens := strings.Split(strings.TrimPrefix(subject, schemas.SubjectEvents+"."), ".")
 	valid = len(tokens) == 3
 	at := func(i int) string {
@@ -51,6 +54,6 @@ func tokensOf(subject string) (tenant, bot, conversation string, valid bool) {
 		valid = false
 		return ""
 	}
-	tenant, bot, conversation = at(0), at(1), at(2)
-	return tenant, bot, conversation, valid
+	owner, conversation = schemas.BotID{Tenant: at(0), Bot: at(1)}, at(2)
+	return owner, conversation, valid
 }

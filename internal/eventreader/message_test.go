@@ -20,9 +20,9 @@ func TestTokensOf(t *testing.T) {
 		eventRoot + "t.b." + strings.Repeat("x", 65): {"t", "b", "", false},
 		eventRoot: {"", "", "", false},
 	} {
-		tenant, bot, conversation, valid := tokensOf(subject)
-		require.Equal(t, want.tenant, tenant, subject)
-		require.Equal(t, want.bot, bot, subject)
+		owner, conversation, valid := tokensOf(subject)
+		require.Equal(t, want.tenant, owner.Tenant, subject)
+		require.Equal(t, want.bot, owner.Bot, subject)
 		require.Equal(t, want.conversation, conversation, subject)
 		require.Equal(t, want.valid, valid, subject)
 	}

@@ -23,7 +23,7 @@ import (
 type Administration struct {
 	Channels *channel.Administration
 	Token    string // of the operator
-	Advise   func(tenant, bot string, advisory []byte) error
+	Advise   func(owner schemas.BotID, advisory []byte) error
 	Log      *slog.Logger
 }
 
@@ -109,7 +109,7 @@ func matchesQuery(e channel.Entry, query map[string][]string) bool {
 // lookUp finds a channel by its code, those of bot files too: id and code are how others speak of it.
 func (a Administration) lookUp(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	ch, ok := a.Channels.ByCode(query.Get("tenant"), query.Get("bot"), query.Get("code"))
+	ch, ok := a.Channels.ByCode(schemas.BotID{Tenant: query.Get("tenant"), Bot: query.Get("bot")}, query.Get("code"))
 	if !ok {
 		refuse(w, http.StatusNotFound, "", "no channel of this tenant and bot has the code")
 		return
@@ -138,10 +138,7 @@ func (a Administration) create(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+strictjson.ErrNotObject.Error())
 		return
 	}
-	var to struct {
-		Tenant string `json:"tenant"`
-		Bot    string `json:"bot"`
-	}
+	var to schemas.BotID
 	if err := json.Unmarshal(body, &to); err != nil || to.Bot == "" {
 		refuseAt(w, "/bot", "is required: the bot of the channel, and its tenant unless that is default")
 		return
@@ -149,7 +146,7 @@ func (a Administration) create(w http.ResponseWriter, r *http.Request) {
 	if to.Tenant == "" {
 		to.Tenant = "default"
 	}
-	entry, token, err := a.Channels.Create(r.Context(), to.Tenant, to.Bot, written(body))
+	entry, token, err := a.Channels.Create(r.Context(), to, written(body))
 	if err != nil {
 		a.refuse(w, err)
 		return
@@ -259,9 +256,9 @@ func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
 	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: peer(r, nil).String()}
 	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
 		"channel", is.Code, "from", changed.From)
-	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.Tenant, e.Bot, time.Now(), changed))
+	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.BotID, time.Now(), changed))
 	if err == nil {
-		err = a.Advise(e.Tenant, e.Bot, advisory)
+		err = a.Advise(e.BotID, advisory)
 	}
 	if err != nil {
 		a.Log.Warn("nobody was told that a channel was changed", "id", e.ID, "error", err)

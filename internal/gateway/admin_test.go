@@ -16,6 +16,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // kept is a store in memory.
@@ -65,8 +66,8 @@ func newOffice(t *testing.T) *office {
 	o.Handler = Administration{
 		Channels: &channel.Administration{Registry: o.registry, Store: o.store, Licences: map[string]int{"public": 3}},
 		Token:    operatorToken, Log: log,
-		Advise: func(tenant, name string, advisory []byte) error {
-			o.advised = append(o.advised, tenant+"/"+name+" "+string(advisory))
+		Advise: func(owner schemas.BotID, advisory []byte) error {
+			o.advised = append(o.advised, owner.Tenant+"/"+owner.Bot+" "+string(advisory))
 			return nil
 		},
 	}.Handler()

@@ -131,11 +131,13 @@ type stored struct {
 }
 
 type storedEvent struct {
-	tenant, bot, id, conversation, body string
-	header                              nats.Header
+	schemas.ConversationKey
+
+	id, body string
+	header   nats.Header
 }
 
-func (s *stored) PublishEvent(_ context.Context, tenant, name string, event []byte, id, conversation string, h nats.Header,
+func (s *stored) PublishEvent(_ context.Context, key schemas.ConversationKey, event []byte, id string, h nats.Header,
 ) (uint64, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,11 +149,11 @@ func (s *stored) PublishEvent(_ context.Context, tenant, name string, event []by
 			return 1, true, nil
 		}
 	}
-	s.events = append(s.events, storedEvent{tenant, name, id, conversation, string(event), h})
+	s.events = append(s.events, storedEvent{key, id, string(event), h})
 	return uint64(len(s.events)), false, nil
 }
 
-func (s *stored) PublishReply(_ context.Context, _, _ string, reply schemas.Reply) error {
+func (s *stored) PublishReply(_ context.Context, _ schemas.BotID, reply schemas.Reply) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.replies = append(s.replies, reply)
@@ -161,6 +163,6 @@ func (s *stored) PublishReply(_ context.Context, _, _ string, reply schemas.Repl
 // chats know one chat, by the id that the router gives it.
 type chats map[string]string
 
-func (c chats) Conversation(_ context.Context, _, _, chat string) (string, error) {
+func (c chats) Conversation(_ context.Context, _ schemas.BotID, chat string) (string, error) {
 	return c[chat], nil
 }

@@ -48,7 +48,8 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
 		refuseAt(w, "/"+botAttribute, "is required: the CloudEvents extension attribute that names the bot")
 		return
 	}
-	if _, ok := o.Bots.Current().Bot(tenant, to.Bot); !ok {
+	key := schemas.BotID{Tenant: tenant, Bot: to.Bot}.WithConversation(event.Subject)
+	if _, ok := o.Bots.Current().Bot(key.BotID); !ok {
 		refuse(w, http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
 		return
 	}
@@ -60,7 +61,7 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
-	_, duplicate, err := o.Bus.PublishEvent(ctx, tenant, to.Bot, document, event.ID, event.Subject, header)
+	_, duplicate, err := o.Bus.PublishEvent(ctx, key, document, event.ID, header)
 	if err != nil {
 		o.refusePublish(w, err, "tenant", tenant, "bot", to.Bot, "event", event.ID)
 		return

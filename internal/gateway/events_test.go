@@ -39,7 +39,7 @@ func TestAnEventInStructuredMode(t *testing.T) {
 	require.JSONEq(t, `{"accepted":true,"id":"e1","duplicate":false}`, w.Body.String())
 	require.Len(t, d.bus.events, 1)
 	e := d.bus.events[0]
-	require.Equal(t, []string{"default", "shop", "e1", "c 1", goodEvent}, []string{e.tenant, e.bot, e.id, e.conversation, e.body})
+	require.Equal(t, []string{"default", "shop", "e1", "c 1", goodEvent}, []string{e.Tenant, e.Bot, e.id, e.Conversation, e.body})
 	require.Equal(t, trace, e.header.Get("traceparent"))
 	again := d.event(tokenOfDefault, mediaStructured, goodEvent)
 	require.Equal(t, http.StatusAccepted, again.Code)

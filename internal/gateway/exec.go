@@ -82,7 +82,7 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 		return
 	}
 	if a.File != "" {
-		o.sendFile(w, r, ch.Tenant, ch.Bot, a.File, a.Status)
+		o.sendFile(w, r, ch.BotID, a.File, a.Status)
 		return
 	}
 	maps.Copy(w.Header(), a.Header)

@@ -15,6 +15,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/signedurl"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 const (
@@ -26,9 +27,9 @@ const (
 
 // Files keep what channels exchange besides JSON. *bus.Files is one.
 type Files interface {
-	Put(ctx context.Context, tenant, bot string, file bus.File, content io.Reader) (bus.File, error)
-	Get(ctx context.Context, tenant, bot, id string) (bus.File, io.ReadCloser, error)
-	Delete(ctx context.Context, tenant, bot, id string) error
+	Put(ctx context.Context, owner schemas.BotID, file bus.File, content io.Reader) (bus.File, error)
+	Get(ctx context.Context, owner schemas.BotID, id string) (bus.File, io.ReadCloser, error)
+	Delete(ctx context.Context, owner schemas.BotID, id string) error
 }
 
 // fileChannel is the channel of a request for files.
@@ -56,7 +57,7 @@ func (o Options) putFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := bus.FileName(r.URL.Query().Get("name"))
-	file, err := o.Files.Put(r.Context(), ch.Tenant, ch.Bot, bus.File{Name: name, Type: media, Channel: ch.Code},
+	file, err := o.Files.Put(r.Context(), ch.BotID, bus.File{Name: name, Type: media, Channel: ch.Code},
 		http.MaxBytesReader(w, r.Body, FileMax))
 	if err != nil {
 		o.refuseFile(w, err)
@@ -68,7 +69,7 @@ func (o Options) putFile(w http.ResponseWriter, r *http.Request) {
 
 func (o Options) getFile(w http.ResponseWriter, r *http.Request) {
 	if ch, ok := o.fileChannel(w, r); ok {
-		o.sendFile(w, r, ch.Tenant, ch.Bot, r.PathValue("id"), http.StatusOK)
+		o.sendFile(w, r, ch.BotID, r.PathValue("id"), http.StatusOK)
 	}
 }
 
@@ -77,7 +78,7 @@ func (o Options) deleteFile(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if err := o.Files.Delete(r.Context(), ch.Tenant, ch.Bot, r.PathValue("id")); err != nil {
+	if err := o.Files.Delete(r.Context(), ch.BotID, r.PathValue("id")); err != nil {
 		o.refuseFile(w, err)
 		return
 	}
@@ -90,32 +91,32 @@ func (o Options) linkFile(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	_, content, err := o.Files.Get(r.Context(), ch.Tenant, ch.Bot, r.PathValue("id"))
+	_, content, err := o.Files.Get(r.Context(), ch.BotID, r.PathValue("id"))
 	if err != nil {
 		o.refuseFile(w, err)
 		return
 	}
 	_ = content.Close() // nothing was read
-	link, expires := o.Links.Make(ch.Tenant, ch.Bot, r.PathValue("id"), time.Now())
+	link, expires := o.Links.Make(ch.BotID, r.PathValue("id"), time.Now())
 	answer(w, mediaJSON, http.StatusCreated, map[string]any{"url": link, "expires": expires})
 }
 
 // publicFile is where such an address leads.
 func (o Options) publicFile(w http.ResponseWriter, r *http.Request) {
-	tenant, name, id, err := o.Links.open(r.PathValue("token"), time.Now())
+	owner, id, err := o.Links.open(r.PathValue("token"), time.Now())
 	switch {
 	case errors.Is(err, signedurl.ErrExpired):
 		refuse(w, http.StatusGone, fault.Expired, "the link was good for five minutes")
 	case err != nil:
 		refuse(w, http.StatusNotFound, "", "no such link")
 	default:
-		o.sendFile(w, r, tenant, name, id, http.StatusOK)
+		o.sendFile(w, r, owner, id, http.StatusOK)
 	}
 }
 
 // sendFile answers with a file's content. A browser keeps it, and runs nothing of it.
-func (o Options) sendFile(w http.ResponseWriter, r *http.Request, tenant, name, id string, status int) {
-	file, content, err := o.Files.Get(r.Context(), tenant, name, id)
+func (o Options) sendFile(w http.ResponseWriter, r *http.Request, owner schemas.BotID, id string, status int) {
+	file, content, err := o.Files.Get(r.Context(), owner, id)
 	if err != nil {
 		o.refuseFile(w, err)
 		return
@@ -158,20 +159,20 @@ type Links struct {
 }
 
 // Make gives an address of a file of a bot, and when it ends.
-func (l Links) Make(tenant, name, id string, now time.Time) (string, time.Time) {
+func (l Links) Make(owner schemas.BotID, id string, now time.Time) (string, time.Time) {
 	expires := now.Add(LinkFor).Truncate(time.Second)
-	token := l.Signer.Sign(signedurl.Payload{Owner: tenant + "/" + name, Item: id, Expires: expires})
+	token := l.Signer.Sign(signedurl.Payload{Owner: owner.Tenant + "/" + owner.Bot, Item: id, Expires: expires})
 	return strings.TrimSuffix(l.Gateway, "/") + "/public/files/" + token, expires.UTC()
 }
 
-func (l Links) open(token string, now time.Time) (tenant, name, id string, err error) {
+func (l Links) open(token string, now time.Time) (owner schemas.BotID, id string, err error) {
 	payload, err := l.Signer.Verify(token, now)
 	if err != nil {
-		return "", "", "", err
+		return schemas.BotID{}, "", err
 	}
-	tenant, name, _ = strings.Cut(payload.Owner, "/")
+	owner.Tenant, owner.Bot, _ = strings.Cut(payload.Owner, "/")
 	if !bus.IsFileID(payload.Item) {
-		return "", "", "", signedurl.ErrUnknown
+		return schemas.BotID{}, "", signedurl.ErrUnknown
 	}
-	return tenant, name, payload.Item, nil
+	return owner, payload.Item, nil
 }

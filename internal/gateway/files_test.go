@@ -18,6 +18,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/signedurl"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // shelf keeps files in memory.
@@ -28,7 +29,7 @@ type shelf struct {
 	err   error
 }
 
-func (s *shelf) Put(_ context.Context, tenant, name string, file bus.File, content io.Reader) (bus.File, error) {
+func (s *shelf) Put(_ context.Context, owner schemas.BotID, file bus.File, content io.Reader) (bus.File, error) {
 	text, err := io.ReadAll(content)
 	if err = errors.Join(err, s.err); err != nil {
 		return bus.File{}, err
@@ -39,15 +40,15 @@ func (s *shelf) Put(_ context.Context, tenant, name string, file bus.File, conte
 		s.files, s.text = map[string]bus.File{}, map[string][]byte{}
 	}
 	file.ID, file.Size = uuid.NewString(), int64(len(text))
-	key := tenant + "/" + name + "/" + file.ID
+	key := owner.Tenant + "/" + owner.Bot + "/" + file.ID
 	s.files[key], s.text[key] = file, text
 	return file, nil
 }
 
-func (s *shelf) Get(_ context.Context, tenant, name, id string) (bus.File, io.ReadCloser, error) {
+func (s *shelf) Get(_ context.Context, owner schemas.BotID, id string) (bus.File, io.ReadCloser, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := tenant + "/" + name + "/" + id
+	key := owner.Tenant + "/" + owner.Bot + "/" + id
 	file, ok := s.files[key]
 	if !ok {
 		return bus.File{}, nil, bus.ErrNoFile
@@ -55,10 +56,10 @@ func (s *shelf) Get(_ context.Context, tenant, name, id string) (bus.File, io.Re
 	return file, io.NopCloser(bytes.NewReader(s.text[key])), nil
 }
 
-func (s *shelf) Delete(_ context.Context, tenant, name, id string) error {
+func (s *shelf) Delete(_ context.Context, owner schemas.BotID, id string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	key := tenant + "/" + name + "/" + id
+	key := owner.Tenant + "/" + owner.Bot + "/" + id
 	if _, ok := s.files[key]; !ok {
 		return bus.ErrNoFile
 	}
@@ -98,7 +99,7 @@ func TestAFileIsKeptReadLinkedAndDeleted(t *testing.T) {
 	url, ok := strings.CutPrefix(decoded(t, w)["url"].(string), "https://hooks.example")
 	require.True(t, ok)
 	require.Equal(t, "\x89PNG", d.file("GET", url, "", "", "").Body.String(), "anybody reads it")
-	past, _ := d.Links.Make("default", "shop2", id, time.Now().Add(-6*time.Minute))
+	past, _ := d.Links.Make(schemas.BotID{Tenant: "default", Bot: "shop2"}, id, time.Now().Add(-6*time.Minute))
 	requireProblem(t, d.file("GET", strings.TrimPrefix(past, "https://hooks.example"), "", "", ""), 410, fault.Expired, "five minutes")
 	callbacks := d.signer.Sign(signedurl.Payload{Owner: "default/shop2", Item: id, Expires: time.Now().Add(time.Minute)})
 	requireProblem(t, d.file("GET", "/public/files/"+callbacks, "", "", ""), 404, "", "no such link")

@@ -15,14 +15,17 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/socket"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // mute is a bus that nobody speaks on.
 type mute struct{}
 
-func (mute) Notices(_, _, _ string, _ func(string, []byte)) (func(), error) { return func() {}, nil }
-func (mute) Claim(context.Context, string) (bool, error)                    { return true, nil }
-func (mute) Serve(string, func([]byte) []byte) (stop func(), err error)     { return func() {}, nil }
+func (mute) Notices(schemas.BotID, string, func(string, []byte)) (func(), error) {
+	return func() {}, nil
+}
+func (mute) Claim(context.Context, string) (bool, error)                { return true, nil }
+func (mute) Serve(string, func([]byte) []byte) (stop func(), err error) { return func() {}, nil }
 
 // listen starts a gateway whose time-outs are short.
 func listen(t *testing.T, change ...func(*Options)) (*door, *Server) {

@@ -68,7 +68,7 @@ func (s *Scripts) cancel(handle client.WorkflowRun) {
 
 // prepare makes a run of one of a bot's scripts for a channel.
 func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, error) {
-	b, ok := s.Bots.Current().Bot(ch.Tenant, ch.Bot)
+	b, ok := s.Bots.Current().Bot(ch.BotID)
 	if !ok {
 		return nil, fault.New(fault.UnknownBot, "the bot of the channel is gone")
 	}
@@ -84,7 +84,7 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	return s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                    step.ID(run.Plan.Tenant, run.Plan.Bot, "channel-"+run.Channel, run.ID),
+		ID:                    step.ID(run.Plan.WithConversation("channel-"+run.Channel), run.ID),
 		TaskQueue:             step.QueueMain,
 		WorkflowRunTimeout:    runTimeout,
 		WorkflowTaskTimeout:   scriptTaskTimeout,

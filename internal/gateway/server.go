@@ -51,9 +51,9 @@ type Bots interface {
 
 // Bus puts events and replies on NATS and returns once JetStream has stored them. *bus.Publisher is one.
 type Bus interface {
-	PublishEvent(ctx context.Context, tenant, bot string, event []byte, id, conversation string, header nats.Header) (
+	PublishEvent(ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header) (
 		seq uint64, duplicate bool, err error)
-	PublishReply(ctx context.Context, tenant, bot string, reply schemas.Reply) error
+	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error
 }
 
 // Channels finds integration channels by the SHA-256 of their tokens. *channel.Registry is one.
@@ -63,7 +63,7 @@ type Channels interface {
 
 // Chats know which conversation a chat of a TwoWay router belongs to. *bus.Chats is one.
 type Chats interface {
-	Conversation(ctx context.Context, tenant, bot, chat string) (string, error)
+	Conversation(ctx context.Context, owner schemas.BotID, chat string) (string, error)
 }
 
 // Server is a running gateway.

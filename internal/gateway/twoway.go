@@ -59,7 +59,7 @@ func (o Options) knowsProduct(b *bot.Bot, adapter *bot.BotAdapter, token string)
 }
 
 func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAdapter, sent twoway.Sent) error {
-	conversation, err := o.Chats.Conversation(ctx, b.Tenant(), b.Name(), sent.Chat.ID)
+	conversation, err := o.Chats.Conversation(ctx, b.ID(), sent.Chat.ID)
 	if err != nil {
 		return err
 	}
@@ -71,14 +71,14 @@ func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAd
 		if id == "" {
 			id = uuid.NewString()
 		}
-		reply, err := schemas.NewReply(b.Tenant(), b.Name(), conversation, "twoway/"+adapter.Account+"/"+adapter.Name+"/"+id,
+		reply, err := schemas.NewReply(b.ID().WithConversation(conversation), "twoway/"+adapter.Account+"/"+adapter.Name+"/"+id,
 			schemas.TypeMessageSent, time.Now(), schemas.MessageSent{
 				Adapter: adapter.Name, MessageID: m.ID, Messages: []schemas.Message{m.Message},
 			})
 		if err != nil {
 			return err
 		}
-		if err := o.Bus.PublishReply(ctx, b.Tenant(), b.Name(), reply); err != nil {
+		if err := o.Bus.PublishReply(ctx, b.ID(), reply); err != nil {
 			return err
 		}
 	}

@@ -34,7 +34,7 @@ const acceptTimeout = 5 * time.Second
 func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, received time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	id := step.ConversationID(b.Tenant(), b.Name(), d.Event.Subject)
+	id := step.ConversationID(b.ID().WithConversation(d.Event.Subject))
 	options := client.UpdateWorkflowOptions{
 		WorkflowID:   id,
 		RunID:        i.runs.get(id),
@@ -73,7 +73,7 @@ func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Even
 		TypedSearchAttributes:    attributes(b, e),
 		StaticSummary:            b.Name() + ": conversation " + shorten(e.Subject),
 	}, step.WorkflowConversation, step.State{
-		Tenant: b.Tenant(), Bot: b.Name(), Conversation: e.Subject, IdleTimeout: bot.Duration(b.IdleTimeout()),
+		ConversationKey: b.ID().WithConversation(e.Subject), IdleTimeout: bot.Duration(b.IdleTimeout()),
 		EventsPerRun: step.EventsPerRun,
 	})
 	return i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
@@ -91,7 +91,7 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, rec
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	id := step.ID(b.Tenant(), b.Name(), e.Subject, e.ID)
+	id := step.ID(b.ID().WithConversation(e.Subject), e.ID)
 	_, err := i.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                                       id,
 		TaskQueue:                                i.Queue,
@@ -100,7 +100,7 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, rec
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes:                    attributes(b, e),
 		StaticSummary:                            b.Name() + ": step " + shorten(e.Data.Step),
-	}, step.WorkflowStep, step.Request{Tenant: b.Tenant(), Bot: b.Name(), Conversation: e.Subject, Delivery: d})
+	}, step.WorkflowStep, step.Request{ConversationKey: b.ID().WithConversation(e.Subject), Delivery: d})
 	return i.verdict(err, id, e, received)
 }
 

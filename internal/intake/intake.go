@@ -44,19 +44,18 @@ func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader
 		result = "duplicate"
 	case err == nil:
 		result = "accepted"
-		i.Metrics.Accepted(m.Tenant, m.Bot, time.Since(m.Received))
+		i.Metrics.Accepted(m.BotID, time.Since(m.Received))
 	}
-	tenant, name := i.labels(m)
-	i.Metrics.Event(tenant, name, result)
+	i.Metrics.Event(i.labels(m), result)
 	return outcome
 }
 
 // labels keeps names that nobody configured out of the metrics: anybody may publish under any subject.
-func (i *Intake) labels(m *eventreader.Message) (tenant, name string) {
-	if _, ok := i.Bots.Current().Bot(m.Tenant, m.Bot); ok {
-		return m.Tenant, m.Bot
+func (i *Intake) labels(m *eventreader.Message) schemas.BotID {
+	if _, ok := i.Bots.Current().Bot(m.BotID); ok {
+		return m.BotID
 	}
-	return "_", "_"
+	return schemas.BotID{Tenant: "_", Bot: "_"}
 }
 
 func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
@@ -68,7 +67,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		return reject(fault.BadEvent,
 			"/subject: the conversation of the event has the subject token "+token+", but it was published under "+m.Conversation)
 	}
-	b, ok := i.Bots.Current().Bot(m.Tenant, m.Bot)
+	b, ok := i.Bots.Current().Bot(m.BotID)
 	if !ok {
 		return reject(fault.UnknownBot, "no bot file for bot "+m.Bot+" of tenant "+m.Tenant)
 	}

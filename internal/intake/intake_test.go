@@ -55,7 +55,7 @@ func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
 
 func message(botName, eventType, data string, id ...string) *eventreader.Message {
 	return &eventreader.Message{
-		Tenant: "default", Bot: botName, Conversation: "c-42", Header: nats.Header{}, Received: time.Now(),
+		BotID: schemas.BotID{Tenant: "default", Bot: botName}, Conversation: "c-42", Header: nats.Header{}, Received: time.Now(),
 		Data: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/x","type":%q,"time":"2026-11-20T12:00:00Z",`+
 			`"subject":"c-42","data":%s}`, append(id, "e1")[0], eventType, data),
 	}
@@ -94,7 +94,7 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	verdict(t, in.Handle(t.Context(), m), "", false)
 	require.Equal(t, "conversation/default/shop/c-42", start.ID)
 	require.Equal(t, step.State{
-		Tenant: "default", Bot: "shop", Conversation: "c-42", IdleTimeout: bot.Duration(3 * time.Hour),
+		ConversationKey: schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), IdleTimeout: bot.Duration(3 * time.Hour),
 		EventsPerRun: step.EventsPerRun,
 	}, state)
 	require.Equal(t, "step.requested", sent.UpdateOptions.UpdateName)
@@ -231,7 +231,7 @@ func TestEventsThatBecomeDeadLetters(t *testing.T) {
 		message *eventreader.Message
 		letter  fault.Kind
 	}{
-		"no event":               {&eventreader.Message{Tenant: "default", Bot: "shop", Data: []byte("{")}, fault.BadEvent},
+		"no event":               {&eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte("{")}, fault.BadEvent},
 		"other subject":          {elsewhere, fault.BadEvent},
 		"unknown bot":            {requested("nobody"), fault.UnknownBot},
 		"entities without lane":  {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},

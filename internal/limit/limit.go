@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Defaults of one worker, for what a bot file does not say.
@@ -32,9 +33,9 @@ const (
 
 // Endpoint is what limits are about: an address without its query, as one bot of one tenant uses it.
 type Endpoint struct {
-	Tenant string `json:"tenant"`
-	Bot    string `json:"bot"`
-	URL    string `json:"url"`
+	schemas.BotID
+
+	URL string `json:"url"`
 }
 
 // Visit is one request that somebody wants to make.

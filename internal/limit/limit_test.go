@@ -13,9 +13,10 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
-var shop = Endpoint{Tenant: "default", Bot: "shop", URL: "https://shop.example/orders"}
+var shop = Endpoint{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, URL: "https://shop.example/orders"}
 
 func visit(l bot.Limits) Visit { return Visit{Endpoint: shop, Revision: "r1", Limits: l} }
 
@@ -78,10 +79,10 @@ func TestATenantCannotTakeTheWholeWorker(t *testing.T) {
 	t.Parallel()
 	l := &Limiter{}
 	for i := range DefaultTenantConcurrency {
-		enter(t, l, Visit{Endpoint: Endpoint{Tenant: "greedy", Bot: "b", URL: strconv.Itoa(i)}})
+		enter(t, l, Visit{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "greedy", Bot: "b"}, URL: strconv.Itoa(i)}})
 	}
-	refuse(t, l, Visit{Endpoint: Endpoint{Tenant: "greedy", Bot: "b", URL: "one more"}}, fault.RateLimited)
-	enter(t, l, Visit{Endpoint: Endpoint{Tenant: "modest", Bot: "b", URL: "0"}})
+	refuse(t, l, Visit{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "greedy", Bot: "b"}, URL: "one more"}}, fault.RateLimited)
+	enter(t, l, Visit{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "modest", Bot: "b"}, URL: "0"}})
 }
 
 func TestSoManyASecond(t *testing.T) {

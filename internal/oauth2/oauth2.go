@@ -20,16 +20,18 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Grant is who asks whom for which token.
 type Grant struct {
-	Tenant, Bot string // whose token it is
-	TokenURL    string
-	ClientID    string
-	Secret      secret.Value // the client's
-	Scopes      []string
-	Audience    string // sent as the parameter audience, which many servers require; "" = none
+	schemas.BotID // whose token it is
+
+	TokenURL string
+	ClientID string
+	Secret   secret.Value // the client's
+	Scopes   []string
+	Audience string // sent as the parameter audience, which many servers require; "" = none
 }
 
 const (

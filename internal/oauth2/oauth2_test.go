@@ -17,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // issuer is a token endpoint: every fetch gives another token.
@@ -50,7 +51,7 @@ func numbered(expires int) func(w http.ResponseWriter, r *http.Request, n int64)
 
 func (i *issuer) grant() oauth2.Grant {
 	return oauth2.Grant{
-		Tenant: "acme", Bot: "shop", TokenURL: i.URL + "/token?key=s3cret", ClientID: "me", Secret: secret.New("hunter2"),
+		BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, TokenURL: i.URL + "/token?key=s3cret", ClientID: "me", Secret: secret.New("hunter2"),
 		Scopes: []string{"a", "b"}, Audience: "orders",
 	}
 }

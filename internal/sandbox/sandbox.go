@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Limits of one run. What a script returns and logs, and how long it may be, are part of the contract.
@@ -88,11 +89,13 @@ func (o Options) withDefaults() Options {
 
 // Job is one script with what it is told.
 type Job struct {
-	Tenant, Bot, Step string // for the audit of connections; Step is also the context's function_name
-	EventID           string // the context's aws_request_id
-	Script            string
-	Body              string        // event["body"]; bytes that are no UTF-8 arrive in base64, as event["isBase64Encoded"] says
-	Timeout           time.Duration // wall time
+	schemas.BotID // for the audit of connections
+
+	Step    string // the context's function_name
+	EventID string // the context's aws_request_id
+	Script  string
+	Body    string        // event["body"]; bytes that are no UTF-8 arrive in base64, as event["isBase64Encoded"] says
+	Timeout time.Duration // wall time
 
 	// What only scripts of channels have.
 	Event     json.RawMessage   // further members of event; a JSON object

@@ -9,6 +9,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -26,7 +28,7 @@ func newSandbox(t testing.TB, change ...func(*Options)) *Sandbox {
 }
 
 func job(script string) Job {
-	return Job{Tenant: "acme", Bot: "shop", Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: 10 * time.Second}
+	return Job{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: 10 * time.Second}
 }
 
 func TestAScriptRuns(t *testing.T) {

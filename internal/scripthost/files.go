@@ -30,12 +30,12 @@ func (a *asked) putFile(ctx context.Context, q puttingFile) (any, error) {
 	if len(q.Content) > fileMax {
 		return nil, fault.New(fault.TooLarge, "a script keeps files of at most %d bytes", fileMax)
 	}
-	file, err := a.Files.Put(ctx, a.run.Tenant, a.run.Bot,
+	file, err := a.Files.Put(ctx, a.run.BotID,
 		bus.File{Name: bus.FileName(q.Name), Type: media, Channel: a.run.Channel}, bytes.NewReader(q.Content))
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"id": file.ID, "url": a.Link(a.run.Tenant, a.run.Bot, file.ID)}, nil
+	return map[string]any{"id": file.ID, "url": a.Link(a.run.BotID, file.ID)}, nil
 }
 
 type gettingFile struct {
@@ -43,7 +43,7 @@ type gettingFile struct {
 }
 
 func (a *asked) getFile(ctx context.Context, q gettingFile) (any, error) {
-	file, content, err := a.Files.Get(ctx, a.run.Tenant, a.run.Bot, q.ID)
+	file, content, err := a.Files.Get(ctx, a.run.BotID, q.ID)
 	if errors.Is(err, bus.ErrNoFile) {
 		return nil, fault.New(fault.Gone, "there is no such file")
 	}

@@ -40,7 +40,7 @@ type Bots interface {
 
 // Channels finds a channel of a bot. *channel.Registry is one.
 type Channels interface {
-	ByCode(tenant, name, code string) (*bot.Channel, bool)
+	ByCode(owner schemas.BotID, code string) (*bot.Channel, bool)
 }
 
 // Scripts are the texts of scripts by their fingerprints. *bot.Store is one.
@@ -60,25 +60,27 @@ type Sandbox interface {
 
 // Wires carry what goes to gateways. *bus.Wires is one.
 type Wires interface {
-	Notify(tenant, bot, class string, notice []byte) error
+	Notify(owner schemas.BotID, class string, notice []byte) error
 	Ask(ctx context.Context, address string, request []byte) ([]byte, error)
 }
 
 // Files keep what scripts exchange besides JSON. *bus.Files is one.
 type Files interface {
-	Put(ctx context.Context, tenant, bot string, file bus.File, content io.Reader) (bus.File, error)
-	Get(ctx context.Context, tenant, bot, id string) (bus.File, io.ReadCloser, error)
+	Put(ctx context.Context, owner schemas.BotID, file bus.File, content io.Reader) (bus.File, error)
+	Get(ctx context.Context, owner schemas.BotID, id string) (bus.File, io.ReadCloser, error)
 }
 
 // Link makes an address at which anybody can read a file of a bot, for some minutes.
-type Link func(tenant, bot, id string) string
+type Link func(owner schemas.BotID, id string) string
 
 // Run is the run that asks.
 type Run struct {
-	Tenant, Bot, Step, EventID string
-	Channel                    string    // code of the channel that it runs for; "" = of none
-	Until                      time.Time // when it ends
-	nested                     bool      // it was sent by another: it cannot send again
+	schemas.BotID
+
+	Step, EventID string
+	Channel       string    // code of the channel that it runs for; "" = of none
+	Until         time.Time // when it ends
+	nested        bool      // it was sent by another: it cannot send again
 }
 
 // For is what one run may ask.
@@ -130,7 +132,7 @@ func (a *asked) channel(code string) (*bot.Channel, error) {
 	if code == "" {
 		return nil, fault.New(fault.Config, "the script runs for no channel: name one")
 	}
-	ch, ok := a.Channels.ByCode(a.run.Tenant, a.run.Bot, code)
+	ch, ok := a.Channels.ByCode(a.run.BotID, code)
 	if !ok {
 		return nil, fault.New(fault.Config, "the bot has no channel %q", code)
 	}
@@ -164,7 +166,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 		return nil, err
 	}
 	run := Run{
-		Tenant: a.run.Tenant, Bot: a.run.Bot, Step: plan.Step, EventID: a.run.EventID, Channel: ch.Code,
+		BotID: a.run.BotID, Step: plan.Step, EventID: a.run.EventID, Channel: ch.Code,
 		Until: earlier(a.run.Until, time.Now().Add(plan.Code.Timeout.D())), nested: true,
 	}
 	if q.Data == nil {
@@ -175,7 +177,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 		return nil, err
 	}
 	r, f := a.Sandbox.Run(ctx, sandbox.Job{
-		Tenant: run.Tenant, Bot: run.Bot, Step: run.Step, EventID: run.EventID, Script: text, Body: string(q.Data),
+		BotID: run.BotID, Step: run.Step, EventID: run.EventID, Script: text, Body: string(q.Data),
 		Timeout: time.Until(run.Until), Params: params, Host: a.For(run),
 	})
 	if f != nil {
@@ -188,7 +190,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 
 // script finds a script of the run's bot by its name.
 func (a *asked) script(name string) (bot.Plan, string, error) {
-	b, ok := a.Bots.Current().Bot(a.run.Tenant, a.run.Bot)
+	b, ok := a.Bots.Current().Bot(a.run.BotID)
 	if !ok {
 		return bot.Plan{}, "", fault.New(fault.UnknownBot, "the bot is gone")
 	}
@@ -234,7 +236,7 @@ func (a *asked) push(ctx context.Context, q pushing) (any, error) {
 	if !ok || !schemas.IsToken(address) {
 		return nil, fault.New(fault.Gone, "there is no such connection")
 	}
-	request, err := socket.Push(a.run.Tenant, a.run.Bot, q.Connection, q.Name, q.Data)
+	request, err := socket.Push(a.run.BotID, q.Connection, q.Name, q.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -253,7 +255,7 @@ type publishing struct {
 
 // publish tells an event to the websockets that subscribed to its class.
 func (a *asked) publish(_ context.Context, q publishing) (any, error) {
-	notice, err := schemas.NewNotice(a.run.Tenant, a.run.Bot, q.Class, q.Object, time.Now(), q.Data)
+	notice, err := schemas.NewNotice(a.run.BotID, q.Class, q.Object, time.Now(), q.Data)
 	if err != nil {
 		return nil, fault.New(fault.BadEvent, "%s", err)
 	}
@@ -261,7 +263,7 @@ func (a *asked) publish(_ context.Context, q publishing) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Wires.Notify(a.run.Tenant, a.run.Bot, q.Class, text); err != nil {
+	if err := a.Wires.Notify(a.run.BotID, q.Class, text); err != nil {
 		return nil, err
 	}
 	return map[string]string{"id": notice.ID}, nil

@@ -40,8 +40,8 @@ type store struct{ *bot.Set }
 
 func (s store) Current() *bot.Set { return s.Set }
 
-func (s store) ByCode(tenant, name, code string) (*bot.Channel, bool) {
-	b, ok := s.Bot(tenant, name)
+func (s store) ByCode(owner schemas.BotID, code string) (*bot.Channel, bool) {
+	b, ok := s.Bot(owner)
 	if !ok {
 		return nil, false
 	}
@@ -63,8 +63,8 @@ func (a *around) Run(_ context.Context, j sandbox.Job) (sandbox.Result, *fault.F
 	return sandbox.Result{Value: []byte(`{"statusCode":200}`)}, a.fault
 }
 
-func (a *around) Notify(tenant, name, class string, notice []byte) error {
-	a.notices = append(a.notices, tenant+"/"+name+"/"+class+" "+string(notice))
+func (a *around) Notify(owner schemas.BotID, class string, notice []byte) error {
+	a.notices = append(a.notices, owner.Tenant+"/"+owner.Bot+"/"+class+" "+string(notice))
 	return nil
 }
 
@@ -112,7 +112,7 @@ func (a *around) ask(t *testing.T, h http.Handler, path, question string) (int, 
 }
 
 func runOf(name, channel string) scripthost.Run {
-	return scripthost.Run{Tenant: "default", Bot: name, Step: "S", EventID: "e1", Channel: channel, Until: time.Now().Add(time.Minute)}
+	return scripthost.Run{BotID: schemas.BotID{Tenant: "default", Bot: name}, Step: "S", EventID: "e1", Channel: channel, Until: time.Now().Add(time.Minute)}
 }
 
 func TestRequestsGoToTheFarEnd(t *testing.T) {

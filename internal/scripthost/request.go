@@ -99,7 +99,7 @@ func (a *asked) target(ch *bot.Channel, path string) (target string, own bool, e
 		}
 		return joined, true, nil
 	}
-	b, ok := a.Bots.Current().Bot(a.run.Tenant, a.run.Bot)
+	b, ok := a.Bots.Current().Bot(a.run.BotID)
 	if !ok || !b.AbsoluteURLs() {
 		return "", false, fault.New(fault.Blocked, "the bot file forbids whole URLs: ask by a path below the channel's url")
 	}
@@ -135,7 +135,7 @@ func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.H
 
 // secret is the newest value of a secret of the bot.
 func (a *asked) secret(name string) (string, bool) {
-	b, ok := a.Bots.Current().Bot(a.run.Tenant, a.run.Bot)
+	b, ok := a.Bots.Current().Bot(a.run.BotID)
 	if !ok || name == "" {
 		return "", false
 	}

@@ -26,6 +26,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Limits of one channel in one process.
@@ -54,7 +55,7 @@ type Scripts interface {
 // Bus carries what goes between the processes of an installation. *bus.Wires is one.
 type Bus interface {
 	// Notices calls heard for every notice of a bot whose class matches, until stop is called.
-	Notices(tenant, bot, class string, heard func(class string, notice []byte)) (stop func(), err error)
+	Notices(owner schemas.BotID, class string, heard func(class string, notice []byte)) (stop func(), err error)
 	// Claim says whether a key is this caller's: of several callers with one key it is true for one.
 	Claim(ctx context.Context, key string) (bool, error)
 	// Serve answers the requests that are sent to an address, until stop is called.
@@ -189,8 +190,8 @@ func (h *Hub) Close(ctx context.Context) error {
 
 // push is what another process sends to one connection here.
 type push struct {
-	Tenant     string          `json:"tenant"`
-	Bot        string          `json:"bot"`
+	schemas.BotID
+
 	Connection string          `json:"connection"`
 	Name       string          `json:"name"`
 	Data       json.RawMessage `json:"data"`
@@ -213,7 +214,7 @@ func (h *Hub) takePush(request []byte) []byte {
 		c := h.connections[p.Connection]
 		h.mu.Unlock()
 		switch {
-		case c == nil || c.channel.Tenant != p.Tenant || c.channel.Bot != p.Bot:
+		case c == nil || c.channel.BotID != p.BotID:
 			answer.Reason = "there is no such connection"
 		case c.tell(p.Name, result{"data": p.Data}) != nil:
 			answer.Reason = "the client reads too slowly"
@@ -235,11 +236,11 @@ func Address(connection string) (string, bool) {
 }
 
 // Push is the request to the process that has a connection; Pushed reads its answer: nil when the client was written to.
-func Push(tenant, name, connection, message string, data json.RawMessage) ([]byte, error) {
+func Push(owner schemas.BotID, connection, message string, data json.RawMessage) ([]byte, error) {
 	if !callName.MatchString(message) {
 		return nil, fault.New(fault.BadEvent, "the name of a message is a word of a-z, 0-9 and _")
 	}
-	return json.Marshal(push{Tenant: tenant, Bot: name, Connection: connection, Name: message, Data: data})
+	return json.Marshal(push{BotID: owner, Connection: connection, Name: message, Data: data})
 }
 
 // Pushed reads the answer to a Push.

@@ -20,6 +20,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // wires is a bus in memory, shared by the hubs of a test.
@@ -42,12 +43,12 @@ func newWires(t *testing.T) *wires {
 	return w
 }
 
-func (w *wires) Notices(_, name, class string, heard func(string, []byte)) (func(), error) {
+func (w *wires) Notices(owner schemas.BotID, class string, heard func(string, []byte)) (func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next++
 	n := w.next
-	w.heard[n] = listener{name, class, heard}
+	w.heard[n] = listener{owner.Bot, class, heard}
 	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.heard, n) }, nil
 }
 
@@ -235,7 +236,7 @@ func (c client) ends() websocket.StatusCode {
 
 func public() *bot.Channel {
 	return &bot.Channel{
-		Tenant: "default", Bot: "shop", ID: "id-1", Code: "orders", Type: bot.ChannelPublic, RecvWS: "hook",
+		BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, ID: "id-1", Code: "orders", Type: bot.ChannelPublic, RecvWS: "hook",
 		Opts: bot.ChannelOpts{Roles: []string{"r"}},
 	}
 }

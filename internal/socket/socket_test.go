@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -286,19 +287,19 @@ func TestPushFromAnotherProcess(t *testing.T) {
 	id := c.ask(`["connection_info",{"qid":1}]`)["connectionid"].(string)
 	address, ok := Address(id)
 	require.True(t, ok)
-	send := func(tenant, bot, connection, name string) error {
-		request, err := Push(tenant, bot, connection, name, json.RawMessage(`{"n":1}`))
+	send := func(owner schemas.BotID, connection, name string) error {
+		request, err := Push(owner, connection, name, json.RawMessage(`{"n":1}`))
 		require.NoError(t, err)
 		return Pushed(w.serves[address](request))
 	}
-	require.NoError(t, send("default", "shop", id, "order_paid"))
+	require.NoError(t, send(schemas.BotID{Tenant: "default", Bot: "shop"}, id, "order_paid"))
 	name, body := c.hear()
 	require.Equal(t, "order_paid", name)
 	require.Equal(t, map[string]any{"data": map[string]any{"n": 1.0}}, body)
-	require.ErrorContains(t, send("default", "other", id, "x"), "no such connection", "it is another bot's")
-	require.ErrorContains(t, send("default", "shop", id+"0", "x"), "no such connection")
+	require.ErrorContains(t, send(schemas.BotID{Tenant: "default", Bot: "other"}, id, "x"), "no such connection", "it is another bot's")
+	require.ErrorContains(t, send(schemas.BotID{Tenant: "default", Bot: "shop"}, id+"0", "x"), "no such connection")
 	require.ErrorContains(t, Pushed(w.serves[address]([]byte("{"))), "the push is none")
-	_, err := Push("default", "shop", id, "Not a name", nil)
+	_, err := Push(schemas.BotID{Tenant: "default", Bot: "shop"}, id, "Not a name", nil)
 	require.ErrorContains(t, err, "the name of a message")
 	_, ok = Address("nowhere")
 	require.False(t, ok)
@@ -326,7 +327,7 @@ func TestASlowReaderIsCutOff(t *testing.T) {
 	address, _ := Address(id)
 	large, err := json.Marshal(strings.Repeat("a", 1<<20))
 	require.NoError(t, err)
-	request, err := Push("default", "shop", id, "flood", large)
+	request, err := Push(schemas.BotID{Tenant: "default", Bot: "shop"}, id, "flood", large)
 	require.NoError(t, err)
 	refused := false
 	for range 100 {

@@ -130,7 +130,7 @@ func (c *connection) listen(s *subscription, lasting time.Duration) error {
 	}
 	s.timer = time.AfterFunc(lasting, func() { c.expire(s) })
 	for _, class := range s.classes {
-		stop, err := c.hub.Bus.Notices(c.channel.Tenant, c.channel.Bot, class, func(heard string, text []byte) {
+		stop, err := c.hub.Bus.Notices(c.channel.BotID, class, func(heard string, text []byte) {
 			if s.first(heard) == class { // of several classes that match, one passes the notice on
 				c.hear(s, heard, text)
 			}

@@ -84,14 +84,16 @@ func UpdateNames() []string {
 
 // ConversationID is the workflow id of a conversation. The conversation is its subject token, so that an id never holds
 // what a subject may not.
-func ConversationID(tenant, bot, conversation string) string {
-	return "conversation/" + tenant + "/" + bot + "/" + schemas.ConversationToken(conversation)
+func ConversationID(key schemas.ConversationKey) string {
+	return "conversation/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation)
 }
 
 // QueueID is the workflow id of a step's background queue.
-func QueueID(tenant, bot, step string) string { return "queue/" + tenant + "/" + bot + "/" + step }
+func QueueID(owner schemas.BotID, step string) string {
+	return "queue/" + owner.Tenant + "/" + owner.Bot + "/" + step
+}
 
 // ID is the workflow id of a step that runs on its own.
-func ID(tenant, bot, conversation, eventID string) string {
-	return "step/" + tenant + "/" + bot + "/" + schemas.ConversationToken(conversation) + "/" + eventID
+func ID(key schemas.ConversationKey, eventID string) string {
+	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" + eventID
 }

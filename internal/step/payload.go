@@ -32,10 +32,9 @@ const EventsPerRun = 128
 
 // State is the input of a Conversation: all that one run hands to the next when it continues as new.
 type State struct {
-	Tenant       string       `json:"tenant"`
-	Bot          string       `json:"bot"`
-	Conversation string       `json:"conversation"` // the true id, not the subject token
-	IdleTimeout  bot.Duration `json:"idle_timeout"`
+	schemas.ConversationKey
+
+	IdleTimeout bot.Duration `json:"idle_timeout"`
 
 	Open           bool                        `json:"open,omitempty"` // a step was requested and the chat was not closed since
 	LastEvent      time.Time                   `json:"last_event,omitzero"`
@@ -68,10 +67,9 @@ type Recent struct {
 
 // Request is the input of the Step workflow: one step that belongs to no lane.
 type Request struct {
-	Tenant       string   `json:"tenant,omitempty"`
-	Bot          string   `json:"bot,omitempty"`
-	Conversation string   `json:"conversation,omitempty"`
-	Delivery     Delivery `json:"delivery,omitzero"`
+	schemas.ConversationKey
+
+	Delivery Delivery `json:"delivery,omitzero"`
 	// Script is a run for a channel instead of a step of the bot; everything else is empty then.
 	Script *ScriptRun `json:"script,omitempty"`
 }
@@ -182,14 +180,14 @@ type Queued struct {
 
 // Queue is the input of the Queue workflow.
 type Queue struct {
-	Tenant string `json:"tenant"`
-	Bot    string `json:"bot"`
-	Step   string `json:"step"`
+	schemas.BotID
+
+	Step string `json:"step"`
 }
 
 // PublishInput is the input of the publishing activity.
 type PublishInput struct {
-	Tenant string        `json:"tenant"`
-	Bot    string        `json:"bot"`
-	Reply  schemas.Reply `json:"reply"`
+	schemas.BotID
+
+	Reply schemas.Reply `json:"reply"`
 }

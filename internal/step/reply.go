@@ -15,15 +15,16 @@ const VariablesMax = 128 << 10
 
 // Address says whose reply it is and what it answers.
 type Address struct {
-	Tenant, Bot, Conversation string
-	Event                     schemas.Event
+	schemas.ConversationKey
+
+	Event schemas.Event
 }
 
 // Reply makes the input of ActivityPublish: a reply to the event, in the event's trace.
 func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
-	r, err := schemas.NewReply(to.Tenant, to.Bot, to.Conversation, to.Event.ID, replyType, at, data)
+	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, replyType, at, data)
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
-	return PublishInput{Tenant: to.Tenant, Bot: to.Bot, Reply: r}, err
+	return PublishInput{BotID: to.BotID, Reply: r}, err
 }
 
 // Replied makes the data of step.replied from what the endpoint answered, or from why it did not. It is pure: the activity

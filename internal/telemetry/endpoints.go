@@ -1,9 +1,17 @@
 package telemetry
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/hookturn/hookturn/schemas"
+)
 
 // Endpoint is one endpoint that is not asked as usual.
-type Endpoint struct{ Tenant, Bot, URL, State string }
+type Endpoint struct {
+	schemas.BotID
+
+	URL, State string
+}
 
 // WatchEndpoints shows the endpoints that are not asked as usual, each as 1 under its state, until stop is called.
 func (m *Metrics) WatchEndpoints(now func() []Endpoint) (stop func(), err error) {

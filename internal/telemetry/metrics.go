@@ -12,6 +12,8 @@ import (
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Metrics are hookturn's own figures. Every method may be called on a nil *Metrics, so that tests need none.
@@ -106,31 +108,31 @@ func (m *Metrics) Handler() http.Handler {
 }
 
 // Event counts the verdict on one event.
-func (m *Metrics) Event(tenant, bot, verdict string) {
+func (m *Metrics) Event(owner schemas.BotID, verdict string) {
 	if m != nil {
-		m.events.WithLabelValues(tenant, bot, verdict).Inc()
+		m.events.WithLabelValues(owner.Tenant, owner.Bot, verdict).Inc()
 	}
 }
 
 // Accepted records how long an event waited for its workflow.
-func (m *Metrics) Accepted(tenant, bot string, lag time.Duration) {
+func (m *Metrics) Accepted(owner schemas.BotID, lag time.Duration) {
 	if m != nil {
-		m.lag.WithLabelValues(tenant, bot).Observe(lag.Seconds())
+		m.lag.WithLabelValues(owner.Tenant, owner.Bot).Observe(lag.Seconds())
 	}
 }
 
 // Attempt records one HTTP request; the result is a status class ("2xx") or a failure word.
-func (m *Metrics) Attempt(tenant, bot, step, result string, took time.Duration) {
+func (m *Metrics) Attempt(owner schemas.BotID, step, result string, took time.Duration) {
 	if m != nil {
-		m.attempts.WithLabelValues(tenant, bot, step, result).Inc()
-		m.attempt.WithLabelValues(tenant, bot, step).Observe(took.Seconds())
+		m.attempts.WithLabelValues(owner.Tenant, owner.Bot, step, result).Inc()
+		m.attempt.WithLabelValues(owner.Tenant, owner.Bot, step).Observe(took.Seconds())
 	}
 }
 
 // Refused counts a request that was not made because its endpoint is asked too much, down or gone.
-func (m *Metrics) Refused(tenant, bot, step, reason string) {
+func (m *Metrics) Refused(owner schemas.BotID, step, reason string) {
 	if m != nil {
-		m.refused.WithLabelValues(tenant, bot, step, reason).Inc()
+		m.refused.WithLabelValues(owner.Tenant, owner.Bot, step, reason).Inc()
 	}
 }
 
@@ -156,9 +158,9 @@ func (m *Metrics) Frame(name, result string) {
 }
 
 // Reply records one reply that JetStream has stored.
-func (m *Metrics) Reply(tenant, bot, replyType string, took time.Duration) {
+func (m *Metrics) Reply(owner schemas.BotID, replyType string, took time.Duration) {
 	if m != nil {
-		m.replies.WithLabelValues(tenant, bot, replyType).Inc()
+		m.replies.WithLabelValues(owner.Tenant, owner.Bot, replyType).Inc()
 		m.publish.Observe(took.Seconds())
 	}
 }

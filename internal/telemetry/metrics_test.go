@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // labels are hookturn's metrics with their labels. No label may be an id: a metric's size is bounded by configuration.
@@ -40,20 +41,20 @@ var labels = map[string][]string{
 // use calls every method that records something.
 func use(t *testing.T, m *telemetry.Metrics) {
 	t.Helper()
-	m.Event("acme", "shop", "accepted")
-	m.Accepted("acme", "shop", 20*time.Millisecond)
-	m.Attempt("acme", "shop", "ORDER", "2xx", 300*time.Millisecond)
-	m.Reply("acme", "shop", "hookturn.step.replied", 2*time.Millisecond)
+	m.Event(schemas.BotID{Tenant: "acme", Bot: "shop"}, "accepted")
+	m.Accepted(schemas.BotID{Tenant: "acme", Bot: "shop"}, 20*time.Millisecond)
+	m.Attempt(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "2xx", 300*time.Millisecond)
+	m.Reply(schemas.BotID{Tenant: "acme", Bot: "shop"}, "hookturn.step.replied", 2*time.Millisecond)
 	m.Reload(nil)
 	m.Reload(errors.New("line 3"))
 	m.Held(3)
 	m.Held(-1)
 	m.TakenOver()
 	m.DeadLetter("bad_event")
-	m.Refused("acme", "shop", "ORDER", "circuit_open")
+	m.Refused(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "circuit_open")
 	m.Gateway("POST /callbacks/{token}", 202, 5*time.Millisecond)
 	_, err := m.WatchEndpoints(func() []telemetry.Endpoint {
-		return []telemetry.Endpoint{{Tenant: "acme", Bot: "shop", URL: "https://shop.example/orders", State: "open"}}
+		return []telemetry.Endpoint{{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, URL: "https://shop.example/orders", State: "open"}}
 	})
 	require.NoError(t, err)
 	m.Sockets(3)

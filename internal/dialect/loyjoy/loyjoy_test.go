@@ -17,7 +17,7 @@ import (
 func full() dialect.Context {
 	return dialect.Context{
 		Plan: bot.Plan{
-			Tenant: "default", Bot: "shop", Step: "AREA",
+			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "AREA",
 			Webhook: &bot.Webhook{Params: map[string]json.RawMessage{
 				"city":   json.RawMessage(`"in ${city}, ${unknown}${city}"`),
 				"nested": json.RawMessage(`{"list":["${length}",1.50,true,null],"${city}":"<b>"}`),
@@ -66,7 +66,7 @@ func TestProcessIDs(t *testing.T) {
 	require.Equal(t, definitionOf(t, full()), definitionOf(t, other))
 	require.NotEqual(t, instanceOf(t, full()), instanceOf(t, other))
 	tenant := full()
-	tenant.Plan.Tenant, tenant.Plan.Bot = "defaults", "hop" // the same letters, divided otherwise
+	tenant.Plan.BotID = schemas.BotID{Tenant: "defaults", Bot: "hop"} // the same letters, divided otherwise
 	require.NotEqual(t, definitionOf(t, full()), definitionOf(t, tenant))
 	require.NotEqual(t, instanceOf(t, full()), instanceOf(t, tenant))
 }

@@ -48,8 +48,8 @@ func (Dialect) MergeUserDetails(old, _ json.RawMessage) (json.RawMessage, error)
 
 // stepContext is what a request program gets.
 type stepContext struct {
-	Tenant         string                      `json:"tenant"`
-	Bot            string                      `json:"bot"`
+	schemas.BotID
+
 	Step           string                      `json:"step"`
 	Event          schemas.Event               `json:"event"`
 	User           schemas.User                `json:"user"`
@@ -71,7 +71,7 @@ func (d Dialect) Encode(c dialect.Context) (dialect.Request, error) {
 		return dialect.Request{Body: text, Header: contentType("application/cloudevents+json")}, nil
 	}
 	text, err := strictjson.Encode(stepContext{
-		Tenant: c.Plan.Tenant, Bot: c.Plan.Bot, Step: c.Plan.Step, Event: event, User: c.User, ConversationNo: c.ConversationNo,
+		BotID: c.Plan.BotID, Step: c.Plan.Step, Event: event, User: c.User, ConversationNo: c.ConversationNo,
 		Entities: orEmpty(c.Entities), Variables: orEmpty(c.Variables), Env: orEmpty(c.Plan.Env),
 	})
 	if err != nil {

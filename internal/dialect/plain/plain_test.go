@@ -25,7 +25,7 @@ func newDialect(t *testing.T) plain.Dialect {
 
 func full() dialect.Context {
 	return dialect.Context{
-		Plan: bot.Plan{Tenant: "default", Bot: "shop", Step: "ORDER", Env: map[string]string{"API": "x"}, Webhook: &bot.Webhook{}},
+		Plan: bot.Plan{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "ORDER", Env: map[string]string{"API": "x"}, Webhook: &bot.Webhook{}},
 		Event: schemas.Event{
 			SpecVersion: "1.0", ID: "e1", Source: "/engine", Type: schemas.TypeStepRequested, Subject: "c-42",
 			Time: time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC), Data: schemas.EventData{Step: "ORDER"},

@@ -19,7 +19,7 @@ import (
 func full() dialect.Context {
 	return dialect.Context{
 		Plan: bot.Plan{
-			Tenant: "default", Bot: "shop", Step: "agents",
+			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "agents",
 			Adapter: &bot.Adapter{Name: "agents", Account: "acc-1", Channel: "CXWebConversations", Host: "shop"},
 		},
 		Event: schemas.Event{
