@@ -29,11 +29,11 @@ func (c *conversation) admitCallback(_ workflow.Context, cb step.Callback) error
 	ours := c.calling != nil && c.calling.in.Event.ID == cb.EventID
 	switch {
 	case !ours && cb.EventID != c.state.LastEventID && !slices.Contains(c.state.Seen, cb.EventID):
-		return refuse(step.RefusedEarly, "the step has not been reached yet: try again")
+		return reject(step.RejectedEarly, "the step has not been reached yet: try again")
 	case !ours:
-		return refuse(step.RefusedCallback, "no step of this event waits for a call back")
+		return reject(step.RejectedCallback, "no step of this event waits for a call back")
 	case c.calling.reading || c.calling.answer != nil:
-		return refuse(step.RefusedCallback, "the step was called back already")
+		return reject(step.RejectedCallback, "the step was called back already")
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (c *conversation) takeCallback(ctx workflow.Context, cb step.Callback) erro
 	var answer step.WebhookResult
 	in := step.AnswerInput{Webhook: call.in, Body: cb.Body}
 	if err := reliably(ctx, step.ActivityAnswer, "read the call back", in, &answer); err != nil {
-		return refuse(step.RefusedAnswer, "%s", faultOf(err).Message)
+		return reject(step.RejectedAnswer, "%s", faultOf(err).Message)
 	}
 	call.answer = &answer
 	return nil
@@ -58,7 +58,10 @@ func (c *conversation) takeCallback(ctx workflow.Context, cb step.Callback) erro
 func (c *conversation) awaitCallback(ctx workflow.Context, promised step.WebhookResult) (step.WebhookResult, *fault.Fault) {
 	call := c.calling
 	call.waiting = true
-	c.describe(ctx)
+	c.setCurrentDetails(ctx)
+	if c.state.Format != step.FormatLingering {
+		c.upsertOutcome(ctx, call.in.Plan.Step, step.OutcomeCallback)
+	}
 	w := call.in.Plan.Webhook
 	until := workflow.AwaitOptions{
 		Timeout:      max(call.in.Deadline.Sub(workflow.Now(ctx)), 0),
@@ -79,8 +82,8 @@ func (c *conversation) awaitCallback(ctx workflow.Context, promised step.Webhook
 	return promised, fault.New(fault.Timeout, "the endpoint answered 202 and did not call back within %s", w.Timeout)
 }
 
-// refuse makes the error of an Update that is refused for what it says: nobody is to blame and another try does not help.
-func refuse(kind, format string, args ...any) error {
+// reject makes the error of an Update that is rejected for what it holds: another try does not help.
+func reject(kind, format string, args ...any) error {
 	return temporal.NewApplicationErrorWithOptions(fmt.Sprintf(format, args...), kind,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign})
 }

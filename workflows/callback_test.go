@@ -52,10 +52,10 @@ func TestEndpointCallsBackDaysLater(t *testing.T) {
 	require.Equal(t, "done", r.Messages[0].Text)
 	require.Len(t, r.Attempts, 1)
 
-	requireRefused(t, w.rejections["other"], step.RefusedEarly)
-	requireRefused(t, w.callbacks["bad"], step.RefusedAnswer)
+	requireRefused(t, w.rejections["other"], step.RejectedEarly)
+	requireRefused(t, w.callbacks["bad"], step.RejectedAnswer)
 	require.NoError(t, w.callbacks["good"])
-	requireRefused(t, w.rejections["again"], step.RefusedCallback)
+	requireRefused(t, w.rejections["again"], step.RejectedCallback)
 }
 
 func requireRefused(t *testing.T, err error, kind string) {
@@ -88,7 +88,7 @@ func TestNobodyCallsBack(t *testing.T) {
 	require.Equal(t, schemas.OutcomeBotBreak, r.Outcome)
 	require.Equal(t, string(fault.Timeout), r.Error.Kind)
 	require.Len(t, r.Attempts, 1)
-	requireRefused(t, w.rejections["late"], step.RefusedCallback)
+	requireRefused(t, w.rejections["late"], step.RejectedCallback)
 }
 
 func TestOtherDialectsAreNotCalledBack(t *testing.T) {
@@ -98,5 +98,5 @@ func TestOtherDialectsAreNotCalledBack(t *testing.T) {
 	w.send(time.Second, requested("e1", plan(progressAfter(10*time.Second))))
 	w.callBack(2*time.Second, "c", "e1", `"done"`)
 	w.converse(t, newState())
-	requireRefused(t, w.rejections["c"], step.RefusedCallback)
+	requireRefused(t, w.rejections["c"], step.RejectedCallback)
 }

@@ -49,7 +49,7 @@ func runScript(ctx workflow.Context, in step.ScriptRun) step.Result {
 	done := step.Result{Outcome: schemas.OutcomeSuccess, Attempts: 1, Script: &result}
 	if f := result.Fault; f != nil {
 		done.Outcome, done.Error = schemas.OutcomeFailure, string(f.Kind)
-		upsertEnd(ctx, schemas.StepReplied{Step: in.Plan.Step, Outcome: done.Outcome})
+		upsertAttributes(ctx, stepAttributes(in.Plan.Step, string(done.Outcome))...)
 	}
 	workflow.SetCurrentDetails(ctx, name+": "+string(done.Outcome)+" "+done.Error)
 	return done

@@ -59,7 +59,7 @@ func TestKnownEventIsRefused(t *testing.T) {
 	require.Empty(t, w.replies)
 	var refusal *temporal.ApplicationError
 	require.ErrorAs(t, w.rejections["e1"], &refusal)
-	require.Equal(t, step.RefusedDuplicate, refusal.Type())
+	require.Equal(t, step.RejectedDuplicate, refusal.Type())
 }
 
 func TestStepWaitsForItsEntities(t *testing.T) {
@@ -111,7 +111,8 @@ func TestWaitingStepExpiresWithItsConversation(t *testing.T) {
 	}
 }
 
-func TestEndStepCompletesAndClearsTheConversation(t *testing.T) {
+// TestConversation_LingersAfterClose holds the rules of runs that were started before there were formats.
+func TestConversation_LingersAfterClose(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
@@ -123,7 +124,10 @@ func TestEndStepCompletesAndClearsTheConversation(t *testing.T) {
 	w.send(2*time.Second, requested("e1", plan()))
 	w.send(3*time.Second, requested("e2", plan(endStep)))
 	w.send(4*time.Second, requested("e3", plan()))
-	w.converse(t, newState())
+	s := newState()
+	s.Format = step.FormatLingering
+	w.converse(t, s)
+	require.NoError(t, w.GetWorkflowError())
 	require.Equal(t, []string{"step.replied", "step.replied", "conversation.closed", "step.replied", "conversation.closed"}, w.types())
 	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].Details), "a store is in the next request")
 	require.Equal(t, schemas.ConversationComplete, w.replied(t, 1).Conversation)

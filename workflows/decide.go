@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -10,16 +11,16 @@ import (
 
 // action is what one event makes a conversation do, in the order of its members.
 type action struct {
-	cancel  *refusal       // answer the step that was waiting
-	refuse  *refusal       // answer this event without running anything
-	missing []string       // tell the engine which entities the waiting step lacks
+	cancel  *rejection     // answer the step that was waiting
+	reject  *rejection     // answer this event without running anything
+	missing []string       // publish which entities the waiting step lacks
 	wait    *step.Delivery // keep this step until its entities are there
 	run     *step.Delivery // run this step
 	end     string         // close the conversation, for this reason
 }
 
-// refusal answers a delivery as rejected.
-type refusal struct {
+// rejection answers a delivery as rejected.
+type rejection struct {
 	delivery step.Delivery
 	fault    *fault.Fault
 }
@@ -28,14 +29,14 @@ type refusal struct {
 // noted. It is pure, so that every case is a row in a table of tests.
 func decide(s step.State, d step.Delivery, now time.Time) action {
 	if expired(d, now) {
-		return action{refuse: &refusal{d, late()}}
+		return action{reject: &rejection{d, late()}}
 	}
 	switch d.Event.Type {
 	case schemas.TypeStepRequested:
 		return decideStep(s, d)
 	case schemas.TypeEntitiesCollected:
 		if d.Refused != nil {
-			return action{refuse: &refusal{d, d.Refused}}
+			return action{reject: &rejection{d, d.Refused}}
 		}
 		return decideEntities(s, now)
 	case schemas.TypeConversationEnded:
@@ -48,13 +49,13 @@ func decide(s step.State, d step.Delivery, now time.Time) action {
 func decideStep(s step.State, d step.Delivery) action {
 	var a action
 	if s.Waiting != nil {
-		a.cancel = &refusal{*s.Waiting, fault.New(fault.Cancelled, "the next step was requested first")}
+		a.cancel = &rejection{*s.Waiting, fault.New(fault.Cancelled, "the next step was requested first")}
 	}
 	switch {
 	case d.Refused != nil || d.Plan == nil:
-		a.refuse = &refusal{d, refusedOr(d, fault.New(fault.Internal, "the event came without a plan"))}
+		a.reject = &rejection{d, refusedOr(d, fault.New(fault.Internal, "the event came without a plan"))}
 	default:
-		if a.missing = missing(d.Plan.Requires, s.Entities); len(a.missing) > 0 {
+		if a.missing = missing(s, d.Plan.Requires); len(a.missing) > 0 {
 			a.wait = &d
 		} else {
 			a.run = &d
@@ -72,7 +73,7 @@ func decideDelivery(s step.State, d step.Delivery) action {
 	d.Adapters = nil
 	if d.Refused != nil || d.Plan == nil {
 		unserved := fault.New(fault.Config, "%s cannot be served by this bot", d.Event.Type)
-		return action{refuse: &refusal{d, refusedOr(d, unserved)}}
+		return action{reject: &rejection{d, refusedOr(d, unserved)}}
 	}
 	return action{run: &d}
 }
@@ -82,9 +83,9 @@ func decideEntities(s step.State, now time.Time) action {
 		return action{}
 	}
 	if expired(*s.Waiting, now) {
-		return action{cancel: &refusal{*s.Waiting, late()}}
+		return action{cancel: &rejection{*s.Waiting, late()}}
 	}
-	if m := missing(s.Waiting.Plan.Requires, s.Entities); len(m) > 0 {
+	if m := missing(s, s.Waiting.Plan.Requires); len(m) > 0 {
 		return action{missing: m, wait: s.Waiting}
 	}
 	return action{run: s.Waiting}
@@ -96,20 +97,27 @@ func decideEnd(s step.State, d step.Delivery) action {
 		a.end = schemas.ClosedCompleted
 	}
 	if s.Waiting != nil {
-		a.cancel = &refusal{*s.Waiting, fault.New(fault.Expired, "the conversation ended first")}
+		a.cancel = &rejection{*s.Waiting, fault.New(fault.Expired, "the conversation ended first")}
 	}
 	return a
 }
 
-// missing lists the mandatory entities without any detection, in the bot file's order.
-func missing(requires []string, entities map[string][]schemas.Entity) []string {
+// missing lists the mandatory entities that were not collected, in the bot file's order.
+func missing(s step.State, requires []string) []string {
 	var names []string
 	for _, name := range requires {
-		if len(entities[name]) == 0 {
+		if !collected(s.Entities[name]) && (s.Format != step.FormatLingering || len(s.Entities[name]) == 0) {
 			names = append(names, name)
 		}
 	}
 	return names
+}
+
+// collected reports whether an entity has a detection with a value: null says that there was nothing to detect.
+func collected(detections []schemas.Entity) bool {
+	return slices.ContainsFunc(detections, func(e schemas.Entity) bool {
+		return len(e.EntityValue) > 0 && string(e.EntityValue) != "null"
+	})
 }
 
 func expired(d step.Delivery, now time.Time) bool {

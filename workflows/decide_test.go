@@ -55,7 +55,7 @@ func TestDecide(t *testing.T) {
 		return entities
 	}
 	type want struct {
-		cancel, refuse fault.Kind
+		cancel, reject fault.Kind
 		run, wait, end string
 		missing        []string
 	}
@@ -90,15 +90,15 @@ func TestDecide(t *testing.T) {
 			waiting: &waiting, event: delivery("e", requested, needs("x")),
 			want: want{cancel: fault.Cancelled, wait: "e", missing: []string{"x"}},
 		},
-		"unknown step": {event: delivery("e", requested, unknown), want: want{refuse: fault.UnknownStep}},
+		"unknown step": {event: delivery("e", requested, unknown), want: want{reject: fault.UnknownStep}},
 		"unknown step while one waits": {
 			waiting: &waiting, event: delivery("e", requested, unknown),
-			want: want{cancel: fault.Cancelled, refuse: fault.UnknownStep},
+			want: want{cancel: fault.Cancelled, reject: fault.UnknownStep},
 		},
-		"late step": {event: delivery("e", requested, useless), want: want{refuse: fault.Expired}},
+		"late step": {event: delivery("e", requested, useless), want: want{reject: fault.Expired}},
 		"late step while one waits": {
 			waiting: &waiting, event: delivery("e", requested, useless),
-			want: want{refuse: fault.Expired},
+			want: want{reject: fault.Expired},
 		},
 		"entities for nobody": {event: delivery("e", collected)},
 		"last entities": {
@@ -111,10 +111,10 @@ func TestDecide(t *testing.T) {
 		},
 		"late entities": {
 			waiting: &waiting, entities: has("product", "size"), event: delivery("e", collected, useless),
-			want: want{refuse: fault.Expired},
+			want: want{reject: fault.Expired},
 		},
-		"refused entities": {waiting: &waiting, event: delivery("e", collected, unknown), want: want{refuse: fault.UnknownStep}},
-		"late end":         {event: delivery("e", ended, useless), want: want{refuse: fault.Expired}},
+		"refused entities": {waiting: &waiting, event: delivery("e", collected, unknown), want: want{reject: fault.UnknownStep}},
+		"late end":         {event: delivery("e", ended, useless), want: want{reject: fault.Expired}},
 		"entities for a late step": {
 			waiting: &late, entities: has("product"), event: delivery("e", collected),
 			want: want{cancel: fault.Expired},
@@ -127,21 +127,21 @@ func TestDecide(t *testing.T) {
 		},
 		"message without an adapter": {
 			event: delivery("e", schemas.TypeMessageReceived),
-			want:  want{refuse: fault.Config},
+			want:  want{reject: fault.Config},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := decide(step.State{Waiting: c.waiting, Entities: c.entities}, c.event, now)
 			require.Equal(t, c.want, want{
-				cancel: kindOf(a.cancel), refuse: kindOf(a.refuse), run: idOf(a.run), wait: idOf(a.wait), end: a.end,
+				cancel: kindOf(a.cancel), reject: kindOf(a.reject), run: idOf(a.run), wait: idOf(a.wait), end: a.end,
 				missing: a.missing,
 			})
 		})
 	}
 }
 
-func kindOf(r *refusal) fault.Kind {
+func kindOf(r *rejection) fault.Kind {
 	if r == nil {
 		return ""
 	}

@@ -11,34 +11,33 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// recentMax is how many steps the table of the current details shows.
+// recentMax is how many steps the table of the current details shows, and how many failed ones a run's result has.
 const recentMax = 10
 
-func (c *conversation) record(r step.Recent) {
-	c.state.Recent = append(c.state.Recent, r)
-	if extra := len(c.state.Recent) - recentMax; extra > 0 {
-		c.state.Recent = slices.Delete(c.state.Recent, 0, extra)
-	}
+func keepLatest(steps []step.Recent) []step.Recent {
+	return slices.Delete(steps, 0, max(len(steps)-recentMax, 0))
 }
 
-// describe shows the conversation in the Temporal UI. Current details live in the worker's memory and are asked for by a
-// query, so they cost no history.
-func (c *conversation) describe(ctx workflow.Context) {
-	text := details(c.state)
+// setCurrentDetails shows the conversation in the Temporal UI. Current details live in the worker's memory and are asked for
+// by a query, so they cost no history.
+func (c *conversation) setCurrentDetails(ctx workflow.Context) {
+	text := details(c.state, c.closed)
 	if call := c.calling; call != nil && call.waiting {
-		text = fmt.Sprintf("Step **%s** waits for the endpoint's call back until %s.\n\n%s",
+		text = fmt.Sprintf("Step **%s** waits for the endpoint's callback until %s.\n\n%s",
 			call.in.Plan.Step, call.in.Deadline.UTC().Format(time.RFC3339), text)
 	}
 	workflow.SetCurrentDetails(ctx, text)
 }
 
 // details is Markdown: what the conversation waits for, and a table of its latest steps, newest first.
-func details(s step.State) string {
+func details(s step.State, closed string) string {
 	var b strings.Builder
 	switch {
 	case s.Waiting != nil:
 		fmt.Fprintf(&b, "Step **%s** waits for: %s\n\n", s.Waiting.Event.Data.Step,
-			strings.Join(missing(s.Waiting.Plan.Requires, s.Entities), ", "))
+			strings.Join(missing(s, s.Waiting.Plan.Requires), ", "))
+	case closed != "":
+		fmt.Fprintf(&b, "The conversation is closed: %s.\n\n", closed)
 	case s.Open:
 		b.WriteString("The conversation is open.\n\n")
 	default:
@@ -47,10 +46,15 @@ func details(s step.State) string {
 	if len(s.Recent) == 0 {
 		return b.String()
 	}
-	b.WriteString("| started | step | outcome | error | attempts | ms |\n|---|---|---|---|---|---|\n")
+	b.WriteString("| started | step | outcome | error | attempts | ms | the user read |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range slices.Backward(s.Recent) {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d |\n",
-			r.At.UTC().Format("2006-01-02 15:04:05.000"), r.Step, r.Outcome, r.Error, r.Attempts, r.Millis)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %s |\n",
+			r.At.UTC().Format("2006-01-02 15:04:05.000"), r.Step, r.Outcome, r.Error, r.Attempts, r.Millis, cell(r.Told))
 	}
 	return b.String()
+}
+
+// cell fits a text into a cell of a Markdown table.
+func cell(text string) string {
+	return strings.NewReplacer("|", `\|`, "\r", " ", "\n", " ").Replace(text)
 }

@@ -191,7 +191,7 @@ var errAway = errors.New("away")
 const idle = 3 * time.Hour
 
 func newState() step.State {
-	return step.State{ConversationKey: schemas.ConversationKey{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Conversation: "c-42"}, IdleTimeout: bot.Duration(idle)}
+	return step.State{ConversationKey: schemas.ConversationKey{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Conversation: "c-42"}, IdleTimeout: bot.Duration(idle), Format: step.FormatLatest}
 }
 
 func plan(change ...func(*bot.Plan)) *bot.Plan {

@@ -1,31 +1,88 @@
 package workflows
 
 import (
+	"go.temporal.io/sdk/workflow"
+
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// What a conversation keeps travels in the input of its next run, which Temporal takes up to 2 MiB. All in bytes of JSON.
+// What a conversation keeps travels in the input of its next run, which Temporal takes up to 2 MiB. The parts below and
+// the conversation_details of the dialects together stay under half of that. All in bytes of JSON as it is encoded.
 const (
 	// entitiesMax bounds the entities of one conversation.
 	entitiesMax = 512 << 10
-	// userMax bounds what an engine says of its user.
+	// userMax bounds what an engine sends about its user.
 	userMax = 16 << 10
 	// waitingMax bounds a delivery that may wait for entities, without the entities it brings.
 	waitingMax = 256 << 10
+	// seenMax and seenBytesMax bound the ids by which a conversation recognises its events. A redelivery comes within minutes
+	// and from the few events that were in flight.
+	seenMax      = 512
+	seenBytesMax = 64 << 10
 )
 
-// tooLarge says why an event cannot be taken into the conversation's state, nil when it can.
+// A run's history may have 50 MiB, of which one event takes up to four times its size: as an Update, as an activity's
+// input, as its result and as a reply. All in bytes.
+const (
+	// runBytesDue is the size of events after which a run continues as new as soon as it is idle.
+	runBytesDue = 2 << 20
+	// runBytesMax is the size of events, or of history, after which a run takes none before it has continued as new.
+	runBytesMax = 4 << 20
+	// inFlightMax is the size of the events that a run takes before it has answered them.
+	inFlightMax = 4 << 20
+	// runsOver is by how much a run may exceed its number of events while it is not idle.
+	runsOver = 2
+)
+
+// load is what a run has taken: the server keeps all of it in the run's history.
+type load struct {
+	events   int
+	bytes    int // of all events
+	inFlight int // of those that are not answered yet
+}
+
+func (l *load) begin(size int) {
+	l.events++
+	l.bytes += size
+	l.inFlight += size
+}
+
+func (l *load) end(size int) { l.inFlight -= size }
+
+// due reports whether the run is to continue as new once it is idle.
+func (c *conversation) due(ctx workflow.Context) bool {
+	if most := c.state.EventsPerRun; most > 0 && c.load.events >= most || c.load.bytes >= runBytesDue {
+		return true
+	}
+	return workflow.GetInfo(ctx).GetContinueAsNewSuggested()
+}
+
+// full reports whether the run must continue as new before it takes an event of a size. Rejecting the event makes the
+// run idle, so that it can. Nothing is rejected by an idle run: it would never change.
+func (c *conversation) full(ctx workflow.Context, size int) bool {
+	switch most := c.state.EventsPerRun; {
+	case c.idle():
+		return false
+	case most > 0 && c.load.events >= runsOver*most, c.load.bytes >= runBytesMax:
+		return true
+	case c.load.inFlight > 0 && c.load.inFlight+size > inFlightMax:
+		return true
+	}
+	return workflow.GetInfo(ctx).GetCurrentHistorySize() >= runBytesMax
+}
+
+// tooLarge returns why an event cannot be taken into the conversation's state, nil when it can.
 func tooLarge(s step.State, d step.Delivery) *fault.Fault {
-	if entitiesWith(s.Entities, d.Event.Data.Entities) > entitiesMax {
+	if len(d.Event.Data.Entities) > 0 && entitiesWith(s.Entities, d.Event.Data.Entities) > entitiesMax {
 		return fault.New(fault.TooLarge, "the conversation's entities would exceed %d bytes", entitiesMax)
 	}
 	if step.VariablesSize(s.Variables)+step.VariablesSize(d.Event.Data.Variables) > step.VariablesMax {
 		return fault.New(fault.TooLarge, "the conversation's variables would exceed %d bytes", step.VariablesMax)
 	}
 	if size(d.Event.Data.User) > userMax {
-		return fault.New(fault.TooLarge, "what is said of the user exceeds %d bytes", userMax)
+		return fault.New(fault.TooLarge, "data.user exceeds %d bytes", userMax)
 	}
 	if d.Plan != nil && len(d.Plan.Requires) > 0 && size(withoutEntities(d)) > waitingMax {
 		return fault.New(fault.TooLarge, "an event whose step may wait takes at most %d bytes besides its entities", waitingMax)
@@ -39,20 +96,22 @@ func entitiesWith(kept, brought map[string][]schemas.Entity) int {
 	//workflowcheck:ignore a sum does not depend on the order
 	for name, detections := range kept {
 		if _, replaced := brought[name]; !replaced {
-			total += len(name) + detectionsSize(detections)
+			total += entitySize(name, detections)
 		}
 	}
 	//workflowcheck:ignore a sum does not depend on the order
 	for name, detections := range brought {
-		total += len(name) + detectionsSize(detections)
+		total += entitySize(name, detections)
 	}
 	return total
 }
 
-func detectionsSize(detections []schemas.Entity) int {
-	total := 0
+// entitySize is the size of one member of the entities.
+func entitySize(name string, detections []schemas.Entity) int {
+	total := schemas.EncodedLen(name) + len(`:[],`)
 	for _, e := range detections {
-		total += len(e.Detection) + len(e.OriginalText) + len(e.EntityValue)
+		total += len(`{"detection":,"original_text":,"entity_value":},`) +
+			schemas.EncodedLen(e.Detection) + schemas.EncodedLen(e.OriginalText) + len(e.EntityValue)
 	}
 	return total
 }
@@ -63,7 +122,7 @@ func withoutEntities(d step.Delivery) step.Delivery {
 	return d
 }
 
-// size is how long a value is as JSON; what cannot be written is as long as can be.
+// size is how long a value is as JSON; what cannot be encoded has no limit that fits it.
 func size(value any) int {
 	data, err := schemas.Marshal(value)
 	if err != nil {

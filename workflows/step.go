@@ -20,21 +20,24 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	}
 	workflow.SetCurrentDetails(ctx, "**"+in.Delivery.Event.Data.Step+"** of conversation `"+in.Conversation+"` runs")
 	c := &conversation{
-		state:    step.State{ConversationKey: in.BotID.WithConversation(in.Conversation), LastEventID: in.Delivery.Event.ID},
+		state:    step.State{ConversationKey: in.BotID.WithConversation(in.Conversation), LastEventID: in.Delivery.Event.ID, Format: in.Format},
 		workflow: reference(ctx),
 	}
 	if err := c.listenForCallbacks(ctx); err != nil {
 		return step.Result{}, err
 	}
 	d := in.Delivery
-	c.note(d)
+	c.mergeEvent(d)
 	a := decide(c.state, d, workflow.Now(ctx))
 	if a.wait != nil {
 		f := fault.New(fault.BadEvent, "mandatory entities are missing: %s (a bot without ordering cannot wait for them)",
 			strings.Join(a.missing, ", "))
-		a = action{refuse: &refusal{d, f}}
+		a = action{reject: &rejection{d, f}}
 	}
-	result := c.act(ctx, a, d)
-	c.describe(ctx)
-	return result, workflow.Await(ctx, c.quiet) // a late answer may still come
+	result := c.apply(ctx, a, d)
+	if in.Format != step.FormatLingering {
+		c.upsertLast(ctx)
+	}
+	c.setCurrentDetails(ctx)
+	return result, workflow.Await(ctx, c.idle) // a late answer may still come
 }

@@ -74,11 +74,11 @@ func (o Options) answerCallback(w http.ResponseWriter, to signedurl.Payload, err
 	switch {
 	case err == nil:
 		answer(w, "application/json", http.StatusAccepted, map[string]bool{"accepted": true})
-	case refused && failure.Type() == step.RefusedAnswer:
+	case refused && failure.Type() == step.RejectedAnswer:
 		refuse(w, http.StatusUnprocessableEntity, fault.BadResponse, failure.Message())
-	case refused && failure.Type() == step.RefusedCallback:
+	case refused && failure.Type() == step.RejectedCallback:
 		refuse(w, http.StatusGone, fault.Gone, failure.Message())
-	case refused && failure.Type() == step.RefusedEarly:
+	case refused && failure.Type() == step.RejectedEarly:
 		refuseFor(w, time.Second, fault.Internal, failure.Message())
 	case noRun:
 		refuse(w, http.StatusGone, fault.Gone, "the step has ended")

@@ -158,8 +158,8 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"accepted":            {},
 		"still running":       {outcome: context.Canceled},
-		"known already":       {outcome: refused(step.RefusedDuplicate)},
-		"entities too large":  {outcome: refused(step.RefusedTooLarge), letter: fault.TooLarge},
+		"known already":       {outcome: refused(step.RejectedDuplicate)},
+		"entities too large":  {outcome: refused(step.RejectedTooLarge), letter: fault.TooLarge},
 		"server away":         {rpc: serviceerror.NewUnavailable("away"), again: true},
 		"too many in flight":  {rpc: serviceerror.NewResourceExhausted(0, "busy"), again: true},
 		"time is over":        {rpc: context.DeadlineExceeded, again: true},

@@ -117,9 +117,9 @@ func (i *Intake) verdict(err error, id string, e schemas.Event, received time.Ti
 	}
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		switch failure.Type() {
-		case step.RefusedDuplicate:
+		case step.RejectedDuplicate:
 			return errDuplicate
-		case step.RefusedTooLarge:
+		case step.RejectedTooLarge:
 			return reject(fault.TooLarge, failure.Message())
 		}
 	}

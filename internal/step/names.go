@@ -44,27 +44,37 @@ const (
 	ActivityScript = "RunScript"
 )
 
-// Search attributes, all keywords.
+// Search attributes: keywords, but for AttributeFailures, a whole number.
 const (
 	AttributeTenant       = "HookturnTenant"
 	AttributeBot          = "HookturnBot"
 	AttributeConversation = "HookturnConversation"
 	AttributeStep         = "HookturnStep"
 	AttributeOutcome      = "HookturnOutcome"
+	AttributeUser         = "HookturnUser"
+	AttributeFailures     = "HookturnFailures"
 )
 
-// Types of the application errors by which the Conversation workflow refuses an Update before it enters history.
+// Values of AttributeOutcome beside the outcomes of steps.
 const (
-	// RefusedDuplicate: the event was handled already; the caller may acknowledge it.
-	RefusedDuplicate = "duplicate_event"
-	// RefusedTooLarge: the entities would not fit the conversation's state; the event belongs in the dead letters.
-	RefusedTooLarge = "too_large"
-	// RefusedCallback: no step waits for this call back, or it was made already.
-	RefusedCallback = "callback_closed"
-	// RefusedEarly: the run does not know the event. A crash undid what had asked the endpoint, and the event comes again.
-	RefusedEarly = "callback_early"
-	// RefusedAnswer: what was posted cannot be read as an answer; the step waits on.
-	RefusedAnswer = "bad_answer"
+	OutcomeWaiting  = "waiting"  // for mandatory entities
+	OutcomeCallback = "callback" // for the endpoint's callback
+)
+
+// Types of the application errors by which the Conversation workflow rejects an Update before it enters history.
+const (
+	// RejectedDuplicate: the event was handled already; the caller may acknowledge it.
+	RejectedDuplicate = "duplicate_event"
+	// RejectedTooLarge: the entities would not fit the conversation's state; the event belongs in the dead letters.
+	RejectedTooLarge = "too_large"
+	// RejectedBusy: the run is about to continue as new; the next run takes the event.
+	RejectedBusy = "busy"
+	// RejectedCallback: no step waits for this call back, or it was made already.
+	RejectedCallback = "callback_closed"
+	// RejectedEarly: the run does not know the event. A crash undid what had asked the endpoint, and the event comes again.
+	RejectedEarly = "callback_early"
+	// RejectedAnswer: what was posted cannot be read as an answer; the step waits on.
+	RejectedAnswer = "bad_answer"
 )
 
 // UpdateName is the name of the Update that carries an event of a type: the type without its prefix.

@@ -24,7 +24,22 @@ type Delivery struct {
 	IdleTimeout bot.Duration `json:"idle_timeout,omitempty"`
 	// UsefulUntil is the event's latest useful moment; nil means always useful.
 	UsefulUntil *time.Time `json:"useful_until,omitempty"`
+	// Size is how long the event is with its plan, in bytes, for the run's bounds; 0 = unknown (starters of earlier releases).
+	Size int `json:"size,omitempty"`
 }
+
+// Format is the set of rules that a run follows. It is fixed when the run starts, so that every release that knows the format
+// gives the same commands for it; a run that continues as new takes the latest.
+type Format int
+
+const (
+	// FormatLingering is of runs from before there were formats: they stay open until they are idle, after a close too.
+	FormatLingering Format = 0
+	// FormatCompleting is of runs that complete when their conversation is closed.
+	FormatCompleting Format = 1
+	// FormatLatest is the format of new runs.
+	FormatLatest = FormatCompleting
+)
 
 // EventsPerRun is the number for new conversations. The server keeps a note of every Update in the record of its run and
 // writes that record with every step, so a step costs the more the more steps came before it (docs/benchmarks).
@@ -51,8 +66,26 @@ type State struct {
 	// much later (runs from before there was such a number).
 	EventsPerRun int `json:"events_per_run,omitempty"`
 
+	Format Format `json:"format,omitempty"`
+
 	Seen   []string `json:"seen,omitempty"`   // ids of the latest events, oldest first
 	Recent []Recent `json:"recent,omitempty"` // the latest steps, oldest first, for the UI
+
+	Steps       int             `json:"steps,omitempty"` // that ended in this conversation
+	LastOutcome schemas.Outcome `json:"last_outcome,omitempty"`
+	Failed      int             `json:"failed,omitempty"`   // how many of the steps failed
+	Failures    []Recent        `json:"failures,omitempty"` // the latest of those, oldest first
+}
+
+// ConversationResult is what a completed run of a conversation leaves behind. A starter recognises a redelivered event by
+// EventIDs; the rest is for people.
+type ConversationResult struct {
+	Steps       int             `json:"steps"` // that ended
+	LastOutcome schemas.Outcome `json:"last_outcome,omitempty"`
+	Closed      bool            `json:"closed"` // false: the run was idle, and no conversation was open
+	Reason      string          `json:"reason"` // as hookturn.conversation.closed has it
+	Failures    []Recent        `json:"failures,omitempty"`
+	EventIDs    []string        `json:"event_ids"` // the latest events, oldest first
 }
 
 // Recent is one line of the table of the latest steps in the Temporal UI.
@@ -63,6 +96,7 @@ type Recent struct {
 	Error    string          `json:"error,omitempty"`
 	Attempts int             `json:"attempts,omitempty"`
 	Millis   int64           `json:"ms"`
+	Told     string          `json:"told,omitempty"` // what the user read when the step failed
 }
 
 // Request is the input of the Step workflow: one step that belongs to no lane.
@@ -72,6 +106,7 @@ type Request struct {
 	Delivery Delivery `json:"delivery,omitzero"`
 	// Script is a run for a channel instead of a step of the bot; everything else is empty then.
 	Script *ScriptRun `json:"script,omitempty"`
+	Format Format     `json:"format,omitempty"`
 }
 
 // ScriptRun is one run of a script for a channel. Params and Body are what came from outside.
@@ -102,6 +137,7 @@ type Result struct {
 	Attempts int             `json:"attempts,omitempty"`
 	ReplyID  string          `json:"reply_id,omitempty"`
 	Closed   string          `json:"closed,omitempty"` // why the conversation was closed by this event
+	Told     string          `json:"told,omitempty"`   // what the user read when the step failed
 	Script   *ScriptResult   `json:"script,omitempty"` // of a channel's script
 }
 

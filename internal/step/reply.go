@@ -9,7 +9,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// VariablesMax bounds the variables of one conversation, in bytes: what a conversation keeps travels in the input of its
+// VariablesMax bounds the variables of one conversation, in bytes of JSON: what a conversation keeps travels in the input of its
 // next run.
 const VariablesMax = 128 << 10
 
@@ -100,7 +100,7 @@ func (r *WebhookResult) FitVariables(kept map[string]string) {
 	//workflowcheck:ignore a sum does not depend on the order
 	for name, value := range r.Variables {
 		if value != nil {
-			added += len(name) + len(*value)
+			added += variableSize(name, *value)
 		}
 	}
 	if VariablesSize(kept)+added <= VariablesMax {
@@ -116,7 +116,11 @@ func VariablesSize(variables map[string]string) int {
 	total := 0
 	//workflowcheck:ignore a sum does not depend on the order
 	for name, value := range variables {
-		total += len(name) + len(value)
+		total += variableSize(name, value)
 	}
 	return total
+}
+
+func variableSize(name, value string) int {
+	return schemas.EncodedLen(name) + len(":") + schemas.EncodedLen(value) + len(",")
 }

@@ -1,0 +1,128 @@
+package workflows
+
+import (
+	"time"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// How a step's end is recorded and published: its reply on NATS, its line in the Temporal UI, its search attributes.
+
+// reject answers a delivery as rejected.
+func (c *conversation) reject(ctx workflow.Context, r *rejection) step.Result {
+	done, sent := c.reply(ctx, r.delivery.Event, rejected(r), "")
+	c.record(ctx, workflow.Now(ctx), sent)
+	return done
+}
+
+// reply publishes the end of a step, unless the activity that had the answer has: then it brings the reply's id. It returns
+// what the engine got besides the Update's result.
+func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied, id string,
+) (step.Result, schemas.StepReplied) {
+	sent := data
+	if id == "" {
+		data.Workflow = c.workflow
+		id, sent = publishReplied(ctx, c.address(e), data)
+	}
+	result := step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, Told: told(sent)}
+	if sent.Error != nil {
+		result.Error = sent.Error.Kind
+	}
+	return result, sent
+}
+
+// record keeps the end of a step for the run's result and the UI, and writes the search attributes that it changes.
+func (c *conversation) record(ctx workflow.Context, started time.Time, sent schemas.StepReplied) {
+	r := step.Recent{
+		At: started, Step: sent.Step, Outcome: sent.Outcome, Attempts: len(sent.Attempts),
+		Millis: workflow.Now(ctx).Sub(started).Milliseconds(), Told: told(sent),
+	}
+	if sent.Error != nil {
+		r.Error = sent.Error.Kind
+	}
+	c.state.Steps++
+	c.state.LastOutcome = sent.Outcome
+	c.state.Recent = keepLatest(append(c.state.Recent, r))
+	if failure(sent.Outcome) {
+		c.state.Failed++
+		c.state.Failures = keepLatest(append(c.state.Failures, r))
+	}
+	c.upsertOutcome(ctx, sent.Step, string(sent.Outcome))
+}
+
+// publishMissing publishes which mandatory entities the waiting step lacks.
+func (c *conversation) publishMissing(ctx workflow.Context, waiting *step.Delivery, missing []string, e schemas.Event,
+) step.Result {
+	id := publish(ctx, c.address(e), schemas.TypeStepWaiting, schemas.StepWaiting{
+		EventID: waiting.Event.ID, Step: waiting.Event.Data.Step, Missing: missing, Workflow: c.workflow,
+	})
+	if c.state.Format != step.FormatLingering {
+		c.upsertOutcome(ctx, waiting.Event.Data.Step, step.OutcomeWaiting)
+	}
+	return step.Result{Waiting: missing, ReplyID: id}
+}
+
+// close publishes that the conversation ended and drops what belonged to it. Ids of events and who the user is stay.
+func (c *conversation) close(ctx workflow.Context, reason string) {
+	last := schemas.Event{ID: c.state.LastEventID}
+	data := schemas.ConversationClosed{Reason: reason, Workflow: c.workflow}
+	publish(ctx, c.address(last), schemas.TypeConversationClosed, data)
+	c.closed = reason
+	c.state.Open, c.state.Entities, c.state.Variables, c.state.Details = false, nil, nil, nil
+	c.state.Waiting, c.state.HandedTo = nil, ""
+}
+
+func (c *conversation) address(e schemas.Event) step.Address {
+	return step.Address{ConversationKey: c.state.ConversationKey, Event: e}
+}
+
+// told is the text that the user read when a step failed, for the people who look at the run.
+func told(data schemas.StepReplied) string {
+	if data.Outcome != schemas.OutcomeBotBreak || len(data.Messages) == 0 {
+		return ""
+	}
+	return data.Messages[0].Text
+}
+
+// failure reports whether an outcome counts as a failed step.
+func failure(o schemas.Outcome) bool {
+	switch o {
+	case schemas.OutcomeBotBreak, schemas.OutcomeFailure, schemas.OutcomeUndelivered, schemas.OutcomeHandover,
+		schemas.OutcomeContinued:
+		return true
+	}
+	return false
+}
+
+// accepted makes the data of step.replied for a step that runs in the background, or that found its queue full.
+func accepted(in step.WebhookInput, queueFault *fault.Fault) schemas.StepReplied {
+	r := schemas.StepReplied{
+		EventID: in.Event.ID, Step: in.Plan.Step, Outcome: schemas.OutcomeAccepted, Conversation: schemas.ConversationOpen,
+		ConversationDetails: in.Details,
+	}
+	if queueFault != nil {
+		r.Outcome, r.Error = schemas.OutcomeFailure, step.ErrorOf(queueFault)
+	}
+	return r
+}
+
+// rejected makes the data of step.replied for an event that is valid but not served.
+func rejected(r *rejection) schemas.StepReplied {
+	return schemas.StepReplied{
+		EventID:      r.delivery.Event.ID,
+		Step:         r.delivery.Event.Data.Step,
+		Outcome:      schemas.OutcomeRejected,
+		Conversation: schemas.ConversationOpen,
+		Error:        step.ErrorOf(r.fault),
+	}
+}
+
+// reference points at the running workflow, for the reply.
+func reference(ctx workflow.Context) schemas.WorkflowRef {
+	info := workflow.GetInfo(ctx)
+	return schemas.WorkflowRef{ID: info.WorkflowExecution.ID, RunID: info.WorkflowExecution.RunID}
+}

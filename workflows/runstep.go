@@ -1,0 +1,86 @@
+package workflows
+
+import (
+	"maps"
+
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// runStep runs one step to its reply and takes over what it changed.
+func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Result {
+	started := workflow.Now(ctx)
+	in := step.WebhookInput{
+		Plan: *d.Plan, Event: withoutEntities(*d).Event, // they are among the conversation's
+		User: c.state.User, ConversationNo: c.state.ConversationNo,
+		Entities: c.state.Entities, Variables: c.state.Variables, Details: c.state.Details,
+	}
+	var data schemas.StepReplied
+	var replyID string
+	if queued(d.Plan) {
+		data = accepted(in, enqueue(ctx, step.Queued{Conversation: c.state.Conversation, Webhook: in}))
+	} else {
+		result, failed := c.answer(ctx, d, in)
+		if failed == nil {
+			c.takeOver(&result)
+		}
+		data, replyID = in.Replied(result, failed), result.ReplyID
+	}
+	done, sent := c.reply(ctx, d.Event, data, replyID)
+	c.record(ctx, started, sent)
+	switch {
+	case d.Event.Type == schemas.TypeConversationHandover:
+		if sent.Outcome == schemas.OutcomeDelivered {
+			c.state.HandedTo = d.Plan.Adapter.Name
+		}
+	case sent.Conversation == schemas.ConversationComplete:
+		done.Closed = schemas.ClosedCompleted
+	case sent.Conversation == schemas.ConversationHandover:
+		done.Closed = schemas.ClosedHandover
+	}
+	if done.Closed != "" {
+		c.close(ctx, done.Closed)
+	}
+	return done
+}
+
+// answer runs the step's script, or asks its endpoint.
+func (c *conversation) answer(ctx workflow.Context, d *step.Delivery, in step.WebhookInput) (
+	step.WebhookResult, *fault.Fault,
+) {
+	if d.Plan.Code != nil {
+		return runCode(ctx, in)
+	}
+	return c.callEndpoint(ctx, d, in)
+}
+
+// takeOver makes what the endpoint changed part of the conversation.
+func (c *conversation) takeOver(result *step.WebhookResult) {
+	if result.Details != nil {
+		c.state.Details = result.Details
+	}
+	result.FitVariables(c.state.Variables)
+	c.setVariables(result.Variables)
+}
+
+// setVariables sets variables, or deletes those without a value. The old map stays as it is: an activity may have it.
+func (c *conversation) setVariables(changes map[string]*string) {
+	if len(changes) == 0 {
+		return
+	}
+	variables := maps.Clone(c.state.Variables)
+	if variables == nil {
+		variables = make(map[string]string, len(changes))
+	}
+	for _, name := range workflow.DeterministicKeys(changes) {
+		if value := changes[name]; value != nil {
+			variables[name] = *value
+		} else {
+			delete(variables, name)
+		}
+	}
+	c.state.Variables = variables
+}
