@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/intake"
@@ -51,7 +52,10 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}
-	in := &intake.Intake{Temporal: base.temporal, Bots: base.bots, Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics}
+	in := &intake.Intake{
+		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewPublisher(base.js),
+		Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
+	}
 	reader := eventreader.NewReader(base.js, base.streams, eventreader.Options{
 		Name: instance(), Handler: in.Handle, MaxInFlight: cfg.MaxInFlight, Logger: cfg.Log,
 		Hooks: eventreader.Hooks{

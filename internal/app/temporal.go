@@ -64,14 +64,21 @@ func sdkMetrics(m *telemetry.Metrics) (client.MetricsHandler, error) {
 	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter, UseMonotonicCounters: true}), nil
 }
 
+// searchAttributes are those of the contract, section 9.2.
+func searchAttributes() map[string]enumspb.IndexedValueType {
+	attributes := map[string]enumspb.IndexedValueType{step.AttributeFailures: enumspb.INDEXED_VALUE_TYPE_INT}
+	for _, name := range []string{
+		step.AttributeTenant, step.AttributeBot, step.AttributeConversation, step.AttributeUser, step.AttributeStep,
+		step.AttributeOutcome,
+	} {
+		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
+	}
+	return attributes
+}
+
 // ensureSearchAttributes registers the search attributes that are missing.
 func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string, l *slog.Logger) error {
-	want := map[string]enumspb.IndexedValueType{}
-	for _, name := range []string{
-		step.AttributeTenant, step.AttributeBot, step.AttributeConversation, step.AttributeStep, step.AttributeOutcome,
-	} {
-		want[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
-	}
+	want := searchAttributes()
 	var have *operatorservice.ListSearchAttributesResponse
 	list := func() (err error) {
 		have, err = c.OperatorService().ListSearchAttributes(ctx,
@@ -102,7 +109,7 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 		&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want})
 	if err != nil {
 		missing := strings.Join(slices.Sorted(maps.Keys(want)), ", ")
-		return fmt.Errorf("namespace %s lacks the keyword search attributes %s and they cannot be added: "+
+		return fmt.Errorf("namespace %s lacks the search attributes %s and they cannot be added: "+
 			"run \"starter setup\" with an operator's rights: %w", namespace, missing, err)
 	}
 	return nil

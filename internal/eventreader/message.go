@@ -21,6 +21,7 @@ type Message struct {
 	Header       nats.Header
 	Sequence     uint64 // in the event stream
 	Deliveries   uint64 // how often JetStream has handed it out, at least 1
+	TakenOver    bool   // it was read from the stream: an earlier reader had it and did not acknowledge it
 	Received     time.Time
 	// Expires is the event's latest useful moment by its Nats-TTL header; the zero time when it has none.
 	Expires time.Time

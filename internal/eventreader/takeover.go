@@ -124,7 +124,7 @@ func (p *partition) nextStored(from uint64) (*jetstream.RawStreamMsg, error) {
 
 func (p *partition) acceptStored(stored *jetstream.RawStreamMsg) {
 	message := newMessage(p.r.streams.EventSubject(stored.Subject), stored.Data, stored.Header, stored.Time)
-	message.Sequence = stored.Sequence
+	message.Sequence, message.TakenOver = stored.Sequence, true
 	if p.r.options.Hooks.TakenOver != nil {
 		p.r.options.Hooks.TakenOver()
 	}

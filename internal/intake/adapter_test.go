@@ -8,7 +8,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
@@ -74,10 +73,10 @@ func TestAdapters(t *testing.T) {
 			t.Parallel()
 			temporal := mocks.NewClient(t)
 			var sent step.Delivery
-			temporal.On("UpdateWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
-				options, _ := args[1].(client.UpdateWorkflowOptions)
-				sent, _ = options.Args[0].(step.Delivery)
-			}).Return(handle(nil), nil)
+			accepting(temporal, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				sent = delivered(o.UpdateOptions)
+				return handle(nil), nil
+			})
 			in := &intake.Intake{Temporal: temporal, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}
 			verdict(t, in.Handle(t.Context(), message(c.bot, c.eventType, c.data)), "", false)
 			if c.refused != "" {

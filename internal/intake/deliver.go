@@ -3,8 +3,11 @@ package intake
 import (
 	"context"
 	"errors"
-	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -22,44 +25,89 @@ import (
 const WorkflowTaskTimeout = 2 * time.Second
 
 // acceptTimeout bounds one try to hand an event over. An endpoint that answers late delays the acceptance by one heartbeat
-// of the workflow task, not by its own time. A try that is cut off is repeated under the same update id; meanwhile its
-// place among the events in flight is free for other conversations.
-const acceptTimeout = 5 * time.Second
+// of the workflow task, not by its own time. A try that is cut off is repeated under the same update id; it is longer than
+// a task that was lost on its way to a stopped worker needs, so that an overloaded server is not asked again and again.
+const acceptTimeout = 20 * time.Second
+
+const (
+	// busyFor is how long an event waits, in one try, for a run that is about to continue as new, busyEvery how often it asks.
+	busyFor   = 2 * time.Second
+	busyEvery = 50 * time.Millisecond
+)
 
 // update hands an event to its conversation, which is started when it does not run. The event's id is the update's id:
 // handing it over twice is one Update.
 //
-// Most conversations run already, and a plain Update costs the server less than update-with-start; a conversation that is
-// new costs one more request.
-func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, received time.Time) error {
+// The first try names the run that took the conversation's latest event, which costs the server least. Every later try
+// uses nothing that this process remembers: what is remembered may be why the first one failed.
+func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	id := step.ConversationID(b.ID().WithConversation(d.Event.Subject))
 	options := client.UpdateWorkflowOptions{
 		WorkflowID:   id,
-		RunID:        i.runs.get(id),
 		UpdateID:     d.Event.ID,
 		UpdateName:   step.UpdateName(d.Event.Type),
 		Args:         []any{d},
 		WaitForStage: client.WorkflowUpdateStageAccepted,
 	}
-	handle, err := i.Temporal.UpdateWorkflow(ctx, options)
-	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
-		handle, err = i.updateWithStart(ctx, b, d.Event, options)
+	if !before.repeated {
+		options.RunID = i.runs.get(id)
+	} else if i.closedRunKnows(ctx, id, d.Event.ID) {
+		return errDuplicate
 	}
-	if err == nil {
-		i.runs.set(id, handle.RunID())
-		err = refusal(handle)
-	}
-	if lost(err) {
-		// The run was terminated between accepting the event and answering it. A new run answers it under the same reply id.
-		options.UpdateID += "/again"
-		if handle, err = i.updateWithStart(ctx, b, d.Event, options); err == nil {
-			i.runs.set(id, handle.RunID())
-			err = refusal(handle)
+	asked := time.Now()
+	for {
+		err := i.answered(ctx, i.offer(ctx, b, d.Event, options), id, d.Event, before)
+		if !errors.Is(err, errBusy) || time.Since(asked) > busyFor {
+			return err
+		}
+		options.RunID = ""
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(busyEvery):
 		}
 	}
-	return i.verdict(err, id, d.Event, received)
+}
+
+// offer asks a conversation to take an event: the run that is named, else whichever runs, else a new one.
+func (i *Intake) offer(ctx context.Context, b *bot.Bot, e schemas.Event, o client.UpdateWorkflowOptions) error {
+	handle, err := client.WorkflowUpdateHandle(nil), error(nil)
+	if o.RunID != "" {
+		handle, err = i.Temporal.UpdateWorkflow(ctx, o)
+	}
+	if _, ended := errors.AsType[*serviceerror.NotFound](err); ended || o.RunID == "" {
+		handle, err = i.updateWithStart(ctx, b, e, o)
+	}
+	if err == nil {
+		err = rejectedBy(handle)
+	}
+	if lost(err) {
+		// The run ended between accepting the event and answering it. A new run answers it under the same reply id.
+		o.UpdateID += "/again"
+		if handle, err = i.updateWithStart(ctx, b, e, o); err == nil {
+			err = rejectedBy(handle)
+		}
+	}
+	if err != nil {
+		i.runs.forget(o.WorkflowID)
+		return err
+	}
+	i.runs.set(o.WorkflowID, handle.RunID())
+	return nil
+}
+
+// closedRunKnows reports whether the latest run of a conversation has completed and had taken an event. A running one
+// recognises the event itself.
+func (i *Intake) closedRunKnows(ctx context.Context, id, eventID string) bool {
+	described, err := i.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	if err != nil || described.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED {
+		return false
+	}
+	var result step.ConversationResult
+	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	return i.Temporal.GetWorkflow(ctx, id, run).Get(ctx, &result) == nil && slices.Contains(result.EventIDs, eventID)
 }
 
 func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Event, o client.UpdateWorkflowOptions,
@@ -74,7 +122,7 @@ func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Even
 		StaticSummary:            b.Name() + ": conversation " + shorten(e.Subject),
 	}, step.WorkflowConversation, step.State{
 		ConversationKey: b.ID().WithConversation(e.Subject), IdleTimeout: bot.Duration(b.IdleTimeout()),
-		EventsPerRun: step.EventsPerRun,
+		EventsPerRun: step.EventsPerRun, Format: step.FormatLatest,
 	})
 	return i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start, UpdateOptions: o,
@@ -83,11 +131,10 @@ func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Even
 
 // startStep runs an event's step on its own. The event's id is part of the workflow's id: a redelivery finds the run,
 // open or closed.
-func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, received time.Time) error {
+func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
 	e := d.Event
 	if e.Type == schemas.TypeEntitiesCollected || e.Type == schemas.TypeConversationEnded {
-		return reject(fault.BadEvent, fmt.Sprintf(
-			"/type: bot %s has no conversations (ordering: none), so %s means nothing to it", b.Name(), e.Type))
+		return rejectf(fault.BadEvent, "/type: bot %s does not have conversations (ordering: none), so it cannot take %s", b.Name(), e.Type)
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
@@ -100,21 +147,37 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, rec
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes:                    attributes(b, e),
 		StaticSummary:                            b.Name() + ": step " + shorten(e.Data.Step),
-	}, step.WorkflowStep, step.Request{ConversationKey: b.ID().WithConversation(e.Subject), Delivery: d})
-	return i.verdict(err, id, e, received)
+	}, step.WorkflowStep, step.Request{ConversationKey: b.ID().WithConversation(e.Subject), Delivery: d,
+		Format: step.FormatLatest})
+	return i.answered(ctx, err, id, e, before)
 }
 
 func attributes(b *bot.Bot, e schemas.Event) temporal.SearchAttributes {
 	set := []temporal.SearchAttributeUpdate{
 		temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(b.Tenant()),
 		temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(b.Name()),
-		temporal.NewSearchAttributeKeyKeyword(step.AttributeConversation).ValueSet(schemas.ConversationToken(e.Subject)),
+		temporal.NewSearchAttributeKeyKeyword(step.AttributeConversation).ValueSet(searchable(e.Subject)),
 	}
-	if b.Ordering() == bot.OrderingNone {
+	if e.Data.Step != "" {
 		set = append(set, temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(e.Data.Step))
+	}
+	if e.Data.User != nil && e.Data.User.ID != "" {
+		set = append(set, temporal.NewSearchAttributeKeyKeyword(step.AttributeUser).ValueSet(searchable(e.Data.User.ID)))
 	}
 	return temporal.NewSearchAttributes(set...)
 }
+
+// searchable is an id as a search attribute holds it: as it is while it has at most 255 printable characters, else as its
+// token, because a keyword has a bound.
+func searchable(id string) string {
+	const most = 255
+	if len(id) <= most*utf8.UTFMax && utf8.RuneCountInString(id) <= most && !strings.ContainsFunc(id, unprintable) {
+		return id
+	}
+	return schemas.ConversationToken(id)
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // shorten keeps a name within what a summary takes (400 bytes).
 func shorten(s string) string {

@@ -1,5 +1,6 @@
-// Package intake turns one event into an Update of its conversation, and says what becomes of the message: acknowledged,
-// tried again, or a dead letter. It acknowledges nothing that Temporal has not accepted durably.
+// Package intake turns one event into an Update of its conversation and decides what becomes of the message: acknowledged,
+// tried again, or a dead letter. It acknowledges nothing that Temporal has not accepted durably, and what it makes a dead
+// letter is answered wherever the event can be related to a conversation.
 package intake
 
 import (
@@ -20,18 +21,26 @@ import (
 
 // Intake hands events to their workflows. All fields but Metrics are required.
 type Intake struct {
-	Temporal client.Client
-	Bots     Bots
-	Queue    string // task queue of the workflows
-	Log      *slog.Logger
-	Metrics  *telemetry.Metrics
+	Temporal  client.Client
+	Namespace string // of the workflows
+	Bots      Bots
+	Replies   Replies
+	Queue     string // task queue of the workflows
+	Log       *slog.Logger
+	Metrics   *telemetry.Metrics
 
-	runs runs
+	runs  runs
+	tries tries
 }
 
 // Bots are the bot files as they are now. *bot.Store is one.
 type Bots interface {
 	Current() *bot.Set
+}
+
+// Replies publishes the answer to an event that no conversation can take. *bus.Publisher is one.
+type Replies interface {
+	PublishReply(ctx context.Context, bot schemas.BotID, reply schemas.Reply) error
 }
 
 // Handle is the event reader's handler.
@@ -46,11 +55,16 @@ func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader
 		result = "accepted"
 		i.Metrics.Accepted(m.BotID, time.Since(m.Received))
 	}
+	if result == eventreader.Retry("", nil).Result() {
+		i.tries.failed(m.Sequence, time.Now())
+	} else {
+		i.tries.forget(m.Sequence)
+	}
 	i.Metrics.Event(i.labels(m), result)
 	return outcome
 }
 
-// labels keeps names that nobody configured out of the metrics: anybody may publish under any subject.
+// labels keeps names that are not configured out of the metrics: an engine may publish under any subject.
 func (i *Intake) labels(m *eventreader.Message) schemas.BotID {
 	if _, ok := i.Bots.Current().Bot(m.BotID); ok {
 		return m.BotID
@@ -59,30 +73,44 @@ func (i *Intake) labels(m *eventreader.Message) schemas.BotID {
 }
 
 func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
+	b, known := i.Bots.Current().Bot(m.BotID)
+	if !known {
+		return i.unserved(ctx, nil, m, rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s", m.Bot, m.Tenant))
+	}
 	event, err := schemas.DecodeEvent(m.Data)
 	if err != nil {
-		return reject(fault.BadEvent, err.Error())
+		return i.unserved(ctx, b, m, rejectf(fault.BadEvent, "%s", err))
 	}
 	if token := schemas.ConversationToken(event.Subject); token != m.Conversation {
-		return reject(fault.BadEvent,
-			"/subject: the conversation of the event has the subject token "+token+", but it was published under "+m.Conversation)
-	}
-	b, ok := i.Bots.Current().Bot(m.BotID)
-	if !ok {
-		return reject(fault.UnknownBot, "no bot file for bot "+m.Bot+" of tenant "+m.Tenant)
+		return rejectf(fault.BadEvent,
+			"/subject: the event's conversation has the subject token %s, but the event was published under %s", token, m.Conversation)
 	}
 	if event.TraceParent == "" {
 		event.TraceParent, event.TraceState = m.Header.Get("traceparent"), m.Header.Get("tracestate")
 	}
-	d := step.Delivery{Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout())}
+	d := step.Delivery{
+		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(m.Data),
+	}
 	resolve(b, &d)
 	if err := fits(m, d); err != nil {
-		return err
+		return i.unserved(ctx, b, m, err)
 	}
+	err = i.deliver(ctx, b, m, d)
+	var rejected *rejection
+	if errors.As(err, &rejected) {
+		return i.answerDirectly(ctx, m, envelopeOf(event), rejected)
+	}
+	return err
+}
+
+// deliver hands an event to its workflow.
+func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message, d step.Delivery) error {
+	before := i.tries.of(m.Sequence)
+	before.repeated = before.count > 0 || m.Deliveries > 1 || m.TakenOver
 	if b.Ordering() == bot.OrderingNone {
-		return i.startStep(ctx, b, d, m.Received)
+		return i.startStep(ctx, b, d, before)
 	}
-	return i.update(ctx, b, d, m.Received)
+	return i.update(ctx, b, d, before)
 }
 
 // resolve finds the step in the bot file as it is now: what it says travels with the event from here on.

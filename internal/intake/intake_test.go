@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,10 +12,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang/mock/gomock"
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	workflowservicemock "go.temporal.io/api/workflowservicemock/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
 	"go.temporal.io/sdk/temporal"
@@ -50,7 +58,37 @@ func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
 	set, err := bot.Load(dir, bot.Options{})
 	require.NoError(t, err)
 	c := mocks.NewClient(t)
-	return &intake.Intake{Temporal: c, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}, c
+	return &intake.Intake{
+		Temporal: c, Bots: bots{set}, Replies: &replies{}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler),
+	}, c
+}
+
+// replies are the answers that the intake itself has published.
+type replies struct {
+	published []schemas.Reply
+	fail      error
+}
+
+func (r *replies) PublishReply(_ context.Context, _ schemas.BotID, reply schemas.Reply) error {
+	if r.fail == nil {
+		r.published = append(r.published, reply)
+	}
+	return r.fail
+}
+
+// accepting makes every conversation take its events: each call of UpdateWithStartWorkflow ends in the results of answer.
+func accepting(c *mocks.Client, answer func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error)) {
+	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil).Maybe()
+	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Return(
+		func(_ context.Context, o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+			return answer(o)
+		}).Maybe()
+}
+
+// delivered is the delivery of an Update.
+func delivered(o client.UpdateWorkflowOptions) step.Delivery {
+	d, _ := o.Args[0].(step.Delivery)
+	return d
 }
 
 func message(botName, eventType, data string, id ...string) *eventreader.Message {
@@ -79,7 +117,6 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	m := requested("shop")
 	m.Header.Set("traceparent", "00-1-2-01")
 	m.Expires = time.Now().Add(time.Minute)
-	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(nil, serviceerror.NewNotFound("no such run"))
 	var start client.StartWorkflowOptions
 	var state step.State
 	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
@@ -95,8 +132,9 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	require.Equal(t, "conversation/default/shop/c-42", start.ID)
 	require.Equal(t, step.State{
 		ConversationKey: schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), IdleTimeout: bot.Duration(3 * time.Hour),
-		EventsPerRun: step.EventsPerRun,
+		EventsPerRun: step.EventsPerRun, Format: step.FormatLatest,
 	}, state)
+	require.Equal(t, len(m.Data), delivered(sent.UpdateOptions).Size)
 	require.Equal(t, "step.requested", sent.UpdateOptions.UpdateName)
 	require.Equal(t, "e1", sent.UpdateOptions.UpdateID)
 	require.Equal(t, client.WorkflowUpdateStageAccepted, sent.UpdateOptions.WaitForStage)
@@ -121,26 +159,116 @@ func TestEventsGoToTheRunThatIsKnown(t *testing.T) {
 			}
 			return handle(nil), nil
 		})
-	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
-	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
-		sent, _ := args[1].(client.UpdateWithStartWorkflowOptions)
-		asked = append(asked, "started: "+sent.UpdateOptions.RunID)
-	}).Return(handle(nil), nil)
+	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		asked = append(asked, "started: "+o.UpdateOptions.RunID)
+		return handle(nil), nil
+	})
 	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
 	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
 	ended = true
 	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
-	require.Equal(t, []string{"", "run-1", "run-1", "started: "}, asked)
+	require.Equal(t, []string{"started: ", "run-1", "run-1", "started: "}, asked)
+}
+
+// TestIntake_SecondTryUsesNothingCached: whatever the known run has answered but an acceptance, the next try asks whichever
+// runs. The first version asked the aborted Update of the same run for ever.
+func TestIntake_SecondTryUsesNothingCached(t *testing.T) {
+	t.Parallel()
+	for name, failed := range map[string]error{
+		"aborted":   serviceerror.NewAborted("workflow update was aborted"),
+		"timeout":   context.DeadlineExceeded,
+		"away":      serviceerror.NewUnavailable("away"),
+		"surprise":  errors.New("surprise"),
+		"exhausted": serviceerror.NewResourceExhausted(0, "too many"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			var asked []string
+			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				asked = append(asked, "any")
+				return handle(nil), nil
+			})
+			c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(
+				func(_ context.Context, o client.UpdateWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+					asked = append(asked, o.RunID)
+					return nil, failed
+				})
+			running(c, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+			first, second := requested("shop"), requested("shop")
+			first.Sequence, second.Sequence = 1, 2
+			verdict(t, in.Handle(t.Context(), first), "", false)
+			verdict(t, in.Handle(t.Context(), second), "", true)
+			verdict(t, in.Handle(t.Context(), second), "", false)
+			require.Equal(t, []string{"any", "run-1", "any"}, asked)
+		})
+	}
+}
+
+// running makes the latest run of every conversation have a status.
+func running(c *mocks.Client, status enumspb.WorkflowExecutionStatus) {
+	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(
+		&workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
+			Status: status, Execution: &commonpb.WorkflowExecution{WorkflowId: "w", RunId: "closed"},
+		}}, nil).Maybe()
+}
+
+// TestIntake_ClosedRunKnowsEvent: an event that comes again after its conversation was closed starts no new run.
+func TestIntake_ClosedRunKnowsEvent(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*eventreader.Message){
+		"redelivered": func(m *eventreader.Message) { m.Deliveries = 2 },
+		"taken over":  func(m *eventreader.Message) { m.TakenOver = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+			run := &mocks.WorkflowRun{}
+			run.On("Get", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+				result, _ := args[1].(*step.ConversationResult)
+				result.EventIDs = []string{"e1"}
+			}).Return(nil)
+			c.On("GetWorkflow", mock.Anything, "conversation/default/shop/c-42", "closed").Return(run)
+			var started []string
+			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				started = append(started, o.UpdateOptions.UpdateID)
+				return handle(nil), nil
+			})
+			known, other := requested("shop"), message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e2")
+			change(known)
+			change(other)
+			verdict(t, in.Handle(t.Context(), known), "", false)
+			require.Empty(t, started)
+			verdict(t, in.Handle(t.Context(), other), "", false)
+			require.Equal(t, []string{"e2"}, started)
+		})
+	}
+}
+
+// TestIntake_BusyRunIsAskedAgain: a run that is about to continue as new takes the event a moment later.
+func TestIntake_BusyRunIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	asked := 0
+	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		if asked++; asked < 3 {
+			return handle(temporal.NewApplicationError("wait", step.RejectedBusy)), nil
+		}
+		return handle(nil), nil
+	})
+	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
+	require.Equal(t, 3, asked)
 }
 
 func TestUnknownStepTravelsToItsReply(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	var d step.Delivery
-	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
-		options, _ := args[1].(client.UpdateWorkflowOptions)
-		d, _ = options.Args[0].(step.Delivery)
-	}).Return(handle(nil), nil) // a running conversation costs one request
+	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		d = delivered(o.UpdateOptions)
+		return handle(nil), nil
+	})
 	verdict(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"NOBODY"}`)), "", false)
 	require.Nil(t, d.Plan)
 	require.Equal(t, fault.UnknownStep, d.Refused.Kind)
@@ -170,7 +298,9 @@ func TestVerdicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in, c := setup(t)
-			c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(handle(tc.outcome), tc.rpc)
+			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				return handle(tc.outcome), tc.rpc
+			})
 			verdict(t, in.Handle(t.Context(), requested("shop")), tc.letter, tc.again)
 		})
 	}
@@ -180,9 +310,7 @@ func TestClosingRunIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	gone := serviceerror.NewNotFound("workflow execution already completed")
-	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(nil, gone)
-	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
-	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Return(nil, gone)
+	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, gone })
 	verdict(t, in.Handle(t.Context(), requested("shop")), "", true)
 }
 
@@ -191,23 +319,60 @@ func TestTerminatedRunIsReplaced(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	lost := temporal.NewApplicationError("gone", "AcceptedUpdateCompletedWorkflow")
-	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(handle(lost), nil)
-	c.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Return(nil)
-	var sent client.UpdateWithStartWorkflowOptions
-	c.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
-		sent, _ = args[1].(client.UpdateWithStartWorkflowOptions)
-	}).Return(handle(nil), nil)
+	var sent []string
+	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		if sent = append(sent, o.UpdateOptions.UpdateID); len(sent) == 1 {
+			return handle(lost), nil
+		}
+		return handle(nil), nil
+	})
 	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
-	require.Equal(t, "e1/again", sent.UpdateOptions.UpdateID)
+	require.Equal(t, []string{"e1", "e1/again"}, sent)
 }
 
-func TestInvalidForTooLongIsADeadLetter(t *testing.T) {
+// TestIntake_PoisonEvent holds which events are given up, and that no outage gives one up.
+func TestIntake_PoisonEvent(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
-	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(nil, serviceerror.NewInvalidArgument("no"))
-	m := requested("shop")
-	m.Received = time.Now().Add(-time.Hour)
-	verdict(t, in.Handle(t.Context(), m), fault.Config, false)
+	const failed, timedOut = enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT
+	for name, tc := range map[string]struct {
+		err    error
+		since  time.Duration
+		latest enumspb.EventType
+		letter fault.Kind
+	}{
+		"invalid, new":              {serviceerror.NewInvalidArgument("no"), time.Minute, timedOut, ""},
+		"invalid":                   {serviceerror.NewInvalidArgument("no"), 3 * time.Minute, timedOut, fault.Config},
+		"task fails":                {context.DeadlineExceeded, 3 * time.Minute, failed, fault.Internal},
+		"task fails, new":           {context.DeadlineExceeded, time.Minute, failed, ""},
+		"no worker":                 {context.DeadlineExceeded, time.Hour, timedOut, ""},
+		"server away":               {serviceerror.NewUnavailable("away"), time.Hour, failed, ""},
+		"credentials have expired":  {serviceerror.NewPermissionDenied("no", ""), time.Hour, failed, ""},
+		"server is at its limit":    {serviceerror.NewResourceExhausted(0, "busy"), time.Hour, failed, ""},
+		"surprise and a sane event": {errors.New("surprise"), time.Hour, timedOut, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(
+				&workflowservice.DescribeWorkflowExecutionResponse{
+					WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING},
+					PendingWorkflowTask:   &workflowpb.PendingWorkflowTaskInfo{Attempt: 7},
+				}, nil)
+			service := workflowservicemock.NewMockWorkflowServiceClient(gomock.NewController(t))
+			service.EXPECT().GetWorkflowExecutionHistoryReverse(gomock.Any(), gomock.Any()).Return(
+				&workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{Events: []*historypb.HistoryEvent{
+					{EventType: tc.latest}, {EventType: failed},
+				}}}, nil).AnyTimes()
+			c.On("WorkflowService").Return(service).Maybe()
+			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, tc.err })
+			m := requested("shop")
+			m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
+			in.SetTried(m.Sequence, time.Now().Add(-tc.since))
+			verdict(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
+			published := in.Replies.(*replies).published //nolint:forcetypeassert // made by setup
+			require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
+		})
+	}
 }
 
 func verdict(t *testing.T, o eventreader.Outcome, letter fault.Kind, again bool) {
@@ -241,8 +406,65 @@ func TestEventsThatBecomeDeadLetters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, _ := setup(t)
+			in, c := setup(t)
+			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				return handle(nil), nil
+			})
 			verdict(t, in.Handle(t.Context(), tc.message), tc.letter, false)
+		})
+	}
+}
+
+// TestIntake_DeadLetterIsAnswered: an event whose envelope can be read is answered though it becomes a dead letter, by its
+// conversation where there is one.
+func TestIntake_DeadLetterIsAnswered(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		message        *eventreader.Message
+		letter         fault.Kind
+		conversation   bool
+		answered, fail bool
+	}{
+		"bad data":      {message: message("shop", schemas.TypeStepRequested, `{"step":7}`), letter: fault.BadEvent, conversation: true},
+		"bad step name": {message: message("shop", schemas.TypeStepRequested, `{"step":""}`), letter: fault.BadEvent, conversation: true},
+		"long id": {message: message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, strings.Repeat("日", 250)), letter: fault.BadEvent,
+			conversation: true},
+		"unknown bot":         {message: requested("nobody"), letter: fault.UnknownBot, answered: true},
+		"NATS away":           {message: requested("nobody"), fail: true},
+		"no step":             {message: message("nobody", schemas.TypeConversationEnded, `{}`), letter: fault.UnknownBot},
+		"no conversation":     {message: &eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte(`{"id":"e1"}`)}, letter: fault.BadEvent},
+		"unordered, entities": {message: message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), letter: fault.BadEvent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			var taken []step.Delivery
+			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, delivered(o.UpdateOptions))
+				return handle(nil), nil
+			})
+			sent := &replies{}
+			if tc.fail {
+				sent.fail = errors.New("away")
+			}
+			in.Replies = sent
+			verdict(t, in.Handle(t.Context(), tc.message), tc.letter, tc.fail)
+			if tc.conversation {
+				require.Len(t, taken, 1)
+				require.Equal(t, tc.letter, taken[0].Refused.Kind)
+			} else {
+				require.Empty(t, taken)
+			}
+			if !tc.answered {
+				require.Empty(t, sent.published)
+				return
+			}
+			require.Len(t, sent.published, 1)
+			var data schemas.StepReplied
+			require.NoError(t, json.Unmarshal(sent.published[0].Data, &data))
+			require.Equal(t, schemas.OutcomeRejected, data.Outcome)
+			require.Equal(t, string(tc.letter), data.Error.Kind)
+			require.Equal(t, "e1", data.EventID)
 		})
 	}
 }

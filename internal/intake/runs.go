@@ -29,3 +29,6 @@ func (r *runs) get(workflowID string) string {
 
 // set remembers the run that answered.
 func (r *runs) set(workflowID, run string) { r.latest().Add(workflowID, run) }
+
+// forget drops a run that did not take an event.
+func (r *runs) forget(workflowID string) { r.latest().Remove(workflowID) }

@@ -1,0 +1,68 @@
+package intake
+
+import (
+	"context"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// answerTimeout bounds publishing the answer to an event that becomes a dead letter; the event is tried again after it.
+const answerTimeout = 5 * time.Second
+
+// unserved answers an event that becomes a dead letter, so that the user in the chat is not left without a reply
+// (contract, section 9.1). A known bot's conversation answers it, in the order of its events; an unknown bot has none.
+// The result is the rejection, or why the answer could not be given yet.
+func (i *Intake) unserved(ctx context.Context, b *bot.Bot, m *eventreader.Message, rejected *rejection) error {
+	envelope, ok := schemas.DecodeEnvelope(m.Data)
+	if !ok || envelope.Type != schemas.TypeStepRequested || schemas.ConversationToken(envelope.Subject) != m.Conversation {
+		return rejected
+	}
+	if b == nil {
+		return i.answerDirectly(ctx, m, envelope, rejected)
+	}
+	d := step.Delivery{
+		Event: schemas.Event{
+			SpecVersion: "1.0", ID: envelope.ID, Type: envelope.Type, Subject: envelope.Subject, Time: m.Received,
+			TraceParent: envelope.TraceParent, TraceState: envelope.TraceState,
+		},
+		IdleTimeout: bot.Duration(b.IdleTimeout()), Refused: rejected.fault,
+	}
+	if err := i.deliver(ctx, b, m, d); outcomeOf(err).Result() != eventreader.Ack().Result() {
+		return err
+	}
+	return rejected
+}
+
+// answerDirectly publishes the answer to an event that no conversation takes. The result is the rejection, or why it could
+// not be published yet.
+func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e schemas.Envelope, rejected *rejection) error {
+	if e.Type != schemas.TypeStepRequested {
+		return rejected
+	}
+	to := step.Address{ConversationKey: m.BotID.WithConversation(e.Subject), Event: schemas.Event{
+		ID: e.ID, TraceParent: e.TraceParent, TraceState: e.TraceState,
+	}}
+	in, err := to.Reply(schemas.TypeStepReplied, time.Now(), schemas.StepReplied{
+		EventID: e.ID, Outcome: schemas.OutcomeRejected, Error: step.ErrorOf(rejected.fault),
+	})
+	if err != nil {
+		return rejected
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := i.Replies.PublishReply(ctx, m.BotID, in.Reply); fault.Of(err) != nil && fault.Of(err).Kind != fault.TooLarge {
+		return err
+	}
+	return rejected
+}
+
+func envelopeOf(e schemas.Event) schemas.Envelope {
+	return schemas.Envelope{
+		ID: e.ID, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, TraceState: e.TraceState,
+	}
+}
