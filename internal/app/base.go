@@ -64,21 +64,28 @@ func startBase(
 	return b, nil
 }
 
-// watchBots follows changes of the bot files until the part is stopped.
-func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) error) {
+// background runs a function until the part is stopped.
+func background(run func(context.Context)) (stop func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := bots.Watch(ctx); err != nil {
-			log.Error("bot files are not watched: changes need a restart", "error", err)
-		}
+		run(ctx)
 	}()
 	return func(context.Context) error {
 		cancel()
 		<-done
 		return nil
 	}
+}
+
+// watchBots follows changes of the bot files until the part is stopped.
+func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) error) {
+	return background(func(ctx context.Context) {
+		if err := bots.Watch(ctx); err != nil {
+			log.Error("bot files are not watched: changes need a restart", "error", err)
+		}
+	})
 }
 
 // followChannels waits until the registry knows the channels that there are, and keeps it up to date.

@@ -69,6 +69,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := reader.Start(ctx); err != nil {
 		return fmt.Errorf("start reading events: %w", err)
 	}
+	s.parts.add("recovery", background(in.Recover))
 	s.parts.add("event reader", within(cfg.StopTimeout, reader.Stop))
 	if err := s.startGateway(ctx, cfg, base); err != nil {
 		return err

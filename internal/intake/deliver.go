@@ -41,9 +41,17 @@ const (
 // The first try names the run that took the conversation's latest event, which costs the server least. Every later try
 // uses nothing that this process remembers: what is remembered may be why the first one failed.
 func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
+	return i.updateState(ctx, step.State{
+		ConversationKey: b.ID().WithConversation(d.Event.Subject), IdleTimeout: bot.Duration(b.IdleTimeout()),
+		EventsPerRun: step.EventsPerRun, Format: step.FormatLatest,
+	}, d, before)
+}
+
+// updateState is update with the state of a run that is new.
+func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Delivery, before tried) error {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
-	id := step.ConversationID(b.ID().WithConversation(d.Event.Subject))
+	id := step.ConversationID(fresh.ConversationKey)
 	options := client.UpdateWorkflowOptions{
 		WorkflowID:   id,
 		UpdateID:     d.Event.ID,
@@ -58,7 +66,7 @@ func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before
 	}
 	asked := time.Now()
 	for {
-		err := i.answered(ctx, i.offer(ctx, b, d.Event, options), id, d.Event, before)
+		err := i.answered(ctx, i.offer(ctx, fresh, d.Event, options), id, d.Event, before)
 		if !errors.Is(err, errBusy) || time.Since(asked) > busyFor {
 			return err
 		}
@@ -72,13 +80,13 @@ func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before
 }
 
 // offer asks a conversation to take an event: the run that is named, else whichever runs, else a new one.
-func (i *Intake) offer(ctx context.Context, b *bot.Bot, e schemas.Event, o client.UpdateWorkflowOptions) error {
+func (i *Intake) offer(ctx context.Context, fresh step.State, e schemas.Event, o client.UpdateWorkflowOptions) error {
 	handle, err := client.WorkflowUpdateHandle(nil), error(nil)
 	if o.RunID != "" {
 		handle, err = i.Temporal.UpdateWorkflow(ctx, o)
 	}
 	if _, ended := errors.AsType[*serviceerror.NotFound](err); ended || o.RunID == "" {
-		handle, err = i.updateWithStart(ctx, b, e, o)
+		handle, err = i.updateWithStart(ctx, fresh, e, o)
 	}
 	if err == nil {
 		err = rejectedBy(handle)
@@ -86,7 +94,7 @@ func (i *Intake) offer(ctx context.Context, b *bot.Bot, e schemas.Event, o clien
 	if lost(err) {
 		// The run ended between accepting the event and answering it. A new run answers it under the same reply id.
 		o.UpdateID += "/again"
-		if handle, err = i.updateWithStart(ctx, b, e, o); err == nil {
+		if handle, err = i.updateWithStart(ctx, fresh, e, o); err == nil {
 			err = rejectedBy(handle)
 		}
 	}
@@ -110,7 +118,7 @@ func (i *Intake) closedRunKnows(ctx context.Context, id, eventID string) bool {
 	return i.Temporal.GetWorkflow(ctx, id, run).Get(ctx, &result) == nil && slices.Contains(result.EventIDs, eventID)
 }
 
-func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Event, o client.UpdateWorkflowOptions,
+func (i *Intake) updateWithStart(ctx context.Context, fresh step.State, e schemas.Event, o client.UpdateWorkflowOptions,
 ) (client.WorkflowUpdateHandle, error) {
 	o.RunID = "" // whichever runs
 	start := i.Temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
@@ -118,12 +126,9 @@ func (i *Intake) updateWithStart(ctx context.Context, b *bot.Bot, e schemas.Even
 		TaskQueue:                i.Queue,
 		WorkflowTaskTimeout:      WorkflowTaskTimeout,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    attributes(b, e),
-		StaticSummary:            b.Name() + ": conversation " + shorten(e.Subject),
-	}, step.WorkflowConversation, step.State{
-		ConversationKey: b.ID().WithConversation(e.Subject), IdleTimeout: bot.Duration(b.IdleTimeout()),
-		EventsPerRun: step.EventsPerRun, Format: step.FormatLatest,
-	})
+		TypedSearchAttributes:    attributes(fresh.BotID, e),
+		StaticSummary:            fresh.Bot + ": conversation " + shorten(e.Subject),
+	}, step.WorkflowConversation, fresh)
 	return i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start, UpdateOptions: o,
 	})
@@ -145,17 +150,17 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, bef
 		WorkflowTaskTimeout:                      WorkflowTaskTimeout,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    attributes(b, e),
+		TypedSearchAttributes:                    attributes(b.ID(), e),
 		StaticSummary:                            b.Name() + ": step " + shorten(e.Data.Step),
 	}, step.WorkflowStep, step.Request{ConversationKey: b.ID().WithConversation(e.Subject), Delivery: d,
 		Format: step.FormatLatest})
 	return i.answered(ctx, err, id, e, before)
 }
 
-func attributes(b *bot.Bot, e schemas.Event) temporal.SearchAttributes {
+func attributes(owner schemas.BotID, e schemas.Event) temporal.SearchAttributes {
 	set := []temporal.SearchAttributeUpdate{
-		temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(b.Tenant()),
-		temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(b.Name()),
+		temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(owner.Tenant),
+		temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(owner.Bot),
 		temporal.NewSearchAttributeKeyKeyword(step.AttributeConversation).ValueSet(searchable(e.Subject)),
 	}
 	if e.Data.Step != "" {

@@ -21,20 +21,21 @@ type Metrics struct {
 	registry *prometheus.Registry
 	meter    func() (metric.Meter, error)
 
-	events   *prometheus.CounterVec
-	lag      *prometheus.HistogramVec
-	attempts *prometheus.CounterVec
-	attempt  *prometheus.HistogramVec
-	replies  *prometheus.CounterVec
-	publish  prometheus.Histogram
-	reloads  *prometheus.CounterVec
-	held     prometheus.Gauge
-	taken    prometheus.Counter
-	letters  *prometheus.CounterVec
-	refused  *prometheus.CounterVec
-	gateway  *prometheus.HistogramVec
-	sockets  prometheus.Gauge
-	frames   *prometheus.CounterVec
+	events    *prometheus.CounterVec
+	lag       *prometheus.HistogramVec
+	attempts  *prometheus.CounterVec
+	attempt   *prometheus.HistogramVec
+	replies   *prometheus.CounterVec
+	publish   prometheus.Histogram
+	reloads   *prometheus.CounterVec
+	held      prometheus.Gauge
+	taken     prometheus.Counter
+	letters   *prometheus.CounterVec
+	recovered prometheus.Counter
+	refused   *prometheus.CounterVec
+	gateway   *prometheus.HistogramVec
+	sockets   prometheus.Gauge
+	frames    *prometheus.CounterVec
 }
 
 // NewMetrics makes a registry of its own: two processes in one test never share figures.
@@ -67,11 +68,15 @@ func NewMetrics() *Metrics {
 		}),
 		frames: counter("hookturn_frames_total",
 			"Calls that clients of websockets made, by name, and ok or the failure word.", "name", "result"),
+		recovered: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "hookturn_events_recovered_total",
+			Help: "Events of runs that ended without answering them, handed to a new run.",
+		}),
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.held, m.taken,
-		m.letters, m.refused, m.gateway, m.sockets, m.frames,
+		m.letters, m.recovered, m.refused, m.gateway, m.sockets, m.frames,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -188,6 +193,13 @@ func (m *Metrics) Held(delta int) {
 func (m *Metrics) TakenOver() {
 	if m != nil {
 		m.taken.Inc()
+	}
+}
+
+// Recovered counts an event of a run that ended early and was handed to a new run.
+func (m *Metrics) Recovered() {
+	if m != nil {
+		m.recovered.Inc()
 	}
 }
 

@@ -26,6 +26,7 @@ var labels = map[string][]string{
 	"hookturn_events_held":             nil,
 	"hookturn_events_taken_over_total": nil,
 	"hookturn_dead_letters_total":      {"reason"},
+	"hookturn_events_recovered_total":  nil,
 	"hookturn_attempts_total":          {"bot", "result", "step", "tenant"},
 	"hookturn_attempt_seconds":         {"bot", "step", "tenant"},
 	"hookturn_replies_total":           {"bot", "tenant", "type"},
@@ -51,6 +52,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.Held(-1)
 	m.TakenOver()
 	m.DeadLetter("bad_event")
+	m.Recovered()
 	m.Refused(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "circuit_open")
 	m.Gateway("POST /callbacks/{token}", 202, 5*time.Millisecond)
 	_, err := m.WatchEndpoints(func() []telemetry.Endpoint {
@@ -88,6 +90,7 @@ func TestMetricsShowWhatWasRecorded(t *testing.T) {
 		`hookturn_events_held 2`,
 		`hookturn_events_taken_over_total 1`,
 		`hookturn_dead_letters_total{reason="bad_event"} 1`,
+		`hookturn_events_recovered_total 1`,
 		`hookturn_requests_refused_total{bot="shop",reason="circuit_open",step="ORDER",tenant="acme"} 1`,
 		`hookturn_endpoint_state{bot="shop",state="open",tenant="acme",url="https://shop.example/orders"} 1`,
 		`hookturn_gateway_seconds_count{route="POST /callbacks/{token}",status="202"} 1`,
@@ -168,7 +171,7 @@ func TestNoMetricsAtAll(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "DeadLetter", "Event", "Frame", "Gateway", "Held", "Refused", "Reload", "Reply", "Sockets", "TakenOver",
+		"Accepted", "Attempt", "DeadLetter", "Event", "Frame", "Gateway", "Held", "Recovered", "Refused", "Reload", "Reply", "Sockets", "TakenOver",
 	}, called)
 }
 

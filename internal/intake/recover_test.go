@@ -1,0 +1,183 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	updatepb "go.temporal.io/api/update/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/mocks"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+var key = schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42")
+
+// run is a history under construction.
+type run struct {
+	t      *testing.T
+	events []*historypb.HistoryEvent
+}
+
+func (r *run) payloads(value any) *commonpb.Payloads {
+	r.t.Helper()
+	p, err := step.DataConverter().ToPayloads(value)
+	require.NoError(r.t, err)
+	return p
+}
+
+func (r *run) started(workflow string, input any) *run {
+	r.events = append(r.events, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
+		WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{
+			WorkflowType: &commonpb.WorkflowType{Name: workflow}, Input: r.payloads(input),
+		},
+	}})
+	return r
+}
+
+func (r *run) accepted(id, eventType string) *run {
+	r.events = append(r.events, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{
+		WorkflowExecutionUpdateAcceptedEventAttributes: &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
+			AcceptedRequest: &updatepb.Request{
+				Meta: &updatepb.Meta{UpdateId: id},
+				Input: &updatepb.Input{Name: step.UpdateName(eventType), Args: r.payloads(step.Delivery{
+					Event: schemas.Event{ID: id, Type: eventType, Subject: "c-42"},
+				})},
+			},
+		},
+	}})
+	return r
+}
+
+func (r *run) completed(id string, result step.Result) *run {
+	r.events = append(r.events, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateCompletedEventAttributes{
+		WorkflowExecutionUpdateCompletedEventAttributes: &historypb.WorkflowExecutionUpdateCompletedEventAttributes{
+			Meta:    &updatepb.Meta{UpdateId: id},
+			Outcome: &updatepb.Outcome{Value: &updatepb.Outcome_Success{Success: r.payloads(result)}},
+		},
+	}})
+	return r
+}
+
+func (r *run) HasNext() bool { return len(r.events) > 0 }
+
+func (r *run) Next() (*historypb.HistoryEvent, error) {
+	e := r.events[0]
+	r.events = r.events[1:]
+	return e, nil
+}
+
+// endedEarly makes visibility list one run that was terminated, with a history.
+func endedEarly(c *mocks.Client, id string, history client.HistoryEventIterator) {
+	c.On("ListWorkflow", mock.Anything, mock.Anything).Return(&workflowservice.ListWorkflowExecutionsResponse{
+		Executions: []*workflowpb.WorkflowExecutionInfo{{
+			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: "terminated"},
+			Status:    enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+		}},
+	}, nil)
+	c.On("GetWorkflowHistory", mock.Anything, id, "terminated", false, mock.Anything).Return(history).Once()
+	running(c, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+}
+
+// TestIntake_RecoversRunThatEndedEarly: what a run had accepted and not answered goes to a new run, once, in order.
+func TestIntake_RecoversRunThatEndedEarly(t *testing.T) {
+	t.Parallel()
+	const requested, collected = schemas.TypeStepRequested, schemas.TypeEntitiesCollected
+	success := step.Result{Outcome: schemas.OutcomeSuccess}
+	waits := step.Result{Waiting: []string{"otp"}}
+	state := step.State{ConversationKey: key}
+	withWaiting := state
+	withWaiting.Waiting = &step.Delivery{Event: schemas.Event{ID: "w0", Type: requested, Subject: "c-42"}}
+	for name, tc := range map[string]struct {
+		history       func(r *run) *run
+		again, failed []string
+	}{
+		"in hand": {func(r *run) *run {
+			return r.started("Conversation", state).accepted("e1", requested).completed("e1", success).accepted("e2", requested).accepted("e3", requested)
+		}, []string{"e2", "e3"}, nil},
+		"all answered": {func(r *run) *run {
+			return r.started("Conversation", state).accepted("e1", requested).completed("e1", success)
+		}, nil, nil},
+		"waits": {func(r *run) *run {
+			return r.started("Conversation", state).accepted("e1", requested).completed("e1", waits)
+		}, []string{"e1"}, []string{"e1"}},
+		"has waited": {func(r *run) *run {
+			return r.started("Conversation", state).accepted("e1", requested).completed("e1", waits).accepted("e2", collected).completed("e2", success)
+		}, nil, nil},
+		"waits since the run before": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", collected).completed("e1", waits).accepted("e2", collected)
+		}, []string{"w0", "e2"}, []string{"w0"}},
+		"a message leaves it waiting": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("m1", schemas.TypeMessageReceived).
+				completed("m1", step.Result{Outcome: schemas.OutcomeDelivered})
+		}, []string{"w0"}, []string{"w0"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			endedEarly(c, "conversation/default/shop/c-42", tc.history(&run{t: t}))
+			var again, failed []string
+			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				again = append(again, o.UpdateOptions.UpdateID)
+				if d := delivered(o.UpdateOptions); d.Refused != nil {
+					require.Equal(t, fault.Internal, d.Refused.Kind)
+					failed = append(failed, d.Event.ID)
+				}
+				return handle(nil), nil
+			})
+			require.NoError(t, in.RecoverTwice(t.Context()))
+			require.Equal(t, tc.again, again)
+			require.Equal(t, tc.failed, failed)
+		})
+	}
+}
+
+// TestIntake_RecoversStep: a step on its own runs again under its id, which the server allows once.
+func TestIntake_RecoversStep(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	request := step.Request{ConversationKey: key, Delivery: step.Delivery{Event: schemas.Event{ID: "e1", Type: schemas.TypeStepRequested}}}
+	endedEarly(c, "step/default/shop/c-42/e1", (&run{t: t}).started("Step", request))
+	var options []client.StartWorkflowOptions
+	c.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
+		o, _ := args[1].(client.StartWorkflowOptions)
+		options = append(options, o)
+	}).Return(nil, nil)
+	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.Len(t, options, 1)
+	require.Equal(t, "step/default/shop/c-42/e1", options[0].ID)
+	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY, options[0].WorkflowIDReusePolicy)
+}
+
+// TestIntake_RecoveryIsRetried: a run whose events could not be handed over is looked at again.
+func TestIntake_RecoveryIsRetried(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	history := func() *run {
+		return (&run{t: t}).started("Conversation", step.State{ConversationKey: key}).accepted("e1", schemas.TypeStepRequested)
+	}
+	endedEarly(c, "conversation/default/shop/c-42", history())
+	c.On("GetWorkflowHistory", mock.Anything, "conversation/default/shop/c-42", "terminated", false, mock.Anything).Return(
+		func(context.Context, string, string, bool, enumspb.HistoryEventFilterType) client.HistoryEventIterator {
+			return history()
+		})
+	tries := 0
+	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		if tries++; tries == 1 {
+			return nil, errors.New("surprise")
+		}
+		return handle(nil), nil
+	})
+	require.Error(t, in.RecoverTwice(t.Context()))
+	require.Equal(t, 2, tries)
+}
