@@ -7,12 +7,11 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/signature"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // header is the dialect's own header with everything that is the same for every dialect on top.
@@ -26,7 +25,7 @@ func (a *Activities) header(
 	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
 		h.Set(name, w.Headers[name])
 	}
-	id := webhookID(in.Event.ID)
+	id := schemas.EncodeID(in.Event.ID) // the same for every attempt of a step
 	h.Set("Webhook-Id", id)
 	h.Set("Hookturn-Attempt", strconv.Itoa(n))
 	if in.Event.TraceParent != "" {
@@ -61,18 +60,4 @@ func (a *Activities) header(
 		return nil, fault.Wrap(fault.Config, err, "the request cannot be signed with secret %q", w.Secret)
 	}
 	return h, nil
-}
-
-// webhookNamespace is the UUIDv5 namespace of webhook ids that cannot be the event's own.
-var webhookNamespace = uuid.MustParse("0c9a6a2b-7f5d-5a3e-8f64-2f6c1f1b8d10")
-
-// webhookID is the same for every attempt of a step: the event's id where a header and a Standard Webhooks signature can
-// carry it (visible ASCII without a dot), else a UUID made from it.
-func webhookID(eventID string) string {
-	for _, c := range []byte(eventID) {
-		if c <= ' ' || c >= 0x7f || c == '.' {
-			return uuid.NewSHA1(webhookNamespace, []byte(eventID)).String()
-		}
-	}
-	return eventID
 }

@@ -41,7 +41,7 @@ type queue struct {
 	full    error
 }
 
-func (q *queue) Add(_ context.Context, _ schemas.BotID, _, _ string, data []byte) error {
+func (q *queue) Add(_ context.Context, _ schemas.ConversationKey, _, _ string, data []byte) error {
 	if q.full == nil {
 		q.entries = append(q.entries, data)
 	}

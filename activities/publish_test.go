@@ -31,7 +31,7 @@ func TestReplyGoesOutWithTheAnswer(t *testing.T) {
 	require.Len(t, published, 1)
 	reply := published[0]
 	require.Equal(t, reply.ID, result.ReplyID)
-	require.Equal(t, schemas.ReplyID("default", "e1", schemas.TypeStepReplied), reply.ID)
+	require.Equal(t, schemas.ReplyID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), "e1", schemas.TypeStepReplied), reply.ID)
 	require.Equal(t, "c-42", reply.Subject)
 	require.Equal(t, "/hookturn/default/shop", reply.Source)
 	require.Equal(t, []string{"00-1-2-01", "a=b"}, []string{reply.TraceParent, reply.TraceState})

@@ -13,7 +13,7 @@ import (
 
 // Queues keep the steps that wait in the background. *bus.Queues is one.
 type Queues interface {
-	Add(ctx context.Context, owner schemas.BotID, step, id string, data []byte) error
+	Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error
 	Head(ctx context.Context, owner schemas.BotID, step string) (data []byte, sequence uint64, err error)
 	Remove(ctx context.Context, sequence uint64) error
 }
@@ -29,7 +29,7 @@ func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 	if err != nil {
 		return final(fault.Wrap(fault.Internal, err, "step %s cannot be written as JSON", plan.Step))
 	}
-	err = a.Queues.Add(ctx, plan.BotID, plan.Step, q.Webhook.Event.ID, data)
+	err = a.Queues.Add(ctx, plan.WithConversation(q.Conversation), plan.Step, q.Webhook.Event.ID, data)
 	if f, refused := errors.AsType[*fault.Fault](err); refused {
 		a.Log.WarnContext(ctx, "a background queue refuses a step", "tenant", plan.Tenant, "bot", plan.Bot, "step", plan.Step,
 			"event", q.Webhook.Event.ID, "kind", f.Kind, "message", f.Message)

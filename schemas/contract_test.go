@@ -2,6 +2,7 @@ package schemas_test
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -59,19 +60,51 @@ func TestParseSubject(t *testing.T) {
 	}
 }
 
+// identities differ in one member each, and in where one member ends and the next begins.
+func identities() []schemas.ConversationKey {
+	var keys []schemas.ConversationKey
+	for _, names := range [][3]string{
+		{"a", "b", "c"}, {"x", "b", "c"}, {"a", "x", "c"}, {"a", "b", "x"}, {"ab", "", "c"}, {"a", "bc", ""}, {"a", "b", "c\x00"},
+	} {
+		keys = append(keys, schemas.BotID{Tenant: names[0], Bot: names[1]}.WithConversation(names[2]))
+	}
+	return keys
+}
+
+// TestEncodeID pins encodings: runs that are open during an upgrade have ids made of them.
+func TestEncodeID(t *testing.T) {
+	t.Parallel()
+	raw, err := os.ReadFile("testdata/encoded-ids.json")
+	require.NoError(t, err)
+	var vectors []struct{ ID, Encoded, Why string }
+	require.NoError(t, json.Unmarshal(raw, &vectors))
+	seen := map[string]bool{}
+	for _, v := range vectors {
+		require.Equal(t, v.Encoded, schemas.EncodeID(v.ID), v.Why)
+		require.Regexp(t, `^[!-~]{1,256}$`, schemas.EncodeID(v.ID), v.Why)
+		require.NotContains(t, schemas.EncodeID(v.ID), ".", v.Why)
+		seen[v.Encoded] = true
+	}
+	require.Len(t, seen, len(vectors), "different ids have different encodings")
+	require.Len(t, schemas.EncodeID("\xff\xfe"), 36, "invalid UTF-8")
+	require.NotEqual(t, schemas.EncodeID("\xff"), schemas.EncodeID("\xfe"))
+}
+
 // TestReplyID pins ids: a change would let a reply through that a stream has already.
 func TestReplyID(t *testing.T) {
 	t.Parallel()
-	require.Equal(t, "d6223b78-b87f-5027-bd22-32b0c788f4aa", schemas.ReplyID("default", "e1", schemas.TypeStepReplied))
+	shop := schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1")
+	require.Equal(t, "1c1699a2-fca0-5dd5-87f0-77ccacef24c0", schemas.ReplyID(shop, "e1", schemas.TypeStepReplied))
 	seen := map[string]bool{}
-	for _, tenant := range []string{"a", "b"} {
+	for _, key := range identities() {
 		for _, id := range []string{"1", "2"} {
+			seen[schemas.EventMsgID(key, id)] = true
 			for _, replyType := range schemas.ReplyTypes() {
-				seen[schemas.ReplyID(tenant, id, replyType)] = true
+				seen[schemas.ReplyID(key, id, replyType)] = true
 			}
 		}
 	}
-	require.Len(t, seen, 2*2*len(schemas.ReplyTypes()))
+	require.Len(t, seen, len(identities())*2*(1+len(schemas.ReplyTypes())))
 }
 
 func TestEnumsOfSchemas(t *testing.T) {

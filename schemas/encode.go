@@ -24,7 +24,7 @@ func NewReply(key ConversationKey, eventID, replyType string, at time.Time, data
 	}
 	return Reply{
 		SpecVersion:     "1.0",
-		ID:              ReplyID(key.Tenant, eventID, replyType),
+		ID:              ReplyID(key, eventID, replyType),
 		Source:          key.Source(),
 		Type:            replyType,
 		Time:            at.UTC(),

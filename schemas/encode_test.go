@@ -25,7 +25,7 @@ func TestNewReply(t *testing.T) {
 	r := newReply(t, schemas.TypeConversationClosed, schemas.ConversationClosed{Reason: schemas.ClosedIdle})
 	raw, err := r.Encode()
 	require.NoError(t, err)
-	require.Equal(t, `{"specversion":"1.0","id":"`+schemas.ReplyID("acme", "e1", schemas.TypeConversationClosed)+
+	require.Equal(t, `{"specversion":"1.0","id":"`+schemas.ReplyID(schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c 42"), "e1", schemas.TypeConversationClosed)+
 		`","source":"/hookturn/acme/shop","type":"hookturn.conversation.closed","time":"2026-11-20T12:00:00.005Z",`+
 		`"subject":"c 42","datacontenttype":"application/json","data":{"reason":"idle","workflow":{"id":"","run_id":""}}}`,
 		string(raw))

@@ -4,8 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
-
-	"github.com/google/uuid"
 )
 
 // Streams and the roots of their subjects; a subject is root.<tenant>.<bot>.<conversation> (contract, section 2.1).
@@ -64,13 +62,4 @@ func ParseSubject(root, subject string) (key ConversationKey, ok bool) {
 		return ConversationKey{}, false
 	}
 	return BotID{tokens[0], tokens[1]}.WithConversation(tokens[2]), true
-}
-
-// replyNamespace is the UUIDv5 namespace of reply ids. Changing it would break the deduplication of replies.
-var replyNamespace = uuid.MustParse("5d0b7a3e-4f0c-5b55-9d0e-6a1f3c1f0e77")
-
-// ReplyID is the CloudEvents id of a reply: a pure function of the tenant, the event's id and the reply's type, so that
-// a reply that is published twice is stored once.
-func ReplyID(tenant, eventID, replyType string) string {
-	return uuid.NewSHA1(replyNamespace, []byte(tenant+"\x00"+eventID+"\x00"+replyType)).String()
 }

@@ -29,7 +29,7 @@ func TestStepIsAnsweredAndConversationEndsIdle(t *testing.T) {
 	require.Equal(t, schemas.OutcomeSuccess, r.Outcome)
 	require.Equal(t, "answer 1", r.Messages[0].Text)
 	require.Equal(t, schemas.ConversationOpen, r.Conversation)
-	require.Equal(t, schemas.ReplyID("default", "e1", schemas.TypeStepReplied), w.replies[0].ID)
+	require.Equal(t, schemas.ReplyID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), "e1", schemas.TypeStepReplied), w.replies[0].ID)
 	require.NotEmpty(t, r.Workflow.RunID)
 	require.Equal(t, step.Result{Outcome: schemas.OutcomeSuccess, Attempts: 1, ReplyID: w.replies[0].ID}, w.results["e1"])
 	require.JSONEq(t, fmt.Sprintf(`{"reason":"idle","workflow":{"id":%q,"run_id":%q}}`, r.Workflow.ID, r.Workflow.RunID),

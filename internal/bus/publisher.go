@@ -52,7 +52,7 @@ func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply
 }
 
 // PublishEvent stores an event as it is, with the engine's headers, and waits for the acknowledgement, trying again
-// until ctx ends. It gives the event's sequence and whether the stream had it already. A full stream is
+// until ctx ends. id is the event's, and the same event of the conversation is stored once. It gives the event's sequence and whether the stream had it already. A full stream is
 // fault.QueueFull, an event that is too large fault.TooLarge; neither is tried again. A Nats-TTL header is stored as
 // the event's latest useful moment in a form that does not make the server remove it.
 func (p *Publisher) PublishEvent(
@@ -68,7 +68,7 @@ func (p *Publisher) PublishEvent(
 	if ttl := parseTTL(header.Get(jetstream.MsgTTLHeader)); ttl > 0 {
 		m.Header.Set(headerExpires, time.Now().Add(ttl).UTC().Format(time.RFC3339Nano))
 	}
-	m.Header.Set(jetstream.MsgIDHeader, id)
+	m.Header.Set(jetstream.MsgIDHeader, schemas.EventMsgID(key, id))
 	stored, err := p.publish(ctx, key.BotID, m)
 	if err != nil {
 		return 0, false, err

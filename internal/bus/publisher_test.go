@@ -15,7 +15,7 @@ import (
 )
 
 func aReply() schemas.Reply {
-	return schemas.Reply{SpecVersion: "1.0", ID: schemas.ReplyID("acme", "e-1", schemas.TypeStepReplied),
+	return schemas.Reply{SpecVersion: "1.0", ID: schemas.ReplyID(schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("chat 1"), "e-1", schemas.TypeStepReplied),
 		Source: "/hookturn/acme/shop", Type: schemas.TypeStepReplied, Subject: "chat 1", Time: time.Unix(0, 0).UTC(),
 		TraceParent: "00-1-2-01", TraceState: "a=b", Data: json.RawMessage(`{"text":"<b>&"}`)}
 }

@@ -51,12 +51,12 @@ func queuesConfig(o StreamOptions) jetstream.StreamConfig {
 // NewQueues opens the background queues.
 func NewQueues(js jetstream.JetStream, s Streams) *Queues { return &Queues{js: js, stream: s.queues} }
 
-// Add puts data at the end of a step's queue; the same id within an hour is one entry. A queue that is full, or has no room
+// Add puts data at the end of a step's queue; the same event of a conversation within an hour is one entry. A queue that is full, or has no room
 // in the stream, is a fault of the kind queue_full; data that is too large for NATS is too_large.
-func (q *Queues) Add(ctx context.Context, owner schemas.BotID, step, id string, data []byte) error {
-	m := nats.NewMsg(queueSubject(owner, step))
+func (q *Queues) Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error {
+	m := nats.NewMsg(queueSubject(key.BotID, step))
 	m.Data = data
-	m.Header.Set(jetstream.MsgIDHeader, id)
+	m.Header.Set(jetstream.MsgIDHeader, schemas.IDOf("queue", key, step, eventID))
 	if int64(m.Size()) > q.js.Conn().MaxPayload() {
 		return tooLarge(m)
 	}

@@ -3,6 +3,7 @@ package bus
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -20,10 +21,10 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 	require.Zero(t, sequence, "an empty queue has no head")
 
 	for i := range 3 {
-		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", fmt.Sprint("id-", i), []byte{byte('a' + i)}))
-		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", fmt.Sprint("id-", i), []byte("again")), "known by its id")
+		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "NOTIFY", fmt.Sprint("id-", i), []byte{byte('a' + i)}))
+		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "NOTIFY", fmt.Sprint("id-", i), []byte("again")), "known by its id")
 	}
-	require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER", "id-9", []byte("z")), "a queue of its own")
+	require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "OTHER", "id-9", []byte("z")), "a queue of its own")
 	for _, want := range []string{"a", "b", "c"} {
 		data, sequence, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
 		require.NoError(t, err)
@@ -39,6 +40,64 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 	require.Equal(t, "z", string(data))
 }
 
+// An event's id is unique within its conversation only.
+func TestQueue_EqualEventIDs(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	q, ctx := NewQueues(js, streams), testContext(t)
+	for _, key := range equalIDs() {
+		require.NoError(t, q.Add(ctx, key, "NOTIFY", "e1", []byte(key.Tenant+key.Bot+key.Conversation)))
+		require.NoError(t, q.Add(ctx, key, "OTHER", "e1", []byte("another step")))
+	}
+	info, err := streams.queues.Info(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 2*len(equalIDs()), info.State.Msgs)
+}
+
+// equalIDs are conversations that have an event of one id.
+func equalIDs() []schemas.ConversationKey {
+	return []schemas.ConversationKey{
+		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-2"),
+		schemas.BotID{Tenant: "acme", Bot: "mall"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "bcme", Bot: "shop"}.WithConversation("c-1"),
+	}
+}
+
+func TestPublisher_EqualEventIDs(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	p, ctx := NewPublisher(js), testContext(t)
+	for _, key := range equalIDs() {
+		_, duplicate, err := p.PublishEvent(ctx, key, []byte("{}"), "e1", nil)
+		require.NoError(t, err)
+		require.False(t, duplicate, "%v", key)
+		reply, err := schemas.NewReply(key, "e1", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{})
+		require.NoError(t, err)
+		require.NoError(t, p.PublishReply(ctx, key.BotID, reply))
+		_, duplicate, err = p.PublishEvent(ctx, key, []byte("{}"), "e1", nil)
+		require.NoError(t, err)
+		require.True(t, duplicate, "%v", key)
+	}
+	info, err := streams.replies.Info(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, len(equalIDs()), info.State.Msgs)
+}
+
+func TestPosted_ContentOfAnID(t *testing.T) {
+	t.Parallel()
+	_, _, streams := setup(t, StreamOptions{})
+	p, ctx := NewPosted(streams), testContext(t)
+	for _, key := range equalIDs() {
+		content := key.Tenant + key.Bot + key.Conversation
+		require.NoError(t, p.Reserve(ctx, key, "e1", content))
+		require.NoError(t, p.Reserve(ctx, key, "e1", content), "the same again")
+		require.ErrorIs(t, p.Reserve(ctx, key, "e1", "other"), ErrOtherContent)
+		require.NoError(t, p.Release(ctx, key, "e1"))
+		require.NoError(t, p.Reserve(ctx, key, "e1", "other"))
+	}
+}
+
 func TestFullQueueSaysSo(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
@@ -51,13 +110,13 @@ func TestFullQueueSaysSo(t *testing.T) {
 
 	q := NewQueues(js, streams)
 	for i := range 2 {
-		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", fmt.Sprint("id-", i), []byte("x")))
+		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "NOTIFY", fmt.Sprint("id-", i), []byte("x")))
 	}
-	err = q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY", "id-2", []byte("x"))
+	err = q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "NOTIFY", "id-2", []byte("x"))
 	require.Equal(t, fault.QueueFull, fault.Of(err).Kind)
 	require.ErrorContains(t, err, "NOTIFY")
-	require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER", "id-3", []byte("x")), "another step's queue has room")
+	require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "OTHER", "id-3", []byte("x")), "another step's queue has room")
 
-	err = q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER", "id-4", make([]byte, 2<<20))
+	err = q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "OTHER", "id-4", make([]byte, 2<<20))
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 }

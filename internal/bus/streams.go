@@ -25,6 +25,8 @@ const (
 	BucketChats = "HOOKTURN_CHATS"
 	// BucketClaims is where gateways agree on which of them passes a notice on.
 	BucketClaims = "HOOKTURN_CLAIMS"
+	// BucketPosted keeps the content of events that came over HTTP, by identity and id.
+	BucketPosted = "HOOKTURN_POSTED"
 	// BucketChannels keeps the integration channels of the administration. Of their tokens it has hashes only.
 	BucketChannels = "HOOKTURN_CHANNELS"
 )
@@ -60,11 +62,11 @@ type StreamOptions struct {
 type Streams struct {
 	Partitions int // of the event stream
 
-	events, replies, deadLetters, queues, starterLog          jetstream.Stream
-	users, starters, endpoints, keys, chats, claims, channels jetstream.KeyValue
-	files                                                     jetstream.ObjectStore
-	partitioned                                               bool // subjects are stored with a partition token
-	starterTTL                                                time.Duration
+	events, replies, deadLetters, queues, starterLog                  jetstream.Stream
+	users, starters, endpoints, keys, chats, claims, channels, posted jetstream.KeyValue
+	files                                                             jetstream.ObjectStore
+	partitioned                                                       bool // subjects are stored with a partition token
+	starterTTL                                                        time.Duration
 }
 
 // Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
@@ -121,6 +123,9 @@ func (s *Streams) buckets(o StreamOptions) []bucket {
 		}},
 		{&s.claims, jetstream.KeyValueConfig{
 			Bucket: BucketClaims, Description: "notices that a gateway passes on", TTL: claimsTTL,
+		}},
+		{&s.posted, jetstream.KeyValueConfig{
+			Bucket: BucketPosted, Description: "content of events that came over HTTP", TTL: eventsDedupe,
 		}},
 		{&s.channels, jetstream.KeyValueConfig{Bucket: BucketChannels, Description: "channels of the administration"}},
 	}

@@ -35,7 +35,8 @@ func TestSendMakesAnEventOfItsFlags(t *testing.T) {
 
 	m := n.stored(t, 1)
 	require.True(t, strings.HasSuffix(m.Subject, ".acme.shop."+schemas.ConversationToken("c/42")), m.Subject)
-	require.Equal(t, "e-1", m.Header.Get(jetstream.MsgIDHeader))
+	require.Equal(t, schemas.EventMsgID(schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c/42"), "e-1"),
+		m.Header.Get(jetstream.MsgIDHeader))
 	until, err := time.Parse(time.RFC3339Nano, m.Header.Get("Hookturn-Expires"))
 	require.NoError(t, err)
 	require.WithinDuration(t, time.Now().Add(time.Hour), until, 10*time.Minute)
@@ -170,7 +171,7 @@ func TestSendWaitsForTheReplyOfItsEvent(t *testing.T) {
 		var r schemas.Reply
 		require.NoError(t, json.Unmarshal([]byte(out[i+1]), &r))
 		require.Equal(t, want, r.Type)
-		require.Equal(t, schemas.ReplyID("default", "e-1", want), r.ID)
+		require.Equal(t, schemas.ReplyID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), "e-1", want), r.ID)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -44,7 +45,7 @@ func newDoor(t *testing.T) *door {
 	d.Options = Options{
 		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
 		Files: &shelf{}, Links: Links{Signer: links, Gateway: "https://hooks.example/"},
-		Bots: bots, Bus: d.bus, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
+		Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
 	}
 	return d
@@ -145,7 +146,7 @@ func (s *stored) PublishEvent(_ context.Context, key schemas.ConversationKey, ev
 		return 0, false, s.err
 	}
 	for _, e := range s.events {
-		if e.id == id {
+		if e.id == id && e.ConversationKey == key {
 			return 1, true, nil
 		}
 	}
@@ -158,6 +159,23 @@ func (s *stored) PublishReply(_ context.Context, _ schemas.BotID, reply schemas.
 	defer s.mu.Unlock()
 	s.replies = append(s.replies, reply)
 	return s.err
+}
+
+// posted keeps reservations in memory.
+type posted map[string]string
+
+func (p posted) Reserve(_ context.Context, key schemas.ConversationKey, eventID, content string) error {
+	name := schemas.EventMsgID(key, eventID)
+	if old, taken := p[name]; taken && old != content {
+		return bus.ErrOtherContent
+	}
+	p[name] = content
+	return nil
+}
+
+func (p posted) Release(_ context.Context, key schemas.ConversationKey, eventID string) error {
+	delete(p, schemas.EventMsgID(key, eventID))
+	return nil
 }
 
 // chats know one chat, by the id that the router gives it.

@@ -1,7 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -11,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -61,12 +65,50 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
-	_, duplicate, err := o.Bus.PublishEvent(ctx, key, document, event.ID, header)
+	duplicate, err := o.storeEvent(ctx, key, event.ID, document, header)
+	if errors.Is(err, bus.ErrOtherContent) {
+		refuseClash(w)
+		return
+	}
 	if err != nil {
 		o.refusePublish(w, err, "tenant", tenant, "bot", to.Bot, "event", event.ID)
 		return
 	}
 	answer(w, mediaJSON, http.StatusAccepted, map[string]any{"accepted": true, "id": event.ID, "duplicate": duplicate})
+}
+
+// storeEvent publishes an event, and reports whether the same event is stored already.
+func (o Options) storeEvent(
+	ctx context.Context, key schemas.ConversationKey, id string, document json.RawMessage, header nats.Header,
+) (duplicate bool, err error) {
+	if err := o.Posted.Reserve(ctx, key, id, contentOf(document)); err != nil {
+		return false, err
+	}
+	_, duplicate, err = o.Bus.PublishEvent(ctx, key, document, id, header)
+	if _, refused := errors.AsType[*fault.Fault](err); refused {
+		// The event is not in the stream: its id is free. When this fails, the reservation expires.
+		_ = o.Posted.Release(ctx, key, id)
+	}
+	return duplicate, err
+}
+
+// contentOf is a fingerprint of an event's members: neither their order nor white space counts.
+func contentOf(document json.RawMessage) string {
+	var members any
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	decoder.UseNumber()
+	if decoder.Decode(&members) == nil {
+		if canonical, err := schemas.Marshal(members); err == nil {
+			document = canonical
+		}
+	}
+	sum := sha256.Sum256(document)
+	return hex.EncodeToString(sum[:])
+}
+
+func refuseClash(w http.ResponseWriter) {
+	refuse(w, http.StatusConflict, fault.BadEvent,
+		"the conversation has an event of this id with other content: send a new event under an id of its own, such as a UUID")
 }
 
 // readEvent gives the event of a request in structured mode, whichever mode it came in.

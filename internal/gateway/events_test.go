@@ -47,6 +47,31 @@ func TestAnEventInStructuredMode(t *testing.T) {
 	require.NotContains(t, d.log.String(), tokenOfDefault)
 }
 
+// An event's id is unique within its conversation only: nobody else's event is a repetition of it.
+func TestEvents_DuplicateIsTheCallersOwnEvent(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	elsewhere := strings.Replace(goodEvent, `"subject":"c 1"`, `"subject":"c 2"`, 1)
+	twin := strings.Replace(goodEvent, `"bot":"shop"`, `"bot":"other"`, 1)
+	for _, event := range []struct{ token, body string }{{tokenOfDefault, goodEvent}, {tokenOfDefault, elsewhere}, {tokenOfAcme, twin}} {
+		w := d.event(event.token, mediaStructured, event.body)
+		require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+		require.JSONEq(t, `{"accepted":true,"id":"e1","duplicate":false}`, w.Body.String())
+	}
+	require.Len(t, d.bus.events, 3)
+
+	other := strings.Replace(goodEvent, "ORDER_STATUS", "REFUND", 1)
+	requireProblem(t, d.event(tokenOfDefault, mediaStructured, other), http.StatusConflict, fault.BadEvent, "other content")
+	require.Len(t, d.bus.events, 3)
+
+	d.bus.err = fault.New(fault.QueueFull, "the stream is full")
+	fresh := strings.Replace(goodEvent, `"id":"e1"`, `"id":"e2"`, 1)
+	require.Equal(t, http.StatusServiceUnavailable, d.event(tokenOfDefault, mediaStructured, fresh).Code)
+	d.bus.err = nil
+	fresh = strings.Replace(fresh, "ORDER_STATUS", "REFUND", 1)
+	require.Equal(t, http.StatusAccepted, d.event(tokenOfDefault, mediaStructured, fresh).Code, "what was refused does not keep the id")
+}
+
 func TestAnEventInBinaryMode(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t)

@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Bots        Bots
 	Bus         Bus
+	Posted      Posted
 	Chats       Chats
 	Channels    Channels
 	Scripts     *Scripts
@@ -54,6 +55,12 @@ type Bus interface {
 	PublishEvent(ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header) (
 		seq uint64, duplicate bool, err error)
 	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error
+}
+
+// Posted knows the content of events that came over HTTP. *bus.Posted is one.
+type Posted interface {
+	Reserve(ctx context.Context, key schemas.ConversationKey, eventID, content string) error
+	Release(ctx context.Context, key schemas.ConversationKey, eventID string) error
 }
 
 // Channels finds integration channels by the SHA-256 of their tokens. *channel.Registry is one.

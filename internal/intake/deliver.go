@@ -54,7 +54,7 @@ func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Deliv
 	id := step.ConversationID(fresh.ConversationKey)
 	options := client.UpdateWorkflowOptions{
 		WorkflowID:   id,
-		UpdateID:     d.Event.ID,
+		UpdateID:     step.UpdateID(d.Event.ID),
 		UpdateName:   step.UpdateName(d.Event.Type),
 		Args:         []any{d},
 		WaitForStage: client.WorkflowUpdateStageAccepted,
@@ -93,7 +93,7 @@ func (i *Intake) offer(ctx context.Context, fresh step.State, e schemas.Event, o
 	}
 	if lost(err) {
 		// The run ended between accepting the event and answering it. A new run answers it under the same reply id.
-		o.UpdateID += "/again"
+		o.UpdateID = step.AgainID(e.ID)
 		if handle, err = i.updateWithStart(ctx, fresh, e, o); err == nil {
 			err = rejectedBy(handle)
 		}

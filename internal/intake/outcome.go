@@ -20,9 +20,6 @@ const (
 	// deliveryMax bounds an event together with its plan as they travel to Temporal, in bytes. Temporal takes 2 MiB; the
 	// activity that retries a webhook carries the conversation's entities besides.
 	deliveryMax = 5 << 18
-	// idMax bounds an event's id, in bytes: with tenant, bot and conversation it makes a workflow id, which Temporal takes up
-	// to 1,000.
-	idMax = 700
 )
 
 // lostUpdate is the type by which the server says that a run ended after it had accepted an Update and before it answered
@@ -76,9 +73,6 @@ func retryKind(err error) string {
 
 // fits rejects what Temporal would never take, before it is asked.
 func fits(m *eventreader.Message, d step.Delivery) *rejection {
-	if len(d.Event.ID) > idMax {
-		return rejectf(fault.BadEvent, "/id: %d bytes, at most %d are possible", len(d.Event.ID), idMax)
-	}
 	if len(m.Data) <= deliveryMax/8 { // no encoding makes it eight times as long
 		return nil
 	}

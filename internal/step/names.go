@@ -100,10 +100,17 @@ func ConversationID(key schemas.ConversationKey) string {
 
 // QueueID is the workflow id of a step's background queue.
 func QueueID(owner schemas.BotID, step string) string {
-	return "queue/" + owner.Tenant + "/" + owner.Bot + "/" + step
+	return "queue/" + owner.Tenant + "/" + owner.Bot + "/" + schemas.EncodeID(step)
 }
 
 // ID is the workflow id of a step that runs on its own.
 func ID(key schemas.ConversationKey, eventID string) string {
-	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" + eventID
+	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" + schemas.EncodeID(eventID)
 }
+
+// UpdateID is the id of the Update that carries an event. AgainID is that of the same event when the run that had accepted it
+// is gone: the run behind it must not take it for the first one, which ended with its run.
+func UpdateID(eventID string) string { return schemas.EncodeID(eventID) }
+
+// AgainID is never the UpdateID of another event: EncodeID returns no dots.
+func AgainID(eventID string) string { return schemas.EncodeID(eventID) + ".again" }
