@@ -37,8 +37,9 @@ func runCode(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *f
 	return result.WebhookResult, result.Fault
 }
 
-// runScript runs a channel's script, by the same rules.
-func runScript(ctx workflow.Context, in step.ScriptRun) step.Result {
+// runScript runs a channel's script, by the same rules. A script that fails fails its run, which shows in the list of the
+// Temporal UI; runs of FormatLingering end well whatever their script did.
+func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (step.Result, error) {
 	name := "script **" + in.Plan.Step + "** of channel `" + in.Channel + "`"
 	workflow.SetCurrentDetails(ctx, name+" runs")
 	var result step.ScriptResult
@@ -52,7 +53,11 @@ func runScript(ctx workflow.Context, in step.ScriptRun) step.Result {
 		upsertAttributes(ctx, stepAttributes(in.Plan.Step, string(done.Outcome))...)
 	}
 	workflow.SetCurrentDetails(ctx, name+": "+string(done.Outcome)+" "+done.Error)
-	return done
+	if result.Fault == nil || format == step.FormatLingering {
+		return done, nil
+	}
+	return done, temporal.NewApplicationErrorWithOptions(result.Fault.Message, done.Error,
+		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{done}})
 }
 
 // onCodeQueue are the options of an activity that runs a script for at most a time.

@@ -113,3 +113,29 @@ func TestALostWorker(t *testing.T) {
 		require.Equal(t, string(want), r.Error.Kind, kind)
 	}
 }
+
+// TestStep_FailedScriptFailsRun: the list of runs shows it as failed, and the caller still reads how it ended.
+func TestStep_FailedScriptFailsRun(t *testing.T) {
+	t.Parallel()
+	for _, format := range []step.Format{step.FormatLingering, step.FormatLatest} {
+		w := newWorld(t)
+		failed := step.ScriptResult{Fault: fault.New(fault.ScriptException, "KeyError: 'x'"), Log: "before"}
+		w.RegisterActivityWithOptions(func(context.Context, step.ScriptRun) (step.ScriptResult, error) { return failed, nil },
+			activity.RegisterOptions{Name: step.ActivityScript})
+		run := step.ScriptRun{ID: "r1", Channel: "ch", Timeout: bot.Duration(time.Second)}
+		codeStep(&run.Plan)
+		w.ExecuteWorkflow(step.WorkflowStep, step.Request{Script: &run, Format: format})
+		var got step.Result
+		if format == step.FormatLingering {
+			require.NoError(t, w.GetWorkflowError())
+			require.NoError(t, w.GetWorkflowResult(&got))
+		} else {
+			var ended *temporal.ApplicationError
+			require.ErrorAs(t, w.GetWorkflowError(), &ended)
+			require.Equal(t, string(fault.ScriptException), ended.Type())
+			require.NoError(t, ended.Details(&got))
+		}
+		require.Equal(t, schemas.OutcomeFailure, got.Outcome)
+		require.Equal(t, failed, *got.Script)
+	}
+}

@@ -16,7 +16,7 @@ import (
 // It also runs the script of a channel, which has no conversation and publishes nothing: its result is the workflow's.
 func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	if in.Script != nil {
-		return runScript(ctx, *in.Script), nil
+		return runScript(ctx, *in.Script, in.Format)
 	}
 	workflow.SetCurrentDetails(ctx, "**"+in.Delivery.Event.Data.Step+"** of conversation `"+in.Conversation+"` runs")
 	c := &conversation{

@@ -95,7 +95,7 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 			temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(run.Plan.Step),
 		),
 		StaticSummary: run.Plan.Bot + ": channel " + run.Channel + ", script " + run.Plan.Step,
-	}, step.WorkflowStep, step.Request{Script: run})
+	}, step.WorkflowStep, step.Request{Script: run, Format: step.FormatLatest})
 }
 
 // scriptTaskTimeout is how soon another worker takes over the workflow of a script.
@@ -108,6 +108,9 @@ func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle clien
 	defer cancel()
 	var done step.Result
 	err := handle.Get(waiting, &done)
+	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok && failed.HasDetails() {
+		err = failed.Details(&done) // a script that failed has failed its run, which still tells how
+	}
 	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err) // Temporal may notice the end of ctx a little before ctx does
 	switch {
 	case (late || waiting.Err() != nil) && ctx.Err() == nil:
