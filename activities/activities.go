@@ -39,6 +39,9 @@ type Activities struct {
 	Callbacks Callbacks // nil: endpoints cannot call back, because nobody said where the gateway is
 	Log       *slog.Logger
 	Metrics   *telemetry.Metrics
+
+	attempts flights[attempted]
+	runs     runs
 }
 
 // Bots are the bot files as they are now, for the secrets that steps name. *bot.Store is one.
@@ -65,6 +68,8 @@ type Chats interface {
 // Limits say how much an endpoint may be asked. *limit.Limiter is one.
 type Limits interface {
 	Enter(v limit.Visit) (*limit.Pass, *fault.Fault)
+	// Slow reports whether a request to an endpoint is likely to take long.
+	Slow(e limit.Endpoint) bool
 }
 
 // Callbacks say where an endpoint may answer later. *signedurl.Callbacks is one.
@@ -73,9 +78,12 @@ type Callbacks interface {
 	URL(workflow, event string, until time.Time) string
 }
 
-// Publisher puts a reply on NATS and returns once JetStream has stored it. *bus.Publisher is one.
+// Publisher puts a reply on NATS and returns once JetStream has stored it. *bus.Replies is one.
 type Publisher interface {
-	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error
+	// PublishReply returns the stored reply of the same id when there was one before, nil when there was none.
+	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (before *schemas.Reply, err error)
+	// FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none.
+	FindReply(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
 }
 
 // Register registers every activity under its contract name.

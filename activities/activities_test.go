@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -38,13 +39,22 @@ type bundle struct {
 
 	activities *activities.Activities
 
+	mu       sync.Mutex
 	requests []egress.Request
+	hold     func(ctx context.Context) error // what a request waits for
 	answer   func(n int) (*egress.Response, error)
 	users    map[string]json.RawMessage
 	broken   error // of the user store
+	hang     bool  // the user store does not answer
 	publish  func(schemas.Reply) error
 	bots     *bot.Set
 	local    bool // run CallWebhook as a local activity
+
+	stored *schemas.Reply // what PublishReply finds stored already
+	found  *schemas.Reply // what FindReply finds
+	lost   error          // why it finds nothing
+	looked int            // how often it was asked
+	events int            // made by input: every step has one of its own
 
 	tokens tokens
 	queue  queue
@@ -96,8 +106,15 @@ func setup(t *testing.T) *bundle {
 
 func (b *bundle) Current() *bot.Set { return b.bots }
 
-func (b *bundle) Do(_ context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error) {
+func (b *bundle) Do(ctx context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error) {
+	b.mu.Lock()
 	b.requests = append(b.requests, r)
+	b.mu.Unlock()
+	if b.hold != nil {
+		if f := b.hold(ctx); f != nil {
+			return nil, schemas.Attempt{}, f
+		}
+	}
 	if b.answer == nil {
 		return response(http.StatusOK, `{"response":["ok"]}`), schemas.Attempt{Status: 200}, nil
 	}
@@ -109,7 +126,11 @@ func (b *bundle) Do(_ context.Context, r egress.Request) (*egress.Response, sche
 	return resp, attempt, err
 }
 
-func (b *bundle) Get(_ context.Context, tenant, user string) (json.RawMessage, error) {
+func (b *bundle) Get(ctx context.Context, tenant, user string) (json.RawMessage, error) {
+	if b.hang {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	return b.users[tenant+"/"+user], b.broken
 }
 
@@ -124,8 +145,16 @@ func (b *bundle) Update(_ context.Context, tenant, user string, change func(json
 	return err
 }
 
-func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Reply) error {
-	return b.publish(r)
+func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {
+	return b.stored, b.publish(r)
+}
+
+func (b *bundle) FindReply(_ context.Context, _ schemas.ConversationKey, id string, _ time.Time) (*schemas.Reply, error) {
+	b.looked++
+	if b.found != nil && b.found.ID != id {
+		return nil, b.lost
+	}
+	return b.found, b.lost
 }
 
 func (b *bundle) input(t *testing.T, name string) step.WebhookInput {
@@ -134,9 +163,10 @@ func (b *bundle) input(t *testing.T, name string) step.WebhookInput {
 	require.True(t, ok)
 	plan, err := shop.Plan(name)
 	require.NoError(t, err)
+	b.events++
 	return step.WebhookInput{
 		Plan: plan, User: schemas.User{ID: "91"}, Deadline: time.Now().Add(30 * time.Second),
-		Event: schemas.Event{ID: "e1", TraceParent: "00-1-2-01", TraceState: "a=b"},
+		Event: schemas.Event{ID: fmt.Sprintf("e%d", b.events), TraceParent: "00-1-2-01", TraceState: "a=b"},
 	}
 }
 
@@ -210,6 +240,7 @@ func TestWebhookIDIsAlwaysSignable(t *testing.T) {
 	in.Event.ID = "engine.7/ä b"
 	_, err := b.call(in)
 	require.NoError(t, err)
+	in.Progress.Attempts = make([]schemas.Attempt, 1)
 	_, err = b.call(in)
 	require.NoError(t, err)
 	require.Equal(t, b.requests[0].Header.Get("Webhook-Id"), b.requests[1].Header.Get("Webhook-Id"))

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,31 +16,81 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // call is one attempt of a step, from the bot file's words to the endpoint's answer. What it did is in progress.
 type call struct {
 	*Activities
 	in       step.WebhookInput
+	clock    clock
+	flight   *flight[attempted]
 	dialect  dialect.Dialect
 	context  dialect.Context
 	progress step.Progress
 }
 
-// attempt makes one request and reads its answer. A request that its endpoint's limits refuse is no attempt.
+// attempted is how an attempt ended: with a result, or with a fault.
+type attempted struct {
+	result   step.WebhookResult
+	failed   *fault.Fault
+	progress step.Progress
+	adopted  bool // it is the end of a step whose reply the engine has already
+}
+
+// run makes the attempt and all that follows from its answer.
+func (c *call) run(ctx context.Context) attempted {
+	c.flight.begin(c.progress)
+	d, err := c.Dialects.Get(c.in.Plan.Dialect)
+	if err != nil {
+		return attempted{failed: fault.Of(err), progress: c.progress}
+	}
+	c.dialect = d
+	if stored := c.storedReply(ctx); stored != nil {
+		return c.adopt(*stored)
+	}
+	answer, callsBack, failed := c.attempt(ctx)
+	if failed != nil {
+		if errors.Is(context.Cause(ctx), egress.ErrCancelled) {
+			failed = fault.Wrap(fault.Cancelled, failed, "the step was cancelled")
+		}
+		return attempted{failed: failed, progress: c.progress}
+	}
+	result := resultOf(answer)
+	result.CallsBack, result.Attempts = callsBack, c.progress.Attempts
+	ctx = context.WithoutCancel(ctx) // the endpoint has answered: its answer is used
+	c.keepUserDetails(ctx, answer, &result)
+	if c.in.Reply && !callsBack {
+		var stored *schemas.StepReplied
+		if result.ReplyID, stored = c.reply(ctx, &result); stored != nil {
+			return c.adopt(*stored)
+		}
+	}
+	c.flight.bytes += len(result.Details) + len(result.UserDetails) + len(result.Output)
+	return attempted{result: result, progress: c.progress}
+}
+
+// attempt makes one request and reads its answer, all within the time of the attempt. A request that its endpoint's limits
+// refuse is no attempt.
 func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
+	timeout, cause, failed := c.timeout()
+	if failed != nil {
+		return answer, false, failed
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
+	defer cancel()
 	request, failed := c.prepare(ctx)
 	if failed != nil {
 		return answer, false, failed
 	}
+	request.Timeout = timeout
 	pass, refused := c.Limits.Enter(visitOf(c.in.Plan))
 	if refused != nil {
 		c.Metrics.Refused(c.in.Plan.BotID, c.in.Plan.Step, string(refused.Kind))
 		return answer, false, refused
 	}
-	answer, callsBack, failed = c.send(ctx, request)
-	pass.Leave(limit.Result{Fault: failed})
-	return answer, callsBack, failed
+	defer func() { pass.Leave(limit.Result{Fault: failed}) }()
+	return c.send(ctx, request)
 }
 
 // prepare makes the request: the dialect's body, and every header around it. The same step always gives the same body.
@@ -66,18 +117,21 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 	if failed := c.authorize(ctx, secrets, header); failed != nil {
 		return egress.Request{}, failed
 	}
-	timeout, failed := c.timeout()
 	return egress.Request{
-		Method: http.MethodPost, URL: c.in.Plan.Webhook.URL, Header: header, Body: encoded.Body, Timeout: timeout,
-		TLS: identity,
-	}, failed
+		Method: http.MethodPost, URL: c.in.Plan.Webhook.URL, Header: header, Body: encoded.Body, TLS: identity,
+	}, nil
 }
+
+// chatTimeout bounds the storing of a chat, which a request can do without.
+const chatTimeout = 2 * time.Second
 
 // rememberChat lets what the partner sends in the chat find the conversation. Without it the request is still worth making.
 func (c *call) rememberChat(ctx context.Context, chat string) {
 	if chat == "" {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, chatTimeout)
+	defer cancel()
 	err := c.Chats.Remember(ctx, c.in.Plan.BotID, chat, c.in.Event.Subject)
 	if err != nil {
 		c.Log.WarnContext(ctx, "messages of the adapter's owner may not find their conversation", "event", c.in.Event.ID,
@@ -85,17 +139,17 @@ func (c *call) rememberChat(ctx context.Context, chat string) {
 	}
 }
 
-// timeout is what the attempt may take. One whose late answer is wanted may take its time even when the step's deadline
-// comes first; every other ends with the step.
-func (c *call) timeout() (time.Duration, *fault.Fault) {
-	w, left := c.in.Plan.Webhook, time.Until(c.in.Deadline)
-	if left <= 0 {
-		return 0, fault.New(fault.Timeout, "the step's time-out of %s passed", w.Timeout)
+// timeout is what the attempt may take, everything before the request included, and the cause by which that ends. An attempt
+// whose late answer is wanted may go on when the step's deadline has passed; every other ends with the step.
+func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Fault) {
+	w, left := c.in.Plan.Webhook, c.clock.left()
+	switch {
+	case left <= 0:
+		return 0, nil, fault.New(fault.Timeout, "the step's timeout of %s passed", w.Timeout)
+	case left < w.AttemptTimeout.D() && w.LateAnswer != bot.LateAnswerPublish:
+		return left, context.DeadlineExceeded, nil
 	}
-	if w.LateAnswer == bot.LateAnswerPublish {
-		return w.AttemptTimeout.D(), nil
-	}
-	return min(w.AttemptTimeout.D(), left), nil
+	return w.AttemptTimeout.D(), egress.ErrAttempt, nil
 }
 
 // offerCallback tells an endpoint where it may answer later.
@@ -108,8 +162,14 @@ func (c *call) offerCallback(ctx context.Context, header http.Header) {
 }
 
 func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
+	n := len(c.progress.Attempts) + 1
+	running := c.progress
+	running.Running = &schemas.Attempt{N: n, Started: time.Now().UTC(), URL: visitOf(c.in.Plan).Endpoint.URL}
+	c.flight.begin(running)
+	c.flight.keep = true // from here on the endpoint may know of the request
 	response, attempt, err := c.HTTP.Do(ctx, r)
-	attempt.N = len(c.progress.Attempts) + 1
+	attempt.N = n
+	c.flight.bytes = attemptBytes + int(attempt.Bytes)
 	if failed = fault.Of(err); failed == nil {
 		failed = dialect.Classify(c.dialect, response.Status, egress.RetryAfter(response.Header, time.Now()))
 	}
@@ -120,12 +180,16 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 		attempt.Error = string(failed.Kind)
 	}
 	c.progress.Attempts = append(slices.Clip(c.progress.Attempts), attempt)
+	c.flight.begin(c.progress)
 	c.note(ctx, c.in, attempt)
 	if failed != nil && failed.Status == http.StatusUnauthorized {
 		c.forgetToken(r.Header)
 	}
 	return answer, callsBack, failed
 }
+
+// attemptBytes is roughly what an attempt takes in memory besides its answer.
+const attemptBytes = 1 << 10
 
 // read decodes an answer of a good status. In the background nobody waits for what it says.
 func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {

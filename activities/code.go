@@ -38,6 +38,9 @@ type Code struct {
 	Scripts Scripts
 	Sandbox Sandbox
 	Host    Host
+
+	runsOfSteps    flights[coded[step.CodeResult]]
+	runsOfChannels flights[coded[step.ScriptResult]]
 }
 
 // Host is what a run may ask of hookturn. *scripthost.Host is one.
@@ -52,8 +55,15 @@ func (c *Code) Register(r worker.ActivityRegistry) {
 }
 
 // RunCode runs the script of a code step once. That the script failed is a result, with what it wrote, for its builder to
-// see. An error is always sandbox_unavailable, or internal: the script has not begun, and the server may try again.
+// see. An error is always sandbox_unavailable, or internal: the script has not begun, and the server may try again; or it is
+// outcome_unknown: the script may have begun in a worker that was lost, and it is not run again.
 func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
+	return once(ctx, c, &c.runsOfSteps, in.Event.ID, func(ctx context.Context) (step.CodeResult, error) {
+		return c.runCode(ctx, in)
+	})
+}
+
+func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
 	script, err := c.script(in.Plan)
 	if err != nil {
 		return step.CodeResult{}, err
@@ -100,8 +110,6 @@ func (c *Code) script(p bot.Plan) (string, error) {
 // run gives a plan's job, for a channel or for none (""), to a sandbox. An error says that the script has not begun; how it
 // ended is the fault.
 func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
-	stop := heartbeat(ctx, step.Progress{})
-	defer stop()
 	j.BotID, j.Step = p.BotID, p.Step
 	j.Host = c.Host.For(scripthost.Run{
 		BotID: p.BotID, Step: p.Step, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
@@ -138,7 +146,10 @@ func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (st
 		return step.WebhookResult{}, fault.Of(err)
 	}
 	result := resultOf(answer)
-	k := &call{Activities: c.Activities, in: in, dialect: haptik.New(), progress: in.Progress}
+	k := &call{
+		Activities: c.Activities, in: in, dialect: haptik.New(), progress: in.Progress,
+		clock: clock{began: time.Now(), had: keepTimeout},
+	}
 	k.keepUserDetails(ctx, answer, &result)
 	return result, nil
 }

@@ -205,6 +205,7 @@ func TestATokenThatIsNotTakenIsReplacedOnce(t *testing.T) {
 	require.Equal(t, "Bearer new of default/shop/shop", b.requests[1].Header.Get("Authorization"))
 
 	b.answer = func(int) (*egress.Response, error) { return response(http.StatusUnauthorized, ""), nil }
+	in.Progress.Attempts = append(in.Progress.Attempts, in.Progress.Attempts[0])
 	_, err = b.call(in)
 	require.Zero(t, progress(t, err).RetryIn, "a token that was just fetched is not the reason")
 }

@@ -2,6 +2,7 @@ package activities
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -16,38 +17,58 @@ import (
 // its HTTP time-out; a NATS that needs longer is the workflow's to wait for.
 const replyTimeout = 500 * time.Millisecond
 
-// reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it.
-func (c *call) reply(ctx context.Context, result *step.WebhookResult) string {
+// reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A reply that
+// another attempt of the step has published before stands, and is returned.
+func (c *call) reply(ctx context.Context, result *step.WebhookResult) (id string, stored *schemas.StepReplied) {
 	in := &c.in
 	result.FitVariables(in.Variables)
 	data := in.Replied(*result, nil)
 	run := activity.GetInfo(ctx).WorkflowExecution
 	data.Workflow = schemas.WorkflowRef{ID: run.ID, RunID: run.RunID}
-	to := step.Address{ConversationKey: in.Plan.BotID.WithConversation(in.Event.Subject), Event: in.Event}
-	publish, err := to.Reply(schemas.TypeStepReplied, time.Now(), data)
+	publish, err := c.address().Reply(schemas.TypeStepReplied, time.Now(), data)
 	if err != nil {
-		return "" // the workflow comes to the same and logs it
+		return "", nil // the workflow comes to the same and logs it
 	}
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
-	if err := c.PublishReply(ctx, publish); err != nil {
-		return ""
+	published, err := c.PublishReply(ctx, publish)
+	if err != nil {
+		return "", nil
 	}
-	return publish.Reply.ID
+	if published != nil {
+		stored = published.Stored
+	}
+	return publish.Reply.ID, stored
 }
 
-// PublishReply puts one reply on NATS, trying again until its context ends. A reply that no message can hold fails for
-// good with the type too_large.
-func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) error {
+func (c *call) address() step.Address {
+	return step.Address{ConversationKey: c.in.Plan.BotID.WithConversation(c.in.Event.Subject), Event: c.in.Event}
+}
+
+// PublishReply puts one reply on NATS, trying again until its context ends. A step.replied that was there already is the
+// result: the engine has read it. A reply that no message can hold fails for good with the type too_large.
+func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*step.Published, error) {
 	started := time.Now()
-	err := a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
+	before, err := a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
 	if err == nil {
 		a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
-		return nil
+		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
+			return nil, nil
+		}
+		return &step.Published{Stored: repliedOf(*before)}, nil
 	}
-	a.Log.WarnContext(ctx, "the reply is not published yet",
+	a.Log.WarnContext(ctx, "publishing a reply failed, will retry",
 		"tenant", in.Tenant, "bot", in.Bot, "conversation", in.Reply.Subject, "reply", in.Reply.ID, "error", err)
 	f := fault.Of(err)
-	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),
+	return nil, temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),
 		temporal.ApplicationErrorOptions{NonRetryable: f.Kind == fault.TooLarge})
+}
+
+// repliedOf reads the data of a step.replied, nil when it cannot be read.
+func repliedOf(r schemas.Reply) *schemas.StepReplied {
+	var data schemas.StepReplied
+	if json.Unmarshal(r.Data, &data) != nil {
+		return nil
+	}
+	return &data
 }

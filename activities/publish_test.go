@@ -89,7 +89,7 @@ func TestVariablesThatDoNotFitAreInNoReply(t *testing.T) {
 	require.Nil(t, result.Variables)
 	require.Equal(t, fault.TooLarge, result.Problem.Kind)
 
-	fits := long[:step.VariablesMax-len("b")-len("kept")-len("x")]
+	fits := long[:step.VariablesMax-step.VariablesSize(map[string]string{"b": "", "kept": "x"})]
 	result = step.WebhookResult{Success: true, Variables: map[string]*string{"b": &fits, "gone": nil}}
 	result.FitVariables(map[string]string{"kept": "x"})
 	require.Len(t, result.Variables, 2)

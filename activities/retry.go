@@ -14,15 +14,15 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// heartbeatEvery is how often a running webhook says that its worker lives. The SDK sends at most every 80 % of the
-// heartbeat time-out (2 s, see workflows).
+// heartbeatEvery is how often a running activity reports that its worker lives. The SDK sends at most one a second (see
+// internal/app); the server waits three times as long (see workflows).
 const heartbeatEvery = 500 * time.Millisecond
 
 // retryIn is the wait before the next attempt, 0 when there must be none: the failure is final, the attempts are used up,
 // or the wait would pass the step's deadline. The wait grows by the plan's factor and is spread by half of itself either
 // way, so that conversations that failed together do not come back together; an endpoint's Retry-After is never cut
 // short, only spread by up to a tenth.
-func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault) time.Duration {
+func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Duration) time.Duration {
 	r := in.Plan.Webhook.Retry
 	switch {
 	case len(p.Attempts) >= r.MaxAttempts:
@@ -39,7 +39,7 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault) time.Duratio
 		wait = max(wait, time.Duration(float64(f.RetryAfter)*(1+0.1*rand.Float64()))) //nolint:gosec // as above
 	}
 	wait = max(wait, time.Millisecond)
-	if time.Now().Add(wait).After(in.Deadline) {
+	if wait > left {
 		return 0
 	}
 	return wait
@@ -71,11 +71,13 @@ func resume(ctx context.Context, given step.Progress) step.Progress {
 	return heard
 }
 
-// heartbeat keeps a normal activity alive until stop is called, so that a lost worker is noticed within seconds.
-func heartbeat(ctx context.Context, p step.Progress) (stop func()) {
+// heartbeat keeps a normal activity alive until stop is called, so that a lost worker is noticed within seconds. It goes on
+// when a heartbeat has failed: the SDK ends the activity's context then, and a server that is back must hear of the activity.
+func heartbeat(ctx context.Context, far func() step.Progress) (stop func()) {
 	if activity.GetInfo(ctx).IsLocalActivity {
 		return func() {}
 	}
+	ctx = context.WithoutCancel(ctx)
 	done := make(chan struct{})
 	stopped := make(chan struct{})
 	go func() {
@@ -83,7 +85,7 @@ func heartbeat(ctx context.Context, p step.Progress) (stop func()) {
 		tick := time.NewTicker(heartbeatEvery)
 		defer tick.Stop()
 		for {
-			activity.RecordHeartbeat(ctx, p)
+			activity.RecordHeartbeat(ctx, far())
 			select {
 			case <-tick.C:
 			case <-done:

@@ -27,7 +27,7 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 	if answer.UserDetailsUpdate == nil || in.User.ID == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, keepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, min(keepTimeout, max(c.clock.left(), replyTimeout)))
 	defer cancel()
 	err := backoff.Retry(func() error {
 		err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, func(old json.RawMessage) (json.RawMessage, error) {
@@ -57,6 +57,9 @@ func (a *Activities) readUserDetails(ctx context.Context, in step.WebhookInput, 
 		return nil
 	}
 	stored, err := a.Users.Get(ctx, in.Plan.Tenant, in.User.ID)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fault.Wrap(fault.Timeout, err, "NATS did not return the user's details in time")
+	}
 	if err != nil {
 		return fault.Wrap(fault.Internal, err, "the user's details cannot be read from NATS")
 	}

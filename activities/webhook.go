@@ -4,51 +4,81 @@ import (
 	"context"
 	"errors"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // CallWebhook makes one attempt of a webhook step: encode, sign, send, decode. It serves as a local activity (the first
-// attempt) and as a normal one (the attempts after it, retried by the server).
+// attempt) and as a normal one (the attempts after it, retried by the server). A repetition of the activity in the same
+// process joins the attempt that it began.
 //
-// A failed attempt is an ApplicationError whose type is the failure word and whose details are a step.Progress. It is
+// A failed attempt is an ApplicationError whose type is the error code and whose details are a step.Progress. It is
 // retryable as long as another attempt is allowed and can start before the step's deadline; Temporal has no jitter and
 // knows no Retry-After, so the wait is always our own (NextRetryDelay).
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
-	d, err := a.Dialects.Get(in.Plan.Dialect)
-	if err != nil {
-		return step.WebhookResult{}, a.failure(ctx, in, in.Progress, fault.Of(err))
+	left, p := clockOf(ctx, in), resume(ctx, in.Progress)
+	key := keyOf(ctx, in.Event.ID, len(p.Attempts)+1)
+	attempt := a.attempts.find(key)
+	if attempt == nil {
+		p = countLost(p)
+		key.n = len(p.Attempts) + 1
+		if a.asActivity(ctx, in, p) {
+			return step.WebhookResult{AsActivity: true}, nil
+		}
+		attempt = a.attempts.join(ctx, a.Log, key, func(ctx context.Context, f *flight[attempted]) attempted {
+			c := &call{Activities: a, in: in, clock: left, flight: f, progress: p}
+			return c.run(ctx)
+		}, attempted{progress: p, failed: fault.New(fault.Internal, "the attempt panicked: see the worker's log")})
 	}
-	c := &call{Activities: a, in: in, dialect: d, progress: resume(ctx, in.Progress)}
-	stop := heartbeat(ctx, c.progress)
+	stop := heartbeat(ctx, attempt.far)
 	defer stop()
-	answer, callsBack, failed := c.attempt(ctx)
-	if failed != nil {
-		stop() // before failure tells the last word
-		return step.WebhookResult{}, a.failure(ctx, in, c.progress, failed)
+	done := attempt.wait(ctx)
+	if done.failed == nil {
+		return done.result, nil
 	}
-	result := resultOf(answer)
-	result.CallsBack, result.Attempts = callsBack, c.progress.Attempts
-	c.keepUserDetails(ctx, answer, &result)
-	if in.Reply && !callsBack {
-		result.ReplyID = c.reply(ctx, &result)
+	stop() // before failure records the last heartbeat
+	return step.WebhookResult{}, a.failure(ctx, in, left, done)
+}
+
+// countLost makes an attempt of a request whose worker was lost: it was made, and what became of it is not known.
+func countLost(p step.Progress) step.Progress {
+	if p.Running == nil {
+		return p
 	}
-	return result, nil
+	lost := *p.Running
+	lost.Error = string(fault.OutcomeUnknown)
+	p.Attempts, p.Running = append(slices.Clip(p.Attempts), lost), nil
+	return p
+}
+
+// asActivity reports whether a first attempt that was scheduled as a local activity is better made as a normal one. While a
+// local activity runs, its workflow task must be kept alive, which an overloaded machine fails at; and a worker that dies
+// takes the attempt with it.
+func (a *Activities) asActivity(ctx context.Context, in step.WebhookInput, p step.Progress) bool {
+	w := in.Plan.Webhook
+	return in.Reply && activity.GetInfo(ctx).IsLocalActivity && len(p.Attempts) == 0 && w.Execution != bot.ExecutionLocal &&
+		a.Limits.Slow(visitOf(in.Plan).Endpoint)
 }
 
 // failure turns a fault into the error by which Temporal, or the workflow, knows how to go on.
-func (a *Activities) failure(ctx context.Context, in step.WebhookInput, p step.Progress, f *fault.Fault) error {
-	p.Fault, p.RetryIn = f, retryIn(in, p, f)
+func (a *Activities) failure(ctx context.Context, in step.WebhookInput, left clock, done attempted) error {
+	p, f := done.progress, done.failed
+	p.Running, p.Fault = nil, f
+	if p.RetryIn = 0; !done.adopted {
+		p.RetryIn = retryIn(in, p, f, left.left())
+	}
 	info := activity.GetInfo(ctx)
 	if !info.IsLocalActivity {
-		activity.RecordHeartbeat(ctx, p) // the attempts survive into the next attempt of this activity
+		activity.RecordHeartbeat(context.WithoutCancel(ctx), p) // the attempts survive into the next attempt of this activity
 	}
 	a.Log.InfoContext(ctx, "attempt failed", "workflow", info.WorkflowExecution.ID, "event", in.Event.ID,
 		"step", in.Plan.Step, "attempt", len(p.Attempts), "kind", f.Kind, "status", f.Status, "message", f.Message,

@@ -26,9 +26,11 @@ const (
 )
 
 // runCode runs the script of a code step. A script may have called out: once a worker may have begun with it, it is never
-// run again, whatever became of the worker (outcome_unknown). Only "no sandbox was to be had" is tried again.
+// run again, whatever became of the worker (outcome_unknown). An activity that the server has given up because no heartbeat
+// came is tried again all the same: it takes the result of the script that still runs in its process, and begins nothing.
 func runCode(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
-	in.Deadline = workflow.Now(ctx).Add(codeWait + codeTries*(in.Plan.Code.Timeout.D()+codeSlack))
+	in.Accepted = workflow.Now(ctx)
+	in.Deadline = in.Accepted.Add(codeWait + codeTries*(in.Plan.Code.Timeout.D()+codeSlack))
 	ctx = onCodeQueue(ctx, in.Plan.Code.Timeout.D(), in.Plan.Step+": "+in.Plan.Code.File)
 	var result step.CodeResult
 	if err := workflow.ExecuteActivity(ctx, step.ActivityCode, in).Get(ctx, &result); err != nil {
@@ -69,7 +71,7 @@ func onCodeQueue(ctx workflow.Context, timeout time.Duration, summary string) wo
 		HeartbeatTimeout:       codeHeartbeat,
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval: time.Second, BackoffCoefficient: 2, MaximumAttempts: codeTries,
-			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose", "TemporalTimeout:Heartbeat"},
+			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose"},
 		},
 		Summary: summary,
 	})

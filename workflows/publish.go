@@ -10,30 +10,37 @@ import (
 
 // publish puts one reply on NATS and returns its id once JetStream has stored it. It does not give up while NATS is away.
 func publish(ctx workflow.Context, to step.Address, replyType string, data any) string {
-	id, err := publishData(ctx, to, replyType, data)
+	id, _, err := publishData(ctx, to, replyType, data)
 	if err != nil {
 		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.Event.ID, "type", replyType, "error", err)
 	}
 	return id
 }
 
-// publishReplied publishes the end of a step and returns what the engine got: the data of a reply that NATS can never take
-// is replaced by one that says so.
+// publishReplied publishes the end of a step and returns what the engine got. A reply that was there already stands: another
+// attempt of the step, in a worker that was taken for lost, has published it. The data of a reply that NATS can never take is
+// replaced by one that says so.
 func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied) (id string, sent schemas.StepReplied) {
-	id, err := publishData(ctx, to, schemas.TypeStepReplied, data)
-	if err == nil {
+	id, before, err := publishData(ctx, to, schemas.TypeStepReplied, data)
+	switch {
+	case err == nil && before.Stored != nil:
+		return id, *before.Stored
+	case err == nil:
 		return id, data
 	}
 	sent = withoutContent(data)
 	return publish(ctx, to, schemas.TypeStepReplied, sent), sent
 }
 
-func publishData(ctx workflow.Context, to step.Address, replyType string, data any) (string, error) {
+func publishData(ctx workflow.Context, to step.Address, replyType string, data any) (
+	id string, before step.Published, err error,
+) {
 	in, err := to.Reply(replyType, workflow.Now(ctx), data)
 	if err != nil {
-		return "", err
+		return "", before, err
 	}
-	return in.Reply.ID, reliably(ctx, step.ActivityPublish, replyType, in, nil)
+	err = reliably(ctx, step.ActivityPublish, replyType, in, &before)
+	return in.Reply.ID, before, err
 }
 
 // withoutContent is the reply without what made it too large.

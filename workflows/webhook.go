@@ -18,8 +18,11 @@ const (
 	// startToCloseSlack is what an activity gets above the HTTP time-out, so that the activity classifies a slow endpoint
 	// and Temporal does not.
 	startToCloseSlack = 5 * time.Second
-	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity.
-	heartbeatTimeout = 2 * time.Second
+	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity. Workers send a heartbeat
+	// a second, so two may be late.
+	heartbeatTimeout = 3 * time.Second
+	// lostRetry is the wait before an attempt whose worker was lost is made again. Every other wait is the activity's own.
+	lostRetry = 200 * time.Millisecond
 	// retryCeiling stands above every delay that an activity asks for: the server cuts NextRetryDelay at this interval.
 	retryCeiling = 2 * time.Hour
 	// summaryMax is the server's limit for a summary, in bytes.
@@ -27,22 +30,21 @@ const (
 )
 
 // callWebhook makes the attempts of a step until one succeeds, none is left or the deadline comes. The first attempt is a
-// local activity, which costs no workflow task of its own; later ones are a normal activity, visible as pending in the
-// UI and retried by the server. The progress tells all attempts; its fault is nil when the endpoint answered.
+// local activity, which costs no workflow task of its own, unless its result says that the endpoint is slow; later ones are a
+// normal activity, visible as pending in the UI and retried by the server. The progress tells all attempts; its fault is nil
+// when the endpoint answered.
 func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	if !needsTimers(in.Plan.Webhook) {
 		result, p := firstAttempt(ctx, in)
-		if p == nil {
+		if p == nil && !result.AsActivity {
 			return result, nil
 		}
-		if p.RetryIn <= 0 {
-			return step.WebhookResult{Attempts: p.Attempts}, p.Fault
+		if p != nil {
+			if f := waitForRetry(ctx, in, p); f != nil {
+				return step.WebhookResult{Attempts: p.Attempts}, f
+			}
+			in.Progress = *p
 		}
-		wait := workflow.TimerOptions{Summary: fmt.Sprintf("%s: wait before attempt %d", in.Plan.Step, len(p.Attempts)+1)}
-		if err := workflow.NewTimerWithOptions(ctx, p.RetryIn, wait).Get(ctx, nil); err != nil {
-			return step.WebhookResult{Attempts: p.Attempts}, fault.New(fault.Cancelled, "cancelled between two attempts")
-		}
-		in.Progress = *p
 	}
 	result, p := moreAttempts(ctx, in)
 	if p != nil {
@@ -51,9 +53,22 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult
 	return result, nil
 }
 
-// withDeadline sets the step's hard deadline.
+// waitForRetry waits until the next attempt may be made; the fault says why there is none.
+func waitForRetry(ctx workflow.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {
+	if p.RetryIn <= 0 {
+		return p.Fault
+	}
+	wait := workflow.TimerOptions{Summary: fmt.Sprintf("%s: wait before attempt %d", in.Plan.Step, len(p.Attempts)+1)}
+	if err := workflow.NewTimerWithOptions(ctx, p.RetryIn, wait).Get(ctx, nil); err != nil {
+		return fault.New(fault.Cancelled, "cancelled between two attempts")
+	}
+	return nil
+}
+
+// withDeadline sets the step's hard deadline, which counts from the moment at which the step's turn comes.
 func withDeadline(ctx workflow.Context, in step.WebhookInput) step.WebhookInput {
-	in.Deadline = workflow.Now(ctx).Add(in.Plan.Webhook.Timeout.D())
+	in.Accepted = workflow.Now(ctx)
+	in.Deadline = in.Accepted.Add(in.Plan.Webhook.Timeout.D())
 	return in
 }
 
@@ -67,7 +82,7 @@ func needsTimers(w *bot.Webhook) bool {
 // firstAttempt publishes the reply with the answer. What it could not publish, and the end of a step that failed, are the
 // workflow's to publish.
 func firstAttempt(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
-	in.Reply = true
+	in.Reply, in.Left = true, in.Deadline.Sub(workflow.Now(ctx))
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: in.Plan.Webhook.AttemptTimeout.D() + startToCloseSlack,
 		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
@@ -86,24 +101,31 @@ func moreAttempts(ctx workflow.Context, in step.WebhookInput) (result step.Webho
 		in.Progress.Fault = fault.New(fault.Timeout, "the step's time-out of %s passed", w.Timeout)
 		return result, &in.Progress
 	}
+	in.Left = left
 	if w.LateAnswer == bot.LateAnswerPublish {
 		left += w.AttemptTimeout.D() + startToCloseSlack // an attempt that began in time runs to its own end
 	}
-	ctx = workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
-		ScheduleToCloseTimeout: left,
-		StartToCloseTimeout:    w.AttemptTimeout.D() + startToCloseSlack,
-		HeartbeatTimeout:       heartbeatTimeout,
-		RetryPolicy: &temporal.RetryPolicy{
-			InitialInterval:    time.Second,
-			BackoffCoefficient: 1,
-			MaximumInterval:    retryCeiling,
-		},
-		Summary: summary(in.Plan),
-	})
+	ctx = workflow.WithActivityOptions(ctx, attemptOptions(in.Plan, left))
 	if err := workflow.ExecuteActivity(ctx, step.ActivityWebhook, in).Get(ctx, &result); err != nil {
 		return result, progressOf(err, in.Progress)
 	}
 	return result, nil
+}
+
+// attemptOptions are those of the activity that makes the attempts of a plan within a time.
+func attemptOptions(p bot.Plan, within time.Duration) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
+		ScheduleToCloseTimeout: within,
+		StartToCloseTimeout:    p.Webhook.AttemptTimeout.D() + startToCloseSlack,
+		HeartbeatTimeout:       heartbeatTimeout,
+		RetryPolicy: &temporal.RetryPolicy{
+			InitialInterval:    lostRetry,
+			BackoffCoefficient: 1,
+			MaximumInterval:    retryCeiling,
+		},
+		Summary:  summary(p),
+		Priority: temporal.Priority{FairnessKey: p.Tenant},
+	}
 }
 
 // progressOf reads what a failed activity left behind: details of its own error, else of its last heartbeat, else what

@@ -76,7 +76,7 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 	}
 	hook.Timeout, hook.AttemptTimeout = c.timeouts(path, w, boundsOf(plan.Dialect, background), defaults)
 	if c.has(path + ".execution") {
-		c.oneOf(path+".execution", w.Execution, ExecutionActivity)
+		c.oneOf(path+".execution", w.Execution, ExecutionAuto, ExecutionLocal, ExecutionActivity)
 	}
 	c.latency(path, w, hook)
 	plan.Webhook = hook

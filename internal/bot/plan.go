@@ -64,7 +64,7 @@ type Webhook struct {
 	Timeout        Duration `json:"timeout"`         // of the whole step, attempts and waits included
 	AttemptTimeout Duration `json:"attempt_timeout"` // of one HTTP request
 	Retry          Retry    `json:"retry"`
-	Execution      string   `json:"execution,omitempty"` // ExecutionActivity: even the first attempt is a normal activity
+	Execution      string   `json:"execution,omitempty"` // ExecutionAuto, ExecutionLocal or ExecutionActivity; "" = ExecutionAuto
 
 	ProgressAfter   Duration `json:"progress_after,omitempty"` // soft deadline; 0 = none
 	ProgressMessage Texts    `json:"progress_message,omitempty"`
@@ -122,9 +122,16 @@ type Adapter struct {
 	Body    string `json:"body,omitempty"` // template of the handover notification
 }
 
-// ExecutionActivity asks for the first attempt to be a normal activity: visible as pending in the Temporal UI, at the price
-// of two more workflow tasks. For endpoints that are known to be slow.
-const ExecutionActivity = "activity"
+// How the first attempt of a webhook is made.
+const (
+	// ExecutionAuto is the default: as a local activity, or as a normal one when the endpoint has turned out to be slow.
+	ExecutionAuto = "auto"
+	// ExecutionLocal makes every first attempt a local activity.
+	ExecutionLocal = "local"
+	// ExecutionActivity makes every first attempt a normal activity: visible as pending in the Temporal UI, at the price of two
+	// more workflow tasks.
+	ExecutionActivity = "activity"
+)
 
 // Retry bounds the attempts of a webhook inside the step's timeout.
 type Retry struct {

@@ -34,9 +34,18 @@ func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js}
 // PublishReply stores a reply and waits for the acknowledgement, trying again until ctx ends. A reply that is too large
 // for NATS fails at once with fault.TooLarge.
 func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error {
+	m, err := replyMessage(owner, reply)
+	if err != nil {
+		return err
+	}
+	_, err = p.publish(ctx, owner, m)
+	return err
+}
+
+func replyMessage(owner schemas.BotID, reply schemas.Reply) (*nats.Msg, error) {
 	body, err := schemas.Marshal(reply)
 	if err != nil {
-		return fault.Wrap(fault.Internal, err, "reply %s cannot be written as JSON", reply.ID)
+		return nil, fault.Wrap(fault.Internal, err, "reply %s cannot be written as JSON", reply.ID)
 	}
 	m := nats.NewMsg(schemas.Subject(schemas.SubjectReplies, owner.WithConversation(reply.Subject)))
 	m.Data = body
@@ -47,8 +56,7 @@ func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply
 	if reply.TraceState != "" {
 		m.Header.Set(HeaderTraceState, reply.TraceState)
 	}
-	_, err = p.publish(ctx, owner, m)
-	return err
+	return m, nil
 }
 
 // PublishEvent stores an event as it is, with the engine's headers, and waits for the acknowledgement, trying again

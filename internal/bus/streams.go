@@ -188,6 +188,7 @@ func repliesConfig(o StreamOptions) jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		Duplicates:  repliesDedupe,
 		MaxAge:      repliesMaxAge,
+		AllowDirect: true, // workers look for the reply of a step that they repeat
 		Replicas:    o.Replicas,
 	}
 }

@@ -151,6 +151,12 @@ type WebhookInput struct {
 	Variables      map[string]string           `json:"variables,omitempty"`
 	Details        json.RawMessage             `json:"details,omitempty"`
 	Deadline       time.Time                   `json:"deadline"` // of the step: no attempt goes on after it
+	// Accepted is when the step began, by the server's clock. What a later step of the user has written is not overwritten by
+	// an earlier one's.
+	Accepted time.Time `json:"accepted,omitzero"`
+	// Left is what is left until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock
+	// of its own machine. 0 = not said.
+	Left time.Duration `json:"left,omitempty"`
 	// Progress is what attempts before this activity left behind; a retry of the activity itself brings its own.
 	Progress Progress `json:"progress"`
 	// Reply asks to publish step.replied with the endpoint's answer, and spares the step an activity of its own for that.
@@ -169,6 +175,11 @@ type Progress struct {
 	RetryIn time.Duration `json:"retry_in,omitempty"`
 	// Fault is why the last attempt failed.
 	Fault *fault.Fault `json:"fault,omitempty"`
+	// Running is the attempt that was under way at the latest heartbeat. When it is found there by a repetition in another
+	// process, its worker was lost and its outcome is not known.
+	Running *schemas.Attempt `json:"running,omitempty"`
+	// NotBegun says that the activity failed before its script began. Whatever does not say so may have begun.
+	NotBegun bool `json:"not_begun,omitempty"`
 }
 
 // WebhookResult is the endpoint's answer, mapped to what the conversation and the reply need.
@@ -185,6 +196,8 @@ type WebhookResult struct {
 	Attempts     []schemas.Attempt  `json:"attempts,omitempty"`
 	// ReplyID is the id of step.replied when it is published; "" leaves that to the workflow.
 	ReplyID string `json:"reply_id,omitempty"`
+	// AsActivity says that no attempt was made, because the endpoint is slow: the first one is to be a normal activity.
+	AsActivity bool `json:"as_activity,omitempty"`
 }
 
 // CodeResult is how a script ended. That it failed is a result like any other: the activity did its work.
@@ -226,4 +239,9 @@ type PublishInput struct {
 	schemas.BotID
 
 	Reply schemas.Reply `json:"reply"`
+}
+
+// Published is the result of the publishing activity when the reply was there already: what the engine has read.
+type Published struct {
+	Stored *schemas.StepReplied `json:"stored,omitempty"` // of step.replied
 }

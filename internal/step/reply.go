@@ -27,6 +27,11 @@ func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput,
 	return PublishInput{BotID: to.BotID, Reply: r}, err
 }
 
+// ReplyID is the id of a reply to the event.
+func (to Address) ReplyID(replyType string) string {
+	return schemas.ReplyID(to.ConversationKey, to.Event.ID, replyType)
+}
+
 // Replied makes the data of step.replied from what the endpoint answered, or from why it did not. It is pure: the activity
 // that has the answer and the workflow that replays it come to the same. Which run it was is left to the caller.
 func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schemas.StepReplied {

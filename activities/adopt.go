@@ -1,0 +1,86 @@
+package activities
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/golang-lru/v2/simplelru"
+	"go.temporal.io/sdk/activity"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// A worker that dies between publishing a reply and reporting it leaves a step that the engine has read the end of and the
+// workflow has not. Another worker runs the step again: before it asks the endpoint, which may answer differently the second
+// time, it looks for the step's own reply.
+
+// runsMax bounds the runs that a process remembers.
+const runsMax = 64 << 10
+
+// findTimeout bounds the search for a reply. A search that fails is followed by the attempt: NATS may be away for long.
+const findTimeout = 2 * time.Second
+
+// clockSlack is how far the clocks of NATS and Temporal may be apart.
+const clockSlack = time.Minute
+
+// runs are the runs that this process has made attempts for. The zero value is ready.
+type runs struct {
+	mu    sync.Mutex
+	known *simplelru.LRU[string, struct{}]
+}
+
+// meet reports whether this is the first attempt that the process makes for a run.
+func (r *runs) meet(run string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known == nil {
+		r.known, _ = simplelru.NewLRU[string, struct{}](runsMax, nil)
+	}
+	if _, known := r.known.Get(run); known {
+		return false
+	}
+	r.known.Add(run, struct{}{})
+	return true
+}
+
+// storedReply returns the reply of the step that another process has published; nil when there is none. It looks only for the
+// first attempt of a run that is new to this process: what this process has done itself it remembers.
+func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
+	first := len(c.progress.Attempts) == 0 && c.in.Plan.Webhook.Mode != bot.ModeBackground
+	if !first || !c.runs.meet(activity.GetInfo(ctx).WorkflowExecution.RunID) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(findTimeout, max(c.clock.left(), time.Millisecond)))
+	defer cancel()
+	to := c.address()
+	since := c.in.Accepted
+	if since.IsZero() {
+		since = c.in.Deadline.Add(-c.in.Plan.Webhook.Timeout.D())
+	}
+	r, err := c.Publisher.FindReply(ctx, to.ConversationKey, to.ReplyID(schemas.TypeStepReplied),
+		since.Add(-clockSlack))
+	if err != nil {
+		c.Log.WarnContext(ctx, "looking for an earlier reply failed, the endpoint is called", "event", c.in.Event.ID,
+			"step", c.in.Plan.Step, "error", err)
+		return nil
+	}
+	if r == nil {
+		return nil
+	}
+	return repliedOf(*r)
+}
+
+// adopt makes the end of the attempt that of a reply which the engine has already.
+func (c *call) adopt(r schemas.StepReplied) attempted {
+	c.Log.Info("reply found, the step takes it over", "event", c.in.Event.ID, "step", c.in.Plan.Step,
+		"outcome", r.Outcome)
+	c.flight.keep = true
+	c.progress.Attempts = r.Attempts
+	result, failed := c.in.Adopt(r)
+	if failed == nil {
+		result.ReplyID = c.address().ReplyID(schemas.TypeStepReplied)
+	}
+	return attempted{result: result, failed: failed, progress: c.progress, adopted: true}
+}

@@ -1,0 +1,94 @@
+package activities_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// readBefore is a reply to a step that the engine has read already.
+func readBefore(t *testing.T, in step.WebhookInput, change func(*schemas.StepReplied)) *schemas.Reply {
+	t.Helper()
+	failed := in.Replied(step.WebhookResult{
+		Success: true, Messages: []schemas.Message{schemas.Text("first")}, Details: json.RawMessage(`{"order":"A12"}`),
+		Conversation: schemas.ConversationComplete, Attempts: []schemas.Attempt{{N: 1, Status: 200}},
+	}, nil)
+	if change != nil {
+		change(&failed)
+	}
+	to := step.Address{ConversationKey: in.Plan.BotID.WithConversation(in.Event.Subject), Event: in.Event}
+	made, err := to.Reply(schemas.TypeStepReplied, in.Deadline, failed)
+	require.NoError(t, err)
+	return &made.Reply
+}
+
+// TestCallWebhook_AdoptsTheReplyOfALostWorker: a reply that the engine has read is how the step ended, also for the
+// conversation; the endpoint is not asked again.
+func TestCallWebhook_AdoptsTheReplyOfALostWorker(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.local = true
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	b.found = readBefore(t, in, nil)
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Empty(t, b.requests)
+	require.Equal(t, b.found.ID, result.ReplyID)
+	require.JSONEq(t, `{"order":"A12"}`, string(result.Details))
+	again, err := json.Marshal(in.Replied(result, nil))
+	require.NoError(t, err)
+	require.JSONEq(t, string(b.found.Data), string(again), "the workflow comes to the reply that was read")
+}
+
+func TestCallWebhook_AdoptsAFailureThatWasRead(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.local = true
+	in := b.input(t, "PLAIN")
+	in.Reply = true
+	b.found = readBefore(t, in, func(r *schemas.StepReplied) {
+		*r = in.Replied(step.WebhookResult{Attempts: []schemas.Attempt{{N: 1, Error: "timeout"}}}, fault.New(fault.Timeout, "slow"))
+	})
+	_, err := b.call(in)
+	p := progress(t, err)
+	require.Equal(t, fault.Timeout, p.Fault.Kind)
+	require.Zero(t, p.RetryIn, "the engine has read the end of the step")
+	require.Len(t, p.Attempts, 1)
+	require.Empty(t, b.requests)
+}
+
+// TestCallWebhook_AdoptsTheReplyPublishedMeanwhile: a worker that was taken for lost goes on and publishes first.
+func TestCallWebhook_AdoptsTheReplyPublishedMeanwhile(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.local = true
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	b.stored = readBefore(t, in, nil)
+	b.publish = func(schemas.Reply) error { return nil }
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Len(t, b.requests, 1)
+	require.Equal(t, []schemas.Message{schemas.Text("first")}, result.Messages)
+	require.Equal(t, schemas.ConversationComplete, result.Conversation)
+}
+
+// TestCallWebhook_LooksForAReplyOncePerRun: the steps of a conversation that this process serves cost no search.
+func TestCallWebhook_LooksForAReplyOncePerRun(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.lost = errors.New("away")
+	for range 3 {
+		_, err := b.call(b.input(t, "PLAIN"))
+		require.NoError(t, err, "a search that fails does not keep the step from its endpoint")
+	}
+	require.Equal(t, 1, b.looked)
+	require.Len(t, b.requests, 3)
+}

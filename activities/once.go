@@ -1,0 +1,69 @@
+package activities
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// coded is how the run of a script ended. T is its result.
+type coded[T any] struct {
+	result T
+	err    error
+}
+
+// codeBytes is roughly what the result of a script takes in memory.
+const codeBytes = 64 << 10
+
+// once runs a script at most once. A repetition of the activity joins the run that this process has begun, or takes its
+// result; one in another process ends with outcome_unknown when the script may have begun.
+func once[T any](
+	ctx context.Context, c *Code, runs *flights[coded[T]], id string, do func(context.Context) (T, error),
+) (T, error) {
+	key := keyOf(ctx, id, 1)
+	attempt := runs.find(key)
+	if attempt == nil && mayHaveBegun(ctx) {
+		var none T
+		return none, final(fault.New(fault.OutcomeUnknown,
+			"the worker was lost while the script ran: look whether it had its effect"))
+	}
+	if attempt == nil {
+		// The SDK sends the first heartbeat at once. A server that has no heartbeat of a try knows that its script has not begun.
+		activity.RecordHeartbeat(ctx, begun())
+		if ctx.Err() != nil {
+			var none T
+			return none, again(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))
+		}
+		attempt = runs.join(ctx, c.Log, key, func(ctx context.Context, f *flight[coded[T]]) coded[T] {
+			f.begin(begun())
+			r, err := do(ctx)
+			f.keep, f.bytes = err == nil, codeBytes
+			return coded[T]{r, err}
+		}, coded[T]{err: final(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
+	}
+	stop := heartbeat(ctx, attempt.far)
+	defer stop()
+	done := attempt.wait(ctx)
+	if app, ok := errors.AsType[*temporal.ApplicationError](done.err); ok && !app.NonRetryable() {
+		stop()
+		activity.RecordHeartbeat(context.WithoutCancel(ctx), step.Progress{NotBegun: true})
+	}
+	return done.result, done.err
+}
+
+func begun() step.Progress {
+	return step.Progress{Running: &schemas.Attempt{N: 1, Started: time.Now().UTC()}}
+}
+
+// mayHaveBegun reports whether an earlier try of this activity may have begun with the script.
+func mayHaveBegun(ctx context.Context) bool {
+	var p step.Progress
+	return activity.HasHeartbeatDetails(ctx) && (activity.GetHeartbeatDetails(ctx, &p) != nil || !p.NotBegun)
+}

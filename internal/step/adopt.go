@@ -1,0 +1,31 @@
+package step
+
+import (
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Adopt returns the result, or the failure, of which Replied makes a reply that is stored already. The engine has read that
+// reply, so it is what the conversation remembers, whatever a repeated attempt would have brought.
+func (in *WebhookInput) Adopt(r schemas.StepReplied) (WebhookResult, *fault.Fault) {
+	var f *fault.Fault
+	if e := r.Error; e != nil {
+		f = fault.New(fault.Kind(e.Kind), "%s", e.Message)
+		f.Status = e.Status
+	}
+	result := WebhookResult{
+		Messages: r.Messages, Variables: r.Variables, Output: r.Output, Attempts: r.Attempts, UserDetails: r.UserDetails,
+	}
+	switch r.Outcome {
+	case schemas.OutcomeSuccess, schemas.OutcomeDelivered:
+		result.Success, result.Conversation = true, r.Conversation
+	case schemas.OutcomeFailure:
+	default:
+		if f == nil {
+			f = fault.New(fault.Internal, "the step ended as %s", r.Outcome)
+		}
+		return WebhookResult{Attempts: r.Attempts}, f
+	}
+	result.Details, result.Problem = r.ConversationDetails, f
+	return result, nil
+}

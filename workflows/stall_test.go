@@ -1,0 +1,91 @@
+package workflows_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestCallWebhook_SlowEndpoint: a first attempt that says "run me as an activity" is run as one, and is still the first.
+func TestCallWebhook_SlowEndpoint(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		if n == 1 {
+			return step.WebhookResult{AsActivity: true}, nil
+		}
+		return succeed(in, "hello"), nil
+	}
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, newState())
+	require.Len(t, w.calls, 2)
+	require.True(t, w.calls[0].Reply)
+	require.False(t, w.calls[1].Reply)
+	require.Empty(t, w.calls[1].Progress.Attempts)
+	r := w.replied(t, 0)
+	require.Equal(t, schemas.OutcomeSuccess, r.Outcome)
+	require.Len(t, r.Attempts, 1)
+}
+
+// TestCallWebhook_TellsWhatIsLeft: an activity measures the step's time from its own start, so it is told a duration.
+func TestCallWebhook_TellsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		if n == 1 {
+			return step.WebhookResult{}, fail(in, fault.Connect, 10*time.Second)
+		}
+		return succeed(in, "hello"), nil
+	}
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, newState())
+	require.Len(t, w.calls, 2)
+	require.Equal(t, 30*time.Second, w.calls[0].Left)
+	require.Equal(t, 20*time.Second, w.calls[1].Left)
+	require.Equal(t, w.calls[0].Accepted, w.calls[1].Accepted)
+	require.Equal(t, 30*time.Second, w.calls[0].Deadline.Sub(w.calls[0].Accepted))
+}
+
+// TestPublish_DoesNotGiveUp: NATS may be away for longer than any number of tries.
+func TestPublish_DoesNotGiveUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	refused := 0
+	w.refuse = func(int, step.PublishInput) error {
+		if refused++; refused <= 20 {
+			return temporal.NewApplicationError("away", string(fault.Internal))
+		}
+		return nil
+	}
+	w.send(time.Second, requested("e1", plan()))
+	w.converse(t, newState())
+	require.Equal(t, "e1", w.replied(t, 0).EventID)
+	require.Equal(t, 22, refused, "twenty tries failed, one succeeded, and the closing of the conversation needed one")
+}
+
+// TestProgress_NeverAfterTheReply: the reply waits for a progress message that is on its way, however long that takes.
+func TestProgress_NeverAfterTheReply(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.slow(5500 * time.Millisecond)
+	refused := 0
+	w.refuse = func(_ int, in step.PublishInput) error {
+		if in.Reply.Type != schemas.TypeStepProgress {
+			return nil
+		}
+		if refused++; refused <= 2 {
+			return temporal.NewApplicationError("away", string(fault.Internal))
+		}
+		return nil
+	}
+	w.send(time.Second, requested("e1", plan(progressAfter(5*time.Second))))
+	w.converse(t, newState())
+	require.Equal(t, 3, refused)
+	require.Equal(t, []string{"step.progress", "step.replied", "conversation.closed"}, w.types())
+}
