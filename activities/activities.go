@@ -57,12 +57,13 @@ type HTTP interface {
 // Users is the store of user_details, which outlives conversations. *bus.Users is one.
 type Users interface {
 	Get(ctx context.Context, tenant, userID string) (json.RawMessage, error)
-	Update(ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error)) error
+	Update(ctx context.Context, tenant, userID string, fence int64, change func(old json.RawMessage) (json.RawMessage, error)) (
+		stored json.RawMessage, err error)
 }
 
 // Chats remember which conversation a chat of a TwoWay router belongs to. *bus.Chats is one.
 type Chats interface {
-	Remember(ctx context.Context, owner schemas.BotID, chat, conversation string) error
+	Remember(ctx context.Context, owner schemas.BotID, chat, conversation string, fence int64) (current string, err error)
 }
 
 // Limits say how much an endpoint may be asked. *limit.Limiter is one.

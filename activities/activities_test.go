@@ -134,15 +134,16 @@ func (b *bundle) Get(ctx context.Context, tenant, user string) (json.RawMessage,
 	return b.users[tenant+"/"+user], b.broken
 }
 
-func (b *bundle) Update(_ context.Context, tenant, user string, change func(json.RawMessage) (json.RawMessage, error)) error {
+func (b *bundle) Update(_ context.Context, tenant, user string, _ int64, change func(json.RawMessage) (json.RawMessage, error),
+) (json.RawMessage, error) {
 	if b.broken != nil {
-		return b.broken
+		return nil, b.broken
 	}
 	changed, err := change(b.users[tenant+"/"+user])
 	if err == nil {
 		b.users[tenant+"/"+user] = changed
 	}
-	return err
+	return b.users[tenant+"/"+user], err
 }
 
 func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {

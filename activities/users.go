@@ -30,11 +30,10 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 	ctx, cancel := context.WithTimeout(ctx, min(keepTimeout, max(c.clock.left(), replyTimeout)))
 	defer cancel()
 	err := backoff.Retry(func() error {
-		err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, func(old json.RawMessage) (json.RawMessage, error) {
-			merged, err := c.dialect.MergeUserDetails(old, answer.UserDetailsUpdate)
-			result.UserDetails = merged
-			return merged, err
+		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, 0, func(old json.RawMessage) (json.RawMessage, error) {
+			return c.dialect.MergeUserDetails(old, answer.UserDetailsUpdate)
 		})
+		result.UserDetails = stored
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
 			return backoff.Permanent(err)
 		}

@@ -93,7 +93,7 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 		return gateway.Options{}, err
 	}
 	o := gateway.Options{
-		Bots: b.bots, Bus: bus.NewPublisher(b.js), Posted: bus.NewPosted(b.streams), Chats: bus.NewChats(b.streams),
+		Bots: b.bots, Bus: bus.NewPublisher(b.js), Posted: bus.NewPosted(b.streams), Chats: bus.NewChats(b.js, b.streams),
 		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: callbacks,
 		Files: bus.NewFiles(b.streams), Links: fileLinks(cfg, links), Temporal: b.temporal,
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,

@@ -95,7 +95,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 	acts := &activities.Activities{
 		Bots: b.bots, Dialects: dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(programs)),
 		HTTP: out, Limits: limiter, Tokens: oauth2.New(out.RoundTripper(tokenTimeout, tokenMax)),
-		Users: bus.NewUsers(b.streams), Chats: bus.NewChats(b.streams), Publisher: bus.NewReplies(b.js, b.streams),
+		Users: bus.NewUsers(b.js, b.streams), Chats: bus.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.js, b.streams),
 		Queues: bus.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {

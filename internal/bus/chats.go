@@ -2,10 +2,11 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
+	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -14,53 +15,79 @@ import (
 // Chats remember to which conversation a chat of a TwoWay router belongs, so that what is sent in the chat finds its way. A
 // chat that nobody wrote in for 30 days is forgotten.
 type Chats struct {
-	bucket jetstream.KeyValue
+	bucket fenced
 
 	mu    sync.Mutex
-	known map[string]string // what this process has stored lately
+	known map[string]knownChat // what this process has stored lately
+}
+
+type knownChat struct {
+	conversation string
+	fence        int64
 }
 
 // chatsKnown bounds what one process remembers of what it has stored.
 const chatsKnown = 10_000
 
 // NewChats opens the chats of an account.
-func NewChats(s Streams) *Chats { return &Chats{bucket: s.chats, known: map[string]string{}} }
+func NewChats(js jetstream.JetStream, s Streams) *Chats {
+	return &Chats{bucket: fenced{js: js, stream: s.chatsLog, bucket: BucketChats}, known: map[string]knownChat{}}
+}
 
-// Remember stores the conversation of a chat. A chat that is known already costs nothing.
-func (c *Chats) Remember(ctx context.Context, owner schemas.BotID, chat, conversation string) error {
+// Remember stores the conversation of a chat, and returns the conversation that the chat has then. What this process has
+// stored already costs nothing. fence orders the writers, as that of Users.Update does: of an older one than the stored
+// conversation's nothing is stored.
+func (c *Chats) Remember(
+	ctx context.Context, owner schemas.BotID, chat, conversation string, fence int64,
+) (current string, err error) {
 	key := chatKey(owner, chat)
-	if c.knows(key, conversation) {
-		return nil
+	if c.knows(key, knownChat{conversation, fence}) {
+		return conversation, nil
 	}
-	if _, err := c.bucket.PutString(ctx, key, conversation); err != nil {
-		return fmt.Errorf("remember the conversation of a chat: %w", err)
+	var last knownChat
+	err = backoff.Retry(func() error {
+		v, err := c.bucket.get(ctx, key)
+		if err != nil {
+			return backoff.Permanent(err)
+		}
+		last = knownChat{string(v.data), v.fence}
+		if v.older(fence) {
+			return nil
+		}
+		last = knownChat{conversation, max(fence, v.fence)}
+		err = c.bucket.put(ctx, key, fencedValue{data: []byte(conversation), fence: last.fence, revision: v.revision})
+		if err == nil || IsConflict(err) {
+			return err
+		}
+		return backoff.Permanent(err)
+	}, backoff.WithContext(newBackoff(5*time.Millisecond, 500*time.Millisecond), ctx))
+	if err != nil {
+		return "", fmt.Errorf("remember the conversation of a chat: %w", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.known) >= chatsKnown {
 		clear(c.known)
 	}
-	c.known[key] = conversation
-	return nil
+	c.known[key] = last
+	return last.conversation, nil
 }
 
-func (c *Chats) knows(key, conversation string) bool {
+// knows reports whether a chat has a conversation already, by a write that is not older.
+func (c *Chats) knows(key string, chat knownChat) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	known, ok := c.known[key]
-	return ok && known == conversation
+	return ok && known.conversation == chat.conversation && known.fence >= chat.fence
 }
 
-// Conversation is the one that a chat belongs to, "" when nobody wrote in it.
+// Conversation returns the conversation that a chat belongs to, "" when the chat has none.
 func (c *Chats) Conversation(ctx context.Context, owner schemas.BotID, chat string) (string, error) {
-	entry, err := c.bucket.Get(ctx, chatKey(owner, chat))
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return "", nil
-	case err != nil:
+	v, err := c.bucket.get(ctx, chatKey(owner, chat))
+	if err != nil {
 		return "", fmt.Errorf("find the conversation of a chat: %w", err)
 	}
-	return string(entry.Value()), nil
+	return string(v.data), nil
 }
 
 // chatKey: chats have ids that are made of hex digits and dashes.

@@ -66,13 +66,14 @@ func (broken) Read([]byte) (int, error) { return 0, errBroken }
 
 func TestChatsAreRemembered(t *testing.T) {
 	t.Parallel()
-	_, _, s := setup(t, StreamOptions{})
-	chats, ctx := NewChats(s), testContext(t)
+	_, js, s := setup(t, StreamOptions{})
+	chats, ctx := NewChats(js, s), testContext(t)
 	conversation, err := chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat")
 	require.NoError(t, err)
 	require.Empty(t, conversation)
 	for _, next := range []string{"c 1", "c 1", "c 2"} {
-		require.NoError(t, chats.Remember(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat", next))
+		_, err = chats.Remember(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat", next, 0)
+		require.NoError(t, err)
 		conversation, err = chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat")
 		require.NoError(t, err)
 		require.Equal(t, next, conversation)

@@ -138,7 +138,7 @@ func TestBus_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
 		require.Error(t, err, name)
 		_, err = wires.Claim(ctx, text)
 		require.Error(t, err, name)
-		_, err = NewChats(s).Conversation(ctx, shop, text)
+		_, err = NewChats(js, s).Conversation(ctx, shop, text)
 		require.Error(t, err, name)
 		_, err = NewChannels(s).Put(ctx, text, nil, 0)
 		require.Error(t, err, name)

@@ -62,11 +62,11 @@ type StreamOptions struct {
 type Streams struct {
 	Partitions int // of the event stream
 
-	events, replies, deadLetters, queues, starterLog                  jetstream.Stream
-	users, starters, endpoints, keys, chats, claims, channels, posted jetstream.KeyValue
-	files                                                             jetstream.ObjectStore
-	partitioned                                                       bool // subjects are stored with a partition token
-	starterTTL                                                        time.Duration
+	events, replies, deadLetters, queues, starterLog, usersLog, chatsLog jetstream.Stream
+	users, starters, endpoints, keys, chats, claims, channels, posted    jetstream.KeyValue
+	files                                                                jetstream.ObjectStore
+	partitioned                                                          bool // subjects are stored with a partition token
+	starterTTL                                                           time.Duration
 }
 
 // Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
@@ -98,6 +98,14 @@ func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	}
 	if s.files, err = ensureFiles(ctx, js, o.Replicas); err != nil {
 		return Streams{}, err
+	}
+	for _, open := range []struct {
+		into   *jetstream.Stream
+		bucket string
+	}{{&s.usersLog, BucketUsers}, {&s.chatsLog, BucketChats}} {
+		if *open.into, err = js.Stream(ctx, "KV_"+open.bucket); err != nil {
+			return Streams{}, fmt.Errorf("open bucket %s: %w", open.bucket, err)
+		}
 	}
 	return s, s.openStarterLog(ctx, js)
 }

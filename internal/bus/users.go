@@ -17,71 +17,68 @@ import (
 )
 
 // Users keep user_details: one JSON document for a user of a tenant, which outlives conversations.
-type Users struct{ bucket jetstream.KeyValue }
+type Users struct{ bucket fenced }
 
 // NewUsers opens the users of an account.
-func NewUsers(s Streams) *Users { return &Users{bucket: s.users} }
+func NewUsers(js jetstream.JetStream, s Streams) *Users {
+	return &Users{bucket: fenced{js: js, stream: s.usersLog, bucket: BucketUsers}}
+}
 
-// Get gives a user's details, nil when there are none.
+// Get returns a user's details, nil when there are none.
 func (u *Users) Get(ctx context.Context, tenant, userID string) (json.RawMessage, error) {
 	key, err := userKey(tenant, userID)
 	if err != nil {
 		return nil, err
 	}
-	value, _, err := u.get(ctx, key)
-	return value, err
+	v, err := u.bucket.get(ctx, key)
+	if err != nil {
+		return nil, fmt.Errorf("read user details: %w", err)
+	}
+	return v.data, nil
 }
 
-// Update replaces a user's details by what change makes of them; nil removes them. When somebody else changes them in
-// between, change is called again with the newer ones, until ctx ends. An error of change is given back as it is.
+// Update replaces a user's details by what change returns for them; nil removes them. It returns what is stored then. When
+// another process changes them in between, change is called again with the newer ones, until ctx ends. An error of change is
+// returned as it is.
+//
+// fence orders the writers: the acceptance of the event that writes, in nanoseconds. A write with an older fence than that of
+// the stored details is dropped, and the stored ones are returned: it comes from a worker that was paused while newer events
+// were handled. The fence 0 is a write without order: it is never dropped, and keeps the fence that is stored.
 func (u *Users) Update(
-	ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error),
-) error {
+	ctx context.Context, tenant, userID string, fence int64, change func(old json.RawMessage) (json.RawMessage, error),
+) (json.RawMessage, error) {
 	key, err := userKey(tenant, userID)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return backoff.Retry(func() error {
-		old, revision, err := u.get(ctx, key)
+	var stored json.RawMessage
+	err = backoff.Retry(func() error {
+		v, err := u.bucket.get(ctx, key)
+		if err != nil {
+			return backoff.Permanent(fmt.Errorf("read user details: %w", err))
+		}
+		stored = v.data
+		if v.older(fence) {
+			return nil
+		}
+		value, err := change(v.data)
 		if err != nil {
 			return backoff.Permanent(err)
 		}
-		value, err := change(old)
-		if err != nil {
-			return backoff.Permanent(err)
+		if value == nil && v.data == nil {
+			return nil
 		}
-		err = u.put(ctx, key, value, revision)
-		if err == nil || IsConflict(err) {
+		err = u.bucket.put(ctx, key, fencedValue{data: value, fence: max(fence, v.fence), revision: v.revision})
+		if err == nil {
+			stored = value
+			return nil
+		}
+		if IsConflict(err) {
 			return err
 		}
 		return backoff.Permanent(fmt.Errorf("store user details: %w", err))
 	}, backoff.WithContext(newBackoff(5*time.Millisecond, 500*time.Millisecond), ctx))
-}
-
-func (u *Users) get(ctx context.Context, key string) (json.RawMessage, uint64, error) {
-	entry, err := u.bucket.Get(ctx, key)
-	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return nil, 0, nil
-	case err != nil:
-		return nil, 0, fmt.Errorf("read user details: %w", err)
-	}
-	return entry.Value(), entry.Revision(), nil
-}
-
-// put stores a value over the revision that was read; revision 0 means that there was none.
-func (u *Users) put(ctx context.Context, key string, value json.RawMessage, revision uint64) error {
-	var err error
-	switch {
-	case value == nil && revision == 0:
-	case value == nil:
-		err = u.bucket.Delete(ctx, key, jetstream.LastRevision(revision))
-	case revision == 0:
-		_, err = u.bucket.Create(ctx, key, value)
-	default:
-		_, err = u.bucket.Update(ctx, key, value, revision)
-	}
-	return err
+	return stored, err
 }
 
 // IsConflict says whether somebody else has written a key since it was read. A replicated stream has its own error

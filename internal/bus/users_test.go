@@ -8,12 +8,14 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	_, _, streams := setup(t, StreamOptions{})
-	u := NewUsers(streams)
+	_, js, streams := setup(t, StreamOptions{})
+	u := NewUsers(js, streams)
 	got, err := u.Get(testContext(t), "acme", "alice@example.com")
 	require.NoError(t, err)
 	require.Nil(t, got)
@@ -21,7 +23,11 @@ func TestUsers(t *testing.T) {
 	set := func(value string) func(json.RawMessage) (json.RawMessage, error) {
 		return func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(value), nil }
 	}
-	require.NoError(t, u.Update(testContext(t), "acme", "alice@example.com", set(`{"a":1}`)))
+	update := func(change func(json.RawMessage) (json.RawMessage, error)) error {
+		_, err := u.Update(testContext(t), "acme", "alice@example.com", 0, change)
+		return err
+	}
+	require.NoError(t, update(set(`{"a":1}`)))
 	got, err = u.Get(testContext(t), "acme", "alice@example.com")
 	require.NoError(t, err)
 	require.JSONEq(t, `{"a":1}`, string(got))
@@ -32,14 +38,14 @@ func TestUsers(t *testing.T) {
 	}
 
 	refused := errors.New("too large")
-	require.ErrorIs(t, u.Update(testContext(t), "acme", "alice@example.com",
+	require.ErrorIs(t, update(
 		func(json.RawMessage) (json.RawMessage, error) { return nil, refused }), refused)
-	require.NoError(t, u.Update(testContext(t), "acme", "alice@example.com",
+	require.NoError(t, update(
 		func(json.RawMessage) (json.RawMessage, error) { return nil, nil }))
 	got, err = u.Get(testContext(t), "acme", "alice@example.com")
 	require.NoError(t, err)
 	require.Nil(t, got)
-	require.NoError(t, u.Update(testContext(t), "acme", "alice@example.com", set(`{"b":1}`)), "after it was removed")
+	require.NoError(t, update(set(`{"b":1}`)), "after it was removed")
 
 	_, err = u.Get(testContext(t), "a.b", "x")
 	require.ErrorContains(t, err, "tenant")
@@ -47,14 +53,14 @@ func TestUsers(t *testing.T) {
 
 func TestUpdatesAtOnceLoseNothing(t *testing.T) {
 	t.Parallel()
-	_, _, streams := setup(t, StreamOptions{})
-	u := NewUsers(streams)
+	_, js, streams := setup(t, StreamOptions{})
+	u := NewUsers(js, streams)
 	const writers, each = 4, 10
 	var wg sync.WaitGroup
 	for range writers {
 		wg.Go(func() {
 			for range each {
-				err := u.Update(testContext(t), "acme", "alice", func(old json.RawMessage) (json.RawMessage, error) {
+				_, err := u.Update(testContext(t), "acme", "alice", 0, func(old json.RawMessage) (json.RawMessage, error) {
 					n, _ := strconv.Atoi(string(old))
 					return json.RawMessage(strconv.Itoa(n + 1)), nil
 				})
@@ -68,4 +74,54 @@ func TestUpdatesAtOnceLoseNothing(t *testing.T) {
 	got, err := u.Get(testContext(t), "acme", "alice")
 	require.NoError(t, err)
 	require.Equal(t, strconv.Itoa(writers*each), string(got))
+}
+
+// A worker that was paused while newer events were handled must not overwrite what they stored.
+func TestUsers_OlderWriteIsDropped(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	u, ctx := NewUsers(js, streams), testContext(t)
+	write := func(fence int64, value json.RawMessage) string {
+		stored, err := u.Update(ctx, "acme", "alice", fence, func(json.RawMessage) (json.RawMessage, error) { return value, nil })
+		require.NoError(t, err)
+		got, err := u.Get(ctx, "acme", "alice")
+		require.NoError(t, err)
+		require.Equal(t, string(got), string(stored), "what is returned is what is stored")
+		return string(stored)
+	}
+	key, err := userKey("acme", "alice")
+	require.NoError(t, err)
+	_, err = streams.users.Put(ctx, key, []byte(`"before fences"`))
+	require.NoError(t, err)
+	require.Equal(t, `"new"`, write(7, json.RawMessage(`"new"`)), "a value without a fence is the oldest")
+	require.Equal(t, `"new"`, write(6, json.RawMessage(`"zombie"`)))
+	require.Equal(t, `"again"`, write(7, json.RawMessage(`"again"`)), "the same event again")
+	require.Equal(t, `"free"`, write(0, json.RawMessage(`"free"`)), "a write without order")
+	require.Equal(t, `"free"`, write(6, json.RawMessage(`"zombie"`)), "the fence outlives it")
+	require.Empty(t, write(8, nil))
+	require.Empty(t, write(7, json.RawMessage(`"zombie"`)), "the fence outlives the removal")
+	require.Equal(t, `"next"`, write(9, json.RawMessage(`"next"`)))
+	entry, err := streams.users.Get(ctx, key)
+	require.NoError(t, err)
+	require.Equal(t, `"next"`, string(entry.Value()), "an older release reads the value")
+}
+
+func TestChats_OlderWriteIsDropped(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	ctx, shop := testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	paused, other := NewChats(js, streams), NewChats(js, streams) // of two processes
+	for _, c := range []struct {
+		chats        *Chats
+		conversation string
+		fence        int64
+		want         string
+	}{{paused, "a", 1, "a"}, {other, "a", 5, "a"}, {paused, "b", 3, "a"}, {paused, "c", 6, "c"}, {other, "a", 5, "a"}, {other, "d", 7, "d"}} {
+		current, err := c.chats.Remember(ctx, shop, "chat", c.conversation, c.fence)
+		require.NoError(t, err)
+		require.Equal(t, c.want, current)
+	}
+	current, err := other.Conversation(ctx, shop, "chat")
+	require.NoError(t, err)
+	require.Equal(t, "d", current)
 }

@@ -1,0 +1,77 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// headerFence is where a stored value keeps the fence of its write. The value itself is as it was before there were fences:
+// an older release reads it, and what an older release wrote has the fence 0.
+const headerFence = "Hookturn-Fence"
+
+const (
+	headerOperation = "KV-Operation"
+	operationDelete = "DEL"
+)
+
+// fenced reads and writes the values of a bucket together with their fences.
+type fenced struct {
+	js     jetstream.JetStream
+	stream jetstream.Stream // behind the bucket
+	bucket string
+}
+
+// fencedValue is what a key holds. The zero value is that of a key that was never written.
+type fencedValue struct {
+	data     []byte // nil when there is none
+	fence    int64
+	revision uint64
+}
+
+func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
+	if err := checkKey(key); err != nil {
+		return fencedValue{}, err
+	}
+	m, err := f.stream.GetLastMsgForSubject(ctx, f.subject(key))
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return fencedValue{}, nil
+	}
+	if err != nil {
+		return fencedValue{}, err
+	}
+	v := fencedValue{revision: m.Sequence}
+	v.fence, _ = strconv.ParseInt(m.Header.Get(headerFence), 10, 64)
+	if m.Header.Get(headerOperation) == "" && m.Header.Get("Nats-Marker-Reason") == "" {
+		v.data = m.Data
+		if v.data == nil {
+			v.data = []byte{}
+		}
+	}
+	return v, nil
+}
+
+// put stores a value over the revision that was read, nil data removes it; IsConflict reports that the key has changed since.
+func (f fenced) put(ctx context.Context, key string, v fencedValue) error {
+	if err := checkKey(key); err != nil {
+		return err
+	}
+	m := nats.NewMsg(f.subject(key))
+	m.Data = v.data
+	if v.data == nil {
+		m.Header.Set(headerOperation, operationDelete)
+	}
+	if v.fence != 0 {
+		m.Header.Set(headerFence, strconv.FormatInt(v.fence, 10))
+	}
+	_, err := f.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(v.revision))
+	return err
+}
+
+func (f fenced) subject(key string) string { return "$KV." + f.bucket + "." + key }
+
+// older reports whether a write with this fence is older than the one that is stored. A write without a fence never is.
+func (v fencedValue) older(fence int64) bool { return fence != 0 && fence < v.fence }
