@@ -24,6 +24,7 @@ type connection struct {
 	channel *bot.Channel
 	id      string
 	sender  netip.Addr
+	net     *budget       // what the frames come over
 	rate    *rate.Limiter // shared by the channel
 	began   time.Time
 
@@ -49,7 +50,7 @@ func newConnection(h *Hub, ch *bot.Channel, sender netip.Addr) *connection {
 	cutOff, cut := context.WithCancel(context.Background())
 	return &connection{
 		cutOff: cutOff, cut: cut,
-		hub: h, channel: ch, id: h.name + "-" + hex.EncodeToString(random), sender: sender, began: time.Now(),
+		net: &budget{}, hub: h, channel: ch, id: h.name + "-" + hex.EncodeToString(random), sender: sender, began: time.Now(),
 		out: make(chan []byte, queueFrames), gone: make(chan struct{}),
 		calls: map[string]context.CancelFunc{}, subs: map[string]*subscription{},
 	}
@@ -235,6 +236,7 @@ func (c *connection) count(name string, err error) {
 func (c *connection) end(status websocket.StatusCode, reason string) {
 	c.goneOnce.Do(func() {
 		c.status, c.reason = status, reason
+		c.net.limit()
 		close(c.gone)
 	})
 }

@@ -122,7 +122,7 @@ func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, ch *bot.Channel, se
 		return err
 	}
 	defer h.leave(c)
-	socket, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+	socket, err := websocket.Accept(&hijacker{w, c.net}, r, &websocket.AcceptOptions{
 		InsecureSkipVerify: true, // the gateway has judged the origin
 		CompressionMode:    websocket.CompressionDisabled,
 	})
