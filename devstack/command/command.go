@@ -21,6 +21,7 @@ import (
 
 // Run runs the program and returns its exit status.
 func Run(args []string) int {
+	telemetry.CaptureLibraries()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
@@ -88,6 +89,7 @@ func serveCommand() *cobra.Command {
 			if o.Log, err = telemetry.NewLogger(cmd.ErrOrStderr(), logLevel, "text"); err != nil {
 				return err
 			}
+			telemetry.LibrariesTo(o.Log)
 			if webhookAddr != "" {
 				if o.Endpoint, err = stack.StartSamples(webhookAddr); err != nil {
 					return err

@@ -106,7 +106,7 @@ func startAdmin(addr string, m *telemetry.Metrics, state health, p *parts) (*adm
 	})
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout,
-		IdleTimeout: time.Minute,
+		IdleTimeout: time.Minute, ErrorLog: telemetry.ServerLog(p.log),
 	}
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(a.listener) }()

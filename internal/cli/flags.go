@@ -104,6 +104,7 @@ func (s *settings) environment(cmd *cobra.Command) error {
 	if s.cfg.Log, err = telemetry.NewLogger(ioOf(cmd).Err, s.logLevel, s.logFormat); err != nil {
 		return fmt.Errorf("check --log-level and --log-format, or HOOKTURN_LOG_LEVEL and HOOKTURN_LOG_FORMAT: %w", err)
 	}
+	telemetry.LibrariesTo(s.cfg.Log)
 	return nil
 }
 

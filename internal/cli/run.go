@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // IO is what a command sees of the world.
@@ -39,6 +41,7 @@ type ioKey struct{}
 // Run runs a command until it ends or SIGINT or SIGTERM asks it to, and returns the exit status. A second signal ends the
 // process at once.
 func Run(cmd *cobra.Command, world IO) int {
+	telemetry.CaptureLibraries()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)

@@ -138,7 +138,7 @@ func (o Options) serve(addr string, routes http.Handler) (*Server, error) {
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
 			TLSConfig:         o.TLS,
-			ErrorLog:          slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // clients that hang up are no news
+			ErrorLog:          telemetry.ServerLog(o.Log),
 		},
 		listener: listener,
 		sockets:  o.Sockets,

@@ -1,0 +1,92 @@
+package telemetry
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"google.golang.org/grpc/grpclog"
+)
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// TestCaptureLibraries_UnaskedBytesAreNotShown answers a request, and then sends more on the idle connection, as an endpoint
+// may: net/http prints them.
+func TestCaptureLibraries_UnaskedBytesAreNotShown(t *testing.T) { //nolint:paralleltest // the log package is shared
+	var out lockedBuffer
+	before := log.Writer()
+	defer log.SetOutput(before)
+	CaptureLibraries()
+	log.SetOutput(standardLog{})
+	LibrariesTo(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer LibrariesTo(slog.New(slog.DiscardHandler))
+
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	more := make(chan struct{})
+	go func() {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = conn.Read(make([]byte, 4096))
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+		<-more
+		_, _ = io.WriteString(conn, "the secret of a user\r\nlevel=ERROR msg=forged\r\n")
+	}()
+	client := &http.Client{Transport: &http.Transport{}}
+	answer, err := client.Get("http://" + listener.Addr().String())
+	require.NoError(t, err)
+	_, err = io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	close(more)
+	require.Eventually(t, func() bool { return strings.Contains(out.String(), "library message") }, 10*time.Second, time.Millisecond)
+	require.NotContains(t, out.String(), "secret of a user")
+	require.NotContains(t, out.String(), "forged")
+	require.Contains(t, out.String(), "net/http")
+}
+
+func TestCaptureLibraries_GRPC(t *testing.T) { //nolint:paralleltest // its logger is shared
+	var out lockedBuffer
+	CaptureLibraries()
+	LibrariesTo(slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	defer LibrariesTo(slog.New(slog.DiscardHandler))
+	grpclog.Warningf("a %s", "warning")
+	require.Contains(t, out.String(), "a warning")
+	require.Contains(t, out.String(), "library=grpc")
+}
+
+func TestServerLog(t *testing.T) {
+	t.Parallel()
+	var out lockedBuffer
+	ServerLog(slog.New(slog.NewTextHandler(&out, nil))).Print("a client hung up")
+	require.Empty(t, out.String())
+	ServerLog(nil).Print(fmt.Sprint("nothing"))
+}
