@@ -47,12 +47,16 @@ down: ## Stop the containers; their data stays
 	docker compose down
 .PHONY: down
 
+PASSWORDS := POSTGRES_PASSWORD NATS_PASSWORD NATS_SETUP_PASSWORD NATS_STARTER_PASSWORD NATS_WORKER_PASSWORD \
+	NATS_CODE_PASSWORD NATS_ENGINE_PASSWORD
+
 # Passwords are made once and never have a default. They are URL-safe, because one becomes part of a URL.
-.env:
-	@umask 077; for name in POSTGRES_PASSWORD NATS_PASSWORD NATS_ENGINE_PASSWORD; do \
-		printf '%s=%s\n' "$$name" "$$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')"; \
-	done > $@
-	@echo "wrote .env with fresh passwords"
+# A .env of an earlier release gets the passwords that it lacks.
+.env: FORCE
+	@umask 077; touch $@; for name in $(PASSWORDS); do \
+		grep -q "^$$name=" $@ || { printf '%s=%s\n' "$$name" "$$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')" >> $@; \
+			echo "wrote a fresh $$name to .env"; }; \
+	done
 
 
 build: ## Build bin/worker, bin/starter and bin/devstack

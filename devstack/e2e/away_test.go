@@ -21,6 +21,8 @@ import (
 	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/devstack/stack"
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -45,14 +47,19 @@ func startApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 		a.server.Stop()
 		a.nats.Stop()
 	})
+	setUp(t, a.nats.URL())
 	cfg := app.Config{
-		NATSURL: a.nats.URL(), Bots: bots(t, samples.URL()), EgressDevelopment: true, StopTimeout: 5 * time.Second,
+		Bots: bots(t, samples.URL()), EgressDevelopment: true, StopTimeout: 5 * time.Second,
 		Temporal: client.Options{HostPort: a.temporal},
 	}
-	w, err := app.StartWorker(t.Context(), cfg)
+	as := func(user string) app.Config {
+		cfg.NATSURL, cfg.NATSInboxPrefix = a.nats.UserURL(user), permissions.InboxPrefix(user)
+		return cfg
+	}
+	w, err := app.StartWorker(t.Context(), as(permissions.Worker))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = w.Stop(t.Context()) }) // the servers may be gone: nothing to say
-	s, err := app.StartStarter(t.Context(), cfg)
+	s, err := app.StartStarter(t.Context(), as(permissions.Starter))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = s.Stop(t.Context()) })
 	a.engine = newEngine(t, a.nats.URL())
@@ -150,7 +157,7 @@ func TestTenantsShareNothing(t *testing.T) {
 		for tenant, name := range map[string]string{"acme": "shop", "bcme": "mall"} {
 			event := fmt.Sprintf(`{"specversion":"1.0","id":"%s-%d","source":"/x","type":"hookturn.step.requested",`+
 				`"time":"2026-11-20T12:00:00Z","subject":"c-1","data":%s}`, tenant, n, data)
-			_, _, err := e.publisher.PublishEvent(t.Context(), schemas.BotID{Tenant: tenant, Bot: name}.WithConversation("c-1"), []byte(event),
+			_, _, err := bus.NewPublisher(e.operator).PublishEvent(t.Context(), schemas.BotID{Tenant: tenant, Bot: name}.WithConversation("c-1"), []byte(event),
 				fmt.Sprintf("%s-%d", tenant, n), nil)
 			require.NoError(t, err)
 		}
@@ -205,7 +212,7 @@ steps:
 	}
 	_, err = e.js.Publish(t.Context(), "hookturn.events.default.shop.c-1", []byte(`{"`+said+`":`))
 	require.NoError(t, err)
-	require.NoError(t, awaitLetter(e.js, "shop", "bad_event"))
+	require.NoError(t, awaitLetter(e.operator, "shop", "bad_event"))
 	for _, r := range e.replied(t, "shop", "c-1", 3) {
 		require.NotContains(t, r.Error.Message, answered)
 		require.NotContains(t, r.Error.Message, secret)

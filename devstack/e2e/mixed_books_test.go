@@ -35,9 +35,9 @@ func (m *mixed) books(t *testing.T) ledger.Books {
 	m.engine.mu.Lock()
 	b.Replies = m.engine.replies
 	m.engine.mu.Unlock()
-	streams, err := bus.Setup(t.Context(), m.engine.js, bus.StreamOptions{})
+	streams, err := bus.Setup(t.Context(), m.engine.operator, bus.StreamOptions{})
 	require.NoError(t, err)
-	letters := bus.NewDeadLetters(m.engine.js, streams)
+	letters := bus.NewDeadLetters(m.engine.operator, streams)
 	list, err := letters.List(t.Context(), bus.DeadLetterFilter{Limit: 1000})
 	require.NoError(t, err)
 	for _, l := range list {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/ledger"
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -316,7 +317,7 @@ func (m *mixed) publish(t *testing.T, e ledger.Event, id, eventType, data string
 	t.Helper()
 	event := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/engines/mixed","type":%q,"time":%q,"subject":%q,"data":%s}`,
 		id, eventType, time.Now().UTC().Format(time.RFC3339Nano), e.Conversation, data)
-	_, _, err := m.engine.publisher.PublishEvent(t.Context(), e.ConversationKey, event, id, nil)
+	_, _, err := bus.NewPublisher(m.engine.operator).PublishEvent(t.Context(), e.ConversationKey, event, id, nil)
 	if err != nil {
 		t.Errorf("event %s: %v", id, err)
 	}

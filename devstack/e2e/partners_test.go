@@ -192,7 +192,7 @@ func TestACallBackOutlivesEveryProcess(t *testing.T) {
 	address := samples.Ledger().All()[0].Header.Get("Hookturn-Callback")
 	require.True(t, strings.HasPrefix(address, "http://"+where["gateway"]+"/callbacks/"), address)
 	require.Eventually(t, func() bool { // acknowledged: the 202 is in history, before that it would be asked for again
-		events, err := e.js.Stream(t.Context(), schemas.StreamEvents)
+		events, err := e.operator.Stream(t.Context(), schemas.StreamEvents)
 		return err == nil && events.CachedInfo().State.Msgs == 0
 	}, patience, 10*time.Millisecond)
 	first.kill()

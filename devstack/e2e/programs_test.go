@@ -59,7 +59,7 @@ func run(t testing.TB, path string, env []string, args ...string) *proc {
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	require.NoError(t, err)
 	p := &proc{cmd: exec.Command(path, args...), lines: make(chan string, 64), waited: make(chan struct{}), log: log.Name()}
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(os.Environ(), asUser(filepath.Base(path), env)...)
 	p.cmd.Stderr = log
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stdout, err := p.cmd.StdoutPipe()
@@ -120,6 +120,7 @@ func runServers(t testing.TB, args ...string) (*proc, map[string]string) {
 			where[name] = addr
 		}
 		require.Contains(t, where, "nats", line)
+		setUp(t, "nats://"+where["nats"])
 		return p, where
 	case <-p.waited:
 		t.Fatal("devstack ended before it was ready")

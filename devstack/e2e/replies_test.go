@@ -13,16 +13,20 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // patience bounds every wait for something that must come, and for the next reply where many must.
 const patience = 60 * time.Second
 
-// engine is a bot engine: it publishes events and keeps every reply that JetStream stored, in stream order.
+// engine is a bot engine: it publishes events with the rights of one, and keeps every reply that JetStream stored, in stream
+// order. What an engine cannot see, such as the replies of other tenants, it sees as the operator.
 type engine struct {
-	js        bus.JetStream
+	js        bus.JetStream // of the engine's own user
+	operator  bus.JetStream
 	publisher *bus.Publisher
 
 	mu      sync.Mutex
@@ -35,14 +39,17 @@ type engine struct {
 func newEngine(t testing.TB, natsURL string) *engine {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	nc, js, err := bus.Connect(ctx, natsURL, "", "e2e", nil)
+	nc, js, err := bus.Connect(ctx, userURL(natsURL, servers.Engine), "", "e2e", nil)
 	require.NoError(t, err)
-	_, err = bus.Setup(ctx, js, bus.StreamOptions{})
+	seer, operator, err := bus.Connect(ctx, userURL(natsURL, permissions.Operator), "", "e2e", nil,
+		bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Operator)))
 	require.NoError(t, err)
-	e := &engine{js: js, publisher: bus.NewPublisher(js), changed: make(chan struct{})}
+	_, err = bus.Setup(ctx, operator, bus.StreamOptions{})
+	require.NoError(t, err)
+	e := &engine{js: js, operator: operator, publisher: bus.NewPublisher(js), changed: make(chan struct{})}
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- bus.Follow(ctx, js, bus.Tail{Since: time.Unix(1, 0)}, func() { close(ready) }, e.keep)
+		done <- bus.Follow(ctx, operator, bus.Tail{Since: time.Unix(1, 0)}, func() { close(ready) }, e.keep)
 	}()
 	select {
 	case <-ready:
@@ -53,6 +60,7 @@ func newEngine(t testing.TB, natsURL string) *engine {
 		cancel()
 		<-done
 		nc.Close()
+		seer.Close()
 	})
 	return e
 }

@@ -310,7 +310,7 @@ func (s *scripts) answeredText(ts *testscript.TestScript, neg bool, args []strin
 
 func (s *scripts) deadLetter(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 2)
-	ts.Check(awaitDeadLetter(s.engine.js, botOf(ts), args[0], []byte(ts.ReadFile(args[1]))))
+	ts.Check(awaitDeadLetter(s.engine.operator, botOf(ts), args[0], []byte(ts.ReadFile(args[1]))))
 }
 
 // holds fails when want is not contained in got: objects by member, everything else as it is.

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strconv"
 	"sync"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/schemas"
 	"github.com/nats-io/nats-server/v2/server"
 )
@@ -68,7 +70,11 @@ func (n *NATS) start(ctx context.Context, opts NATSOptions) error {
 	if err := os.MkdirAll(opts.DataDir, 0o700); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
 	}
-	srv, err := server.NewServer(natsOptions(addr, opts.DataDir))
+	options, err := natsOptions(addr, opts.DataDir)
+	if err != nil {
+		return err
+	}
+	srv, err := server.NewServer(options)
 	if err != nil {
 		return fmt.Errorf("configure: %w", err)
 	}
@@ -101,22 +107,33 @@ func (n *NATS) awaitReady(ctx context.Context, fatal <-chan error) error {
 	}
 }
 
-func natsOptions(addr address, dataDir string) *server.Options {
+// developer is the user of a client that names none: it may do everything in hookturn's account.
+const developer = "developer"
+
+// Engine is the user with which the engine of tenant default logs in.
+const Engine = "engine"
+
+// natsOptions has the users of deploy/nats-server.conf. The password of each is its name: the server listens on loopback,
+// and a client without a user may do even more.
+func natsOptions(addr address, dataDir string) (*server.Options, error) {
+	options := &server.Options{}
+	accounts := permissions.Accounts(permissions.Config{
+		Engines: []permissions.Engine{{Tenant: "default", User: Engine}}, Password: strconv.Quote, Unlimited: developer,
+	})
+	if err := options.ProcessConfigString(accounts + "no_auth_user: " + developer + "\n"); err != nil {
+		return nil, fmt.Errorf("configure accounts: %w", err)
+	}
 	port := addr.Port
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	return &server.Options{
-		ServerName: "hookturn-devstack",
-		Host:       addr.IP,
-		Port:       port,
-		NoSigs:     true,
-		MaxPayload: schemas.MessageMax + headroom,
-		JetStream:  true,
-		StoreDir:   dataDir,
-		// As shipped, an acknowledged message may be lost for two minutes when the power fails.
-		SyncAlways: true,
-	}
+	options.ServerName = "hookturn-devstack"
+	options.Host, options.Port = addr.IP, port
+	options.NoSigs = true
+	options.MaxPayload = schemas.MessageMax + headroom
+	options.JetStream, options.StoreDir = true, dataDir
+	options.SyncAlways = true // as shipped, an acknowledged message may be lost for two minutes when the power fails
+	return options, nil
 }
 
 // Addr is the host:port that clients dial.
@@ -124,6 +141,9 @@ func (n *NATS) Addr() string { return n.addr }
 
 // URL is the address in the form that NATS clients take.
 func (n *NATS) URL() string { return "nats://" + n.Addr() }
+
+// UserURL is the address of a user: one of internal/permissions, or Engine.
+func (n *NATS) UserURL(user string) string { return "nats://" + user + ":" + user + "@" + n.Addr() }
 
 // Stop ends the server; the streams stay in the data directory, unless that was a temporary one.
 func (n *NATS) Stop() {

@@ -16,6 +16,7 @@ import (
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -118,15 +119,27 @@ func (s *Stack) Config(o Options) app.Config {
 	}
 }
 
+// as makes a process one of the users of internal/permissions.
+func (s *Stack) as(cfg *app.Config, user string) {
+	cfg.NATSURL, cfg.NATSInboxPrefix = s.NATS.UserURL(user), permissions.InboxPrefix(user)
+}
+
 func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {
 	cfg := s.Config(o)
+	s.as(&cfg, permissions.Setup)
+	cfg.Engines = []string{"default"}
+	if err = app.Setup(ctx, cfg); err != nil {
+		return fmt.Errorf("setup: %w", err)
+	}
 	cfg.Metrics = telemetry.NewMetrics() // one admin listener shows both
 	cfg.AdminAddr, cfg.Gateway = o.AdminAddr, o.Gateway
+	s.as(&cfg, permissions.Starter)
 	if s.Starter, err = app.StartStarter(ctx, cfg); err != nil {
 		return fmt.Errorf("starter: %w", err)
 	}
 	s.stops = append(s.stops, stopper(o.Log, "starter", s.Starter.Stop))
 	cfg.AdminAddr, cfg.Gateway = "", app.Gateway{}
+	s.as(&cfg, permissions.Worker)
 	if addr := s.Starter.GatewayAddr(); addr != "" { // known now, whatever its port
 		cfg.GatewayURL = "http://" + addr
 	}

@@ -52,6 +52,8 @@ type Config struct {
 	EventsMaxBytes int64
 	// Replicas of the streams when they are created, 1 to 5; default 1.
 	Replicas int
+	// Engines are the tenants for whose engines Setup creates consumers.
+	Engines []string
 	// MaxInFlight bounds the events that a starter hands over at a time; default 512.
 	MaxInFlight int
 	// StopTimeout is how long running work may go on after a stop was asked for; default 30 s.
@@ -183,7 +185,7 @@ func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDe
 func EnvironmentVariables() []string {
 	return []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
-		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
+		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_INBOX_PREFIX",

@@ -25,6 +25,11 @@ func Setup(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	for _, tenant := range cfg.Engines {
+		if err := bus.EnsureEngine(ctx, js, tenant); err != nil {
+			return err
+		}
+	}
 	c, err := dialTemporal(ctx, cfg.Temporal, cfg.Log, nil)
 	if err != nil {
 		return err

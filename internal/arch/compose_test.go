@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/permissions"
 )
 
 const (
@@ -30,12 +31,40 @@ func loadCompose(t *testing.T) *types.Project {
 	options, err := cli.NewProjectOptions(
 		[]string{filepath.Join(repoRoot, "docker-compose.yml")},
 		cli.WithWorkingDirectory(repoRoot),
-		cli.WithEnv([]string{"POSTGRES_PASSWORD=p", "NATS_PASSWORD=n", "NATS_ENGINE_PASSWORD=e"}),
+		cli.WithEnv(passwords()),
 	)
 	require.NoError(t, err)
 	project, err := options.LoadProject(t.Context())
 	require.NoError(t, err)
 	return project
+}
+
+// passwords stand for what make up writes to .env.
+func passwords() []string {
+	all := []string{"POSTGRES_PASSWORD=p"}
+	for _, user := range natsUsers() {
+		all = append(all, passwordVariable(user)+"=password-of-"+user)
+	}
+	return all
+}
+
+// TestCompose_EachServiceHasItsUser checks that a service connects to NATS as one user and has the answers of no other.
+func TestCompose_EachServiceHasItsUser(t *testing.T) {
+	t.Parallel()
+	project := loadCompose(t)
+	for service, user := range map[string]string{
+		"setup": permissions.Setup, "starter": permissions.Starter, "worker": permissions.Worker, "worker-code": permissions.Code,
+	} {
+		environment := project.Services[service].Environment
+		require.Equal(t, "nats://"+user+":password-of-"+user+"@nats:4222", *environment["HOOKTURN_NATS_URL"], service)
+		require.Equal(t, permissions.InboxPrefix(user), *environment["HOOKTURN_NATS_INBOX_PREFIX"], service)
+	}
+	makefile, err := os.ReadFile(filepath.Join(repoRoot, "Makefile"))
+	require.NoError(t, err)
+	for _, password := range passwords() {
+		name, _, _ := strings.Cut(password, "=")
+		require.Contains(t, string(makefile), name, "make up writes no password %s", name)
+	}
 }
 
 // oneShots are the services that end by themselves: somebody waits for their success.

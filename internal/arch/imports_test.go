@@ -48,6 +48,10 @@ var house = map[string]room{
 		"the only package that knows JetStream messages",
 		[]string{"schemas", "internal/fault"},
 	},
+	"internal/permissions": {
+		"what each user of NATS may do",
+		[]string{"schemas"},
+	},
 	"internal/bot": {
 		"what a bot file means",
 		[]string{"schemas", "internal/secret", "internal/fault", "internal/header"},

@@ -2,7 +2,10 @@ package arch
 
 import (
 	"context"
+	"flag"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,6 +13,9 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/permissions"
 )
 
 const natsPatience = 10 * time.Second
@@ -17,8 +23,9 @@ const natsPatience = 10 * time.Second
 // startNATS runs a server by deploy/nats-server.conf, with its ports and its store moved to where a test may put them.
 func startNATS(t *testing.T) (*server.Options, *server.Server) {
 	t.Helper()
-	t.Setenv("NATS_PASSWORD", "password-of-hookturn")
-	t.Setenv("NATS_ENGINE_PASSWORD", "password-of-engine")
+	for _, user := range natsUsers() {
+		t.Setenv(passwordVariable(user), "password-of-"+user)
+	}
 	options, err := server.ProcessConfigFile(filepath.Join(repoRoot, "deploy", "nats-server.conf"))
 	require.NoError(t, err)
 	options.Host, options.Port = "127.0.0.1", server.RANDOM_PORT
@@ -37,12 +44,25 @@ func startNATS(t *testing.T) (*server.Options, *server.Server) {
 	return options, instance
 }
 
-func connect(t *testing.T, url, user, password string) (*nats.Conn, jetstream.JetStream) {
+// natsUsers are the users of the shipped configuration.
+func natsUsers() []string {
+	users := []string{"engine"}
+	for _, user := range permissions.Users() {
+		users = append(users, user.Name)
+	}
+	return users
+}
+
+func userURL(instance *server.Server, user string) string {
+	return "nats://" + user + ":password-of-" + user + "@" + instance.Addr().String()
+}
+
+func connect(t *testing.T, url string) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	connection, err := nats.Connect(url, nats.UserInfo(user, password))
+	connection, err := nats.Connect(url, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	t.Cleanup(connection.Close)
-	js, err := jetstream.New(connection)
+	js, err := jetstream.NewWithDomain(connection, permissions.Domain)
 	require.NoError(t, err)
 	return connection, js
 }
@@ -61,45 +81,73 @@ func TestNATSLetsNobodyInWithoutAPassword(t *testing.T) {
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
 
-func TestNATSGivesTheEngineItsOwnSubjectsOnly(t *testing.T) {
+func TestNATS_AccountsAreTheTable(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(repoRoot, "deploy", "nats-server.conf")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	const begin, end = "# begin accounts\n", "# end accounts\n"
+	before, rest, found := strings.Cut(string(text), begin)
+	require.True(t, found)
+	have, after, found := strings.Cut(rest, end)
+	require.True(t, found)
+	want := permissions.Accounts(permissions.Config{
+		Engines:  []permissions.Engine{{Tenant: "default", User: "engine"}},
+		Password: func(user string) string { return "$" + passwordVariable(user) },
+	})
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(before+begin+want+end+after), 0o600))
+		return
+	}
+	require.Equal(t, want, have, "write the file again: go test ./internal/arch -run TestNATS_AccountsAreTheTable -update")
+}
+
+var update = flag.Bool("update", false, "write deploy/nats-server.conf again instead of comparing")
+
+// passwordVariable is the variable of .env with the password of a user of NATS.
+func passwordVariable(user string) string {
+	if user == permissions.Operator {
+		return "NATS_PASSWORD"
+	}
+	return "NATS_" + strings.ToUpper(user) + "_PASSWORD"
+}
+
+func TestNATS_EngineHasItsTenantsSubjectsOnly(t *testing.T) {
 	_, instance := startNATS(t)
 	ctx, cancel := context.WithTimeout(t.Context(), natsPatience)
 	defer cancel()
-	_, owner := connect(t, instance.ClientURL(), "hookturn", "password-of-hookturn")
-	for name, subjects := range map[string]string{
-		"HOOKTURN_EVENTS":  "hookturn.events.>",
-		"HOOKTURN_REPLIES": "hookturn.replies.>",
-	} {
-		_, err := owner.CreateStream(ctx, jetstream.StreamConfig{Name: name, Subjects: []string{subjects}})
-		require.NoError(t, err)
-	}
-	refused := make(chan error, 1)
-	connection, engine := connect(t, instance.ClientURL(), "engine", "password-of-engine")
-	connection.SetErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-		select {
-		case refused <- err:
-		default:
-		}
-	})
-
-	_, err := engine.Publish(ctx, "hookturn.events.default.shop.c-1", []byte(`{}`))
-	require.NoError(t, err, "an engine publishes events")
-	_, err = owner.Publish(ctx, "hookturn.replies.default.shop.c-1", []byte(`{}`))
+	nc, owner, err := bus.Connect(ctx, userURL(instance, permissions.Setup), "", t.Name(), nil,
+		bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Setup)))
 	require.NoError(t, err)
-	consumer, err := engine.CreateOrUpdateConsumer(ctx, "HOOKTURN_REPLIES", jetstream.ConsumerConfig{
-		Durable: "engine", AckPolicy: jetstream.AckExplicitPolicy,
-	})
-	require.NoError(t, err, "an engine has a consumer of its own on the replies")
+	defer nc.Close()
+	_, err = bus.Setup(ctx, owner, bus.StreamOptions{})
+	require.NoError(t, err, "a new stream or bucket belongs into the table of internal/permissions")
+	require.NoError(t, bus.EnsureEngine(ctx, owner, "default"))
+	operator, _ := connect(t, userURL(instance, permissions.Operator))
+	engine, js := connect(t, userURL(instance, "engine"))
+
+	_, err = js.Publish(ctx, "hookturn.events.default.shop.c-1", []byte(`{}`))
+	require.NoError(t, err, "an engine publishes events")
+	require.NoError(t, operator.Publish("hookturn.replies.default.shop.c-1", []byte(`{}`)))
+	consumer, err := js.Consumer(ctx, "HOOKTURN_REPLIES", "default")
+	require.NoError(t, err)
 	message, err := consumer.Next(jetstream.FetchMaxWait(natsPatience))
 	require.NoError(t, err, "an engine reads replies")
 	require.NoError(t, message.DoubleAck(ctx), "an engine acknowledges replies")
 
-	require.NoError(t, connection.Publish("hookturn.replies.default.shop.c-1", []byte(`{}`)))
-	require.NoError(t, connection.Flush())
-	select {
-	case err := <-refused:
-		require.ErrorIs(t, err, nats.ErrPermissionViolation, "an engine must not forge replies")
-	case <-ctx.Done():
-		require.Fail(t, "the engine could publish a reply")
+	forged, err := operator.SubscribeSync("hookturn.replies.>")
+	require.NoError(t, err)
+	other, err := operator.SubscribeSync("hookturn.events.other.>")
+	require.NoError(t, err)
+	require.NoError(t, operator.Flush())
+	require.NoError(t, engine.Publish("hookturn.replies.default.shop.c-1", []byte(`{}`)))
+	require.NoError(t, engine.Publish("hookturn.events.other.shop.c-1", []byte(`{}`)))
+	_, err = js.Publish(ctx, "hookturn.events.default.shop.c-1", []byte(`{}`)) // behind the forged ones
+	require.NoError(t, err)
+	require.NoError(t, operator.Flush())
+	for _, heard := range []*nats.Subscription{forged, other} {
+		queued, _, err := heard.Pending()
+		require.NoError(t, err)
+		require.Zero(t, queued, "an engine must not publish on %s", heard.Subject)
 	}
 }

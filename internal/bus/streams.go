@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -225,9 +226,18 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open or create stream %s: %w", want.Name, err)
+		return nil, fmt.Errorf("open or create stream %s: %w", want.Name, maybeDenied(err))
 	}
 	return stream, checkStream(stream.CachedInfo().Config, want)
+}
+
+// maybeDenied adds what to do to the error of a request that was not answered: the server does not answer a request that
+// the user may not make.
+func maybeDenied(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
+		return fmt.Errorf("the server did not answer; if this user may not create streams, run \"starter setup\" once: %w", err)
+	}
+	return err
 }
 
 func ensureBucket(
@@ -241,7 +251,7 @@ func ensureBucket(
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open or create bucket %s: %w", want.Bucket, err)
+		return nil, fmt.Errorf("open or create bucket %s: %w", want.Bucket, maybeDenied(err))
 	}
 	status, err := bucket.Status(ctx)
 	if err != nil {

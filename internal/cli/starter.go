@@ -77,6 +77,8 @@ func setupCommand() *cobra.Command {
 	}
 	s.connection(cmd.Flags())
 	s.streams(cmd.Flags())
+	cmd.Flags().StringSliceVar(&s.cfg.Engines, "engines", []string{"default"},
+		"tenants whose engines read stored replies and dead letters by a consumer of the tenant's name")
 	return cmd
 }
 

@@ -1,0 +1,45 @@
+package e2e
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/permissions"
+)
+
+// userURL is the address of NATS with a user of the development stack, whose password is its name.
+func userURL(natsURL, user string) string {
+	return strings.Replace(natsURL, "nats://", "nats://"+user+":"+user+"@", 1)
+}
+
+// asUser makes a program of the product connect as the user that it has in production.
+func asUser(program string, env []string) []string {
+	user := map[string]string{"worker": permissions.Worker, "starter": permissions.Starter}[program]
+	if slices.Contains(env, "HOOKTURN_TASK_QUEUES=hookturn-code") {
+		user = permissions.Code
+	}
+	env = slices.Clone(env)
+	for i, variable := range env {
+		if natsURL, found := strings.CutPrefix(variable, "HOOKTURN_NATS_URL="); found && user != "" {
+			env[i] = "HOOKTURN_NATS_URL=" + userURL(natsURL, user)
+			env = append(env, "HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(user))
+		}
+	}
+	return env
+}
+
+// setUp creates what "starter setup" creates on NATS, as its user.
+func setUp(t testing.TB, natsURL string) {
+	t.Helper()
+	nc, js, err := bus.Connect(t.Context(), userURL(natsURL, permissions.Setup), "", "e2e", nil,
+		bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Setup)))
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = bus.Setup(t.Context(), js, bus.StreamOptions{})
+	require.NoError(t, err)
+	require.NoError(t, bus.EnsureEngine(t.Context(), js, "default"))
+}

@@ -1,0 +1,48 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// EnsureEngine creates the consumers by which the engine of a tenant reads its stored replies and dead letters: durable pull
+// consumers with the tenant's name. An engine may use them and cannot create any (internal/permissions). A consumer that
+// exists stays as it is.
+func EnsureEngine(ctx context.Context, js jetstream.JetStream, tenant string) error {
+	if !schemas.IsToken(tenant) {
+		return errors.New("invalid tenant of an engine: expected [A-Za-z0-9_-]{1,64}: check --engines or HOOKTURN_ENGINES")
+	}
+	for stream, root := range map[string]string{
+		schemas.StreamReplies: schemas.SubjectReplies, schemas.StreamDeadLetters: schemas.SubjectDeadLetters,
+	} {
+		filter := root + "." + tenant + ".>"
+		_, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
+			Durable: tenant, Description: "engine of tenant " + tenant, FilterSubject: filter,
+			AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
+		})
+		if errors.Is(err, jetstream.ErrConsumerExists) || errors.Is(err, jetstream.ErrConsumerNameAlreadyInUse) {
+			err = checkEngine(ctx, js, stream, tenant, filter)
+		}
+		if err != nil {
+			return fmt.Errorf("create consumer %s of stream %s: %w", tenant, stream, err)
+		}
+	}
+	return nil
+}
+
+// checkEngine rejects a consumer of an engine's name that would read what belongs to others.
+func checkEngine(ctx context.Context, js jetstream.JetStream, stream, tenant, filter string) error {
+	existing, err := js.Consumer(ctx, stream, tenant)
+	if err != nil {
+		return err
+	}
+	if have := existing.CachedInfo().Config; have.FilterSubject != filter || len(have.FilterSubjects) > 0 {
+		return fmt.Errorf("it exists and does not read %s alone: delete it and run \"starter setup\" again", filter)
+	}
+	return nil
+}

@@ -1,0 +1,138 @@
+// Package permissions lists what each user of NATS may do: the one table from which deploy/nats-server.conf, the server of
+// the development stack and docs/operations.md are made.
+//
+// hookturn's processes share one account, each with a user, subjects and an inbox prefix of its own. The engine of a tenant
+// has an account of its own, which imports the tenant's subjects and nothing else. An account and not a user, because a user
+// may put any subject of its account into the reply of a request, and JetStream answers there: a user that may read its own
+// replies could have them stored as another tenant's.
+package permissions
+
+import "slices"
+
+// Names of hookturn's account, and of the users in it.
+const (
+	Account = "HOOKTURN"
+
+	Setup    = "setup"    // creates streams, buckets and consumers, and ends
+	Starter  = "starter"  // reads events, serves the gateway
+	Worker   = "worker"   // runs steps
+	Code     = "code"     // runs scripts: a worker with --task-queues hookturn-code
+	Operator = "hookturn" // the tools of bin/starter, and processes that have no user of their own
+)
+
+// User is one user of hookturn's account. A subject that is not listed is denied.
+type User struct {
+	Name      string
+	Purpose   string
+	Publish   []string
+	Subscribe []string // beside its inbox
+	// Responds allows one answer to each request that the user receives.
+	Responds bool
+}
+
+// InboxPrefix is the value of --nats-inbox-prefix for a user of hookturn's account.
+func InboxPrefix(user string) string { return "_INBOX_" + user }
+
+// Users returns the users of hookturn's account.
+func Users() []User {
+	return []User{
+		{
+			Name: Setup, Purpose: "starter setup: creates streams, buckets and the consumers of engines",
+			Publish: slices.Concat(opens(), each("$JS.API.STREAM.CREATE.", everyStream()),
+				each("$JS.API.CONSUMER.CREATE.", []string{streamReplies + ".>", streamDeadLetters + ".>"}),
+				each("$JS.API.CONSUMER.INFO.", []string{streamReplies + ".*", streamDeadLetters + ".*"})),
+		},
+		starter(),
+		{
+			Name: Worker, Purpose: "worker: runs workflows and activities",
+			Publish: slices.Concat(runs(), reads(bucketChats), writes(bucketChats),
+				keyOf("callback-address"), keyOf("file-link"), rights("hookturn.queues.>",
+					"$JS.API.STREAM.MSG.GET."+streamQueues, "$JS.API.STREAM.MSG.DELETE."+streamQueues)),
+		},
+		{
+			Name: Code, Purpose: "worker --task-queues hookturn-code: runs scripts",
+			Publish: slices.Concat(runs(), keyOf("file-link")),
+		},
+		{
+			Name: Operator, Purpose: "the operator's tools, and processes without a user of their own",
+			Publish:   []string{"hookturn.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"},
+			Subscribe: []string{"hookturn.>"}, Responds: true,
+		},
+	}
+}
+
+// starter reads events, and has all that the gateway serves.
+func starter() User {
+	return User{
+		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
+		Publish: slices.Concat(opens(), consumes(streamEvents), consumes(streamReplies), consumes(streamDeadLetters),
+			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
+				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
+				"$JS.API.STREAM.PURGE.KV_"+bucketStarters),
+			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
+			reads(bucketPosted), writes(bucketPosted),
+			reads(bucketChats), watches(bucketChannels), writes(bucketChannels), files(),
+			keyOf("callback-address"), keyOf("file-link")),
+		Subscribe: []string{"hookturn.replies.>", "hookturn.notices.>", "hookturn.sockets.>"}, Responds: true,
+	}
+}
+
+// runs is what each worker may do.
+func runs() []string {
+	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints),
+		watches(bucketChannels), files(),
+		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>"))
+}
+
+// opens is what each process does at its start, and for /readyz.
+func opens() []string {
+	return slices.Concat(rights("$JS.API.INFO"), each("$JS.API.STREAM.INFO.", everyStream()))
+}
+
+// reads is reading single keys of a bucket.
+func reads(bucket string) []string {
+	return []string{
+		"$JS.API.DIRECT.GET.KV_" + bucket + ".$KV." + bucket + ".>",
+		"$JS.API.STREAM.MSG.GET.KV_" + bucket,
+	}
+}
+
+func writes(bucket string) []string { return []string{"$KV." + bucket + ".>"} }
+
+// watches is reading a bucket and all changes of it.
+func watches(bucket string) []string { return append(reads(bucket), consumes("KV_"+bucket)...) }
+
+// consumes is reading a stream with consumers.
+func consumes(stream string) []string {
+	return []string{
+		"$JS.API.CONSUMER.CREATE." + stream + ".>",
+		"$JS.API.CONSUMER.INFO." + stream + ".*",
+		"$JS.API.CONSUMER.DELETE." + stream + ".*",
+		"$JS.API.CONSUMER.UNPIN." + stream + ".*",
+		"$JS.API.CONSUMER.MSG.NEXT." + stream + ".*",
+		"$JS.ACK." + stream + ".>",
+		"$JS.FC." + stream + ".>",
+	}
+}
+
+// files is keeping, reading and deleting files.
+func files() []string {
+	return slices.Concat(consumes(streamFiles), rights("$O."+bucketFiles+".>",
+		"$JS.API.DIRECT.GET."+streamFiles+".>", "$JS.API.STREAM.MSG.GET."+streamFiles, "$JS.API.STREAM.PURGE."+streamFiles))
+}
+
+// keyOf is making and reading one of the installation's keys. The subject names the key, so that nothing reads another.
+func keyOf(purpose string) []string {
+	key := "$KV." + bucketKeys + "." + purpose
+	return []string{key, "$JS.API.DIRECT.GET.KV_" + bucketKeys + "." + key}
+}
+
+func rights(subjects ...string) []string { return subjects }
+
+func each(prefix string, names []string) []string {
+	var subjects []string
+	for _, name := range names {
+		subjects = append(subjects, prefix+name)
+	}
+	return subjects
+}
