@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"time"
 
@@ -16,21 +17,27 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// scriptsPerCore is how many scripts may run at a time for each core: most of their time they wait for somebody's answer.
+// scriptsPerCore is how many scripts may run at a time for each core: most of their time they wait for somebody's
+// answer.
 const scriptsPerCore = 8
 
 // pollCode starts sandboxes and takes code steps. Without sandboxes there are none: the error says what is missing.
 func (w *Worker) pollCode(
 	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client,
 ) error {
-	box, err := sandbox.New(ctx, SandboxOptions(cfg, out))
+	options, err := SandboxOptions(cfg, out)
+	if err != nil {
+		return err
+	}
+	box, err := sandbox.New(ctx, options)
 	if err != nil {
 		return err
 	}
 	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
-		// More than run at a time: those of a tenant that has its share wait, and another's must pass them.
-		MaxConcurrentActivityExecutionSize: 4 * scriptsPerCore * runtime.NumCPU(),
+		// More than run at a time: those of a tenant that has its share wait, and another's must pass them. The sandbox lets
+		// six times as many of one tenant wait as run, a quarter of these.
+		MaxConcurrentActivityExecutionSize: 24 * scriptsPerCore * runtime.NumCPU(),
 		DisableWorkflowWorker:              true,
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,
@@ -55,9 +62,13 @@ func (w *Worker) pollCode(
 }
 
 // SandboxOptions are how a process runs scripts: their way out is the one of webhooks.
-func SandboxOptions(cfg Config, out *egress.Client) sandbox.Options {
-	return sandbox.Options{
-		Concurrency: scriptsPerCore * runtime.NumCPU(), Warm: 2 * runtime.NumCPU(), Dial: out.DialContext,
-		CheckURL: out.CheckURL, Log: cfg.Log,
+func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {
+	users, err := sandbox.ParseUsers(cfg.SandboxUsers)
+	if err != nil {
+		return sandbox.Options{}, fmt.Errorf("--sandbox-users: %w", err)
 	}
+	return sandbox.Options{
+		Concurrency: scriptsPerCore * runtime.NumCPU(), Warm: 2 * runtime.NumCPU(), Users: users, Cgroup: cfg.SandboxCgroup,
+		Dial: out.DialContext, CheckURL: out.CheckURL, Log: cfg.Log,
+	}, nil
 }

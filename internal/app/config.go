@@ -38,6 +38,12 @@ type Config struct {
 	// EgressDevelopment allows loopback addresses and plain http. For development stacks and tests only.
 	EgressDevelopment bool
 
+	// SandboxUsers are the host user ids, FIRST-LAST, of which every script has one for itself; "" = sandbox.DefaultUsers.
+	SandboxUsers string
+	// SandboxCgroup is a delegated cgroup v2 directory in which every script has a group; "" = the worker's own where that is
+	// possible, "off" = none.
+	SandboxCgroup string
+
 	AdminAddr string // host:port of /healthz, /readyz and /metrics; "" = none
 	Gateway   Gateway
 	// Licences bound how many integration channels there may be of a type; a type that is not named is not bounded.
@@ -190,7 +196,8 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_INBOX_PREFIX",
 		"HOOKTURN_NATS_URL",
-		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_STOP_TIMEOUT",
+		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_SANDBOX_CGROUP",
+		"HOOKTURN_SANDBOX_USERS", "HOOKTURN_STOP_TIMEOUT",
 		"HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",

@@ -16,7 +16,10 @@ func RunScript(ctx context.Context, cfg Config, j sandbox.Job) (sandbox.Result, 
 		return sandbox.Result{}, nil, err
 	}
 	defer out.Close()
-	o := SandboxOptions(cfg, out)
+	o, err := SandboxOptions(cfg, out)
+	if err != nil {
+		return sandbox.Result{}, nil, err
+	}
 	o.Warm, o.Concurrency = 1, 1
 	box, err := sandbox.New(ctx, o)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -77,6 +78,14 @@ func (s *settings) licences(f *pflag.FlagSet) {
 func (s *settings) egress(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.cfg.EgressAllow, "egress-allow", nil,
 		"webhook addresses outside the public internet that are allowed: host-or-CIDR[:port], several with commas")
+}
+
+// sandbox are the options of workers for code steps.
+func (s *settings) sandbox(f *pflag.FlagSet) {
+	f.StringVar(&s.cfg.SandboxUsers, "sandbox-users", "",
+		"host user ids, FIRST-LAST, of which every script has one for itself (default "+sandbox.DefaultUsers.String()+")")
+	f.StringVar(&s.cfg.SandboxCgroup, "sandbox-cgroup", "",
+		"delegated cgroup v2 directory in which every script has a group; off: none; empty: the worker's own where possible")
 }
 
 // environment fills in options that were not given. What a tool is asked to do, such as the event to send, comes from its

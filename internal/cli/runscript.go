@@ -36,6 +36,7 @@ func runScriptCommand() *cobra.Command {
 		},
 	}
 	s.egress(cmd.Flags())
+	s.sandbox(cmd.Flags())
 	s.logging(cmd.Flags())
 	cmd.Flags().StringVar(&event, "event", "", "file with the JSON of event[\"body\"]; none: {}")
 	cmd.Flags().DurationVar(&timeout, "timeout", 20*time.Second, "how long the script may run")

@@ -29,6 +29,7 @@ func WorkerCommand() *cobra.Command {
 	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{step.QueueMain},
 		"task queues to poll: "+step.QueueMain+", "+step.QueueCode)
 	s.deployment(cmd.Flags())
+	s.sandbox(cmd.Flags())
 	return cmd
 }
 

@@ -14,8 +14,8 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// exec runs a channel's script for an HTTP request: in asynchronous mode the caller is answered once Temporal has the run,
-// in synchronous mode with what the script says.
+// exec runs a channel's script for an HTTP request: in asynchronous mode the caller is answered once Temporal has the
+// run, in synchronous mode with what the script says.
 func (o Options) exec(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodHead { // the mux takes it for GET; nobody expects it to run anything
 		only(http.MethodPost, http.MethodGet)(w, r)
@@ -86,12 +86,16 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 		return
 	}
 	maps.Copy(w.Header(), a.Header)
+	// What a script writes is a tenant's: a browser takes it for what it says it is, and does not run it as the gateway's
+	// own. A policy of the script's own holds as well.
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Add("Content-Security-Policy", "sandbox")
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // the client may be gone: there is nobody left to tell
 }
 
-// refuseRun answers a run that did not end well. What a script raised is its builder's to read, in the run: a caller learns
-// the failure word.
+// refuseRun answers a run that did not end well. What a script raised is its builder's to read, in the run: a caller
+// learns the failure word.
 func (o Options) refuseRun(w http.ResponseWriter, ch *bot.Channel, err error) {
 	var f *fault.Fault
 	var invalid *serviceerror.InvalidArgument

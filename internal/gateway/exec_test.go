@@ -115,6 +115,10 @@ func TestASynchronousChannelAnswersAsItsScriptSays(t *testing.T) {
 		"JSON":      {`{"statusCode":400,"body":{"a":1}}`, "application/json", `{"a":1}`, 400},
 		"text":      {`{"statusCode":599,"body":"no"}`, "text/plain; charset=utf-8", "no", 599},
 		"no answer": {`{}`, "application/json", "", 200},
+		"a page": {
+			`{"headers":{"content-type":"text/html","content-security-policy":"default-src *","x-content-type-options":"x"},"body":"<p>"}`,
+			"text/html", "<p>", 200,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,6 +130,8 @@ func TestASynchronousChannelAnswersAsItsScriptSays(t *testing.T) {
 			require.Equal(t, c.contentType, w.Header().Get("Content-Type"))
 			require.Empty(t, w.Header().Get("Content-Length"))
 			require.NotEqual(t, "mine", w.Header().Get("X-Request-Id"))
+			require.Equal(t, []string{"nosniff"}, w.Header().Values("X-Content-Type-Options"), "whatever the script says")
+			require.Contains(t, w.Header().Values("Content-Security-Policy"), "sandbox", "beside the script's own")
 			require.Equal(t, "1s", d.runs.started[0].Script.Timeout.String(), "a caller who waits bounds the script")
 		})
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkWarm is a run that finds an interpreter waiting, as most do. Its script does next to nothing, so that what is
-// measured is what a sandbox adds: the median is the metric p50-ms, for the wait for a warm interpreter is part of ns/op.
+// BenchmarkWarm is a run that finds an interpreter waiting, as most do. Its script does next to nothing, so that what
+// is measured is what a sandbox adds: the median is the metric p50-ms, for the wait for a warm interpreter is part of
+// ns/op.
 func BenchmarkWarm(b *testing.B) {
 	s := newSandbox(b)
 	var took []time.Duration
@@ -45,9 +46,9 @@ func BenchmarkStart(b *testing.B) {
 	o := Options{}.withDefaults()
 	require.NoError(b, o.find())
 	for b.Loop() {
-		z, err := startZygote(b.Context(), o)
+		z, err := startZygote(b.Context(), o, Users{First: DefaultUsers.First, Count: 4})
 		require.NoError(b, err)
-		c, err := z.spawn(b.Context())
+		c, err := z.spawn(b.Context(), place{user: 1}, nil)
 		require.NoError(b, err)
 		c.close()
 		z.kill()

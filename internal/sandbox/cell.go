@@ -21,32 +21,70 @@ import (
 
 // cell is one interpreter: it waits for a job, runs it, and is gone.
 type cell struct {
-	zygote       *zygote
-	data, status *net.UnixConn
-	door         net.Listener // in the cell's own network: we are its proxy
-	closed       sync.Once
+	zygote  *zygote
+	place   place
+	job     *os.File      // the pipe by which it gets its job
+	answers *os.File      // the pipe by which it answers
+	status  *net.UnixConn // the keeper's words
+	door    net.Listener  // in the cell's own network: we are its proxy
+	counted bool          // among the zygote's cells
+	asked   bool          // the zygote was asked for it
+	gone    func()        // called once, when the last of its processes has ended
+	closed  sync.Once
 }
 
 // proxyPort is where scripts find the proxy, on the loopback address of their own network.
 const proxyPort = 3128
 
+// connect makes the ways between us and the cell. What it returns is for the cell: the keeper's status, the job, the
+// answer, and the files of the control groups.
+func (c *cell) connect() (theirs []*os.File, err error) {
+	defer func() {
+		if err != nil {
+			closeAll(theirs)
+			theirs = nil
+		}
+	}()
+	var end *os.File
+	if c.status, end, err = socketPair(unix.SOCK_SEQPACKET); err != nil {
+		return nil, err
+	}
+	theirs = append(theirs, end)
+	if end, c.job, err = os.Pipe(); err != nil {
+		return theirs, fmt.Errorf("make a pipe: %w", err)
+	}
+	theirs = append(theirs, end)
+	if c.answers, end, err = os.Pipe(); err != nil {
+		return theirs, fmt.Errorf("make a pipe: %w", err)
+	}
+	theirs = append(theirs, end)
+	groups, err := c.place.open()
+	return append(theirs, groups...), err
+}
+
 // awaitReady waits until the cell has given up what it must, and takes its door.
 func (c *cell) awaitReady(ctx context.Context) error {
-	defer bounded(ctx, c.data, cellTimeout)()
-	word, rights := make([]byte, 1100), make([]byte, unix.CmsgSpace(4*4))
-	n, rn, _, _, err := c.data.ReadMsgUnix(word, rights)
+	defer bounded(ctx, c.status, cellTimeout)()
+	word, rights := make([]byte, 2048), make([]byte, unix.CmsgSpace(4*4))
+	n, rn, _, _, err := c.status.ReadMsgUnix(word, rights)
+	if err != nil {
+		return fmt.Errorf("the cell is not ready: %w", err)
+	}
+	files := received(rights[:rn])
+	defer closeAll(files)
+	if string(word[:n]) != "door" || len(files) != 1 {
+		return fmt.Errorf("the cell cannot be made: %q", word[:n])
+	}
+	if c.door, err = net.FileListener(files[0]); err != nil {
+		return fmt.Errorf("take the cell's door: %w", err)
+	}
+	defer bounded(ctx, c.answers, cellTimeout)()
+	text, err := readFrame(c.answers, 2048)
 	if err != nil {
 		return fmt.Errorf("the cell is not ready: %w", errors.Join(err, c.failure()))
 	}
-	files := received(rights[:rn])
-	if string(word[:n]) != "ready" || len(files) != 1 {
-		closeAll(files)
-		return fmt.Errorf("the cell cannot be made: %q", word[:n])
-	}
-	c.door, err = net.FileListener(files[0])
-	closeAll(files)
-	if err != nil {
-		return fmt.Errorf("take the cell's door: %w", err)
+	if string(text) != "ready" {
+		return fmt.Errorf("the cell cannot be made: %q", text)
 	}
 	return nil
 }
@@ -101,16 +139,63 @@ func (c *cell) alive() bool {
 	return err == nil && quiet
 }
 
-// close ends the cell and everything in it, whatever it is doing.
+// endTimeout is how long close waits for the kernel to end a cell's namespaces, which takes 3 ms on a machine at rest.
+const endTimeout = 5 * time.Second
+
+// close ends the cell and everything in it, whatever it is doing, and waits until the kernel has done so: only then may
+// another have its place.
 func (c *cell) close() {
 	c.closed.Do(func() {
-		_ = c.status.Close() // the keeper kills
-		_ = c.data.Close()
+		for _, f := range []*os.File{c.job, c.answers} {
+			if f != nil {
+				_ = f.Close()
+			}
+		}
 		if c.door != nil {
 			_ = c.door.Close()
 		}
-		c.zygote.release()
+		if c.status != nil {
+			_ = c.status.CloseWrite() // the keeper kills
+			c.awaitGone()
+		}
+		if c.counted {
+			c.zygote.release()
+		}
 	})
+}
+
+// awaitGone waits for the end of the keeper, which is the last to hold the other end of status. One that takes too long
+// is waited for in the background, until its zygote's namespace ends at the latest.
+func (c *cell) awaitGone() {
+	if !c.asked {
+		_ = c.status.Close()
+		c.leave()
+		return
+	}
+	_ = c.status.SetDeadline(time.Now().Add(endTimeout))
+	if drain(c.status) {
+		_ = c.status.Close()
+		c.leave()
+		return
+	}
+	_ = c.status.SetDeadline(time.Time{})
+	go func() {
+		drain(c.status)
+		_ = c.status.Close()
+		c.leave()
+	}()
+}
+
+func (c *cell) leave() {
+	if c.gone != nil {
+		c.gone()
+	}
+}
+
+// drain reads to the end, and reports whether it came.
+func drain(r io.Reader) bool {
+	_, err := io.Copy(io.Discard, r)
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // order is a job as the cell reads it.
@@ -149,12 +234,12 @@ func (c *cell) run(ctx context.Context, j Job, o Options) (Result, *fault.Fault)
 	}
 	stopProxy := serveProxy(c.door, j, o)
 	defer stopProxy()
-	release := bounded(ctx, c.data, j.Timeout)
-	defer release()
-	if err := writeFrame(c.data, text); err != nil {
+	defer bounded(ctx, c.job, j.Timeout)()
+	defer bounded(ctx, c.answers, j.Timeout)()
+	if err := writeFrame(c.job, text); err != nil {
 		return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "the sandbox did not take the job")
 	}
-	a, err := readAnswer(c.data)
+	a, err := readAnswer(c.answers)
 	r := Result{Value: a.Value, Log: a.Log, Sent: true}
 	switch {
 	case err == nil:
@@ -257,19 +342,25 @@ func writeFrame(w io.Writer, text []byte) error {
 
 // readAnswer reads one frame and nothing behind it. It trusts no byte of it.
 func readAnswer(r io.Reader) (answer, error) {
-	var head [4]byte
-	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return answer{}, err
-	}
-	size := binary.BigEndian.Uint32(head[:])
-	if size > frameMax {
-		return answer{}, errFrame
-	}
-	text := make([]byte, size)
-	if _, err := io.ReadFull(r, text); err != nil {
+	text, err := readFrame(r, frameMax)
+	if err != nil {
 		return answer{}, err
 	}
 	return decodeAnswer(text)
+}
+
+func readFrame(r io.Reader, most uint32) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size > most {
+		return nil, errFrame
+	}
+	text := make([]byte, size)
+	_, err := io.ReadFull(r, text)
+	return text, err
 }
 
 func decodeAnswer(text []byte) (answer, error) {

@@ -88,6 +88,9 @@ var corpus = map[string]attack{
 	"processes: the worker":        {`return os.path.exists("/proc/$PID/environ")`, "", "false"},
 	"processes: signal the worker": {`return os.kill($PID, 9)`, raises, ""},
 	"processes: signal everyone":   {`os.kill(-1, 9); return "alive"`, raises, ""},
+	"processes: signal the group":  {`os.kill(0, 9); return "alive"`, "", `"alive"`},
+	"processes: signal a group":    {`return os.killpg(2, 9)`, raises, ""},
+	"processes: whose session":     {`return [os.getsid(0), os.getpgid(0), os.getpid()]`, "", "[1, 1, 1]"},
 	"processes: signal the keeper": {`return os.kill(os.getppid(), 9)`, "", "*"},
 	"processes: fork":              {`return os.fork()`, raises, ""},
 	"processes: vfork by hand":     {`return check(libc.syscall(58))`, raises, ""},
@@ -129,19 +132,43 @@ var corpus = map[string]attack{
 	"kernel: whose machine":     {`return socket.gethostname()`, "", `"sandbox"`},
 
 	// The network.
-	"network: this machine":      {`return socket.create_connection(("127.0.0.1", $HOST), 2)`, raises, ""},
-	"network: the inside":        {`return socket.create_connection(("10.0.0.1", 80), 2)`, raises, ""},
-	"network: metadata":          {`return socket.create_connection(("169.254.169.254", 80), 2)`, raises, ""},
-	"network: names":             {`return socket.getaddrinfo("example.com", 443)`, raises, ""},
-	"network: datagrams":         {`s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); return s.sendto(b"x", ("10.0.0.1", 53))`, raises, ""},
-	"network: raw":               {`return socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)`, raises, ""},
-	"network: packets":           {`return socket.socket(socket.AF_PACKET, socket.SOCK_RAW)`, raises, ""},
-	"network: netlink":           {`return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)`, raises, ""},
-	"network: vsock":             {`return socket.socket(40, socket.SOCK_STREAM)`, raises, ""},
-	"network: abstract sockets":  {`s = socket.socket(socket.AF_UNIX); s.connect("\0/tmp/.X11-unix/X0")`, raises, ""},
-	"network: listen for others": {`s = socket.socket(); s.bind(("127.0.0.1", 8080)); return s.listen()`, raises, ""},
-	"network: proxy, no way out": {`import requests; return requests.get("https://example.com", timeout=5).status_code`, raises, ""},
-	"network: proxy, to itself":  {`import requests; return requests.get("http://127.0.0.1:3128/", timeout=5).status_code`, "", "403"},
+	"network: this machine":                         {`return socket.create_connection(("127.0.0.1", $HOST), 2)`, raises, ""},
+	"network: the inside":                           {`return socket.create_connection(("10.0.0.1", 80), 2)`, raises, ""},
+	"network: metadata":                             {`return socket.create_connection(("169.254.169.254", 80), 2)`, raises, ""},
+	"network: names":                                {`return socket.getaddrinfo("example.com", 443)`, raises, ""},
+	"network: datagrams":                            {`s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); return s.sendto(b"x", ("10.0.0.1", 53))`, raises, ""},
+	"network: raw":                                  {`return socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)`, raises, ""},
+	"network: packets":                              {`return socket.socket(socket.AF_PACKET, socket.SOCK_RAW)`, raises, ""},
+	"network: netlink":                              {`return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW)`, raises, ""},
+	"network: vsock":                                {`return socket.socket(40, socket.SOCK_STREAM)`, raises, ""},
+	"network: UNIX sockets":                         {`return socket.socket(socket.AF_UNIX)`, raises, ""},
+	"network: UNIX datagrams":                       {`return socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)`, raises, ""},
+	"network: a pair of UNIX sockets":               {`return check(libc.socketpair(1, 1, 0, (ctypes.c_int * 2)()))`, raises, ""},
+	"network: the pair is TCP":                      {`a, b = socket.socketpair(); return [a.family == socket.AF_INET, b.family == socket.AF_INET]`, "", "[true, true]"},
+	"network: descriptors over a pair":              {`a, b = socket.socketpair(); socket.send_fds(a, [b"x"], [0]); return socket.recv_fds(b, 1, 1)[1]`, "", "[]"},
+	"network: MPTCP":                                {`return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)`, raises, ""},
+	"network: MPTCP over IPv6":                      {`return socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 262)`, raises, ""},
+	"network: UDP-Lite":                             {`return socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136)`, raises, ""},
+	"network: ping":                                 {`return socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 1)`, raises, ""},
+	"network: SCTP":                                 {`return socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)`, raises, ""},
+	"network: the kernel's ciphers":                 {`return socket.socket(38, socket.SOCK_SEQPACKET)`, raises, ""},
+	"network: TLS in the kernel":                    {`return socket.socket().setsockopt(6, 31, b"tls")`, raises, ""},
+	"network: a filter":                             {`return socket.socket().setsockopt(1, 26, bytes(16))`, raises, ""},
+	"network: listen on the pair's port of another": {`return socket.create_connection(("127.0.0.1", 3129), 2)`, raises, ""},
+	"network: abstract sockets":                     {`s = socket.socket(socket.AF_UNIX); s.connect("\0/tmp/.X11-unix/X0")`, raises, ""},
+	"network: listen for others":                    {`s = socket.socket(); s.bind(("127.0.0.1", 8080)); return s.listen()`, raises, ""},
+	"network: proxy, no way out":                    {`import requests; return requests.get("https://example.com", timeout=5).status_code`, raises, ""},
+	"network: proxy, to itself":                     {`import requests; return requests.get("http://127.0.0.1:3128/", timeout=5).status_code`, "", "403"},
+
+	// What the kernel counts by user.
+	"counters: a big pipe":     {`import fcntl; r, w = os.pipe(); return fcntl.fcntl(w, 1031, 1 << 20)`, raises, ""},
+	"counters: inotify":        {`return check(libc.inotify_init1(0))`, raises, ""},
+	"counters: message queues": {`return check(libc.syscall(240, b"/x", 0o102, 0o600, None))`, raises, ""},
+	"counters: queued signals": {`return check(libc.syscall(129, 1, 10, bytes(128)))`, raises, ""},
+	"counters: locked memory":  {`return check(libc.mlock(ctypes.create_string_buffer(1 << 20), 1 << 20))`, raises, ""},
+	"counters: memory files":   {`return os.memfd_create("x")`, raises, ""},
+	"counters: vmsplice":       {`return check(libc.syscall(278, 1, bytes(16), 1, 0))`, raises, ""},
+	"counters: a POSIX timer":  {`return check(libc.syscall(222, 0, None, bytes(8)))`, raises, ""},
 
 	// Forged and broken results.
 	"results: end the process":   {`os._exit(0)`, fault.ScriptCrash, ""},
@@ -155,7 +182,7 @@ var corpus = map[string]attack{
 	"results: half a frame":      {forge(`{"kind":"ok"`, 1000), fault.ScriptCrash, ""},
 	"results: a frame too large": {forge(`{}`, 1<<31), fault.ScriptBadResponse, ""},
 	"results: endless output":    {endless, fault.ScriptBadResponse, ""},
-	"results: descriptors back":  {descriptors, fault.ScriptBadResponse, ""},
+	"results: descriptors back":  {descriptors, "", "[]"},
 	"results: not a number":      {`return float("nan")`, "", "NaN"},
 	"results: too large":         {`return "x" * (1 << 20)`, fault.ScriptBadResponse, ""},
 	"results: lone surrogates":   {`return "\ud800"`, "", "*"},
@@ -186,13 +213,15 @@ const endless = `
     os._exit(0)`
 
 const descriptors = `
+    sent = []
     for fd in range(3, 64):
         try:
             s = socket.socket(fileno=os.dup(fd))
             socket.send_fds(s, [b"x"], [0, 1, 2])
+            sent.append(fd)
         except OSError:
             pass
-    return "sent"`
+    return sent`
 
 func TestCorpus(t *testing.T) {
 	require.GreaterOrEqual(t, len(corpus), 60)

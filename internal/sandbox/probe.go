@@ -2,52 +2,28 @@ package sandbox
 
 import (
 	"context"
+	_ "embed" // of the probe
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
 
-// probeScript tries to break out in a few ways and returns what it managed to do. It is not the proof that scripts are held,
-// that is the corpus in the tests: it is how a worker notices at its start that this machine does not hold them.
-const probeScript = `
-import ctypes, json, os, socket
+// probeScript is not the proof that scripts are held, that is the corpus in the tests: it is how a worker notices at
+// its start that this machine does not hold them.
+//
+//go:embed probe.py
+var probeScript string
 
-def main(event, context):
-    done = []
-    def attempt(name, act):
-        try:
-            act()
-            done.append(name)
-        except BaseException:
-            pass
-    libc = ctypes.CDLL(None, use_errno=True)
-    def refuse_errors(value):
-        if value < 0:
-            raise OSError(ctypes.get_errno())
-    attempt("read /etc/passwd", lambda: open("/etc/passwd").read())
-    attempt("read the zygote's memory", lambda: open("/proc/2/mem", "rb"))
-    attempt("write outside /tmp", lambda: open("/usr/lib/x", "w"))
-    attempt("write to the root", lambda: open("/x", "w"))
-    attempt("start a process", lambda: os.fork())
-    attempt("start a program", lambda: os.execv("/usr/bin/python3", ["python3"]))
-    attempt("open a raw socket", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW))
-    attempt("connect past the proxy", lambda: socket.create_connection(("192.0.2.1", 80), 1))
-    attempt("raise a limit", lambda: __import__("resource").setrlimit(7, (1000, 1000)))
-    attempt("become root", lambda: os.setuid(0))
-    if os.getuid() == 0:
-        done.append("be root")
-    if len([p for p in os.listdir("/proc") if p.isdigit()]) != 1:
-        done.append("see other processes")
-    if [line for line in open("/proc/self/status") if line.startswith("Seccomp:")][0].split()[1] != "2":
-        done.append("run without a seccomp filter")
-    if [line for line in open("/proc/self/status") if line.startswith("CapBnd:")][0].split()[1].strip("0"):
-        done.append("keep a capability")
-    return {"statusCode": 200, "headers": {}, "body": json.dumps(done)}
-`
-
-// probe runs the script once and says what this machine does not hold.
+// probe runs the script once beside another interpreter and names the layers that this machine lacks.
 func (s *Sandbox) probe(ctx context.Context) error {
+	neighbour, err := s.spawn(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, advice(err.Error()))
+	}
+	defer neighbour.close()
 	c, err := s.spawn(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, advice(err.Error()))
@@ -55,21 +31,62 @@ func (s *Sandbox) probe(ctx context.Context) error {
 	defer c.close()
 	offline := s.options
 	offline.Dial = nil
-	r, f := c.run(ctx, Job{Step: "probe", Script: probeScript, Body: "{}", Timeout: 10 * time.Second}, offline)
-	if f != nil {
-		return fmt.Errorf("%w: the self-test failed: %w\n%s", ErrUnavailable, f, r.Log)
+	j := Job{Step: "probe", Script: probeScript, Body: fmt.Sprintf(`{"user":%d}`, c.place.user), Timeout: 10 * time.Second}
+	r, f := c.run(ctx, j, offline)
+	missing := map[string][]string{}
+	idle := Job{Step: "probe", Script: "def main(event, context): return 1", Body: "{}", Timeout: 10 * time.Second}
+	if _, ended := neighbour.run(ctx, idle, offline); ended != nil {
+		missing["a session of its own for each script (setsid)"] = []string{"end other scripts by kill(0, 9)"}
 	}
+	switch managed, ok := managedBy(r); {
+	case ok && f == nil:
+		for _, m := range managed {
+			missing[m[0]] = append(missing[m[0]], m[1])
+		}
+	case len(missing) > 0: // it may have ended itself as well
+	case f != nil:
+		return fmt.Errorf("%w: the self-test failed: %w\n%s", ErrUnavailable, f, r.Log)
+	default:
+		return fmt.Errorf("%w: the self-test gave no result", ErrUnavailable)
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("%w: %s", ErrUnavailable, describeMissing(missing))
+	}
+	s.reportLayers(c.zygote.landlock)
+	return nil
+}
+
+// managedBy reads what the probe managed to do: pairs of a layer and a feat.
+func managedBy(r Result) (managed [][2]string, ok bool) {
 	var value struct {
 		Body string `json:"body"`
 	}
-	var managed []string
-	if json.Unmarshal(r.Value, &value) != nil || json.Unmarshal([]byte(value.Body), &managed) != nil {
-		return fmt.Errorf("%w: the self-test gave no result", ErrUnavailable)
+	return managed, json.Unmarshal(r.Value, &value) == nil && json.Unmarshal([]byte(value.Body), &managed) == nil
+}
+
+func describeMissing(missing map[string][]string) string {
+	var parts []string
+	for _, layer := range slices.Sorted(maps.Keys(missing)) {
+		parts = append(parts, fmt.Sprintf("a script could %s (missing layer: %s)", strings.Join(missing[layer], ", "), layer))
 	}
-	if len(managed) > 0 {
-		return fmt.Errorf("%w: a script could %s", ErrUnavailable, strings.Join(managed, ", "))
+	return strings.Join(parts, "; ")
+}
+
+// landlockScoped is the version of Landlock that keeps signals and abstract sockets inside (Linux 6.12).
+const landlockScoped = 6
+
+// reportLayers logs the layers without which scripts are still held, by the others.
+func (s *Sandbox) reportLayers(landlock int) {
+	log := s.options.Log
+	log.Info("sandboxes probed", "users", s.places.users, "cgroups", s.places.root.String(), "landlock", max(landlock, 0))
+	if landlock < landlockScoped {
+		log.Warn("Landlock is missing or old, the other layers hold scripts", "version", max(landlock, 0),
+			"hint", "Linux 6.12 or later with Landlock among its security modules has version 6")
 	}
-	return nil
+	if s.places.root == nil {
+		log.Warn("no cgroup for each script, only limits for each process", "hint",
+			"delegate memory, pids and cpu to the worker (systemd: Delegate=yes), or bound the worker's container")
+	}
 }
 
 // advice says how to get what bubblewrap complains about.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -31,10 +32,34 @@ type proxy struct {
 	job     Job
 	options Options
 
-	hostCalls   atomic.Int64
-	connections atomic.Int64
-	together    atomic.Int64
-	up, down    atomic.Int64
+	permits   permits
+	hostCalls atomic.Int64
+	up, down  atomic.Int64
+}
+
+// permits are a run's connections: so many over the whole run, so many of them at a time. A refusal takes none.
+type permits struct {
+	mu          sync.Mutex
+	made, alive int
+}
+
+// acquire takes a permit until release, or reports which limit is reached.
+func (p *permits) acquire() (release func(), f *fault.Fault) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.made >= connectionsMax:
+		return nil, fault.New(fault.RateLimited, "a run makes at most %d connections", connectionsMax)
+	case p.alive >= togetherMax:
+		return nil, fault.New(fault.RateLimited, "a run has at most %d connections at a time: close one first", togetherMax)
+	}
+	p.made++
+	p.alive++
+	return func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.alive--
+	}, nil
 }
 
 // serveProxy serves a cell's door until the returned function is called.
@@ -44,6 +69,7 @@ func serveProxy(door net.Listener, j Job, o Options) (stop func()) {
 	server := &http.Server{
 		Handler: p, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
+		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // it quotes what a script sends
 	}
 	var serving sync.WaitGroup
 	serving.Go(func() { _ = server.Serve(door) }) // ends with stop
@@ -75,12 +101,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	if p.connections.Add(1) > connectionsMax || p.together.Add(1) > togetherMax {
-		p.refuse(w, target, began, fault.New(fault.RateLimited, "a run makes at most %d connections, %d at a time",
-			connectionsMax, togetherMax))
+	release, f := p.permits.acquire()
+	if f != nil {
+		p.refuse(w, target, began, f)
 		return
 	}
-	defer p.together.Add(-1)
+	defer release()
 	conn, f := p.dial(r.Context(), target)
 	if f != nil {
 		p.refuse(w, target, began, f)
@@ -94,7 +120,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.forward(w, r, conn, target, began)
 }
 
-// hostName is under which the module hookturn finds the process that runs the sandbox. No name of the internet has no dot.
+// hostName is under which the module hookturn finds the process that runs the sandbox. No name of the internet has no
+// dot.
 const hostName = "hookturn"
 
 // askHost lets the script ask its host, as often as a run may.
@@ -120,7 +147,8 @@ func (p *proxy) dial(ctx context.Context, target string) (net.Conn, *fault.Fault
 	return conn, fault.Of(err)
 }
 
-// tunnel passes bytes on until either side ends, or the run's share is used up.
+// tunnel passes bytes on until both sides have ended. A side that breaks off, and a share that is used up, end the
+// connection by a reset on both sides: an orderly end would make half an answer look like a whole one.
 func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request, conn net.Conn, target string, began time.Time) {
 	client, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -134,19 +162,24 @@ func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request, conn net.Conn, ta
 	}
 	var up, down int64
 	var both sync.WaitGroup
+	pass := func(passed *int64, to net.Conn, from io.Reader, total *atomic.Int64) {
+		var err error
+		if *passed, err = p.pass(to, from, total); err != nil {
+			reset(client)
+			reset(conn)
+			return
+		}
+		half(to)
+	}
 	both.Go(func() {
-		up = p.pass(conn, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), client), &p.up)
-		half(conn)
+		pass(&up, conn, io.MultiReader(io.LimitReader(buffered, int64(buffered.Reader.Buffered())), client), &p.up)
 	})
-	both.Go(func() {
-		down = p.pass(client, conn, &p.down)
-		half(client)
-	})
+	both.Go(func() { pass(&down, client, conn, &p.down) })
 	both.Wait()
 	p.audit(target, conn.RemoteAddr(), up, down, began)
 }
 
-// forward makes one plain request.
+// forward makes one plain request. An answer that breaks off, or passes the run's share, is aborted.
 func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, target string, began time.Time) {
 	out := r.Clone(r.Context())
 	out.RequestURI = ""
@@ -155,48 +188,88 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, t
 			delete(out.Header, name)
 		}
 	}
-	out.Body = http.MaxBytesReader(w, r.Body, bytesMax)
+	up := &counted{from: r.Body, total: &p.up}
+	out.Body = up
 	transport := &http.Transport{
 		DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10, DisableCompression: true,
 		DialContext: func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}
 	answer, err := transport.RoundTrip(out)
 	if err != nil {
+		if errors.Is(err, errShare) {
+			p.refuse(w, target, began, fault.New(fault.TooLarge, "%s", errShare))
+			return
+		}
 		p.refuse(w, target, began, fault.Wrap(fault.Reset, err, "no answer came"))
 		return
 	}
 	defer answer.Body.Close()
 	maps.Copy(w.Header(), answer.Header)
 	w.WriteHeader(answer.StatusCode)
-	down := p.pass(w, answer.Body, &p.down)
-	p.audit(target, conn.RemoteAddr(), max(r.ContentLength, 0), down, began)
+	down, err := p.pass(w, answer.Body, &p.down)
+	p.audit(target, conn.RemoteAddr(), up.passed.Load(), down, began)
+	if err != nil {
+		panic(http.ErrAbortHandler) // net/http's way to end a connection in the middle of an answer
+	}
 }
 
-// pass copies until the end or until the run's share is used up.
-func (p *proxy) pass(to io.Writer, from io.Reader, total *atomic.Int64) (passed int64) {
+// errShare ends what would pass more bytes than a run may.
+var errShare = errors.New("a run passes at most 8 MiB in each direction")
+
+// counted is a request's body, within the run's share.
+type counted struct {
+	from   io.ReadCloser
+	total  *atomic.Int64
+	passed atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.from.Read(b)
+	c.passed.Add(int64(n))
+	if c.total.Add(int64(n)) > bytesMax {
+		return 0, errShare
+	}
+	return n, err
+}
+
+func (c *counted) Close() error { return c.from.Close() }
+
+// pass copies until the end, which is no error, until one side breaks off, or until the run's share is used up.
+func (p *proxy) pass(to io.Writer, from io.Reader, total *atomic.Int64) (passed int64, err error) {
 	buffer := make([]byte, 16<<10)
 	for {
 		n, err := from.Read(buffer)
 		if n > 0 {
 			if total.Add(int64(n)) > bytesMax {
-				return passed
+				return passed, errShare
 			}
 			written, writeErr := to.Write(buffer[:n])
 			passed += int64(written)
 			if writeErr != nil {
-				return passed
+				return passed, writeErr
 			}
 		}
-		if err != nil {
-			return passed
+		switch {
+		case errors.Is(err, io.EOF):
+			return passed, nil
+		case err != nil:
+			return passed, err
 		}
 	}
 }
 
-// half ends the direction that has no more to say; a share that is used up ends the same way.
+// half ends the direction that has no more to say.
 func half(conn net.Conn) {
 	if tcp, ok := conn.(interface{ CloseWrite() error }); ok && tcp.CloseWrite() == nil {
 		return
+	}
+	_ = conn.Close()
+}
+
+// reset ends a connection so that the other side sees that it was broken off.
+func reset(conn net.Conn) {
+	if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
+		_ = tcp.SetLinger(0)
 	}
 	_ = conn.Close()
 }
@@ -206,9 +279,10 @@ func (p *proxy) refuse(w http.ResponseWriter, target string, began time.Time, f 
 		"event", p.job.EventID, "host", target, "kind", f.Kind, "message", f.Message, "cause", errors.Unwrap(f),
 		"ms", time.Since(began).Milliseconds())
 	status := http.StatusBadGateway
-	if f.Kind == fault.Blocked || f.Kind == fault.RateLimited || f.Kind == fault.Config {
+	if f.Kind == fault.Blocked || f.Kind == fault.RateLimited || f.Kind == fault.TooLarge || f.Kind == fault.Config {
 		status = http.StatusForbidden
 	}
+	w.Header().Set("Connection", "close") // or a client that waits for the end of a refused tunnel would wait for ever
 	http.Error(w, string(f.Kind)+": "+f.Message, status)
 }
 

@@ -25,8 +25,8 @@ func TestWhatAScriptMayBe(t *testing.T) {
 		kind   fault.Kind
 		says   string
 	}{
-		"no main":             {"x = 1", fault.ScriptNoMain, "no function main"},
-		"main is no function": {"main = 1", fault.ScriptNoMain, "no function main"},
+		"no main":             {"x = 1", fault.ScriptNoMain, "does not have a function main"},
+		"main is no function": {"main = 1", fault.ScriptNoMain, "does not have a function main"},
 		"main takes nothing":  {"def main(): pass", fault.ScriptNoMain, "too many positional arguments"},
 		"main takes more":     {"def main(a, b, c): pass", fault.ScriptNoMain, "missing a required argument"},
 		"syntax":              {"def main(event, context)\n    pass", fault.ScriptSyntax, "SyntaxError: expected ':'"},
@@ -101,7 +101,7 @@ func TestATenantHasHalfOfTheSlots(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var busy sync.WaitGroup
 	busy.Go(func() { _, _ = s.Run(ctx, slow) })
-	require.Eventually(t, func() bool { return len(s.slots) == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.slots.all) == 1 }, 5*time.Second, 5*time.Millisecond)
 	hurried, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()
 	_, f := s.Run(hurried, slow)
@@ -114,9 +114,9 @@ func TestATenantHasHalfOfTheSlots(t *testing.T) {
 	cancel()
 	busy.Wait()
 	require.Eventually(t, func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return len(s.tenants) == 0
+		s.slots.mu.Lock()
+		defer s.slots.mu.Unlock()
+		return len(s.slots.tenants) == 0
 	}, 5*time.Second, time.Millisecond)
 }
 
@@ -156,7 +156,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	_, err := New(t.Context(), Options{Python: "/nowhere/python3"})
 	require.ErrorContains(t, err, "apt-get install bubblewrap")
 	require.ErrorContains(t, err, "apt-get install python3 python3-requests")
-	_, err = New(t.Context(), Options{Bubblewrap: "/bin/false", UserID: os.Getuid() + 1})
+	_, err = New(t.Context(), Options{Bubblewrap: "/bin/false"})
 	require.ErrorContains(t, err, "code steps cannot run")
 	require.Contains(t, advice("bwrap: setting up uid map: Permission denied"), "apparmor_restrict_unprivileged_userns")
 }
@@ -165,7 +165,7 @@ func TestAMachineThatDoesNotHoldIsNoticed(t *testing.T) {
 	wrapper := filepath.Join(t.TempDir(), "bwrap") // one that lets scripts read a file they should not
 	genuine, err := exec.LookPath("bwrap")
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s --ro-bind /etc/passwd /etc/passwd \"$@\"\n", genuine), 0o755))
+	require.NoError(t, os.WriteFile(wrapper, fmt.Appendf(nil, "#!/bin/sh\nexec %s --perms 0755 --dir /etc --ro-bind /etc/passwd /etc/passwd \"$@\"\n", genuine), 0o755))
 	require.NoError(t, os.Chmod(filepath.Dir(wrapper), 0o755))
 	require.NoError(t, os.Chmod(filepath.Dir(filepath.Dir(wrapper)), 0o755))
 	_, err = New(t.Context(), Options{Bubblewrap: wrapper})
@@ -181,7 +181,7 @@ func TestNoOrphanOutlivesTheWorker(t *testing.T) {
 				_, _ = s.Run(context.Background(), job("import time\ndef main(e, c): time.sleep(60)"))
 			}()
 		}
-		require.Eventually(t, func() bool { return len(s.slots) == 3 }, 5*time.Second, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return len(s.slots.all) == 3 }, 5*time.Second, 100*time.Millisecond)
 		_, _ = os.Stdout.WriteString("sandboxed\n")
 		select {}
 	}
@@ -190,6 +190,7 @@ func TestNoOrphanOutlivesTheWorker(t *testing.T) {
 	out, err := child.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, child.Start())
+	defer func() { _ = child.Process.Kill() }()
 	var said bytes.Buffer
 	buffer := make([]byte, 1024)
 	for !strings.Contains(said.String(), "sandboxed") {
@@ -197,7 +198,7 @@ func TestNoOrphanOutlivesTheWorker(t *testing.T) {
 		require.NoError(t, err, said.String())
 		said.Write(buffer[:n])
 	}
-	require.GreaterOrEqual(t, len(descendants(t, child.Process.Pid)), 8)
+	require.Eventually(t, func() bool { return len(descendants(t, child.Process.Pid)) >= 8 }, 20*time.Second, 50*time.Millisecond)
 	family := descendants(t, child.Process.Pid)
 	require.NoError(t, child.Process.Kill())
 	_ = child.Wait()

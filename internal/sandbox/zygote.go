@@ -3,7 +3,7 @@ package sandbox
 import (
 	"bytes"
 	"context"
-	_ "embed" // of the zygote's program
+	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,14 +20,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-//go:embed zygote.py
-var program []byte
+//go:embed zygote.py runner.py hookturn_host.py
+var programs embed.FS
+
+// programFiles are the zygote's program, in the order of their descriptors.
+var programFiles = []string{"zygote.py", "runner.py", "hookturn_host.py"}
 
 // preload are the modules that a cell finds loaded.
 var preload = []string{
-	"base64", "collections", "csv", "datetime", "decimal", "email.message", "hashlib", "hmac", "http.client", "inspect",
-	"itertools", "json", "linecache", "logging", "math", "random", "re", "requests", "ssl", "string", "time", "traceback",
-	"types", "urllib.parse", "urllib.request", "uuid", "xml.etree.ElementTree", "zoneinfo",
+	"asyncio", "base64", "collections", "concurrent.futures.thread", "csv", "dataclasses", "datetime", "decimal",
+	"email.message", "hashlib", "hmac", "http.client", "inspect", "itertools", "json", "linecache", "logging",
+	"math", "random", "re", "requests", "ssl", "string", "time", "traceback", "types", "urllib.parse",
+	"urllib.request", "uuid", "xml.etree.ElementTree", "zoneinfo",
 }
 
 // zygote is a process that makes cells by forking.
@@ -38,40 +43,48 @@ type zygote struct {
 	began    time.Time
 	spawned  int
 	cells    atomic.Int64 // that are still in use
+	landlock int          // the version that the kernel has; 0 or less: none
 	retired  atomic.Bool
 	shutdown sync.Once
 }
 
 // startZygote starts bubblewrap with the program in it and waits until its modules are loaded.
-func startZygote(ctx context.Context, o Options) (*zygote, error) {
+func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 	ours, theirs, err := socketPair(unix.SOCK_SEQPACKET)
 	if err != nil {
 		return nil, err
 	}
-	source, err := memoryFile("zygote.py", program)
-	if err != nil {
-		_ = ours.Close()
-		closeAll([]*os.File{theirs})
-		return nil, err
+	given := []*os.File{theirs}        // descriptor 3; the program follows
+	defer func() { closeAll(given) }() // or we would never see the other end go
+	for _, name := range programFiles {
+		source, err := programFile(name)
+		if err != nil {
+			_ = ours.Close()
+			return nil, err
+		}
+		given = append(given, source)
 	}
 	z := &zygote{ctl: ours, stderr: &tailBuffer{}, exited: make(chan struct{}), began: time.Now()}
 	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx // both are the operator's; it outlives the caller
 	z.cmd.Dir, z.cmd.Env = "/", []string{}
-	z.cmd.ExtraFiles = []*os.File{theirs, source} // 3 and 4
+	z.cmd.ExtraFiles = given
 	z.cmd.Stderr = z.stderr
-	id := uint32(o.UserID)
-	z.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id}, Setpgid: true}
-	err = z.cmd.Start()
-	closeAll([]*os.File{theirs, source}) // or we would never see the other end go
-	if err != nil {
+	// A user namespace with a range of ids: the zygote is its user 0, which is no user of the machine's, and every cell
+	// another.
+	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(users.First), Size: int(users.Count)}}
+	z.cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
+		Credential: &syscall.Credential{Uid: 0, Gid: 0}, Setpgid: true,
+	}
+	if err := z.cmd.Start(); err != nil {
 		_ = ours.Close()
-		return nil, fmt.Errorf("start bubblewrap: %w", err)
+		return nil, fmt.Errorf("start bubblewrap as the users %s: %w", users, err)
 	}
 	go func() {
 		_ = z.cmd.Wait() // its words are in stderr
 		close(z.exited)
 	}()
-	if err := z.configure(ctx); err != nil {
+	if err := z.configure(ctx, o); err != nil {
 		z.kill()
 		<-z.exited
 		return nil, fmt.Errorf("%w: %s", err, z.stderr)
@@ -79,10 +92,17 @@ func startZygote(ctx context.Context, o Options) (*zygote, error) {
 	return z, nil
 }
 
-// arguments is what bubblewrap makes: an own user, no network, a read-only system, nothing to write to.
+// arguments is what bubblewrap makes: no network, a read-only system, nothing to write to. The user namespace is there
+// already. Of its capabilities the zygote keeps those by which a cell becomes another user.
 func (o Options) arguments() []string {
 	args := []string{
-		"--unshare-all", "--new-session", "--die-with-parent", "--clearenv", "--cap-drop", "ALL", "--hostname", "sandbox",
+		"--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--new-session",
+		"--die-with-parent", "--clearenv", "--setenv", "MALLOC_ARENA_MAX", "1", "--hostname", "sandbox",
+		"--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID",
+	}
+	// Bubblewrap makes what is missing above a file for its own user alone.
+	for _, dir := range []string{"/usr", "/usr/bin", "/usr/share", "/etc", "/dev", "/hookturn"} {
+		args = append(args, "--perms", "0755", "--dir", dir)
 	}
 	for _, path := range []string{
 		"/usr/lib", "/usr/lib64", "/usr/share/zoneinfo", "/usr/share/ca-certificates", "/etc/ssl", "/etc/ld.so.cache",
@@ -90,12 +110,14 @@ func (o Options) arguments() []string {
 		args = append(args, "--ro-bind-try", path, path)
 	}
 	args = append(args, "--ro-bind", o.Python, o.Python, "--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64",
-		"--proc", "/proc", "--dir", "/dev", "--dir", "/tmp")
+		"--proc", "/proc", "--dir", "/tmp", "--dir", "/code")
 	for _, device := range []string{"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"} {
 		args = append(args, "--dev-bind", device, device)
 	}
-	return append(args, "--perms", "0444", "--ro-bind-data", "4", "/zygote.py", "--remount-ro", "/", "--chdir", "/",
-		"--", o.Python, "-I", "-B", "/zygote.py")
+	for i, name := range programFiles {
+		args = append(args, "--perms", "0444", "--ro-bind-data", strconv.Itoa(4+i), "/hookturn/"+name)
+	}
+	return append(args, "--remount-ro", "/", "--chdir", "/", "--", o.Python, "-I", "-B", "/hookturn/zygote.py")
 }
 
 // config is the zygote's first message.
@@ -104,21 +126,28 @@ type config struct {
 	Preload     []string          `json:"preload"`
 	Limits      map[string]int    `json:"limits"`
 	TmpBytes    int               `json:"tmp_bytes"`
+	CodeBytes   int               `json:"code_bytes"`
+	StackBytes  int               `json:"stack_bytes"`  // of a thread
+	SocketBytes string            `json:"socket_bytes"` // least, initial and most of a buffer
+	Without     []string          `json:"without"`      // layers that a test takes away
 	LogBytes    int               `json:"log_bytes"`
 	Environment map[string]string `json:"environment"`
 }
 
-func (z *zygote) configure(ctx context.Context) error {
+func (z *zygote) configure(ctx context.Context, o Options) error {
 	filter, err := seccompFilter()
 	if err != nil {
 		return err
 	}
 	proxy := fmt.Sprintf("http://127.0.0.1:%d", proxyPort)
 	message, err := json.Marshal(config{
-		Filter: filter, Preload: preload, TmpBytes: tmpBytes, LogBytes: LogMax,
+		Filter: filter, Preload: preload, TmpBytes: tmpBytes, CodeBytes: 4 * ScriptMax, StackBytes: stackBytes, LogBytes: LogMax,
+		SocketBytes: "4096 65536 262144", Without: append([]string{}, o.without...),
 		Limits: map[string]int{
 			"RLIMIT_CPU": cpuSeconds, "RLIMIT_AS": memoryBytes, "RLIMIT_FSIZE": fileBytes, "RLIMIT_NOFILE": filesOpen,
-			"RLIMIT_NPROC": threads, "RLIMIT_CORE": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
+			"RLIMIT_NPROC": threads + 2, // the main one, and the keeper, which is in the same user namespace
+			"RLIMIT_STACK": 2 * stackBytes, "RLIMIT_SIGPENDING": 64,
+			"RLIMIT_CORE": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
 		},
 		Environment: map[string]string{
 			"LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp", "PATH": "/usr/bin", "TZ": "UTC",
@@ -134,39 +163,46 @@ func (z *zygote) configure(ctx context.Context) error {
 	}
 	answer := make([]byte, 16)
 	n, err := z.ctl.Read(answer)
-	if err != nil || string(answer[:n]) != "ready" {
+	if err != nil {
+		return errors.New("the zygote is not ready")
+	}
+	if _, err := fmt.Sscanf(string(answer[:n]), "ready %d", &z.landlock); err != nil {
 		return errors.New("the zygote is not ready")
 	}
 	return nil
 }
 
-// spawn makes a cell and waits until it is ready for a job.
-func (z *zygote) spawn(ctx context.Context) (*cell, error) {
-	data, theirData, err := socketPair(unix.SOCK_STREAM)
+// spawn makes a cell in a place and waits until it is ready for a job. It calls gone when nothing of the cell is left.
+func (z *zygote) spawn(ctx context.Context, at place, gone func()) (*cell, error) {
+	c := &cell{zygote: z, place: at, gone: gone}
+	theirs, err := c.connect()
 	if err != nil {
-		return nil, err
-	}
-	status, theirStatus, err := socketPair(unix.SOCK_SEQPACKET)
-	if err != nil {
-		_ = data.Close()
-		closeAll([]*os.File{theirData})
+		c.close()
 		return nil, err
 	}
 	z.spawned++
 	z.cells.Add(1)
-	c := &cell{zygote: z, data: data, status: status}
-	rights := unix.UnixRights(int(theirData.Fd()), int(theirStatus.Fd()))
-	_, _, err = z.ctl.WriteMsgUnix([]byte("cell"), rights, nil)
-	closeAll([]*os.File{theirData, theirStatus}) // or we would never see the other end go
+	c.counted = true
+	_, _, err = z.ctl.WriteMsgUnix([]byte(strconv.Itoa(int(at.user))), unix.UnixRights(numbers(theirs)...), nil)
+	closeAll(theirs) // or we would never see the other end go
 	if err != nil {
 		c.close()
 		return nil, fmt.Errorf("ask the zygote for a cell: %w: %s", err, z.stderr)
 	}
+	c.asked = true
 	if err := c.awaitReady(ctx); err != nil {
 		c.close()
 		return nil, fmt.Errorf("%w: %s", err, z.stderr)
 	}
 	return c, nil
+}
+
+func numbers(files []*os.File) []int {
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	return fds
 }
 
 // worn says that the zygote has made enough cells, or died.
@@ -204,8 +240,11 @@ func (z *zygote) kill() {
 	})
 }
 
+// deadliner is a connection or a pipe.
+type deadliner interface{ SetDeadline(t time.Time) error }
+
 // bounded ends reads and writes of a connection at a time-out or when ctx ends, until the returned function is called.
-func bounded(ctx context.Context, conn net.Conn, timeout time.Duration) (done func()) {
+func bounded(ctx context.Context, conn deadliner, timeout time.Duration) (done func()) {
 	_ = conn.SetDeadline(time.Now().Add(timeout))
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	return func() {
@@ -235,8 +274,12 @@ func socketPair(kind int) (*net.UnixConn, *os.File, error) {
 	return unixConn, theirs, nil
 }
 
-// memoryFile is a file without a name that holds a text.
-func memoryFile(name string, content []byte) (*os.File, error) {
+// programFile is a file without a name that holds a part of the zygote's program.
+func programFile(name string) (*os.File, error) {
+	content, err := programs.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("make a file in memory: %w", err)

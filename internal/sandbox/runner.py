@@ -1,0 +1,288 @@
+"""What runs one script in a cell, and makes what the sandbox took away look as it does elsewhere."""
+
+import base64
+import io
+import json
+import os
+import socket
+import struct
+import sys
+import threading
+
+import hookturn_host
+
+MESSAGE_MAX = 2000
+TRACE_MAX = 8000
+MODULE = "lambda_function"  # the script's __name__: the host of the product whose contract this is calls it so
+NAME = "main.py"  # in tracebacks
+FILE = "/code/main.py"  # the script's __file__
+PAIR_PORT = 3129
+
+
+def live(job, answers, config):
+    """Waits for one job, runs it, answers, ends."""
+    try:
+        text = receive(job)
+        os.close(job)
+        order = json.loads(text)
+    except (EOFError, OSError):
+        os._exit(0)  # not needed after all
+    answer = run(order, config)
+    try:
+        text = json.dumps(answer, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        text = json.dumps({"kind": "bad_response", "message": describe(error), "log": answer["log"]}).encode()
+    try:
+        send(answers, struct.pack(">I", len(text)) + text)
+    finally:
+        os._exit(0)
+
+
+def receive(fd):
+    size = struct.unpack(">I", exactly(fd, 4))[0]
+    return exactly(fd, size)
+
+
+def exactly(fd, size):
+    parts = []
+    while size:
+        part = os.read(fd, min(size, 1 << 20))
+        if not part:
+            raise EOFError
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
+
+
+def send(fd, text):
+    view = memoryview(text)
+    while view:
+        view = view[os.write(fd, view):]
+
+
+class Log:
+    """What the script writes, up to a limit; the rest is counted, not kept."""
+
+    def __init__(self, limit):
+        self.kept, self.limit, self.lost = bytearray(), limit, 0
+
+    def write(self, data):
+        data = bytes(data)
+        room = max(self.limit - len(self.kept), 0)
+        self.kept += data[:room]
+        self.lost += len(data[room:])
+        return len(data)
+
+    def text(self):
+        text = self.kept.decode("utf-8", "replace")
+        return text + (f"\n... {self.lost} more bytes" if self.lost else "")
+
+
+class Stream(io.RawIOBase):
+    """One standard stream: it writes to the log, and has the number of its descriptor."""
+
+    mode = "wb"
+
+    def __init__(self, log, number):
+        self.log, self.number, self.name = log, number, ("<stdin>", "<stdout>", "<stderr>")[number]
+
+    def write(self, data):
+        if self.closed:
+            raise ValueError("write to closed file")
+        return self.log.write(data)
+
+    def writable(self):
+        return True
+
+    def fileno(self):
+        return self.number
+
+
+class Context:
+    """What a script may know of its run (contract, section 4.6)."""
+
+    def __init__(self, job):
+        import time
+
+        self.function_name = job["step"]
+        self.aws_request_id = job["event_id"]
+        self._now, self._end = time.monotonic, time.monotonic() + job["timeout_ms"] / 1000
+
+    def get_remaining_time_in_millis(self):
+        return max(0, int((self._end - self._now()) * 1000))
+
+
+def run(job, config):
+    import logging
+
+    log = Log(config["log_bytes"])
+    streams = [io.TextIOWrapper(Stream(log, n), "utf-8", "replace", line_buffering=True, write_through=True) for n in (1, 2)]
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams
+    handler = logging.StreamHandler(streams[1])
+    handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+    logging.getLogger().addHandler(handler)
+    answer = {"log": ""}
+    try:
+        answer.update(call(job))
+    except MemoryError as error:
+        error.__traceback__ = None  # what filled the memory hangs on its frames
+        answer.update(kind="memory", message="the script needed more memory than it may have")
+    except BaseException as error:
+        answer.update(kind="exception", message=describe(error))
+        log.write(trace(error).encode("utf-8", "replace"))
+    answer["log"] = log.text()
+    return answer
+
+
+def call(job):
+    import inspect
+
+    script = job["script"].removeprefix("\ufeff")
+    module = module_of(script)
+    try:
+        code = compile(script, NAME, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, OverflowError) as error:
+        return {"kind": "syntax", "message": describe(error)}
+    if job["params"] is not None:
+        give_startparam(job)
+    if job.get("host"):
+        sys.modules["hookturn"] = hookturn_host
+    exec(code, module.__dict__)
+    main = getattr(module, "main", None)
+    if not callable(main):
+        return {"kind": "no_main", "message": "the script does not have a function main(event, context)"}
+    event = {
+        "headers": {"Content-Type": "application/json"}, **(job.get("event") or {}),
+        "body": job["body"], "isBase64Encoded": job.get("base64", False),
+    }
+    context = Context(job)
+    try:
+        inspect.signature(main).bind(event, context)
+    except TypeError as error:
+        return {"kind": "no_main", "message": f"main does not take (event, context): {error}"}
+    except ValueError:
+        pass  # a callable without a signature: calling it tells
+    return {"kind": "ok", "value": main(event, context)}
+
+
+def module_of(script):
+    """A module as Python's own import would make it: in sys.modules, with a file that can be read."""
+    import importlib.util
+    import linecache
+
+    with open(FILE, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
+        file.write(script)
+    spec = importlib.util.spec_from_file_location(MODULE, FILE)
+    module = importlib.util.module_from_spec(spec)
+    linecache.cache[NAME] = (len(script), None, script.splitlines(True), NAME)
+    sys.modules[MODULE] = sys.modules["__main__"] = module
+    sys.path.insert(0, os.path.dirname(FILE))
+    sys.argv = [FILE]
+    return module
+
+
+def give_startparam(job):
+    """Makes startparam(n) a built-in: what a channel's script is told, counted from 1; None beyond the last."""
+    import builtins
+
+    params, place = job["params"], job.get("body_param", 0)
+    if place:
+        params[place - 1] = base64.b64decode(job["body"]) if job.get("base64") else job["body"]
+
+    def startparam(n):
+        return params[n - 1] if 1 <= n <= len(params) else None
+
+    builtins.startparam = startparam
+
+
+def describe(error):
+    """The error in one line, as Python prints it at the end of a traceback."""
+    import traceback
+
+    try:
+        text = "".join(traceback.format_exception_only(type(error), error)).strip()
+    except BaseException:
+        text = type(error).__name__
+    return text[-MESSAGE_MAX:]
+
+
+def trace(error):
+    """The traceback from the script's own first frame on."""
+    import traceback
+
+    try:
+        frames = error.__traceback__
+        while frames and frames.tb_frame.f_code.co_filename != NAME:
+            frames = frames.tb_next
+        return "".join(traceback.format_exception(type(error), error, frames, limit=20))[-TRACE_MAX:]
+    except BaseException:
+        return describe(error) + "\n"
+
+
+# ---- what is different in a sandbox ----------------------------------------------------------------------------------
+
+
+def quicken():
+    """Sends small segments at once: urllib3 waits for acknowledgements behind a proxy, 40 ms for each request."""
+    plain = socket.socket
+
+    class Socket(plain):
+        def connect(self, address):
+            super().connect(address)
+            if self.family in (socket.AF_INET, socket.AF_INET6) and self.type == socket.SOCK_STREAM:
+                self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    Socket.__name__ = Socket.__qualname__ = "socket"
+    Socket.__module__ = "socket"
+    socket.socket = Socket
+
+
+pairing = threading.Lock()
+
+
+def socketpair(family=None, type=socket.SOCK_STREAM, proto=0):
+    """A pair of connected sockets over the loopback address: scripts have no AF_UNIX (docs/code-steps.md)."""
+    kind = type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    if kind == socket.SOCK_DGRAM:
+        ends = [socket.socket(socket.AF_INET, kind) for _ in range(2)]
+        for end in ends:
+            end.bind(("127.0.0.1", 0))
+        ends[0].connect(ends[1].getsockname())
+        ends[1].connect(ends[0].getsockname())
+    elif kind == socket.SOCK_STREAM:
+        ends = streams()
+    else:
+        raise OSError(95, "socketpair: only SOCK_STREAM and SOCK_DGRAM exist here")
+    for end in ends:
+        end.setblocking(not type & socket.SOCK_NONBLOCK)
+    return ends[0], ends[1]
+
+
+def streams():
+    with pairing, socket.socket() as door:
+        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        door.bind(("127.0.0.1", PAIR_PORT))
+        door.listen(4)
+        first = socket.socket()
+        try:
+            first.connect(door.getsockname())
+            second, address = door.accept()
+            while address != first.getsockname():  # another thread of the script was quicker
+                second.close()
+                second, address = door.accept()
+        except BaseException:
+            first.close()
+            raise
+    second.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return [first, second]
+
+
+def few_cores():
+    """A script has 16 threads, however many cores the machine has: pools that size themselves by the cores must fit."""
+    cores = min(os.cpu_count() or 1, 4)
+    os.cpu_count = lambda: cores
+
+
+quicken()
+socket.socketpair = socketpair
+few_cores()

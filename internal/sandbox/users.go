@@ -1,0 +1,100 @@
+package sandbox
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Users is a range of host user ids (and of group ids with the same numbers), of which each interpreter has one for
+// itself. What the kernel counts by user (processes, descriptors in flight, pipes, watches, keys) is then counted for
+// each script alone.
+type Users struct{ First, Count uint32 }
+
+// DefaultUsers are ids that neither distributions nor container engines give to anybody (systemd's table of ids lists
+// them as unused).
+var DefaultUsers = Users{First: 1_900_000_000, Count: 200_000_000}
+
+// ParseUsers reads FIRST-LAST. The empty text is the zero value.
+func ParseUsers(text string) (Users, error) {
+	if text == "" {
+		return Users{}, nil
+	}
+	first, last, found := strings.Cut(text, "-")
+	low, err1 := strconv.ParseUint(first, 10, 32)
+	high, err2 := strconv.ParseUint(last, 10, 32)
+	switch {
+	case !found || err1 != nil || err2 != nil:
+		return Users{}, fmt.Errorf("invalid range of user ids %q: expected FIRST-LAST, for example 1900000000-1999999999", text)
+	case low == 0 || high < low || high >= 1<<31:
+		return Users{}, fmt.Errorf(
+			"invalid range of user ids %q: FIRST must be at least 1, LAST at least FIRST and below 2147483648", text)
+	}
+	return Users{First: uint32(low), Count: uint32(high - low + 1)}, nil
+}
+
+func (u Users) String() string { return fmt.Sprintf("%d-%d", u.First, u.First+u.Count-1) }
+
+// block picks the ids of one worker: at a random place of the range, so that two workers on one kernel that know
+// nothing of each other do not share any. A range of exactly the needed size is taken as it is.
+func (u Users) block(size uint32) (Users, error) {
+	if u.Count < size {
+		return Users{}, fmt.Errorf(
+			"the range of user ids %s holds %d ids, this worker needs %d: widen --sandbox-users", u, u.Count, size)
+	}
+	at := u.First + rand.Uint32N(u.Count/size)*size //nolint:gosec // it separates workers, it is no secret
+	return Users{First: at, Count: size}, nil
+}
+
+// usable picks the range to use: the wanted one, or, where that is the default and this process's user namespace does
+// not have it (a container with remapped users), the upper half of the largest range that it has.
+func (u Users) usable() (Users, error) {
+	if u != (Users{}) {
+		return u, nil
+	}
+	text, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return Users{}, fmt.Errorf("read the user ids of this process's namespace: %w", err)
+	}
+	return DefaultUsers.within(text), nil
+}
+
+// within is u when a uid_map has all of it, else the upper half of the map's largest range.
+func (u Users) within(uidMap []byte) Users {
+	var largest Users
+	for line := range bytes.Lines(uidMap) {
+		var inside, outside, count uint64
+		if _, err := fmt.Sscan(string(line), &inside, &outside, &count); err != nil {
+			continue
+		}
+		if inside <= uint64(u.First) && inside+count >= uint64(u.First)+uint64(u.Count) {
+			return u
+		}
+		if count > uint64(largest.Count) {
+			largest = Users{First: uint32(inside), Count: uint32(count)}
+		}
+	}
+	return Users{First: largest.First + largest.Count/2, Count: largest.Count - largest.Count/2}
+}
+
+// mayChangeUser reports why this process cannot start interpreters as users of their own.
+func mayChangeUser() error {
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return fmt.Errorf("read this process's capabilities: %w", err)
+	}
+	const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
+	if data[0].Effective&needed != needed {
+		return errors.New("missing layer: a user id of its own for each script. This process runs as user " +
+			strconv.Itoa(os.Getuid()) + " without the capabilities SETUID and SETGID: run workers for code steps as root, in a " +
+			"container of their own")
+	}
+	return nil
+}

@@ -1,0 +1,114 @@
+package sandbox
+
+import (
+	"context"
+	"time"
+)
+
+// take gives a cell that waits for a job: a warm one, or a fresh one when none is warm. The last half of the warm ones
+// is for tenants that have no other script running.
+func (s *Sandbox) take(ctx context.Context, alone bool) (*cell, error) {
+	for alone || len(s.warm) > cap(s.warm)/2 {
+		select {
+		case c := <-s.warm:
+			if c.alive() {
+				return c, nil
+			}
+			c.close()
+			continue
+		default:
+		}
+		break
+	}
+	return s.spawn(ctx)
+}
+
+// refillPause lets the run that has just taken an interpreter have the cores first, while there are others that wait.
+const refillPause = 10 * time.Millisecond
+
+// fill keeps warm cells ready until ctx ends, waiting longer after every failure in a row.
+func (s *Sandbox) fill(ctx context.Context) {
+	for failures := 0; ; {
+		c, err := s.spawn(ctx)
+		wait := time.Duration(0)
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			failures++
+			wait = min(time.Duration(failures)*200*time.Millisecond, 5*time.Second)
+			s.options.Log.Warn("an interpreter cannot be started ahead, trying again", "error", err, "wait", wait)
+			s.dropZygote()
+		} else {
+			failures = 0
+			select {
+			case s.warm <- c:
+				if len(s.warm) > cap(s.warm)/2 {
+					wait = refillPause
+				}
+			case <-ctx.Done():
+				c.close()
+				return
+			}
+		}
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// spawn asks the zygote for a cell, starting another zygote when there is none or it is worn out.
+func (s *Sandbox) spawn(ctx context.Context) (*cell, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.zygote != nil && s.zygote.worn() {
+		s.zygote.retire()
+		s.zygote = nil
+	}
+	if s.zygote == nil {
+		z, err := startZygote(ctx, s.options, s.places.users)
+		if err != nil {
+			return nil, err
+		}
+		s.zygote = z
+	}
+	at, err := s.places.take()
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.zygote.spawn(ctx, at, func() { s.places.free <- at })
+	if err != nil {
+		s.zygote.retire()
+		s.zygote = nil
+	}
+	return c, err
+}
+
+func (s *Sandbox) dropZygote() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.zygote != nil {
+		s.zygote.retire()
+		s.zygote = nil
+	}
+}
+
+// Close ends every interpreter, running ones too.
+func (s *Sandbox) Close() {
+	s.stop()
+	s.filled.Wait()
+	s.ending.Wait()
+	for {
+		select {
+		case c := <-s.warm:
+			c.close()
+			continue
+		default:
+		}
+		break
+	}
+	s.dropZygote()
+	s.places.close()
+}
