@@ -50,11 +50,12 @@ down: ## Stop the containers; their data stays
 PASSWORDS := POSTGRES_PASSWORD NATS_PASSWORD NATS_SETUP_PASSWORD NATS_STARTER_PASSWORD NATS_WORKER_PASSWORD \
 	NATS_CODE_PASSWORD NATS_ENGINE_PASSWORD
 
-# Passwords are made once and never have a default. They are URL-safe, because one becomes part of a URL.
+# Passwords are made once and never have a default: a letter and hex digits, which are safe in a URL and which the NATS
+# configuration never reads as an option, a number or a date.
 # A .env of an earlier release gets the passwords that it lacks.
 .env: FORCE
 	@umask 077; touch $@; for name in $(PASSWORDS); do \
-		grep -q "^$$name=" $@ || { printf '%s=%s\n' "$$name" "$$(head -c 18 /dev/urandom | base64 | tr '+/' '-_')" >> $@; \
+		grep -q "^$$name=" $@ || { printf '%s=p%s\n' "$$name" "$$(od -An -vtx1 -N18 /dev/urandom | tr -d ' \n')" >> $@; \
 			echo "wrote a fresh $$name to .env"; }; \
 	done
 

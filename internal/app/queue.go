@@ -20,6 +20,7 @@ func wake(c client.Client) activities.Wake {
 			ID:                  id,
 			TaskQueue:           step.QueueMain,
 			WorkflowTaskTimeout: intake.WorkflowTaskTimeout,
+			Priority:            temporal.Priority{FairnessKey: q.Tenant},
 			StaticSummary:       q.Bot + ": background queue of " + q.Step,
 			TypedSearchAttributes: temporal.NewSearchAttributes(
 				temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(q.Tenant),

@@ -89,6 +89,7 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 		WorkflowRunTimeout:    runTimeout,
 		WorkflowTaskTimeout:   scriptTaskTimeout,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
+		Priority:              temporal.Priority{FairnessKey: run.Plan.Tenant},
 		TypedSearchAttributes: temporal.NewSearchAttributes(
 			temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(run.Plan.Tenant),
 			temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(run.Plan.Bot),

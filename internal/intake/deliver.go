@@ -127,6 +127,7 @@ func (i *Intake) updateWithStart(ctx context.Context, fresh step.State, e schema
 		WorkflowTaskTimeout:      WorkflowTaskTimeout,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
 		TypedSearchAttributes:    attributes(fresh.BotID, e),
+		Priority:                 temporal.Priority{FairnessKey: fresh.Tenant},
 		StaticSummary:            fresh.Bot + ": conversation " + shorten(e.Subject),
 	}, step.WorkflowConversation, fresh)
 	return i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
@@ -151,6 +152,7 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, bef
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes:                    attributes(b.ID(), e),
+		Priority:                                 temporal.Priority{FairnessKey: b.ID().Tenant},
 		StaticSummary:                            b.Name() + ": step " + shorten(e.Data.Step),
 	}, step.WorkflowStep, step.Request{ConversationKey: b.ID().WithConversation(e.Subject), Delivery: d,
 		Format: step.FormatLatest})

@@ -130,6 +130,7 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 
 	verdict(t, in.Handle(t.Context(), m), "", false)
 	require.Equal(t, "conversation/default/shop/c-42", start.ID)
+	require.Equal(t, "default", start.Priority.FairnessKey, "the server shares its workers between tenants")
 	require.Equal(t, step.State{
 		ConversationKey: schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), IdleTimeout: bot.Duration(3 * time.Hour),
 		EventsPerRun: step.EventsPerRun, Format: step.FormatLatest,

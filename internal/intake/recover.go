@@ -10,6 +10,7 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -130,6 +131,7 @@ func (i *Intake) restartStep(ctx context.Context, id string, request step.Reques
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
 		TypedSearchAttributes:                    attributes(request.BotID, request.Delivery.Event),
+		Priority:                                 temporal.Priority{FairnessKey: request.Tenant},
 		StaticSummary:                            request.Bot + ": step " + shorten(request.Delivery.Event.Data.Step),
 	}, step.WorkflowStep, request)
 	return i.answered(ctx, err, id, request.Delivery.Event, tried{})
