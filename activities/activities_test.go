@@ -90,7 +90,7 @@ func setup(t *testing.T) *bundle {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(botFile), 0o600))
 	env := map[string]string{"KEY": "hunter2", "NEW": "new secret", "OLD": "old secret", "BEARER": "Bearer token"}
-	set, err := bot.Load(dir, bot.Options{LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	set, err := bot.Load(dir, bot.Options{FreeSecrets: true, LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
 	require.NoError(t, err)
 	var suite testsuite.WorkflowTestSuite
 	b := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), users: map[string]json.RawMessage{}, bots: set}

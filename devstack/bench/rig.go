@@ -126,7 +126,7 @@ func (r *rig) startProcesses(ctx context.Context) (map[string]string, error) {
 		where[name] = addr
 	}
 	r.env = []string{
-		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + filepath.Join(r.dir, "bots"),
+		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + filepath.Join(r.dir, "bots"), "HOOKTURN_FREE_SECRETS=true",
 		"HOOKTURN_LOG_LEVEL=error", "HOOKTURN_EGRESS_ALLOW=127.0.0.1", "TEMPORAL_ADDRESS=" + where["temporal"],
 	}
 	if r.processes[worker], err = r.spawnWorker(); err != nil {

@@ -100,6 +100,7 @@ func serveCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Bots, "bots", "examples/bots", "directory of the bot files")
+	f.StringVar(&o.SecretsDir, "secrets-dir", "", "directory of the tenants' secrets (default: secrets beside the bot files)")
 	f.StringVar(&o.DataDir, "data-dir", "", "where state lives; empty: it goes with the process")
 	f.StringVar(&o.NATSAddr, "nats-addr", "127.0.0.1:4222", "host:port of NATS")
 	f.StringVar(&o.TemporalAddr, "temporal-addr", "127.0.0.1:7233", "host:port of Temporal")

@@ -109,7 +109,8 @@ func start(ctx context.Context, logs io.Writer, bots, dir string) (*stack.Stack,
 		return nil, err
 	}
 	return stack.Start(ctx, stack.Options{
-		Bots: copied, DataDir: filepath.Join(dir, "state"), Endpoint: samples, Engine: true, UI: true, Code: true, Log: log,
+		Bots: copied, SecretsDir: filepath.Join(filepath.Dir(bots), "secrets"), DataDir: filepath.Join(dir, "state"),
+		Endpoint: samples, Engine: true, UI: true, Code: true, Log: log,
 		Gateway:   app.Gateway{Addr: "127.0.0.1:0", EventTokens: filepath.Join(filepath.Dir(bots), "event-tokens")},
 		AdminAddr: "127.0.0.1:0",
 	})

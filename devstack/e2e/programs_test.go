@@ -133,7 +133,8 @@ func runServers(t testing.TB, args ...string) (*proc, map[string]string) {
 // environment is how the product's programs reach the servers.
 func environment(where map[string]string, bots string) []string {
 	return []string{
-		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + bots, "HOOKTURN_EGRESS_ALLOW=127.0.0.1",
+		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + bots, "HOOKTURN_FREE_SECRETS=true",
+		"HOOKTURN_EGRESS_ALLOW=127.0.0.1",
 		"TEMPORAL_ADDRESS=" + where["temporal"], "HOOKTURN_ADMIN_ADDR=" + freeAddr(),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -24,8 +25,11 @@ import (
 
 // Options say what runs where. Addresses are host:port on loopback; port 0 is any free one.
 type Options struct {
-	Bots    string // directory of the bot files
-	DataDir string // where state lives; "" keeps it in memory or in temporary files
+	Bots string // directory of the bot files
+	// SecretsDir has a directory of secrets for each tenant; "" = "secrets" beside Bots, when it is there. Bot files may also
+	// name any other variable or file.
+	SecretsDir string
+	DataDir    string // where state lives; "" keeps it in memory or in temporary files
 
 	NATSAddr, TemporalAddr, UIAddr, AdminAddr string
 	// Gateway is how the starter serves the public door; an empty address = not at all.
@@ -58,7 +62,7 @@ type Stack struct {
 }
 
 // SampleSecret is what examples/bots signs with and the sample webhook server checks.
-const SampleSecret = "example-secret-for-trying-things-out"
+const SampleSecret = "whsec_aG9va3R1cm4gZXhhbXBsZSBzZWNyZXQsIGZvciB0cmlhbHM="
 
 // StartSamples starts the sample webhook server at addr. It comes before the stack, because bot files name its address.
 func StartSamples(addr string) (*endpoint.Endpoint, error) {
@@ -113,7 +117,7 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 // Config is how a worker or a starter reaches this stack.
 func (s *Stack) Config(o Options) app.Config {
 	return app.Config{
-		NATSURL: s.NATS.URL(), Bots: o.Bots, EgressDevelopment: true, StopTimeout: 10 * time.Second, Log: o.Log,
+		NATSURL: s.NATS.URL(), Bots: o.Bots, SecretsDir: secretsOf(o), FreeSecrets: true, EgressDevelopment: true, StopTimeout: 10 * time.Second, Log: o.Log,
 		Deployment: app.Deployment{Name: app.DeploymentDefault, BuildID: app.Version},
 		Temporal:   client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()},
 	}
@@ -122,6 +126,17 @@ func (s *Stack) Config(o Options) app.Config {
 // as makes a process one of the users of internal/permissions.
 func (s *Stack) as(cfg *app.Config, user string) {
 	cfg.NATSURL, cfg.NATSInboxPrefix = s.NATS.UserURL(user), permissions.InboxPrefix(user)
+}
+
+func secretsOf(o Options) string {
+	if o.SecretsDir != "" {
+		return o.SecretsDir
+	}
+	beside := filepath.Join(filepath.Dir(o.Bots), "secrets")
+	if info, err := os.Stat(beside); err != nil || !info.IsDir() {
+		return ""
+	}
+	return beside
 }
 
 func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {

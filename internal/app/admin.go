@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,17 @@ func (a *admin) administer(channels http.Handler) {
 type readiness struct {
 	question atomic.Pointer[func(context.Context) error]
 	dead     atomic.Pointer[error] // why the process cannot go on; nil: it can
+	details  atomic.Pointer[func() []string]
+}
+
+// explain sets what /readyz?verbose adds, a line each. It does not change whether the process is ready.
+func (r *readiness) explain(details func() []string) { r.details.Store(&details) }
+
+func (r *readiness) detail() []string {
+	if details := r.details.Load(); details != nil {
+		return (*details)()
+	}
+	return nil
 }
 
 // end marks the process as one that cannot go on: it is neither alive nor ready from now on.
@@ -67,6 +79,7 @@ const answerTimeout = 15 * time.Second
 type health interface {
 	alive() error
 	ask(ctx context.Context) error
+	detail() []string
 }
 
 func startAdmin(addr string, m *telemetry.Metrics, state health, p *parts) (*admin, error) {
@@ -98,11 +111,16 @@ func startAdmin(addr string, m *telemetry.Metrics, state health, p *parts) (*adm
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), readyTimeout)
 		defer cancel()
+		answer := []string{"ready"}
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		if err := state.ask(ctx); err != nil {
-			http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
-			return
+			w.WriteHeader(http.StatusServiceUnavailable)
+			answer[0] = "not ready: " + err.Error()
 		}
-		fmt.Fprintln(w, "ready")
+		if r.URL.Query().Has("verbose") {
+			answer = append(answer, state.detail()...)
+		}
+		fmt.Fprintln(w, strings.Join(answer, "\n"))
 	})
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: answerTimeout, WriteTimeout: answerTimeout,

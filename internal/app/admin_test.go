@@ -6,12 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -78,6 +81,28 @@ func TestAdminAnswersTheOperator(t *testing.T) {
 	require.NoError(t, p.stop(t.Context()))
 	_, err = browser.Get(root + "/healthz")
 	require.Error(t, err)
+}
+
+func TestAdmin_ReadyzVerbose(t *testing.T) {
+	t.Parallel()
+	dir := botDir(t, goodBot)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.yaml"), []byte("bot: bad\ncolour: red\n"), 0o600))
+	bots, err := bot.NewStore(dir, bot.Options{}, slog.New(slog.DiscardHandler))
+	require.NoError(t, err)
+	var state readiness
+	p := parts{log: slog.New(slog.DiscardHandler)}
+	a, err := startAdmin("127.0.0.1:0", telemetry.NewMetrics(), &state, &p)
+	require.NoError(t, err)
+	state.explain((&base{bots: bots}).botFiles)
+	state.begin(func(context.Context) error { return nil })
+	root := "http://" + a.addr()
+	status, body := get(t, root+"/readyz?verbose")
+	require.Equal(t, http.StatusOK, status, "a bad bot file makes no process unready")
+	require.Equal(t, "ready\nbot files: 1 bots, 1 bad files, last load without a bad file never\n"+
+		"bot file bad.yaml:2:1: $.colour: unknown key\n", body)
+	_, body = get(t, root+"/readyz")
+	require.Equal(t, "ready\n", body)
+	require.NoError(t, p.stop(t.Context()))
 }
 
 func TestAdminIsOptional(t *testing.T) {

@@ -34,7 +34,7 @@ func startBase(
 	if err != nil {
 		return nil, err
 	}
-	opts.OnReload = m.Reload
+	opts.OnLoad = func(s bot.Status) { m.BotFiles(len(s.BadFiles), s.LastGood, s.Err) }
 	if b.bots, err = bot.NewStore(cfg.Bots, opts, cfg.Log); err != nil {
 		return nil, fmt.Errorf("bot files in %s:\n%w", cfg.Bots, err)
 	}

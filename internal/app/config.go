@@ -22,6 +22,12 @@ type Config struct {
 	NATSURL   string // where NATS is; default nats://127.0.0.1:4222
 	NATSCreds string // path of a NATS credentials file; "" = none
 	Bots      string // directory of the bot files
+	// SecretsDir is the directory with a directory of secrets for each tenant; "" = secrets are environment variables.
+	SecretsDir string
+	// FreeSecrets lets bot files name any variable and file, settings excepted. For development stacks and tests only.
+	FreeSecrets bool
+	// BadBots is what a bad bot file does at the start: BadBotsHold, the default, or BadBotsRefuse.
+	BadBots string
 	// NATSInboxPrefix is where answers to this process arrive on NATS; "" = _INBOX. Where several users share an account, each
 	// has a prefix of its own, which its permissions name.
 	NATSInboxPrefix string
@@ -85,6 +91,12 @@ type Gateway struct {
 	EventTokens string
 }
 
+// What a bad bot file does at the start of a process.
+const (
+	BadBotsHold   = "hold"   // it holds back its own bot
+	BadBotsRefuse = "refuse" // the process does not start
+)
+
 // The most that makes sense (partitions) and that JetStream takes (replicas).
 const (
 	partitionsMax = 256
@@ -94,6 +106,7 @@ const (
 // withDefaults is the configuration with every unset member filled in.
 func (c Config) withDefaults() Config {
 	set(&c.NATSURL, "nats://127.0.0.1:4222")
+	set(&c.BadBots, BadBotsHold)
 	set(&c.Partitions, 8)
 	set(&c.EventsMaxBytes, 1<<30)
 	set(&c.Replicas, 1)
@@ -129,6 +142,9 @@ func set[T comparable](member *T, value T) {
 // validate says everything that is wrong for a process that runs steps.
 func (c Config) validate() error {
 	var problems []error
+	if c.BadBots != BadBotsHold && c.BadBots != BadBotsRefuse {
+		problems = append(problems, fmt.Errorf("bad bots is %q: want %s or %s", c.BadBots, BadBotsHold, BadBotsRefuse))
+	}
 	if c.Bots == "" {
 		problems = append(problems, errors.New("no directory of bot files: set --bots or HOOKTURN_BOTS"))
 	}
@@ -190,14 +206,15 @@ func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDe
 // Temporal's envconfig package; the list has the ones that the documentation names.
 func EnvironmentVariables() []string {
 	return []string{
-		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
-		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS",
+		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",
+		"HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
+		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_TOKENS", "HOOKTURN_FREE_SECRETS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_INBOX_PREFIX",
 		"HOOKTURN_NATS_URL",
 		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_SANDBOX_CGROUP",
-		"HOOKTURN_SANDBOX_USERS", "HOOKTURN_STOP_TIMEOUT",
+		"HOOKTURN_SANDBOX_USERS", "HOOKTURN_SECRETS_DIR", "HOOKTURN_STOP_TIMEOUT",
 		"HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",

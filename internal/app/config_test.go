@@ -22,14 +22,14 @@ func TestUnsetMembersHaveDefaults(t *testing.T) {
 		NATSURL:    "nats://127.0.0.1:4222",
 		Temporal:   client.Options{HostPort: "localhost:7233", Namespace: "default"},
 		TaskQueues: []string{"hookturn"}, Partitions: 8, EventsMaxBytes: 1 << 30, Replicas: 1, MaxInFlight: 512,
-		StopTimeout: 30 * time.Second,
+		StopTimeout: 30 * time.Second, BadBots: BadBotsHold,
 	}, c)
 }
 
 func TestDefaultsLeaveWhatIsSet(t *testing.T) {
 	t.Parallel()
 	c := Config{
-		NATSURL: "nats://n:1", Temporal: client.Options{HostPort: "t:1", Namespace: "prod"}, TaskQueues: []string{step.QueueCode},
+		BadBots: BadBotsRefuse, NATSURL: "nats://n:1", Temporal: client.Options{HostPort: "t:1", Namespace: "prod"}, TaskQueues: []string{step.QueueCode},
 		Partitions: 3, EventsMaxBytes: 5, Replicas: 2, MaxInFlight: 7, StopTimeout: time.Second, AdminAddr: ":1", Gateway: Gateway{Addr: ":2"},
 	}
 	filled := c.withDefaults()

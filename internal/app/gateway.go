@@ -12,6 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/gateway"
+	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/socket"
 )
@@ -56,7 +57,11 @@ func administration(cfg Config, b *base) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the operator's token: %w", err)
 	}
-	token, err := gateway.ReadOperatorToken(text)
+	value, err := secret.Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("the operator's token: %w", err)
+	}
+	token, err := gateway.ReadOperatorToken([]byte(value.Reveal()))
 	if err != nil {
 		return nil, err
 	}

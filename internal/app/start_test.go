@@ -138,13 +138,24 @@ func requireGivesUp(t *testing.T, start func(context.Context, Config) error, cfg
 	}
 }
 
-func TestBadBotFilesAreAnErrorBeforeAnyServerIsAsked(t *testing.T) {
+func TestStart_BadBotFilesHeld(t *testing.T) {
+	t.Parallel()
+	for name, start := range processes() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := botDir(t, "bot: shop\ncolour: red\n")
+			_ = requireGivesUp(t, start, Config{Bots: dir, NATSURL: "nats://" + nobody(t)}, "bad_files=1")
+		})
+	}
+}
+
+func TestStart_BadBotFilesRefused(t *testing.T) {
 	t.Parallel()
 	for name, start := range processes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := botDir(t, "bot: shop\ncolour: red\nsteps: {ORDER: {webhook: {path: /orders, timeout: soon}}}\n")
-			err := start(t.Context(), Config{Bots: dir, NATSURL: "nats://" + nobody(t)})
+			err := start(t.Context(), Config{Bots: dir, NATSURL: "nats://" + nobody(t), BadBots: BadBotsRefuse})
 			require.ErrorContains(t, err, "bot files in "+dir)
 			require.ErrorContains(t, err, "shop.yaml:2:1: $.colour")
 			require.ErrorContains(t, err, "$.steps.ORDER.webhook.timeout")

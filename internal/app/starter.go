@@ -49,6 +49,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	ready.explain(base.botFiles)
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}

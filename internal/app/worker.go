@@ -58,6 +58,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
+	ready.explain(base.botFiles)
 	out, err := egress.New(egressOptions(cfg))
 	if err != nil {
 		return err
@@ -181,6 +182,7 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	}
 	out.Close()
 	return bot.Options{
+		SecretsDir: cfg.SecretsDir, FreeSecrets: cfg.FreeSecrets, RefuseBad: cfg.BadBots == BadBotsRefuse,
 		AllowPlainHTTP: true, // the judgement is CheckURL's, which knows the operator's list
 		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
 		CheckProgram:   jq.Check,

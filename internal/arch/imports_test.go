@@ -28,9 +28,13 @@ var doers = []string{
 
 // house is the table. Arrows only point up it: a room imports rooms that stand above it.
 var house = map[string]room{
-	"schemas":         {"what travels outside", nil},
-	"internal/fault":  {"why something failed, in the closed words of the contract", nil},
-	"internal/secret": {"values that must not be printed", nil},
+	"schemas":           {"what travels outside", nil},
+	"internal/fault":    {"why something failed, in the closed words of the contract", nil},
+	"internal/confined": {"reading files that somebody else may write", nil},
+	"internal/secret": {
+		"values that must not be printed, and where they are kept",
+		[]string{"internal/confined"},
+	},
 	"internal/signature": {
 		"make and check signature headers",
 		[]string{"internal/secret"},
@@ -54,7 +58,7 @@ var house = map[string]room{
 	},
 	"internal/bot": {
 		"what a bot file means",
-		[]string{"schemas", "internal/secret", "internal/fault", "internal/header"},
+		[]string{"schemas", "internal/secret", "internal/confined", "internal/fault", "internal/header"},
 	},
 	"internal/jq":                 {"running jq programs, each in a process with bounds", nil},
 	"internal/dialect/strictjson": {"reading a partner's JSON without guessing", nil},

@@ -59,7 +59,7 @@ func TestChannelsOfSeveralBots(t *testing.T) {
 	}
 	_, err := load(t, files, func(o *bot.Options) { o.Licences = map[string]int{"public": 1, "subscriber": 2} })
 	require.EqualError(t, err, strings.Join([]string{
-		"b.yaml:6:23: $.channels[0].type: is one channel too many: the licence allows 1 of the type public",
+		"b.yaml:6:23: $.channels[0].type: is one channel too many: the licence allows 1 of the type public to tenant default",
 		"b.yaml:6:44: $.channels[0].token_local: opens channel one of bot a already",
 		"b.yaml:7:40: $.channels[1].id: is that of channel feed of bot a",
 	}, "\n"))
@@ -73,17 +73,17 @@ func TestAdaptersOfSeveralBots(t *testing.T) {
 	}
 	set, err := load(t, map[string]string{"a.yaml": text("a", `"1"`), "b.yaml": text("b", `"2"`)})
 	require.NoError(t, err)
-	b, adapter, ok := set.Adapter("2", "agents")
+	b, adapter, ok := set.Adapter("2", "agents", "hunter-new-token")
 	require.True(t, ok)
 	require.Equal(t, []string{"b", "agents"}, []string{b.Name(), adapter.Name})
-	_, _, ok = set.Adapter("3", "agents")
+	_, _, ok = set.Adapter("3", "agents", "hunter-new-token")
 	require.False(t, ok)
 	_, err = load(t, map[string]string{"a.yaml": text("a", `"1"`), "b.yaml": text("b", `"1"`)})
 	require.EqualError(t, err, "b.yaml:4:3: $.adapters.agents: bot a has an adapter of this name and account already")
 	closed := strings.NewReplacer("product_token: t", `message_endpoint: {url: "https://x.example/"}`)
 	set, err = load(t, map[string]string{"a.yaml": closed.Replace(text("a", `"1"`)), "b.yaml": closed.Replace(text("b", `"1"`))})
 	require.NoError(t, err, "without a product token there is no outbound URL to share")
-	_, _, ok = set.Adapter("1", "agents")
+	_, _, ok = set.Adapter("1", "agents", "hunter-new-token")
 	require.False(t, ok)
 }
 
@@ -113,7 +113,7 @@ func TestAChannelOfTheAdministration(t *testing.T) {
 	set, err := load(t, map[string]string{"a.yaml": channelFile("a", "new", "opts: {}")})
 	require.NoError(t, err)
 	b, _ := set.Bot(schemas.BotID{Tenant: "default", Bot: "a"})
-	ch, err := bot.ReadChannel(b, []byte(`{"code":"late","type":"public","recv_svcscriptcode":"hook","token_remote":"old"}`), testOptions(nil))
+	ch, err := bot.ReadChannel(b, []byte(`{"code":"late","type":"public","recv_svcscriptcode":"hook","token_remote":"old"}`), testOptions())
 	require.NoError(t, err)
 	require.Equal(t, []string{"default", "a", "late"}, []string{ch.Tenant, ch.Bot, ch.Code})
 	for text, want := range map[string]string{
@@ -127,7 +127,7 @@ func TestAChannelOfTheAdministration(t *testing.T) {
 		`7`: "want a mapping",
 		`{"code":"x","type":"public","url":"http://x.example"}`: "plain http",
 	} {
-		_, err := bot.ReadChannel(b, []byte(text), testOptions(nil))
+		_, err := bot.ReadChannel(b, []byte(text), testOptions())
 		require.ErrorContains(t, err, want, text)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
+	"path"
 	"reflect"
 	"slices"
 	"strings"
@@ -25,39 +26,42 @@ const (
 type checker struct {
 	*document
 	file     *file
+	home     home
 	options  Options
-	resolver secret.Resolver
+	sources  secret.Sources
 	bot      *Bot
-	base     string // the base URL of the running environment
-	revision string // fingerprint of the file
+	base     string   // the base URL of the running environment
+	revision string   // fingerprint of the file
+	watch    []string // paths of secrets and scripts
 }
 
-// readBot reads one bot file. The Bot is nil when there is a problem. The paths are those of the files that its secrets
-// are kept in, known as far as the file could be read.
-func readBot(name string, data []byte, dir string, options Options) (*Bot, []string, Problems) {
+// readBot reads the text of one bot file. The reading stops when it was abandoned.
+func readBot(base string, data []byte, h home, options Options, abandoned func() bool) result {
+	name := h.fileName(base)
 	document, root := parseDocument(name, data)
 	if root == nil {
-		return nil, nil, document.problems
+		return result{file: name, problems: document.problems}
 	}
+	document.abandoned = abandoned
 	c := &checker{
 		document: document,
 		file:     newFile(),
+		home:     h,
 		options:  options,
-		resolver: secret.Resolver{Dir: dir, LookupEnv: options.LookupEnv, ReadFile: options.ReadFile},
 		bot: &Bot{
-			secrets: map[string][]secret.Value{}, plans: map[string]Plan{}, adapters: map[string]*BotAdapter{},
+			file: name, secrets: map[string][]secret.Value{}, plans: map[string]Plan{}, adapters: map[string]*BotAdapter{},
 			scripts: map[string]string{}, channelScripts: map[string]*Code{}, channelTypes: map[string]*fileChannelType{},
 		},
 		revision: fingerprint(data),
 	}
-	if !c.decode("$", root, reflect.ValueOf(c.file).Elem()) {
-		return nil, nil, c.problems
+	if c.decode("$", root, reflect.ValueOf(c.file).Elem()) && !c.expanded.exceeded {
+		c.check()
 	}
-	c.check()
-	if len(c.problems) > 0 {
-		return nil, c.secretFiles(), c.problems
+	r := result{file: name, bot: c.bot, problems: c.problems, warnings: c.warnings, watch: c.watch}
+	if len(c.problems) > 0 || c.expanded.exceeded {
+		r.bot, r.warnings = nil, nil
 	}
-	return c.bot, c.secretFiles(), nil
+	return r
 }
 
 func (c *checker) check() {
@@ -69,8 +73,12 @@ func (c *checker) check() {
 	c.checkTexts("$.bot_break", c.file.BotBreak)
 	c.resolveSecrets()
 	for _, name := range slices.Sorted(maps.Keys(c.file.Steps)) {
+		if c.abandoned() {
+			return
+		}
 		c.bot.plans[name] = c.step(name, c.file.Steps[name])
 	}
+	c.warnBotBreak()
 	for _, name := range slices.Sorted(maps.Keys(c.file.Adapters)) {
 		c.bot.adapters[name] = c.adapter(name, c.file.Adapters[name])
 	}
@@ -90,7 +98,13 @@ func fingerprint(data []byte) string {
 }
 
 func (c *checker) identity() {
-	want, f := strings.TrimSuffix(c.name, ".yaml"), c.file
+	want, f := strings.TrimSuffix(path.Base(c.name), ".yaml"), c.file
+	if own := c.home.tenant; own != "" && !c.has("$.tenant") {
+		f.Tenant = own
+	} else if own != "" && f.Tenant != own {
+		c.once("$.tenant", "%s differs from the name of the directory, which has the bots of one tenant: want %s",
+			quote(f.Tenant), quote(own))
+	}
 	switch {
 	case !c.has("$.bot"):
 		c.problem("$.bot", "is missing")
@@ -105,6 +119,23 @@ func (c *checker) identity() {
 		c.problem("$.tenant", "%s is not a name: want 1 to 64 of A-Z a-z 0-9 _ -", quote(f.Tenant))
 	}
 	c.bot.id = schemas.BotID{Tenant: f.Tenant, Bot: f.Bot}
+	c.sources = secret.Sources{
+		Tenant: f.Tenant, Dir: c.options.SecretsDir, LookupEnv: c.options.LookupEnv,
+		Free: c.options.FreeSecrets, FreeDir: c.home.path,
+	}
+}
+
+// warnBotBreak reports a bot whose users read nothing when a step fails.
+func (c *checker) warnBotBreak() {
+	if c.has("$.bot_break") {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.bot.plans)) {
+		if c.bot.plans[name].OnFailure == OnFailureBotBreak {
+			c.warn("$", "has no bot_break: when step %s fails, the user reads nothing", name)
+			return
+		}
+	}
 }
 
 func (c *checker) settings() {

@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"path/filepath"
+	"strings"
 	"unicode/utf8"
 
+	"github.com/hookturn/hookturn/internal/confined"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -47,9 +49,14 @@ func (c *checker) code(path string, code *fileCode, timeoutMax Duration) *Code {
 		c.once(path+".file", "must name a file in the directory of the bot files")
 		return plan
 	}
-	text, err := c.options.ReadFile(filepath.Join(c.resolver.Dir, code.File))
+	if owner := c.ownerOf(code.File); owner != "" {
+		c.problem(path+".file", "stands in the directory of tenant %s", owner)
+		return plan
+	}
+	c.watch = append(c.watch, filepath.Join(c.home.path, code.File))
+	text, err := confined.Read(c.home.path, code.File, readMax)
 	if err != nil {
-		c.problem(path+".file", "the script cannot be read: %s", reason(err))
+		c.problem(path+".file", "the script cannot be read: %s", err)
 		return plan
 	}
 	switch {
@@ -66,4 +73,16 @@ func (c *checker) code(path string, code *fileCode, timeoutMax Duration) *Code {
 	plan.Script = hex.EncodeToString(sum[:])
 	c.bot.scripts[plan.Script] = string(text)
 	return plan
+}
+
+// ownerOf is the other tenant in whose directory a file stands, "" when there is none.
+func (c *checker) ownerOf(name string) string {
+	directory, _, below := strings.Cut(filepath.ToSlash(filepath.Clean(name)), "/")
+	if !below || c.home.tenant != "" || directory == c.file.Tenant {
+		return ""
+	}
+	if files, err := botFiles(filepath.Join(c.home.path, directory)); err != nil || len(files) == 0 {
+		return ""
+	}
+	return directory
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/hookturn/hookturn/internal/header"
+	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -28,26 +29,29 @@ func (c *checker) resolveSecrets() {
 			if c.has(item(path, 0)) {
 				at = item(path, i)
 			}
-			value, err := c.resolver.Resolve(ref)
-			if err != nil {
+			value, err := c.secret(ref)
+			switch {
+			case err != nil:
 				c.once(at, "%s", err)
-				continue
+			case !c.options.WithoutSecrets:
+				c.bot.secrets[name] = append(c.bot.secrets[name], value)
 			}
-			c.bot.secrets[name] = append(c.bot.secrets[name], value)
+		}
+		if c.options.WithoutSecrets {
+			c.bot.secrets[name] = nil
 		}
 	}
 }
 
-func (c *checker) secretFiles() []string {
-	var files []string
-	for _, refs := range c.file.Secrets {
-		for _, ref := range refs {
-			if path := c.resolver.Path(ref); path != "" {
-				files = append(files, path)
-			}
-		}
+// secret reads one value, unless nobody asked for values.
+func (c *checker) secret(ref secret.Ref) (secret.Value, error) {
+	if c.options.WithoutSecrets {
+		return secret.Value{}, c.sources.Check(ref)
 	}
-	return files
+	if path := c.sources.Path(ref); path != "" {
+		c.watch = append(c.watch, path)
+	}
+	return c.sources.Resolve(ref)
 }
 
 func (c *checker) signature(path string, w *fileWebhook, defaults defaults) []string {
@@ -59,6 +63,7 @@ func (c *checker) signature(path string, w *fileWebhook, defaults defaults) []st
 		case defaults.signature == nil:
 			c.problem(path+".secret", "signs nothing: this dialect needs the key signature beside it")
 		}
+		c.standardSecrets(path+".secret", w.Secret, defaults.signature)
 		return defaults.signature
 	}
 	if !c.has(path + ".secret") {
@@ -75,7 +80,22 @@ func (c *checker) signature(path string, w *fileWebhook, defaults defaults) []st
 			c.problem(at, "%s is named twice", quote(scheme))
 		}
 	}
+	c.standardSecrets(path+".secret", w.Secret, schemes)
 	return schemes
+}
+
+// standardSecrets checks the values of a secret that signs by Standard Webhooks.
+func (c *checker) standardSecrets(path, name string, schemes []string) {
+	if !slices.Contains(schemes, SignatureStandard) {
+		return
+	}
+	for _, value := range c.bot.secrets[name] {
+		if _, err := value.StandardKey(); err != nil {
+			c.once(path, "cannot sign by the scheme standard: %s", err)
+		} else if !value.IsWhsec() {
+			c.warn(path, "is not a whsec_ secret: libraries of Standard Webhooks do not take it (starter secret new prints one)")
+		}
+	}
 }
 
 // secretName checks the name of a secret that a key uses.

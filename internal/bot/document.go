@@ -31,6 +31,7 @@ type document struct {
 	anchors  map[string]ast.Node // by name
 	problems Problems            // at most problemsMax
 
+	warnings  Problems
 	expanded  expansion
 	abandoned func() bool // whether nobody waits for the result any more; nil: no
 }
@@ -125,6 +126,17 @@ func (d *document) syntax(err error) {
 // problem reports a defect of the value at a key path; when the file does not have the path, it points at the nearest
 // parent that is there.
 func (d *document) problem(path, format string, args ...any) {
+	d.add(d.problemOf(path, format, args...))
+}
+
+// warn reports what is allowed and probably not meant.
+func (d *document) warn(path, format string, args ...any) {
+	if len(d.warnings) < problemsMax {
+		d.warnings = append(d.warnings, d.problemOf(path, format, args...))
+	}
+}
+
+func (d *document) problemOf(path, format string, args ...any) Problem {
 	p := Problem{File: d.name, Key: path, Message: fmt.Sprintf(format, args...)}
 	for at := path; at != ""; at = parent(at) {
 		if place, ok := d.places[at]; ok {
@@ -132,7 +144,7 @@ func (d *document) problem(path, format string, args ...any) {
 			break
 		}
 	}
-	d.add(p)
+	return p
 }
 
 // problemAt reports a defect at a token, for places that have no key path of their own.

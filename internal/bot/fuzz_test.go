@@ -2,7 +2,6 @@ package bot
 
 import (
 	"encoding/json"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -29,12 +28,12 @@ func FuzzReadBot(f *testing.F) {
 	f.Add([]byte("bot: x\nsteps: &a {X: *a}\n"))
 	f.Add([]byte("bot: x\nsteps: {? : {}}\n"))
 	options := Options{
-		LookupEnv: func(string) (string, bool) { return "hunter2", true },
-		ReadFile:  func(string) ([]byte, error) { return nil, fs.ErrNotExist },
+		LookupEnv: func(string) (string, bool) { return "hunter2", true }, FreeSecrets: true,
 	}.withDefaults()
 
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bot, _, problems := readBot("x.yaml", data, "/bots", options)
+		r := readBot("x.yaml", data, home{path: "/absent"}, options, func() bool { return false })
+		bot, problems := r.bot, r.problems
 		require.Equal(t, bot == nil, len(problems) > 0)
 		for _, p := range problems {
 			require.Equal(t, "x.yaml", p.File)

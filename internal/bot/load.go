@@ -1,25 +1,24 @@
 package bot
 
 import (
-	"crypto/sha256"
-	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
-
-	"github.com/hookturn/hookturn/schemas"
+	"time"
 )
 
 // Options says how bot files are read. The zero value is right for production.
 type Options struct {
-	// LookupEnv finds the environment variables that secrets name. nil: os.LookupEnv.
+	// SecretsDir is the directory with a directory of secrets for each tenant. "": none.
+	SecretsDir string
+	// LookupEnv finds the environment variables of secrets. nil: os.LookupEnv.
 	LookupEnv func(name string) (string, bool)
-	// ReadFile reads bot files, scripts and the files of secrets. nil: regular files of at most 1 MiB.
-	ReadFile func(path string) ([]byte, error)
+	// FreeSecrets lets bot files name other variables and files than those of their tenant, for development.
+	FreeSecrets bool
+	// WithoutSecrets reads no secret: whether one can be resolved, and what depends on its value, is not checked. For files
+	// that are checked elsewhere than where they run.
+	WithoutSecrets bool
+	// RefuseBad makes NewStore fail when any file is bad. Default: a bad file holds back its own bot.
+	RefuseBad bool
 	// AllowPlainHTTP lets endpoints begin with http://. Default: https only.
 	AllowPlainHTTP bool
 	// CheckURL is a further judgement on the URL of every step, such as the operator's rules for outgoing requests. nil: none.
@@ -28,16 +27,21 @@ type Options struct {
 	CheckProgram func(program string) error
 	// Licences bound how many channels there may be of a type, over all bots; a type that is not named is not bounded.
 	Licences map[string]int
-	// OnReload is called after every Store.Reload, with its result, from the goroutine that reloads. nil: nothing.
-	OnReload func(err error)
+	// LoadTimeout bounds the time for one file, or for all files of one tenant's directory; default 10 s. What takes longer is
+	// abandoned and reported as bad.
+	LoadTimeout time.Duration
+	// OnLoad is called after every load of a Store, from the goroutine that loads. nil: nothing.
+	OnLoad func(Status)
 }
+
+const loadTimeout = 10 * time.Second
 
 func (o Options) withDefaults() Options {
 	if o.LookupEnv == nil {
 		o.LookupEnv = os.LookupEnv
 	}
-	if o.ReadFile == nil {
-		o.ReadFile = readFile
+	if absolute, err := filepath.Abs(o.SecretsDir); err == nil && o.SecretsDir != "" {
+		o.SecretsDir = absolute
 	}
 	if o.CheckURL == nil {
 		o.CheckURL = func(string) error { return nil }
@@ -45,93 +49,34 @@ func (o Options) withDefaults() Options {
 	if o.CheckProgram == nil {
 		o.CheckProgram = func(string) error { return nil }
 	}
-	if o.OnReload == nil {
-		o.OnReload = func(error) {}
+	if o.LoadTimeout <= 0 {
+		o.LoadTimeout = loadTimeout
+	}
+	if o.OnLoad == nil {
+		o.OnLoad = func(Status) {}
 	}
 	return o
 }
 
-// Load reads every bot file of a directory: the files whose name ends in .yaml and does not begin with a dot. It gives
-// a complete Set, or an error: Problems when files are at fault.
+// Load reads the bot files of a directory and returns a Set when all of them are good, else Problems.
 func Load(dir string, options Options) (*Set, error) {
-	set, _, err := load(dir, options.withDefaults())
-	return set, err
-}
-
-// load also gives the files that secrets are kept in, as far as they are known in spite of problems.
-func load(dir string, options Options) (*Set, []string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, nil, fmt.Errorf("bot files: %w", err)
-	}
-	set := &Set{bots: map[schemas.BotID]*Bot{}, tokens: map[[sha256.Size]byte]*Channel{}}
-	var problems Problems
-	var secretFiles []string
-	for _, entry := range entries {
-		name := entry.Name()
-		if strings.HasPrefix(name, ".") || !isBotFile(name) {
-			continue
-		}
-		bot, files, found := loadFile(dir, name, options)
-		problems, secretFiles = append(problems, found...), append(secretFiles, files...)
-		if bot != nil {
-			// One name is one file, because a bot is named like its file.
-			set.bots[bot.id] = bot
-		}
-	}
-	problems = append(problems, set.clashes(options.Licences)...)
-	slices.Sort(secretFiles)
-	secretFiles = slices.Compact(secretFiles)
-	if len(problems) > 0 {
-		return nil, secretFiles, problems.sorted()
-	}
-	return set, secretFiles, nil
-}
-
-func isBotFile(name string) bool {
-	extension := strings.ToLower(filepath.Ext(name))
-	return extension == ".yaml" || extension == ".yml"
-}
-
-func loadFile(dir, name string, options Options) (*Bot, []string, Problems) {
-	if !strings.HasSuffix(name, ".yaml") {
-		return nil, nil, Problems{{File: name, Message: "the name of a bot file ends in .yaml: rename it"}}
-	}
-	data, err := options.ReadFile(filepath.Join(dir, name))
-	if err != nil {
-		return nil, nil, Problems{{File: name, Message: "cannot be read: " + reason(err).Error()}}
-	}
-	return readBot(name, data, dir, options)
-}
-
-// reason is an error without the path that the problem names anyway.
-func reason(err error) error {
-	if at, ok := errors.AsType[*fs.PathError](err); ok {
-		return at.Err
-	}
-	return err
-}
-
-// readFileMax bounds what one read can cost; every kind of file has a smaller limit of its own.
-const readFileMax = 1 << 20
-
-// readFile reads a regular file. A pipe would block the load for ever, and a device may have no end.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
+	set, problems, _, err := Check(dir, options)
+	switch {
+	case err != nil:
 		return nil, err
+	case len(problems) > 0:
+		return nil, problems
 	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	f, err := os.Open(path)
+	return set, nil
+}
+
+// Check reads the bot files of a directory: those whose name ends in .yaml and does not begin with a dot, there and in the
+// directories that are named like tenants. It returns a Set of the good ones, the problems of the bad ones, and warnings that
+// hold nothing back. The error is about the directory as a whole.
+func Check(dir string, options Options) (set *Set, problems, warnings Problems, err error) {
+	l, err := newLoader(dir, options.withDefaults()).load(nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, readFileMax+1))
-	if err == nil && len(data) > readFileMax {
-		err = fmt.Errorf("it is larger than %d bytes", readFileMax)
-	}
-	return data, err
+	return l.set, l.problems.sorted(), l.warnings.sorted(), nil
 }

@@ -16,47 +16,49 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// testOptions knows a few secrets and reads the files of a map by their base name.
-func testOptions(files map[string]string) bot.Options {
+// testOptions know a few secrets, and files beside the bot files.
+func testOptions() bot.Options {
 	env := map[string]string{
 		"ORDERS": "hunter2", "ORDERS_NEW": "hunter3", "EMPTY": "", "TWO_LINES": "Bearer hunter2\nX",
 	}
 	return bot.Options{
-		LookupEnv: func(name string) (string, bool) { text, ok := env[name]; return text, ok },
-		ReadFile: func(path string) ([]byte, error) {
-			if text, ok := files[filepath.Base(path)]; ok {
-				return []byte(text), nil
-			}
-			return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
-		},
+		LookupEnv: func(name string) (string, bool) { text, ok := env[name]; return text, ok }, FreeSecrets: true,
 	}
 }
 
-// load writes bot files into a directory of their own and loads them.
-func load(t *testing.T, files map[string]string, change ...func(*bot.Options)) (*bot.Set, error) {
+// extraFiles stand beside the bot files of every test.
+var extraFiles = map[string]string{
+	"present": "Bearer hunter4\n", "present.py": "def main(event, context): pass\n",
+	"long.py": strings.Repeat("#", bot.ScriptMax+1), "latin.py": "# caf\xe9 main", "nul.py": "#\x00 main", "no_main.py": "x = 1",
+	"token_new": "hunter-new-token", "token_old": "hunter-old-token", "long_token": "hunter-long-token",
+}
+
+// directory writes bot files, and the extra files, into a directory of their own.
+func directory(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
-	options := testOptions(map[string]string{
-		"present": "Bearer hunter4\n", "present.py": "def main(event, context): pass\n",
-		"long.py": strings.Repeat("#", bot.ScriptMax+1), "latin.py": "# caf\xe9 main", "nul.py": "#\x00 main", "no_main.py": "x = 1",
-		"token_new": "hunter-new-token", "token_old": "hunter-old-token", "long_token": "hunter-long-token",
-	})
-	readExtra := options.ReadFile
-	options.ReadFile = func(path string) ([]byte, error) {
-		if filepath.Dir(path) == dir {
-			if data, err := os.ReadFile(path); err == nil {
-				return data, nil
-			}
+	for _, list := range []map[string]string{extraFiles, files} {
+		for name, text := range list {
+			writeFile(t, filepath.Join(dir, name), text)
 		}
-		return readExtra(path)
 	}
+	return dir
+}
+
+func writeFile(t *testing.T, path, text string) {
+	t.Helper()
+	require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+}
+
+// load loads bot files from a directory of their own.
+func load(t *testing.T, files map[string]string, change ...func(*bot.Options)) (*bot.Set, error) {
+	t.Helper()
+	options := testOptions()
 	for _, f := range change {
 		f(&options)
 	}
-	for name, text := range files {
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
-	}
-	return bot.Load(dir, options)
+	return bot.Load(directory(t, files), options)
 }
 
 var marker = regexp.MustCompile(`(?m)^# ([a-z]+): (.*)$`)
@@ -265,7 +267,7 @@ func TestPlainHTTPWhereItIsAllowed(t *testing.T) {
 func TestExample(t *testing.T) {
 	t.Parallel()
 
-	set, err := bot.Load("../../examples/bots", bot.Options{AllowPlainHTTP: true})
+	set, err := bot.Load("../../examples/bots", bot.Options{AllowPlainHTTP: true, SecretsDir: "../../examples/secrets"})
 	require.NoError(t, err)
 	shop, ok := set.Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
 	require.True(t, ok)
@@ -285,7 +287,7 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "huge"), make([]byte, 1<<20+1), 0o600))
 	const text = "bot: b\nsecrets: {s: {file: huge}}\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(text), 0o600))
-	_, err := bot.Load(dir, bot.Options{})
+	_, err := bot.Load(dir, bot.Options{FreeSecrets: true})
 	require.EqualError(t, err, "a.yaml: cannot be read: it is not a regular file\n"+
-		"b.yaml:2:11: $.secrets.s: the file cannot be read: it is larger than 1048576 bytes")
+		"b.yaml:2:11: $.secrets.s: the file cannot be read: it is larger than 65552 bytes")
 }

@@ -3,6 +3,7 @@ package bot
 import (
 	"cmp"
 	"crypto/sha256"
+	"crypto/subtle"
 	"maps"
 	"slices"
 	"time"
@@ -24,15 +25,36 @@ func (s *Set) Bot(id schemas.BotID) (*Bot, bool) {
 	return bot, ok
 }
 
-// Adapter finds the TwoWay adapter of an account whose outbound URL is open, whichever bot it belongs to: no two bots share
-// such a URL.
-func (s *Set) Adapter(account, name string) (*Bot, *BotAdapter, bool) {
+// Adapter finds the TwoWay adapter of an account whose outbound URL a product token opens. Bots of several tenants may have an
+// adapter of this account and name: the token decides. When it opens the adapters of two tenants, it opens none.
+func (s *Set) Adapter(account, name, token string) (*Bot, *BotAdapter, bool) {
+	var bot *Bot
+	sum := sha256.Sum256([]byte(token))
 	for _, b := range s.bots {
-		if adapter, ok := b.adapters[name]; ok && adapter.Account == account && adapter.ProductToken != "" {
-			return b, adapter, true
+		adapter, ok := b.adapters[name]
+		if !ok || adapter.Account != account || token == "" || !b.opens(adapter.ProductToken, sum) {
+			continue
 		}
+		if bot != nil {
+			return nil, nil, false
+		}
+		bot = b
 	}
-	return nil, nil, false
+	if bot == nil {
+		return nil, nil, false
+	}
+	return bot, bot.adapters[name], true
+}
+
+// opens reports whether a token, of which only the SHA-256 is given, is one of the values of a secret. It takes the same time
+// for each wrong one.
+func (b *Bot) opens(secretName string, sum [sha256.Size]byte) bool {
+	known := false
+	for _, value := range b.secrets[secretName] {
+		own := sha256.Sum256([]byte(value.Reveal()))
+		known = subtle.ConstantTimeCompare(own[:], sum[:]) == 1 || known
+	}
+	return known
 }
 
 // Bots lists all bots by tenant and name.
@@ -45,6 +67,7 @@ func (s *Set) Bots() []*Bot {
 // Bot is what one bot file means. It never changes.
 type Bot struct {
 	id          schemas.BotID
+	file        string // as problems call it
 	ordering    string
 	idleTimeout time.Duration
 	onFailure   string

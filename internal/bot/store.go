@@ -1,131 +1,145 @@
 package bot
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
-// Store holds the Set in use. All methods are safe for concurrent use.
+// Store holds the Set in use. All methods are safe for concurrent use, and none but Reload waits for files.
 type Store struct {
-	dir     string
 	options Options
 	logger  *slog.Logger
+	loader  *loader
 	current atomic.Pointer[Set]
 
-	mu          sync.Mutex // one reload at a time; guards what follows
-	lastErr     error
-	secretFiles []string
-	scripts     map[string]string // of the Set in use and of those before, by their fingerprint
-	scriptOrder []string          // oldest first
+	loading sync.Mutex      // one load at a time
+	logged  map[string]bool // problems that are in the log already; guarded by loading
+
+	mu      sync.Mutex // guards what follows
+	status  Status
+	files   map[string]*Bot // the bots in use, by their file
+	dirs    []string
+	watch   map[string]bool
+	past    past
+	scripts map[string]string // by their fingerprints
 }
 
-// NewStore loads a directory of bot files. It fails when any file is bad: a process does not start with half of its
-// bots.
+// Status is what the latest load of a Store came to.
+type Status struct {
+	Bots     int       // that are in use
+	BadFiles []string  // files that are not in use as they are written, sorted
+	Problems Problems  // of the bad files
+	LastGood time.Time // of the latest load without bad files
+	Err      error     // Problems, or why the directory could not be read; nil when everything is good
+}
+
+// NewStore loads a directory of bot files. A bad file holds back its own bot only, unless options say otherwise. It fails
+// when the directory cannot be read.
 func NewStore(dir string, options Options, logger *slog.Logger) (*Store, error) {
 	dir, err := filepath.Abs(dir) // the watch compares names
 	if err != nil {
 		return nil, fmt.Errorf("bot files: %w", err)
 	}
-	s := &Store{dir: dir, options: options.withDefaults(), logger: logger}
-	set, secretFiles, err := load(s.dir, s.options)
-	if err != nil {
+	options = options.withDefaults()
+	s := &Store{options: options, logger: logger, loader: newLoader(dir, options)}
+	err = s.Reload()
+	switch problems, ofFiles := errors.AsType[Problems](err); {
+	case err == nil:
+	case !ofFiles:
 		return nil, err
+	case options.RefuseBad:
+		return nil, problems
 	}
-	s.use(set)
-	s.secretFiles = secretFiles
-	s.logger.Info("bot files loaded", "dir", s.dir, "bots", len(set.bots))
 	return s, nil
-}
-
-// scriptsKept bounds the scripts that are remembered after their bot file has changed: a step that was accepted before runs
-// the script of that time.
-const scriptsKept = 1000
-
-// use makes a Set the one in use.
-func (s *Store) use(set *Set) {
-	s.current.Store(set)
-	if s.scripts == nil {
-		s.scripts = map[string]string{}
-	}
-	for _, b := range set.Bots() {
-		for id, text := range b.scripts {
-			if _, known := s.scripts[id]; !known {
-				s.scripts[id] = text
-				s.scriptOrder = append(s.scriptOrder, id)
-			}
-		}
-	}
-	for len(s.scriptOrder) > scriptsKept {
-		delete(s.scripts, s.scriptOrder[0])
-		s.scriptOrder = s.scriptOrder[1:]
-	}
-}
-
-// Script is the text of a script by its fingerprint, as Code has it: one of the Set in use, or one that was lately.
-func (s *Store) Script(id string) (string, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	text, ok := s.scripts[id]
-	return text, ok
 }
 
 // Current is the Set in use; never nil.
 func (s *Store) Current() *Set { return s.current.Load() }
 
-// LastError says why the last reload was refused; nil when the Set in use is what the directory says.
-func (s *Store) LastError() error {
+// Status returns what the latest load came to.
+func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.lastErr
+	return s.status
 }
 
-// Reload reads the directory again. When everything is right the new Set replaces the one in use; otherwise that one
-// stays, and the problems are logged, returned and kept for LastError.
-func (s *Store) Reload() error {
-	s.mu.Lock()
-	set, secretFiles, err := load(s.dir, s.options)
-	s.lastErr, s.secretFiles = err, secretFiles
-	if err == nil {
-		s.use(set)
-	}
-	s.mu.Unlock()
+// LastError is the error of the latest load: nil when the Set in use is what the directory says.
+func (s *Store) LastError() error { return s.Status().Err }
 
-	if err == nil {
-		s.logger.Info("bot files reloaded", "dir", s.dir, "bots", len(set.bots))
+// Reload reads the directory again. The bot of a bad file stays as it was when the file was last good; the bot of a file that
+// is gone goes. The problems are logged, returned and kept for Status. When the directory cannot be read, everything stays.
+func (s *Store) Reload() error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	loaded, err := s.loader.load(s.inUse())
+	if err != nil {
+		s.logger.Error("loading bot files failed, the bots in use stay", "dir", s.loader.dir, "error", err)
 	} else {
-		s.logRefusal(err)
+		err = s.use(loaded)
 	}
-	s.options.OnReload(err)
+	s.mu.Lock()
+	s.status.Err = err
+	status := s.status
+	s.mu.Unlock()
+	s.options.OnLoad(status)
 	return err
 }
 
-func (s *Store) logRefusal(err error) {
-	var problems Problems
-	if !errors.As(err, &problems) {
-		s.logger.Error("bot files refused, the running ones stay in use", "dir", s.dir, "error", err)
-		return
-	}
-	s.logger.Error("bot files refused, the running ones stay in use", "dir", s.dir, "problems", len(problems))
-	for _, p := range problems {
-		s.logger.Error("problem in a bot file",
-			"file", p.File, "line", p.Line, "column", p.Column, "key", p.Key, "problem", p.Message)
-	}
-}
-
-// watched lists the directories whose changes may change the Set, and the files of secrets in them.
-func (s *Store) watched() (dirs []string, secretFiles map[string]bool) {
+func (s *Store) inUse() map[string]*Bot {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	// The parent sees the directory itself being replaced, as a release that moves a symlink does.
-	dirs = []string{s.dir, filepath.Dir(s.dir)}
-	secretFiles = make(map[string]bool, len(s.secretFiles))
-	for _, path := range s.secretFiles {
-		secretFiles[path] = true
-		dirs = append(dirs, filepath.Dir(path))
+	return s.files
+}
+
+// use makes the Set of a load the one in use. It returns the problems of bad files.
+func (s *Store) use(l *loaded) error {
+	problems, now := l.problems.sorted(), time.Now()
+	s.mu.Lock()
+	s.past.keep(s.files, l.bots, now)
+	s.scripts = s.past.scripts(l.set)
+	s.files, s.dirs, s.watch = l.bots, l.dirs, l.watch
+	s.status.Bots, s.status.BadFiles, s.status.Problems = len(l.bots), l.badFiles(), problems
+	if len(problems) == 0 {
+		s.status.LastGood = now
 	}
-	return dirs, secretFiles
+	s.current.Store(l.set)
+	s.mu.Unlock()
+
+	s.logger.Info("bot files loaded", "dir", s.loader.dir, "bots", len(l.bots), "bad_files", len(l.bad))
+	s.log(problems, l.warnings.sorted())
+	if len(problems) > 0 {
+		return problems
+	}
+	return nil
+}
+
+// log writes the problems that are new: a bad file is not reported again by every reload.
+func (s *Store) log(problems, warnings Problems) {
+	seen := make(map[string]bool, len(problems)+len(warnings))
+	write := func(level slog.Level, message string, list Problems) {
+		for _, p := range list {
+			key := message + p.String()
+			if !s.logged[key] {
+				s.logger.Log(context.Background(), level, message,
+					"file", p.File, "line", p.Line, "column", p.Column, "key", p.Key, "problem", p.Message)
+			}
+			seen[key] = true
+		}
+	}
+	write(slog.LevelError, "bad bot file, its bot is held back or stays as it was", problems)
+	write(slog.LevelWarn, "warning about a bot file", warnings)
+	s.logged = seen
+}
+
+// watched lists the directories whose changes may change the Set, and the files in them that are not bot files.
+func (s *Store) watched() (dirs []string, files map[string]bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dirs, s.watch
 }

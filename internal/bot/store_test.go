@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -33,18 +34,23 @@ type storeBundle struct {
 	log *syncBuffer
 
 	mu      sync.Mutex
-	reloads []error
+	reloads []bot.Status
 }
 
-func setupStore(t *testing.T, dir, text string) *storeBundle {
+func setupStore(t *testing.T, dir, text string, change ...func(*bot.Options)) *storeBundle {
 	t.Helper()
 	b := &storeBundle{dir: dir, log: &syncBuffer{}}
-	b.write(t, "shop.yaml", text)
-	options := bot.Options{OnReload: func(err error) {
+	if text != "" {
+		b.write(t, "shop.yaml", text)
+	}
+	options := bot.Options{FreeSecrets: true, OnLoad: func(status bot.Status) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.reloads = append(b.reloads, err)
+		b.reloads = append(b.reloads, status)
 	}}
+	for _, f := range change {
+		f(&options)
+	}
 	var err error
 	b.Store, err = bot.NewStore(dir, options, slog.New(slog.NewTextHandler(b.log, nil)))
 	require.NoError(t, err)
@@ -54,6 +60,7 @@ func setupStore(t *testing.T, dir, text string) *storeBundle {
 // watch starts the watch and waits for the reload with which it begins.
 func (b *storeBundle) watch(t *testing.T) {
 	t.Helper()
+	before := b.reloadCount()
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- b.Watch(ctx) }()
@@ -61,7 +68,7 @@ func (b *storeBundle) watch(t *testing.T) {
 		cancel()
 		require.NoError(t, <-done)
 	})
-	b.eventually(t, func() bool { return b.reloadCount() > 0 })
+	b.eventually(t, func() bool { return b.reloadCount() > before })
 }
 
 func (b *storeBundle) reloadCount() int {
@@ -72,7 +79,7 @@ func (b *storeBundle) reloadCount() int {
 
 func (b *storeBundle) write(t *testing.T, name, text string) {
 	t.Helper()
-	require.NoError(t, os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o600))
+	writeFile(t, filepath.Join(b.dir, name), text)
 }
 
 func (b *storeBundle) url(t *testing.T) string {
@@ -98,12 +105,12 @@ func (b *storeBundle) eventually(t *testing.T, condition func() bool) {
 	require.Eventually(t, condition, 30*time.Second, 5*time.Millisecond)
 }
 
-func TestNewStoreRefusesBadFiles(t *testing.T) {
+func TestNewStore_RefuseBad(t *testing.T) {
 	t.Parallel()
 
 	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(badBot), 0o600))
-	_, err := bot.NewStore(dir, bot.Options{}, slog.New(slog.DiscardHandler))
+	writeFile(t, filepath.Join(dir, "shop.yaml"), badBot)
+	_, err := bot.NewStore(dir, bot.Options{RefuseBad: true}, slog.New(slog.DiscardHandler))
 	require.EqualError(t, err, badText)
 }
 
@@ -117,7 +124,7 @@ func TestReload(t *testing.T) {
 	s.write(t, "shop.yaml", badBot)
 	require.EqualError(t, s.Reload(), badText)
 	require.EqualError(t, s.LastError(), badText)
-	require.Same(t, first, s.Current(), "a bad file replaced a good one")
+	require.Equal(t, first.Bots(), s.Current().Bots(), "a bad file replaced a good one")
 	require.Contains(t, s.log.String(), `file=shop.yaml line=2 column=1 key=$.colour problem="unknown key"`)
 
 	s.write(t, "shop.yaml", otherBot)
@@ -129,7 +136,7 @@ func TestReload(t *testing.T) {
 	require.NoError(t, os.RemoveAll(s.dir))
 	require.ErrorIs(t, s.Reload(), os.ErrNotExist)
 	require.Equal(t, "https://two.example/", s.url(t))
-	require.Len(t, s.reloads, 3)
+	require.Len(t, s.reloads, 4)
 }
 
 func TestWatchBadThenGood(t *testing.T) {
@@ -233,4 +240,178 @@ func (s *syncBuffer) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+func TestStore_BadFileHoldsBackItsBotOnly(t *testing.T) {
+	t.Parallel()
+
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "bad.yaml"), "bot: bad\ncolour: red\n")
+	writeFile(t, filepath.Join(dir, "acme", "other.yaml"), "bot: other\n")
+	s := setupStore(t, dir, goodBot)
+	require.Equal(t, []string{"acme/other", "default/shop"}, names(s.Current()))
+	status := s.Status()
+	require.Equal(t, []string{"bad.yaml"}, status.BadFiles)
+	require.Equal(t, 2, status.Bots)
+	require.True(t, status.LastGood.IsZero())
+	require.EqualError(t, status.Err, "bad.yaml:2:1: $.colour: unknown key")
+	require.Equal(t, []bot.Status{status}, s.reloads)
+	require.Equal(t, 1, strings.Count(s.log.String(), "problem=\"unknown key\""))
+
+	s.write(t, "shop.yaml", badBot)
+	s.write(t, "acme/other.yaml", "bot: other\nsteps: {Y: {webhook: {url: \"https://y.example/\"}}}\n")
+	require.Error(t, s.Reload())
+	require.Equal(t, []string{"acme/other", "default/shop"}, names(s.Current()))
+	require.Equal(t, "https://one.example/", s.url(t), "a bad file keeps its last good bot")
+	other, _ := s.Current().Bot(schemas.BotID{Tenant: "acme", Bot: "other"})
+	require.Equal(t, []string{"Y"}, other.Steps(), "another file's edit is held back")
+	require.Equal(t, 2, strings.Count(s.log.String(), "problem=\"unknown key\""), "a known problem is logged again")
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "shop.yaml")))
+	require.NoError(t, os.Remove(filepath.Join(dir, "bad.yaml")))
+	require.NoError(t, s.Reload())
+	require.Equal(t, []string{"acme/other"}, names(s.Current()), "a file that is gone takes its bot with it")
+	require.False(t, s.Status().LastGood.IsZero())
+}
+
+func TestStore_ClashKeepsTheLastGoodBot(t *testing.T) {
+	t.Parallel()
+	const adapter = "bot: NAME\nsecrets: {t: {file: token}}\nadapters: {agents: {account: ACCOUNT, product_token: t}}\n"
+	text := func(name, account string) string {
+		return strings.NewReplacer("NAME", name, "ACCOUNT", account).Replace(adapter)
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "token"), "token")
+	writeFile(t, filepath.Join(dir, "a.yaml"), text("a", `"1"`))
+	writeFile(t, filepath.Join(dir, "b.yaml"), text("b", `"2"`))
+	s := setupStore(t, dir, "")
+	s.write(t, "b.yaml", text("b", `"1"`))
+	require.Error(t, s.Reload())
+	require.Equal(t, []string{"b.yaml"}, s.Status().BadFiles)
+	b, _, ok := s.Current().Adapter("2", "agents", "token")
+	require.True(t, ok)
+	require.Equal(t, "b", b.Name())
+}
+
+func TestStore_HangingLoadIsAbandoned(t *testing.T) {
+	t.Parallel()
+
+	hang, ended := make(chan struct{}), make(chan struct{})
+	s := setupStore(t, t.TempDir(), goodBot, func(o *bot.Options) {
+		o.LoadTimeout = 50 * time.Millisecond
+		o.CheckURL = func(url string) error {
+			if strings.Contains(url, "hang.example") {
+				<-hang
+				close(ended)
+			}
+			return nil
+		}
+	})
+	t.Cleanup(func() { close(hang); <-ended })
+	s.write(t, "acme/hang.yaml", "bot: hang\nsteps: {X: {webhook: {url: \"https://hang.example/\"}}}\n")
+	s.write(t, "acme/never.yaml", "bot: never\n")
+	s.write(t, "acme/first.yaml", "bot: first\n")
+	s.write(t, "shop.yaml", otherBot)
+	const late = ": could not be loaded within 50ms: the load was abandoned"
+	require.EqualError(t, s.Reload(), "acme/hang.yaml"+late+"\nacme/never.yaml"+late)
+	require.Equal(t, []string{"acme/hang.yaml", "acme/never.yaml"}, s.Status().BadFiles)
+	require.Equal(t, []string{"acme/first", "default/shop"}, names(s.Current()))
+	require.Equal(t, "https://two.example/", s.url(t), "the other files are loaded")
+	require.Contains(t, s.log.String(), "the load was abandoned")
+
+	s.write(t, "acme/hang.yaml", "bot: hang\n")
+	require.NoError(t, s.Reload(), "a later load works")
+	require.Equal(t, []string{"acme/first", "acme/hang", "acme/never", "default/shop"}, names(s.Current()))
+}
+
+func TestStore_UnreadableTenantKeepsItsBots(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "acme", "own.yaml"), "bot: own\n")
+	s := setupStore(t, dir, goodBot)
+	require.NoError(t, os.Rename(filepath.Join(dir, "acme"), filepath.Join(dir, "away")))
+	require.NoError(t, os.Symlink("acme", filepath.Join(dir, "acme")), "a link to itself cannot be read")
+	s.write(t, "shop.yaml", otherBot)
+	require.EqualError(t, s.Reload(), "acme: cannot be read: too many levels of symbolic links")
+	require.Equal(t, "https://two.example/", s.url(t))
+	require.Equal(t, []string{"acme/own", "away/own", "default/shop"}, names(s.Current()))
+}
+
+func TestStore_EarlierRevisionsStay(t *testing.T) {
+	t.Parallel()
+
+	text := func(name, file string) string {
+		return "bot: shop\nsecrets: {" + name + ": {file: " + file + "}}\nsteps: {X: {webhook: {url: \"https://h.example/\", secret: " +
+			name + "}}, Y: {code: {file: s.py}}}\n"
+	}
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "one"), "first")
+	writeFile(t, filepath.Join(dir, "two"), "second")
+	writeFile(t, filepath.Join(dir, "s.py"), "def main(): 1")
+	s := setupStore(t, dir, text("old", "one"))
+	plan := func(step string) bot.Plan {
+		b, _ := s.Current().Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
+		plan, err := b.Plan(step)
+		require.NoError(t, err)
+		return plan
+	}
+	secretOf := func(revision, name string) string {
+		values, err := s.Secrets(schemas.BotID{Tenant: "default", Bot: "shop"}, revision, name)
+		if err != nil {
+			return err.Error()
+		}
+		return values[0].Reveal()
+	}
+	first, firstScript := plan("X").Revision, plan("Y").Code.Script
+
+	s.write(t, "shop.yaml", text("new", "two"))
+	s.write(t, "s.py", "def main(): 2")
+	require.NoError(t, s.Reload())
+	second, secondScript := plan("X").Revision, plan("Y").Code.Script
+	require.Equal(t, "first", secretOf(first, "old"), "a running step lost its secret")
+	require.Equal(t, "second", secretOf(second, "new"))
+	require.Equal(t, "second", secretOf("unknown", "new"), "the bot in use decides")
+	require.Contains(t, secretOf(second, "old"), `secret "old" is not in this worker's bot file`)
+	require.Contains(t, secretOf("unknown", "old"), "is not in this worker's bot file")
+
+	s.write(t, "shop.yaml", text("old", "two"))
+	require.NoError(t, s.Reload())
+	require.Equal(t, "first", secretOf(first, "old"), "the name means what it meant")
+	require.Equal(t, "second", secretOf(plan("X").Revision, "old"))
+
+	require.NoError(t, os.Remove(filepath.Join(dir, "shop.yaml")))
+	require.NoError(t, s.Reload())
+	require.Equal(t, "first", secretOf(first, "old"), "the bot is gone, its steps are not")
+	require.Contains(t, secretOf("unknown", "old"), "no bot file for default/shop")
+	for _, id := range []string{firstScript, secondScript} {
+		_, ok := s.Script(id)
+		require.True(t, ok, "a running step lost its script")
+	}
+}
+
+func TestStore_RotationTakesEffectAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "key"), "first")
+	s := setupStore(t, dir, "bot: shop\nsecrets: {key: {file: key}}\nsteps: {X: {webhook: {url: \"https://h.example/\"}}}\n")
+	b, _ := s.Current().Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
+	plan, err := b.Plan("X")
+	require.NoError(t, err)
+	s.write(t, "key", "second")
+	require.NoError(t, s.Reload())
+	values, err := s.Secrets(schemas.BotID{Tenant: "default", Bot: "shop"}, plan.Revision, "key")
+	require.NoError(t, err)
+	require.Equal(t, "second", values[0].Reveal())
+}
+
+func TestWatch_TenantDirectory(t *testing.T) {
+	t.Parallel()
+	s := setupStore(t, t.TempDir(), goodBot)
+	s.watch(t)
+	s.write(t, "acme/own.yaml", "bot: own\n")
+	s.eventually(t, func() bool { return len(names(s.Current())) == 2 })
+	s.write(t, "acme/second.yaml", "bot: second\n")
+	s.eventually(t, func() bool { return len(names(s.Current())) == 3 })
+	require.NoError(t, os.RemoveAll(filepath.Join(s.dir, "acme")))
+	s.eventually(t, func() bool { return len(names(s.Current())) == 1 })
 }

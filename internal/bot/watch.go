@@ -14,13 +14,16 @@ import (
 const (
 	// debounce gathers the several events of one save into one reload.
 	debounce = 100 * time.Millisecond
+	// loadShare keeps a directory that changes all the time from taking more than a fifth of one core: a reload waits this
+	// many times as long as the one before took.
+	loadShare = 4
 	// scriptExt ends the names of scripts whose changes are seen.
 	scriptExt = ".py"
 	// rewatch is how soon a directory that could not be watched is tried again.
 	rewatch = 2 * time.Second
 )
 
-// Watch reloads after every change of the directory or of a secret's file, until the context ends; then it returns nil.
+// Watch reloads after every change of the directories, of a secret or of a script, until the context ends; then it returns nil.
 // It begins with a reload, so that no change since the last one is missed. Directories are watched, not files: editors
 // and Kubernetes replace a file rather than write to it.
 func (s *Store) Watch(ctx context.Context) error {
@@ -42,7 +45,7 @@ func (s *Store) Watch(ctx context.Context) error {
 			w.event(event)
 		case err := <-watcher.Errors:
 			// Events may have been lost, for example by an overflow: only a reload finds out.
-			s.logger.Warn("watching bot files", "dir", s.dir, "error", err)
+			s.logger.Warn("watching bot files failed, reloading all", "dir", s.loader.dir, "error", err)
 			w.schedule()
 		case <-retry.C:
 			if len(w.missing) > 0 {
@@ -50,7 +53,9 @@ func (s *Store) Watch(ctx context.Context) error {
 			}
 		case <-w.reload.C:
 			w.due = false
+			started := time.Now()
 			_ = s.Reload() // logged and kept there
+			w.took = time.Since(started)
 			w.follow()
 		}
 	}
@@ -58,24 +63,28 @@ func (s *Store) Watch(ctx context.Context) error {
 
 // watch is the state of one call of Watch; only its goroutine uses it.
 type watch struct {
-	store       *Store
-	watcher     *fsnotify.Watcher
-	reload      *time.Timer     // fires when a reload is due
-	due         bool            // whether it will
-	secretFiles map[string]bool // whose changes matter
-	missing     map[string]bool // directories that could not be watched
+	store   *Store
+	watcher *fsnotify.Watcher
+	reload  *time.Timer     // fires when a reload is due
+	due     bool            // whether it will
+	took    time.Duration   // by the latest reload
+	files   map[string]bool // secrets and scripts, whose changes matter
+	missing map[string]bool // directories that could not be watched
 }
 
 func (w *watch) event(event fsnotify.Event) {
 	name := filepath.Clean(event.Name)
 	dir, base := filepath.Dir(name), filepath.Base(name)
 	switch {
-	case name == w.store.dir:
+	case slices.Contains(w.watcher.WatchList(), name):
 		// Another directory stands there now, of which the old watch sees nothing.
 		_ = w.watcher.Remove(name)
 	case strings.HasPrefix(base, ".."): // Kubernetes swaps the symlink ..data
-	case w.secretFiles[name]:
-	case dir == w.store.dir && (isBotFile(base) || filepath.Ext(base) == scriptExt):
+	case w.files[name]:
+	case dir == filepath.Dir(w.store.loader.dir):
+		return
+	case isBotFile(base) || filepath.Ext(base) == scriptExt:
+	case dir == w.store.loader.dir && filepath.Ext(base) == "": // perhaps the directory of a tenant
 	default:
 		return
 	}
@@ -87,14 +96,14 @@ func (w *watch) event(event fsnotify.Event) {
 func (w *watch) schedule() {
 	if !w.due {
 		w.due = true
-		w.reload.Reset(debounce)
+		w.reload.Reset(max(debounce, loadShare*w.took))
 	}
 }
 
 // follow watches exactly the directories that matter now. A directory that was not watched until now may have changed
 // since the last reload, so there is another.
 func (w *watch) follow() {
-	dirs, secretFiles := w.store.watched()
+	dirs, files := w.store.watched()
 	before := w.watcher.WatchList()
 	missing := map[string]bool{}
 	for _, dir := range dirs {
@@ -114,5 +123,5 @@ func (w *watch) follow() {
 			_ = w.watcher.Remove(dir)
 		}
 	}
-	w.secretFiles, w.missing = secretFiles, missing
+	w.files, w.missing = files, missing
 }

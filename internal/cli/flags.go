@@ -45,6 +45,9 @@ func (s *settings) process(f *pflag.FlagSet) {
 	s.connection(f)
 	s.streams(f)
 	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
+	f.StringVar(&s.cfg.BadBots, "bad-bots", app.BadBotsHold,
+		"hold: a bad bot file holds back its own bot; refuse: the process does not start with one")
+	s.secrets(f)
 	s.egress(f)
 	s.licences(f)
 	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "", "host:port of /healthz, /readyz and /metrics")
@@ -69,6 +72,12 @@ func (s *settings) deployment(f *pflag.FlagSet) {
 	f.StringVar(&d.BuildID, "build-id", "", "build id of this worker in its deployment (default: the version of the program)")
 	f.StringVar((*string)(&d.Promote), "deployment-promote", string(app.PromoteAuto),
 		"auto: a newer worker becomes the current version by itself; manual: run \"starter deployments promote\"")
+}
+
+func (s *settings) secrets(f *pflag.FlagSet) {
+	f.StringVar(&s.cfg.SecretsDir, "secrets-dir", "", "directory with a directory of secrets for each tenant")
+	f.BoolVar(&s.cfg.FreeSecrets, "free-secrets", false,
+		"let bot files name any variable and file but settings and other tenants' secrets; for development only")
 }
 
 func (s *settings) licences(f *pflag.FlagSet) {

@@ -72,9 +72,9 @@ func TestAProcessPrintsEveryProblemOfItsBotFiles(t *testing.T) {
 	eachProcess(t, func(t *testing.T, p process) {
 		t.Helper()
 		w := &world{env: map[string]string{"HOOKTURN_NATS_URL": "nats://" + nobody(t)}}
-		require.Equal(t, 1, w.run(testContext(t), p.command(), append(p.args, "--bots", dir)...))
+		require.Equal(t, 1, w.run(testContext(t), p.command(), append(p.args, "--bots", dir, "--bad-bots", "refuse")...))
 		for _, want := range []string{
-			p.name + ": bot files in " + dir + ":\n", "inside.yaml:3:33: ", "\nshop.yaml:2:1: $.colour: unknown key\n",
+			p.name + ": bot files in " + dir + ":\n", "inside.yaml:4:33: ", "\nshop.yaml:2:1: $.colour: unknown key\n",
 			"\nshop.yaml:4:51: $.steps.ORDER.webhook.timeout: ",
 		} {
 			require.Contains(t, w.err.String(), want)

@@ -7,7 +7,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/app"
-	"github.com/hookturn/hookturn/internal/bot"
 )
 
 // StarterCommand is the program "starter": run is what it does without a subcommand.
@@ -15,7 +14,7 @@ func StarterCommand() *cobra.Command {
 	root := runCommand("starter")
 	root.Short = "Take events from NATS into Temporal"
 	root.Version = app.Version
-	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), deadlettersCommand(),
+	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
 		deploymentsCommand(), setupCommand(), runScriptCommand())
 	return root
 }
@@ -79,40 +78,5 @@ func setupCommand() *cobra.Command {
 	s.streams(cmd.Flags())
 	cmd.Flags().StringSliceVar(&s.cfg.Engines, "engines", []string{"default"},
 		"tenants whose engines read stored replies and dead letters by a consumer of the tenant's name")
-	return cmd
-}
-
-func validateCommand() *cobra.Command {
-	var s settings
-	cmd := &cobra.Command{
-		Use:   "validate DIR",
-		Short: "Check the bot files of a directory; print every error and end with status 1 when there is one",
-		Args:  cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := s.environment(cmd); err != nil {
-				return err
-			}
-			options, err := app.BotOptions(s.cfg)
-			if err != nil {
-				return err
-			}
-			options.LookupEnv = ioOf(cmd).LookupEnv
-			set, err := bot.Load(args[0], options)
-			if err != nil {
-				fmt.Fprintln(cmd.OutOrStdout(), err)
-				return errSilent
-			}
-			if len(set.Bots()) == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "no bot files (*.yaml) in %s\n", args[0])
-			}
-			for _, b := range set.Bots() {
-				fmt.Fprintf(cmd.OutOrStdout(), "ok: bot %s of tenant %s, %d steps\n", b.Name(), b.Tenant(), len(b.Steps()))
-			}
-			return nil
-		},
-	}
-	s.egress(cmd.Flags())
-	s.licences(cmd.Flags())
-	s.logging(cmd.Flags())
 	return cmd
 }

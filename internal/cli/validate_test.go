@@ -2,15 +2,19 @@ package cli_test
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/secret"
 )
 
 const (
 	goodBot = `bot: shop
 base_urls: {test: "https://shop.example"}
-secrets: {orders: {env: SHOP_ORDERS_SECRET}}
+secrets: {orders: {secret: orders}}
+bot_break: {default: "Sorry."}
 steps: {ORDER: {webhook: {path: /orders, secret: orders}}, REFUND: {webhook: {path: /refund}}}
 `
 	badBot = `bot: shop
@@ -20,6 +24,7 @@ steps: {ORDER: {webhook: {path: /orders, timeout: soon}}}
 `
 	insideBot = `bot: inside
 base_urls: {test: "https://10.1.2.3"}
+bot_break: {default: "Sorry."}
 steps: {ORDER: {webhook: {path: /orders}}}
 `
 )
@@ -27,7 +32,7 @@ steps: {ORDER: {webhook: {path: /orders}}}
 func TestValidateListsGoodBots(t *testing.T) {
 	t.Parallel()
 	dir := directory(t, map[string]string{"shop.yaml": goodBot, "notes.txt": "no bot file"})
-	w := &world{env: map[string]string{"SHOP_ORDERS_SECRET": "hidden"}}
+	w := &world{env: map[string]string{"HOOKTURN_SECRET_DEFAULT_ORDERS": "hidden"}}
 	require.Equal(t, "ok: bot shop of tenant default, 2 steps\n", succeed(t, w, "validate", dir))
 	require.Empty(t, w.err.String())
 }
@@ -50,7 +55,46 @@ func TestValidateFindsASecretThatIsNotThere(t *testing.T) {
 	t.Parallel()
 	w := &world{}
 	require.Empty(t, fail(t, w, "validate", directory(t, map[string]string{"shop.yaml": goodBot})))
-	require.Equal(t, "shop.yaml:3:11: $.secrets.orders: environment variable SHOP_ORDERS_SECRET is not set\n", w.out.String())
+	require.Equal(t, "shop.yaml:3:11: $.secrets.orders: environment variable "+
+		"HOOKTURN_SECRET_DEFAULT_ORDERS is not set, and there is no --secrets-dir\n", w.out.String())
+}
+
+func TestValidate_GoodAndBad(t *testing.T) {
+	t.Parallel()
+	dir := directory(t, map[string]string{"shop.yaml": goodBot, "other.yaml": "bot: other\ncolour: red\n"})
+	w := &world{}
+	require.Empty(t, fail(t, w, "validate", dir, "--without-secrets"))
+	require.Equal(t, "other.yaml:2:1: $.colour: unknown key\nok: bot shop of tenant default, 2 steps\n", w.out.String())
+}
+
+func TestValidate_WithoutSecrets(t *testing.T) {
+	t.Parallel()
+	dir := directory(t, map[string]string{"shop.yaml": goodBot})
+	const ok = "ok: bot shop of tenant default, 2 steps\n"
+	require.Equal(t, ok, succeed(t, &world{}, "validate", dir, "--without-secrets"))
+
+	outside := directory(t, map[string]string{"shop.yaml": strings.Replace(goodBot, "{secret: orders}", "{env: NATS_URL}", 1)})
+	w := &world{}
+	require.Empty(t, fail(t, w, "validate", outside, "--without-secrets"))
+	require.Contains(t, w.out.String(), "$.secrets.orders: the variable is not a secret of tenant default")
+}
+
+func TestValidate_Warns(t *testing.T) {
+	t.Parallel()
+	dir := directory(t, map[string]string{"shop.yaml": "bot: shop\nsteps: {X: {webhook: {url: \"https://shop.example/\"}}}\n"})
+	require.Equal(t, "warning: shop.yaml:1:1: $: has no bot_break: when step X fails, the user reads nothing\n"+
+		"ok: bot shop of tenant default, 1 steps\n", succeed(t, &world{}, "validate", dir))
+}
+
+func TestSecretNew(t *testing.T) {
+	t.Parallel()
+	one, two := succeed(t, &world{}, "secret", "new"), succeed(t, &world{}, "secret", "new")
+	require.NotEqual(t, one, two)
+	for _, text := range []string{one, two} {
+		value, err := secret.Parse(text)
+		require.NoError(t, err)
+		require.True(t, value.IsWhsec())
+	}
 }
 
 func TestValidateRefusesAddressesInsideUnlessListed(t *testing.T) {
@@ -58,7 +102,7 @@ func TestValidateRefusesAddressesInsideUnlessListed(t *testing.T) {
 	dir := directory(t, map[string]string{"inside.yaml": insideBot})
 	w := &world{}
 	require.Empty(t, fail(t, w, "validate", dir))
-	require.Contains(t, w.out.String(), "inside.yaml:3:33: $.steps.ORDER.webhook.path: blocked: host 10.1.2.3")
+	require.Contains(t, w.out.String(), "inside.yaml:4:33: $.steps.ORDER.webhook.path: blocked: host 10.1.2.3")
 	require.Contains(t, w.out.String(), "--egress-allow 10.1.2.3:443", "the line says what to do")
 
 	const ok = "ok: bot inside of tenant default, 1 steps\n"
@@ -89,6 +133,6 @@ func TestValidateSaysThatThereIsNothing(t *testing.T) {
 
 func TestTheExamplesAreValid(t *testing.T) {
 	t.Parallel()
-	out := succeed(t, &world{}, "validate", "../../examples/bots", "--egress-allow", "127.0.0.1:8090")
+	out := succeed(t, &world{}, "validate", "../../examples/bots", "--secrets-dir", "../../examples/secrets", "--egress-allow", "127.0.0.1:8090")
 	require.Contains(t, out, "ok: bot shop of tenant default")
 }

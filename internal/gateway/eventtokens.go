@@ -56,7 +56,7 @@ func parseEventTokens(text []byte) (map[digest]string, error) {
 		return nil, fmt.Errorf("larger than %d bytes", tokensMax)
 	}
 	tokens := map[digest]string{}
-	for n, line := range bytes.Split(text, []byte("\n")) {
+	for n, line := range bytes.Split(bytes.TrimPrefix(text, []byte("\uFEFF")), []byte("\n")) {
 		fields := strings.Fields(string(line))
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
 			continue

@@ -20,7 +20,6 @@ const (
 	prefixSHA1     = "sha1="
 	prefixSHA256   = "sha256="
 	prefixStandard = "v1,"
-	prefixWhsec    = "whsec_"
 )
 
 // Sign writes the headers of every scheme into h. The secrets are in order of age, newest first; body must be the very
@@ -91,13 +90,8 @@ func mac(h func() hash.Hash, key []byte, parts ...[]byte) []byte {
 func rawKey(s secret.Value) []byte { return []byte(s.Reveal()) }
 
 func standardKey(s secret.Value) ([]byte, error) {
-	encoded, ok := strings.CutPrefix(s.Reveal(), prefixWhsec)
-	if !ok {
-		return rawKey(s), nil
-	}
-	// The decoder's own error would name the place of the bad byte; the secret's shape is nobody's business.
-	key, err := base64.StdEncoding.DecodeString(encoded)
-	if err != nil || len(key) == 0 {
+	key, err := s.StandardKey()
+	if err != nil {
 		return nil, ErrBadSecret
 	}
 	return key, nil

@@ -28,6 +28,8 @@ type Metrics struct {
 	replies   *prometheus.CounterVec
 	publish   prometheus.Histogram
 	reloads   *prometheus.CounterVec
+	badFiles  prometheus.Gauge
+	lastLoad  prometheus.Gauge
 	held      prometheus.Gauge
 	taken     prometheus.Counter
 	letters   *prometheus.CounterVec
@@ -54,6 +56,12 @@ func NewMetrics() *Metrics {
 			Name: "hookturn_publish_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: buckets,
 		}),
 		reloads: counter("hookturn_bot_file_loads_total", "Loads of the bot files, by result: good or bad.", "result"),
+		badFiles: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "hookturn_bot_files_bad", Help: "Bot files that are not in use as they are written, because they are bad.",
+		}),
+		lastLoad: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "hookturn_bot_files_last_load_timestamp_seconds", Help: "Unix time of the latest load without a bad file.",
+		}),
 		held: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hookturn_events_held", Help: "Events that this starter has read and not settled yet.",
 		}),
@@ -75,7 +83,7 @@ func NewMetrics() *Metrics {
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
-	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.held, m.taken,
+	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles, m.lastLoad, m.held, m.taken,
 		m.letters, m.recovered, m.refused, m.gateway, m.sockets, m.frames,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -170,8 +178,9 @@ func (m *Metrics) Reply(owner schemas.BotID, replyType string, took time.Duratio
 	}
 }
 
-// Reload counts a load of the bot files.
-func (m *Metrics) Reload(err error) {
+// BotFiles records a load of the bot files: how many files are bad, when the latest load without a bad file was, and the
+// error of this one.
+func (m *Metrics) BotFiles(bad int, lastGood time.Time, err error) {
 	if m == nil {
 		return
 	}
@@ -180,6 +189,10 @@ func (m *Metrics) Reload(err error) {
 		result = "bad"
 	}
 	m.reloads.WithLabelValues(result).Inc()
+	m.badFiles.Set(float64(bad))
+	if !lastGood.IsZero() {
+		m.lastLoad.Set(float64(lastGood.UnixMilli()) / 1000)
+	}
 }
 
 // Held follows the number of events that were read and not settled yet.

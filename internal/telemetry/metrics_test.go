@@ -21,22 +21,24 @@ import (
 
 // labels are hookturn's metrics with their labels. No label may be an id: a metric's size is bounded by configuration.
 var labels = map[string][]string{
-	"hookturn_events_total":            {"bot", "tenant", "verdict"},
-	"hookturn_event_lag_seconds":       {"bot", "tenant"},
-	"hookturn_events_held":             nil,
-	"hookturn_events_taken_over_total": nil,
-	"hookturn_dead_letters_total":      {"reason"},
-	"hookturn_events_recovered_total":  nil,
-	"hookturn_attempts_total":          {"bot", "result", "step", "tenant"},
-	"hookturn_attempt_seconds":         {"bot", "step", "tenant"},
-	"hookturn_replies_total":           {"bot", "tenant", "type"},
-	"hookturn_publish_seconds":         nil,
-	"hookturn_bot_file_loads_total":    {"result"},
-	"hookturn_requests_refused_total":  {"bot", "reason", "step", "tenant"},
-	"hookturn_endpoint_state":          {"bot", "state", "tenant", "url"},
-	"hookturn_gateway_seconds":         {"route", "status"},
-	"hookturn_sockets":                 nil,
-	"hookturn_frames_total":            {"name", "result"},
+	"hookturn_events_total":                          {"bot", "tenant", "verdict"},
+	"hookturn_event_lag_seconds":                     {"bot", "tenant"},
+	"hookturn_events_held":                           nil,
+	"hookturn_events_taken_over_total":               nil,
+	"hookturn_dead_letters_total":                    {"reason"},
+	"hookturn_events_recovered_total":                nil,
+	"hookturn_attempts_total":                        {"bot", "result", "step", "tenant"},
+	"hookturn_attempt_seconds":                       {"bot", "step", "tenant"},
+	"hookturn_replies_total":                         {"bot", "tenant", "type"},
+	"hookturn_publish_seconds":                       nil,
+	"hookturn_bot_file_loads_total":                  {"result"},
+	"hookturn_bot_files_bad":                         nil,
+	"hookturn_bot_files_last_load_timestamp_seconds": nil,
+	"hookturn_requests_refused_total":                {"bot", "reason", "step", "tenant"},
+	"hookturn_endpoint_state":                        {"bot", "state", "tenant", "url"},
+	"hookturn_gateway_seconds":                       {"route", "status"},
+	"hookturn_sockets":                               nil,
+	"hookturn_frames_total":                          {"name", "result"},
 }
 
 // use calls every method that records something.
@@ -46,8 +48,8 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.Accepted(schemas.BotID{Tenant: "acme", Bot: "shop"}, 20*time.Millisecond)
 	m.Attempt(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "2xx", 300*time.Millisecond)
 	m.Reply(schemas.BotID{Tenant: "acme", Bot: "shop"}, "hookturn.step.replied", 2*time.Millisecond)
-	m.Reload(nil)
-	m.Reload(errors.New("line 3"))
+	m.BotFiles(0, time.UnixMilli(1700000000500), nil)
+	m.BotFiles(2, time.UnixMilli(1700000000500), errors.New("line 3"))
 	m.Held(3)
 	m.Held(-1)
 	m.TakenOver()
@@ -171,7 +173,7 @@ func TestNoMetricsAtAll(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "DeadLetter", "Event", "Frame", "Gateway", "Held", "Recovered", "Refused", "Reload", "Reply", "Sockets", "TakenOver",
+		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "Held", "Recovered", "Refused", "Reply", "Sockets", "TakenOver",
 	}, called)
 }
 
