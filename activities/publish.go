@@ -49,7 +49,7 @@ func (c *call) address() step.Address {
 // result: the engine has read it. A reply that no message can hold fails for good with the type too_large.
 func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*step.Published, error) {
 	started := time.Now()
-	before, err := a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
+	before, err := a.publishReply(ctx, in)
 	if err == nil {
 		a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
 		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
@@ -62,6 +62,19 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 	f := fault.Of(err)
 	return nil, temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),
 		temporal.ApplicationErrorOptions{NonRetryable: f.Kind == fault.TooLarge})
+}
+
+// publishReply publishes a reply. A repeated publishing looks for the reply first: the first one may be stored, and longer ago
+// than the stream recognises ids.
+func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*schemas.Reply, error) {
+	if activity.GetInfo(ctx).Attempt > 1 {
+		of := in.BotID.WithConversation(in.Reply.Subject)
+		stored, err := a.Publisher.FindReply(ctx, of, in.Reply.ID, in.Reply.Time.Add(-clockSlack))
+		if err == nil && stored != nil {
+			return stored, nil
+		}
+	}
+	return a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
 }
 
 // repliedOf reads the data of a step.replied, nil when it cannot be read.

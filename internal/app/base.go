@@ -53,6 +53,8 @@ func startBase(
 	if err != nil {
 		return nil, err
 	}
+	bus.ObserveWrites(js, m.NATSWriteFailed)
+	p.add("streams", background(func(ctx context.Context) { bus.Upkeep(ctx, js) }))
 	b.channels = channel.NewRegistry(b.bots, opts, cfg.Log)
 	if err := followChannels(ctx, b, cfg.Log, p); err != nil {
 		return nil, err

@@ -2,7 +2,14 @@ package app
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
@@ -29,4 +36,75 @@ func wake(c client.Client) activities.Wake {
 		}, step.WorkflowQueue, q)
 		return err
 	}
+}
+
+// sweepEvery is how often queues are looked for that have entries and no run.
+const sweepEvery = time.Minute
+
+// queueHeads reads the oldest entry of every background queue. *bus.Queues is one.
+type queueHeads interface {
+	Heads(ctx context.Context) ([][]byte, error)
+}
+
+// sweeper starts the runs of background queues that have entries and no run: one that was terminated, or that was never
+// started because Temporal was away, would leave them until the step's next event.
+type sweeper struct {
+	queues   queueHeads
+	temporal client.Client
+	wake     activities.Wake
+	log      *slog.Logger
+}
+
+// run sweeps at once and every minute until ctx ends.
+func (s sweeper) run(ctx context.Context) {
+	ticker := time.NewTicker(sweepEvery)
+	defer ticker.Stop()
+	for {
+		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			s.log.Warn("looking for background queues without a run failed, will retry", "error", err, "retry_in", sweepEvery)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (s sweeper) sweep(ctx context.Context) error {
+	heads, err := s.queues.Heads(ctx)
+	if err != nil {
+		return err
+	}
+	for _, head := range heads {
+		var entry step.Queued
+		if json.Unmarshal(head, &entry) != nil || entry.Webhook.Plan.Step == "" {
+			continue // a run takes it off and says so
+		}
+		plan := entry.Webhook.Plan
+		q := step.Queue{BotID: plan.BotID, Step: plan.Step}
+		running, err := s.running(ctx, q)
+		if err != nil {
+			return err
+		}
+		if running {
+			continue
+		}
+		s.log.Warn("background queue has entries and no run, starting one", "tenant", q.Tenant, "bot", q.Bot, "step", q.Step)
+		if err := s.wake(ctx, q); err != nil {
+			return fmt.Errorf("start the run of a background queue: %w", err)
+		}
+	}
+	return nil
+}
+
+func (s sweeper) running(ctx context.Context, q step.Queue) (bool, error) {
+	described, err := s.temporal.DescribeWorkflowExecution(ctx, step.QueueID(q.BotID, q.Step), "")
+	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look at the run of a background queue: %w", err)
+	}
+	return described.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, nil
 }

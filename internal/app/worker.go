@@ -77,6 +77,8 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 		if err := w.poll(base.temporal, cfg, acts); err != nil {
 			return err
 		}
+		sweep := sweeper{queues: bus.NewQueues(base.js, base.streams), temporal: base.temporal, wake: acts.Wake, log: cfg.Log}
+		w.parts.add("queue sweep", background(sweep.run))
 	}
 	if err := cfg.Deployment.follow(ctx, base, cfg, &w.parts); err != nil {
 		return err

@@ -4,19 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Channels keep the integration channels of the administration, by their ids. They hold bytes and do not know what is in
 // them.
-type Channels struct{ bucket jetstream.KeyValue }
+type Channels struct {
+	bucket  jetstream.KeyValue
+	watched watched
+}
 
 // ErrChanged says that somebody else has changed, made or deleted a channel in between.
 var ErrChanged = errors.New("the channel was changed by somebody else: read it again")
 
 // NewChannels opens the channels of an account.
-func NewChannels(s Streams) *Channels { return &Channels{bucket: s.channels} }
+func NewChannels(s Streams) *Channels {
+	return &Channels{bucket: s.channels, watched: newWatched(s.channels, s)}
+}
 
 // Put stores a channel over the revision that was read, 0 when there was none, and gives its new revision.
 func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision uint64) (uint64, error) {
@@ -48,27 +54,36 @@ func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error
 }
 
 // Follow calls heard for every channel there is, then ready once, then heard for every change, until ctx ends. A channel
-// that was deleted has no bytes. It follows reconnections.
+// that was deleted has no bytes. It follows reconnections; after the bucket was created again it reports the channels that
+// are gone as deleted.
 func (c *Channels) Follow(ctx context.Context, heard func(id string, channel []byte, revision uint64), ready func()) error {
-	watcher, err := c.bucket.WatchAll(ctx)
-	if err != nil {
-		return fmt.Errorf("follow the channels: %w", err)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case entry, open := <-watcher.Updates():
-			switch {
-			case !open:
-				return nil // ctx ended
-			case entry == nil: // the end of what there was
-				ready()
-			case entry.Operation() == jetstream.KeyValuePut:
-				heard(entry.Key(), entry.Value(), entry.Revision())
-			default:
-				heard(entry.Key(), nil, entry.Revision())
+	var known, before map[string]bool // in this watch, and in those before it
+	once := sync.OnceFunc(ready)
+	return ignoreEnd(ctx, c.watched.follow(ctx, func() {
+		before, known = known, map[string]bool{}
+	}, func(entry jetstream.KeyValueEntry) {
+		switch {
+		case entry == nil: // the end of what there was
+			for id := range before {
+				if !known[id] {
+					heard(id, nil, 0)
+				}
 			}
+			once()
+		case entry.Operation() == jetstream.KeyValuePut:
+			known[entry.Key()] = true
+			heard(entry.Key(), entry.Value(), entry.Revision())
+		default:
+			delete(known, entry.Key())
+			heard(entry.Key(), nil, entry.Revision())
 		}
+	}))
+}
+
+// ignoreEnd is nil for an error that the end of a context explains.
+func ignoreEnd(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return nil
 	}
+	return err
 }

@@ -13,8 +13,6 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/hookturn/hookturn/schemas"
 )
 
 const (
@@ -62,7 +60,7 @@ func Connect(
 		nc.Close()
 		return nil, nil, fmt.Errorf("use jetstream at %s: %w", redacted(address), err)
 	}
-	return nc, guardedJetStream{js}, nil
+	return nc, guardedJetStream{js, newUpkeep(guardedJetStream{JetStream: js}, logger)}, nil
 }
 
 // ConnectOption is one more property of a connection.
@@ -157,16 +155,4 @@ func redacted(address string) string {
 		clean = append(clean, strings.TrimSpace(one))
 	}
 	return strings.Join(clean, ",")
-}
-
-// Ready says whether events can be taken in and replies sent: it asks JetStream itself for the account and the event
-// stream. An open connection alone says nothing about either.
-func Ready(ctx context.Context, js jetstream.JetStream) error {
-	if _, err := js.AccountInfo(ctx); err != nil {
-		return fmt.Errorf("jetstream does not answer: %w", err)
-	}
-	if _, err := js.Stream(ctx, schemas.StreamEvents); err != nil {
-		return fmt.Errorf("stream %s: %w", schemas.StreamEvents, err)
-	}
-	return nil
 }

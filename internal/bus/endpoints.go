@@ -14,10 +14,15 @@ import (
 
 // Endpoints is where workers tell each other which endpoints must be left alone. It holds bytes and does not know what is in
 // them. What is told is forgotten after an hour, the longest pause that is believed.
-type Endpoints struct{ bucket jetstream.KeyValue }
+type Endpoints struct {
+	bucket  jetstream.KeyValue
+	watched watched
+}
 
 // NewEndpoints opens the notices of an account.
-func NewEndpoints(s Streams) *Endpoints { return &Endpoints{bucket: s.endpoints} }
+func NewEndpoints(s Streams) *Endpoints {
+	return &Endpoints{bucket: s.endpoints, watched: newWatched(s.endpoints, s)}
+}
 
 // Tell replaces what is known of an endpoint.
 func (e *Endpoints) Tell(ctx context.Context, owner schemas.BotID, url string, notice []byte) error {
@@ -37,25 +42,13 @@ func (e *Endpoints) Forget(ctx context.Context, owner schemas.BotID, url string)
 }
 
 // Listen calls heard for what is known now and for everything that is told from now on, this process's own notices
-// included, until ctx ends. It follows reconnections.
+// included, until ctx ends. It follows reconnections, and a bucket that was created again.
 func (e *Endpoints) Listen(ctx context.Context, heard func(notice []byte)) error {
-	watcher, err := e.bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return fmt.Errorf("listen to the other workers: %w", err)
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case entry, open := <-watcher.Updates():
-			if !open {
-				return nil // ctx ended
-			}
-			if entry != nil { // nil marks the end of what was known
-				heard(entry.Value())
-			}
+	return ignoreEnd(ctx, e.watched.follow(ctx, func() {}, func(entry jetstream.KeyValueEntry) {
+		if entry != nil { // nil marks the end of what was known
+			heard(entry.Value())
 		}
-	}
+	}, jetstream.IgnoreDeletes()))
 }
 
 // endpointKey hides the address, which may be long and have any character.

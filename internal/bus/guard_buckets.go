@@ -8,16 +8,24 @@ import (
 )
 
 // guardedKeyValue is a bucket behind the guard.
-type guardedKeyValue struct{ jetstream.KeyValue }
+type guardedKeyValue struct {
+	jetstream.KeyValue
+
+	up *upkeep
+}
 
 // guardedObjects is an object store behind the guard.
-type guardedObjects struct{ jetstream.ObjectStore }
+type guardedObjects struct {
+	jetstream.ObjectStore
+
+	up *upkeep
+}
 
 func (g guardedKeyValue) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
 	if err := checkKey(key); err != nil {
 		return nil, err
 	}
-	return g.KeyValue.Get(ctx, key)
+	return repeated(ctx, g.up, func() (jetstream.KeyValueEntry, error) { return g.KeyValue.Get(ctx, key) })
 }
 
 func (g guardedKeyValue) GetRevision(
@@ -33,14 +41,14 @@ func (g guardedKeyValue) Put(ctx context.Context, key string, value []byte) (uin
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	return g.KeyValue.Put(ctx, key, value)
+	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.Put(ctx, key, value) })
 }
 
 func (g guardedKeyValue) PutString(ctx context.Context, key, value string) (uint64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	return g.KeyValue.PutString(ctx, key, value)
+	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.PutString(ctx, key, value) })
 }
 
 func (g guardedKeyValue) Create(
@@ -49,28 +57,28 @@ func (g guardedKeyValue) Create(
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	return g.KeyValue.Create(ctx, key, value, opts...)
+	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.Create(ctx, key, value, opts...) })
 }
 
 func (g guardedKeyValue) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
 	if err := checkKey(key); err != nil {
 		return 0, err
 	}
-	return g.KeyValue.Update(ctx, key, value, revision)
+	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.Update(ctx, key, value, revision) })
 }
 
 func (g guardedKeyValue) Delete(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	return g.KeyValue.Delete(ctx, key, opts...)
+	return g.up.write(ctx, "KV_"+g.Bucket(), func() error { return g.KeyValue.Delete(ctx, key, opts...) })
 }
 
 func (g guardedKeyValue) Purge(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
 	if err := checkKey(key); err != nil {
 		return err
 	}
-	return g.KeyValue.Purge(ctx, key, opts...)
+	return g.up.write(ctx, "KV_"+g.Bucket(), func() error { return g.KeyValue.Purge(ctx, key, opts...) })
 }
 
 func (g guardedKeyValue) Watch(
@@ -113,7 +121,15 @@ func (g guardedObjects) Put(
 	if err := checkObject(meta.Name); err != nil {
 		return nil, err
 	}
-	return g.ObjectStore.Put(ctx, meta, content)
+	// The content can be read once only: what it needs is there before it is read.
+	if err := g.up.repeat(ctx, func() error { _, err := g.Status(ctx); return err }); err != nil {
+		return nil, err
+	}
+	info, err := g.ObjectStore.Put(ctx, meta, content)
+	if g.up != nil {
+		g.up.wrote("OBJ_"+BucketFiles, err)
+	}
+	return info, err
 }
 
 func (g guardedObjects) PutBytes(ctx context.Context, name string, content []byte) (*jetstream.ObjectInfo, error) {
@@ -143,7 +159,7 @@ func (g guardedObjects) Get(
 	if err := checkObject(name); err != nil {
 		return nil, err
 	}
-	return g.ObjectStore.Get(ctx, name, opts...)
+	return repeated(ctx, g.up, func() (jetstream.ObjectResult, error) { return g.ObjectStore.Get(ctx, name, opts...) })
 }
 
 func (g guardedObjects) GetBytes(ctx context.Context, name string, opts ...jetstream.GetObjectOpt) ([]byte, error) {
@@ -173,7 +189,7 @@ func (g guardedObjects) GetInfo(
 	if err := checkObject(name); err != nil {
 		return nil, err
 	}
-	return g.ObjectStore.GetInfo(ctx, name, opts...)
+	return repeated(ctx, g.up, func() (*jetstream.ObjectInfo, error) { return g.ObjectStore.GetInfo(ctx, name, opts...) })
 }
 
 func (g guardedObjects) UpdateMeta(ctx context.Context, name string, meta jetstream.ObjectMeta) error {
@@ -187,7 +203,7 @@ func (g guardedObjects) Delete(ctx context.Context, name string) error {
 	if err := checkObject(name); err != nil {
 		return err
 	}
-	return g.ObjectStore.Delete(ctx, name)
+	return g.up.write(ctx, "OBJ_"+BucketFiles, func() error { return g.ObjectStore.Delete(ctx, name) })
 }
 
 func (g guardedObjects) AddLink(
@@ -206,4 +222,28 @@ func (g guardedObjects) AddBucketLink(
 		return nil, err
 	}
 	return g.ObjectStore.AddBucketLink(ctx, name, to)
+}
+
+// repeated is upkeep.repeat for an operation with a result.
+func repeated[T any](ctx context.Context, u *upkeep, operation func() (T, error)) (T, error) {
+	var result T
+	err := u.repeat(ctx, func() (err error) {
+		result, err = operation()
+		return err
+	})
+	return result, err
+}
+
+// written is upkeep.write for an operation with a result.
+func written[T any](ctx context.Context, u *upkeep, stream string, operation func() (T, error)) (T, error) {
+	var result T
+	err := u.write(ctx, stream, func() (err error) {
+		result, err = operation()
+		return err
+	})
+	return result, err
+}
+
+func (g guardedKeyValue) WatchAll(ctx context.Context, opts ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
+	return repeated(ctx, g.up, func() (jetstream.KeyWatcher, error) { return g.KeyValue.WatchAll(ctx, opts...) })
 }

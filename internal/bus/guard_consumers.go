@@ -51,7 +51,7 @@ func (g guardedJetStream) CreateOrUpdateConsumer(
 	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
-	return g.JetStream.CreateOrUpdateConsumer(ctx, stream, cfg)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.JetStream.CreateOrUpdateConsumer(ctx, stream, cfg) })
 }
 
 func (g guardedJetStream) CreateConsumer(
@@ -78,7 +78,7 @@ func (g guardedJetStream) OrderedConsumer(
 	if err := firstError(checkKey(stream), checkOrdered(cfg)); err != nil {
 		return nil, err
 	}
-	return g.JetStream.OrderedConsumer(ctx, stream, cfg)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.JetStream.OrderedConsumer(ctx, stream, cfg) })
 }
 
 func (g guardedJetStream) Consumer(ctx context.Context, stream string, consumer string) (jetstream.Consumer, error) {
@@ -173,14 +173,14 @@ func (g guardedStream) CreateOrUpdateConsumer(
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
-	return g.Stream.CreateOrUpdateConsumer(ctx, cfg)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.CreateOrUpdateConsumer(ctx, cfg) })
 }
 
 func (g guardedStream) CreateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
-	return g.Stream.CreateConsumer(ctx, cfg)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.CreateConsumer(ctx, cfg) })
 }
 
 func (g guardedStream) UpdateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
@@ -196,14 +196,14 @@ func (g guardedStream) OrderedConsumer(
 	if err := checkOrdered(cfg); err != nil {
 		return nil, err
 	}
-	return g.Stream.OrderedConsumer(ctx, cfg)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.OrderedConsumer(ctx, cfg) })
 }
 
 func (g guardedStream) Consumer(ctx context.Context, consumer string) (jetstream.Consumer, error) {
 	if err := checkKey(consumer); err != nil {
 		return nil, err
 	}
-	return g.Stream.Consumer(ctx, consumer)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.Consumer(ctx, consumer) })
 }
 
 func (g guardedStream) DeleteConsumer(ctx context.Context, consumer string) error {
@@ -290,5 +290,13 @@ func (g guardedStream) GetLastMsgForSubject(ctx context.Context, subject string)
 	if err := checkFilter(subject); err != nil {
 		return nil, err
 	}
-	return g.Stream.GetLastMsgForSubject(ctx, subject)
+	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) { return g.Stream.GetLastMsgForSubject(ctx, subject) })
+}
+
+func (g guardedStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	return repeated(ctx, g.up, func() (*jetstream.StreamInfo, error) { return g.Stream.Info(ctx, opts...) })
+}
+
+func (g guardedStream) GetMsg(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) { return g.Stream.GetMsg(ctx, seq, opts...) })
 }

@@ -9,10 +9,18 @@ import (
 
 // guardedJetStream is JetStream behind the guard: each method that takes a text checks it before anything is sent.
 // Streams, buckets and object stores that it opens are guarded too. A test holds that no method is left out.
-type guardedJetStream struct{ jetstream.JetStream }
+type guardedJetStream struct {
+	jetstream.JetStream
+
+	up *upkeep // nil: nothing is created again
+}
 
 // guardedStream is a stream behind the guard.
-type guardedStream struct{ jetstream.Stream }
+type guardedStream struct {
+	jetstream.Stream
+
+	up *upkeep
+}
 
 func (g guardedJetStream) Publish(
 	ctx context.Context, subject string, data []byte, opts ...jetstream.PublishOpt,
@@ -20,7 +28,12 @@ func (g guardedJetStream) Publish(
 	if err := checkSubject(subject); err != nil {
 		return nil, err
 	}
-	return g.JetStream.Publish(ctx, subject, data, opts...)
+	var ack *jetstream.PubAck
+	err := g.up.write(ctx, streamOf(subject), func() (err error) {
+		ack, err = g.JetStream.Publish(ctx, subject, data, opts...)
+		return err
+	})
+	return ack, err
 }
 
 func (g guardedJetStream) PublishMsg(
@@ -29,7 +42,12 @@ func (g guardedJetStream) PublishMsg(
 	if err := checkSubject(m.Subject); err != nil {
 		return nil, err
 	}
-	return g.JetStream.PublishMsg(ctx, m, opts...)
+	var ack *jetstream.PubAck
+	err := g.up.write(ctx, streamOf(m.Subject), func() (err error) {
+		ack, err = g.JetStream.PublishMsg(ctx, m, opts...)
+		return err
+	})
+	return ack, err
 }
 
 func (g guardedJetStream) PublishAsync(
@@ -84,7 +102,7 @@ func (g guardedJetStream) Stream(ctx context.Context, stream string) (jetstream.
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened}, nil
+	return guardedStream{opened, g.up}, nil
 }
 
 func (g guardedJetStream) CreateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -95,7 +113,7 @@ func (g guardedJetStream) CreateStream(ctx context.Context, cfg jetstream.Stream
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened}, nil
+	return guardedStream{opened, g.up}, nil
 }
 
 func (g guardedJetStream) UpdateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -106,7 +124,7 @@ func (g guardedJetStream) UpdateStream(ctx context.Context, cfg jetstream.Stream
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened}, nil
+	return guardedStream{opened, g.up}, nil
 }
 
 func (g guardedJetStream) CreateOrUpdateStream(
@@ -119,7 +137,7 @@ func (g guardedJetStream) CreateOrUpdateStream(
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened}, nil
+	return guardedStream{opened, g.up}, nil
 }
 
 func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
@@ -130,7 +148,7 @@ func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (jetstrea
 	if err != nil {
 		return nil, err
 	}
-	return guardedKeyValue{opened}, nil
+	return guardedKeyValue{opened, g.up}, nil
 }
 
 func (g guardedJetStream) CreateKeyValue(
@@ -143,7 +161,7 @@ func (g guardedJetStream) CreateKeyValue(
 	if err != nil {
 		return nil, err
 	}
-	return guardedKeyValue{opened}, nil
+	return guardedKeyValue{opened, g.up}, nil
 }
 
 func (g guardedJetStream) UpdateKeyValue(
@@ -156,7 +174,7 @@ func (g guardedJetStream) UpdateKeyValue(
 	if err != nil {
 		return nil, err
 	}
-	return guardedKeyValue{opened}, nil
+	return guardedKeyValue{opened, g.up}, nil
 }
 
 func (g guardedJetStream) CreateOrUpdateKeyValue(
@@ -169,7 +187,7 @@ func (g guardedJetStream) CreateOrUpdateKeyValue(
 	if err != nil {
 		return nil, err
 	}
-	return guardedKeyValue{opened}, nil
+	return guardedKeyValue{opened, g.up}, nil
 }
 
 func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (jetstream.ObjectStore, error) {
@@ -180,7 +198,7 @@ func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (jetst
 	if err != nil {
 		return nil, err
 	}
-	return guardedObjects{opened}, nil
+	return guardedObjects{opened, g.up}, nil
 }
 
 func (g guardedJetStream) CreateObjectStore(
@@ -193,7 +211,7 @@ func (g guardedJetStream) CreateObjectStore(
 	if err != nil {
 		return nil, err
 	}
-	return guardedObjects{opened}, nil
+	return guardedObjects{opened, g.up}, nil
 }
 
 func (g guardedJetStream) UpdateObjectStore(
@@ -206,7 +224,7 @@ func (g guardedJetStream) UpdateObjectStore(
 	if err != nil {
 		return nil, err
 	}
-	return guardedObjects{opened}, nil
+	return guardedObjects{opened, g.up}, nil
 }
 
 func (g guardedJetStream) CreateOrUpdateObjectStore(
@@ -219,5 +237,5 @@ func (g guardedJetStream) CreateOrUpdateObjectStore(
 	if err != nil {
 		return nil, err
 	}
-	return guardedObjects{opened}, nil
+	return guardedObjects{opened, g.up}, nil
 }

@@ -9,10 +9,13 @@ import (
 )
 
 // Keys keep what every process of an installation must know and nobody else may, such as the key of callback addresses.
-type Keys struct{ bucket jetstream.KeyValue }
+type Keys struct {
+	bucket jetstream.KeyValue
+	up     *upkeep
+}
 
 // NewKeys opens the keys of an account.
-func NewKeys(s Streams) *Keys { return &Keys{bucket: s.keys} }
+func NewKeys(s Streams) *Keys { return &Keys{bucket: s.keys, up: s.up} }
 
 // Ensure gives the key of a name, storing what create makes when there is none. Processes that start together agree on one.
 func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
@@ -30,5 +33,6 @@ func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("read key %s: %w", name, err)
 	}
+	k.up.rely(name, entry.Value())
 	return entry.Value(), nil
 }

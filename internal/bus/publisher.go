@@ -21,9 +21,6 @@ const (
 	HeaderTraceState  = "tracestate"
 )
 
-// errCodeStoreFailed is what JetStream answers when a stream that discards new messages is full.
-const errCodeStoreFailed jetstream.ErrorCode = 10077
-
 // Publisher puts replies and events on the bus. Publishing the same id twice stores it once, as long as the second one
 // comes within the stream's duplicate window.
 type Publisher struct{ js jetstream.JetStream }
@@ -116,7 +113,7 @@ func publishError(err error, m *nats.Msg) error {
 		return nil
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return backoff.Permanent(tooLarge(m))
-	case errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum"):
+	case errors.As(err, &api) && isStreamFull(api):
 		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject):
 		return backoff.Permanent(err)

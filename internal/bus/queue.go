@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -65,7 +67,7 @@ func (q *Queues) Add(ctx context.Context, key schemas.ConversationKey, step, eve
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed:
+	case errors.As(err, &api) && isStreamFull(api):
 		return fault.Wrap(fault.QueueFull, err, "the background queue of step %s holds %d entries, or its stream is full: "+
 			"the endpoint is slower than its events", step, queueMax)
 	}
@@ -82,6 +84,25 @@ func (q *Queues) Head(ctx context.Context, owner schemas.BotID, step string) (da
 		return nil, 0, fmt.Errorf("read the queue of step %s: %w", step, err)
 	}
 	return m.Data, m.Sequence, nil
+}
+
+// Heads reads the oldest entry of every queue that has one.
+func (q *Queues) Heads(ctx context.Context) (heads [][]byte, err error) {
+	info, err := q.stream.Info(ctx, jetstream.WithSubjectFilter(subjectQueues+".>"))
+	if err != nil {
+		return nil, fmt.Errorf("list the background queues: %w", err)
+	}
+	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
+		m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound): // worked off since
+		case err != nil:
+			return nil, fmt.Errorf("read the head of a background queue: %w", err)
+		default:
+			heads = append(heads, m.Data)
+		}
+	}
+	return heads, nil
 }
 
 // Remove takes an entry off its queue. An entry that is gone already is no error.

@@ -52,6 +52,9 @@ func TestQueue_EqualEventIDs(t *testing.T) {
 	info, err := streams.queues.Info(ctx)
 	require.NoError(t, err)
 	require.EqualValues(t, 2*len(equalIDs()), info.State.Msgs)
+	heads, err := q.Heads(ctx)
+	require.NoError(t, err)
+	require.Len(t, heads, 6, "three bots with two steps each")
 }
 
 // equalIDs are conversations that have an event of one id.

@@ -68,11 +68,22 @@ type Streams struct {
 	files                                                                jetstream.ObjectStore
 	partitioned                                                          bool // subjects are stored with a partition token
 	starterTTL                                                           time.Duration
+	up                                                                   *upkeep // nil when the connection has none
 }
 
 // Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
 // says which stream, which setting and what to do. It may be called any number of times, by several processes at once.
+// On a connection that Connect has made, what vanishes later is created again by the same options.
 func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Streams, error) {
+	s, err := setUp(ctx, js, o)
+	if err != nil {
+		return Streams{}, err
+	}
+	s.up = upkeepOf(js)
+	return s, s.up.configure(ctx, o)
+}
+
+func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Streams, error) {
 	o = o.withDefaults()
 	var s Streams
 	var err error

@@ -94,6 +94,7 @@ func TestSetupRefusesStreamsThatWouldLoseData(t *testing.T) {
 	}
 	replies := func(change func(*config)) config {
 		c := good(schemas.StreamReplies, schemas.SubjectReplies)
+		c.Duplicates = 15 * time.Minute
 		change(&c)
 		return c
 	}
@@ -109,6 +110,7 @@ func TestSetupRefusesStreamsThatWouldLoseData(t *testing.T) {
 		"discard old":       {events(func(c *config) { c.MaxMsgs = 10 }), "discard is old"},
 		"max age":           {events(func(c *config) { c.MaxAge = time.Hour }), "max_age is set"},
 		"no ack":            {replies(func(c *config) { c.NoAck = true }), "no_ack is set"},
+		"short window":      {replies(func(c *config) { c.Duplicates = 14 * time.Minute }), "set duplicate_window to 15m"},
 		"other subjects":    {events(func(c *config) { c.Subjects = []string{"other.>"} }), "add the subject"},
 		"unknown transform": {events(func(c *config) {
 			c.SubjectTransform = &jetstream.SubjectTransformConfig{Source: "hookturn.events.*.*.*", Destination: "a.$1.$2.$3"}

@@ -34,9 +34,10 @@ type partition struct {
 
 	ctx           context.Context // of the handlers; ends with the lease
 	cancel        context.CancelFunc
-	quit          chan struct{} // closed when no handler may be started any more
-	failed        chan struct{} // closed when JetStream has ended the reading
-	heartbeatDone chan struct{} // closed when heartbeat has returned; nil while it never ran
+	quit          chan struct{}   // closed when no handler may be started any more
+	restored      <-chan struct{} // closed when streams had vanished: sequences begin at 1 again
+	failed        chan struct{}   // closed when JetStream has ended the reading
+	heartbeatDone chan struct{}   // closed when heartbeat has returned; nil while it never ran
 	queues        sync.WaitGroup
 
 	consumer jetstream.Consumer
@@ -57,8 +58,9 @@ type partition struct {
 func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *partition {
 	p := &partition{
 		r: r, h: h, lease: right, log: log, filter: r.streams.PartitionFilter(h.partition),
-		name: fmt.Sprintf("hookturn-intake-%d", h.partition),
-		quit: make(chan struct{}), failed: make(chan struct{}),
+		name:     fmt.Sprintf("hookturn-intake-%d", h.partition),
+		restored: r.streams.Restored(),
+		quit:     make(chan struct{}), failed: make(chan struct{}),
 		held: map[uint64]*entry{}, byKey: map[string]*conversationQueue{},
 	}
 	p.ctx, p.cancel = context.WithCancel(right.ctx)
@@ -122,6 +124,8 @@ func (p *partition) waitForEnd() {
 	case <-p.r.sharing.Done():
 	case <-p.lease.ctx.Done():
 		p.log.Warn("lost the claim on a partition, its events are left to whoever has it next")
+	case <-p.restored:
+		p.log.Warn("streams were created again, starting the partition again", "partition", p.h.partition)
 	case <-p.failed:
 		p.log.Warn("reading a partition has ended, starting again")
 	}

@@ -35,6 +35,7 @@ type Metrics struct {
 	letters   *prometheus.CounterVec
 	recovered prometheus.Counter
 	refused   *prometheus.CounterVec
+	unwritten *prometheus.CounterVec
 	gateway   *prometheus.HistogramVec
 	sockets   prometheus.Gauge
 	frames    *prometheus.CounterVec
@@ -68,6 +69,8 @@ func NewMetrics() *Metrics {
 		taken: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hookturn_events_taken_over_total", Help: "Events that another starter had read and left behind.",
 		}),
+		unwritten: counter("hookturn_nats_write_failures_total",
+			"Writes that JetStream did not store: no_space, stream_full, no_stream, timeout, connection or refused.", "reason"),
 		refused: counter("hookturn_requests_refused_total",
 			"Requests that were not made because of their endpoint's limits, by failure word.", "tenant", "bot", "step", "reason"),
 		gateway: histogram("hookturn_gateway_seconds", "Duration of one request to the gateway.", "route", "status"),
@@ -84,7 +87,7 @@ func NewMetrics() *Metrics {
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles, m.lastLoad, m.held, m.taken,
-		m.letters, m.recovered, m.refused, m.gateway, m.sockets, m.frames,
+		m.letters, m.recovered, m.refused, m.unwritten, m.gateway, m.sockets, m.frames,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -146,6 +149,13 @@ func (m *Metrics) Attempt(owner schemas.BotID, step, result string, took time.Du
 func (m *Metrics) Refused(owner schemas.BotID, step, reason string) {
 	if m != nil {
 		m.refused.WithLabelValues(owner.Tenant, owner.Bot, step, reason).Inc()
+	}
+}
+
+// NATSWriteFailed counts a write that JetStream did not store.
+func (m *Metrics) NATSWriteFailed(reason string) {
+	if m != nil {
+		m.unwritten.WithLabelValues(reason).Inc()
 	}
 }
 

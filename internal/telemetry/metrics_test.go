@@ -34,6 +34,7 @@ var labels = map[string][]string{
 	"hookturn_bot_file_loads_total":                  {"result"},
 	"hookturn_bot_files_bad":                         nil,
 	"hookturn_bot_files_last_load_timestamp_seconds": nil,
+	"hookturn_nats_write_failures_total":             {"reason"},
 	"hookturn_requests_refused_total":                {"bot", "reason", "step", "tenant"},
 	"hookturn_endpoint_state":                        {"bot", "state", "tenant", "url"},
 	"hookturn_gateway_seconds":                       {"route", "status"},
@@ -55,6 +56,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.TakenOver()
 	m.DeadLetter("bad_event")
 	m.Recovered()
+	m.NATSWriteFailed("no_space")
 	m.Refused(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "circuit_open")
 	m.Gateway("POST /callbacks/{token}", 202, 5*time.Millisecond)
 	_, err := m.WatchEndpoints(func() []telemetry.Endpoint {
@@ -173,7 +175,7 @@ func TestNoMetricsAtAll(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "Held", "Recovered", "Refused", "Reply", "Sockets", "TakenOver",
+		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "Held", "NATSWriteFailed", "Recovered", "Refused", "Reply", "Sockets", "TakenOver",
 	}, called)
 }
 

@@ -1,0 +1,288 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// upkeepEvery is how often Upkeep looks for streams and buckets that have vanished.
+const upkeepEvery = 5 * time.Second
+
+// upkeep belongs to one connection. It creates streams and buckets again that have vanished, and remembers how the latest
+// writes ended. Every operation of the connection passes it, behind the guard.
+type upkeep struct {
+	log    *slog.Logger
+	writes writes
+
+	mu        sync.Mutex
+	js        jetstream.JetStream // without upkeep: a restoration does not restore
+	options   *StreamOptions      // nil before Setup: what the caller has not set up is not created
+	created   map[string]time.Time
+	keys      map[string][]byte // that this process relies on, by name
+	restored  chan struct{}     // closed when a stream or bucket was created again
+	restoring *restoration
+}
+
+// restoration is one walk over all streams and buckets; everyone who needs it waits for the same one.
+type restoration struct {
+	done chan struct{}
+	err  error
+}
+
+// over reports whether the walk has ended.
+func (r *restoration) over() bool {
+	select {
+	case <-r.done:
+		return true
+	default:
+		return false
+	}
+}
+
+func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
+	return &upkeep{log: log, js: js, restored: make(chan struct{}), keys: map[string][]byte{}, created: map[string]time.Time{}}
+}
+
+// upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
+func upkeepOf(js jetstream.JetStream) *upkeep {
+	if g, ok := js.(guardedJetStream); ok {
+		return g.up
+	}
+	return nil
+}
+
+// Upkeep looks for streams and buckets that have vanished, or were created again by another process, until ctx ends.
+func Upkeep(ctx context.Context, js JetStream) {
+	u := upkeepOf(js)
+	if u == nil {
+		return
+	}
+	ticker := time.NewTicker(upkeepEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			try, cancel := context.WithTimeout(ctx, apiTimeout)
+			if err := u.look(try); err != nil {
+				u.log.Debug("looking for vanished streams failed, will retry", "error", err)
+			}
+			cancel()
+		}
+	}
+}
+
+// look restores when a stream or bucket is missing or is not the one that it was.
+func (u *upkeep) look(ctx context.Context) error {
+	missing, err := u.differing(ctx)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	return u.restore(ctx)
+}
+
+// differing returns the streams that are missing, or were created again since the last restoration.
+func (u *upkeep) differing(ctx context.Context) ([]string, error) {
+	u.mu.Lock()
+	known, js := maps.Clone(u.created), u.js
+	u.mu.Unlock()
+	var differing []string
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		stream, err := js.Stream(ctx, name)
+		switch {
+		case errors.Is(err, jetstream.ErrStreamNotFound):
+			differing = append(differing, name)
+		case err != nil:
+			return nil, fmt.Errorf("stream %s: %w", name, err)
+		case !stream.CachedInfo().Created.Equal(known[name]):
+			differing = append(differing, name)
+		}
+	}
+	return differing, nil
+}
+
+// repeat runs an operation; when what it works on has vanished, that is created again and the operation is repeated. The
+// second time is for a restoration that was under way before the stream vanished.
+func (u *upkeep) repeat(ctx context.Context, operation func() error) error {
+	err := operation()
+	for range 2 {
+		if u == nil || !vanished(err) || u.restore(ctx) != nil {
+			return err
+		}
+		err = operation()
+	}
+	return err
+}
+
+// vanished reports whether an error can mean that a stream is gone. No responders can also mean that JetStream is away.
+func vanished(err error) bool {
+	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) ||
+		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
+}
+
+// restore creates what is missing. Callers at the same time share one restoration.
+func (u *upkeep) restore(ctx context.Context) error {
+	u.mu.Lock()
+	r := u.restoring
+	if r == nil || r.over() {
+		if u.options == nil {
+			u.mu.Unlock()
+			return errors.New("no streams were set up on this connection")
+		}
+		r = &restoration{done: make(chan struct{})}
+		u.restoring = r
+		go u.run(r)
+	}
+	u.mu.Unlock()
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// run does a restoration on a time of its own: the operation that needs it may have little left, others wait for it too.
+func (u *upkeep) run(r *restoration) {
+	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+	defer cancel()
+	defer close(r.done)
+	u.mu.Lock()
+	js, options := u.js, *u.options
+	u.mu.Unlock()
+	fresh, err := setUp(ctx, js, options)
+	if r.err = err; err != nil {
+		u.log.Warn("streams that have vanished are not created again yet", "error", r.err)
+	} else if r.err = u.restoreKeys(ctx, fresh.keys); r.err == nil {
+		r.err = u.note(ctx)
+	}
+}
+
+// note notes when each stream was created, and tells those who wait for Restored when one differs.
+func (u *upkeep) note(ctx context.Context) error {
+	now := map[string]time.Time{}
+	for _, name := range streamNames() {
+		stream, err := u.js.Stream(ctx, name)
+		if err != nil {
+			return fmt.Errorf("stream %s: %w", name, err)
+		}
+		now[name] = stream.CachedInfo().Created
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	var again []string
+	for name, created := range now {
+		if before, known := u.created[name]; known && !before.Equal(created) {
+			again = append(again, name)
+		}
+	}
+	u.created = now
+	if len(again) > 0 {
+		slices.Sort(again)
+		u.log.Warn("streams had vanished and were created again: what they held is lost", "streams", again)
+		close(u.restored)
+		u.restored = make(chan struct{})
+	}
+	return nil
+}
+
+// restoreKeys stores again the keys that this process relies on. Where another process was faster with another key, addresses
+// that this process makes are not valid there.
+func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) error {
+	u.mu.Lock()
+	keys := maps.Clone(u.keys)
+	u.mu.Unlock()
+	for name, value := range keys {
+		_, err := bucket.Create(ctx, name, value)
+		if err != nil && !IsConflict(err) {
+			return fmt.Errorf("store key %s: %w", name, err)
+		}
+		if err == nil {
+			continue
+		}
+		if entry, err := bucket.Get(ctx, name); err == nil && string(entry.Value()) != string(value) {
+			u.log.Error("a shared key was replaced: restart this process", "key", name, "bucket", BucketKeys)
+		}
+	}
+	return nil
+}
+
+// configure notes what Setup has made, so that it can be made again.
+func (u *upkeep) configure(ctx context.Context, o StreamOptions) error {
+	if u == nil {
+		return nil
+	}
+	u.mu.Lock()
+	u.options = &o
+	u.mu.Unlock()
+	return u.note(ctx)
+}
+
+// rely makes a key one that is stored again when its bucket has vanished.
+func (u *upkeep) rely(name string, value []byte) {
+	if u == nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.keys[name] = slices.Clone(value)
+}
+
+// Restored returns a channel that is closed when a stream or a bucket was created again from now on. What was read from
+// them is to be read again, and their sequences begin at 1.
+func (s Streams) Restored() <-chan struct{} {
+	if s.up == nil {
+		return nil
+	}
+	s.up.mu.Lock()
+	defer s.up.mu.Unlock()
+	return s.up.restored
+}
+
+// streamNames are the streams of hookturn, those behind buckets included.
+func streamNames() []string {
+	names := []string{schemas.StreamEvents, schemas.StreamReplies, schemas.StreamDeadLetters, StreamQueues, "OBJ_" + BucketFiles}
+	var s Streams
+	for _, b := range s.buckets(StreamOptions{}) {
+		names = append(names, "KV_"+b.want.Bucket)
+	}
+	return names
+}
+
+// Ready reports whether events can be taken in and replies sent: it asks JetStream for the account, for every stream and
+// bucket that Setup has made on this connection, and whether it stores what is written. An open connection alone says
+// nothing about any of them. What has vanished is created again.
+func Ready(ctx context.Context, js jetstream.JetStream) error {
+	if _, err := js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("jetstream does not answer: %w", err)
+	}
+	u := upkeepOf(js)
+	if u == nil || !u.configured() {
+		if _, err := js.Stream(ctx, schemas.StreamEvents); err != nil {
+			return fmt.Errorf("stream %s: %w", schemas.StreamEvents, err)
+		}
+		return nil
+	}
+	if err := u.look(ctx); err != nil {
+		return err
+	}
+	return u.writable(ctx)
+}
+
+func (u *upkeep) configured() bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.options != nil
+}

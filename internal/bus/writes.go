@@ -1,0 +1,211 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Why a write was not stored: values of the label reason of hookturn_nats_write_failures_total.
+const (
+	ReasonNoSpace    = "no_space"    // the store of the server or of the account is full
+	ReasonStreamFull = "stream_full" // the stream holds as much as it may
+	ReasonNoStream   = "no_stream"   // no stream takes the subject, or JetStream is away
+	ReasonTimeout    = "timeout"
+	ReasonConnection = "connection"
+	ReasonRefused    = "refused" // the server gave another reason
+)
+
+const (
+	// probeEvery is how often Ready writes a probe when nothing else is written.
+	probeEvery = 10 * time.Second
+	// failureLasts is how long a failed write counts when its subject is not written to again.
+	failureLasts = 30 * time.Second
+	// writeLogEvery bounds the log lines about failed writes, by stream.
+	writeLogEvery = 10 * time.Second
+	probeKey      = "ready"
+)
+
+// writes remembers how the latest write to each stream ended.
+type writes struct {
+	mu       sync.Mutex
+	failing  map[string]failedWrite // by stream
+	latest   time.Time              // of the latest write that was stored
+	observed func(reason string)
+}
+
+type failedWrite struct {
+	reason string
+	err    error
+	at     time.Time
+	logged time.Time
+	count  int // since the last log line
+}
+
+// ObserveWrites calls failed with the reason of every write that JetStream did not store.
+func ObserveWrites(js JetStream, failed func(reason string)) {
+	if u := upkeepOf(js); u != nil {
+		u.writes.mu.Lock()
+		defer u.writes.mu.Unlock()
+		u.writes.observed = failed
+	}
+}
+
+// write runs an operation that stores something, with repeat, and notes how it ended.
+func (u *upkeep) write(ctx context.Context, stream string, operation func() error) error {
+	err := u.repeat(ctx, operation)
+	if u != nil {
+		u.wrote(stream, err)
+	}
+	return err
+}
+
+func (u *upkeep) wrote(stream string, err error) {
+	reason := writeFailure(err)
+	w := &u.writes
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := time.Now()
+	if reason == "" {
+		if err == nil {
+			w.latest = now
+			if was, failing := w.failing[stream]; failing {
+				delete(w.failing, stream)
+				u.log.Info("writes to a stream are stored again", "stream", stream, "reason", was.reason)
+			}
+		}
+		return
+	}
+	if w.observed != nil {
+		w.observed(reason)
+	}
+	f := w.failing[stream]
+	f.reason, f.err, f.at = reason, err, now
+	f.count++
+	if now.Sub(f.logged) >= writeLogEvery {
+		u.log.Warn("writes to a stream are refused", "stream", stream, "reason", reason, "failures", f.count, "error", err,
+			"hint", writeHint(reason))
+		f.logged, f.count = now, 0
+	}
+	if w.failing == nil {
+		w.failing = map[string]failedWrite{}
+	}
+	w.failing[stream] = f
+}
+
+// writeFailure returns why a write was not stored: "" when it was, or when it is to blame itself.
+func writeFailure(err error) string {
+	var api *jetstream.APIError
+	switch {
+	case err == nil, IsConflict(err), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrMaxPayload),
+		errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+		return ""
+	case vanished(err):
+		return ReasonNoStream
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return ReasonTimeout
+	case errors.As(err, &api):
+		return refusedBy(api)
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrConnectionReconnecting):
+		return ReasonConnection
+	}
+	return ""
+}
+
+// JetStream's error codes for a full store, and the one under which it reports whatever its store says.
+const (
+	errCodeInsufficientResources jetstream.ErrorCode = 10023
+	errCodeMemoryExceeded        jetstream.ErrorCode = 10028
+	errCodeStorageExceeded       jetstream.ErrorCode = 10047
+	errCodeStoreFailed           jetstream.ErrorCode = 10077
+)
+
+func refusedBy(api *jetstream.APIError) string {
+	switch {
+	case isStreamFull(api):
+		return ReasonStreamFull
+	case slices.Contains([]jetstream.ErrorCode{errCodeInsufficientResources, errCodeMemoryExceeded, errCodeStorageExceeded}, api.ErrorCode),
+		api.ErrorCode == errCodeStoreFailed:
+		return ReasonNoSpace
+	}
+	return ReasonRefused
+}
+
+// isStreamFull reports whether a stream that discards new messages has no room for one: the only failure of its store that
+// the publisher's own rate can end.
+func isStreamFull(api *jetstream.APIError) bool {
+	return api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
+}
+
+func writeHint(reason string) string {
+	switch reason {
+	case ReasonNoSpace:
+		return "give the JetStream store or the account more space, or remove data"
+	case ReasonStreamFull:
+		return "the stream's max_bytes or max_msgs is reached: raise it, or add workers"
+	case ReasonNoStream:
+		return "check that JetStream is enabled and that its streams exist"
+	}
+	return "check the NATS server's log"
+}
+
+// writable returns an error when the latest write to a stream was refused. When nothing was stored lately it writes a probe,
+// so that a full store is found before an event meets it, and a store that has room again is found without one.
+func (u *upkeep) writable(ctx context.Context) error {
+	u.writes.mu.Lock()
+	due := len(u.writes.failing) > 0 || time.Since(u.writes.latest) > probeEvery
+	u.writes.mu.Unlock()
+	if due {
+		err := u.probe(ctx)
+		u.wrote("KV_"+BucketClaims, err)
+		if err != nil {
+			return fmt.Errorf("jetstream does not store what is written: %w", err)
+		}
+	}
+	u.writes.mu.Lock()
+	defer u.writes.mu.Unlock()
+	for stream, f := range u.writes.failing {
+		switch {
+		case time.Since(f.at) > failureLasts, due && f.reason == ReasonNoSpace:
+			delete(u.writes.failing, stream)
+		case f.reason == ReasonStreamFull && (stream == schemas.StreamEvents || stream == StreamQueues):
+			// This is how these streams slow their publishers down; the process is what empties them.
+		default:
+			return fmt.Errorf("the latest write to stream %s was refused (%s): %w", stream, f.reason, f.err)
+		}
+	}
+	return nil
+}
+
+func (u *upkeep) probe(ctx context.Context) error {
+	m := nats.NewMsg("$KV." + BucketClaims + "." + probeKey)
+	m.Data = []byte(time.Now().UTC().Format(time.RFC3339))
+	_, err := u.js.PublishMsg(ctx, m)
+	return err
+}
+
+// streamOf names the stream that takes a subject.
+func streamOf(subject string) string {
+	if rest, ok := strings.CutPrefix(subject, "$KV."); ok {
+		bucket, _, _ := strings.Cut(rest, ".")
+		return "KV_" + bucket
+	}
+	for root, stream := range map[string]string{
+		schemas.SubjectEvents: schemas.StreamEvents, schemas.SubjectReplies: schemas.StreamReplies,
+		schemas.SubjectDeadLetters: schemas.StreamDeadLetters, subjectQueues: StreamQueues,
+	} {
+		if strings.HasPrefix(subject, root+".") {
+			return stream
+		}
+	}
+	return "other"
+}
