@@ -17,10 +17,10 @@ func Expires(header nats.Header, received time.Time) time.Time {
 	if len(header) == 0 {
 		return time.Time{}
 	}
-	if at, err := time.Parse(time.RFC3339Nano, header.Get(headerExpires)); err == nil {
+	if at, err := time.Parse(time.RFC3339Nano, HeaderValue(header, headerExpires)); err == nil {
 		return at
 	}
-	if ttl := parseTTL(header.Get(jetstream.MsgTTLHeader)); ttl > 0 {
+	if ttl := parseTTL(HeaderValue(header, jetstream.MsgTTLHeader)); ttl > 0 {
 		return received.Add(ttl)
 	}
 	return time.Time{}

@@ -70,7 +70,7 @@ func (p *Publisher) PublishEvent(
 			m.Header[name] = values
 		}
 	}
-	if ttl := parseTTL(header.Get(jetstream.MsgTTLHeader)); ttl > 0 {
+	if ttl := parseTTL(HeaderValue(header, jetstream.MsgTTLHeader)); ttl > 0 {
 		m.Header.Set(headerExpires, time.Now().Add(ttl).UTC().Format(time.RFC3339Nano))
 	}
 	m.Header.Set(jetstream.MsgIDHeader, schemas.EventMsgID(key, id))

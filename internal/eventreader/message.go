@@ -37,6 +37,9 @@ func newMessage(subject string, data []byte, header nats.Header, received time.T
 	return m
 }
 
+// HeaderValue returns the first value of a header, "" when the message has none; names are matched without regard to case.
+func (m *Message) HeaderValue(name string) string { return bus.HeaderValue(m.Header, name) }
+
 func (m *Message) failedEvent() *bus.FailedEvent {
 	return &bus.FailedEvent{
 		BotID: m.BotID, Conversation: m.Conversation, Subject: m.Subject, Data: m.Data, Header: m.Header,

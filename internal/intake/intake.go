@@ -86,7 +86,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 			"/subject: the event's conversation has the subject token %s, but the event was published under %s", token, m.Conversation)
 	}
 	if event.TraceParent == "" {
-		event.TraceParent, event.TraceState = m.Header.Get("traceparent"), m.Header.Get("tracestate")
+		event.TraceParent, event.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
 	}
 	d := step.Delivery{
 		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(m.Data),

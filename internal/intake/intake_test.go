@@ -115,7 +115,7 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	m := requested("shop")
-	m.Header.Set("traceparent", "00-1-2-01")
+	m.Header.Set("Traceparent", "00-1-2-01") // as libraries of HTTP write it
 	m.Expires = time.Now().Add(time.Minute)
 	var start client.StartWorkflowOptions
 	var state step.State
