@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 )
 
 // Bounds on attributes and members, in characters; json/event.json has the same.
@@ -23,14 +25,15 @@ const (
 // readers could understand differently, always with an *InvalidError; attributes and members that it does not know are
 // passed over. Free-form members keep the bytes they came with, the result shares no memory with raw.
 func DecodeEvent(raw []byte) (Event, error) {
+	text := strictjson.WithoutBOM(raw)
 	switch {
 	case len(raw) > MessageMax:
 		return Event{}, invalid("is %d bytes long, at most %d are allowed", len(raw), MessageMax)
-	case len(bytes.TrimSpace(raw)) == 0:
+	case len(bytes.TrimSpace(text)) == 0:
 		return Event{}, invalid("is empty")
 	}
 	var e envelope
-	s := scanner{raw: raw}
+	s := scanner{raw: raw, pos: len(raw) - len(text)}
 	s.space()
 	if err := s.object(e.attribute); err != nil {
 		return Event{}, err
@@ -82,7 +85,9 @@ func (e *envelope) attribute(s *scanner, name []byte) (err error) {
 		if s.peek() != '{' {
 			return s.wrongType("an object")
 		}
+		s.ahead = true
 		err = s.skip()
+		s.ahead = false
 	default:
 		err = e.optional(s, name)
 	}
@@ -111,7 +116,7 @@ func (e *envelope) optional(s *scanner, name []byte) (err error) {
 		at, err = s.time()
 		ev.ExpiryTime = &at
 	default:
-		err = s.skip()
+		err = ev.extension(s, name)
 	}
 	return err
 }
@@ -137,12 +142,17 @@ func (e *envelope) complete() error {
 	return nil
 }
 
-// text reads a string.
-func (s *scanner) text() (string, error) {
+// text reads a string that is a value.
+func (s *scanner) text() (string, error) { return s.textAs(asValue) }
+
+// name reads a string that something is known by.
+func (s *scanner) name() (string, error) { return s.textAs(asName) }
+
+func (s *scanner) textAs(use use) (string, error) {
 	if s.peek() != '"' {
 		return "", s.wrongType("a string")
 	}
-	body, escaped, err := s.quoted()
+	body, escaped, err := s.quoted(use)
 	if err != nil || !escaped {
 		return string(body), err
 	}
@@ -151,7 +161,7 @@ func (s *scanner) text() (string, error) {
 
 // label reads a string that names something: not empty, at most limit characters, no control characters.
 func (s *scanner) label(limit int) (string, error) {
-	text, err := s.text()
+	text, err := s.name()
 	switch {
 	case err != nil:
 		return "", err
@@ -167,14 +177,14 @@ func (s *scanner) label(limit int) (string, error) {
 
 func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f }
 
-// time reads a point in time. The form is RFC 3339 with capital letters; leap seconds are refused, for Go has none.
+// time reads a point in time.
 func (s *scanner) time() (time.Time, error) {
 	text, err := s.text()
 	if err != nil {
 		return time.Time{}, err
 	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || !isTimeForm(text) {
+	at, ok := parseTime(text)
+	if !ok {
 		return time.Time{}, invalid("must be a time as RFC 3339 has it, such as 2026-11-20T12:00:00Z")
 	}
 	return at, nil

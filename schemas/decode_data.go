@@ -58,7 +58,7 @@ func decodeData(s *scanner, eventType string, d *EventData) error {
 }
 
 func readStep(s *scanner, d *EventData) (err error) {
-	if d.Step, err = s.text(); err == nil && !IsToken(d.Step) {
+	if d.Step, err = s.name(); err == nil && !IsToken(d.Step) {
 		err = invalid("must be 1 to %d of the characters A-Z a-z 0-9 _ -", tokenMax)
 	}
 	return err
@@ -70,7 +70,7 @@ func readConversationNo(s *scanner, d *EventData) (err error) {
 }
 
 func readAdapter(s *scanner, d *EventData) (err error) {
-	d.Adapter, err = s.text()
+	d.Adapter, err = s.name()
 	return err
 }
 
@@ -86,6 +86,8 @@ func readUser(s *scanner, d *EventData) error {
 		switch {
 		case s.peek() == 'n':
 			err = s.skip()
+		case text == &d.User.ID, text == &d.User.AuthID: // people are told apart by these
+			*text, err = s.name()
 		case text != nil:
 			*text, err = s.text()
 		case string(name) == "device_platform":

@@ -2,7 +2,8 @@ package schemas
 
 import (
 	"encoding/json"
-	"unicode/utf8"
+
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 )
 
 // Envelope is what can be read of an event that DecodeEvent rejects: enough to answer it.
@@ -18,12 +19,13 @@ func DecodeEnvelope(raw []byte) (e Envelope, ok bool) {
 		return Envelope{}, false
 	}
 	var attributes map[string]json.RawMessage
-	if json.Unmarshal(withoutBOM(raw), &attributes) != nil {
+	if json.Unmarshal(strictjson.WithoutBOM(raw), &attributes) != nil {
 		return Envelope{}, false
 	}
 	text := func(name string, most int) string {
-		var value string
-		if json.Unmarshal(attributes[name], &value) != nil || !isLabel(value, most) {
+		s := scanner{raw: attributes[name]}
+		value, err := s.label(most)
+		if err != nil {
 			return ""
 		}
 		return value
@@ -33,26 +35,4 @@ func DecodeEnvelope(raw []byte) (e Envelope, ok bool) {
 		TraceParent: text("traceparent", sourceMax), TraceState: text("tracestate", sourceMax),
 	}
 	return e, e.ID != "" && e.Type != "" && e.Subject != ""
-}
-
-// isLabel reports whether a text may name something: not empty, at most limit characters, no control characters.
-func isLabel(text string, limit int) bool {
-	if text == "" || len(text) > limit && utf8.RuneCountInString(text) > limit {
-		return false
-	}
-	for _, r := range text {
-		if isControl(r) {
-			return false
-		}
-	}
-	return true
-}
-
-// withoutBOM cuts a leading UTF-8 byte order mark.
-func withoutBOM(raw []byte) []byte {
-	const bom = "\xef\xbb\xbf"
-	if len(raw) >= len(bom) && string(raw[:len(bom)]) == bom {
-		return raw[len(bom):]
-	}
-	return raw
 }

@@ -15,8 +15,7 @@ const (
 	TypeConversationEnded    = "hookturn.conversation.ended"
 )
 
-// Event is one CloudEvents 1.0 event in structured JSON mode, as DecodeEvent reads it. Attributes that hookturn does
-// not know are ignored.
+// Event is one CloudEvents 1.0 event in structured JSON mode, as DecodeEvent reads it.
 type Event struct {
 	SpecVersion     string    `json:"specversion"`
 	ID              string    `json:"id"`
@@ -31,6 +30,9 @@ type Event struct {
 	// useful.
 	ExpiryTime *time.Time `json:"expirytime,omitempty"`
 	Data       EventData  `json:"data"`
+	// Extensions are the extension attributes that hookturn does not know, by name; the values are JSON strings, numbers or
+	// booleans. The plain dialect sends them on.
+	Extensions map[string]json.RawMessage `json:"-"`
 }
 
 // EventData holds the members of data of every event type; which of them a type requires is checked by DecodeEvent.

@@ -9,13 +9,15 @@ import (
 // that reads the event afterwards.
 const depthMax = 64
 
-// scanner walks over JSON text once and checks what encoding/json is lenient about: invalid UTF-8, halves of surrogate
-// pairs, U+0000, depth and repeated member names. Its methods expect pos at the first byte of a value, white space
+// scanner walks over JSON text once and checks what encoding/json is lenient about: invalid UTF-8, depth, repeated member
+// names, and U+0000 and halves of surrogate pairs, which are replaced in values and rejected in names. Its methods expect pos at the first byte of a value, white space
 // skipped, and leave it behind that value.
 type scanner struct {
 	raw   []byte
 	pos   int
 	depth int
+	ahead bool     // the text is read again later: nothing in it is replaced yet
+	owned bool     // raw is a copy
 	names [][]byte // of the members seen so far in every object that is open, innermost last
 }
 
@@ -70,7 +72,7 @@ func (s *scanner) skip() error {
 	case c == '[':
 		return s.array((*scanner).skip)
 	case c == '"':
-		_, _, err := s.quoted()
+		_, _, err := s.quoted(asValue)
 		return err
 	case c == '-' || isDigit(c):
 		return s.number()
@@ -131,7 +133,7 @@ func (s *scanner) memberName() ([]byte, error) {
 	if s.peek() != '"' {
 		return nil, s.syntax(s.pos, "expected a member name in double quotes")
 	}
-	body, escaped, err := s.quoted()
+	body, escaped, err := s.quoted(asName)
 	if err != nil {
 		return nil, err
 	}

@@ -1,16 +1,20 @@
 package schemas
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"strconv"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 )
 
-// quoted reads a string and gives the bytes between its quotes, still escaped when escaped is true.
-func (s *scanner) quoted() (body []byte, escaped bool, err error) {
+// quoted reads a string and returns the bytes between its quotes, still escaped when escaped is true. In a value, the
+// escapes of U+0000 and of half a surrogate pair are replaced; a name with one is rejected.
+func (s *scanner) quoted(use use) (body []byte, escaped bool, err error) {
 	start, ascii := s.pos+1, true
 	for i := start; i < len(s.raw); i++ {
 		switch c := s.raw[i]; {
@@ -22,7 +26,7 @@ func (s *scanner) quoted() (body []byte, escaped bool, err error) {
 			s.pos = i + 1
 			return body, escaped, nil
 		case c == '\\':
-			width, err := s.escape(i)
+			width, err := s.escape(i, use)
 			if err != nil {
 				return nil, false, err
 			}
@@ -37,48 +41,44 @@ func (s *scanner) quoted() (body []byte, escaped bool, err error) {
 	return nil, false, s.syntax(len(s.raw), "a string has no end")
 }
 
-// escape checks the escape sequence whose backslash is at i and gives its length; a surrogate pair is one sequence.
-func (s *scanner) escape(i int) (width int, err error) {
-	rest := s.raw[i+1:]
-	if len(rest) == 0 {
+// use is what a string is for.
+type use int
+
+const (
+	asName  use = iota // an id, a subject, a name or a key: taken as it is or not at all
+	asValue            // a text for a person or an endpoint
+)
+
+// escape checks the escape sequence whose backslash is at i and returns its length; a surrogate pair is one sequence.
+func (s *scanner) escape(i int, use use) (width int, err error) {
+	if len(s.raw) == i+1 {
 		return 0, s.syntax(i, "a string has no end")
 	}
-	if strings.IndexByte(`"\/bfnrt`, rest[0]) >= 0 {
-		return 2, nil
-	}
-	unit, ok := codeUnit(s.raw[i:])
+	width, err = strictjson.Escape(s.raw[i:])
 	switch {
-	case !ok:
+	case err == nil:
+		return width, nil
+	case errors.Is(err, strictjson.ErrSyntax):
 		return 0, s.syntax(i, "an escape sequence is not one that JSON knows")
-	case unit == 0:
-		return 0, s.syntax(i, "a string holds U+0000, which hookturn does not take")
-	case !utf16.IsSurrogate(unit):
-		return 6, nil
+	case use == asValue:
+		s.replace(i)
+		return width, nil
+	case errors.Is(err, strictjson.ErrNUL):
+		return 0, s.syntax(i, "a name, an id or a subject must not hold U+0000")
 	}
-	low, ok := codeUnit(s.raw[i+6:])
-	if !ok || utf16.DecodeRune(unit, low) == utf8.RuneError {
-		return 0, s.syntax(i, "a string holds half of a surrogate pair")
-	}
-	return 12, nil
+	return 0, s.syntax(i, "a name, an id or a subject must not hold half of a surrogate pair")
 }
 
-// codeUnit reads an escape of the form \u0041.
-func codeUnit(b []byte) (rune, bool) {
-	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
-		return 0, false
+// replace puts U+FFFD in the place of the escape at i. The text stays the caller's: the first change makes a copy. While
+// data is only passed over to find its end nothing is changed, so that a name inside it is still seen as it came.
+func (s *scanner) replace(i int) {
+	if s.ahead {
+		return
 	}
-	unit := rune(0)
-	for _, c := range b[2:6] {
-		switch {
-		case isDigit(c):
-			unit = unit<<4 | rune(c-'0')
-		case c|0x20 >= 'a' && c|0x20 <= 'f':
-			unit = unit<<4 | rune(c|0x20-'a'+10)
-		default:
-			return 0, false
-		}
+	if !s.owned {
+		s.raw, s.owned = bytes.Clone(s.raw), true
 	}
-	return unit, true
+	copy(s.raw[i:], strictjson.Replacement)
 }
 
 // unquote resolves the escapes of a string that quoted has checked.

@@ -28,7 +28,7 @@ var doers = []string{
 
 // house is the table. Arrows only point up it: a room imports rooms that stand above it.
 var house = map[string]room{
-	"schemas":           {"what travels outside", nil},
+	"schemas":           {"what travels outside", []string{"internal/dialect/strictjson"}},
 	"internal/fault":    {"why something failed, in the closed words of the contract", nil},
 	"internal/confined": {"reading files that somebody else may write", nil},
 	"internal/secret": {

@@ -162,10 +162,10 @@ func TestUnreadable(t *testing.T) {
 	for text, want := range map[string]fault.Kind{
 		"":                      fault.BadResponse,
 		"{":                     fault.BadResponse,
-		`"\u0000"`:              fault.BadResponse,
+		`{"\u0000":1}`:          fault.BadResponse,
 		strings.Repeat("[", 65): fault.BadResponse,
 		"\"\xff\"":              fault.Encoding,
-		`"\ud800"`:              fault.Encoding,
+		`{"\ud800":1}`:          fault.Encoding,
 	} {
 		_, err := strictjson.Read([]byte(text))
 		require.Error(t, err)

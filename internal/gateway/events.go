@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -45,10 +46,8 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
 		refuseField(w, err)
 		return
 	}
-	var to struct {
-		Bot string `json:"bot"`
-	}
-	if json.Unmarshal(document, &to) != nil || to.Bot == "" {
+	var to struct{ Bot string }
+	if json.Unmarshal(event.Extensions[botAttribute], &to.Bot) != nil || to.Bot == "" {
 		refuseAt(w, "/"+botAttribute, "is required: the CloudEvents extension attribute that names the bot")
 		return
 	}
@@ -121,11 +120,16 @@ func readEvent(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {
 		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "batches are not taken: send one event a request")
 		return nil, false
 	case err == nil && media == mediaJSON && r.Header.Get("Ce-Specversion") != "":
-		data, ok := readJSON(w, r, bodyMax, fault.BadEvent)
+		body, ok := readBody(w, r, bodyMax)
 		if !ok {
 			return nil, false
 		}
-		document, err := structured(r.Header, data)
+		// The data travels as it came: what is replaced and what is rejected in it is DecodeEvent's to say.
+		if _, err := strictjson.Read(body); err != nil {
+			refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+err.Error())
+			return nil, false
+		}
+		document, err := structured(r.Header, strictjson.WithoutBOM(body))
 		if err != nil {
 			refuse(w, http.StatusBadRequest, fault.BadEvent, err.Error())
 			return nil, false

@@ -72,6 +72,23 @@ func TestEvents_DuplicateIsTheCallersOwnEvent(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, d.event(tokenOfDefault, mediaStructured, fresh).Code, "what was refused does not keep the id")
 }
 
+func TestEvents_ByteOrderMark(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	w := d.event(tokenOfDefault, mediaStructured, "\uFEFF"+goodEvent)
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body.String())
+	w = d.event(tokenOfDefault, mediaJSON, "\uFEFF"+`{"step":"ORDER_STATUS","variables":{"a":"\u0000"}}`, binaryHeaders...)
+	require.Equal(t, http.StatusAccepted, w.Code, w.Body.String())
+	w = d.event(tokenOfDefault, mediaJSON, `{"step":"ORDER_STATUS","user":{"id":"9\u0000"}}`, binaryHeaders...)
+	requireProblem(t, w, 400, fault.BadEvent, "U+0000")
+}
+
+// binaryHeaders are the attributes of an event in binary mode.
+var binaryHeaders = []string{
+	"ce-specversion", "1.0", "ce-id", "e2", "ce-source", "/engine", "ce-type", schemas.TypeStepRequested,
+	"ce-time", "2026-11-20T12:00:00Z", "ce-subject", "c", "ce-bot", "shop",
+}
+
 func TestAnEventInBinaryMode(t *testing.T) {
 	t.Parallel()
 	d := newDoor(t)

@@ -96,6 +96,8 @@ func TestWhyAMessageIsRefused(t *testing.T) {
 		"from the client":   {`ClientTerminated`, `ClientOriginated`, "/conversationMessages/0/direction"},
 		"no text":           {`,"text":"hello"`, ``, "/conversationMessages/0/text"},
 		"text no text":      {`"hello"`, `{}`, "/conversationMessages/0/text"},
+		"NUL in client id":  {`"u-1"`, `"u\u0000"`, "/chat/conversationClientId"},
+		"half a pair in id": {`"m1"`, `"m\ud83d"`, "/conversationMessages/0/id"},
 		"id no text":        {`"m1"`, `1`, "/conversationMessages/0/id"},
 		"long id":           {`"m1"`, `"` + strings.Repeat("m", 257) + `"`, "/conversationMessages/0/id"},
 		"events":            {`"conversationMessages"`, `"conversationEvents":[{}],"conversationMessages"`, "/conversationEvents"},

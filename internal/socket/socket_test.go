@@ -118,7 +118,7 @@ func TestBadFrames(t *testing.T) {
 		`["reboot",{"qid":1}]`:                                 {"reboot_result", "no call of this name"},
 		strings.Repeat("[", 20_000):                            {"error", "deeper than"},
 		`["message",{"qid":1,"data":"` + "\x00" + `"}]`:        {"error", "not one well-formed"},
-		`["message",{"qid":1,"data":"\u0000"}]`:                {"error", "U+0000"},
+		`["message",{"qid":1,"da\u0000ta":1}]`:                 {"error", "U+0000"},
 		`["subscribe",{"qid":1,"events":"a"}]`:                 {"subscribe_result", "events must be an array"},
 		`["subscribe",{"qid":1,"events":["a b"]}]`:             {"subscribe_result", "a class of events"},
 		`["subscribe",{"qid":1,"events":["a.>.b"]}]`:           {"subscribe_result", "a class of events"},

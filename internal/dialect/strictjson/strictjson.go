@@ -1,8 +1,9 @@
 // Package strictjson reads JSON that strangers wrote, by rules that leave no room for two readings:
 //
 //   - one value and nothing behind it, at most DepthMax levels deep;
-//   - valid UTF-8, no escape of a lone surrogate, no U+0000: what cannot be stored or shown is refused, where
-//     encoding/json would put U+FFFD silently;
+//   - valid UTF-8;
+//   - an escape of U+0000 or of half a surrogate pair becomes that of U+FFFD in a string value; in a name it is rejected,
+//     where encoding/json would make one name of two;
 //   - numbers stay the text they are, however large;
 //   - names of members are compared exactly; of two members with one name the last counts, as in most readers of JSON;
 //   - a byte order mark at the beginning is ignored, as RFC 8259 allows.
@@ -16,9 +17,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
-	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -36,25 +34,26 @@ var (
 	ErrUTF8      = errors.New("the text is not UTF-8")
 )
 
-var byteOrderMark = []byte("\uFEFF")
+const whiteSpace = " \t\r\n"
 
-// Read checks a text by the rules and gives its value without the white space around it. The result shares the text's
-// memory.
+// Read checks a text by the rules and returns its value without the white space around it. The result shares the text's
+// memory unless an escape was replaced.
 func Read(text []byte) (json.RawMessage, error) {
-	text = bytes.TrimPrefix(text, byteOrderMark)
-	if len(bytes.TrimLeft(text, " \t\r\n")) == 0 {
+	text = WithoutBOM(text)
+	if len(bytes.TrimLeft(text, whiteSpace)) == 0 {
 		return nil, ErrEmpty
 	}
 	if at := invalidUTF8(text); at >= 0 {
 		return nil, fail(ErrUTF8, at)
 	}
-	if err := scan(text); err != nil {
+	text, err := scan(text)
+	if err != nil {
 		return nil, err
 	}
 	if err := syntax(text); err != nil {
 		return nil, err
 	}
-	return json.RawMessage(bytes.Trim(text, " \t\r\n")), nil
+	return json.RawMessage(bytes.Trim(text, whiteSpace)), nil
 }
 
 func fail(rule error, at int) error { return fmt.Errorf("%w, at byte %d", rule, at) }
@@ -72,59 +71,6 @@ func invalidUTF8(text []byte) int {
 		}
 		at += size
 	}
-}
-
-// scan checks what encoding/json does not: the depth and what escapes stand for. It runs before the syntax is known to
-// be right, so it has to bear any text.
-func scan(text []byte) error {
-	depth, inString := 0, false
-	for i := 0; i < len(text); i++ {
-		switch c := text[i]; {
-		case c == '"':
-			inString = !inString
-		case inString && c == '\\':
-			length, err := escape(text[i:])
-			if err != nil {
-				return fail(err, i)
-			}
-			i += length - 1
-		case inString:
-		case c == '{', c == '[':
-			depth++
-			if depth > DepthMax {
-				return fail(ErrDepth, i)
-			}
-		case c == '}', c == ']':
-			depth--
-		}
-	}
-	return nil
-}
-
-// escape checks the escape at the beginning of text and gives its length; a surrogate pair is one escape.
-func escape(text []byte) (int, error) {
-	unit, ok := unicodeEscape(text)
-	switch {
-	case !ok:
-		return 2, nil
-	case unit == 0:
-		return 0, ErrNUL
-	case !utf16.IsSurrogate(unit):
-		return 6, nil
-	}
-	if low, ok := unicodeEscape(text[6:]); !ok || utf16.DecodeRune(unit, low) == unicode.ReplacementChar {
-		return 0, ErrSurrogate
-	}
-	return 12, nil
-}
-
-// unicodeEscape reads an escape of the form \uXXXX; ok is false for every other text.
-func unicodeEscape(text []byte) (unit rune, ok bool) {
-	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
-		return 0, false
-	}
-	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
-	return rune(n), err == nil
 }
 
 func syntax(text []byte) error {

@@ -30,6 +30,14 @@ func TestRead(t *testing.T) {
 		{name: "escaped backslash", text: `"\\u0000\\ud800"`, want: `"\\u0000\\ud800"`},
 		{name: "U+FFFD itself", text: "\"\uFFFD\\ufffd\"", want: "\"\uFFFD\\ufffd\""},
 
+		{name: "NUL escape", text: `["a\u0000"]`, want: `["a\ufffd"]`},
+		{name: "NUL after a backslash", text: `"\\\u0000"`, want: `"\\\ufffd"`},
+		{name: "high surrogate alone", text: `{"a":"\uD83D","b":1}`, want: `{"a":"\ufffd","b":1}`},
+		{name: "high surrogate and a letter", text: `"\ud83d\u0041"`, want: `"\ufffd\u0041"`},
+		{name: "two high surrogates", text: `"\ud83d\ud83d\ude00"`, want: `"\ufffd\ud83d\ude00"`},
+		{name: "low surrogate alone", text: `"\ude00"`, want: `"\ufffd"`},
+		{name: "swapped surrogates", text: `"\ude00\ud83d"`, want: `"\ufffd\ufffd"`},
+
 		{name: "empty", text: "", err: strictjson.ErrEmpty},
 		{name: "only white space", text: " \n", err: strictjson.ErrEmpty},
 		{name: "only a byte order mark", text: "\uFEFF", err: strictjson.ErrEmpty},
@@ -40,15 +48,11 @@ func TestRead(t *testing.T) {
 		{name: "overlong", text: "\"\xc0\x80\"", err: strictjson.ErrUTF8, message: "byte 1"},
 		{name: "surrogate bytes", text: "\"\xed\xa0\x80\"", err: strictjson.ErrUTF8, message: "byte 1"},
 		{name: "cut in a rune", text: "\"\xf0\x9f", err: strictjson.ErrUTF8, message: "byte 1"},
-		{name: "NUL escape", text: `["a\u0000"]`, err: strictjson.ErrNUL, message: "byte 3"},
-		{name: "NUL after a backslash", text: `"\\\u0000"`, err: strictjson.ErrNUL, message: "byte 3"},
-		{name: "NUL in a name", text: `{"\u0000":1}`, err: strictjson.ErrNUL},
+		{name: "NUL in a name", text: `{"\u0000":1}`, err: strictjson.ErrNUL, message: "byte 2"},
+		{name: "NUL in a name before white space", text: "{\"a\\u0000\" \n:1}", err: strictjson.ErrNUL, message: "byte 3"},
+		{name: "surrogate in a name", text: `{"b":"\ud83d","\ud83d":1}`, err: strictjson.ErrSurrogate, message: "byte 15"},
 		{name: "NUL byte in a string", text: "\"\x00\"", err: strictjson.ErrSyntax},
-		{name: "high surrogate alone", text: `"\uD83D"`, err: strictjson.ErrSurrogate, message: "byte 1"},
-		{name: "high surrogate and a letter", text: `"\ud83d\u0041"`, err: strictjson.ErrSurrogate},
-		{name: "two high surrogates", text: `"\ud83d\ud83d\ude00"`, err: strictjson.ErrSurrogate},
-		{name: "low surrogate alone", text: `"\ude00"`, err: strictjson.ErrSurrogate},
-		{name: "cut in an escape", text: `"\ud83d\u12`, err: strictjson.ErrSurrogate},
+		{name: "cut in an escape", text: `"\ud83d\u12`, err: strictjson.ErrSyntax},
 		{name: "bad escape", text: `"\u+123"`, err: strictjson.ErrSyntax},
 		{name: "backslash at the end", text: `"\`, err: strictjson.ErrSyntax},
 		{name: "two values", text: `1 2`, err: strictjson.ErrSyntax, message: "byte 3"},
@@ -99,7 +103,7 @@ func TestReadObject(t *testing.T) {
 // TestErrorsQuoteNothing is what lets callers put these errors into messages.
 func TestErrorsQuoteNothing(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{`{"§§`, "§§", `{"a":§§}`, "{\"§§\xff\"}", `["§§\u0000"]`, `{} §§`} {
+	for _, text := range []string{`{"§§`, "§§", `{"a":§§}`, "{\"§§\xff\"}", `{"§§\u0000":1}`, `{} §§`} {
 		_, err := strictjson.ReadObject([]byte(text))
 		require.Error(t, err)
 		require.NotContains(t, err.Error(), "§")
@@ -130,14 +134,19 @@ func requireText(t *testing.T, want string, got []byte) {
 }
 
 func FuzzRead(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,"\ud83d\ude00"]}`, `"\u0000"`, "[[[", "\xff", "{}{}", `"\`} {
+	for _, seed := range []string{`{"a":[1,"\ud83d\ude00"]}`, `"\u0000"`, `["\ud83d","\udc00x"]`, "\uFEFF1", "[[[", "\xff", "{}{}", `"\`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
+		before := string(text)
 		value, err := strictjson.Read(text)
+		require.Equal(t, before, string(text), "the text belongs to the caller")
 		if err != nil {
 			require.Nil(t, value)
 			return
+		}
+		for _, unit := range strictText(t, value) {
+			require.NotZero(t, unit)
 		}
 		again, err := strictjson.Read(value)
 		require.NoError(t, err)
@@ -153,4 +162,30 @@ func FuzzRead(f *testing.F) {
 		require.NoError(t, err)
 		require.Equal(t, string(canonical), string(same))
 	})
+}
+
+// strictText returns every text of a value as Go reads it.
+func strictText(t *testing.T, value []byte) string {
+	t.Helper()
+	decoded, err := strictjson.Decode(value)
+	require.NoError(t, err)
+	var all strings.Builder
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case string:
+			all.WriteString(v)
+		case []any:
+			for _, item := range v {
+				walk(item)
+			}
+		case map[string]any:
+			for name, item := range v {
+				all.WriteString(name)
+				walk(item)
+			}
+		}
+	}
+	walk(decoded)
+	return all.String()
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
@@ -107,6 +108,9 @@ func sentChat(text json.RawMessage, adapter *bot.BotAdapter) (Chat, error) {
 		if err := requiredText(members, "/chat", m.name, m.into); err != nil {
 			return Chat{}, err
 		}
+		if m.into != &id && isReplaced(*m.into) {
+			return Chat{}, wrong("/chat/"+m.name, unreadableName)
+		}
 	}
 	if name := members.Lookup("conversationClientName"); name != nil && json.Unmarshal(name, &chat.ClientName) != nil {
 		return Chat{}, wrong("/chat/conversationClientName", "must be a string")
@@ -147,6 +151,9 @@ func sentMessage(at string, text json.RawMessage, adapter *bot.BotAdapter) (Sent
 	if id := members.Lookup("id"); id != nil && json.Unmarshal(id, &sent.ID) != nil {
 		return SentMessage{}, wrong(at+"/id", "must be a string")
 	}
+	if isReplaced(sent.ID) {
+		return SentMessage{}, wrong(at+"/id", unreadableName)
+	}
 	if len(sent.ID) > idMax {
 		return SentMessage{}, wrong(at+"/id", "must have at most %d bytes", idMax)
 	}
@@ -173,3 +180,9 @@ func requiredText(o strictjson.Object, at, name string, into *string) error {
 	}
 	return nil
 }
+
+// isReplaced reports whether a text may have held something else: U+0000 and halves of surrogate pairs are read as U+FFFD,
+// which would make one id of two.
+func isReplaced(id string) bool { return strings.ContainsRune(id, unicode.ReplacementChar) }
+
+const unreadableName = "must not hold U+0000, half a surrogate pair or U+FFFD"

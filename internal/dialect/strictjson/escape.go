@@ -1,0 +1,49 @@
+package strictjson
+
+import (
+	"bytes"
+	"strconv"
+	"unicode"
+	"unicode/utf16"
+)
+
+// Replacement is the escape of U+FFFD. In the string values of events and answers it takes the place of each escape of
+// U+0000 and of half a surrogate pair, which no program behind hookturn can store or show. It is as long as what it
+// replaces, so the places of everything else stay as they are.
+const Replacement = `\ufffd`
+
+var byteOrderMark = []byte("\uFEFF")
+
+// WithoutBOM returns text without a leading UTF-8 byte order mark.
+func WithoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, byteOrderMark) }
+
+// Escape returns the length of the escape sequence at the beginning of text; a surrogate pair is one sequence. The error is
+// ErrNUL or ErrSurrogate for a sequence that Replacement can take the place of, and ErrSyntax for one that JSON does not
+// have.
+func Escape(text []byte) (length int, err error) {
+	if len(text) > 1 && bytes.IndexByte([]byte(`"\/bfnrt`), text[1]) >= 0 {
+		return 2, nil
+	}
+	unit, ok := unicodeEscape(text)
+	switch {
+	case !ok:
+		return 0, ErrSyntax
+	case unit == 0:
+		return len(Replacement), ErrNUL
+	case !utf16.IsSurrogate(unit):
+		return len(Replacement), nil
+	}
+	if low, ok := unicodeEscape(text[len(Replacement):]); !ok || utf16.DecodeRune(unit, low) == unicode.ReplacementChar {
+		return len(Replacement), ErrSurrogate
+	}
+	return 2 * len(Replacement), nil
+}
+
+// unicodeEscape returns the code unit of an escape of the form \uXXXX; ok is false for every other text.
+func unicodeEscape(text []byte) (unit rune, ok bool) {
+	if len(text) < len(Replacement) || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text[2:len(Replacement)]), 16, 16)
+	return rune(n), err == nil
+}
