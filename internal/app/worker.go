@@ -94,6 +94,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		return nil, err
 	}
 	programs := jq.NewPool(jqProcesses)
+	programs.Observe = cfg.Metrics.Program
 	w.parts.add("jq processes", func(context.Context) error { programs.Close(); return nil })
 	acts := &activities.Activities{
 		Bots: b.bots, Dialects: dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(programs)),

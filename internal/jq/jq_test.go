@@ -25,7 +25,7 @@ func TestRun(t *testing.T) {
 		{`"\(.name) é 😀"`, `{"name":"Zoë"}`, `"Zoë é 😀"`},
 		{"1 + 1", ``, "2"},
 	} {
-		got, err := p.Run(c.program, []byte(c.input))
+		got, err := p.Run("acme", c.program, []byte(c.input))
 		require.NoError(t, err, c.program)
 		require.Equal(t, c.want, string(got), c.program)
 	}
@@ -43,7 +43,7 @@ func TestRunsThatFail(t *testing.T) {
 		`1, error("x")`:               jq.ErrFailed,
 		"[limit(1000000; repeat(1))]": jq.ErrTooLong,
 	} {
-		_, err := p.Run(program, []byte(`[1,2]`))
+		_, err := p.Run("acme", program, []byte(`[1,2]`))
 		if want == jq.ErrTooLong && err == jq.ErrTimeout { //nolint:errorlint // either bound may come first on a slow machine
 			continue
 		}
@@ -73,9 +73,9 @@ func TestBombsAreContained(t *testing.T) {
 	p := jq.NewPool(1)
 	t.Cleanup(p.Close)
 	for _, program := range bombs {
-		_, err := p.Run(program, []byte(`{}`))
+		_, err := p.Run("acme", program, []byte(`{}`))
 		require.Error(t, err, program)
-		got, err := p.Run(".", []byte(`"still alive"`))
+		got, err := p.Run("acme", ".", []byte(`"still alive"`))
 		require.NoError(t, err, program)
 		require.Equal(t, `"still alive"`, string(got))
 	}
@@ -88,7 +88,7 @@ func TestManyAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {
-			if got, err := p.Run(".a", []byte(`{"a":7}`)); err != nil || string(got) != "7" {
+			if got, err := p.Run("acme", ".a", []byte(`{"a":7}`)); err != nil || string(got) != "7" {
 				t.Errorf("%s %v", got, err)
 			}
 		})
@@ -131,7 +131,7 @@ func BenchmarkRun(b *testing.B) {
 		p := jq.NewPool(1)
 		defer p.Close()
 		for b.Loop() {
-			if _, err := p.Run(program, input); err != nil {
+			if _, err := p.Run("acme", program, input); err != nil {
 				b.Fatal(err)
 			}
 		}

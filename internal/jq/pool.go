@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"sync"
 	"time"
 )
 
@@ -25,37 +26,111 @@ var (
 	ErrNone    = errors.New("the program gave no result: want exactly one")
 	ErrSeveral = errors.New("the program gave several results: want exactly one")
 	ErrTooLong = errors.New("the program's result is longer than 1 MiB")
-	ErrBusy    = errors.New("no process was free to run the program")
+	ErrBusy    = error(busyError{})
+	ErrDenied  = errors.New("the program took too much time or memory too often and is not run for now")
 )
 
-// Pool runs programs in a few processes, which it starts when they are first needed. It is safe for concurrent use.
-type Pool struct{ slots chan *process }
+// busyError is an end before the program began: it has nothing to do with the program.
+type busyError struct{}
+
+func (busyError) Error() string {
+	return "no process was free to run the program, or the tenant's share was in use"
+}
+
+// Busy reports that another run may fare better.
+func (busyError) Busy() bool { return true }
+
+// resultOf names how a run ended, for metrics.
+func resultOf(err error) string {
+	switch {
+	case err == nil:
+		return "ok"
+	case errors.Is(err, ErrTimeout):
+		return "timeout"
+	case errors.Is(err, ErrMemory):
+		return "memory"
+	case errors.Is(err, ErrBusy):
+		return "busy"
+	case errors.Is(err, ErrDenied):
+		return "denied"
+	}
+	return "failed"
+}
+
+// Pool runs programs in a few processes, which it starts when they are first needed. One tenant has half of them at most, and a
+// program that keeps breaking its bounds is not run for a while. It is safe for concurrent use.
+type Pool struct {
+	// Observe is called after every run with its result: ok, failed, timeout, memory, busy or denied. It may be nil.
+	Observe func(tenant, result string)
+
+	slots    chan *process
+	shares   *shares
+	denials  *denials
+	replaced sync.WaitGroup
+}
 
 // NewPool makes a pool of so many processes.
 func NewPool(processes int) *Pool {
-	p := &Pool{slots: make(chan *process, processes)}
+	p := &Pool{slots: make(chan *process, processes), shares: newShares(processes), denials: newDenials()}
 	for range processes {
 		p.slots <- nil
 	}
 	return p
 }
 
-// Run gives a program's one result for an input, both JSON.
-func (p *Pool) Run(program string, input []byte) ([]byte, error) {
-	wait := time.NewTimer(waitTimeout)
-	defer wait.Stop()
+// Run returns a tenant's program's one result for an input, both JSON.
+func (p *Pool) Run(tenant, program string, input []byte) ([]byte, error) {
+	output, err := p.run(tenant, program, input)
+	if p.Observe != nil {
+		p.Observe(tenant, resultOf(err))
+	}
+	return output, err
+}
+
+func (p *Pool) run(tenant, program string, input []byte) ([]byte, error) {
+	key := keyOf(tenant, program)
+	if err := p.denials.check(key, time.Now()); err != nil {
+		return nil, err
+	}
+	wait, cancel := context.WithTimeout(context.Background(), waitTimeout)
+	defer cancel()
+	release, ok := p.shares.acquire(wait, tenant)
+	if !ok {
+		return nil, ErrBusy
+	}
 	select {
 	case slot := <-p.slots:
 		output, slot, err := run(slot, program, input)
-		p.slots <- slot
+		p.denials.note(key, err, time.Now())
+		p.giveBack(slot, release)
 		return output, err
-	case <-wait.C:
+	case <-wait.Done():
+		release()
 		return nil, ErrBusy
 	}
 }
 
+// giveBack returns a process for the next run. Where there is none any more, another is started first, while the tenant whose
+// program has used it up still has its share: nobody else waits for that.
+func (p *Pool) giveBack(slot *process, release func()) {
+	if slot != nil {
+		p.slots <- slot
+		release()
+		return
+	}
+	p.replaced.Go(func() {
+		fresh, err := start()
+		if err != nil {
+			fresh = nil // the next run tries again, and reports why
+		}
+		p.slots <- fresh
+		release()
+	})
+}
+
 // Close ends the processes. The pool may be used again.
 func (p *Pool) Close() {
+	p.replaced.Wait()
 	for range cap(p.slots) {
 		if slot := <-p.slots; slot != nil {
 			slot.kill()
@@ -64,7 +139,7 @@ func (p *Pool) Close() {
 	}
 }
 
-// run gives back the process when it can be used again, nil when it was used up.
+// run returns the process when it can be used again, nil when it was used up.
 func run(slot *process, program string, input []byte) ([]byte, *process, error) {
 	if slot == nil {
 		var err error

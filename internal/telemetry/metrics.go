@@ -39,6 +39,7 @@ type Metrics struct {
 	gateway   *prometheus.HistogramVec
 	sockets   prometheus.Gauge
 	frames    *prometheus.CounterVec
+	programs  *prometheus.CounterVec
 }
 
 // NewMetrics makes a registry of its own: two processes in one test never share figures.
@@ -51,6 +52,8 @@ func NewMetrics() *Metrics {
 			"From an event's arrival in JetStream to its acceptance by a workflow.", "tenant", "bot"),
 		attempts: counter("hookturn_attempts_total",
 			"HTTP requests made for steps, by status class or failure word.", "tenant", "bot", "step", "result"),
+		programs: counter("hookturn_jq_runs_total",
+			"Runs of jq programs, by result: ok, failed, timeout, memory, busy or denied.", "tenant", "result"),
 		attempt: histogram("hookturn_attempt_seconds", "Duration of one HTTP request.", "tenant", "bot", "step"),
 		replies: counter("hookturn_replies_total", "Replies stored in JetStream, by type.", "tenant", "bot", "type"),
 		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
@@ -87,7 +90,7 @@ func NewMetrics() *Metrics {
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles, m.lastLoad, m.held, m.taken,
-		m.letters, m.recovered, m.refused, m.unwritten, m.gateway, m.sockets, m.frames,
+		m.letters, m.recovered, m.refused, m.unwritten, m.gateway, m.sockets, m.frames, m.programs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -170,6 +173,13 @@ func (m *Metrics) Gateway(route string, status int, took time.Duration) {
 func (m *Metrics) Sockets(delta int) {
 	if m != nil {
 		m.sockets.Add(float64(delta))
+	}
+}
+
+// Program counts a run of a tenant's jq program, by how it ended.
+func (m *Metrics) Program(tenant, result string) {
+	if m != nil {
+		m.programs.WithLabelValues(tenant, result).Inc()
 	}
 }
 

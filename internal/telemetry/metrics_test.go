@@ -40,6 +40,7 @@ var labels = map[string][]string{
 	"hookturn_gateway_seconds":                       {"route", "status"},
 	"hookturn_sockets":                               nil,
 	"hookturn_frames_total":                          {"name", "result"},
+	"hookturn_jq_runs_total":                         {"result", "tenant"},
 }
 
 // use calls every method that records something.
@@ -66,6 +67,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.Sockets(3)
 	m.Sockets(-1)
 	m.Frame("message", "ok")
+	m.Program("acme", "denied")
 }
 
 func scrape(t *testing.T, m *telemetry.Metrics) string {
@@ -100,6 +102,7 @@ func TestMetricsShowWhatWasRecorded(t *testing.T) {
 		`hookturn_gateway_seconds_count{route="POST /callbacks/{token}",status="202"} 1`,
 		`hookturn_sockets 2`,
 		`hookturn_frames_total{name="message",result="ok"} 1`,
+		`hookturn_jq_runs_total{result="denied",tenant="acme"} 1`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}
@@ -175,7 +178,7 @@ func TestNoMetricsAtAll(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "Held", "NATSWriteFailed", "Recovered", "Refused", "Reply", "Sockets", "TakenOver",
+		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "Held", "NATSWriteFailed", "Program", "Recovered", "Refused", "Reply", "Sockets", "TakenOver",
 	}, called)
 }
 

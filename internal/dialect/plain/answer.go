@@ -22,7 +22,7 @@ func (d Dialect) Decode(c dialect.Context, body []byte) (dialect.Answer, error) 
 		return dialect.Answer{}, dialect.Unreadable(err)
 	}
 	if program := c.Plan.Webhook.Response; program != "" {
-		if text, err = d.programs.Run(program, text); err != nil {
+		if text, err = d.programs.Run(c.Plan.Tenant, program, text); err != nil {
 			return dialect.Answer{}, fault.Wrap(fault.BadResponse, err, "webhook.response of step %s: %v", c.Plan.Step, err)
 		}
 	}

@@ -6,6 +6,7 @@ package plain
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"net/http"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -17,8 +18,8 @@ import (
 
 // Programs runs jq programs. *jq.Pool is one.
 type Programs interface {
-	// Run gives the one result of a program for an input, both JSON. Its error holds no part of the input.
-	Run(program string, input []byte) ([]byte, error)
+	// Run returns the one result of a tenant's program for an input, both JSON. Its error does not hold any part of the input.
+	Run(tenant, program string, input []byte) ([]byte, error)
 }
 
 // Dialect is the plain dialect.
@@ -77,8 +78,12 @@ func (d Dialect) Encode(c dialect.Context) (dialect.Request, error) {
 	if err != nil {
 		return dialect.Request{}, fault.New(fault.BadEvent, "the context of step %q cannot be written as JSON", c.Plan.Step)
 	}
-	body, err := d.programs.Run(c.Plan.Webhook.Request, text)
-	if err != nil {
+	body, err := d.programs.Run(c.Plan.Tenant, c.Plan.Webhook.Request, text)
+	var busy interface{ Busy() bool }
+	switch {
+	case errors.As(err, &busy) && busy.Busy(): // nothing was sent: another attempt may find a process
+		return dialect.Request{}, fault.Wrap(fault.RateLimited, err, "webhook.request of step %s: %v", c.Plan.Step, err)
+	case err != nil:
 		return dialect.Request{}, fault.Wrap(fault.Config, err, "webhook.request of step %s: %v", c.Plan.Step, err)
 	}
 	return dialect.Request{Body: body, Header: contentType("application/json")}, nil

@@ -1,0 +1,65 @@
+package jq
+
+import (
+	"context"
+	"sync"
+)
+
+// shares bound what one tenant takes of a pool: half of its processes, and so many runs that wait for them.
+type shares struct {
+	each    int
+	mu      sync.Mutex
+	tenants map[string]*share
+}
+
+type share struct {
+	slots chan struct{}
+	users int // that have or await a slot
+}
+
+// waitingMax is how many runs of a tenant may be there at a time. A run that waits holds a place of the worker's activities.
+const waitingMax = 64
+
+func newShares(processes int) *shares {
+	return &shares{each: max(1, processes/2), tenants: map[string]*share{}}
+}
+
+// acquire waits for a slot of the tenant's share until ctx ends. Too many that wait already end it at once.
+func (s *shares) acquire(ctx context.Context, tenant string) (release func(), ok bool) {
+	t := s.enter(tenant)
+	if t == nil {
+		return nil, false
+	}
+	select {
+	case t.slots <- struct{}{}:
+		return func() { <-t.slots; s.leave(tenant) }, true
+	case <-ctx.Done():
+		s.leave(tenant)
+		return nil, false
+	}
+}
+
+func (s *shares) enter(tenant string) *share {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t, known := s.tenants[tenant]
+	if !known {
+		t = &share{slots: make(chan struct{}, s.each)}
+		s.tenants[tenant] = t
+	}
+	if t.users >= waitingMax {
+		return nil
+	}
+	t.users++
+	return t
+}
+
+func (s *shares) leave(tenant string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.tenants[tenant]; t.users > 1 {
+		t.users--
+		return
+	}
+	delete(s.tenants, tenant)
+}
