@@ -33,6 +33,7 @@ type apart struct {
 	nats               *servers.NATS
 	server             *servers.Temporal
 	engine             *engine
+	env                []string // of programs, where they are processes of their own
 }
 
 func startApart(t *testing.T, samples *endpoint.Endpoint) *apart {

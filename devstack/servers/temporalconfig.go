@@ -89,6 +89,9 @@ func tuning() map[string]any {
 		"history.outboundProcessorMaxPollRPS":   pollsPerSecond,
 		// Timers fire when they are due and not up to this much later: the shift is for hosts whose clocks differ.
 		"history.timerProcessorMaxTimeShift": "20ms",
+		// The polls of a worker that is stopped are taken for polls, and for tasks, until its connection is known to be dead.
+		"frontend.keepAliveTime":    "5s",
+		"frontend.keepAliveTimeout": "5s",
 		// One partition: no forwarding between partitions, and priorities are exact.
 		"matching.numTaskqueueReadPartitions":  1,
 		"matching.numTaskqueueWritePartitions": 1,

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"runtime"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -221,6 +220,3 @@ func EnvironmentVariables() []string {
 	}
 }
 
-// slots is how many workflow tasks or local activities a worker runs at a time: they wait for endpoints, so the number is
-// bounded by memory, not by cores.
-func slots() int { return 1000 * max(2, runtime.GOMAXPROCS(0)) }

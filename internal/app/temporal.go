@@ -30,6 +30,7 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		// The SDK compresses by default. Beside the cluster that buys nothing and costs a fifth of a worker's CPU.
 		opts.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
+	keepAlive(&opts.ConnectionOptions)
 	if m != nil {
 		handler, err := sdkMetrics(m)
 		if err != nil {
@@ -53,6 +54,17 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", opts.HostPort, err)
 	}
 	return c, nil
+}
+
+// keepAlive notices within 20 s that the server at the other end of a connection is gone: polls wait for a minute, and would
+// wait on a dead connection. Servers accept a ping every 10 s (frontend.keepAliveMinTime).
+func keepAlive(o *client.ConnectionOptions) {
+	if o.KeepAliveTime == 0 {
+		o.KeepAliveTime = 15 * time.Second
+	}
+	if o.KeepAliveTimeout == 0 {
+		o.KeepAliveTimeout = 5 * time.Second
+	}
 }
 
 // sdkMetrics puts the Temporal SDK's own figures beside ours.

@@ -20,6 +20,7 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/jq"
+	"github.com/hookturn/hookturn/internal/load"
 	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
@@ -28,6 +29,7 @@ import (
 
 // Worker is a running worker: it runs the workflows and activities of hookturn's task queues.
 type Worker struct {
+	load  *load.Monitor
 	parts parts
 	admin *admin
 	fatal fatal
@@ -54,6 +56,9 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	if w.admin, err = startAdmin(cfg.AdminAddr, metrics, ready, &w.parts); err != nil {
 		return err
 	}
+	w.load = load.New(load.MemoryLimit())
+	measureReports(&cfg.Temporal.ConnectionOptions, w.load)
+	w.parts.add("load monitor", background(w.load.Run))
 	base, err := startBase(ctx, cfg, metrics, &w.parts, "hookturn-worker", w.fatal.fail)
 	if err != nil {
 		return err
@@ -122,17 +127,20 @@ const (
 // poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a
 // thousand conversations run (docs/benchmarks).
 func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) error {
+	tuned, err := tuner(w.load)
+	if err != nil {
+		return err
+	}
 	sdk := worker.New(c, step.QueueMain, worker.Options{
-		MaxConcurrentWorkflowTaskExecutionSize:  slots(),
-		MaxConcurrentLocalActivityExecutionSize: slots(),
-		MaxConcurrentActivityExecutionSize:      slots(),
-		WorkflowTaskPollerBehavior:              pollers(),
-		ActivityTaskPollerBehavior:              worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
-		StickyScheduleToStartTimeout:            stickyTimeout,
-		WorkerStopTimeout:                       cfg.StopTimeout,
-		DisableRegistrationAliasing:             true,
-		OnFatalError:                            w.fatal.fail,
-		DeploymentOptions:                       cfg.Deployment.options(),
+		Tuner:                        tuned,
+		WorkflowTaskPollerBehavior:   pollers(),
+		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		StickyScheduleToStartTimeout: stickyTimeout,
+		MaxHeartbeatThrottleInterval: heartbeatInterval,
+		WorkerStopTimeout:            cfg.StopTimeout,
+		DisableRegistrationAliasing:  true,
+		OnFatalError:                 w.fatal.fail,
+		DeploymentOptions:            cfg.Deployment.options(),
 	})
 	workflows.Register(sdk)
 	acts.Register(sdk)
@@ -148,15 +156,19 @@ func (w *Worker) run(sdk worker.Worker, queue string) error {
 	return nil
 }
 
+// heartbeatInterval is how often the server hears of an activity that runs; it waits for three of them (see workflows).
+const heartbeatInterval = time.Second
+
 // stickyTimeout is how long a workflow task waits for the worker that has the conversation in its cache. It bounds how
 // soon another worker takes over the conversations of one that died.
 const stickyTimeout = 2 * time.Second
 
-// pollers never become few: a workflow task that finds nobody asking is written to the database first, which costs more than
-// many requests that wait. One that waits costs a request a minute.
+// pollers never become few: a workflow task that finds no poll is written to the database first. They are not many either
+// while there is little to do: a worker that is stopped leaves its polls at the server, and each takes a task with it for as
+// long as a workflow task may run (2 s), until the server notices that the connection is dead.
 func pollers() worker.PollerBehavior {
 	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
-		InitialNumberOfPollers: 32, MinimumNumberOfPollers: 32, MaximumNumberOfPollers: 128,
+		InitialNumberOfPollers: 8, MinimumNumberOfPollers: 8, MaximumNumberOfPollers: 128,
 	})
 }
 

@@ -102,6 +102,7 @@ var house = map[string]room{
 		"bearer tokens for endpoints behind OAuth 2",
 		[]string{"schemas", "internal/secret", "internal/fault"},
 	},
+	"internal/load": {"whether this process can take on more work and still report in time", nil},
 	"internal/step": {
 		"names and payloads across the Temporal boundary, and the reply that follows from them",
 		[]string{"schemas", "internal/bot", "internal/fault"},

@@ -1,0 +1,275 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// stallBot has one step for each way in which a first attempt is made. No step may make a second one.
+const stallBot = `bot: shop
+base_urls: {test: %q}
+bot_break: {default: "Sorry."}
+steps:
+  ORDER: {webhook: {path: /orders}}
+  LOCAL: {webhook: {path: /held, timeout: 120s, attempt_timeout: 30s, execution: local, retry: {max_attempts: 1}}}
+  HELD: {webhook: {path: /held, timeout: 120s, attempt_timeout: 30s, execution: activity, retry: {max_attempts: 1}}}
+  SLOW: {webhook: {path: /slow, timeout: 120s, attempt_timeout: 30s, retry: {max_attempts: 1}}}
+`
+
+// newStallCluster is a cluster whose servers can be stopped: they are a process of their own.
+func newStallCluster(t *testing.T) (*cluster, *proc) {
+	t.Helper()
+	c := &cluster{samples: endpoint.New(endpoint.Options{LedgerSize: 20_000}), gate: newGate()}
+	c.samples.Handle("/orders", ok)
+	c.samples.Handle("/held", c.gate.ServeHTTP)
+	c.samples.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+		select {
+		case <-time.After(time.Second):
+			ok(w, r)
+		case <-r.Context().Done():
+		}
+	})
+	_, err := c.samples.Start()
+	require.NoError(t, err)
+	t.Cleanup(c.samples.Stop)
+	dir := t.TempDir()
+	text := fmt.Appendf(nil, stallBot, c.samples.URL())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), text, 0o600))
+	servers, where := runServers(t, append(anyPort(), "--engine=false")...)
+	c.where = where
+	c.env = func() []string { return environment(c.where, dir) }
+	c.engine = newEngine(t, "nats://"+c.where["nats"])
+	return c, servers
+}
+
+func (p *proc) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	require.NoError(t, p.cmd.Process.Signal(s))
+}
+
+// logs waits until a program has logged a text.
+func (p *proc) logs(t *testing.T, text string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		log, err := os.ReadFile(p.log)
+		return err == nil && bytes.Contains(log, []byte(text))
+	}, patience, 50*time.Millisecond, "the program did not log %q", text)
+}
+
+// TestStall_Servers stops Temporal and NATS until the worker has failed to report that it lives. What the endpoint answers
+// meanwhile is the answer of the step, and it is not asked again.
+func TestStall_Servers(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"HELD", "LOCAL"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c, servers := newStallCluster(t)
+			worker := c.start(t, "worker")
+			c.start(t, "starter")
+			const conversations = 8
+			for i := range conversations {
+				c.engine.request(t, "shop", fmt.Sprintf("stall-%d", i), name)
+			}
+			c.gate.await(t, conversations)
+			servers.signal(t, syscall.SIGSTOP)
+			if name == "HELD" {
+				worker.logs(t, "RecordActivityHeartbeat with error")
+			} else {
+				worker.logs(t, "Failed to process workflow task")
+			}
+			close(c.gate.open)
+			require.Eventually(t, func() bool { return answered(c.samples, "/held") == conversations }, patience, 10*time.Millisecond)
+			servers.signal(t, syscall.SIGCONT)
+			for i := range conversations {
+				r := c.engine.replied(t, "shop", fmt.Sprintf("stall-%d", i), 1)[0]
+				require.Equal(t, schemas.OutcomeSuccess, r.Outcome, "%+v", r.Error)
+				require.Len(t, r.Attempts, 1)
+			}
+			require.Len(t, c.samples.Ledger().ByPath("/held"), conversations)
+		})
+	}
+}
+
+// answered is how many requests of a path the endpoint has answered.
+func answered(e *endpoint.Endpoint, path string) (n int) {
+	for _, entry := range e.Ledger().ByPath(path) {
+		if !entry.Out.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+// TestStall_Worker stops the only worker until the server has given up its activity, which then runs again in the same
+// process: it joins the request that is still under way.
+func TestStall_Worker(t *testing.T) {
+	t.Parallel()
+	c, _ := newStallCluster(t)
+	worker := c.start(t, "worker")
+	c.start(t, "starter")
+	c.engine.request(t, "shop", "stall", "HELD")
+	c.gate.await(t, 1)
+	temporal, err := client.Dial(client.Options{HostPort: c.where["temporal"]})
+	require.NoError(t, err)
+	defer temporal.Close()
+	worker.signal(t, syscall.SIGSTOP)
+	id := step.ConversationID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("stall"))
+	attempt := func() int32 {
+		about, err := temporal.DescribeWorkflowExecution(context.Background(), id, "")
+		if err != nil || len(about.GetPendingActivities()) == 0 {
+			return 0
+		}
+		return about.GetPendingActivities()[0].GetAttempt()
+	}
+	require.Eventually(t, func() bool { return attempt() > 1 }, patience, 50*time.Millisecond)
+	worker.signal(t, syscall.SIGCONT)
+	require.Eventually(t, func() bool { return attempt() > 1 }, patience, 50*time.Millisecond)
+	close(c.gate.open)
+	r := c.engine.replied(t, "shop", "stall", 1)[0]
+	require.Equal(t, schemas.OutcomeSuccess, r.Outcome, "%+v", r.Error)
+	require.Len(t, r.Attempts, 1)
+	require.Len(t, c.samples.Ledger().ByPath("/held"), 1)
+}
+
+// TestStall_OneOfTwoWorkers stops a worker for good. It leaves its polls at the server, which take tasks with them.
+func TestStall_OneOfTwoWorkers(t *testing.T) {
+	t.Parallel()
+	c, _ := newStallCluster(t)
+	stopped := c.start(t, "worker")
+	c.start(t, "starter")
+	for i := range 8 {
+		c.engine.request(t, "shop", fmt.Sprintf("two-%d", i), "ORDER")
+		c.engine.replied(t, "shop", fmt.Sprintf("two-%d", i), 1)
+	}
+	c.start(t, "worker").logs(t, "worker runs")
+	stopped.signal(t, syscall.SIGSTOP)
+	for i := range 16 { // half of them are known to the stopped worker
+		c.engine.request(t, "shop", fmt.Sprintf("two-%d", i), "ORDER")
+	}
+	for i := range 16 {
+		n := 1
+		if i < 8 {
+			n = 2
+		}
+		for _, r := range c.engine.replied(t, "shop", fmt.Sprintf("two-%d", i), n) {
+			require.Equal(t, schemas.OutcomeSuccess, r.Outcome, "%+v", r.Error)
+		}
+	}
+}
+
+// TestStall_WorkerLostAfterItsReply kills a worker that has published a reply and could not report it. The engine has read
+// that reply, so it is how the step ended: the endpoint, which would say something else now, is not asked again.
+func TestStall_WorkerLostAfterItsReply(t *testing.T) {
+	t.Parallel()
+	samples, g := endpoint.New(endpoint.Options{}), newGate()
+	var asked atomic.Int64
+	var second sync.Once
+	later := make(chan []byte, 1)
+	samples.Handle("/held", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if asked.Add(1) > 1 {
+			second.Do(func() { later <- body })
+			http.Error(w, "conflict", http.StatusConflict)
+			return
+		}
+		g.arrived <- r.Header.Get("webhook-id")
+		<-g.open
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"response":["done"],"conversation_details":{"order":"A12"}}`)
+	})
+	samples.Handle("/orders", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		second.Do(func() { later <- body })
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"response":["ok"]}`)
+	})
+	a := startServersApart(t, samples)
+	worker := run(t, program(t, "worker"), a.env)
+	run(t, program(t, "starter"), a.env)
+	a.engine.request(t, "shop", "lost", "LOCAL")
+	g.await(t, 1)
+	a.server.Stop()
+	close(g.open)
+	first := a.engine.replied(t, "shop", "lost", 1)[0]
+	require.Equal(t, schemas.OutcomeSuccess, first.Outcome)
+	worker.kill()
+	a.startTemporal(t)
+	run(t, program(t, "worker"), a.env)
+	next := a.engine.request(t, "shop", "lost", "ORDER")
+	replies := a.engine.replied(t, "shop", "lost", 2)
+	require.Equal(t, next, replies[1].EventID)
+	require.Equal(t, schemas.OutcomeSuccess, replies[1].Outcome)
+	require.EqualValues(t, 1, asked.Load(), "the endpoint is not asked again")
+	require.Contains(t, string(<-later), "A12", "the conversation remembers what the engine has read")
+}
+
+// startServersApart are servers in this process, for programs that are processes of their own.
+func startServersApart(t *testing.T, samples *endpoint.Endpoint) *apart {
+	t.Helper()
+	_, err := samples.Start()
+	require.NoError(t, err)
+	t.Cleanup(samples.Stop)
+	a := &apart{dir: t.TempDir()}
+	a.startNATS(t)
+	a.startTemporal(t)
+	t.Cleanup(func() {
+		a.server.Stop()
+		a.nats.Stop()
+	})
+	dir := t.TempDir()
+	text := fmt.Appendf(nil, stallBot, samples.URL())
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), text, 0o600))
+	a.env = environment(map[string]string{"nats": a.natsAddr, "temporal": a.temporal}, dir)
+	a.env = a.env[:len(a.env)-1] // every program chooses its own admin address: none
+	a.engine = newEngine(t, a.nats.URL())
+	return a
+}
+
+// TestStall_Overload asks a slow endpoint for more conversations at once than the machine can serve in time, beside a process
+// that takes a core: the endpoint sees no more requests than there are events.
+func TestStall_Overload(t *testing.T) { //nolint:paralleltest // the load is its own
+	c, _ := newStallCluster(t)
+	c.start(t, "worker")
+	c.start(t, "starter")
+	stop := make(chan struct{})
+	var burning sync.WaitGroup
+	burning.Go(func() {
+		for n := 0; ; n++ {
+			if n%(1<<20) == 0 {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+			}
+		}
+	})
+	defer burning.Wait()
+	defer close(stop)
+	const conversations = 900
+	for i := range conversations {
+		c.engine.request(t, "shop", fmt.Sprintf("load-%d", i), "SLOW")
+	}
+	for i := range conversations {
+		r := c.engine.replied(t, "shop", fmt.Sprintf("load-%d", i), 1)[0]
+		require.Equal(t, schemas.OutcomeSuccess, r.Outcome, "%+v", r.Error)
+	}
+	require.LessOrEqual(t, len(c.samples.Ledger().ByPath("/slow")), conversations+1)
+}

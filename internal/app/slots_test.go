@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/internal/load"
+)
+
+// issued is a reservation that knows how many slots were given out.
+type issued struct {
+	worker.SlotReservationInfo
+
+	n int
+}
+
+func (i issued) NumIssuedSlots() int { return i.n }
+
+// overloaded is a monitor of a process whose timers are late.
+func overloaded() *load.Monitor {
+	var m load.Monitor
+	m.Lagged(time.Minute, time.Second)
+	return &m
+}
+
+func TestSupplier_Overload(t *testing.T) {
+	t.Parallel()
+	m := overloaded()
+	s, err := newSupplier(m, 2, 4)
+	require.NoError(t, err)
+	for n := range 2 {
+		require.NotNil(t, s.TryReserveSlot(issued{n: n}), "some work is taken on at any load")
+	}
+	require.Nil(t, s.TryReserveSlot(issued{n: 2}))
+	waiting, give := context.WithTimeout(t.Context(), 2*recheck)
+	defer give()
+	_, err = s.ReserveSlot(waiting, issued{n: 2})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+
+	m.Lagged(time.Minute, 0)
+	for n := range 2 {
+		_, err = s.ReserveSlot(t.Context(), issued{n: 2 + n})
+		require.NoError(t, err, "the load is over, and the wait that was given up kept no slot")
+	}
+	require.Nil(t, s.TryReserveSlot(issued{n: 4}), "never more than all")
+}
+
+func TestTuner(t *testing.T) {
+	t.Parallel()
+	tuned, err := tuner(overloaded())
+	require.NoError(t, err)
+	require.Nil(t, tuned.GetWorkflowTaskSlotSupplier().TryReserveSlot(issued{n: tasksAlways}))
+	require.Nil(t, tuned.GetActivityTaskSlotSupplier().TryReserveSlot(issued{n: activitiesAlways}))
+	require.NotNil(t, tuned.GetLocalActivitySlotSupplier().TryReserveSlot(issued{n: tasksAlways}),
+		"a local activity is part of a task that was taken on")
+	require.True(t, isReport("/temporal.api.workflowservice.v1.WorkflowService/RecordActivityTaskHeartbeat"))
+	require.False(t, isReport("/temporal.api.workflowservice.v1.WorkflowService/PollActivityTaskQueue"))
+}

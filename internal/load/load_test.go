@@ -1,0 +1,67 @@
+package load
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestMonitor_LateTimers(t *testing.T) {
+	t.Parallel()
+	var m Monitor
+	m.Lagged(tick, 0)
+	require.False(t, m.High())
+	m.Lagged(300*time.Millisecond, 300*time.Millisecond)
+	require.False(t, m.High(), "one pause is no load")
+	for range 40 {
+		m.Lagged(200*time.Millisecond, 175*time.Millisecond)
+	}
+	require.True(t, m.High(), "timers are late again and again")
+	for range 200 {
+		m.Lagged(tick, 0)
+	}
+	require.False(t, m.High(), "the load is over")
+}
+
+func TestMonitor_SlowReports(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var m Monitor
+		for range 5 {
+			done := m.Report()
+			time.Sleep(PendingMax - time.Millisecond)
+			done()
+		}
+		require.True(t, m.High(), "the server is slow")
+		time.Sleep(10 * time.Second)
+		require.False(t, m.High(), "that was long ago")
+
+		done := m.Report()
+		time.Sleep(PendingMax + time.Millisecond)
+		require.True(t, m.High(), "a report is under way for too long")
+		done()
+		for range 100 {
+			fast := m.Report()
+			time.Sleep(100 * time.Millisecond)
+			fast()
+		}
+		require.False(t, m.High(), "reports are fast again")
+	})
+}
+
+func TestMonitor_Memory(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		used, limit uint64
+		high        bool
+	}{
+		"no limit": {1 << 40, 0, false}, "below": {79, 100, false}, "above": {81, 100, true},
+	} {
+		m := &Monitor{memory: func() (uint64, uint64) { return c.used, c.limit }}
+		m.lookAtMemory()
+		require.Equal(t, c.high, m.High(), name)
+	}
+	require.Positive(t, memoryUsed())
+}
