@@ -54,6 +54,7 @@ type bundle struct {
 	found  *schemas.Reply // what FindReply finds
 	lost   error          // why it finds nothing
 	looked int            // how often it was asked
+	fences []int64        // of the writes to the user store
 	events int            // made by input: every step has one of its own
 
 	tokens tokens
@@ -134,11 +135,12 @@ func (b *bundle) Get(ctx context.Context, tenant, user string) (json.RawMessage,
 	return b.users[tenant+"/"+user], b.broken
 }
 
-func (b *bundle) Update(_ context.Context, tenant, user string, _ int64, change func(json.RawMessage) (json.RawMessage, error),
+func (b *bundle) Update(_ context.Context, tenant, user string, fence int64, change func(json.RawMessage) (json.RawMessage, error),
 ) (json.RawMessage, error) {
 	if b.broken != nil {
 		return nil, b.broken
 	}
+	b.fences = append(b.fences, fence)
 	changed, err := change(b.users[tenant+"/"+user])
 	if err == nil {
 		b.users[tenant+"/"+user] = changed

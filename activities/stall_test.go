@@ -344,3 +344,20 @@ func TestCallWebhook_DeadlineCoversEverything(t *testing.T) {
 		})
 	}
 }
+
+// TestCallWebhook_WritesAreFenced: what a step writes is ordered by when the step began, not by when its worker came to it.
+func TestCallWebhook_WritesAreFenced(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer = func(int) (*egress.Response, error) {
+		return response(http.StatusOK, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
+	}
+	began := time.Now().Add(-time.Minute)
+	in := b.input(t, "PLAIN")
+	in.Accepted = began
+	_, err := b.call(in)
+	require.NoError(t, err)
+	_, err = b.call(b.input(t, "PLAIN")) // from a release that did not say
+	require.NoError(t, err)
+	require.Equal(t, []int64{began.UnixNano(), 0}, b.fences)
+}

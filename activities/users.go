@@ -30,7 +30,7 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 	ctx, cancel := context.WithTimeout(ctx, min(keepTimeout, max(c.clock.left(), replyTimeout)))
 	defer cancel()
 	err := backoff.Retry(func() error {
-		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, 0, func(old json.RawMessage) (json.RawMessage, error) {
+		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in), func(old json.RawMessage) (json.RawMessage, error) {
 			return c.dialect.MergeUserDetails(old, answer.UserDetailsUpdate)
 		})
 		result.UserDetails = stored
@@ -49,6 +49,15 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 	}
 	c.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)
 	result.Problem = cmp.Or(result.Problem, f)
+}
+
+// fenceOf orders the writes of steps to what outlives them: a worker that was stopped in the middle of a step must not
+// overwrite what a later step has written. 0 = no order, for steps that an earlier release has begun.
+func fenceOf(in step.WebhookInput) int64 {
+	if in.Accepted.IsZero() {
+		return 0
+	}
+	return in.Accepted.UnixNano()
 }
 
 func (a *Activities) readUserDetails(ctx context.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {

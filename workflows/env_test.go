@@ -35,6 +35,8 @@ type world struct {
 	answer func(n int, in step.WebhookInput) (step.WebhookResult, error)
 	// refuse makes publishing fail. nil: it never does.
 	refuse func(n int, in step.PublishInput) error
+	// stored are step.replied that the stream has already, by id.
+	stored map[string]schemas.StepReplied
 
 	queue []step.Queued // the background queue
 	full  error         // why the queue takes nothing; nil: it does
@@ -117,16 +119,19 @@ func (w *world) webhook(_ context.Context, in step.WebhookInput) (step.WebhookRe
 	return succeed(in, fmt.Sprintf("answer %d", n)), nil
 }
 
-func (w *world) publish(_ context.Context, in step.PublishInput) error {
+func (w *world) publish(_ context.Context, in step.PublishInput) (*step.Published, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if before, ok := w.stored[in.Reply.ID]; ok {
+		return &step.Published{Stored: &before}, nil
+	}
 	if w.refuse != nil {
 		if err := w.refuse(len(w.replies)+1, in); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	w.replies = append(w.replies, in.Reply)
-	return nil
+	return nil, nil
 }
 
 // send hands an event to the conversation after a delay on the test's clock.

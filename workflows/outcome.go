@@ -26,7 +26,10 @@ func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas
 	sent := data
 	if id == "" {
 		data.Workflow = c.workflow
-		id, sent = publishReplied(ctx, c.address(e), data)
+		var stored bool
+		if id, sent, stored = publishReplied(ctx, c.address(e), data); stored {
+			c.adopt(sent)
+		}
 	}
 	result := step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, Told: told(sent)}
 	if sent.Error != nil {

@@ -17,19 +17,32 @@ func publish(ctx workflow.Context, to step.Address, replyType string, data any) 
 	return id
 }
 
-// publishReplied publishes the end of a step and returns what the engine got. A reply that was there already stands: another
+// publishReplied publishes the end of a step and returns what the engine got. A reply that was stored already stands: another
 // attempt of the step, in a worker that was taken for lost, has published it. The data of a reply that NATS can never take is
 // replaced by one that says so.
-func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied) (id string, sent schemas.StepReplied) {
+func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied) (
+	id string, sent schemas.StepReplied, stored bool,
+) {
 	id, before, err := publishData(ctx, to, schemas.TypeStepReplied, data)
 	switch {
 	case err == nil && before.Stored != nil:
-		return id, *before.Stored
+		return id, *before.Stored, true
 	case err == nil:
-		return id, data
+		return id, data, false
 	}
 	sent = withoutContent(data)
-	return publish(ctx, to, schemas.TypeStepReplied, sent), sent
+	return publish(ctx, to, schemas.TypeStepReplied, sent), sent, false
+}
+
+// adopt makes the end of a step that the engine has read part of the conversation.
+func (c *conversation) adopt(read schemas.StepReplied) {
+	if read.Outcome != schemas.OutcomeSuccess && read.Outcome != schemas.OutcomeFailure {
+		return
+	}
+	if read.ConversationDetails != nil {
+		c.state.Details = read.ConversationDetails
+	}
+	c.setVariables(read.Variables)
 }
 
 func publishData(ctx workflow.Context, to step.Address, replyType string, data any) (

@@ -1,6 +1,7 @@
 package workflows_test
 
 import (
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -88,4 +89,31 @@ func TestProgress_NeverAfterTheReply(t *testing.T) {
 	w.converse(t, newState())
 	require.Equal(t, 3, refused)
 	require.Equal(t, []string{"step.progress", "step.replied", "conversation.closed"}, w.types())
+}
+
+// TestPublish_AdoptsWhatTheEngineHasRead: a worker that was taken for lost has published the end of the step first. That is
+// what the run goes on with.
+func TestPublish_AdoptsWhatTheEngineHasRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	read := schemas.StepReplied{
+		EventID: "e1", Step: "ORDER_STATUS", Outcome: schemas.OutcomeSuccess, Conversation: schemas.ConversationOpen,
+		ConversationDetails: json.RawMessage(`{"order":"A12"}`), Variables: map[string]*string{"size": new(string)},
+	}
+	*read.Variables["size"] = "43"
+	w.stored = map[string]schemas.StepReplied{
+		schemas.ReplyID(newState().ConversationKey, "e1", schemas.TypeStepReplied): read,
+	}
+	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		if n == 1 {
+			return step.WebhookResult{}, fail(in, fault.Status, 0)
+		}
+		return succeed(in, "hello"), nil
+	}
+	w.send(1*time.Second, requested("e1", plan()))
+	w.send(2*time.Second, requested("e2", plan()))
+	w.converse(t, newState())
+	require.Equal(t, schemas.OutcomeSuccess, w.results["e1"].Outcome)
+	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].Details))
+	require.Equal(t, map[string]string{"size": "43"}, w.calls[1].Variables)
 }
