@@ -219,4 +219,3 @@ func EnvironmentVariables() []string {
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",
 	}
 }
-
