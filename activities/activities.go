@@ -14,11 +14,11 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 
-	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -44,9 +44,10 @@ type Activities struct {
 	runs     runs
 }
 
-// Bots are the bot files as they are now, for the secrets that steps name. *bot.Store is one.
+// Bots are the bot files as they are and as they were, for the secrets that steps name. *bot.Store is one.
 type Bots interface {
-	Current() *bot.Set
+	// Secrets returns all valid values of a secret, newest first, as the bot file of a revision means it. An error is not final.
+	Secrets(id schemas.BotID, revision, name string) ([]secret.Value, error)
 }
 
 // HTTP makes one request through the guarded door. *egress.Client is one.

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -38,6 +39,8 @@ type Code struct {
 	Scripts Scripts
 	Sandbox Sandbox
 	Host    Host
+	// ScriptWait bounds the wait for a script that this worker does not have yet; 0 = 10 s.
+	ScriptWait time.Duration
 
 	runsOfSteps    flights[coded[step.CodeResult]]
 	runsOfChannels flights[coded[step.ScriptResult]]
@@ -64,7 +67,7 @@ func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 }
 
 func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
-	script, err := c.script(in.Plan)
+	script, err := c.script(ctx, in.Plan)
 	if err != nil {
 		return step.CodeResult{}, err
 	}
@@ -97,14 +100,32 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	return result, nil
 }
 
-// script is the text of a plan's script.
-func (c *Code) script(p bot.Plan) (string, error) {
-	script, known := c.Scripts.Script(p.Code.Script)
-	if !known {
-		return "", final(fault.New(fault.Config,
-			"script %s is not among this worker's bot files: are they up to date?", p.Code.File))
+const (
+	scriptWait = 10 * time.Second // within the slack that the activity has (see workflows)
+	scriptPoll = 100 * time.Millisecond
+)
+
+// script returns the text of a plan's script. The starter may have loaded a new bot file before this worker does: then the
+// script comes soon, to this worker or to another one that the server asks.
+func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
+	if script, known := c.Scripts.Script(p.Code.Script); known {
+		return script, nil
 	}
-	return script, nil
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.ScriptWait, scriptWait))
+	defer cancel()
+	tick := time.NewTicker(scriptPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return "", again(fault.New(fault.Config,
+				"script %s is not among this worker's bot files: are they up to date?", p.Code.File))
+		case <-tick.C:
+			if script, known := c.Scripts.Script(p.Code.Script); known {
+				return script, nil
+			}
+		}
+	}
 }
 
 // run gives a plan's job, for a channel or for none (""), to a sandbox. An error says that the script has not begun; how it
@@ -112,7 +133,7 @@ func (c *Code) script(p bot.Plan) (string, error) {
 func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
 	j.BotID, j.Step = p.BotID, p.Step
 	j.Host = c.Host.For(scripthost.Run{
-		BotID: p.BotID, Step: p.Step, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
+		BotID: p.BotID, Step: p.Step, Revision: p.Revision, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
 	})
 	r, f := c.Sandbox.Run(ctx, j)
 	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {

@@ -24,6 +24,8 @@ type scripts struct {
 	jobs   []sandbox.Job
 	result sandbox.Result
 	fault  *fault.Fault
+	asked  int           // for scripts
+	wait   time.Duration // for a script that is not there
 }
 
 func (s *scripts) Run(_ context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {
@@ -31,11 +33,15 @@ func (s *scripts) Run(_ context.Context, j sandbox.Job) (sandbox.Result, *fault.
 	return s.result, s.fault
 }
 
-func (*scripts) Script(id string) (string, bool) { return "the text of " + id, id != "lost" }
+// Script knows all but "lost"; "late" is known after some time.
+func (s *scripts) Script(id string) (string, bool) {
+	s.asked++
+	return "the text of " + id, id != "lost" && (id != "late" || s.asked > 2)
+}
 
 func (b *bundle) code(t *testing.T, s *scripts, script string) (step.CodeResult, error) {
 	t.Helper()
-	(&activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: &scripthost.Host{}}).Register(b.TestActivityEnvironment)
+	(&activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: &scripthost.Host{}, ScriptWait: s.wait}).Register(b.TestActivityEnvironment)
 	in := step.WebhookInput{
 		Plan: bot.Plan{
 			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "OTP",
@@ -53,6 +59,15 @@ func (b *bundle) code(t *testing.T, s *scripts, script string) (step.CodeResult,
 
 func returns(value string) sandbox.Result {
 	return sandbox.Result{Value: []byte(value), Log: "said", Sent: true}
+}
+
+func TestCode_ScriptComesLate(t *testing.T) {
+	t.Parallel()
+	s := &scripts{result: returns(`{"statusCode":200,"body":"{}"}`)}
+	_, err := setup(t).code(t, s, "late")
+	require.NoError(t, err)
+	require.Len(t, s.jobs, 1)
+	require.Equal(t, "the text of late", s.jobs[0].Script)
 }
 
 func TestAScriptGetsTheVendorsBody(t *testing.T) {
@@ -135,10 +150,10 @@ func TestOnlyWhatHasNotBegunIsTriedAgain(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fault.OutcomeUnknown, result.Fault.Kind)
 
-	s := &scripts{}
+	s := &scripts{wait: 50 * time.Millisecond}
 	_, err = setup(t).code(t, s, "lost")
 	require.ErrorAs(t, err, &app)
-	require.True(t, app.NonRetryable())
+	require.False(t, app.NonRetryable(), "the starter may have loaded its bot file before this worker does")
 	require.Equal(t, "config", app.Type())
 
 	b := setup(t)

@@ -18,6 +18,12 @@ import (
 // internal/app); the server waits three times as long (see workflows).
 const heartbeatEvery = 500 * time.Millisecond
 
+// Bounds of the wait for what this worker does not have yet, such as a bot file that the starter has loaded first.
+const (
+	passingWaitMin = 500 * time.Millisecond
+	passingWaitMax = 30 * time.Second
+)
+
 // retryIn is the wait before the next attempt, 0 when there must be none: the failure is final, the attempts are used up,
 // or the wait would pass the step's deadline. The wait grows by the plan's factor and is spread by half of itself either
 // way, so that conversations that failed together do not come back together; an endpoint's Retry-After is never cut
@@ -37,6 +43,9 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 	wait := time.Duration(min(grown, float64(r.Max)) * (0.5 + rand.Float64())) //nolint:gosec // jitter is no secret
 	if f.RetryAfter > 0 {
 		wait = max(wait, time.Duration(float64(f.RetryAfter)*(1+0.1*rand.Float64()))) //nolint:gosec // as above
+	}
+	if f.Passing { // no request was made: nothing but the time that passed tells how often to look
+		wait = max(wait, min((in.Plan.Webhook.Timeout.D()-left)/4, passingWaitMax), passingWaitMin)
 	}
 	wait = max(wait, time.Millisecond)
 	if wait > left {

@@ -18,7 +18,7 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 }
 
 func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
-	script, err := c.script(in.Plan)
+	script, err := c.script(ctx, in.Plan)
 	if err != nil {
 		return step.ScriptResult{}, err
 	}

@@ -12,7 +12,8 @@ import (
 	"github.com/hookturn/hookturn/internal/secret"
 )
 
-// secretsOf finds the values of the secrets that a plan names, in the bot files as they are now: histories hold names only.
+// secretsOf finds the values of the secrets that a plan names, in the bot file of the plan's revision: histories hold names
+// only.
 type secretsOf struct {
 	a    *Activities
 	plan bot.Plan
@@ -20,14 +21,12 @@ type secretsOf struct {
 
 // values are all valid values of a secret, newest first.
 func (s secretsOf) values(name string) ([]secret.Value, *fault.Fault) {
-	b, ok := s.a.Bots.Current().Bot(s.plan.BotID)
-	if !ok {
-		return nil, fault.New(fault.Config, "this worker has no bot file for %s/%s: its secrets are unknown",
-			s.plan.Tenant, s.plan.Bot)
-	}
-	values, ok := b.Secrets(name)
-	if !ok {
-		return nil, fault.New(fault.Config, "secret %q is not in this worker's bot file: are its bot files up to date?", name)
+	values, err := s.a.Bots.Secrets(s.plan.BotID, s.plan.Revision, name)
+	if err != nil {
+		// The starter may have loaded a new bot file before this worker does: no request was made, and a later try may find it.
+		f := fault.New(fault.Config, "%s", err)
+		f.Passing = true
+		return nil, f
 	}
 	return values, nil
 }

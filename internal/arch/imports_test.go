@@ -78,7 +78,7 @@ var house = map[string]room{
 		"what a script may ask of hookturn while it runs",
 		[]string{
 			"schemas", "internal/fault", "internal/egress", "internal/header", "internal/sandbox", "internal/bus", "internal/bot",
-			"internal/socket",
+			"internal/secret", "internal/socket",
 		},
 	},
 	"internal/socket": {

@@ -40,7 +40,7 @@ type Plan struct {
 	Dialect  string            `json:"dialect"`
 	Revision string            `json:"revision,omitempty"` // fingerprint of the bot file that said so
 	Requires []string          `json:"requires,omitempty"` // mandatory entities, in the file's order
-	Fresh    []string          `json:"fresh,omitempty"`    // those of Requires whose value must not be older than the request of the step
+	Fresh    []string          `json:"fresh,omitempty"`    // those that must be newer than the step's request
 	EndStep  bool              `json:"end_step,omitempty"`
 	Env      map[string]string `json:"env,omitempty"` // env_variables of the running environment
 
@@ -57,7 +57,7 @@ type Webhook struct {
 	URL           string            `json:"url"`                     // absolute
 	Secret        string            `json:"secret,omitempty"`        // name of the signing secret; "" = unsigned
 	Signature     []string          `json:"signature,omitempty"`     // schemes, all of which are sent
-	Rotation      string            `json:"rotation,omitempty"`      // RotationRetry; "" = every hub signature is made with the newest value
+	Rotation      string            `json:"rotation,omitempty"`      // RotationRetry; "" = the newest value signs
 	Headers       map[string]string `json:"headers,omitempty"`       // canonical names
 	Authorization string            `json:"authorization,omitempty"` // name of the secret that is the whole header value
 

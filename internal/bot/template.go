@@ -87,9 +87,11 @@ func (t Template) check() error {
 		return fmt.Errorf("has $%s %d times: at most %d are allowed", contextVariable, contexts, templateContextsMax)
 	}
 	for _, context := range []string{"", `{"a":"b"}`} {
-		if !json.Valid([]byte(t.Expand(nil, json.RawMessage(context)))) || !json.Valid([]byte(t.Expand(quotes, json.RawMessage(context)))) {
-			return fmt.Errorf("is not a JSON template: put quotes around every variable but $%s, and none around $%[1]s",
-				contextVariable)
+		for _, values := range []map[string]string{nil, quotes} {
+			if !json.Valid([]byte(t.Expand(values, json.RawMessage(context)))) {
+				return fmt.Errorf("is not a JSON template: put quotes around every variable but $%s, and none around $%[1]s",
+					contextVariable)
+			}
 		}
 	}
 	return nil

@@ -24,6 +24,8 @@ type Fault struct {
 	Message string `json:"message"`
 	// RetryAfter is the delay that the endpoint asked for, 0 when it did not.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
+	// Passing is true for a failure that may pass although its kind is final: this process lacks what another one has.
+	Passing bool `json:"passing,omitempty"`
 
 	cause error
 }
@@ -69,7 +71,7 @@ func (f *Fault) Retryable() bool {
 	if f.Kind == Status {
 		return RetryableStatus(f.Status)
 	}
-	return f.Kind.Retryable()
+	return f.Passing || f.Kind.Retryable()
 }
 
 // RetryableStatus is the contract's list: the statuses that say "not now" rather than "no".

@@ -16,6 +16,7 @@ import (
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/socket"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -36,6 +37,8 @@ type Host struct {
 // Bots are the bot files as they are now. *bot.Store is one.
 type Bots interface {
 	Current() *bot.Set
+	// Secrets returns all valid values of a secret, newest first, as the bot file of a revision means it.
+	Secrets(id schemas.BotID, revision, name string) ([]secret.Value, error)
 }
 
 // Channels finds a channel of a bot. *channel.Registry is one.
@@ -78,6 +81,7 @@ type Run struct {
 	schemas.BotID
 
 	Step, EventID string
+	Revision      string    // of the bot file that the run began with
 	Channel       string    // code of the channel that it runs for; "" = of none
 	Until         time.Time // when it ends
 	nested        bool      // it was sent by another: it cannot send again

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
+	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -39,6 +41,15 @@ type around struct {
 type store struct{ *bot.Set }
 
 func (s store) Current() *bot.Set { return s.Set }
+
+func (s store) Secrets(id schemas.BotID, _, name string) ([]secret.Value, error) {
+	if b, ok := s.Bot(id); ok {
+		if values, ok := b.Secrets(name); ok {
+			return values, nil
+		}
+	}
+	return nil, errors.New("not here")
+}
 
 func (s store) ByCode(owner schemas.BotID, code string) (*bot.Channel, bool) {
 	b, ok := s.Bot(owner)

@@ -135,12 +135,11 @@ func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.H
 
 // secret is the newest value of a secret of the bot.
 func (a *asked) secret(name string) (string, bool) {
-	b, ok := a.Bots.Current().Bot(a.run.BotID)
-	if !ok || name == "" {
+	if name == "" {
 		return "", false
 	}
-	values, ok := b.Secrets(name)
-	if !ok || len(values) == 0 {
+	values, err := a.Bots.Secrets(a.run.BotID, a.run.Revision, name)
+	if err != nil {
 		return "", false
 	}
 	return values[0].Reveal(), true

@@ -79,7 +79,7 @@ type Hub struct {
 	mu          sync.Mutex
 	closed      bool
 	connections map[string]*connection
-	channels    map[string]*group // by the channel's id
+	channels    map[identity]*group
 	running     sync.WaitGroup
 }
 
@@ -103,7 +103,7 @@ func (h *Hub) Start() error {
 		return err
 	}
 	h.name, h.Ping, h.Pong = hex.EncodeToString(random), cmp.Or(h.Ping, pingEvery), cmp.Or(h.Pong, pongTimeout)
-	h.connections, h.channels = map[string]*connection{}, map[string]*group{}
+	h.connections, h.channels = map[string]*connection{}, map[identity]*group{}
 	var err error
 	h.stop, err = h.Bus.Serve(h.name, h.takePush)
 	return err
@@ -133,16 +133,24 @@ func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, ch *bot.Channel, se
 	return nil
 }
 
+// identity is a channel among those of all bots: bot files of several tenants may say the same id.
+type identity struct {
+	bot schemas.BotID
+	id  string
+}
+
+func identityOf(ch *bot.Channel) identity { return identity{ch.BotID, ch.ID} }
+
 func (h *Hub) enter(c *connection) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
 		return ErrClosed
 	}
-	g := h.channels[c.channel.ID]
+	g := h.channels[identityOf(c.channel)]
 	if g == nil {
 		g = &group{rate: rate.NewLimiter(callsPerSecond, callsBurst)}
-		h.channels[c.channel.ID] = g
+		h.channels[identityOf(c.channel)] = g
 	}
 	if len(g.connections) >= connectionsMax {
 		return ErrFull
@@ -159,10 +167,10 @@ func (h *Hub) leave(c *connection) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.connections, c.id)
-	g := h.channels[c.channel.ID]
+	g := h.channels[identityOf(c.channel)]
 	g.connections = slices.DeleteFunc(g.connections, func(other *connection) bool { return other == c })
 	if len(g.connections) == 0 {
-		delete(h.channels, c.channel.ID)
+		delete(h.channels, identityOf(c.channel))
 	}
 	h.Count.Sockets(-1)
 	h.running.Done()
@@ -256,7 +264,7 @@ func Pushed(answer []byte) error {
 }
 
 // turn gives the connections of a channel, beginning with the one whose turn it is.
-func (h *Hub) turn(channel string) []*connection {
+func (h *Hub) turn(channel identity) []*connection {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	g := h.channels[channel]

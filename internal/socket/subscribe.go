@@ -182,7 +182,7 @@ func (c *connection) hear(s *subscription, class string, text []byte) {
 	// Every subscription that matches comes here, in every process; whoever claims the notice passes it on.
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
-	sum := sha256.Sum256([]byte(c.channel.ID + "\n" + class + "\n" + n.ID))
+	sum := sha256.Sum256([]byte(c.channel.Tenant + "\n" + c.channel.Bot + "\n" + c.channel.ID + "\n" + class + "\n" + n.ID))
 	mine, err := c.hub.Bus.Claim(ctx, hex.EncodeToString(sum[:]))
 	if err != nil {
 		c.hub.Log.Warn("a notice for a subscriber channel is lost: it could not be claimed", "channel", c.channel.Code,
@@ -192,7 +192,7 @@ func (c *connection) hear(s *subscription, class string, text []byte) {
 	if !mine {
 		return
 	}
-	for _, other := range c.hub.turn(c.channel.ID) {
+	for _, other := range c.hub.turn(identityOf(c.channel)) {
 		if wanted := other.wanting(class, n); wanted != nil && other.pass(wanted, class, n) == nil {
 			return
 		}
