@@ -67,6 +67,9 @@ type Config struct {
 	Engines []string
 	// MaxInFlight bounds the events that a starter hands over at a time; default 512.
 	MaxInFlight int
+	// EventMemory bounds the event bodies that a starter holds in memory, in bytes; default 128 MiB. The process takes about
+	// three times as much, because a body is encoded for Temporal while it is held.
+	EventMemory int64
 	// StopTimeout is how long running work may go on after a stop was asked for; default 30 s.
 	StopTimeout time.Duration
 
@@ -98,8 +101,9 @@ const (
 
 // The most that makes sense (partitions) and that JetStream takes (replicas).
 const (
-	partitionsMax = 256
-	replicasMax   = 5
+	partitionsMax  = 256
+	eventMemoryMin = 8 << 20
+	replicasMax    = 5
 )
 
 // withDefaults is the configuration with every unset member filled in.
@@ -110,6 +114,7 @@ func (c Config) withDefaults() Config {
 	set(&c.EventsMaxBytes, 1<<30)
 	set(&c.Replicas, 1)
 	set(&c.MaxInFlight, 512)
+	set(&c.EventMemory, 128<<20)
 	set(&c.StopTimeout, 30*time.Second)
 	set(&c.Temporal.HostPort, client.DefaultHostPort)
 	set(&c.Temporal.Namespace, client.DefaultNamespace)
@@ -157,6 +162,10 @@ func (c Config) validate() error {
 	}
 	if c.MaxInFlight < 1 {
 		problems = append(problems, fmt.Errorf("max in flight is %d: use at least 1", c.MaxInFlight))
+	}
+	if c.EventMemory < eventMemoryMin {
+		problems = append(problems, fmt.Errorf("event memory is %d bytes: use at least %d, room for a few of the largest events",
+			c.EventMemory, eventMemoryMin))
 	}
 	if c.StopTimeout < 0 {
 		problems = append(problems, fmt.Errorf("stop timeout is %s: use a time above 0", c.StopTimeout))

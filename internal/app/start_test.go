@@ -240,7 +240,7 @@ func TestTheSDKsFiguresStandBesideOurs(t *testing.T) {
 		names = append(names, family.GetName())
 	}
 	require.Contains(t, strings.Join(names, " "), "temporal_request")
-	require.Contains(t, names, "hookturn_events_held")
+	require.Contains(t, names, "hookturn_events_taken_over_total")
 }
 
 func TestBotFilesMayNameOnlyWhatTheOperatorAllows(t *testing.T) {

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // Starter is a running starter: it takes events from NATS into Temporal and owns the gateway.
@@ -57,21 +56,16 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewPublisher(base.js),
 		Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
 	}
-	reader := eventreader.NewReader(base.js, base.streams, eventreader.Options{
-		Name: instance(), Handler: in.Handle, MaxInFlight: cfg.MaxInFlight, Logger: cfg.Log,
-		Hooks: eventreader.Hooks{
-			Received:   func() { metrics.Held(1) },
-			Acked:      func(string, time.Duration) { metrics.Held(-1) },
-			Released:   func(n int) { metrics.Held(-n) },
-			TakenOver:  metrics.TakenOver,
-			DeadLetter: metrics.DeadLetter,
-		},
-	})
+	reader := newReader(cfg, base, in)
 	if err := reader.Start(ctx); err != nil {
 		return fmt.Errorf("start reading events: %w", err)
 	}
 	s.parts.add("recovery", background(in.Recover))
-	s.parts.add("event reader", within(cfg.StopTimeout, reader.Stop))
+	stopMetrics := metrics.WatchReader(func() telemetry.Reader { return readerFigures(reader.Stats(), base.bots.Current()) })
+	s.parts.add("event reader", within(cfg.StopTimeout, func(ctx context.Context) error {
+		defer stopMetrics()
+		return reader.Stop(ctx)
+	}))
 	if err := s.startGateway(ctx, cfg, base); err != nil {
 		return err
 	}

@@ -34,7 +34,8 @@ func runCommand(use string) *cobra.Command {
 	}
 	s.process(cmd.Flags())
 	s.gateway(cmd.Flags())
-	cmd.Flags().IntVar(&s.cfg.MaxInFlight, "max-in-flight", 512, "events handed over at a time")
+	cmd.Flags().IntVar(&s.cfg.MaxInFlight, "max-in-flight", 512, "events handed over at a time, of all tenants together")
+	cmd.Flags().Int64Var(&s.cfg.EventMemory, "event-memory", 128<<20, "bytes of event bodies in memory")
 	return cmd
 }
 

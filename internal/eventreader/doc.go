@@ -5,7 +5,13 @@
 // on every starter, across restarts and takeovers; an event that waits for its next try holds back the later events of its
 // conversation and those of no other. And one at a time: an event that this reader holds is not handled a second time
 // when JetStream delivers it again. An event may still be handled twice, by two readers when one of them dies or after an
-// acknowledgement was lost: handlers recognize a repeated event.
+// acknowledgement was lost: handlers recognize a repeated event. An event that this reader does not hold and that is
+// delivered again goes to the handler, whatever the reader remembers.
+//
+// It keeps its distance from every backlog. A conversation's queue holds a position in the stream and not the events
+// (queue.go); a tenant with too many conversations waits in the stream as a whole; event bodies in memory have a limit; the
+// calls of the handler are shared by tenants (scheduler.go); and when JetStream stops delivering because too much is
+// unacknowledged, the reader goes on in the stream itself (ahead.go).
 //
 // The life of a partition on one starter:
 //

@@ -12,8 +12,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// lease is the right to read one partition: a key in the starters' bucket that goes by itself when it is not refreshed.
-// Its ctx ends when the lease is lost, and that is well before anybody else can get it, so whatever runs under that
+// lease is the right to read one partition: a key in the starters' bucket that expires when it is not refreshed.
+// Its ctx ends when the lease is lost, and that is well before another starter can get it, so whatever runs under that
 // context has stopped by then. The pin of the JetStream consumer is a second fence behind it.
 type lease struct {
 	ctx    context.Context
@@ -24,7 +24,7 @@ type lease struct {
 	owner  string
 	ttl    time.Duration
 
-	revision uint64        // of the key; touched only by claim, then by keep, then by release
+	revision uint64        // of the key; touched only by acquireLease, then by keep, then by release
 	until    atomic.Int64  // end of the right, on the clock of sinceStart
 	stopped  chan struct{} // keep has returned
 }
@@ -37,8 +37,8 @@ func sinceStart() int64 { return int64(time.Since(started)) }
 // leaseKey is the key of a partition's lease. It has a dot, which no instance id has.
 func leaseKey(partition int) string { return fmt.Sprintf("partition.%d", partition) }
 
-// claim gets the lease of a partition and keeps it until it is lost or released. It fails with jetstream.ErrKeyExists
-// while somebody else has it.
+// acquireLease acquires the lease of a partition and keeps it until it is lost or released. It fails with
+// jetstream.ErrKeyExists while another starter has it.
 func acquireLease(ctx context.Context, s bus.Streams, partition int, owner string) (*lease, error) {
 	l := &lease{bucket: s.Starters(), log: s.StarterLog(), key: leaseKey(partition), owner: owner, ttl: s.StarterTTL(),
 		stopped: make(chan struct{})}
@@ -58,7 +58,7 @@ func acquireLease(ctx context.Context, s bus.Streams, partition int, owner strin
 // extend counts from the moment the request was sent, and a quarter of the time is left for handlers to stop.
 func (l *lease) extend(sent int64) { l.until.Store(sent + int64(l.ttl-l.ttl/4)) }
 
-// valid says whether the partition may be worked on now. A lease that has run out is lost for good, even if a refresh
+// valid reports whether the partition may be worked on now. A lease that has run out is lost for good, even if a refresh
 // would still have gone through.
 func (l *lease) valid() bool {
 	if sinceStart() >= l.until.Load() {
@@ -92,7 +92,7 @@ func (l *lease) keep() {
 	}
 }
 
-var errTaken = errors.New("somebody else has the lease")
+var errTaken = errors.New("another starter has the lease")
 
 func (l *lease) refresh() error {
 	ctx, cancel := context.WithTimeout(l.ctx, l.ttl/4)

@@ -12,7 +12,7 @@ import (
 
 // Message is one event as it was stored. A handler must not change Data or Header.
 type Message struct {
-	// BotID and Conversation are subject tokens; empty where the subject has no valid one.
+	// BotID and Conversation are subject tokens; empty where the subject does not have a valid one.
 	schemas.BotID
 
 	Conversation string
@@ -20,25 +20,42 @@ type Message struct {
 	Data         []byte
 	Header       nats.Header
 	Sequence     uint64 // in the event stream
-	Deliveries   uint64 // how often JetStream has handed it out, at least 1
-	TakenOver    bool   // it was read from the stream: an earlier reader had it and did not acknowledge it
+	Deliveries   uint64 // how often JetStream has delivered it, at least 1
+	TakenOver    bool   // an earlier reader, or this one, may have handled it and not acknowledged it
 	Received     time.Time
 	// Expires is the event's latest useful moment by its Nats-TTL header; the zero time when it has none.
 	Expires time.Time
 
-	valid bool // the subject has three valid tokens
+	valid  bool   // the subject has three valid tokens
+	stored string // subject with the partition
+	tenant string // first token, valid or not
 }
 
-// newMessage returns the message of a stored event; subject is without the partition, received the time of storing.
-func newMessage(subject string, data []byte, header nats.Header, received time.Time) *Message {
-	m := &Message{Subject: subject, Data: data, Header: header, Received: received, Deliveries: 1}
+// newMessage returns the message of an event that is stored under a subject; received is the time of storing.
+func newMessage(s bus.Streams, stored string, data []byte, header nats.Header, received time.Time) *Message {
+	m := &Message{
+		stored: stored, Subject: s.EventSubject(stored), Data: data, Header: header, Received: received, Deliveries: 1,
+	}
 	m.BotID, m.Conversation, m.valid = tokensOf(m.Subject)
+	m.tenant, _, _ = strings.Cut(strings.TrimPrefix(m.Subject, schemas.SubjectEvents+"."), ".")
 	m.Expires = bus.Expires(header, received)
 	return m
 }
 
 // HeaderValue returns the first value of a header, "" when the message has none; names are matched without regard to case.
 func (m *Message) HeaderValue(name string) string { return bus.HeaderValue(m.Header, name) }
+
+// size is the memory that the event takes, in bytes.
+func (m *Message) size() int64 {
+	size := len(m.Data) + len(m.stored)
+	for name, values := range m.Header {
+		size += len(name)
+		for _, value := range values {
+			size += len(value)
+		}
+	}
+	return int64(size)
+}
 
 func (m *Message) failedEvent() *bus.FailedEvent {
 	return &bus.FailedEvent{

@@ -17,9 +17,11 @@ const panicsMax = 5
 // Outcome is what becomes of an event after one call of the handler. The zero value retries.
 type Outcome struct {
 	action action
-	cause  error        // of a retry
-	kind   string       // of a retry, for logs and metrics
-	reason *fault.Fault // of a dead letter
+	cause  error  // of a retry
+	kind   string // of a retry, for logs and metrics
+	// overload says that the call failed because a server has more work than it can finish.
+	overload bool
+	reason   *fault.Fault // of a dead letter
 }
 
 type action int
@@ -38,6 +40,12 @@ func Ack() Outcome { return Outcome{action: actionAck} }
 // Retry keeps the event at the head of its conversation and calls the handler again after a backoff. kind is a short
 // word for logs and metrics ("unavailable"), from a small set; cause is for the log.
 func Retry(kind string, cause error) Outcome { return Outcome{kind: kind, cause: cause} }
+
+// Overloaded is a Retry of a call that failed because a server has more work than it can finish, or did not answer in time:
+// the reader calls the handler for fewer conversations of the tenant at a time.
+func Overloaded(kind string, cause error) Outcome {
+	return Outcome{kind: kind, cause: cause, overload: true}
+}
 
 // DeadLetter stores the event as a dead letter and acknowledges it. The detail is for operators and must hold neither
 // secrets nor the event's content.

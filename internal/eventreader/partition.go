@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -15,15 +14,14 @@ import (
 const (
 	// group is the one priority group of an intake consumer.
 	group = "intake"
-	// pinTTL is how long a reader that has stopped asking keeps its pin. A pull request lasts pullExpiry, so a reader that
-	// is alive asks at least twice in that time.
+	// pinTTL is how long a reader that has stopped pulling keeps its pin. A pull request lasts pullExpiry, so a live reader
+	// pulls at least twice in that time.
 	pinTTL     = 2 * time.Second
 	pullExpiry = time.Second
-	pullBatch  = 256
 )
 
-// partition is one partition while this starter reads it. It knows every event that is stored there and not
-// acknowledged, up to high: such an event is either held, or it was handled and its acknowledgement is on the way.
+// partition is one partition while this starter reads it. It knows every event that is stored there, up to high: such an
+// event waits in a queue, is parked, is being handled, or was handled and its acknowledgement is on the way.
 type partition struct {
 	r      *Reader
 	h      *assignment
@@ -32,27 +30,32 @@ type partition struct {
 	filter string
 	name   string // of the JetStream consumer
 
-	ctx           context.Context // of the handlers; ends with the lease
-	cancel        context.CancelFunc
-	quit          chan struct{}   // closed when no handler may be started any more
-	restored      <-chan struct{} // closed when streams had vanished: sequences begin at 1 again
-	failed        chan struct{}   // closed when JetStream has ended the reading
-	heartbeatDone chan struct{}   // closed when heartbeat has returned; nil while it never ran
-	queues        sync.WaitGroup
+	ctx      context.Context // of the handlers; ends with the lease
+	cancel   context.CancelFunc
+	quit     chan struct{}   // closed when no handler may be started any more
+	restored <-chan struct{} // closed when streams had vanished: sequences begin at 1 again
+	failed   chan struct{}   // closed when JetStream has ended the reading
+	loops    sync.WaitGroup
+	tasks    sync.WaitGroup // running calls and readers of parked events
 
 	consumer jetstream.Consumer
 	reading  jetstream.ConsumeContext
 
 	// intake orders what comes in: one delivery or one walk over the stored events at a time.
 	intake       sync.Mutex
+	inherited    uint64 // last sequence of the stream when the lease was acquired: an earlier reader may have handled it
 	high         uint64 // highest sequence that was taken in
 	nextDelivery uint64 // consumer sequence that the next delivery has if none was missed
 	missed       bool   // some delivery went elsewhere since the last new event
+	takingOver   bool   // the events of an earlier reader are being read
+	ahead        bool   // new events are read from the stream, see readStream
 
-	mu      sync.Mutex
-	closing bool
-	held    map[uint64]*entry
-	byKey   map[string]*conversationQueue
+	mu       sync.Mutex
+	closing  bool
+	pending  map[uint64]*delivery
+	queues   map[string]*conversationQueue // by stored subject
+	backlogs map[string]*backlog           // by tenant
+	retrying int                           // queues that wait for a retry
 }
 
 func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *partition {
@@ -61,14 +64,14 @@ func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *par
 		name:     fmt.Sprintf("hookturn-intake-%d", h.partition),
 		restored: r.streams.Restored(),
 		quit:     make(chan struct{}), failed: make(chan struct{}),
-		held: map[uint64]*entry{}, byKey: map[string]*conversationQueue{},
+		pending: map[uint64]*delivery{}, queues: map[string]*conversationQueue{}, backlogs: map[string]*backlog{},
 	}
 	p.ctx, p.cancel = context.WithCancel(right.ctx)
 	return p
 }
 
-// open takes over what an earlier reader has left unacknowledged, and then begins to read. Nobody else reads meanwhile,
-// because we have the lease; so no event can come between the two.
+// open takes over what an earlier reader has left unacknowledged, and then begins to read. No other reader reads meanwhile,
+// because this one has the lease; so no event can come between the two.
 func (p *partition) open() error {
 	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
 	defer cancel()
@@ -81,15 +84,21 @@ func (p *partition) open() error {
 		return err
 	}
 	p.reading, err = p.consumer.Consume(p.receive,
-		jetstream.PullMaxMessages(min(pullBatch, p.r.options.MaxAckPending)),
-		jetstream.PullExpiry(pullExpiry), jetstream.PullPriorityGroup(group),
+		jetstream.PullMaxBytes(p.pullBytes()), jetstream.PullExpiry(pullExpiry), jetstream.PullPriorityGroup(group),
 		jetstream.ConsumeErrHandler(p.consumeError))
 	if err != nil {
 		return fmt.Errorf("consume %s: %w", p.name, err)
 	}
-	p.heartbeatDone = make(chan struct{})
-	go p.heartbeat()
+	p.loops.Go(p.heartbeat)
+	p.loops.Go(p.readStream)
 	return nil
+}
+
+// pullBytes bounds the deliveries that wait in the client: all partitions together get the reader's share for them, each at
+// least two of the largest events.
+func (p *partition) pullBytes() int {
+	share := int(p.r.options.MemoryLimit) / pullShare / p.r.streams.Partitions
+	return max(share, 2*int(p.r.js.Conn().MaxPayload()))
 }
 
 func (p *partition) consumerConfig() jetstream.ConsumerConfig {
@@ -107,11 +116,11 @@ func (p *partition) consumerConfig() jetstream.ConsumerConfig {
 	}
 }
 
-// consumeError hears of missed heartbeats, a pin that went elsewhere and the like. nats.go mends them by itself; what
-// is left to do is to look for deliveries that went astray.
+// consumeError receives missed heartbeats, the loss of the pin and the like. nats.go recovers from them; what is left to do
+// is to look for lost deliveries.
 func (p *partition) consumeError(_ jetstream.ConsumeContext, err error) {
 	if !errors.Is(err, jetstream.ErrConnectionClosed) {
-		p.log.Debug("reading a partition was disturbed", "error", err)
+		p.log.Debug("reading a partition was interrupted", "error", err)
 	}
 	p.h.hint()
 }
@@ -120,21 +129,20 @@ func (p *partition) consumeError(_ jetstream.ConsumeContext, err error) {
 func (p *partition) waitForEnd() {
 	select {
 	case <-p.h.released:
-		p.log.Info("another starter gets a partition")
+		p.log.Info("partition assigned to another starter")
 	case <-p.r.sharing.Done():
 	case <-p.lease.ctx.Done():
-		p.log.Warn("lost the claim on a partition, its events are left to whoever has it next")
+		p.log.Warn("partition lease lost, its events are left to the next reader")
 	case <-p.restored:
 		p.log.Warn("streams were created again, starting the partition again", "partition", p.h.partition)
 	case <-p.failed:
-		p.log.Warn("reading a partition has ended, starting again")
+		p.log.Warn("reading a partition ended, will start again")
 	}
 }
 
-// heartbeat looks after the events that are held: JetStream hears of each well before its AckWait ends. One goroutine does
-// it for the whole partition.
+// heartbeat reports the pending events to JetStream well before their AckWait ends. One goroutine does it for the whole
+// partition.
 func (p *partition) heartbeat() {
-	defer close(p.heartbeatDone)
 	ticker := time.NewTicker(p.r.options.AckWait / 4)
 	defer ticker.Stop()
 	ended, quit := p.reading.Closed(), p.quit
@@ -156,28 +164,14 @@ func (p *partition) heartbeat() {
 	}
 }
 
-// sendInProgress covers every event that was not touched for a while, queued ones included.
-func (p *partition) sendInProgress(now time.Time) {
-	var due []jetstream.Msg
-	p.mu.Lock()
-	for _, e := range p.held {
-		if e.handle != nil && now.Sub(e.touched) >= p.r.options.AckWait/5 {
-			e.touched = now
-			due = append(due, e.handle)
-		}
-	}
-	p.mu.Unlock()
-	for _, m := range due {
-		// An error means that the connection is gone; the event is then delivered again, and known.
-		_ = m.InProgress()
-	}
-}
-
 // close stops reading, lets the running handlers finish, and gives the events that are left back to JetStream. When it
-// returns, no handler of this partition runs, unless Stop has run out of patience.
+// returns, no handler of this partition runs, unless Stop was cut off.
 func (p *partition) close() {
 	p.mu.Lock()
 	p.closing = true
+	for _, q := range p.queues {
+		p.unkeep(q)
+	}
 	p.mu.Unlock()
 	close(p.quit)
 	if p.reading != nil {
@@ -186,28 +180,25 @@ func (p *partition) close() {
 		<-closed
 	}
 	p.drain()
-	p.countReleased()
 	if p.lease.valid() {
-		p.nakHeld()
+		p.giveBack()
 	}
 	p.cancel()
-	if p.heartbeatDone != nil {
-		<-p.heartbeatDone
-	}
+	p.loops.Wait()
 }
 
 // drain waits for the running handlers, and cancels them when their time is over.
 func (p *partition) drain() {
 	idle := make(chan struct{})
 	go func() {
-		p.queues.Wait()
+		p.tasks.Wait()
 		close(idle)
 	}()
-	patience := time.NewTimer(drainTimeout)
-	defer patience.Stop()
-	overdue := patience.C
+	timer := time.NewTimer(drainTimeout)
+	defer timer.Stop()
+	overdue := timer.C
 	if p.r.sharing.Err() != nil {
-		overdue = nil // Stop's context says how long.
+		overdue = nil // Stop's context decides
 	}
 	select {
 	case <-idle:
@@ -223,29 +214,14 @@ func (p *partition) drain() {
 		select {
 		case <-idle:
 		case <-time.After(closeTimeout):
-			p.log.Error("a handler ignores that its context has ended")
+			p.log.Error("handler did not return after its context ended")
 		}
 	}
 }
 
-func (p *partition) countReleased() {
-	p.mu.Lock()
-	n := len(p.held)
-	p.mu.Unlock()
-	if n > 0 && p.r.options.Hooks.Released != nil {
-		p.r.options.Hooks.Released(n)
-	}
-}
-
-// nakHeld returns the events that were not handled, each after a little while of its own, and frees the pin.
-func (p *partition) nakHeld() {
-	p.mu.Lock()
-	for _, e := range p.held {
-		if e.handle != nil {
-			_ = e.handle.NakWithDelay(50*time.Millisecond + rand.N(200*time.Millisecond))
-		}
-	}
-	p.mu.Unlock()
+// giveBack returns the events that were not handled to JetStream and unpins the consumer.
+func (p *partition) giveBack() {
+	p.nakPending()
 	ctx, cancel := context.WithTimeout(p.lease.ctx, closeTimeout)
 	defer cancel()
 	// The next reader looks at what is unacknowledged, so the server must have our acknowledgements by then.
@@ -253,6 +229,30 @@ func (p *partition) nakHeld() {
 		return
 	}
 	if p.reading != nil {
-		_ = p.r.streams.Events().UnpinConsumer(ctx, p.name, group) // else the pin runs out by itself
+		_ = p.r.streams.Events().UnpinConsumer(ctx, p.name, group) // otherwise the pin expires
+	}
+}
+
+// pause waits. It returns false when the partition is given up meanwhile.
+func (p *partition) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-p.quit:
+		return false
+	case <-p.ctx.Done():
+		return false
+	}
+}
+
+// stopped reports whether no handler may be started any more.
+func (p *partition) stopped() bool {
+	select {
+	case <-p.quit:
+		return true
+	default:
+		return p.ctx.Err() != nil
 	}
 }

@@ -1,226 +1,179 @@
 package eventreader
 
 import (
-	"context"
-	"runtime/debug"
-	"time"
+	"slices"
 
 	"github.com/cenkalti/backoff/v4"
-	"github.com/nats-io/nats.go/jetstream"
-
-	"github.com/hookturn/hookturn/internal/fault"
 )
 
-const (
-	retryInitial = 100 * time.Millisecond
-	retryLongest = 10 * time.Second
-)
-
-// entry is one event that is held. handle, touched and deliveries are guarded by the partition's mu; the rest belongs
-// to the lane that the event is in.
-type entry struct {
-	message    *Message
-	handle     jetstream.Msg // nil while the event is only known from the stream
-	touched    time.Time     // when JetStream last heard of it
-	deliveries uint64
-	accepted   time.Time
-	panics     int
-}
-
-// lane is one conversation with events to handle, in stream order. It exists, and has a goroutine, only while it has
-// any.
+// conversationQueue is one conversation with events to handle. It holds positions in the stream and not the events: only
+// the event that is handled, and for a queue that was empty the first one, are in memory. The others are read from the
+// stream when their turn comes. A queue exists only while it has events.
+//
+// The partition's mu guards it.
 type conversationQueue struct {
-	key   string
-	queue []*entry // behind the one that is being handled
+	subject string // as stored
+	tenant  string
+
+	done    uint64   // the events up to this sequence were handled
+	upTo    uint64   // the events up to this sequence are known; those above done wait
+	again   []uint64 // handled events that JetStream delivered again, ascending; they go first
+	current uint64   // sequence of the event that is being handled, 0 for none
+	waiting int      // number of events in the queue
+	largest int64    // size of the largest one
+
+	kept    *Message // the first event, when there was memory for it
+	retries *backoff.ExponentialBackOff
+	panics  int
 }
 
-// accept puts an event at the end of its conversation's lane. Events come in ascending sequence, so lanes are in order.
-func (p *partition) accept(e *entry) {
-	now := time.Now()
-	e.accepted, e.touched, e.deliveries = now, now, e.message.Deliveries
+// has reports whether an event is in the queue or being handled.
+func (q *conversationQueue) has(seq uint64) bool {
+	return seq > q.done && seq <= q.upTo || seq == q.current || slices.Contains(q.again, seq)
+}
+
+// add puts an event that is newer than every other one at the end.
+func (q *conversationQueue) add(m *Message) {
+	q.upTo = m.Sequence
+	q.waiting++
+	q.largest = max(q.largest, m.size())
+}
+
+// addAgain puts an event first that JetStream delivered again after it was handled.
+func (q *conversationQueue) addAgain(m *Message) {
+	at, found := slices.BinarySearch(q.again, m.Sequence)
+	if found {
+		return
+	}
+	q.again = slices.Insert(q.again, at, m.Sequence)
+	q.waiting++
+	q.largest = max(q.largest, m.size())
+}
+
+// finish marks the current event as handled.
+func (q *conversationQueue) finish() {
+	if at, found := slices.BinarySearch(q.again, q.current); found {
+		q.again = slices.Delete(q.again, at, at+1)
+	} else {
+		q.done = max(q.done, q.current)
+	}
+	q.waiting = max(0, q.waiting-1)
+	q.current, q.panics = 0, 0
+}
+
+// empty reports whether every known event was handled.
+func (q *conversationQueue) empty() bool { return q.done >= q.upTo && len(q.again) == 0 }
+
+// backlog is the part of a partition that belongs to one tenant. While the tenant has as many conversations in memory as
+// it may have, its new events are parked: they stay in the stream, and are read from there in stream order when
+// conversations have ended.
+type backlog struct {
+	conversations int    // queues of this tenant
+	parked        bool   // events above read are not in queues
+	read          uint64 // the events up to this sequence were put into queues
+	upTo          uint64 // the parked events up to this sequence are known
+	reading       bool   // a goroutine reads parked events
+}
+
+// admit puts a new event into the queue of its conversation, or parks it. Events come in ascending sequence.
+func (p *partition) admit(m *Message) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closing {
-		return // The next reader finds it.
+		return // the next reader finds it
 	}
-	p.held[e.message.Sequence] = e
-	if p.r.options.Hooks.Received != nil {
-		p.r.options.Hooks.Received()
+	b := p.backlogs[m.tenant]
+	if b == nil {
+		b = &backlog{}
+		p.backlogs[m.tenant] = b
 	}
-	if l := p.byKey[e.message.Subject]; l != nil {
-		l.queue = append(l.queue, e)
+	full := b.conversations >= p.r.options.MaxConversations && p.queues[m.stored] == nil
+	if !b.parked && !full {
+		p.enqueue(b, m)
 		return
 	}
-	l := &conversationQueue{key: e.message.Subject}
-	p.byKey[l.key] = l
-	p.queues.Add(1)
-	go p.run(l, e)
+	if !b.parked {
+		b.parked, b.read = true, m.Sequence-1
+	}
+	b.upTo = m.Sequence
 }
 
-// run handles the events of a lane one after another, until there are none or the partition is given up.
-func (p *partition) run(l *conversationQueue, e *entry) {
-	defer p.queues.Done()
-	for e != nil && p.handle(e) {
-		e = p.next(l)
+// enqueue puts an event into the queue of its conversation. The caller holds mu.
+func (p *partition) enqueue(b *backlog, m *Message) {
+	fresh := p.queues[m.stored] == nil
+	q := p.queueOf(b, m)
+	q.add(m)
+	if fresh {
+		p.keep(q, m)
+		p.schedule(q)
 	}
 }
 
-func (p *partition) next(l *conversationQueue) *entry {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if len(l.queue) == 0 {
-		delete(p.byKey, l.key)
-		return nil
+// queueOf returns the queue of an event's conversation, a new one when there is none. The caller holds mu.
+func (p *partition) queueOf(b *backlog, m *Message) *conversationQueue {
+	q := p.queues[m.stored]
+	if q == nil {
+		q = &conversationQueue{subject: m.stored, tenant: m.tenant, done: m.Sequence - 1, upTo: m.Sequence - 1}
+		p.queues[m.stored] = q
+		b.conversations++
 	}
-	e := l.queue[0]
-	l.queue[0] = nil
-	l.queue = l.queue[1:]
-	return e
+	return q
 }
 
-// handle brings one event to its end. It says false when the partition was given up first; the event is then still
-// held.
-func (p *partition) handle(e *entry) bool {
-	var wait *backoff.ExponentialBackOff
-	for {
-		o, ran := p.try(e)
-		if !ran {
-			return false
-		}
-		switch o.action {
-		case actionAck:
-			p.ack(e, o)
-			return true
-		case actionDeadLetter:
-			if !p.writeDeadLetter(e, o.reason) {
-				return false
-			}
-			p.ack(e, o)
-			return true
-		case actionRetry:
-			if wait == nil {
-				wait = newBackoff(retryInitial, retryLongest)
-			}
-			if p.r.options.Hooks.Retried != nil {
-				p.r.options.Hooks.Retried()
-			}
-			if !p.pause(wait.NextBackOff()) {
-				return false
-			}
-		}
+// handleAgain puts an event that JetStream delivered again, and that is neither queued nor being handled, into the queue of
+// its conversation: the acknowledgement was lost, or the event was never handled. The handler recognizes it in the first
+// case. The caller holds mu.
+func (p *partition) handleAgain(m *Message) {
+	b := p.backlogs[m.tenant]
+	if b == nil {
+		b = &backlog{}
+		p.backlogs[m.tenant] = b
+	}
+	q := p.queues[m.stored]
+	fresh := q == nil
+	if fresh {
+		q = p.queueOf(b, m)
+		q.done = m.Sequence
+	}
+	q.addAgain(m)
+	if fresh {
+		p.schedule(q)
 	}
 }
 
-// try calls the handler once, in one of the slots that all conversations share; a conversation that waits for its next
-// try does not hold a slot.
-func (p *partition) try(e *entry) (o Outcome, ran bool) {
-	if !e.message.valid {
-		return DeadLetter(fault.BadEvent, "subject does not have three valid tokens"), !p.stopped()
-	}
-	select {
-	case p.r.slots <- struct{}{}:
-	case <-p.quit:
-		return Outcome{}, false
-	}
-	defer func() { <-p.r.slots }()
-	if p.stopped() || !p.lease.valid() {
-		return Outcome{}, false
-	}
-	p.mu.Lock()
-	e.message.Deliveries = e.deliveries
-	p.mu.Unlock()
-	return p.call(e), true
-}
-
-// call calls the handler and turns a panic into an outcome.
-func (p *partition) call(e *entry) (o Outcome) {
-	begun := time.Now()
-	defer func() {
-		if value := recover(); value != nil {
-			e.panics++
-			o = panicOutcome(value, e.panics)
-			p.log.Error("handler panicked", "sequence", e.message.Sequence, "times", e.panics, "error", o.Err(),
-				"stack", string(debug.Stack()))
-		}
-		if p.r.options.Hooks.Handled != nil {
-			p.r.options.Hooks.Handled(time.Since(begun), o)
-		}
-	}()
-	return p.r.options.Handler(p.ctx, e.message)
-}
-
-// writeDeadLetter stores the dead letter, trying until it is stored or the partition is given up.
-func (p *partition) writeDeadLetter(e *entry, reason *fault.Fault) bool {
-	wait := newBackoff(retryInitial, retryLongest)
-	for {
-		err := p.r.letters.Write(p.ctx, e.message.failedEvent(), reason)
-		if err == nil {
-			p.log.Warn("event became a dead letter", "sequence", e.message.Sequence, "subject", e.message.Subject,
-				"reason", string(reason.Kind))
-			if p.r.options.Hooks.DeadLetter != nil {
-				p.r.options.Hooks.DeadLetter(string(reason.Kind))
-			}
-			return true
-		}
-		if !p.stopped() {
-			p.log.Error("cannot store a dead letter, trying again", "error", err)
-		}
-		if !p.pause(wait.NextBackOff()) {
-			return false
-		}
+// keep holds the body of the first event of a queue when there is memory for it. The caller holds mu.
+func (p *partition) keep(q *conversationQueue, m *Message) {
+	if p.r.kept.add(m.size()) {
+		q.kept = m
 	}
 }
 
-// ack tells JetStream that an event is done with. A plain acknowledgement is enough: if it gets lost the event comes
-// again and is known. An event without a handle is deleted from the stream, which counts as its acknowledgement.
-func (p *partition) ack(e *entry, o Outcome) {
-	p.mu.Lock()
-	handle := e.handle
-	delete(p.held, e.message.Sequence)
-	p.mu.Unlock()
+// unkeep drops the body that a queue keeps and gives its memory back. The caller holds mu.
+func (p *partition) unkeep(q *conversationQueue) {
+	if q.kept != nil {
+		p.r.kept.remove(q.kept.size())
+		q.kept = nil
+	}
+}
+
+// next schedules the queue for its next event, or removes it when there is none. The caller holds mu.
+func (p *partition) next(q *conversationQueue) {
+	if q.retries != nil {
+		q.retries = nil
+		p.retrying--
+	}
+	if !q.empty() {
+		p.schedule(q)
+		return
+	}
+	delete(p.queues, q.subject)
+	b := p.backlogs[q.tenant]
+	b.conversations--
 	switch {
-	case handle == nil:
-		ctx, cancel := context.WithTimeout(p.lease.ctx, apiTimeout)
-		defer cancel()
-		if err := p.r.streams.Events().DeleteMsg(ctx, e.message.Sequence); err != nil {
-			p.log.Debug("cannot delete a handled event, it is acknowledged when it comes again", "error", err)
-		}
-	case o.action == actionDeadLetter:
-		_ = handle.TermWithReason(string(o.reason.Kind))
-	default:
-		_ = handle.Ack()
+	case b.parked && !b.reading && !p.closing:
+		b.reading = true
+		p.tasks.Go(func() { p.readParked(q.tenant, b) })
+	case b.conversations == 0 && !b.parked:
+		delete(p.backlogs, q.tenant)
 	}
-	if p.r.options.Hooks.Acked != nil {
-		p.r.options.Hooks.Acked(o.Result(), time.Since(e.accepted))
-	}
-}
-
-// pause waits; it says false when the partition is given up meanwhile.
-func (p *partition) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-p.quit:
-		return false
-	case <-p.ctx.Done():
-		return false
-	}
-}
-
-// stopped says whether no handler may be started any more.
-func (p *partition) stopped() bool {
-	select {
-	case <-p.quit:
-		return true
-	default:
-		return p.ctx.Err() != nil
-	}
-}
-
-// newBackoff returns a backoff that grows from try to try, with jitter, and never gives up by itself.
-func newBackoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(initial), backoff.WithMaxInterval(longest),
-		backoff.WithMaxElapsedTime(0))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -16,73 +17,106 @@ import (
 )
 
 const (
-	defaultMaxInFlight   = 256
-	defaultMaxAckPending = 2000
-	defaultAckWait       = 30 * time.Second
+	defaultMaxInFlight      = 256
+	defaultMaxAckPending    = 2000
+	defaultMaxConversations = 4096
+	defaultMemoryLimit      = 128 << 20
+	defaultAckWait          = 30 * time.Second
 	// drainTimeout is how long running handlers may take when their partition moves to another starter.
 	drainTimeout = 10 * time.Second
 	// closeTimeout bounds one request that only tidies up.
 	closeTimeout = time.Second
 	// apiTimeout bounds one request to JetStream.
 	apiTimeout = 5 * time.Second
+
+	// Shares of MemoryLimit: a half for the events that are being handled, a quarter for the first events of queues that
+	// wait for a slot, a quarter for deliveries that wait in the client.
+	handledShare = 2
+	keptShare    = 4
+	pullShare    = 4
 )
 
-// Options say how events are taken in.
+// Options configure a Reader.
 type Options struct {
-	Name          string // the instance id, different for every starter; random when empty
-	Handler       Handler
-	MaxInFlight   int           // handlers that run at once; 256 when 0
-	MaxAckPending int           // events of one partition that are held at once, queued ones included; 2,000 when 0
-	AckWait       time.Duration // after this time without a sign JetStream delivers an event again; 30 s when 0
-	Logger        *slog.Logger
-	Hooks         Hooks
+	Name             string // the instance id, different for every starter; random when empty
+	Handler          Handler
+	MaxInFlight      int           // calls of the handler at a time; 256 when 0
+	MaxAckPending    int           // events of a partition that JetStream delivers without an acknowledgement; 2,000 when 0
+	MaxConversations int           // conversations of a tenant and partition in memory, the others stay parked; 4,096 when 0
+	MemoryLimit      int64         // bytes of event bodies in memory; 128 MiB when 0
+	AckWait          time.Duration // after this time without a sign JetStream delivers an event again; 30 s when 0
+	Logger           *slog.Logger
+	Hooks            Hooks
 }
 
-// Hooks are called as events pass, for metrics. Any of them may be nil; all must be quick and safe to call at once.
+// Hooks are called as events pass, for metrics. Any of them may be nil; all must be quick and safe for concurrent use.
 type Hooks struct {
-	Received   func()                                  // an event is held for the first time
-	Acked      func(result string, held time.Duration) // "ack" or "dead_letter", and how long it was held
-	Released   func(n int)                             // held events were given up, for another reader
-	Retried    func()                                  // an event could not be handled and waits
-	TakenOver  func()                                  // an event was found that another reader had left
-	DeadLetter func(reason string)                     // the failure word of a dead letter that was stored
-	Handled    func(took time.Duration, o Outcome)     // one run of the handler
+	Retried    func(tenant, kind string)           // an event waits for its next try
+	TakenOver  func()                              // an event was found that another reader had left
+	DeadLetter func(reason string)                 // the error code of a dead letter that was stored
+	Handled    func(took time.Duration, o Outcome) // one call of the handler
 }
 
-// Reader hands the events of this starter's share of the partitions to its handler.
+// Reader calls its handler for the events of this starter's share of the partitions.
 type Reader struct {
-	js      jetstream.JetStream
-	streams bus.Streams
-	options Options
-	letters *bus.DeadLetters
-	log     *slog.Logger
-	name    string        // key in the starters' bucket
-	owner   string        // value of our leases, different for every Reader
-	slots   chan struct{} // one token for every handler that runs
+	js        jetstream.JetStream
+	streams   bus.Streams
+	options   Options
+	letters   *bus.DeadLetters
+	log       *slog.Logger
+	name      string // key in the starters' bucket
+	owner     string // value of our leases, different for every Reader
+	scheduler *scheduler
+	kept      memory
+	retries   *retryLog
+	backlog   atomic.Uint64
 
 	sharing  context.Context // ends when Stop is called
 	stop     context.CancelFunc
-	abort    chan struct{} // closed when Stop has run out of patience
+	abort    chan struct{} // closed when the context of Stop has ended
 	stopOnce sync.Once
-	shared   chan struct{} // share has returned; nil before Start
+	shared   chan struct{} // rebalanceLoop has returned; nil before Start
 	tasks    sync.WaitGroup
 
 	mu          sync.Mutex
 	assignments map[int]*assignment
 
-	// Touched by share, and by Stop after it.
-	announced  time.Time
-	revision   uint64
-	reconnects uint64
+	// Touched by rebalanceLoop, and by Stop after it.
+	announced   time.Time
+	revision    uint64
+	reconnects  uint64
+	backlogRead time.Time
 }
 
 // NewReader returns a new reader; it reads nothing before Start.
 func NewReader(js jetstream.JetStream, s bus.Streams, o Options) *Reader {
+	o = o.withDefaults()
+	log := logger(o.Logger).With("starter", o.Name)
+	r := &Reader{
+		js: js, streams: s, options: o, letters: bus.NewDeadLetters(js, s), log: log,
+		name:      schemas.ConversationToken(o.Name), // any name becomes a valid key
+		owner:     o.Name + "/" + nuid.Next(),
+		scheduler: newScheduler(o.MaxInFlight, o.MemoryLimit/handledShare),
+		kept:      memory{limit: o.MemoryLimit / keptShare},
+		retries:   newRetryLog(log, o.Hooks.Retried),
+		abort:     make(chan struct{}), assignments: map[int]*assignment{},
+	}
+	r.sharing, r.stop = context.WithCancel(context.Background())
+	return r
+}
+
+func (o Options) withDefaults() Options {
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = defaultMaxInFlight
 	}
 	if o.MaxAckPending <= 0 {
 		o.MaxAckPending = defaultMaxAckPending
+	}
+	if o.MaxConversations <= 0 {
+		o.MaxConversations = defaultMaxConversations
+	}
+	if o.MemoryLimit <= 0 {
+		o.MemoryLimit = defaultMemoryLimit
 	}
 	if o.AckWait <= 0 {
 		o.AckWait = defaultAckWait
@@ -90,16 +124,7 @@ func NewReader(js jetstream.JetStream, s bus.Streams, o Options) *Reader {
 	if o.Name == "" {
 		o.Name = nuid.Next()
 	}
-	r := &Reader{
-		js: js, streams: s, options: o, letters: bus.NewDeadLetters(js, s),
-		log:   logger(o.Logger).With("starter", o.Name),
-		name:  schemas.ConversationToken(o.Name), // any name becomes a valid key
-		owner: o.Name + "/" + nuid.Next(),
-		slots: make(chan struct{}, o.MaxInFlight),
-		abort: make(chan struct{}), assignments: map[int]*assignment{},
-	}
-	r.sharing, r.stop = context.WithCancel(context.Background())
-	return r
+	return o
 }
 
 // Start announces this starter and begins to read its share of the partitions. ctx bounds the announcement alone.
@@ -117,8 +142,8 @@ func (r *Reader) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop takes no more events, lets the running handlers finish until ctx ends, gives what is left back to JetStream and
-// hands the partitions to the other starters. The error says that handlers had to be cut off.
+// Stop reads no more events, lets the running handlers finish until ctx ends, returns what is left to JetStream and
+// releases the partitions for the other starters. The error reports that handlers had to be cut off.
 func (r *Reader) Stop(ctx context.Context) error {
 	r.stop()
 	done := make(chan struct{})
@@ -146,7 +171,7 @@ func (r *Reader) Stop(ctx context.Context) error {
 	return fmt.Errorf("stop event reader: handlers were cut off: %w", ctx.Err())
 }
 
-// leave takes this starter off the list, so that the others need not wait for its key to run out.
+// leave removes this starter from the list, so that the others need not wait for its key to expire.
 func (r *Reader) leave() {
 	if r.shared == nil {
 		return
@@ -155,11 +180,11 @@ func (r *Reader) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := removeKey(ctx, r.streams.StarterLog(), r.name, r.revision); err != nil {
-		r.log.Warn("cannot take this starter off the list, its key runs out by itself", "error", err)
+		r.log.Warn("removing this starter from the list failed, its key expires", "error", err)
 	}
 }
 
-// Partitions gives the partitions that this starter holds now, for metrics and tests.
+// Partitions returns the partitions that this starter holds now, for metrics and tests.
 func (r *Reader) Partitions() []int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

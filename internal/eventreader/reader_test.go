@@ -32,7 +32,7 @@ func TestOneConversationKeepsItsOrderWhileOthersAreSlow(t *testing.T) {
 		seen.note(m)
 		return Ack()
 	}
-	startReader(t, js, streams, Options{MaxInFlight: slow + 4, Handler: handler})
+	startReader(t, js, streams, Options{MaxInFlight: 2 * slow, Handler: handler})
 	for i := range slow {
 		publish(t, js, fmt.Sprintf("slow-%d", i), 0)
 	}
@@ -152,19 +152,23 @@ func TestAnEventThatCannotBePassedOnHoldsOnlyItsConversation(t *testing.T) {
 	seen.requireOrder(t)
 }
 
-func TestASubjectWithoutValidTokensBecomesADeadLetter(t *testing.T) {
+func TestReader_InvalidSubject(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{})
 	startReader(t, js, streams, Options{Handler: func(context.Context, *Message) Outcome {
-		t.Error("the handler must not see it")
+		t.Error("the handler must not be called")
 		return Ack()
 	}})
-	publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.b+t.c", Data: []byte("x")})
-	letter := onlyLetter(t, bus.NewDeadLetters(js, streams))
-	require.Equal(t, fault.BadEvent, letter.Reason)
-	require.Equal(t, []string{"acme", "_", "c"}, []string{letter.Tenant, letter.Bot, letter.Conversation})
-	require.Equal(t, eventRoot+"acme.b+t.c", letter.Subject)
+	for range 3 { // the second and third one are read from the stream
+		publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.b+t.c", Data: []byte("x")})
+	}
 	requireEmpty(t, streams)
+	letters, err := bus.NewDeadLetters(js, streams).List(testContext(t), bus.DeadLetterFilter{})
+	require.NoError(t, err)
+	require.Len(t, letters, 3)
+	require.Equal(t, fault.BadEvent, letters[0].Reason)
+	require.Equal(t, []string{"acme", "_", "c"}, []string{letters[0].Tenant, letters[0].Bot, letters[0].Conversation})
+	require.Equal(t, eventRoot+"acme.b+t.c", letters[0].Subject)
 }
 
 // A client library takes an empty message with a Status header for the server's own word, some of them for the end of
@@ -187,12 +191,14 @@ func TestAnEventThatLooksLikeAStatusIsHandled(t *testing.T) {
 	}
 }
 
-func TestADeliveryThatComesAgainIsAttachedAndNotRunAgain(t *testing.T) {
+// TestReader_RedeliveryOfHeldEvent: an event that is delivered again while it is handled, or while it waits, is handled once
+// and acknowledged after that.
+func TestReader_RedeliveryOfHeldEvent(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered, release := make(chan struct{}), make(chan struct{})
 	seen := newLedger()
-	startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
+	r := startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
 		seen.note(m)
 		if string(m.Data) == "0" {
 			close(entered)
@@ -203,16 +209,26 @@ func TestADeliveryThatComesAgainIsAttachedAndNotRunAgain(t *testing.T) {
 	publish(t, js, "c", 0)
 	publish(t, js, "c", 1)
 	<-entered
-	// A nak makes the server deliver a message again at once, as it does by itself when AckWait runs out.
-	reader, err := streams.Events().Consumer(testContext(t), "hookturn-intake-0")
+	p := onlyPartition(t, r)
+	require.Eventually(t, func() bool { return p.deliveries(1) == 1 && p.deliveries(2) == 1 }, soon, poll)
+	acks, err := js.Conn().SubscribeSync("$JS.ACK.HOOKTURN_EVENTS.>")
 	require.NoError(t, err)
-	require.Eventually(t, func() bool { return delivered(t, reader) == 2 }, soon, poll)
-	before := delivered(t, reader)
+	// A nak makes the server deliver a message again at once, as it does by itself when AckWait ends.
 	for seq := range 2 {
 		require.NoError(t, js.Conn().Publish(
 			fmt.Sprintf("$JS.ACK.HOOKTURN_EVENTS.hookturn-intake-0.1.%d.%d.0.0", seq+1, seq+1), []byte("-NAK")))
 	}
-	require.Eventually(t, func() bool { return delivered(t, reader) >= before+2 }, soon, poll)
+	require.Eventually(t, func() bool { return p.deliveries(1) == 2 && p.deliveries(2) == 2 }, soon, poll)
+	require.NoError(t, js.Conn().Flush())
+	for range 2 {
+		m, err := acks.NextMsgWithContext(testContext(t))
+		require.NoError(t, err)
+		require.Equal(t, "-NAK", string(m.Data))
+	}
+	queued, _, err := acks.Pending()
+	require.NoError(t, err)
+	require.Zero(t, queued, "acknowledged before the handler returned")
+	require.Equal(t, uint64(2), eventsLeft(t, streams))
 	close(release)
 	requireEmpty(t, streams)
 	require.Equal(t, map[uint64]int{1: 1, 2: 1}, seen.runs)

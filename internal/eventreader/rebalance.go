@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -17,15 +18,16 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// assignment is one partition that this starter has or is about to have.
+// assignment is one partition that this starter holds or is about to hold.
 type assignment struct {
 	partition int
-	released  chan struct{} // closed when another starter is to have it
+	released  chan struct{} // closed when another starter is assigned the partition
 	recheck   chan struct{} // a hint that deliveries may have been missed
 	leaving   bool
+	reading   atomic.Pointer[partition] // nil before the lease is acquired
 }
 
-// share keeps this starter announced, and its partitions those that are its own among the starters that are alive.
+// rebalanceLoop keeps this starter announced, and the partitions that it reads equal to its share among the live starters.
 func (r *Reader) rebalanceLoop(ctx context.Context) {
 	defer r.tasks.Done()
 	defer close(r.shared)
@@ -33,8 +35,9 @@ func (r *Reader) rebalanceLoop(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := r.rebalance(ctx); err != nil && ctx.Err() == nil {
-			r.log.Warn("cannot see the other starters, trying again", "error", err)
+			r.log.Warn("listing the other starters failed, will retry", "error", err)
 		}
+		r.readBacklog(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -49,7 +52,7 @@ func (r *Reader) rebalance(ctx context.Context) error {
 	if err := r.announce(ctx); err != nil {
 		return err
 	}
-	members, claimed, err := r.look(ctx)
+	members, leased, err := r.listKeys(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,7 +71,7 @@ func (r *Reader) rebalance(ctx context.Context) error {
 		}
 	}
 	for _, n := range mine {
-		if r.assignments[n] == nil && !claimed[n] {
+		if r.assignments[n] == nil && !leased[n] {
 			h := &assignment{partition: n, released: make(chan struct{}), recheck: make(chan struct{}, 1)}
 			r.assignments[n] = h
 			r.tasks.Add(1)
@@ -78,7 +81,7 @@ func (r *Reader) rebalance(ctx context.Context) error {
 	return nil
 }
 
-// announce refreshes the key that tells the other starters of this one.
+// announce refreshes the key by which the other starters know this one.
 func (r *Reader) announce(ctx context.Context) error {
 	if time.Since(r.announced) < r.streams.StarterTTL()/3 {
 		return nil
@@ -91,30 +94,29 @@ func (r *Reader) announce(ctx context.Context) error {
 	return nil
 }
 
-// look gives the starters that are alive, this one included, and the partitions that are claimed: all keys in one
-// request.
-func (r *Reader) look(ctx context.Context) (members []string, claimed map[int]bool, err error) {
+// listKeys returns the live starters, this one included, and the partitions that have a lease: all keys in one request.
+func (r *Reader) listKeys(ctx context.Context) (members []string, leased map[int]bool, err error) {
 	prefix := "$KV." + bus.BucketStarters + "."
 	info, err := r.streams.StarterLog().Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("list bucket %s: %w", bus.BucketStarters, err)
 	}
-	members, claimed = []string{r.name}, map[int]bool{}
+	members, leased = []string{r.name}, map[int]bool{}
 	for subject := range info.State.Subjects {
 		key := strings.TrimPrefix(subject, prefix)
 		if number, found := strings.CutPrefix(key, "partition."); found {
 			if n, err := strconv.Atoi(number); err == nil {
-				claimed[n] = true
+				leased[n] = true
 			}
 		} else if key != r.name {
 			members = append(members, key)
 		}
 	}
-	return members, claimed, nil
+	return members, leased, nil
 }
 
-// assign spreads the partitions over the members by rendezvous hashing, none getting more than its even share.
-// Everybody who sees the same members comes to the same result, and few partitions move when a member comes or goes.
+// assign spreads the partitions over the members by rendezvous hashing, no member getting more than its even share. The
+// result depends on the members alone, and few partitions move when a member comes or goes.
 func assign(partitions int, members []string) map[string][]int {
 	share := (partitions + len(members) - 1) / len(members)
 	assigned := make(map[string][]int, len(members))
@@ -138,7 +140,7 @@ func weight(member string, partition int) uint64 {
 	return binary.BigEndian.Uint64(sum[:])
 }
 
-// reconnected says whether the connection was lost and found again since the last call.
+// reconnected reports whether the connection was lost and found again since the last call.
 func (r *Reader) reconnected() bool {
 	n := r.js.Conn().Stats().Reconnects
 	changed := n != r.reconnects
@@ -153,8 +155,8 @@ func (h *assignment) hint() {
 	}
 }
 
-// hold is the whole life of one partition on this starter: claim it, read it, and give it up when another starter is to
-// have it, when this one stops, when the claim is lost or when reading fails.
+// runPartition acquires the lease of a partition, reads it, and gives it up when another starter is assigned the partition,
+// when this one stops, when the lease is lost or when reading fails.
 func (r *Reader) runPartition(h *assignment) {
 	defer r.tasks.Done()
 	defer r.forget(h)
@@ -162,24 +164,25 @@ func (r *Reader) runPartition(h *assignment) {
 	right, err := acquireLease(r.sharing, r.streams, h.partition, r.owner)
 	if err != nil {
 		if !errors.Is(err, jetstream.ErrKeyExists) && r.sharing.Err() == nil {
-			log.Warn("cannot claim a partition, trying again", "error", err)
+			log.Warn("acquiring a partition lease failed, will retry", "error", err)
 		}
 		return
 	}
 	p := newPartition(r, h, right, log)
+	h.reading.Store(p)
 	if err := p.open(); err != nil {
 		if r.sharing.Err() == nil {
-			log.Warn("cannot read a partition, trying again", "error", err)
+			log.Warn("opening a partition failed, will retry", "error", err)
 		}
 	} else {
-		log.Info("reading a partition")
+		log.Info("partition lease acquired, reading")
 		p.waitForEnd()
 	}
 	p.close()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := right.release(ctx); err != nil {
-		log.Warn("cannot release a partition, its claim runs out by itself", "error", err, "after", r.streams.StarterTTL())
+		log.Warn("releasing a partition lease failed, it expires", "error", err, "after", r.streams.StarterTTL())
 	}
 }
 

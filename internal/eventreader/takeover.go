@@ -16,8 +16,13 @@ import (
 func (p *partition) receive(m jetstream.Msg) {
 	meta, err := m.Metadata()
 	if err != nil {
-		p.log.Error("a delivery has no metadata, JetStream will send it again", "error", err)
+		p.log.Error("delivery does not have metadata, JetStream will send it again", "error", err)
 		return
+	}
+	message := newMessage(p.r.streams, m.Subject(), m.Data(), m.Headers(), meta.Timestamp)
+	message.Sequence, message.Deliveries = meta.Sequence.Stream, meta.NumDelivered
+	d := &delivery{
+		reply: m.Reply(), subject: message.stored, tenant: message.tenant, count: meta.NumDelivered, touched: time.Now(),
 	}
 	p.intake.Lock()
 	defer p.intake.Unlock()
@@ -25,35 +30,39 @@ func (p *partition) receive(m jetstream.Msg) {
 		p.missed = true
 	}
 	p.nextDelivery = meta.Sequence.Consumer + 1
-	seq := meta.Sequence.Stream
-	if seq <= p.high {
-		p.deliveredAgain(m, seq, meta.NumDelivered)
+	if meta.NumDelivered == 1 && message.Sequence >= p.high {
+		p.ahead = false
+	}
+	if message.Sequence <= p.high {
+		p.deliveredAgain(message, d)
 		return
 	}
 	if p.missed || meta.NumDelivered > 1 {
-		if !p.backfill(seq - 1) {
-			return // The next reader finds it.
+		if !p.backfill(message.Sequence - 1) {
+			return // the next reader finds it
 		}
 		p.missed = false
 	}
-	p.high = seq
-	message := newMessage(p.r.streams.EventSubject(m.Subject()), m.Data(), m.Headers(), meta.Timestamp)
-	message.Sequence, message.Deliveries = seq, meta.NumDelivered
-	p.accept(&entry{message: message, handle: m})
+	p.high = message.Sequence
+	p.mu.Lock()
+	p.pending[message.Sequence] = d
+	p.ahead = p.ahead || len(p.pending) >= p.r.options.MaxAckPending
+	p.mu.Unlock()
+	p.admit(message)
 }
 
-// deliveredAgain attaches a new handle to an event that is held. One that is not held was handled, and its
-// acknowledgement was lost or had no handle to go by.
-func (p *partition) deliveredAgain(m jetstream.Msg, seq, deliveries uint64) {
+// deliveredAgain takes in the delivery of an event that this reader knows. An event that waits gets its delivery for the
+// acknowledgement; one that does not is handled again, see handleAgain. The caller holds intake.
+func (p *partition) deliveredAgain(m *Message, d *delivery) {
 	p.mu.Lock()
-	e := p.held[seq]
-	if e != nil {
-		e.handle, e.touched, e.deliveries = m, time.Now(), deliveries
+	defer p.mu.Unlock()
+	if p.closing {
+		return
 	}
-	closing := p.closing
-	p.mu.Unlock()
-	if e == nil && !closing {
-		_ = m.Ack() // if it gets lost, the event comes once more
+	p.pending[m.Sequence] = d
+	p.ahead = p.ahead || len(p.pending) >= p.r.options.MaxAckPending
+	if !p.waits(m.Sequence, d) {
+		p.handleAgain(m)
 	}
 }
 
@@ -68,13 +77,19 @@ func (p *partition) takeOver(ctx context.Context) error {
 	defer p.intake.Unlock()
 	p.nextDelivery = info.Delivered.Consumer + 1
 	p.high = info.AckFloor.Stream
+	if p.inherited, err = p.lastStored(ctx); err != nil {
+		return err
+	}
+	p.ahead = info.NumAckPending >= p.r.options.MaxAckPending
+	p.takingOver = true
+	defer func() { p.takingOver = false }()
 	if !p.backfill(info.Delivered.Stream) {
-		return errors.New("given up during the take-over")
+		return errors.New("given up during the takeover")
 	}
 	return nil
 }
 
-// catchUp looks for deliveries that were sent to us and never arrived, without waiting for their redelivery.
+// catchUp looks for deliveries that were sent to this reader and never arrived, without waiting for their redelivery.
 func (p *partition) catchUp() {
 	p.intake.Lock()
 	defer p.intake.Unlock()
@@ -82,51 +97,50 @@ func (p *partition) catchUp() {
 	defer cancel()
 	info, err := p.consumer.Info(ctx)
 	if err != nil {
-		p.log.Debug("cannot look for missed deliveries, they come again by themselves", "error", err)
+		p.log.Debug("looking for missed deliveries failed, they come again by themselves", "error", err)
 		return
 	}
 	p.backfill(info.Delivered.Stream)
 }
 
 // backfill takes in the stored events above high, up to and including a sequence. It tries until it has them all, or
-// until the partition is given up; then it says false. The caller holds intake.
+// until the partition is given up; then it returns false. The caller holds intake.
 func (p *partition) backfill(to uint64) bool {
 	wait := newBackoff(50*time.Millisecond, time.Second)
 	for p.high < to {
-		stored, err := p.nextStored(p.high + 1)
+		found, err := p.readAhead(to)
 		switch {
 		case p.stopped(), p.r.sharing.Err() != nil:
 			return false
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			p.high = to
 		case err != nil:
-			p.log.Warn("cannot read the events that an earlier reader left, trying again", "error", err)
+			p.log.Warn("reading the events that an earlier reader left failed, will retry", "error", err)
 			if !p.pause(wait.NextBackOff()) {
 				return false
 			}
-		case stored.Sequence > to:
+		case !found:
 			p.high = to
 		default:
-			p.high = stored.Sequence
-			p.acceptStored(stored)
 			wait.Reset()
 		}
 	}
 	return true
 }
 
-// nextStored reads the first event of the partition from a sequence on.
-func (p *partition) nextStored(from uint64) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
-	defer cancel()
-	return p.r.streams.Events().GetMsg(ctx, from, jetstream.WithGetMsgSubject(p.filter))
-}
-
-func (p *partition) acceptStored(stored *jetstream.RawStreamMsg) {
-	message := newMessage(p.r.streams.EventSubject(stored.Subject), stored.Data, stored.Header, stored.Time)
-	message.Sequence, message.TakenOver = stored.Sequence, true
-	if p.r.options.Hooks.TakenOver != nil {
+// readAhead takes in the first stored event above high, unless it is above a sequence. The caller holds intake.
+func (p *partition) readAhead(to uint64) (found bool, err error) {
+	stored, err := p.nextStored(p.high + 1)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	case stored.Sequence > to:
+		return false, nil
+	}
+	p.high = stored.Sequence
+	if p.takingOver && p.r.options.Hooks.TakenOver != nil {
 		p.r.options.Hooks.TakenOver()
 	}
-	p.accept(&entry{message: message})
+	p.admit(p.message(stored))
+	return true, nil
 }

@@ -15,13 +15,6 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-func delivered(t *testing.T, reader jetstream.Consumer) uint64 {
-	t.Helper()
-	info, err := reader.Info(testContext(t))
-	require.NoError(t, err)
-	return info.Delivered.Consumer
-}
-
 func requireShares(t *testing.T, a, b *Reader, n int) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -200,4 +193,59 @@ func TestAssign(t *testing.T) {
 		slices.Reverse(turned)
 		require.Equal(t, assigned, assign(8, turned), "the order in which members are seen must not matter")
 	}
+}
+
+// TestReader_UnknownRedeliveryIsHandled: an event that this reader believes to have handled, and that JetStream delivers all
+// the same, goes to the handler again. It is not acknowledged unseen: the reader may have missed it.
+func TestReader_UnknownRedeliveryIsHandled(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
+	seen := newLedger()
+	r := startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
+		if m.Sequence <= 1000 && !m.TakenOver {
+			t.Error("an event that may have been handled must be marked")
+		}
+		seen.note(m)
+		return Ack()
+	}})
+	p := onlyPartition(t, r)
+	require.Eventually(t, func() bool { return !p.isAhead() }, soon, poll)
+	p.intake.Lock()
+	p.high = 1000 // as after a wrong "not found" from the stream
+	p.intake.Unlock()
+	for n := range 20 {
+		publish(t, js, fmt.Sprintf("c-%d", n%3), n)
+	}
+	requireEmpty(t, streams)
+	require.Equal(t, 20, seen.distinct())
+	seen.requireOrder(t)
+}
+
+// TestReader_EventsRemovedFromTheStream: a queue whose events were removed from the stream ends, and the next event of its
+// conversation is handled.
+func TestReader_EventsRemovedFromTheStream(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
+	entered, release := make(chan struct{}), make(chan struct{})
+	seen := newLedger()
+	r := startReader(t, js, streams, Options{AckWait: 2 * time.Second, Handler: func(_ context.Context, m *Message) Outcome {
+		if string(m.Data) == "0" {
+			close(entered)
+			<-release
+		}
+		seen.note(m)
+		return Ack()
+	}})
+	for n := range 10 {
+		publish(t, js, "c", n)
+	}
+	<-entered
+	require.Eventually(t, func() bool { return r.Stats().Waiting == 10 }, soon, poll)
+	require.NoError(t, streams.Events().Purge(testContext(t)))
+	close(release)
+	require.Eventually(t, func() bool { return r.Stats().Conversations == 0 }, soon, poll)
+	publish(t, js, "c", 11)
+	requireEmpty(t, streams)
+	require.Equal(t, 2, seen.count("c"))
+	require.Eventually(t, func() bool { return onlyPartition(t, r).deliveries(5) == 0 }, soon, poll, "removed events are forgotten")
 }

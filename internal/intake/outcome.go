@@ -53,8 +53,15 @@ func outcomeOf(err error) eventreader.Outcome {
 	if rejected, ok := errors.AsType[*rejection](err); ok {
 		return eventreader.DeadLetter(rejected.fault.Kind, rejected.fault.Message)
 	}
-	return eventreader.Retry(retryKind(err), err)
+	kind := retryKind(err)
+	if overloaded[kind] {
+		return eventreader.Overloaded(kind, err)
+	}
+	return eventreader.Retry(kind, err)
 }
+
+// overloaded are the kinds of failed tries for which the reader makes fewer tries of the tenant at a time.
+var overloaded = map[string]bool{"timeout": true, "deadlineexceeded": true, "unavailable": true, "resourceexhausted": true}
 
 // retryKind is the gRPC code of Temporal's answer in lower case, "timeout" for a try that was cut off.
 func retryKind(err error) string {

@@ -30,7 +30,7 @@ type Metrics struct {
 	reloads   *prometheus.CounterVec
 	badFiles  prometheus.Gauge
 	lastLoad  prometheus.Gauge
-	held      prometheus.Gauge
+	retries   *prometheus.CounterVec
 	taken     prometheus.Counter
 	letters   *prometheus.CounterVec
 	recovered prometheus.Counter
@@ -40,6 +40,7 @@ type Metrics struct {
 	sockets   prometheus.Gauge
 	frames    *prometheus.CounterVec
 	programs  *prometheus.CounterVec
+	readers   readers
 }
 
 // NewMetrics makes a registry of its own: two processes in one test never share figures.
@@ -66,9 +67,8 @@ func NewMetrics() *Metrics {
 		lastLoad: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hookturn_bot_files_last_load_timestamp_seconds", Help: "Unix time of the latest load without a bad file.",
 		}),
-		held: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "hookturn_events_held", Help: "Events that this starter has read and not settled yet.",
-		}),
+		retries: counter("hookturn_event_retries_total",
+			"Tries to hand an event over that failed and are repeated, by the kind of the failure.", "tenant", "kind"),
 		taken: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hookturn_events_taken_over_total", Help: "Events that another starter had read and left behind.",
 		}),
@@ -89,7 +89,8 @@ func NewMetrics() *Metrics {
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
-	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles, m.lastLoad, m.held, m.taken,
+	m.registry.MustRegister(m.retries, &m.readers)
+	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles, m.lastLoad, m.taken,
 		m.letters, m.recovered, m.refused, m.unwritten, m.gateway, m.sockets, m.frames, m.programs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
@@ -215,10 +216,10 @@ func (m *Metrics) BotFiles(bad int, lastGood time.Time, err error) {
 	}
 }
 
-// Held follows the number of events that were read and not settled yet.
-func (m *Metrics) Held(delta int) {
+// Retried counts a try to hand an event over that failed and is repeated.
+func (m *Metrics) Retried(tenant, kind string) {
 	if m != nil {
-		m.held.Add(float64(delta))
+		m.retries.WithLabelValues(tenant, kind).Inc()
 	}
 }
 

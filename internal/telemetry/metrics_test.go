@@ -41,6 +41,12 @@ var labels = map[string][]string{
 	"hookturn_sockets":                               nil,
 	"hookturn_frames_total":                          {"name", "result"},
 	"hookturn_jq_runs_total":                         {"result", "tenant"},
+	"hookturn_event_retries_total":                   {"kind", "tenant"},
+	"hookturn_backlog_events":                        nil,
+	"hookturn_conversations_held":                    {"state"},
+	"hookturn_parked_tenants":                        nil,
+	"hookturn_kept_bytes":                            nil,
+	"hookturn_slots":                                 {"state", "tenant"},
 }
 
 // use calls every method that records something.
@@ -52,8 +58,15 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.Reply(schemas.BotID{Tenant: "acme", Bot: "shop"}, "hookturn.step.replied", 2*time.Millisecond)
 	m.BotFiles(0, time.UnixMilli(1700000000500), nil)
 	m.BotFiles(2, time.UnixMilli(1700000000500), errors.New("line 3"))
-	m.Held(3)
-	m.Held(-1)
+	m.Retried("acme", "unavailable")
+	for range 2 {
+		m.WatchReader(func() telemetry.Reader {
+			return telemetry.Reader{
+				Backlog: 70, Held: 1, Conversations: 4, Retrying: 1, ParkedTenants: 2, KeptBytes: 512,
+				Slots: map[string]telemetry.Slots{"acme": {Running: 3, Waiting: 9, Limit: 80}},
+			}
+		})
+	}
 	m.TakenOver()
 	m.DeadLetter("bad_event")
 	m.Recovered()
@@ -93,7 +106,16 @@ func TestMetricsShowWhatWasRecorded(t *testing.T) {
 		`hookturn_publish_seconds_count 1`,
 		`hookturn_bot_file_loads_total{result="good"} 1`,
 		`hookturn_bot_file_loads_total{result="bad"} 1`,
+		`hookturn_event_retries_total{kind="unavailable",tenant="acme"} 1`,
+		`hookturn_backlog_events 70`, // the same stream for both readers
 		`hookturn_events_held 2`,
+		`hookturn_conversations_held{state="retry"} 2`,
+		`hookturn_conversations_held{state="ready"} 6`,
+		`hookturn_parked_tenants 4`,
+		`hookturn_kept_bytes 1024`,
+		`hookturn_slots{state="running",tenant="acme"} 6`,
+		`hookturn_slots{state="waiting",tenant="acme"} 18`,
+		`hookturn_slots{state="limit",tenant="acme"} 160`,
 		`hookturn_events_taken_over_total 1`,
 		`hookturn_dead_letters_total{reason="bad_event"} 1`,
 		`hookturn_events_recovered_total 1`,
@@ -178,7 +200,8 @@ func TestNoMetricsAtAll(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "Held", "NATSWriteFailed", "Program", "Recovered", "Refused", "Reply", "Sockets", "TakenOver",
+		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "Program", "Recovered",
+		"Refused", "Reply", "Retried", "Sockets", "TakenOver",
 	}, called)
 }
 

@@ -1,0 +1,233 @@
+package eventreader
+
+import (
+	"context"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+const (
+	retryInitial = 100 * time.Millisecond
+	retryLongest = 10 * time.Second
+)
+
+// schedule queues a conversation for a slot. The caller holds mu.
+func (p *partition) schedule(q *conversationQueue) {
+	k := &task{tenant: q.tenant, size: q.largest}
+	k.run = func() { p.run(q, k) }
+	p.r.scheduler.enqueue(k)
+}
+
+// run handles the first event of a queue once, in a slot.
+func (p *partition) run(q *conversationQueue, k *task) {
+	if !p.begin() {
+		p.r.scheduler.release(k, Outcome{})
+		return
+	}
+	defer p.tasks.Done()
+	m, o, ran := p.try(q)
+	p.r.scheduler.release(k, o)
+	switch {
+	case !ran: // the next reader finds the event
+	case m == nil && o.cause == nil: // there was no event
+		p.mu.Lock()
+		p.next(q)
+		p.mu.Unlock()
+	case o.action == actionRetry:
+		p.retryLater(q, m, o)
+	default:
+		p.finish(q, m, o)
+	}
+}
+
+// begin reports whether a call may begin, and counts it.
+func (p *partition) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closing {
+		return false
+	}
+	p.tasks.Add(1)
+	return true
+}
+
+// try reads the first event of a queue and calls the handler. It returns no message when the queue does not have an event,
+// and ran is false when the partition was given up first.
+func (p *partition) try(q *conversationQueue) (m *Message, o Outcome, ran bool) {
+	m, err := p.first(q)
+	switch {
+	case err != nil && p.stopped():
+		return nil, Outcome{}, false
+	case err != nil:
+		return nil, Retry("read_stream", err), true
+	case m == nil:
+		return nil, Outcome{}, true
+	}
+	// The check of the lease comes last: reading may have taken long.
+	if p.stopped() || !p.lease.valid() {
+		return nil, Outcome{}, false
+	}
+	if !m.valid {
+		o = DeadLetter(fault.BadEvent, "subject does not have three valid tokens")
+	} else {
+		o = p.call(q, m)
+	}
+	if o.action == actionDeadLetter {
+		o = p.writeDeadLetter(m, o)
+	}
+	return m, o, true
+}
+
+// call calls the handler and turns a panic into an outcome.
+func (p *partition) call(q *conversationQueue, m *Message) (o Outcome) {
+	begun := time.Now()
+	defer func() {
+		if value := recover(); value != nil {
+			q.panics++
+			o = panicOutcome(value, q.panics)
+			p.log.Error("handler panicked", "sequence", m.Sequence, "times", q.panics, "error", o.Err(),
+				"stack", string(debug.Stack()))
+		}
+		if p.r.options.Hooks.Handled != nil {
+			p.r.options.Hooks.Handled(time.Since(begun), o)
+		}
+	}()
+	return p.r.options.Handler(p.ctx, m)
+}
+
+// writeDeadLetter stores an event as a dead letter. It returns a retry when that fails.
+func (p *partition) writeDeadLetter(m *Message, o Outcome) Outcome {
+	if err := p.r.letters.Write(p.ctx, m.failedEvent(), o.reason); err != nil {
+		return Retry("write_dead_letter", err)
+	}
+	p.log.Warn("event became a dead letter", "sequence", m.Sequence, "subject", m.Subject, "reason", string(o.reason.Kind))
+	if p.r.options.Hooks.DeadLetter != nil {
+		p.r.options.Hooks.DeadLetter(string(o.reason.Kind))
+	}
+	return o
+}
+
+// first returns the event of a queue that is handled next, nil when the queue does not have one.
+func (p *partition) first(q *conversationQueue) (*Message, error) {
+	p.mu.Lock()
+	again := len(q.again) > 0
+	kept := q.kept
+	from, upTo := q.done+1, q.upTo
+	switch {
+	case again:
+		from = q.again[0]
+	case kept != nil:
+		p.unkeep(q)
+		defer p.mu.Unlock()
+		return p.start(q, kept), nil
+	}
+	p.mu.Unlock()
+	if again {
+		return p.readAgain(q, from)
+	}
+	return p.readNext(q, from, upTo)
+}
+
+// readAgain reads the event of a sequence, which JetStream delivered again.
+func (p *partition) readAgain(q *conversationQueue, seq uint64) (*Message, error) {
+	stored, err := p.getEvent(seq)
+	missing := errors.Is(err, jetstream.ErrMsgNotFound)
+	if err != nil && !missing {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if missing {
+		q.again = q.again[1:]
+		return nil, nil
+	}
+	return p.start(q, p.message(stored)), nil
+}
+
+// readNext reads the first event of a queue from a sequence on. upTo is the last one that was known before.
+func (p *partition) readNext(q *conversationQueue, from, upTo uint64) (*Message, error) {
+	stored, err := p.nextOf(from, q.subject, func(subject string) bool { return subject == q.subject })
+	missing := errors.Is(err, jetstream.ErrMsgNotFound)
+	if err != nil && !missing {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if missing || stored.Sequence > q.upTo {
+		// The events were removed from the stream. A newer one is put into the queue by the delivery that brings it.
+		q.done = max(q.done, upTo)
+		return nil, nil
+	}
+	return p.start(q, p.message(stored)), nil
+}
+
+// start marks an event as the one that is being handled. The caller holds mu.
+func (p *partition) start(q *conversationQueue, m *Message) *Message {
+	q.current = m.Sequence
+	if d := p.pending[m.Sequence]; d != nil {
+		m.Deliveries = d.count
+	}
+	m.TakenOver = m.Sequence <= p.inherited || slices.Contains(q.again, m.Sequence)
+	return m
+}
+
+// retryLater schedules a queue again after a backoff.
+func (p *partition) retryLater(q *conversationQueue, m *Message, o Outcome) {
+	p.mu.Lock()
+	q.current = 0
+	if q.retries == nil {
+		q.retries = newBackoff(retryInitial, retryLongest)
+		p.retrying++
+	}
+	wait := q.retries.NextBackOff()
+	p.mu.Unlock()
+	p.r.retries.note(q.tenant, o, m, wait)
+	time.AfterFunc(wait, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.closing {
+			p.schedule(q)
+		}
+	})
+}
+
+// finish acknowledges an event that was handled and goes on to the next one of its queue.
+func (p *partition) finish(q *conversationQueue, m *Message, o Outcome) {
+	p.mu.Lock()
+	d := p.pending[m.Sequence]
+	delete(p.pending, m.Sequence)
+	q.finish()
+	p.next(q)
+	p.mu.Unlock()
+	p.ack(m, d, o)
+}
+
+// ack acknowledges an event. An event that JetStream did not deliver is deleted from the stream instead, which counts as
+// its acknowledgement. When an acknowledgement is lost, JetStream delivers the event again and the handler recognizes it.
+func (p *partition) ack(m *Message, d *delivery, o Outcome) {
+	switch {
+	case d == nil:
+		ctx, cancel := context.WithTimeout(p.lease.ctx, apiTimeout)
+		defer cancel()
+		if err := p.r.streams.Events().DeleteMsg(ctx, m.Sequence); err != nil {
+			p.log.Debug("deleting a handled event failed, it is handled again", "sequence", m.Sequence, "error", err)
+		}
+	case o.action == actionDeadLetter:
+		p.respond(d, protocolTerm+" "+string(o.reason.Kind))
+	default:
+		p.respond(d, protocolAck)
+	}
+}
+
+// newBackoff returns a backoff that grows from try to try, with jitter, and does not end.
+func newBackoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
+	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(initial), backoff.WithMaxInterval(longest),
+		backoff.WithMaxElapsedTime(0))
+}

@@ -1,0 +1,57 @@
+package eventreader
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// lastStored returns the last sequence of the stream.
+func (p *partition) lastStored(ctx context.Context) (uint64, error) {
+	info, err := p.r.streams.Events().Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the state of the event stream: %w", err)
+	}
+	return info.State.LastSeq, nil
+}
+
+// getEvent reads the event of a sequence from the stream.
+func (p *partition) getEvent(seq uint64) (*jetstream.RawStreamMsg, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
+	defer cancel()
+	return p.r.streams.Events().GetMsg(ctx, seq)
+}
+
+// nextOf reads the first event from a sequence on whose subject matches a filter. wanted is asked as well, because a token
+// of a stored subject may be a wildcard.
+func (p *partition) nextOf(from uint64, filter string, wanted func(subject string) bool) (*jetstream.RawStreamMsg, error) {
+	for {
+		ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
+		stored, err := p.r.streams.Events().GetMsg(ctx, from, jetstream.WithGetMsgSubject(filter))
+		cancel()
+		if err != nil || wanted == nil || wanted(stored.Subject) {
+			return stored, err
+		}
+		from = stored.Sequence + 1
+	}
+}
+
+// nextStored reads the first event of the partition from a sequence on.
+func (p *partition) nextStored(from uint64) (*jetstream.RawStreamMsg, error) {
+	return p.nextOf(from, p.filter, nil)
+}
+
+// nextOfTenant reads the first event of a tenant from a sequence on.
+func (p *partition) nextOfTenant(from uint64, tenant string) (*jetstream.RawStreamMsg, error) {
+	prefix := strings.TrimSuffix(p.filter, ">") + tenant + "."
+	return p.nextOf(from, prefix+">", func(subject string) bool { return strings.HasPrefix(subject, prefix) })
+}
+
+// message returns the message of an event that was read from the stream.
+func (p *partition) message(stored *jetstream.RawStreamMsg) *Message {
+	m := newMessage(p.r.streams, stored.Subject, stored.Data, stored.Header, stored.Time)
+	m.Sequence = stored.Sequence
+	return m
+}

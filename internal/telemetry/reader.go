@@ -1,0 +1,116 @@
+package telemetry
+
+import (
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Reader are figures of an event reader.
+type Reader struct {
+	Backlog       uint64 // the same for every reader of an installation
+	Held          int
+	Conversations int
+	Retrying      int
+	ParkedTenants int
+	KeptBytes     int64
+	Slots         map[string]Slots // by tenant
+}
+
+// Slots are the slots of one tenant in an event reader.
+type Slots struct{ Running, Waiting, Limit int }
+
+// WatchReader shows the figures of an event reader until stop is called.
+func (m *Metrics) WatchReader(now func() Reader) (stop func()) { return m.readers.add(now) }
+
+var (
+	readerBacklog = prometheus.NewDesc("hookturn_backlog_events",
+		"Events in the event stream that are not acknowledged, pending ones included, over all partitions.", nil, nil)
+	readerHeld = prometheus.NewDesc("hookturn_events_held",
+		"Events that this starter knows and that are not handed over yet, without those of parked tenants.", nil, nil)
+	readerConversations = prometheus.NewDesc("hookturn_conversations_held",
+		"Conversations with such events, by state: retry waits for its next try, ready for a slot or is being handed over.",
+		[]string{"state"}, nil)
+	readerParked = prometheus.NewDesc("hookturn_parked_tenants",
+		"Tenants with more conversations than the starter holds, counted for each partition.", nil, nil)
+	readerKept = prometheus.NewDesc("hookturn_kept_bytes",
+		"Event bodies that wait for a slot in memory.", nil, nil)
+	readerSlots = prometheus.NewDesc("hookturn_slots",
+		"Slots of a tenant, by state: running, waiting (conversations that are ready), limit (at most).",
+		[]string{"tenant", "state"}, nil)
+)
+
+// readers are the event readers of this process. They are read at each scrape.
+type readers struct {
+	mu  sync.Mutex
+	now map[int]func() Reader
+	ids int
+}
+
+func (r *readers) add(now func() Reader) (stop func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil {
+		r.now = map[int]func() Reader{}
+	}
+	r.ids++
+	id := r.ids
+	r.now[id] = now
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		delete(r.now, id)
+	}
+}
+
+// sum returns the figures of all readers together, and their number.
+func (r *readers) sum() (total Reader, n int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	total.Slots = map[string]Slots{}
+	for _, now := range r.now {
+		one := now()
+		total.Backlog = max(total.Backlog, one.Backlog)
+		total.Held += one.Held
+		total.Conversations += one.Conversations
+		total.Retrying += one.Retrying
+		total.ParkedTenants += one.ParkedTenants
+		total.KeptBytes += one.KeptBytes
+		for tenant, s := range one.Slots {
+			t := total.Slots[tenant]
+			total.Slots[tenant] = Slots{t.Running + s.Running, t.Waiting + s.Waiting, t.Limit + s.Limit}
+		}
+	}
+	return total, len(r.now)
+}
+
+// Describe implements prometheus.Collector.
+func (*readers) Describe(all chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		readerBacklog, readerHeld, readerConversations, readerParked, readerKept, readerSlots,
+	} {
+		all <- d
+	}
+}
+
+// Collect implements prometheus.Collector. A process without an event reader does not have these metrics.
+func (r *readers) Collect(all chan<- prometheus.Metric) {
+	total, n := r.sum()
+	if n == 0 {
+		return
+	}
+	gauge := func(d *prometheus.Desc, value float64, labels ...string) {
+		all <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	gauge(readerBacklog, float64(total.Backlog))
+	gauge(readerHeld, float64(total.Held))
+	gauge(readerConversations, float64(total.Retrying), "retry")
+	gauge(readerConversations, float64(total.Conversations-total.Retrying), "ready")
+	gauge(readerParked, float64(total.ParkedTenants))
+	gauge(readerKept, float64(total.KeptBytes))
+	for tenant, s := range total.Slots {
+		gauge(readerSlots, float64(s.Running), tenant, "running")
+		gauge(readerSlots, float64(s.Waiting), tenant, "waiting")
+		gauge(readerSlots, float64(s.Limit), tenant, "limit")
+	}
+}
