@@ -81,6 +81,8 @@ func (o Options) refusePublish(w http.ResponseWriter, err error, names ...any) {
 		refuse(w, http.StatusRequestEntityTooLarge, f.Kind, f.Message)
 	case errors.As(err, &f) && f.Kind == fault.QueueFull:
 		refuseFor(w, 10*time.Second, f.Kind, f.Message)
+	case errors.As(err, &f) && f.Kind == fault.BadEvent:
+		refuse(w, http.StatusBadRequest, f.Kind, f.Message)
 	default:
 		o.Log.Warn("a request is not stored on NATS: its sender is asked to try again", append(names, "error", err)...)
 		refuseFor(w, time.Second, fault.Internal, "NATS cannot be reached now: try again")

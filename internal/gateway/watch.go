@@ -1,11 +1,15 @@
 package gateway
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/hookturn/hookturn/internal/fault"
 )
 
 // watched gives every request an id, counts it and logs it. Neither the log nor the figures hold the path, which may be a
@@ -15,7 +19,7 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 		_, route := routes.Handler(r)
 		id, began, seen := uuid.NewString(), time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		w.Header().Set("X-Request-Id", id)
-		routes.ServeHTTP(seen, r)
+		o.recovered(routes, seen, r)
 		took := time.Since(began)
 		if seen.status == http.StatusSwitchingProtocols {
 			took = 0 // it is the connection's life, not the request's
@@ -30,17 +34,65 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 	})
 }
 
+// recovered serves a request. A handler that panics answers 500 and takes no other request of the connection with it.
+func (o Options) recovered(routes http.Handler, w *statusWriter, r *http.Request) {
+	defer func() {
+		reason := recover()
+		if reason == nil {
+			return
+		}
+		if reason == http.ErrAbortHandler { //nolint:errorlint // net/http compares it as well
+			panic(reason)
+		}
+		o.Log.Error("a handler of the gateway panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
+		if !w.wrote {
+			refuse(w, http.StatusInternalServerError, fault.Internal, "the gateway failed: the request id is in its log")
+		}
+	}()
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		// net/http removes a Content-Length beside it, so nothing shows whether there was one: then a proxy in between may see
+		// another request in what follows (RFC 9112, section 6.1).
+		w.Header().Set("Connection", "close")
+	}
+	if name := repeated(r.Header); name != "" {
+		refuse(w, http.StatusBadRequest, fault.BadEvent, "the header "+name+" is there more than once")
+		return
+	}
+	routes.ServeHTTP(w, r)
+}
+
+// repeated returns the name of a header that decides who sends what, and is there more than once: what reads the request
+// after or before the gateway may choose another value.
+func repeated(header http.Header) string {
+	for _, name := range []string{
+		"Authorization", "Content-Type", "Content-Encoding", "X-Cm-Producttoken", "Origin", "Upgrade",
+	} {
+		if len(header.Values(name)) > 1 {
+			return name
+		}
+	}
+	return ""
+}
+
 // statusWriter remembers the status of an answer.
 type statusWriter struct {
 	http.ResponseWriter
 
 	status int
+	wrote  bool
 }
 
 // WriteHeader remembers the status.
 func (w *statusWriter) WriteHeader(status int) {
-	w.status = status
+	w.status, w.wrote = status, true
 	w.ResponseWriter.WriteHeader(status)
+}
+
+// Write remembers that an answer has begun.
+func (w *statusWriter) Write(p []byte) (int, error) {
+	w.wrote = true
+	return w.ResponseWriter.Write(p)
 }
 
 // Unwrap lets http.ResponseController reach what is below.

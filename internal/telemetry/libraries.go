@@ -3,7 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
-	"log"
+	"log" //nolint:depguard // taken over here, so that nothing is logged past the injected logger
 	"log/slog"
 	"runtime"
 	"strings"

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"log"
 	"log/slog"
@@ -88,5 +87,5 @@ func TestServerLog(t *testing.T) {
 	var out lockedBuffer
 	ServerLog(slog.New(slog.NewTextHandler(&out, nil))).Print("a client hung up")
 	require.Empty(t, out.String())
-	ServerLog(nil).Print(fmt.Sprint("nothing"))
+	ServerLog(nil).Print("nothing")
 }
