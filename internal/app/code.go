@@ -37,7 +37,7 @@ func (w *Worker) pollCode(
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
 		// More than run at a time: those of a tenant that has its share wait, and another's must pass them. The sandbox lets
 		// six times as many of one tenant wait as run, a quarter of these.
-		MaxConcurrentActivityExecutionSize: 24 * scriptsPerCore * runtime.NumCPU(),
+		MaxConcurrentActivityExecutionSize: 24 * scriptsPerCore * runtime.GOMAXPROCS(0),
 		DisableWorkflowWorker:              true,
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,
@@ -68,7 +68,7 @@ func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {
 		return sandbox.Options{}, fmt.Errorf("--sandbox-users: %w", err)
 	}
 	return sandbox.Options{
-		Concurrency: scriptsPerCore * runtime.NumCPU(), Warm: 2 * runtime.NumCPU(), Users: users, Cgroup: cfg.SandboxCgroup,
+		Concurrency: scriptsPerCore * runtime.GOMAXPROCS(0), Warm: 2 * runtime.GOMAXPROCS(0), Users: users, Cgroup: cfg.SandboxCgroup,
 		Dial: out.DialContext, CheckURL: out.CheckURL, Log: cfg.Log,
 	}, nil
 }
