@@ -46,7 +46,8 @@ type Activities struct {
 
 // Bots are the bot files as they are and as they were, for the secrets that steps name. *bot.Store is one.
 type Bots interface {
-	// Secrets returns all valid values of a secret, newest first, as the bot file of a revision means it. An error is not final.
+	// Secrets returns all valid values of a secret, newest first, as the bot file of a revision means it. An error is not
+	// final.
 	Secrets(id schemas.BotID, revision, name string) ([]secret.Value, error)
 }
 

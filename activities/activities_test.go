@@ -258,6 +258,36 @@ func TestWebhookIDIsAlwaysSignable(t *testing.T) {
 	require.Len(t, b.requests[0].Header.Get("Webhook-Id"), 36)
 }
 
+// TestWebhook_RotationRetry: an endpoint that knows one value of the secret gets the next one after a 401, each in an attempt.
+func TestWebhook_RotationRetry(t *testing.T) {
+	t.Parallel()
+	signed := func(r egress.Request, key string) bool {
+		return signature.Verify(r.Header, signature.HubSHA1, []secret.Value{secret.New(key)}, time.Now(), r.Body) == nil
+	}
+	b := setup(t)
+	b.answer = func(n int) (*egress.Response, error) { return response(http.StatusUnauthorized, ""), nil }
+	in := b.input(t, "SIGNED")
+	hook := *in.Plan.Webhook
+	hook.Secret, hook.Rotation, hook.Signature, hook.Retry.MaxAttempts = "rotated", bot.RotationRetry, []string{"hub-sha1"}, 9
+	in.Plan.Webhook = &hook
+	_, err := b.call(in)
+	p := progress(t, err)
+	require.True(t, signed(b.requests[0], "new secret"))
+	require.Positive(t, p.RetryIn, "the old value was not tried")
+
+	in.Progress = step.Progress{Attempts: p.Attempts}
+	_, err = b.again().call(in)
+	p = progress(t, err)
+	require.True(t, signed(b.requests[1], "old secret"))
+	require.Len(t, p.Attempts, 2)
+	require.Zero(t, p.RetryIn, "no value is left")
+
+	hook.Rotation, in.Progress = "", step.Progress{}
+	in.Event.ID = "another"
+	_, err = b.again().call(in)
+	require.Zero(t, progress(t, err).RetryIn, "a 401 is final unless the bot file says otherwise")
+}
+
 // TestWebhook_UnknownSecret: the starter may have loaded a new bot file before this worker does.
 func TestWebhook_UnknownSecret(t *testing.T) {
 	t.Parallel()

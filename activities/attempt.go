@@ -104,7 +104,7 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 		return egress.Request{}, fault.Of(err)
 	}
 	c.rememberChat(ctx, encoded.Chat)
-	secrets := secretsOf{a: c.Activities, plan: c.in.Plan}
+	secrets := secretsOf{a: c.Activities, plan: c.in.Plan, refused: refusals(c.progress.Attempts)}
 	header, failed := c.header(c.in, secrets, encoded, len(c.progress.Attempts)+1)
 	if failed != nil {
 		return egress.Request{}, failed
@@ -184,6 +184,8 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	c.note(ctx, c.in, attempt)
 	if failed != nil && failed.Status == http.StatusUnauthorized {
 		c.forgetToken(r.Header)
+		secrets := secretsOf{a: c.Activities, plan: c.in.Plan, refused: refusals(c.progress.Attempts)}
+		failed.Passing = secrets.canRotate()
 	}
 	return answer, callsBack, failed
 }

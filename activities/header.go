@@ -44,7 +44,7 @@ func (a *Activities) header(
 	if w.Secret == "" {
 		return h, nil
 	}
-	values, failed := secrets.values(w.Secret)
+	values, failed := secrets.signing()
 	if failed != nil {
 		return nil, failed
 	}

@@ -44,7 +44,7 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 	if f.RetryAfter > 0 {
 		wait = max(wait, time.Duration(float64(f.RetryAfter)*(1+0.1*rand.Float64()))) //nolint:gosec // as above
 	}
-	if f.Passing { // no request was made: nothing but the time that passed tells how often to look
+	if f.Passing && f.Status == 0 { // no request was made: nothing but the time that passed tells how often to look
 		wait = max(wait, min((in.Plan.Webhook.Timeout.D()-left)/4, passingWaitMax), passingWaitMin)
 	}
 	wait = max(wait, time.Millisecond)
@@ -59,13 +59,7 @@ func staleToken(in step.WebhookInput, p step.Progress, f *fault.Fault) bool {
 	if f.Status != http.StatusUnauthorized || in.Plan.Webhook.OAuth2 == nil {
 		return false
 	}
-	refused := 0
-	for _, a := range p.Attempts {
-		if a.Status == http.StatusUnauthorized {
-			refused++
-		}
-	}
-	return refused == 1
+	return refusals(p.Attempts) == 1
 }
 
 // resume takes the progress of the latest attempt of this activity, or what the workflow gave.

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -10,13 +11,47 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // secretsOf finds the values of the secrets that a plan names, in the bot file of the plan's revision: histories hold names
 // only.
 type secretsOf struct {
-	a    *Activities
-	plan bot.Plan
+	a       *Activities
+	plan    bot.Plan
+	refused int // how many attempts the endpoint answered 401
+}
+
+// signing returns the values that sign a request. The first one makes the signatures that are made with one value: it is the
+// next value after each 401, when the bot file says so.
+func (s secretsOf) signing() ([]secret.Value, *fault.Fault) {
+	values, failed := s.values(s.plan.Webhook.Secret)
+	if failed == nil && s.plan.Webhook.Rotation == bot.RotationRetry {
+		first := s.refused % len(values)
+		values = slices.Concat(values[first:], values[:first])
+	}
+	return values, failed
+}
+
+// canRotate reports whether the signing secret has a value that the endpoint has not refused yet.
+func (s secretsOf) canRotate() bool {
+	w := s.plan.Webhook
+	if w.Rotation != bot.RotationRetry || w.Secret == "" {
+		return false
+	}
+	values, failed := s.values(w.Secret)
+	return failed == nil && s.refused < len(values)
+}
+
+// refusals counts the attempts that the endpoint answered 401.
+func refusals(attempts []schemas.Attempt) int {
+	n := 0
+	for _, a := range attempts {
+		if a.Status == http.StatusUnauthorized {
+			n++
+		}
+	}
+	return n
 }
 
 // values are all valid values of a secret, newest first.

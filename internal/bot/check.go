@@ -4,7 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"maps"
-	"path"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -98,7 +98,7 @@ func fingerprint(data []byte) string {
 }
 
 func (c *checker) identity() {
-	want, f := strings.TrimSuffix(path.Base(c.name), ".yaml"), c.file
+	want, f := strings.TrimSuffix(filepath.Base(c.name), ".yaml"), c.file
 	if own := c.home.tenant; own != "" && !c.has("$.tenant") {
 		f.Tenant = own
 	} else if own != "" && f.Tenant != own {

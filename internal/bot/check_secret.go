@@ -122,13 +122,16 @@ func (c *checker) authorization(path string, a *fileAuthorization) string {
 }
 
 // rotation reads what a 401 means while the signing secret has several values.
-func (c *checker) rotation(path string, w *fileWebhook) string {
+func (c *checker) rotation(path string, w *fileWebhook, attempts int) string {
 	if !c.has(path + ".rotation") {
 		return ""
 	}
 	c.oneOf(path+".rotation", w.Rotation, RotationRetry)
 	if !c.has(path + ".secret") {
 		c.problem(path+".rotation", "needs the key secret beside it")
+	}
+	if attempts == 1 {
+		c.problem(path+".rotation", "needs retry.max_attempts of 2 or more: each value is tried in an attempt of its own")
 	}
 	return w.Rotation
 }

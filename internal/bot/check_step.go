@@ -59,7 +59,6 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 		URL:           c.url(path, w),
 		Secret:        w.Secret,
 		Signature:     c.signature(path, w, defaults),
-		Rotation:      c.rotation(path, w),
 		Headers:       c.headers(path+".headers", w.Headers),
 		Authorization: c.authorization(path+".authorization", w.Authorization),
 		Retry:         c.retry(path+".retry", w.Retry, defaults),
@@ -71,6 +70,7 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 		OAuth2:        c.oauth2(path+".oauth2", w.OAuth2),
 		TLS:           c.clientTLS(path+".tls", w.TLS),
 	}
+	hook.Rotation = c.rotation(path, w, hook.Retry.MaxAttempts)
 	if w.OAuth2 != nil && w.Authorization != nil {
 		c.problem(path+".oauth2", "and authorization both set the header Authorization: want one of them")
 	}

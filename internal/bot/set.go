@@ -46,17 +46,6 @@ func (s *Set) Adapter(account, name, token string) (*Bot, *BotAdapter, bool) {
 	return bot, bot.adapters[name], true
 }
 
-// opens reports whether a token, of which only the SHA-256 is given, is one of the values of a secret. It takes the same time
-// for each wrong one.
-func (b *Bot) opens(secretName string, sum [sha256.Size]byte) bool {
-	known := false
-	for _, value := range b.secrets[secretName] {
-		own := sha256.Sum256([]byte(value.Reveal()))
-		known = subtle.ConstantTimeCompare(own[:], sum[:]) == 1 || known
-	}
-	return known
-}
-
 // Bots lists all bots by tenant and name.
 func (s *Set) Bots() []*Bot {
 	return slices.SortedFunc(maps.Values(s.bots), func(a, b *Bot) int {
@@ -83,6 +72,17 @@ type Bot struct {
 	absoluteURLs   bool             // scripts may ask a channel's far end by whole URLs
 	revision       string
 	places         map[string]place // where the file says what
+}
+
+// opens reports whether a token, of which only the SHA-256 is given, is one of the values of a secret. It takes the same time
+// for each wrong one.
+func (b *Bot) opens(secretName string, sum [sha256.Size]byte) bool {
+	known := false
+	for _, value := range b.secrets[secretName] {
+		own := sha256.Sum256([]byte(value.Reveal()))
+		known = subtle.ConstantTimeCompare(own[:], sum[:]) == 1 || known
+	}
+	return known
 }
 
 // ID identifies the bot.

@@ -30,6 +30,6 @@ func (d *document) text(path, text string) bool {
 
 // Numbers are decimal and have no leading zeros: YAML 1.1 reads 010 as eight, YAML 1.2 as ten.
 var (
-	wholeNumber = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)$`)
-	anyNumber   = regexp.MustCompile(`^[-+]?(0|[1-9][0-9]*)?(\.[0-9]*)?([eE][-+]?[0-9]+)?$`)
+	wholeNumber = regexp.MustCompile(`^[-+]?(0|[1-9]\d*)$`)
+	anyNumber   = regexp.MustCompile(`^[-+]?(0|[1-9]\d*)?(\.\d*)?([eE][-+]?\d+)?$`)
 )

@@ -24,7 +24,8 @@ type Fault struct {
 	Message string `json:"message"`
 	// RetryAfter is the delay that the endpoint asked for, 0 when it did not.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
-	// Passing is true for a failure that may pass although its kind is final: this process lacks what another one has.
+	// Passing is true for a failure that may pass although its kind or status is final: this process lacks what another one
+	// has, or the next try has something else to show.
 	Passing bool `json:"passing,omitempty"`
 
 	cause error
@@ -68,7 +69,7 @@ func (f *Fault) Unwrap() error { return f.cause }
 // Retryable says whether another attempt may end better. An HTTP status decides by the table of the contract, section 3;
 // every other failure by its kind.
 func (f *Fault) Retryable() bool {
-	if f.Kind == Status {
+	if f.Kind == Status && !f.Passing {
 		return RetryableStatus(f.Status)
 	}
 	return f.Passing || f.Kind.Retryable()

@@ -155,7 +155,7 @@ func FuzzEnvName(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, tenant1, name1, tenant2, name2 string) {
 		if tenant1 == tenant2 && name1 == name2 {
-			t.Skip()
+			return
 		}
 		one, two := secret.EnvName(tenant1, name1), secret.EnvName(tenant2, name2)
 		require.NotEqual(t, one, two)
