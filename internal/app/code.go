@@ -36,8 +36,8 @@ func (w *Worker) pollCode(
 	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
 		// More than run at a time: those of a tenant that has its share wait, and another's must pass them. The sandbox lets
-		// six times as many of one tenant wait as run, a quarter of these.
-		MaxConcurrentActivityExecutionSize: 24 * scriptsPerCore * runtime.GOMAXPROCS(0),
+		// sixteen times as many of one tenant be there as scripts may run, a quarter of these.
+		MaxConcurrentActivityExecutionSize: 64 * scriptsPerCore * runtime.GOMAXPROCS(0),
 		DisableWorkflowWorker:              true,
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,

@@ -23,8 +23,8 @@ const (
 	compiledMax = 256
 )
 
-// Every program that contains this package can be started as such a process, tests as well, so it cannot be left to each
-// main function.
+// Every program that contains this package can be started as such a process, tests as well, so it cannot be left to
+// each main function.
 func init() { //nolint:gochecknoinits // see above
 	if os.Getenv(childVariable) == "" {
 		return

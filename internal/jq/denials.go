@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A program that breaks its bounds strikesMax times in a row is denied for denyFirst. It then has one try; each further breach
-// doubles the time, up to denyMost. A run within the bounds forgets all of it.
+// A program that breaks its bounds strikesMax times in a row is denied for denyFirst. It then has one try; each further
+// breach doubles the time, up to denyMost. A run within the bounds forgets all of it.
 const (
 	strikesMax = 3
 	denyFirst  = 30 * time.Second

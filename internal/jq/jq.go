@@ -1,9 +1,10 @@
 // Package jq runs jq programs of bot files, bounded in time and memory.
 //
-// A few characters of jq make gigabytes or run for ever, and no interpreter inside a process can be stopped in the middle of
-// one instruction. So programs run in processes of their own: copies of this program that do nothing else, inherit no
-// environment, and are bounded by the operating system (256 MiB of memory). One that takes longer than a quarter of a second
-// is killed and replaced. A run costs a tenth of a millisecond or two beside the program's own time.
+// A few characters of jq make gigabytes or run for ever, and no interpreter inside a process can be stopped in the
+// middle of one instruction. So programs run in processes of their own: copies of this program that do nothing else,
+// inherit no environment, and are bounded by the operating system (256 MiB of memory). One that takes longer than a
+// quarter of a second is killed and replaced. A run costs a tenth of a millisecond or two beside the program's own
+// time.
 package jq
 
 import (
@@ -24,8 +25,8 @@ var impure = []string{
 	"$ENV",
 }
 
-// Check says why a program could not run: where it breaks the grammar, or which function or variable it uses that is unknown
-// or not allowed. nil when it can.
+// Check says why a program could not run: where it breaks the grammar, or which function or variable it uses that is
+// unknown or not allowed. nil when it can.
 func Check(program string) error {
 	_, err := compile(program)
 	return err

@@ -57,8 +57,8 @@ func resultOf(err error) string {
 	return "failed"
 }
 
-// Pool runs programs in a few processes, which it starts when they are first needed. One tenant has half of them at most, and a
-// program that keeps breaking its bounds is not run for a while. It is safe for concurrent use.
+// Pool runs programs in a few processes, which it starts when they are first needed. One tenant has half of them at
+// most, and a program that keeps breaking its bounds is not run for a while. It is safe for concurrent use.
 type Pool struct {
 	// Observe is called after every run with its result: ok, failed, timeout, memory, busy or denied. It may be nil.
 	Observe func(tenant, result string)
@@ -110,8 +110,8 @@ func (p *Pool) run(tenant, program string, input []byte) ([]byte, error) {
 	}
 }
 
-// giveBack returns a process for the next run. Where there is none any more, another is started first, while the tenant whose
-// program has used it up still has its share: nobody else waits for that.
+// giveBack returns a process for the next run. Where there is none any more, another is started first, while the tenant
+// whose program has used it up still has its share: nobody else waits for that.
 func (p *Pool) giveBack(slot *process, release func()) {
 	if slot != nil {
 		p.slots <- slot

@@ -17,7 +17,8 @@ type share struct {
 	users int // that have or await a slot
 }
 
-// waitingMax is how many runs of a tenant may be there at a time. A run that waits holds a place of the worker's activities.
+// waitingMax is how many runs of a tenant may be there at a time. A run that waits holds a place of the worker's
+// activities.
 const waitingMax = 64
 
 func newShares(processes int) *shares {

@@ -12,8 +12,8 @@ import (
 
 const endless = `def f: f; f`
 
-// TestPool_OneTenantHasHalf has one tenant send endless programs without a pause, each of them another one: the programs of another
-// tenant find a process each time.
+// TestPool_OneTenantHasHalf has one tenant send endless programs without a pause, each of them another one: the
+// programs of another tenant find a process each time.
 func TestPool_OneTenantHasHalf(t *testing.T) {
 	t.Parallel()
 	p := NewPool(2)
@@ -79,7 +79,8 @@ func TestPool_TooManyWait(t *testing.T) {
 	require.Empty(t, p.shares.tenants, "nobody who has left is remembered")
 }
 
-// TestPool_DeniesWhatKeepsTimingOut runs an endless program until it is denied: for its tenant only, and other programs run.
+// TestPool_DeniesWhatKeepsTimingOut runs an endless program until it is denied: for its tenant only, and other programs
+// run.
 func TestPool_DeniesWhatKeepsTimingOut(t *testing.T) {
 	t.Parallel()
 	p := NewPool(2)

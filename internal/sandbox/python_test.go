@@ -143,6 +143,12 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 def main(e, c):
     with ThreadPoolExecutor() as pool:
         return sum(f.result() for f in as_completed([pool.submit(pow, 2, i) for i in range(100)])) == 2 ** 100 - 1`,
+	"pools of threads by another name": `
+from multiprocessing.dummy import Pool
+from multiprocessing.pool import ThreadPool
+def main(e, c):
+    with ThreadPool(4) as pool, Pool(2) as other:
+        return pool.map(abs, range(-50, 0)) == list(range(50, 0, -1)) and other.apply_async(pow, (2, 5)).get(5) == 32`,
 	"thread-local values, timers, queues": `
 import contextvars, queue, threading
 def main(e, c):

@@ -261,3 +261,57 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// TestSlots_TooManyWait rejects a tenant's script at once when so many of it wait already, and no other tenant's.
+func TestSlots_TooManyWait(t *testing.T) {
+	t.Parallel()
+	s := newSlots(2)
+	var leave []func()
+	for range waitingPerSlot {
+		slots, done := s.share("acme")
+		require.NotNil(t, slots)
+		leave = append(leave, done)
+	}
+	_, f := s.enter(t.Context(), "acme")
+	require.NotNil(t, f)
+	require.Equal(t, fault.SandboxUnavailable, f.Kind)
+	require.Contains(t, f.Message, "too many scripts of the tenant wait")
+	out, f := s.enter(t.Context(), "zeta")
+	require.Nil(t, f)
+	out()
+	for _, done := range leave {
+		done()
+	}
+	require.True(t, s.alone("acme"))
+	out, f = s.enter(t.Context(), "acme")
+	require.Nil(t, f)
+	require.True(t, s.alone("acme"))
+	_, done := s.share("acme")
+	require.False(t, s.alone("acme"), "a second script is there")
+	done()
+	out()
+	require.Empty(t, s.tenants)
+}
+
+// TestWarm_LastHalf leaves the last half of the interpreters that wait to tenants without another script.
+func TestWarm_LastHalf(t *testing.T) {
+	s := newSandbox(t, func(o *Options) { o.Warm = 4 })
+	s.stop()
+	s.filled.Wait()
+	for len(s.warm) > 2 {
+		(<-s.warm).close()
+	}
+	for len(s.warm) < 2 {
+		c, err := s.spawn(t.Context())
+		require.NoError(t, err)
+		s.warm <- c
+	}
+	c, err := s.take(t.Context(), false)
+	require.NoError(t, err)
+	c.close()
+	require.Len(t, s.warm, 2, "a tenant that has another script gets a fresh one")
+	c, err = s.take(t.Context(), true)
+	require.NoError(t, err)
+	c.close()
+	require.Len(t, s.warm, 1)
+}

@@ -283,6 +283,35 @@ def few_cores():
     os.cpu_count = lambda: cores
 
 
+def thread_pools():
+    """Lets multiprocessing.pool.ThreadPool work: Python makes its notifier of semaphores in shared memory, which is not here."""
+    import multiprocessing.pool as pools
+    import select
+
+    class Notifier:
+        def __init__(self):
+            reader, writer = os.pipe()
+            self._reader, self._writer = open(reader, "rb", 0), open(writer, "wb", 0)
+
+        def put(self, _):
+            self._writer.write(b"x")
+
+        def get(self):
+            self._reader.read(1)
+
+        def empty(self):
+            return not select.select([self._reader], [], [], 0)[0]
+
+    class Context:
+        SimpleQueue = Notifier
+
+    def init(self, processes=None, initializer=None, initargs=()):
+        pools.Pool.__init__(self, processes, initializer, initargs, context=Context())
+
+    pools.ThreadPool.__init__ = init
+
+
 quicken()
 socket.socketpair = socketpair
 few_cores()
+thread_pools()

@@ -24,7 +24,7 @@ type tenantShare struct {
 }
 
 // waitingPerSlot is how many scripts of a tenant may be there for each of its slots, those that run included.
-const waitingPerSlot = 12
+const waitingPerSlot = 32
 
 // enterTimeout is how long a job waits for its turn.
 const enterTimeout = 10 * time.Second
