@@ -78,6 +78,14 @@ $(BIN)/workflowcheck: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	cd tools && go build -o $@ go.temporal.io/sdk/contrib/tools/workflowcheck
 
+$(BIN)/govulncheck: tools/go.mod tools/go.sum
+	@mkdir -p $(BIN)
+	cd tools && go build -o $@ golang.org/x/vuln/cmd/govulncheck
+
+vulnerabilities: ## Known vulnerabilities in what the programs call, where the database can be reached
+	.ci/vulnerabilities
+.PHONY: vulnerabilities
+
 FORCE:
 .PHONY: FORCE
 
