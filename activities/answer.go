@@ -31,6 +31,7 @@ func contextOf(in step.WebhookInput, p step.Progress) dialect.Context {
 	return dialect.Context{
 		Plan: in.Plan, Event: in.Event, User: in.User, ConversationNo: in.ConversationNo, Entities: in.Entities,
 		ConversationDetails: in.Details, UserDetails: p.UserDetails, Variables: in.Variables,
+		Params: in.Params, Round: in.Round,
 	}
 }
 

@@ -198,7 +198,7 @@ func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack
 	if c.in.Plan.Webhook.Mode == bot.ModeBackground {
 		return dialect.Answer{Success: true}, false, nil
 	}
-	if d, can := c.dialect.(dialect.Deferrer); can && d.Deferred(response.Status, response.Body) {
+	if d, can := c.dialect.(dialect.Deferrer); can && d.Deferred(response.Status, response.Body, c.Callbacks != nil) {
 		if c.Callbacks == nil {
 			return answer, false, fault.New(fault.Config,
 				"the endpoint answered 202 to call back, but workers were not told where: set HOOKTURN_GATEWAY_URL")

@@ -133,11 +133,15 @@ func TestAnEndpointIsToldWhereToCallBack(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, result.CallsBack)
 	require.Len(t, result.Attempts, 1)
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusAccepted, `{"ok":true}`), nil }
+	result, err = b.call(b.input(t, "DEFER"))
+	require.NoError(t, err)
+	require.True(t, result.CallsBack, "whatever the body of the 202 is")
 	require.Regexp(t, "^https://gateway.example/.+/e1$", b.requests[0].Header.Get("Hookturn-Callback"))
 
 	_, err = b.call(b.input(t, "PLAIN"))
 	require.Error(t, err, "202 means nothing to the haptik dialect")
-	require.Empty(t, b.requests[1].Header.Get("Hookturn-Callback"))
+	require.Empty(t, b.requests[2].Header.Get("Hookturn-Callback"))
 }
 
 func TestACallBackNeedsAGateway(t *testing.T) {

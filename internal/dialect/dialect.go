@@ -29,6 +29,9 @@ type Context struct {
 	ConversationDetails json.RawMessage             // a JSON object; nil = never set
 	UserDetails         json.RawMessage             // a JSON object; nil = never set
 	Variables           map[string]string           // the conversation's, the event's included
+	Params              map[string]json.RawMessage  // the conversation's from earlier events; the event's own come on top
+	// Round is the id of the event that opened this round of the conversation; "" = not known (workflows of earlier releases).
+	Round string
 }
 
 // Request is what an encoder makes. Header holds the content type and the dialect's own headers; the caller adds
@@ -71,8 +74,9 @@ type Dialect interface {
 // Deferrer is a dialect in which an endpoint may say "I will call back" instead of answering. What comes then is read by
 // Decode, like an answer.
 type Deferrer interface {
-	// Deferred says whether this answer of a good status means that.
-	Deferred(status int, body []byte) bool
+	// Deferred reports whether this answer of a good status means that; offered is true when the request named an address
+	// to call back.
+	Deferred(status int, body []byte, offered bool) bool
 }
 
 // Unreadable turns an error of package strictjson into the fault of an answer that cannot be read: encoding where the

@@ -150,7 +150,11 @@ type WebhookInput struct {
 	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
 	Variables      map[string]string           `json:"variables,omitempty"`
 	Details        json.RawMessage             `json:"details,omitempty"`
-	Deadline       time.Time                   `json:"deadline"` // of the step: no attempt goes on after it
+	// Params are those of earlier events of the conversation's round, which stay with it; the event's own come on top.
+	Params map[string]json.RawMessage `json:"params,omitempty"`
+	// Round is the id of the event that opened this round of the conversation; "" = not known.
+	Round    string    `json:"round,omitempty"`
+	Deadline time.Time `json:"deadline"` // of the step: no attempt goes on after it
 	// Accepted is when the step began, by the server's clock. What a later step of the user has written is not overwritten by
 	// an earlier one's.
 	Accepted time.Time `json:"accepted,omitzero"`

@@ -102,11 +102,11 @@ type Answer struct {
 
 // returned is what main returns: {"statusCode", "headers", "body", "isBase64Encoded"}, or {"statusCode", "file"}.
 type returned struct {
-	Status  *json.Number      `json:"statusCode"`
-	Headers map[string]string `json:"headers"`
-	Body    json.RawMessage   `json:"body"`
-	Base64  bool              `json:"isBase64Encoded"`
-	File    string            `json:"file"`
+	Status  *json.Number               `json:"statusCode"`
+	Headers map[string]json.RawMessage `json:"headers"`
+	Body    json.RawMessage            `json:"body"`
+	Base64  bool                       `json:"isBase64Encoded"`
+	File    string                     `json:"file"`
 }
 
 // contentType is that of an answer whose script set none.
@@ -128,11 +128,18 @@ func DecodeHTTP(value json.RawMessage) (Answer, error) {
 		a.Status = int(status)
 	}
 	for name, value := range r.Headers {
-		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+		value, ok := headerValue(value)
+		if !ok {
+			return Answer{}, bad("headers must be an object of strings, numbers and booleans")
+		}
+		if value == nil {
+			continue
+		}
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(*value) {
 			return Answer{}, bad("headers must have names and values that HTTP can carry")
 		}
 		if !ours(name) {
-			a.Header.Set(name, value)
+			a.Header.Set(name, *value)
 		}
 	}
 	body, err := bodyOf(r)
@@ -146,6 +153,21 @@ func DecodeHTTP(value json.RawMessage) (Answer, error) {
 		}
 	}
 	return a, nil
+}
+
+// headerValue is the text of a header: a number or a boolean is sent as its JSON. A header that is null is not set (nil).
+func headerValue(value json.RawMessage) (text *string, ok bool) {
+	var s string
+	switch strictjson.Kind(value) {
+	case "null":
+		return nil, true
+	case "number", "boolean":
+		s = string(value)
+		return &s, true
+	case "string":
+		return &s, json.Unmarshal(value, &s) == nil
+	}
+	return nil, false
 }
 
 // ours are headers that say how an answer travels, which is not the script's to say.

@@ -54,6 +54,14 @@ func TestWhatAScriptIsToldOfAMessage(t *testing.T) {
 	require.NotNil(t, run.Params, "a script without parameters has the function all the same")
 }
 
+func TestDecodeHTTP_HeaderValues(t *testing.T) {
+	t.Parallel()
+	a, err := channel.DecodeHTTP(json.RawMessage(`{"headers":{"Retry-After":120,"X-Ratio":1.50,"X-On":true,"X-None":null,"X-Text":"a"}}`))
+	require.NoError(t, err)
+	a.Header.Del("Content-Type")
+	require.Equal(t, http.Header{"Retry-After": {"120"}, "X-Ratio": {"1.50"}, "X-On": {"true"}, "X-Text": {"a"}}, a.Header)
+}
+
 func TestDecodeData(t *testing.T) {
 	t.Parallel()
 	for value, want := range map[string]string{
@@ -65,7 +73,7 @@ func TestDecodeData(t *testing.T) {
 		require.JSONEq(t, want, string(data), value)
 	}
 	for _, value := range []string{
-		``, `null`, `7`, `"x"`, `[]`, `{"statusCode":404}`, `{"headers":7}`, `{"headers":{"A":1}}`,
+		``, `null`, `7`, `"x"`, `[]`, `{"statusCode":404}`, `{"headers":7}`, `{"headers":{"A":[1]}}`, `{"headers":{"A":{}}}`, `{"headers":{"A":"b\u0000"}}`,
 		`{"body":"=","isBase64Encoded":true}`,
 	} {
 		_, err := channel.DecodeData(json.RawMessage(value))

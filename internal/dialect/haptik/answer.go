@@ -3,6 +3,7 @@ package haptik
 import (
 	"cmp"
 	"encoding/json"
+	"strings"
 
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
@@ -59,16 +60,28 @@ func read(c dialect.Context, object strictjson.Object, messageMembers ...string)
 	return answer, nil
 }
 
-// status is true unless the answer says otherwise.
+// status is true unless the answer says otherwise, by a boolean or by the text of one: Python's str(False) is "False".
 func status(object strictjson.Object) (bool, error) {
 	value := object.Lookup("status")
-	if value == nil {
+	text := string(value)
+	switch kind := strictjson.Kind(value); kind {
+	case "nothing":
 		return true, nil
-	}
-	if kind := strictjson.Kind(value); kind != "boolean" {
+	case "boolean":
+	case "string":
+		if json.Unmarshal(value, &text) != nil {
+			return false, fault.New(fault.BadResponse, "status cannot be read: it must be true or false")
+		}
+	default:
 		return false, fault.New(fault.BadResponse, "status is of the type %s: it must be true or false", kind)
 	}
-	return string(value) == "true", nil
+	switch strings.ToLower(strings.TrimSpace(text)) {
+	case "true":
+		return true, nil
+	case "false":
+		return false, nil
+	}
+	return false, fault.New(fault.BadResponse, "status is a text of another meaning: it must be true or false")
 }
 
 // updateStores applies the two updates. One that is too large is dropped and noted in the answer's Problem; the other

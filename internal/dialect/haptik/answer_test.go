@@ -36,7 +36,17 @@ func TestDecodeMessages(t *testing.T) {
 		{"HSL string with space", `" {\"type\":\"TEXT\",\"data\":{}}\n"`, []schemas.Message{hsl(`{"type":"TEXT","data":{}}`)}},
 		{"unknown HSL type", `[{"type":"NEW_THING","data":1}]`, []schemas.Message{hsl(`{"type":"NEW_THING","data":1}`)}},
 		{"object without type", `[{"text":"x"}]`, []schemas.Message{hsl(`{"text":"x"}`)}},
-		{"JSON text without data", `["{\"type\":\"BUTTON\"}"]`, []schemas.Message{text(`{"type":"BUTTON"}`)}},
+		{"FORM as a string has no data", `["{\"type\":\"FORM\",\"fields\":[]}"]`, []schemas.Message{hsl(`{"type":"FORM","fields":[]}`)}},
+		{"FORM as an object", `{"type":"FORM","fields":[]}`, []schemas.Message{hsl(`{"type":"FORM","fields":[]}`)}},
+		{"JSON text with a type that is no text", `["{\"type\":7,\"data\":{}}"]`, []schemas.Message{text(`{"type":7,"data":{}}`)}},
+		{"NUL in HSL as a string", `["{\"type\":\"FORM\",\"text\":\"a\\u0000\"}"]`,
+			[]schemas.Message{hsl(`{"type":"FORM","text":"a\ufffd"}`)}},
+		{"number", `71`, []schemas.Message{text("71")}},
+		{"boolean", `false`, []schemas.Message{text("false")}},
+		{"numbers and booleans", `[1, 1.50, -1e400, true]`,
+			[]schemas.Message{text("1"), text("1.50"), text("-1e400"), text("true")}},
+		{"null elements are left out", `[null,"x",null]`, []schemas.Message{text("x")}},
+		{"NUL and half a pair", `["a\u0000","\ud83d"]`, []schemas.Message{text("a\uFFFD"), text("\uFFFD")}},
 		{"JSON text without type", `["{\"data\":{}}"]`, []schemas.Message{text(`{"data":{}}`)}},
 		{"JSON array as text", `["[1,2]"]`, []schemas.Message{text("[1,2]")}},
 		{"broken HSL is text", `["{\"type\":\"BUTTON\",\"data\":"]`, []schemas.Message{text(`{"type":"BUTTON","data":`)}},
@@ -64,7 +74,10 @@ func TestDecodeMessages(t *testing.T) {
 
 func TestDecodeStatus(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[string]bool{`true`: true, `false`: false, `null`: true} {
+	for status, want := range map[string]bool{
+		`true`: true, `false`: false, `null`: true, `"true"`: true, `"false"`: false, `"True"`: true, `" FALSE "`: false,
+		`"\u0074rue"`: true,
+	} {
 		answer, err := haptik.New().Decode(anonymous(), []byte(`{"status": `+status+` ,"response":["x"]}`))
 		require.NoError(t, err)
 		require.Equal(t, want, answer.Success, status)
@@ -81,13 +94,12 @@ func TestDecodeRefuses(t *testing.T) {
 		{"empty text", `{"response":""}`, "no message"},
 		{"only blank texts", `{"response":[""," "]}`, "no message"},
 		{"empty failure response", `{"status":false,"response":[]}`, "no message"},
-		{"number", `{"response":71}`, "response is of the type number"},
-		{"boolean", `{"response":true}`, "response is of the type boolean"},
-		{"null element", `{"response":["x",null]}`, "response[1] is of the type null"},
-		{"number element", `{"response":[1]}`, "response[0] is of the type number"},
+		{"only null", `{"response":[null]}`, "no message"},
+		{"object without type and text", `{"response":["x",{"a":1}]}`, "response[1].type is missing"},
+		{"object with a type that is no text", `{"response":{"type":1,"data":{}}}`, "response.type is missing"},
 		{"nested array", `{"response":["a","b",["x"]]}`, "response[2] is of the type array"},
 		{"other spelling", `{"Response":["x"]}`, "no message"},
-		{"status text", `{"status":"true","response":["x"]}`, "status is of the type string"},
+		{"status text", `{"status":"yes","response":["x"]}`, "status is a text of another meaning"},
 		{"status number", `{"status":1,"response":["x"]}`, "status is of the type number"},
 		{"conversation_details array", `{"response":["x"],"conversation_details":[]}`, "conversation_details is of the type array"},
 		{"user_details text", `{"response":["x"],"user_details":"{}"}`, "user_details is of the type string"},
@@ -195,7 +207,7 @@ func TestDecodeCode(t *testing.T) {
 	require.True(t, answer.Success)
 	require.Equal(t, []schemas.Message{}, answer.Messages, "a code step may have nothing to say")
 
-	for _, bad := range []string{``, `[]`, `{"status":1}`, `{"message":7}`, `{"hsl":[null]}`, "{\"a\":\"\xff\"}", `{} {}`} {
+	for _, bad := range []string{``, `[]`, `{"status":1}`, `{"message":[[]]}`, `{"hsl":{"data":{}}}`, "{\"a\":\"\xff\"}", `{} {}`} {
 		answer, err = haptik.DecodeCode(anonymous(), []byte(bad))
 		require.Zero(t, answer)
 		require.Equal(t, fault.ScriptBadResponse, fault.Of(err).Kind, bad)

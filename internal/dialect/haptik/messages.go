@@ -10,7 +10,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// messages reads the members of these names, in the order of the names. The result is never nil.
+// messages reads the members of these names, in the order of the names. Elements that are null or blank are left out. The
+// result is never nil.
 func messages(object strictjson.Object, names []string) ([]schemas.Message, error) {
 	out := []schemas.Message{}
 	for _, name := range names {
@@ -19,9 +20,13 @@ func messages(object strictjson.Object, names []string) ([]schemas.Message, erro
 			return nil, fault.New(fault.Internal, "the answer's %s cannot be split", name)
 		}
 		for i, element := range elements {
-			message, ok := messageOf(element)
-			if !ok {
-				return nil, badElement(name, i, isList, element)
+			place := name
+			if isList {
+				place = fmt.Sprintf("%s[%d]", name, i)
+			}
+			message, err := messageOf(element, place)
+			if err != nil {
+				return nil, err
 			}
 			if !isBlank(message) {
 				out = append(out, message)
@@ -43,47 +48,45 @@ func elementsOf(member json.RawMessage) (elements []json.RawMessage, isList bool
 	return elements, true, err
 }
 
-// messageOf reads one element: an object is HSL, and so is a string that holds a JSON object with type and data; any
-// other string is a text.
-func messageOf(element json.RawMessage) (message schemas.Message, ok bool) {
-	switch strictjson.Kind(element) {
-	case "object":
-		return schemas.HSL(element), true
+// messageOf reads one element: an object with a type is HSL, and so is a string that holds one; any other string, a number
+// and a boolean are a text.
+func messageOf(element json.RawMessage, place string) (schemas.Message, error) {
+	kind := strictjson.Kind(element)
+	switch kind {
+	case "null":
+		return schemas.Message{}, nil
+	case "number", "boolean":
+		return schemas.Text(string(element)), nil
 	case "string":
 		var text string
 		if json.Unmarshal(element, &text) != nil {
-			return schemas.Message{}, false
+			break
 		}
-		if hsl := hslIn(text); hsl != nil {
-			return schemas.HSL(hsl), true
+		if object, err := strictjson.ReadObject([]byte(text)); err == nil && hasType(object) {
+			return schemas.HSL(object.Text()), nil
 		}
-		return schemas.Text(text), true
+		return schemas.Text(text), nil
+	case "object":
+		object, err := strictjson.ReadObject(element)
+		switch {
+		case err != nil:
+			return schemas.Message{}, fault.New(fault.BadResponse, "%s cannot be read: it must be an HSL object", place)
+		case hasType(object), strictjson.Kind(object.Lookup("text")) == "string":
+			return schemas.HSL(object.Text()), nil
+		}
+		return schemas.Message{}, fault.New(fault.BadResponse,
+			"%s.type is missing: an HSL element is an object whose member type is a string", place)
 	}
-	return schemas.Message{}, false
+	return schemas.Message{}, fault.New(fault.BadResponse, "%s is of the type %s: it must be a text or an HSL object", place, kind)
 }
 
-// hslIn is the HSL element that a string spells, nil when it spells none.
-func hslIn(text string) json.RawMessage {
-	if !strings.HasPrefix(strings.TrimSpace(text), "{") {
-		return nil
-	}
-	object, err := strictjson.ReadObject([]byte(text))
-	if err != nil || object.Lookup("type") == nil || object.Lookup("data") == nil {
-		return nil
-	}
-	return object.Text()
+// hasType reports whether an object says what kind of HSL element it is. Not every kind has data: FORM does not.
+func hasType(object strictjson.Object) bool {
+	var kind string
+	return json.Unmarshal(object.Lookup("type"), &kind) == nil && kind != ""
 }
 
-// isBlank says whether a message would show as an empty bubble.
+// isBlank reports whether a message would show as an empty bubble.
 func isBlank(m schemas.Message) bool {
 	return m.HSL == nil && strings.TrimSpace(m.Text) == ""
-}
-
-func badElement(name string, i int, isList bool, element json.RawMessage) *fault.Fault {
-	place := name
-	if isList {
-		place = fmt.Sprintf("%s[%d]", name, i)
-	}
-	return fault.New(fault.BadResponse, "%s is of the type %s: it must be a text or an HSL object", place,
-		strictjson.Kind(element))
 }

@@ -53,12 +53,22 @@ func processID(names ...string) string {
 	return uuid.NewSHA1(namespace, joined).String()
 }
 
+// instanceID is of one round of a conversation, from its first event to its end; the next round has another, as when the
+// vendor's process starts again. A round that is not known is the whole conversation.
+func instanceID(c dialect.Context) string {
+	names := []string{c.Plan.Tenant, c.Plan.Bot, c.Event.Subject}
+	if c.Round != "" {
+		names = append(names, c.Round)
+	}
+	return processID(names...)
+}
+
 // Encode makes the request of a step. X-B3-TraceId is the trace id that the log lines of the step have as well. The error is
 // a *fault.Fault.
 func (Dialect) Encode(c dialect.Context) (dialect.Request, error) {
 	b := body{
 		ProcessDefinitionID: processID(c.Plan.Tenant, c.Plan.Bot),
-		ProcessInstanceID:   processID(c.Plan.Tenant, c.Plan.Bot, c.Event.Subject),
+		ProcessInstanceID:   instanceID(c),
 		Params:              params(c),
 		Variables:           c.Variables,
 	}
@@ -80,7 +90,7 @@ func (Dialect) Encode(c dialect.Context) (dialect.Request, error) {
 // conversation: strings as they are, other values as their JSON text; null deletes.
 func (Dialect) Decode(_ dialect.Context, text []byte) (dialect.Answer, error) {
 	answer := dialect.Answer{Success: true}
-	if len(bytes.TrimSpace(text)) == 0 {
+	if len(bytes.TrimSpace(strictjson.WithoutBOM(text))) == 0 {
 		return answer, nil
 	}
 	object, err := strictjson.ReadObject(text)

@@ -71,6 +71,35 @@ func TestProcessIDs(t *testing.T) {
 	require.NotEqual(t, instanceOf(t, full()), instanceOf(t, tenant))
 }
 
+// TestEncode_Round gives each round of a conversation an instance of its own, the same for all its steps.
+func TestEncode_Round(t *testing.T) {
+	t.Parallel()
+	first, second := full(), full()
+	first.Round, second.Round = "e1", "e7"
+	require.NotEqual(t, instanceOf(t, first), instanceOf(t, second))
+	require.NotEqual(t, instanceOf(t, full()), instanceOf(t, first))
+	require.Equal(t, definitionOf(t, first), definitionOf(t, second))
+	later := first
+	later.Event.ID = "e2"
+	require.Equal(t, instanceOf(t, first), instanceOf(t, later))
+	elsewhere := first
+	elsewhere.Event.Subject = "c-43"
+	require.NotEqual(t, instanceOf(t, first), instanceOf(t, elsewhere))
+}
+
+// TestEncode_ParamsStay sends the browser's params of an earlier event beside those of this one; the configured ones win.
+func TestEncode_ParamsStay(t *testing.T) {
+	t.Parallel()
+	c := full()
+	c.Params = map[string]json.RawMessage{
+		"user-agent": json.RawMessage(`"${city}"`), "referrer": json.RawMessage(`"old"`), "both": json.RawMessage(`"old"`),
+	}
+	r, err := loyjoy.New().Encode(c)
+	require.NoError(t, err)
+	require.Contains(t, string(r.Body), `"both":"configured"`)
+	require.Contains(t, string(r.Body), `"referrer":"https://shop.example/${city}","user-agent":"${city}"}`)
+}
+
 func definitionOf(t *testing.T, c dialect.Context) string {
 	t.Helper()
 	return decoded(t, c)["process_definition_id"].(string)

@@ -9,10 +9,11 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 )
 
-// params are the event's with the configured ones on top. Only configured ones hold expressions: the event's come from a
+// params are the conversation's with the event's and then the configured ones on top. Only configured ones hold expressions: the event's come from a
 // browser, and what a browser sends is never evaluated.
 func params(c dialect.Context) map[string]json.RawMessage {
-	all := make(map[string]json.RawMessage, len(c.Event.Data.Params)+len(c.Plan.Webhook.Params))
+	all := make(map[string]json.RawMessage, len(c.Params)+len(c.Event.Data.Params)+len(c.Plan.Webhook.Params))
+	maps.Copy(all, c.Params)
 	maps.Copy(all, c.Event.Data.Params)
 	for name, value := range c.Plan.Webhook.Params {
 		all[name] = evaluate(value, c.Variables)

@@ -14,7 +14,7 @@ import (
 // Decode reads an answer, or what the step's response program makes of it: an object with messages, variables, conversation
 // and success, all optional. Nothing at all is an answer without messages.
 func (d Dialect) Decode(c dialect.Context, body []byte) (dialect.Answer, error) {
-	if len(bytes.TrimSpace(body)) == 0 {
+	if len(bytes.TrimSpace(strictjson.WithoutBOM(body))) == 0 {
 		return dialect.Answer{Success: true}, nil
 	}
 	text, err := strictjson.Read(body)
@@ -29,6 +29,9 @@ func (d Dialect) Decode(c dialect.Context, body []byte) (dialect.Answer, error) 
 	object, err := strictjson.ReadObject(text)
 	if err != nil {
 		return dialect.Answer{}, dialect.Unreadable(err)
+	}
+	if err := known(object); err != nil {
+		return dialect.Answer{}, err
 	}
 	answer := dialect.Answer{Success: true}
 	for _, read := range []func(strictjson.Object, *dialect.Answer) error{success, conversation, messages, variables} {

@@ -39,9 +39,10 @@ func (Dialect) Name() string { return bot.DialectPlain }
 // GoodStatus takes every 2xx.
 func (Dialect) GoodStatus(status int) bool { return status/100 == 2 }
 
-// Deferred is a 202 without a body: "I will call back".
-func (Dialect) Deferred(status int, body []byte) bool {
-	return status == http.StatusAccepted && len(bytes.TrimSpace(body)) == 0
+// Deferred is a 202: "I will call back". When a callback was offered, its body does not matter: many frameworks do not send
+// a 202 without one. When none was, an endpoint that answers something may mean it.
+func (Dialect) Deferred(status int, body []byte, offered bool) bool {
+	return status == http.StatusAccepted && (offered || len(bytes.TrimSpace(strictjson.WithoutBOM(body))) == 0)
 }
 
 // MergeUserDetails keeps the store as it is: the dialect knows none.

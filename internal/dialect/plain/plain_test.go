@@ -99,6 +99,7 @@ func TestAnswers(t *testing.T) {
 
 func TestBadAnswersSayWhere(t *testing.T) {
 	t.Parallel()
+	const none = "the answer has none of the members messages, variables, conversation, success"
 	for body, want := range map[string]string{
 		`{"messages":"x"}`:                        "messages is of the type string: it must be an array",
 		`{"messages":["a",7]}`:                    "messages[1] is of the type number: it must be a string or a message object",
@@ -110,6 +111,13 @@ func TestBadAnswersSayWhere(t *testing.T) {
 		`{"conversation":"over"}`:                 "conversation is no state: want open, complete or handover",
 		`{"conversation":1}`:                      "conversation is of the type number: it must be a string",
 		`{"success":"yes"}`:                       "success is of the type string: it must be true or false",
+		`{"message":"canary"}`:                    none + ": is one of its members meant to be messages?",
+		`{"Messages":["canary"]}`:                 none + ": is one of its members meant to be messages?",
+		`{"ok":true,"convrsation":"open"}`:        none + ": is one of its members meant to be conversation?",
+		`{"sucess":true}`:                         none + ": is one of its members meant to be success?",
+		`{"variable":{}}`:                         none + ": is one of its members meant to be variables?",
+		`{"ok":true}`:                             none,
+		`{"canary-canary-canary-canary":1}`:       none,
 	} {
 		_, err := plain.New(nil).Decode(full(), []byte(body))
 		require.EqualError(t, err, "bad_response: "+want, body)
@@ -120,12 +128,41 @@ func TestBadAnswersSayWhere(t *testing.T) {
 	require.EqualError(t, err, "bad_response: webhook.response of step ORDER: the program failed on this input")
 }
 
+// TestDecode_OneKnownMember takes an answer that says something hookturn knows, whatever stands beside it.
+func TestDecode_OneKnownMember(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{``, `{}`, `{"messages":null}`, `{"ok":true,"messages":[]}`, `{"success":true}`} {
+		answer, err := plain.New(nil).Decode(full(), []byte(body))
+		require.NoError(t, err, body)
+		require.Equal(t, dialect.Answer{Success: true}, answer, body)
+	}
+}
+
+// TestEncode_Extensions sends on the extension attributes of the event, to a request program as well.
+func TestEncode_Extensions(t *testing.T) {
+	t.Parallel()
+	c := full()
+	c.Event.Extensions = map[string]json.RawMessage{"partitionkey": json.RawMessage(`"p"`), "sampledrate": json.RawMessage(`5`)}
+	r, err := newDialect(t).Encode(c)
+	require.NoError(t, err)
+	event, err := schemas.DecodeEvent(r.Body)
+	require.NoError(t, err)
+	require.Equal(t, c.Event.Extensions, event.Extensions)
+
+	c.Plan.Webhook.Request = `.event.partitionkey`
+	r, err = newDialect(t).Encode(c)
+	require.NoError(t, err)
+	require.Equal(t, `"p"`, string(r.Body))
+}
+
 func TestDeferred(t *testing.T) {
 	t.Parallel()
 	d := plain.New(nil)
-	require.True(t, d.Deferred(202, nil))
-	require.True(t, d.Deferred(202, []byte(" \n")))
-	require.False(t, d.Deferred(202, []byte("{}")), "an answer")
-	require.False(t, d.Deferred(200, nil))
-	require.False(t, d.Deferred(204, nil))
+	for _, body := range []string{"", " \n", "{}", `{"ok":true}`, `{"messages":["a"]}`, "accepted", "\xff"} {
+		require.True(t, d.Deferred(202, []byte(body), true), body)
+		require.False(t, d.Deferred(200, []byte(body), true), body)
+		require.False(t, d.Deferred(204, []byte(body), true), body)
+	}
+	require.True(t, d.Deferred(202, []byte("\uFEFF \n"), false))
+	require.False(t, d.Deferred(202, []byte(`{"messages":["a"]}`), false), "an answer, for no callback was offered")
 }
