@@ -61,7 +61,7 @@ func (e *Event) UnmarshalJSON(raw []byte) error {
 	s := scanner{raw: raw}
 	s.space()
 	var read Event
-	if err := s.object(func(s *scanner, name []byte) error { return read.extension(s, name) }); err != nil {
+	if err := s.object(read.extension); err != nil {
 		return nil //nolint:nilerr // no event of hookturn's: what it has beside the attributes is passed over
 	}
 	e.Extensions = read.Extensions

@@ -10,8 +10,8 @@ import (
 const depthMax = 64
 
 // scanner walks over JSON text once and checks what encoding/json is lenient about: invalid UTF-8, depth, repeated member
-// names, and U+0000 and halves of surrogate pairs, which are replaced in values and rejected in names. Its methods expect pos at the first byte of a value, white space
-// skipped, and leave it behind that value.
+// names, and U+0000 and halves of surrogate pairs, which are replaced in values and rejected in names. Its methods expect
+// pos at the first byte of a value, white space skipped, and leave it behind that value.
 type scanner struct {
 	raw   []byte
 	pos   int

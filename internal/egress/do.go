@@ -45,8 +45,8 @@ var (
 	ErrCancelled = errors.New("the step was cancelled")
 )
 
-// Do makes one request and reads the answer to its end. It tries once: no redirect is followed and no POST is sent again.
-// (Go's transport sends a GET without a body again when a kept-alive connection turns out to be closed.)
+// Do makes one request and reads the answer to its end. It tries once: no redirect is followed, and no POST is sent again
+// unless a connection of an earlier request turns out to be closed (see closedWhileKept).
 //
 // The error is nil or a *fault.Fault. A status is no error here, except 3xx: which statuses are good is the dialect's to
 // say. The record is filled in every case, but for its number.
@@ -54,7 +54,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, schemas.Attempt,
 	start := time.Now()
 	a := schemas.Attempt{Started: start.UTC().Round(0), URL: unreadable}
 	p := &progress{start: start}
-	resp, f := c.attempt(ctx, r, p, &a)
+	resp, f := c.attempt(ctx, r, &p, &a)
 	p.fill(&a)
 	if f != nil {
 		a.Error = string(f.Kind)
@@ -63,7 +63,8 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, schemas.Attempt,
 	return resp, a, nil
 }
 
-func (c *Client) attempt(ctx context.Context, r Request, p *progress, a *schemas.Attempt) (*Response, *fault.Fault) {
+// attempt leaves in at how far the last connection came.
+func (c *Client) attempt(ctx context.Context, r Request, at **progress, a *schemas.Attempt) (*Response, *fault.Fault) {
 	t, f := c.policy.target(r.URL)
 	if t != nil {
 		a.URL = t.shown()
@@ -74,13 +75,18 @@ func (c *Client) attempt(ctx context.Context, r Request, p *progress, a *schemas
 	timeout := c.timeout(r)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, ErrAttempt)
 	defer cancel()
-	req, f := c.request(p.trace(ctx), t, r)
+	req, f := c.request((*at).trace(ctx), t, r)
 	if f != nil {
 		return nil, f
 	}
-	v := verdict{progress: p, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
 	// RoundTrip rather than http.Client: it follows nothing, stores nothing, adds nothing.
-	resp, err := c.transportFor(t.class, r.TLS).RoundTrip(req)
+	transport := c.transportFor(t.class, r.TLS)
+	resp, err := transport.RoundTrip(req)
+	if err != nil && closedWhileKept(ctx, *at, err) {
+		*at = &progress{start: (*at).start}
+		resp, err = onNewConnection(transport, withBody(req.WithContext((*at).trace(ctx)), r.Body))
+	}
+	v := verdict{progress: *at, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
 	if err != nil {
 		return nil, v.beforeHeaders(ctx, err)
 	}
@@ -132,11 +138,16 @@ func (c *Client) request(ctx context.Context, t *target, r Request) (*http.Reque
 	if f != nil {
 		return nil, f
 	}
-	req := &http.Request{Method: method, URL: t.url, Host: t.url.Host, Header: header}
-	if len(r.Body) > 0 {
-		req.Body, req.ContentLength = io.NopCloser(bytes.NewReader(r.Body)), int64(len(r.Body))
+	req := &http.Request{Method: method, URL: t.url, Host: t.url.Host, Header: header, ContentLength: int64(len(r.Body))}
+	return withBody(req, r.Body).WithContext(ctx), nil
+}
+
+// withBody gives a request a body that was not read yet.
+func withBody(req *http.Request, body []byte) *http.Request {
+	if len(body) > 0 {
+		req.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	return req.WithContext(ctx), nil
+	return req
 }
 
 // refuseStatus makes faults of the two classes of status that are no answers to a webhook call.

@@ -63,31 +63,6 @@ func TestTimings(t *testing.T) {
 	require.Equal(t, 200, a.Status)
 }
 
-// An endpoint that closes a kept-alive connection at the moment of the next request: Go would send the POST again if it
-// could, and then the endpoint sees an attempt that no record shows.
-func TestPostIsNotSentAgainOnABrokenConnection(t *testing.T) {
-	t.Parallel()
-	var requests atomic.Int64
-	s := serveRaw(t, func(conn net.Conn, _ int64) {
-		if readRequest(conn) != nil {
-			return
-		}
-		requests.Add(1)
-		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-		if readRequest(conn) == nil {
-			requests.Add(1) // and closes without an answer
-		}
-	})
-	c := newClient(t, devstack())
-	_, _, err := call(t, c, s.url)
-	require.NoError(t, err)
-	_, a, err := call(t, c, s.url)
-	requireFault(t, fault.Reset, err, a)
-	require.Zero(t, a.ConnectMs, "it was the kept-alive connection")
-	require.EqualValues(t, 2, requests.Load())
-	require.EqualValues(t, 1, s.accepted.Load())
-}
-
 func TestManyAtOnceDoNotQueue(t *testing.T) {
 	t.Parallel()
 	const wide = 64

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
+	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -212,4 +214,31 @@ func TestDecodeCode(t *testing.T) {
 		require.Zero(t, answer)
 		require.Equal(t, fault.ScriptBadResponse, fault.Of(err).Kind, bad)
 	}
+}
+
+// FuzzDecode holds that an answer is read or rejected with a place, and that no text of it is one that cannot be shown.
+func FuzzDecode(f *testing.F) {
+	for _, seed := range []string{
+		`{"response":["a\u0000","\ud83d",1,true,null,` + buttonText + `]}`, `{"status":"False","response":{"type":"FORM"}}`,
+		"\uFEFF" + `{"response":[[]]}`, `{"response":"{\"type\":\"A\",\"text\":\"\\ud800\"}"}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		answer, err := haptik.New().Decode(anonymous(), body)
+		if err != nil {
+			require.Contains(t, []fault.Kind{fault.BadResponse, fault.Encoding}, fault.Of(err).Kind)
+			require.NotEmpty(t, fault.Of(err).Message)
+			return
+		}
+		require.NotEmpty(t, answer.Messages)
+		for _, m := range answer.Messages {
+			require.NotContains(t, m.Text, "\x00")
+			require.True(t, utf8.ValidString(m.Text))
+			if m.Type == schemas.MessageHSL {
+				_, err := strictjson.ReadObject(m.HSL)
+				require.NoError(t, err)
+			}
+		}
+	})
 }

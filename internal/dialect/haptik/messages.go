@@ -77,7 +77,8 @@ func messageOf(element json.RawMessage, place string) (schemas.Message, error) {
 		return schemas.Message{}, fault.New(fault.BadResponse,
 			"%s.type is missing: an HSL element is an object whose member type is a string", place)
 	}
-	return schemas.Message{}, fault.New(fault.BadResponse, "%s is of the type %s: it must be a text or an HSL object", place, kind)
+	return schemas.Message{}, fault.New(fault.BadResponse, "%s is of the type %s: it must be a text or an HSL object",
+		place, kind)
 }
 
 // hasType reports whether an object says what kind of HSL element it is. Not every kind has data: FORM does not.

@@ -9,8 +9,8 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 )
 
-// params are the conversation's with the event's and then the configured ones on top. Only configured ones hold expressions: the event's come from a
-// browser, and what a browser sends is never evaluated.
+// params are the conversation's with the event's and then the configured ones on top. Only configured ones hold
+// expressions: the others come from a browser, and what a browser sends is never evaluated.
 func params(c dialect.Context) map[string]json.RawMessage {
 	all := make(map[string]json.RawMessage, len(c.Params)+len(c.Event.Data.Params)+len(c.Plan.Webhook.Params))
 	maps.Copy(all, c.Params)

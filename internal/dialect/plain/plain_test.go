@@ -114,7 +114,7 @@ func TestBadAnswersSayWhere(t *testing.T) {
 		`{"message":"canary"}`:                    none + ": is one of its members meant to be messages?",
 		`{"Messages":["canary"]}`:                 none + ": is one of its members meant to be messages?",
 		`{"ok":true,"convrsation":"open"}`:        none + ": is one of its members meant to be conversation?",
-		`{"sucess":true}`:                         none + ": is one of its members meant to be success?",
+		`{"succes":true}`:                         none + ": is one of its members meant to be success?",
 		`{"variable":{}}`:                         none + ": is one of its members meant to be variables?",
 		`{"ok":true}`:                             none,
 		`{"canary-canary-canary-canary":1}`:       none,

@@ -3,6 +3,7 @@ package strictjson
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"unicode"
 	"unicode/utf16"
 )
@@ -21,7 +22,7 @@ func WithoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, byteOrderMar
 // ErrNUL or ErrSurrogate for a sequence that Replacement can take the place of, and ErrSyntax for one that JSON does not
 // have.
 func Escape(text []byte) (length int, err error) {
-	if len(text) > 1 && bytes.IndexByte([]byte(`"\/bfnrt`), text[1]) >= 0 {
+	if len(text) > 1 && strings.IndexByte(`"\/bfnrt`, text[1]) >= 0 {
 		return 2, nil
 	}
 	unit, ok := unicodeEscape(text)
