@@ -49,6 +49,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	ready.explain(base.botFiles)
+	s.parts.add("engine consumers", background(func(ctx context.Context) { keepEngines(ctx, base, cfg.Log) }))
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}

@@ -35,6 +35,16 @@ func EnsureEngine(ctx context.Context, js jetstream.JetStream, tenant string) er
 	return nil
 }
 
+// HasEngine reports whether the engine of a tenant has the consumers that EnsureEngine creates.
+func HasEngine(ctx context.Context, js jetstream.JetStream, tenant string) bool {
+	for _, stream := range []string{schemas.StreamReplies, schemas.StreamDeadLetters} {
+		if _, err := js.Consumer(ctx, stream, tenant); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // checkEngine rejects a consumer of an engine's name that would read what belongs to others.
 func checkEngine(ctx context.Context, js jetstream.JetStream, stream, tenant, filter string) error {
 	existing, err := js.Consumer(ctx, stream, tenant)

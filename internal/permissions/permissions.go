@@ -38,14 +38,14 @@ func Users() []User {
 	return []User{
 		{
 			Name: Setup, Purpose: "starter setup: creates streams, buckets and the consumers of engines",
-			Publish: slices.Concat(opens(), each("$JS.API.STREAM.CREATE.", everyStream()),
+			Publish: slices.Concat(opens(), restores(),
 				each("$JS.API.CONSUMER.CREATE.", []string{streamReplies + ".>", streamDeadLetters + ".>"}),
 				each("$JS.API.CONSUMER.INFO.", []string{streamReplies + ".*", streamDeadLetters + ".*"})),
 		},
 		starter(),
 		{
 			Name: Worker, Purpose: "worker: runs workflows and activities",
-			Publish: slices.Concat(runs(), reads(bucketChats), writes(bucketChats),
+			Publish: slices.Concat(runs(), restores(), reads(bucketChats), writes(bucketChats),
 				keyOf("callback-address"), keyOf("file-link"), rights("hookturn.queues.>",
 					"$JS.API.STREAM.MSG.GET."+streamQueues, "$JS.API.STREAM.MSG.DELETE."+streamQueues)),
 		},
@@ -65,7 +65,7 @@ func Users() []User {
 func starter() User {
 	return User{
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
-		Publish: slices.Concat(opens(), consumes(streamEvents), consumes(streamReplies), consumes(streamDeadLetters),
+		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), consumes(streamReplies), consumes(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters),
@@ -84,10 +84,13 @@ func runs() []string {
 		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>"))
 }
 
-// opens is what each process does at its start, and for /readyz.
+// opens is what each process does at its start, and for /readyz, which writes a probe.
 func opens() []string {
-	return slices.Concat(rights("$JS.API.INFO"), each("$JS.API.STREAM.INFO.", everyStream()))
+	return slices.Concat(rights("$JS.API.INFO", "$KV."+bucketClaims+".ready"), each("$JS.API.STREAM.INFO.", everyStream()))
 }
+
+// restores is creating streams and buckets again that have vanished.
+func restores() []string { return each("$JS.API.STREAM.CREATE.", everyStream()) }
 
 // reads is reading single keys of a bucket.
 func reads(bucket string) []string {

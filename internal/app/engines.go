@@ -1,0 +1,45 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/bus"
+)
+
+// enginesEvery is how often it is looked which engines have consumers.
+const enginesEvery = 30 * time.Second
+
+// keepEngines creates the consumers of engines again when their streams had vanished: an engine cannot create any, and
+// "starter setup", which did, has ended. Only those that were there are created.
+func keepEngines(ctx context.Context, b *base, log *slog.Logger) {
+	known, lost := map[string]bool{}, map[string]bool{}
+	ticker := time.NewTicker(enginesEvery)
+	defer ticker.Stop()
+	restored := b.streams.Restored()
+	for {
+		for _, one := range b.bots.Current().Bots() {
+			if tenant := one.Tenant(); !known[tenant] && bus.HasEngine(ctx, b.js, tenant) {
+				known[tenant] = true
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-restored:
+			restored = b.streams.Restored()
+			maps.Copy(lost, known)
+		}
+		for tenant := range lost {
+			if err := bus.EnsureEngine(ctx, b.js, tenant); err != nil {
+				log.Error("consumers of an engine are not created again, will retry", "tenant", tenant, "error", err,
+					"retry_in", enginesEvery, "hint", "run \"starter setup\"")
+				continue
+			}
+			delete(lost, tenant)
+		}
+	}
+}
