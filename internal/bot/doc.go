@@ -1,9 +1,10 @@
 // Package bot says what a bot file means.
 //
-// A directory has the operator's bot files, which may be of any tenant, and a directory for each tenant that writes its own
-// files. Load reads all of them: a good file becomes a Bot, in which every step has a complete Plan with the dialect's defaults
-// filled in and every secret resolved; a bad file is a list of Problems with line and key, and holds back its own bot only. A
-// Set never changes; a Store holds the one in use, watches the directory, and replaces it as a whole:
+// A directory has the operator's bot files, which may be of any tenant, and a directory for each tenant that writes its
+// own files. Load reads all of them: a good file becomes a Bot, in which every step has a complete Plan with the
+// dialect's defaults filled in and every secret resolved; a bad file is a list of Problems with line and key, and holds
+// back its own bot only. A Set never changes; a Store holds the one in use, watches the directory, and replaces it as a
+// whole:
 //
 //	     files --load--> each file good? --yes--> its new Bot  --+
 //	       ^             |                                       +--> Set --swap--> Current

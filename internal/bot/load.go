@@ -70,9 +70,9 @@ func Load(dir string, options Options) (*Set, error) {
 	return set, nil
 }
 
-// Check reads the bot files of a directory: those whose name ends in .yaml and does not begin with a dot, there and in the
-// directories that are named like tenants. It returns a Set of the good ones, the problems of the bad ones, and warnings that
-// hold nothing back. The error is about the directory as a whole.
+// Check reads the bot files of a directory: those whose name ends in .yaml and does not begin with a dot, there and in
+// the directories that are named like tenants. It returns a Set of the good ones, the problems of the bad ones, and
+// warnings that hold nothing back. The error is about the directory as a whole.
 func Check(dir string, options Options) (set *Set, problems, warnings Problems, err error) {
 	l, err := newLoader(dir, options.withDefaults()).load(nil)
 	if err != nil {

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -87,7 +88,8 @@ func (b *Bot) bytes() int {
 	return n
 }
 
-// stepLife is how long after a change of its file a step of the bot can live: it may wait for entities, then for its endpoint.
+// stepLife is how long after a change of its file a step of the bot can live: it may wait for entities, then for its
+// endpoint.
 func (b *Bot) stepLife() time.Duration {
 	var longest time.Duration
 	for _, plan := range b.plans {
@@ -112,21 +114,17 @@ func (p past) secrets(key schemas.BotID, id, name string) []secret.Value {
 func (p past) scripts(set *Set) map[string]string {
 	texts := map[string]string{}
 	for _, r := range p {
-		for id, text := range r.scripts {
-			texts[id] = text
-		}
+		maps.Copy(texts, r.scripts)
 	}
 	for _, b := range set.bots {
-		for id, text := range b.scripts {
-			texts[id] = text
-		}
+		maps.Copy(texts, b.scripts)
 	}
 	return texts
 }
 
 // Secrets returns all valid values of a secret of a bot, newest first, as the bot file of a revision means it. A revision
-// that this process does not know is one of before its start, or one that it has not loaded yet: then the bot in use decides.
-// The error says what is missing here. It is not final: the process may load the file that has it.
+// that this process does not know is one of before its start, or one that it has not loaded yet: then the bot in use
+// decides. The error says what is missing here. It is not final: the process may load the file that has it.
 func (s *Store) Secrets(id schemas.BotID, revision, secretName string) ([]secret.Value, error) {
 	b, inUse := s.Current().Bot(id)
 	if !inUse || b.revision != revision {

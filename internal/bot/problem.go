@@ -28,6 +28,11 @@ func (p Problem) String() string {
 	return b.String() + ": " + p.Message
 }
 
+// attributes are what a log line says about the problem.
+func (p Problem) attributes() []any {
+	return []any{"file", p.File, "line", p.Line, "column", p.Column, "key", p.Key, "problem", p.Message}
+}
+
 // Problems is every defect of a directory of bot files, as an error with one line a problem.
 type Problems []Problem
 

@@ -25,8 +25,8 @@ func (s *Set) Bot(id schemas.BotID) (*Bot, bool) {
 	return bot, ok
 }
 
-// Adapter finds the TwoWay adapter of an account whose outbound URL a product token opens. Bots of several tenants may have an
-// adapter of this account and name: the token decides. When it opens the adapters of two tenants, it opens none.
+// Adapter finds the TwoWay adapter of an account whose outbound URL a product token opens. Bots of several tenants may
+// have an adapter of this account and name: the token decides. When it opens the adapters of two tenants, it opens none.
 func (s *Set) Adapter(account, name, token string) (*Bot, *BotAdapter, bool) {
 	var bot *Bot
 	sum := sha256.Sum256([]byte(token))
@@ -74,8 +74,8 @@ type Bot struct {
 	places         map[string]place // where the file says what
 }
 
-// opens reports whether a token, of which only the SHA-256 is given, is one of the values of a secret. It takes the same time
-// for each wrong one.
+// opens reports whether a token, of which only the SHA-256 is given, is one of the values of a secret. It takes the same
+// time for each wrong one.
 func (b *Bot) opens(secretName string, sum [sha256.Size]byte) bool {
 	known := false
 	for _, value := range b.secrets[secretName] {

@@ -1,7 +1,6 @@
 package bot
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -72,8 +71,9 @@ func (s *Store) Status() Status {
 // LastError is the error of the latest load: nil when the Set in use is what the directory says.
 func (s *Store) LastError() error { return s.Status().Err }
 
-// Reload reads the directory again. The bot of a bad file stays as it was when the file was last good; the bot of a file that
-// is gone goes. The problems are logged, returned and kept for Status. When the directory cannot be read, everything stays.
+// Reload reads the directory again. The bot of a bad file stays as it was when the file was last good; the bot of a file
+// that is gone goes. The problems are logged, returned and kept for Status. When the directory cannot be read, everything
+// stays.
 func (s *Store) Reload() error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
@@ -122,18 +122,16 @@ func (s *Store) use(l *loaded) error {
 // log writes the problems that are new: a bad file is not reported again by every reload.
 func (s *Store) log(problems, warnings Problems) {
 	seen := make(map[string]bool, len(problems)+len(warnings))
-	write := func(level slog.Level, message string, list Problems) {
-		for _, p := range list {
-			key := message + p.String()
-			if !s.logged[key] {
-				s.logger.Log(context.Background(), level, message,
-					"file", p.File, "line", p.Line, "column", p.Column, "key", p.Key, "problem", p.Message)
-			}
-			seen[key] = true
+	for _, p := range problems {
+		if seen[p.String()] = true; !s.logged[p.String()] {
+			s.logger.Error("bad bot file, its bot is held back or stays as it was", p.attributes()...)
 		}
 	}
-	write(slog.LevelError, "bad bot file, its bot is held back or stays as it was", problems)
-	write(slog.LevelWarn, "warning about a bot file", warnings)
+	for _, p := range warnings {
+		if seen[p.String()] = true; !s.logged[p.String()] {
+			s.logger.Warn("warning about a bot file", p.attributes()...)
+		}
+	}
 	s.logged = seen
 }
 

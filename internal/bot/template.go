@@ -31,8 +31,8 @@ const DefaultTemplate = `{"chatId":"{{$chatId}}","sessionId":"{{$sessionId}}","a
 // variable finds {{$name}}, {{$name without its end, and $name. A $ without a name after it is text.
 var variable = regexp.MustCompile(`\{\{\s*\$([A-Za-z]+)\s*(\}\})?|\$([A-Za-z]+)`)
 
-// ParseTemplate reads a template. An unknown variable, an open {{ and a template that does not expand to JSON are errors; the
-// first two name the line and column of the template.
+// ParseTemplate reads a template. An unknown variable, an open {{ and a template that does not expand to JSON are errors;
+// the first two name the line and column of the template.
 func ParseTemplate(text string) (Template, error) {
 	var t Template
 	at := 0
@@ -65,8 +65,8 @@ const (
 	templateContextsMax  = 4
 )
 
-// check expands the template with values that show where a variable stands: a text with a quote in it is valid JSON inside of
-// quotes only, an object outside of them only.
+// check expands the template with values that show where a variable stands: a text with a quote in it is valid JSON
+// inside of quotes only, an object outside of them only.
 func (t Template) check() error {
 	variables, contexts := 0, 0
 	quotes := map[string]string{}

@@ -45,8 +45,8 @@ func parseAbsolute(text string, allowPlainHTTP bool) (*url.URL, error) {
 	return u, checkSegments(u)
 }
 
-// checkHost rejects international domain names in their Unicode form: percent-encoding, which is right for the rest of a URL,
-// is wrong for a host.
+// checkHost rejects international domain names in their Unicode form: percent-encoding, which is right for the rest of a
+// URL, is wrong for a host.
 func checkHost(host string) error {
 	if strings.IndexFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
 		return nil

@@ -23,9 +23,9 @@ const (
 	rewatch = 2 * time.Second
 )
 
-// Watch reloads after every change of the directories, of a secret or of a script, until the context ends; then it returns nil.
-// It begins with a reload, so that no change since the last one is missed. Directories are watched, not files: editors
-// and Kubernetes replace a file rather than write to it.
+// Watch reloads after every change of the directories, of a secret or of a script, until the context ends; then it
+// returns nil. It begins with a reload, so that no change since the last one is missed. Directories are watched, not
+// files: editors and Kubernetes replace a file rather than write to it.
 func (s *Store) Watch(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {

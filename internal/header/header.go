@@ -1,7 +1,7 @@
 // Package header is the policy of request headers: which of them a bot file, a script, or hookturn itself may set.
 //
-// There is one policy for loading a file and for sending a request, so a header that loads can be sent. Three groups are kept
-// from bot files; a header of the first group is refused in every request:
+// There is one policy for loading a file and for sending a request, so a header that loads can be sent. Three groups are
+// kept from bot files; a header of the first group is refused in every request:
 //
 //	transport   belongs to one connection, or changes how Go's transport sends a request
 //	platform    is written by hookturn: another value would forge a signature or break a trace

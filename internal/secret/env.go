@@ -8,10 +8,10 @@ import (
 // EnvPrefix begins the variables that hold secrets.
 const EnvPrefix = "HOOKTURN_SECRET_"
 
-// EnvName is the environment variable of a tenant's secret. Small letters become capitals, digits stay, and "_" stays in the
-// name of the secret; every other character becomes "x" and its two hexadecimal digits, as in HOOKTURN_SECRET_MYx2DSHOP_ORDERS
-// for the secret orders of my-shop. No two pairs have one variable: "x" is never a letter of a name, and the first "_" is the
-// end of the tenant.
+// EnvName is the environment variable of a tenant's secret. Small letters become capitals, digits stay, and "_" stays in
+// the name of the secret; every other character becomes "x" and its two hexadecimal digits, as in
+// HOOKTURN_SECRET_MYx2DSHOP_ORDERS for the secret orders of my-shop. No two pairs have one variable: "x" is never a
+// letter of a name, and the first "_" is the end of the tenant.
 func EnvName(tenant, name string) string { return tenantPrefix(tenant) + envPart(name, true) }
 
 // tenantPrefix begins every variable of a tenant and no variable of another one.

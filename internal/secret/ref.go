@@ -19,8 +19,8 @@ type Ref struct {
 	File   string `yaml:"file"`   // relative to the tenant's directory, or absolute and inside of it
 }
 
-// Sources are where the secrets of one tenant are kept. A tenant's bot file can name this tenant's secrets and no others: the
-// files below Dir/<tenant>, and the variables that begin with HOOKTURN_SECRET_<TENANT>_.
+// Sources are where the secrets of one tenant are kept. A tenant's bot file can name this tenant's secrets and no others:
+// the files below Dir/<tenant>, and the variables that begin with HOOKTURN_SECRET_<TENANT>_.
 //
 // Errors contain neither a value nor a name that may be a value in the wrong place.
 type Sources struct {
@@ -189,24 +189,24 @@ func (s Sources) anywhere(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(s.FreeDir, path)
 	}
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		_, err = fileText(nil, reason(err))
 		return "", err
 	}
 	for _, system := range []string{"/proc", "/sys", "/dev"} {
-		if real == system || strings.HasPrefix(real, system+"/") {
+		if target == system || strings.HasPrefix(target, system+"/") {
 			return "", errors.New("the file is the system's")
 		}
 	}
 	if s.Dir != "" {
 		if secrets, err := filepath.EvalSymlinks(s.Dir); err == nil {
-			if relative, err := filepath.Rel(secrets, real); err == nil && filepath.IsLocal(relative) {
+			if relative, err := filepath.Rel(secrets, target); err == nil && filepath.IsLocal(relative) {
 				return "", s.errOutside()
 			}
 		}
 	}
-	return fileText(confined.ReadAnywhere(real, readMax))
+	return fileText(confined.ReadAnywhere(target, readMax))
 }
 
 func reason(err error) error {

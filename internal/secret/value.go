@@ -21,8 +21,9 @@ const (
 )
 
 // Parse reads the value of a secret as it stands in a file or in a variable. All sources use it. A byte order mark at the
-// beginning and one line end at the end are no part of the value. The rest is one line, except in PEM; what no reader can see
-// is an error, because it would silently change every signature. So is an empty value. "v1,whsec_…" is read as "whsec_…".
+// beginning and one line end at the end are no part of the value. The rest is one line, except in PEM; what no reader can
+// see is an error, because it would silently change every signature. So is an empty value. "v1,whsec_…" is read as
+// "whsec_…".
 func Parse(text string) (Value, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
 		return Value{}, errors.New("the secret is UTF-16 text: save it as UTF-8")
