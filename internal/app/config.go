@@ -46,7 +46,7 @@ type Config struct {
 	// SandboxUsers are the host user ids, FIRST-LAST, of which every script has one for itself; "" = sandbox.DefaultUsers.
 	SandboxUsers string
 	// SandboxCgroup is a delegated cgroup v2 directory in which every script has a group; "" = the worker's own where that is
-	// possible, "off" = none.
+	// possible, "off" = none, "v1" = the hierarchies of cgroup v1.
 	SandboxCgroup string
 
 	AdminAddr string // host:port of /healthz, /readyz and /metrics; "" = none

@@ -94,7 +94,7 @@ func (s *settings) sandbox(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.SandboxUsers, "sandbox-users", "",
 		"host user ids, FIRST-LAST, of which every script has one for itself (default "+sandbox.DefaultUsers.String()+")")
 	f.StringVar(&s.cfg.SandboxCgroup, "sandbox-cgroup", "",
-		"delegated cgroup v2 directory in which every script has a group; off: none; empty: the worker's own where possible")
+		"delegated cgroup v2 directory in which every script has a group; off: none; v1: cgroup v1; empty: the worker's own where possible")
 }
 
 // environment fills in options that were not given. What a tool is asked to do, such as the event to send, comes from its

@@ -52,8 +52,9 @@ const (
 // controllers of cgroup v1 that bound what one script can take from the others.
 var controllers = []string{"memory", "pids", "cpu"}
 
-// findCgroups makes the worker's own part of a delegated hierarchy: "" = look for one and do without when there is
-// none, "off" = none, else the path of a cgroup v2 directory that must be delegated.
+// findCgroups makes the worker's own part of a delegated hierarchy. "": this process's own group of cgroup v2 where that
+// is possible, else none. "off": none. "v1": the hierarchies of cgroup v1, which cost a script's start some 10 ms, because
+// the kernel waits for all processors each time a process enters a group. Else: a directory of cgroup v2.
 func findCgroups(wanted string) (*cgroupRoot, error) {
 	own := fmt.Sprintf(ownPrefix+"%d-%d", os.Getpid(), time.Now().UnixNano())
 	switch wanted {
@@ -65,8 +66,9 @@ func findCgroups(wanted string) (*cgroupRoot, error) {
 				return r, nil
 			}
 		}
-		r, _ := separateRoot(own)
-		return r, nil
+		return nil, nil //nolint:nilnil // as above
+	case "v1":
+		return separateRoot(own)
 	}
 	return unifiedRoot(wanted, own)
 }

@@ -56,7 +56,7 @@ type Options struct {
 	// DefaultUsers.
 	Users Users
 	// Cgroup is a cgroup v2 directory that the host has delegated to this process, in which every interpreter gets a group
-	// with bounds on memory, processes and processor time. "": the process's own, where that is possible; "off": none.
+	// with bounds on memory, processes and processor time. "": the process's own, where that is possible; "off": none; "v1": cgroup v1.
 	Cgroup string
 	// Bubblewrap and Python are the programs; "" = found on the path, and /usr/bin/python3.
 	Bubblewrap, Python string

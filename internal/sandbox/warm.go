@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"fmt"
 	"time"
 )
 
@@ -59,8 +60,27 @@ func (s *Sandbox) fill(ctx context.Context) {
 	}
 }
 
-// spawn asks the zygote for a cell, starting another zygote when there is none or it is worn out.
+// spawn asks the zygote for a cell, starting another zygote when there is none or it is worn out. Several may wait for
+// their cells at a time.
 func (s *Sandbox) spawn(ctx context.Context) (*cell, error) {
+	c, err := s.ask(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.awaitReady(ctx); err != nil {
+		c.close()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.zygote == c.zygote {
+			s.zygote.retire()
+			s.zygote = nil
+		}
+		return nil, fmt.Errorf("%w: %s", err, c.zygote.stderr)
+	}
+	return c, nil
+}
+
+func (s *Sandbox) ask(ctx context.Context) (*cell, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.zygote != nil && s.zygote.worn() {
@@ -78,7 +98,7 @@ func (s *Sandbox) spawn(ctx context.Context) (*cell, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.zygote.spawn(ctx, at, func() { s.places.free <- at })
+	c, err := s.zygote.ask(at, func() { s.places.free <- at })
 	if err != nil {
 		s.zygote.retire()
 		s.zygote = nil

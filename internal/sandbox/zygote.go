@@ -172,8 +172,8 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 	return nil
 }
 
-// spawn makes a cell in a place and waits until it is ready for a job. It calls gone when nothing of the cell is left.
-func (z *zygote) spawn(ctx context.Context, at place, gone func()) (*cell, error) {
+// ask asks for a cell in a place, which is not ready yet. It calls gone when nothing of the cell is left.
+func (z *zygote) ask(at place, gone func()) (*cell, error) {
 	c := &cell{zygote: z, place: at, gone: gone}
 	theirs, err := c.connect()
 	if err != nil {
@@ -190,10 +190,6 @@ func (z *zygote) spawn(ctx context.Context, at place, gone func()) (*cell, error
 		return nil, fmt.Errorf("ask the zygote for a cell: %w: %s", err, z.stderr)
 	}
 	c.asked = true
-	if err := c.awaitReady(ctx); err != nil {
-		c.close()
-		return nil, fmt.Errorf("%w: %s", err, z.stderr)
-	}
 	return c, nil
 }
 
