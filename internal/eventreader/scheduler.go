@@ -12,6 +12,11 @@ const (
 	spareFactor = 4
 	// loadWindow is the time over which a tenant's overloaded calls are compared with those that succeeded.
 	loadWindow = time.Second
+	// overloadMin is the number of overloaded calls in a loadWindow below which they are not taken for an overload: a few
+	// conversations that do not get on by themselves must not slow down the others of their tenant.
+	overloadMin = 4
+	// floorShare: a tenant keeps one slot of this many, at least one.
+	floorShare = 32
 )
 
 // scheduler decides which conversation may call the handler next. Tenants share the slots and the memory for event bodies
@@ -19,8 +24,8 @@ const (
 // no more than spareFactor times what stays free. The tenant with the fewest calls goes first. Within a tenant,
 // conversations take turns.
 //
-// A tenant of whose calls more fail by overload than succeed gets fewer slots: half after each loadWindow, and one more each
-// time that a whole round of its slots succeeded. That keeps an overloaded server from being asked for more than it can
+// A tenant of whose calls more fail by overload than succeed gets fewer slots: half after each loadWindow, down to a floor, and
+// one more each time that a whole round of its slots succeeded. That keeps an overloaded server from being asked for more than it can
 // finish.
 type scheduler struct {
 	slots int   // calls at a time
@@ -97,8 +102,8 @@ func (s *scheduler) adapt(t *tenantSlots, o Outcome) {
 	if time.Since(t.window) < loadWindow {
 		return
 	}
-	if t.failed > t.passed {
-		t.limit = max(1, min(t.limit, float64(t.running))/2)
+	if t.failed > t.passed && t.failed >= overloadMin {
+		t.limit = max(1, float64(s.slots)/floorShare, min(t.limit, float64(t.running))/2)
 	}
 	t.window, t.failed, t.passed = time.Now(), 0, 0
 }

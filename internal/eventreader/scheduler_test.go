@@ -98,24 +98,44 @@ func TestScheduler_BytesOfRunningCalls(t *testing.T) {
 // TestScheduler_OverloadReducesSlots: while calls time out a tenant gets fewer slots, when they succeed it gets more.
 func TestScheduler_OverloadReducesSlots(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(100, 1<<20), make(startedTasks, 10_000)
+	f, s := newScheduler(128, 1<<20), make(startedTasks, 10_000)
 	for range 5000 {
 		f.enqueue(s.task("acme", 1))
 	}
 	overloaded := Overloaded("timeout", errors.New("too late"))
-	for range 80 {
+	for n := range 80 {
+		f.tenants["acme"].window = time.Now()
+		if n%overloadMin == overloadMin-1 {
+			f.tenants["acme"].window = time.Time{} // the window is over
+		}
 		f.release(<-s, overloaded)
-		f.tenants["acme"].window = time.Time{} // the window is over
 	}
-	require.Equal(t, 1, f.stats()["acme"].Limit)
-	for f.running > 1 {
+	const floor = 128 / floorShare
+	require.Equal(t, floor, f.stats()["acme"].Limit)
+	for range 100 {
+		f.tenants["acme"].window = time.Time{}
 		f.release(<-s, Retry("busy", nil))
 	}
-	require.Equal(t, 1, f.stats()["acme"].Limit, "a retry for another reason does not count")
+	require.Equal(t, floor, f.stats()["acme"].Limit, "a retry for another reason does not count")
 	for range 3000 {
 		f.release(<-s, Ack())
 	}
 	require.Greater(t, f.stats()["acme"].Limit, 60)
+}
+
+// TestScheduler_OnlyStuckConversations: the few conversations that work at the moment do not get on, which says nothing about
+// the others of their tenant.
+func TestScheduler_OnlyStuckConversations(t *testing.T) {
+	t.Parallel()
+	f, s := newScheduler(100, 1<<20), make(startedTasks, 10)
+	for range 100 {
+		f.enqueue(s.task("acme", 1))
+		f.tenants["acme"].window = time.Time{}
+		f.release(<-s, Overloaded("timeout", errors.New("too late")))
+	}
+	f.enqueue(s.task("acme", 1))
+	require.Equal(t, 100, f.stats()["acme"].Limit)
+	f.release(<-s, Ack())
 }
 
 // TestScheduler_OneStuckConversation: calls that fail now and then among many that succeed do not reduce the slots.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
@@ -53,15 +54,25 @@ func outcomeOf(err error) eventreader.Outcome {
 	if rejected, ok := errors.AsType[*rejection](err); ok {
 		return eventreader.DeadLetter(rejected.fault.Kind, rejected.fault.Message)
 	}
-	kind := retryKind(err)
-	if overloaded[kind] {
-		return eventreader.Overloaded(kind, err)
+	if overloaded(err) {
+		return eventreader.Overloaded(retryKind(err), err)
 	}
-	return eventreader.Retry(kind, err)
+	return eventreader.Retry(retryKind(err), err)
 }
 
-// overloaded are the kinds of failed tries for which the reader makes fewer tries of the tenant at a time.
-var overloaded = map[string]bool{"timeout": true, "deadlineexceeded": true, "unavailable": true, "resourceexhausted": true}
+// overloaded reports whether a try failed because Temporal has more work than it can finish. The limits of one workflow,
+// such as its unfinished Updates, say nothing about the others.
+func overloaded(err error) bool {
+	if exhausted, ok := errors.AsType[*serviceerror.ResourceExhausted](err); ok {
+		return exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT &&
+			exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW
+	}
+	switch retryKind(err) {
+	case "timeout", "deadlineexceeded", "unavailable":
+		return true
+	}
+	return false
+}
 
 // retryKind is the gRPC code of Temporal's answer in lower case, "timeout" for a try that was cut off.
 func retryKind(err error) string {
