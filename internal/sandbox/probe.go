@@ -83,7 +83,7 @@ func (s *Sandbox) reportLayers(landlock int) {
 		log.Warn("Landlock is missing or old, the other layers hold scripts", "version", max(landlock, 0),
 			"hint", "Linux 6.12 or later with Landlock among its security modules has version 6")
 	}
-	if s.places.root == nil {
+	if s.places.root == nil && s.options.Cgroup != "off" {
 		log.Warn("no cgroup for each script, only limits for each process", "hint",
 			"delegate memory, pids and cpu to the worker (systemd: Delegate=yes), or bound the worker's container")
 	}
