@@ -69,7 +69,7 @@ func TestTheLinesOfTheGatewaysPage(t *testing.T) {
 	webhooks := freeAddr()
 	bots := t.TempDir()
 	require.NoError(t, copyExamples("../../examples/bots", bots, webhooks))
-	_, where := runServers(t, append(anyPort(), "--webhook-addr="+webhooks, "--bots="+bots,
+	_, where := runServers(t, append(anyPort(), "--webhook-addr="+webhooks, "--bots="+bots, "--secrets-dir=../../examples/secrets",
 		"--event-tokens=../../examples/event-tokens", "--operator-token-file=../../examples/operator-token")...)
 	tools := t.TempDir()
 	self, err := os.Executable()
