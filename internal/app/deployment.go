@@ -16,8 +16,8 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// Deployment is the Worker Deployment that a worker is a version of. Temporal sends workflow tasks to the current version of a
-// deployment only, so that a roll-out or a roll-back is one switch for all conversations.
+// Deployment is the Worker Deployment that a worker is a version of. Temporal sends workflow tasks to the current
+// version of a deployment only, so that a roll-out or a roll-back is one switch for all conversations.
 type Deployment struct {
 	Name    string  // "" = the worker is unversioned
 	BuildID string  // default: DefaultBuildID
@@ -63,8 +63,8 @@ func (d Deployment) validate() error {
 	return errors.Join(problems...)
 }
 
-// options are how the SDK's worker presents itself. Every conversation moves to the current version with its next workflow
-// task: conversations stay open for days, and a version must be able to end before they do.
+// options are how the SDK's worker presents itself. Every conversation moves to the current version with its next
+// workflow task: conversations stay open for days, and a version must be able to end before they do.
 func (d Deployment) options() worker.DeploymentOptions {
 	if d.Name == "" {
 		return worker.DeploymentOptions{}
@@ -76,6 +76,11 @@ func (d Deployment) options() worker.DeploymentOptions {
 	}
 }
 
+// deadlockTimeout is how long workflow code may hold a workflow task without yielding before the SDK fails the task. A
+// worker that takes over all conversations of another version replays many histories at once: with the SDK's default
+// of 1 s, a busy machine was taken for a deadlock.
+const deadlockTimeout = 20 * time.Second
+
 const (
 	// firstLook bounds how long the start of a worker waits until its deployment has a current version.
 	firstLook = 20 * time.Second
@@ -83,8 +88,8 @@ const (
 	lookInterval = 5 * time.Second
 )
 
-// follow lets the worker promote itself for as long as it runs. It returns when the deployment has a current version, so that
-// a worker that is ready is served; when that takes too long, the worker goes on looking in the background.
+// follow lets the worker promote itself for as long as it runs. It returns when the deployment has a current version,
+// so that a worker that is ready is served; when that takes too long, the worker goes on looking in the background.
 func (d Deployment) follow(ctx context.Context, b *base, cfg Config, p *parts) error {
 	if d.Name == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return nil // workers of code steps follow: without workers of the main queue no version works
@@ -190,8 +195,8 @@ func (r *promoter) look(ctx context.Context) (current string, err error) {
 	return mine, nil
 }
 
-// deserted reports whether the workers of the current version are gone: the server lists none, or none of them has begun a
-// poll for longer than a poll lasts. Only this worker's clock is read.
+// deserted reports whether the workers of the current version are gone: the server lists none, or none of them has
+// begun a poll for longer than a poll lasts. Only this worker's clock is read.
 func (r *promoter) deserted(ctx context.Context, current string) bool {
 	polled, err := r.api.lastPoll(ctx, step.QueueMain, current)
 	now := time.Now()

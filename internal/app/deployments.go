@@ -7,12 +7,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"go.temporal.io/api/deployment/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc/codes"
 
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -24,14 +26,13 @@ type deploymentAPI struct {
 	name      string
 }
 
-// describe returns the deployment and a token that makes a promotion fail when the deployment changed meanwhile. A deployment
-// that no worker has polled for is empty.
+// describe returns the deployment and a token that makes a promotion fail when the deployment changed meanwhile. A
+// deployment that no worker has polled for is empty.
 func (a deploymentAPI) describe(ctx context.Context) (deploymentInfo, []byte, error) {
 	answer, err := a.client.WorkflowService().DescribeWorkerDeployment(ctx, &workflowservice.DescribeWorkerDeploymentRequest{
 		Namespace: a.namespace, DeploymentName: a.name,
 	})
-	var missing *serviceerror.NotFound
-	if errors.As(err, &missing) {
+	if _, missing := errors.AsType[*serviceerror.NotFound](err); missing {
 		return deploymentInfo{}, nil, nil
 	}
 	if err != nil {
@@ -66,8 +67,8 @@ func stateOf(v *deployment.WorkerDeploymentInfo_WorkerDeploymentVersionSummary) 
 	}
 }
 
-// promote makes a version the current one; "" hands the tasks to unversioned workers. Unless it is forced, the server denies
-// it while the version lacks a task queue that the current one serves.
+// promote makes a version the current one; "" hands the tasks to unversioned workers. Unless it is forced, the server
+// denies it while the version lacks a task queue that the current one serves.
 func (a deploymentAPI) promote(ctx context.Context, build string, token []byte, force bool) error {
 	_, err := a.client.WorkerDeploymentClient().GetHandle(a.name).SetCurrentVersion(ctx,
 		client.WorkerDeploymentSetCurrentVersionOptions{BuildID: build, ConflictToken: token, IgnoreMissingTaskQueues: force})
@@ -77,7 +78,8 @@ func (a deploymentAPI) promote(ctx context.Context, build string, token []byte, 
 	return nil
 }
 
-// lastPoll returns when a worker of a version last began to poll a task queue; the zero time when none did in the last minutes.
+// lastPoll returns when a worker of a version last began to poll a task queue; the zero time when none did in the last
+// minutes.
 func (a deploymentAPI) lastPoll(ctx context.Context, queue, build string) (time.Time, error) {
 	answer, err := a.client.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
 		Namespace: a.namespace, TaskQueue: &taskqueuepb.TaskQueue{Name: queue},
@@ -102,8 +104,8 @@ func (a deploymentAPI) lastPoll(ctx context.Context, queue, build string) (time.
 // DeploymentVersion is one version of a deployment, for operators.
 type DeploymentVersion struct {
 	BuildID string `json:"build_id"`
-	// State is current, ramping, draining, drained or inactive. A version that drains holds no conversation back: they move to the
-	// current version with their next event.
+	// State is current, ramping, draining, drained or inactive. A version that drains holds no conversation back: they
+	// move to the current version with their next event.
 	State   string     `json:"state"`
 	Created time.Time  `json:"created"`
 	Current *time.Time `json:"last_current,omitempty"`
@@ -155,10 +157,10 @@ func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
 	return list, nil
 }
 
-// Promote makes a version the current one and returns the one before; "" stands for unversioned workers. Without force a
-// version must have polled, and must serve every task queue that is in use.
+// Promote makes a version the current one and returns the one before; "" stands for unversioned workers. Without force
+// a version must have polled, and must serve every task queue that is in use.
 func (d *Deployments) Promote(ctx context.Context, build string, force bool) (previous string, err error) {
-	info, token, err := d.api.describe(ctx)
+	info, _, err := d.api.describe(ctx)
 	if err != nil {
 		return "", err
 	}
@@ -166,8 +168,23 @@ func (d *Deployments) Promote(ctx context.Context, build string, force bool) (pr
 		return "", fmt.Errorf("worker deployment %s has no version %q: start its workers first; "+
 			"\"starter deployments list\" shows the versions", d.api.name, build)
 	}
-	if info.Current == build {
-		return build, nil
+	return info.Current, backoff.Retry(func() error { return d.ensure(ctx, build, force) }, backoff.WithContext(
+		backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(promoteTimeout)), ctx))
+}
+
+// promoteTimeout bounds a promotion on a busy server.
+const promoteTimeout = 2 * time.Minute
+
+// ensure promotes a version unless it is the current one: an attempt whose answer was lost may have succeeded.
+func (d *Deployments) ensure(ctx context.Context, build string, force bool) error {
+	info, token, err := d.api.describe(ctx)
+	if err == nil && info.Current != build {
+		err = d.api.promote(ctx, build, token, force)
 	}
-	return info.Current, d.api.promote(ctx, build, token, force)
+	switch serviceerror.ToStatus(err).Code() {
+	case codes.OK, codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted, codes.Canceled:
+		return err
+	default:
+		return backoff.Permanent(err)
+	}
 }

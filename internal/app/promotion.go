@@ -42,13 +42,13 @@ const (
 const (
 	// pollMax is longer than a poll lasts: a worker that polls has begun a poll within this time.
 	pollMax = 75 * time.Second
-	// noPollersFor is for how long the server must list no worker of the current version: after its restart it lists none until
-	// they poll again.
+	// noPollersFor is for how long the server must list no worker of the current version: after its restart it lists
+	// none until they poll again.
 	noPollersFor = 15 * time.Second
 )
 
-// promotion decides whether a version is to become the current one by itself. A version that was current before was replaced
-// by a newer one or by an operator: it does not come back by itself while the current version has workers.
+// promotion decides whether a version is to become the current one by itself. A version that was current before was
+// replaced by a newer one or by an operator: it does not come back by itself while the current version has workers.
 func promotion(info deploymentInfo, mine string) reason {
 	if info.Current == mine {
 		return reasonNone
@@ -77,7 +77,7 @@ func newer(a, b deploymentVersion) bool {
 }
 
 func semantic(build string) string {
-	if len(build) > 0 && build[0] != 'v' {
+	if build != "" && build[0] != 'v' {
 		return "v" + build
 	}
 	return build

@@ -53,8 +53,8 @@ func describeVersion(release string, s settings) string {
 	return text
 }
 
-// DefaultBuildID returns the build id of this program: its version. Where the version does not identify the code, because the
-// source tree was modified or its revision is unknown, a hash of the executable is appended.
+// DefaultBuildID returns the build id of this program: its version. Where the version does not identify the code,
+// because the source tree was modified or its revision is unknown, a hash of the executable is appended.
 func DefaultBuildID() string {
 	s := readSettings()
 	if version != development || s.revision != "" && !s.modified {

@@ -141,6 +141,7 @@ func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) 
 		DisableRegistrationAliasing:  true,
 		OnFatalError:                 w.fatal.fail,
 		DeploymentOptions:            cfg.Deployment.options(),
+		DeadlockDetectionTimeout:     deadlockTimeout,
 	})
 	workflows.Register(sdk)
 	acts.Register(sdk)
