@@ -32,7 +32,7 @@ func Run(args []string) int {
 	root.SetArgs(args)
 	stopProfile := profiled(root)
 	defer stopProfile()
-	root.AddCommand(demo.Command(), bench.Command())
+	root.AddCommand(demo.Command(), bench.Command(), natsCommand(), temporalCommand())
 	addPrograms(root)
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "devstack:", err)
@@ -104,6 +104,9 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.DataDir, "data-dir", "", "where state lives; empty: it goes with the process")
 	f.StringVar(&o.NATSAddr, "nats-addr", "127.0.0.1:4222", "host:port of NATS")
 	f.StringVar(&o.TemporalAddr, "temporal-addr", "127.0.0.1:7233", "host:port of Temporal")
+	f.StringVar(&o.TemporalPostgres, "temporal-postgres", "",
+		"PostgreSQL of Temporal, as in postgres://user:password@host:port/db; empty: SQLite")
+	f.IntVar(&o.HistoryShards, "history-shards", 0, "history shards of Temporal; 0: 64 with PostgreSQL, else 1")
 	f.StringVar(&o.UIAddr, "ui-addr", "127.0.0.1:8233", "host:port of the Temporal UI")
 	f.StringVar(&o.Gateway.Addr, "gateway-addr", "127.0.0.1:8080", "host:port of the gateway")
 	f.StringVar(&o.Gateway.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"strconv"
 	"sync"
@@ -29,10 +30,21 @@ type NATSOptions struct {
 	DataDir string
 	// Addr is the loopback address that clients dial. Empty or port 0: the system chooses.
 	Addr string
+	// MaxStore bounds the bytes of all streams; 0: what the server finds on the disk.
+	MaxStore int64
+	// Cluster makes the server one of several; nil: it stands alone.
+	Cluster *NATSCluster
 	// Logger gets the server's log; nil discards it.
 	Logger *slog.Logger
 	// LogLevel is the least level that is passed on. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
 	LogLevel slog.Leveler
+}
+
+// NATSCluster is a server's place among others, so that streams may have replicas.
+type NATSCluster struct {
+	Name   string   // of this server, different for each
+	Addr   string   // host:port on loopback where the other servers dial
+	Routes []string // the same of the other servers
 }
 
 // NATS is a running NATS server with JetStream. Everything it acknowledges is on disk.
@@ -70,8 +82,11 @@ func (n *NATS) start(ctx context.Context, opts NATSOptions) error {
 	if err := os.MkdirAll(opts.DataDir, 0o700); err != nil {
 		return fmt.Errorf("create data directory: %w", err)
 	}
-	options, err := natsOptions(addr, opts.DataDir)
+	options, err := natsOptions(addr, opts)
 	if err != nil {
+		return err
+	}
+	if err := opts.Cluster.apply(options); err != nil {
 		return err
 	}
 	srv, err := server.NewServer(options)
@@ -107,6 +122,23 @@ func (n *NATS) awaitReady(ctx context.Context, fatal <-chan error) error {
 	}
 }
 
+// apply makes the server one of a cluster.
+func (c *NATSCluster) apply(options *server.Options) error {
+	if c == nil {
+		return nil
+	}
+	addr, err := parseLoopback(c.Addr)
+	if err != nil {
+		return err
+	}
+	options.ServerName = c.Name
+	options.Cluster = server.ClusterOpts{Name: "hookturn-devstack", Host: addr.IP, Port: addr.Port}
+	for _, route := range c.Routes {
+		options.Routes = append(options.Routes, &url.URL{Scheme: "nats", Host: route})
+	}
+	return nil
+}
+
 // developer is the user of a client that names none: it may do everything in hookturn's account.
 const developer = "developer"
 
@@ -115,7 +147,7 @@ const Engine = "engine"
 
 // natsOptions has the users of deploy/nats-server.conf. The password of each is its name: the server listens on loopback,
 // and a client without a user may do even more.
-func natsOptions(addr address, dataDir string) (*server.Options, error) {
+func natsOptions(addr address, opts NATSOptions) (*server.Options, error) {
 	options := &server.Options{}
 	accounts := permissions.Accounts(permissions.Config{
 		Engines: []permissions.Engine{{Tenant: "default", User: Engine}}, Password: strconv.Quote, Unlimited: developer,
@@ -131,7 +163,8 @@ func natsOptions(addr address, dataDir string) (*server.Options, error) {
 	options.Host, options.Port = addr.IP, port
 	options.NoSigs = true
 	options.MaxPayload = schemas.MessageMax + headroom
-	options.JetStream, options.StoreDir = true, dataDir
+	options.JetStream, options.StoreDir = true, opts.DataDir
+	options.JetStreamMaxStore = opts.MaxStore
 	options.SyncAlways = true // as shipped, an acknowledged message may be lost for two minutes when the power fails
 	return options, nil
 }

@@ -28,6 +28,11 @@ const (
 type TemporalOptions struct {
 	// DataDir holds the database; it is created when missing. Empty keeps everything in memory.
 	DataDir string
+	// Postgres is the URL of a PostgreSQL server and a database on it, as in postgres://user:password@127.0.0.1:5432/temporal;
+	// the database and another for visibility are created when missing. Empty: SQLite.
+	Postgres string
+	// HistoryShards is fixed for the life of a database. 0: 64 with Postgres; SQLite has 1.
+	HistoryShards int
 	// SyncAlways makes every commit wait for the disk. Without it a power cut may take the last commits, as it may with
 	// a database in memory all of them; the end of the process takes none. It costs a disk flush per transition.
 	SyncAlways bool
@@ -85,7 +90,7 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 
 // launch builds and starts the server. A panic inside the server's set-up becomes an error.
 func launch(
-	l layout, database *config.SQL, logger *slog.Logger, overrides map[string]any,
+	l layout, db database, logger *slog.Logger, overrides map[string]any,
 ) (server temporal.Server, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -93,7 +98,7 @@ func launch(
 		}
 	}()
 	server, err = temporal.NewServer(
-		temporal.WithConfig(serverConfig(l, database)),
+		temporal.WithConfig(serverConfig(l, db)),
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithStaticHosts(l.hosts()),
 		temporal.WithLogger(temporalLogger{slog: logger}),

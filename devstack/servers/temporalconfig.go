@@ -5,7 +5,6 @@ import (
 	"go.temporal.io/server/common/config"
 	"go.temporal.io/server/common/dynamicconfig"
 	"go.temporal.io/server/common/membership/static"
-	"go.temporal.io/server/common/persistence/sql/sqlplugin/sqlite"
 	"go.temporal.io/server/common/primitives"
 )
 
@@ -41,17 +40,25 @@ func (l layout) services() map[string]config.Service {
 	return services
 }
 
-// serverConfig is a server of one history shard on one database, without metrics and profiling ports.
-func serverConfig(l layout, database *config.SQL) *config.Config {
+// The names of the data stores.
+const (
+	mainStore       = "main"
+	visibilityStore = "visibility"
+)
+
+// serverConfig is a server without metrics and profiling ports.
+func serverConfig(l layout, db database) *config.Config {
 	frontend := l[primitives.FrontendService].String()
 	return &config.Config{
 		Services:     l.services(),
 		PublicClient: config.PublicClient{HostPort: frontend},
 		Persistence: config.Persistence{
-			DefaultStore:     sqlite.PluginName,
-			VisibilityStore:  sqlite.PluginName,
-			NumHistoryShards: 1,
-			DataStores:       map[string]config.DataStore{sqlite.PluginName: {SQL: database}},
+			DefaultStore:     mainStore,
+			VisibilityStore:  visibilityStore,
+			NumHistoryShards: db.shards,
+			DataStores: map[string]config.DataStore{
+				mainStore: {SQL: db.main}, visibilityStore: {SQL: db.visibility},
+			},
 		},
 		ClusterMetadata: &cluster.Config{
 			FailoverVersionIncrement: 10,

@@ -1,6 +1,7 @@
 package servers
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,20 +16,32 @@ import (
 // databaseName is the file in the data directory that holds Temporal's histories and its visibility records.
 const databaseName = "temporal.db"
 
-// openDatabase describes the SQLite database for the server and makes sure that its schema and the namespace exist.
-func openDatabase(opts TemporalOptions) (*config.SQL, error) {
+// database is where a server keeps histories and visibility records.
+type database struct {
+	main, visibility *config.SQL // the same for SQLite
+	shards           int32
+}
+
+// openDatabase describes the database for the server and makes sure that its schema and the namespace exist.
+func openDatabase(opts TemporalOptions) (database, error) {
+	if opts.Postgres != "" {
+		return openPostgres(opts)
+	}
+	if opts.HistoryShards > 1 {
+		return database{}, errors.New("SQLite has one connection: more than one history shard needs --temporal-postgres")
+	}
 	cfg := memoryDatabase()
 	if opts.DataDir != "" {
 		path, err := prepareDatabaseFile(opts.DataDir)
 		if err != nil {
-			return nil, err
+			return database{}, err
 		}
 		cfg = fileDatabase(path, opts.SyncAlways)
 	}
 	if err := createNamespace(cfg, opts.Namespace); err != nil {
-		return nil, err
+		return database{}, err
 	}
-	return cfg, nil
+	return database{main: cfg, visibility: cfg, shards: 1}, nil
 }
 
 // memoryDatabase lives as long as the process; the random name keeps two servers apart.

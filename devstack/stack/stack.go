@@ -40,6 +40,9 @@ type Options struct {
 	Engine bool
 	// Code runs code steps too, where this machine can; see Stack.NoCode.
 	Code bool
+	// TemporalPostgres and HistoryShards are where Temporal keeps its state instead, see servers.TemporalOptions.
+	TemporalPostgres string
+	HistoryShards    int
 	// DynamicConfig overrides settings of the Temporal server.
 	DynamicConfig map[string]any
 	// UI starts the Temporal UI.
@@ -98,6 +101,7 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 	s.stops = append(s.stops, s.NATS.Stop)
 	if s.Temporal, err = servers.StartTemporal(ctx, servers.TemporalOptions{
 		DataDir: below(o.DataDir, "temporal"), FrontendAddr: o.TemporalAddr, DynamicConfig: o.DynamicConfig, Logger: o.Log,
+		Postgres: o.TemporalPostgres, HistoryShards: o.HistoryShards,
 	}); err != nil {
 		return err
 	}
