@@ -19,6 +19,7 @@ VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null || echo dev)
 FUZZTIME ?= 10s
 SOAKTIME ?= 600
 SOAKSTEPS ?= 100000
+DRILLTIME ?= 1h
 BENCHFLAGS ?=
 DEVFLAGS ?=
 TEST_TIMEOUT ?= 5m
@@ -178,7 +179,8 @@ bench: $(BIN)/devstack ## The benchmarks, side by side with Temporal alone; then
 	go test -run '^$$' -bench . ./internal/sandbox ./internal/jq
 .PHONY: bench
 
-soak: ## A mixed load of SOAKSTEPS (100,000), then the end-to-end tests over and over for SOAKTIME seconds (600)
+soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (100,000), then all end-to-end tests for SOAKTIME seconds (600)
+	cd devstack && HOOKTURN_DRILL_TIME=$(DRILLTIME) go test -count=1 -v -timeout 6h -run TestDrill_RealComponents ./e2e | grep -v '^=== '
 	cd devstack && HOOKTURN_MIXED_STEPS=$(SOAKSTEPS) go test -count=1 -v -timeout 3h -run TestMixedLoad ./e2e | grep -v '^=== '
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \

@@ -19,6 +19,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(role) {
 	case "devstack":
 		os.Exit(command.Run(os.Args[1:]))
+	case "burn":
+		burn()
 	case "websocat":
 		if err := websocat(os.Args[1:], os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)

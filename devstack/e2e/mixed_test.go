@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -18,8 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
-	"github.com/hookturn/hookturn/devstack/ledger"
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/devstack/invariants"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -34,7 +32,7 @@ const (
 )
 
 // TestMixedLoad runs every dialect, well-behaved and chaotic endpoints side by side, for two tenants, over two workers and
-// two starters, kills one of each in the middle, and then balances the books of both ends.
+// two starters, kills one of each in the middle, and then checks the recorded traffic of both ends.
 func TestMixedLoad(t *testing.T) {
 	t.Parallel()
 	m := newMixed(t)
@@ -60,8 +58,7 @@ func TestMixedLoad(t *testing.T) {
 	done.Wait()
 	took := time.Since(began)
 
-	books := m.books(t)
-	totals, problems := books.Check()
+	totals, problems := m.recorded(t).Check()
 	t.Logf("%s; %.0f steps/s, a worker and a starter killed in the middle; failures: %v", totals,
 		float64(totals.Replies)/took.Seconds(), totals.Failures)
 	require.GreaterOrEqual(t, totals.Events, steps)
@@ -74,16 +71,12 @@ func TestMixedLoad(t *testing.T) {
 
 // mixed is the load: servers and programs as processes of their own, and an engine that knows what it waits for.
 type mixed struct {
+	*traffic
 	where   map[string]string
 	bots    string
 	gate    string // address of the gateway
 	samples *endpoint.Endpoint
-	engine  *engine
 	procs   []*proc
-
-	mu    sync.Mutex
-	sent  []ledger.Event
-	await map[string]chan struct{} // closed when the event has its end
 }
 
 var tenants = []string{"acme", "zeta"}
@@ -92,7 +85,6 @@ func newMixed(t *testing.T) *mixed {
 	t.Helper()
 	m := &mixed{
 		samples: endpoint.New(endpoint.Options{LedgerSize: 1 << 20, Secret: hiddenSecret}), bots: t.TempDir(), gate: freeAddr(),
-		await: map[string]chan struct{}{},
 	}
 	m.samples.Handle("/good", ok)
 	m.samples.Handle("/failing", func(w http.ResponseWriter, _ *http.Request) {
@@ -119,7 +111,7 @@ func newMixed(t *testing.T) *mixed {
 		}
 	}
 	_, m.where = runServers(t, append(anyPort(), "--engine=false")...)
-	m.engine = newEngine(t, "nats://"+m.where["nats"])
+	m.traffic = newTraffic(newEngine(t, "nats://"+m.where["nats"]))
 	return m
 }
 
@@ -127,7 +119,7 @@ func newMixed(t *testing.T) *mixed {
 func mixedBots() map[string]string {
 	const top = "bot: $BOT\ntenant: $TENANT\ndialect: %s\nbase_urls: {test: \"$ENDPOINT\"}\n" +
 		"secrets: {key: {file: secret}, bearer: {file: bearer}}\nbot_break: {default: \"Sorry.\"}\n"
-	const owner = `headers: {` + ledger.OwnerHeader + `: "$TENANT"}`
+	const owner = `headers: {` + invariants.OwnerHeader + `: "$TENANT"}`
 	var haptik strings.Builder
 	fmt.Fprintf(&haptik, top+"steps:\n", "haptik")
 	step := func(name, rest string) string {
@@ -241,7 +233,8 @@ func (m *mixed) drive(t *testing.T, steps int, half chan struct{}) {
 			random := rand.New(rand.NewPCG(1, uint64(i)))
 			for n := 0; take(); n++ {
 				dialect := []string{"haptik", "haptik", "haptik", "loyjoy", "plain", "twoway"}[random.IntN(6)]
-				to := ledger.Event{ConversationKey: schemas.BotID{Tenant: tenants[i%2], Bot: tenants[i%2] + "-" + dialect}.WithConversation(fmt.Sprintf("c-%d-%d", i, n/50))}
+				bot := schemas.BotID{Tenant: tenants[i%2], Bot: tenants[i%2] + "-" + dialect}
+				to := invariants.Event{ConversationKey: bot.WithConversation(fmt.Sprintf("c-%d-%d", i, n/50))}
 				for range random.IntN(3) { // some events do not wait for the one before
 					if take() {
 						m.step(t, random, dialect, to, false)
@@ -252,22 +245,17 @@ func (m *mixed) drive(t *testing.T, steps int, half chan struct{}) {
 		})
 	}
 	group.Wait()
-	m.mu.Lock()
-	all := m.await
-	m.mu.Unlock()
-	for id, end := range all {
-		m.wait(t, id, end)
-	}
+	m.waitAll(t)
 }
 
 // step sends one event, or two where a step waits for its entities.
-func (m *mixed) step(t *testing.T, random *rand.Rand, dialect string, to ledger.Event, wait bool) {
+func (m *mixed) step(t *testing.T, random *rand.Rand, dialect string, to invariants.Event, wait bool) {
 	t.Helper()
 	pick := func(names ...string) string { return names[random.IntN(len(names))] }
 	asked := func(name string) string {
 		return fmt.Sprintf(`{"step":%q,"user":{"id":"91","name":%q},"variables":{"city":"Delft"},"params":{"article":"speaker"},
 			"entities":{"note":[{"detection":"message","original_text":%q,"entity_value":%q}]}}`,
-			name, ledger.Mark(to.Tenant), hiddenMessage, hiddenMessage)
+			name, invariants.Mark(to.Tenant), hiddenMessage, hiddenMessage)
 	}
 	eventType, data := schemas.TypeStepRequested, ""
 	switch dialect {
@@ -289,89 +277,16 @@ func (m *mixed) step(t *testing.T, random *rand.Rand, dialect string, to ledger.
 		eventType = pick(schemas.TypeMessageReceived, schemas.TypeMessageReceived, schemas.TypeConversationEvent,
 			schemas.TypeConversationHandover)
 		data = fmt.Sprintf(`{"message":{"type":"text","text":%q},"event":{"type":"typing"},"context":{"why":%q},"user":{"name":%q}}`,
-			hiddenMessage, hiddenMessage, ledger.Mark(to.Tenant))
+			hiddenMessage, hiddenMessage, invariants.Mark(to.Tenant))
 	}
+	to.ID = uuid.NewString()
 	end := m.send(t, to, eventType, data)
 	if strings.Contains(data, `"NEEDS"`) {
-		m.publish(t, to, uuid.NewString(), schemas.TypeEntitiesCollected,
+		to.ID = uuid.NewString()
+		m.publish(t, to, schemas.TypeEntitiesCollected,
 			`{"entities":{"product":[{"detection":"message","original_text":"x","entity_value":"x"}]}}`)
 	}
 	if wait {
 		m.wait(t, "the last of "+to.Conversation, end)
-	}
-}
-
-func (m *mixed) send(t *testing.T, e ledger.Event, eventType, data string) chan struct{} {
-	t.Helper()
-	e.ID = uuid.NewString()
-	end := make(chan struct{})
-	m.mu.Lock()
-	m.await[e.ID] = end
-	m.sent = append(m.sent, e)
-	m.mu.Unlock()
-	m.publish(t, e, e.ID, eventType, data)
-	return end
-}
-
-func (m *mixed) publish(t *testing.T, e ledger.Event, id, eventType, data string) {
-	t.Helper()
-	event := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/engines/mixed","type":%q,"time":%q,"subject":%q,"data":%s}`,
-		id, eventType, time.Now().UTC().Format(time.RFC3339Nano), e.Conversation, data)
-	_, _, err := bus.NewPublisher(m.engine.operator).PublishEvent(t.Context(), e.ConversationKey, event, id, nil)
-	if err != nil {
-		t.Errorf("event %s: %v", id, err)
-	}
-}
-
-func (m *mixed) wait(t *testing.T, what string, end chan struct{}) {
-	t.Helper()
-	select {
-	case <-end:
-	case <-time.After(2 * patience):
-		t.Errorf("%s has no end", what)
-	}
-}
-
-// follow closes the channel of every event whose reply has come, until stop is called.
-func (m *mixed) follow(t *testing.T) (stop func()) {
-	t.Helper()
-	ended, followed := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(followed)
-		for read := 0; ; {
-			m.engine.mu.Lock()
-			fresh, changed := m.engine.replies[read:], m.engine.changed
-			m.engine.mu.Unlock()
-			read += len(fresh)
-			for _, r := range fresh {
-				m.note(r)
-			}
-			select {
-			case <-changed:
-			case <-ended:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(ended)
-		<-followed
-	}
-}
-
-// note takes a reply. The end of a background step is its late reply.
-func (m *mixed) note(r schemas.Reply) {
-	if r.Type != schemas.TypeStepReplied && r.Type != schemas.TypeStepLate {
-		return
-	}
-	var data schemas.StepReplied
-	if json.Unmarshal(r.Data, &data) != nil || data.Outcome == schemas.OutcomeAccepted {
-		return
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if end, ok := m.await[data.EventID]; ok {
-		delete(m.await, data.EventID)
-		close(end)
 	}
 }

@@ -166,10 +166,14 @@ base_urls: {test: %q}
 bot_break: {default: "Sorry."}
 steps:
   ORDER: {webhook: {path: /orders}}
-  FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}}}
+  FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}, limits: {trip_after: 1000}}}
   HELD: {webhook: {path: /held, timeout: 60s, attempt_timeout: 30s}}
   ENDLESS: {webhook: {path: /chaos/endless-body, limits: {trip_after: 1000}}}
   BOMB: {webhook: {path: /chaos/gzip-bomb, limits: {trip_after: 1000}}}
+  MEMORY: {webhook: {path: /remember}}
+  BUSY: {webhook: {path: /remember, execution: activity}}
+  NEEDS: {requires: [product], webhook: {path: /remember}}
+  SLOW: {webhook: {path: "/slow?ms=700", progress_after: 100ms, progress_message: {default: "Wait."}}}
   HEADERS: {webhook: {path: /chaos/endless-headers, limits: {trip_after: 1000}}}
 `, url)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(content), 0o600))

@@ -13,7 +13,7 @@ import (
 
 // userURL is the address of NATS with a user of the development stack, whose password is its name.
 func userURL(natsURL, user string) string {
-	return strings.Replace(natsURL, "nats://", "nats://"+user+":"+user+"@", 1)
+	return strings.ReplaceAll(natsURL, "nats://", "nats://"+user+":"+user+"@")
 }
 
 // asUser makes a program of the product connect as the user that it has in production.

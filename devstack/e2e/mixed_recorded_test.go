@@ -10,41 +10,30 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/hookturn/hookturn/devstack/ledger"
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/devstack/invariants"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// books are taken when one more event of each tenant is answered: what could have come twice is there by then.
-func (m *mixed) books(t *testing.T) ledger.Books {
+// recorded is the traffic of both ends, taken when one more event of each tenant is answered: what could have come twice is there by then.
+func (m *mixed) recorded(t *testing.T) invariants.Traffic {
 	t.Helper()
 	stop := m.follow(t)
 	for _, tenant := range tenants {
-		last := ledger.Event{ConversationKey: schemas.BotID{Tenant: tenant, Bot: tenant + "-haptik"}.WithConversation("last")}
+		bot := schemas.BotID{Tenant: tenant, Bot: tenant + "-haptik"}
+		last := invariants.Event{ConversationKey: bot.WithConversation("last"), ID: uuid.NewString()}
 		m.wait(t, "the last event", m.send(t, last, schemas.TypeStepRequested, `{"step":"GOOD"}`))
 	}
 	stop()
-	b := ledger.Books{
+	b := invariants.Traffic{
 		Sent: m.sent, Requests: m.samples.Ledger().All(), Hidden: []string{hiddenSecret, hiddenMessage, hiddenAnswer},
 		Texts: m.texts(t),
 	}
-	m.engine.mu.Lock()
-	b.Replies = m.engine.replies
-	m.engine.mu.Unlock()
-	streams, err := bus.Setup(t.Context(), m.engine.operator, bus.StreamOptions{})
-	require.NoError(t, err)
-	letters := bus.NewDeadLetters(m.engine.operator, streams)
-	list, err := letters.List(t.Context(), bus.DeadLetterFilter{Limit: 1000})
-	require.NoError(t, err)
-	for _, l := range list {
-		letter, err := letters.Show(t.Context(), l.Sequence)
-		require.NoError(t, err)
-		b.DeadLetters = append(b.DeadLetters, letter.Data)
-	}
+	b.Replies, b.DeadLetters = m.engine.all(), m.engine.deadLetters(t)
 	var shown strings.Builder
 	for _, r := range b.Replies {
 		var data schemas.StepReplied
@@ -54,19 +43,19 @@ func (m *mixed) books(t *testing.T) ledger.Books {
 		}
 		fmt.Fprintln(&shown, r.ID, r.Source, r.Subject, data.Workflow.ID, data.Attempts)
 	}
-	b.Texts = append(b.Texts, ledger.Text{Name: "an error or an id in a reply", Content: []byte(shown.String())})
+	b.Texts = append(b.Texts, invariants.Text{Name: "an error or an id in a reply", Content: []byte(shown.String())})
 	return b
 }
 
 // texts is what people read: logs, metrics, and what the Temporal UI lists.
-func (m *mixed) texts(t *testing.T) []ledger.Text {
+func (m *mixed) texts(t *testing.T) []invariants.Text {
 	t.Helper()
-	var all []ledger.Text
+	var all []invariants.Text
 	for _, p := range m.procs {
 		text, err := os.ReadFile(p.log)
 		require.NoError(t, err)
 		require.NotEmpty(t, text)
-		all = append(all, ledger.Text{Name: "the log of " + filepath.Base(p.cmd.Path), Content: text})
+		all = append(all, invariants.Text{Name: "the log of " + filepath.Base(p.cmd.Path), Content: text})
 		for _, variable := range p.cmd.Env {
 			admin, found := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR=")
 			if !found {
@@ -79,7 +68,7 @@ func (m *mixed) texts(t *testing.T) []ledger.Text {
 			text, err := io.ReadAll(page.Body)
 			require.NoError(t, err)
 			require.NoError(t, page.Body.Close())
-			all = append(all, ledger.Text{Name: "the metrics of " + filepath.Base(p.cmd.Path), Content: text})
+			all = append(all, invariants.Text{Name: "the metrics of " + filepath.Base(p.cmd.Path), Content: text})
 		}
 	}
 	c, err := client.Dial(client.Options{HostPort: m.where["temporal"]})
@@ -87,5 +76,5 @@ func (m *mixed) texts(t *testing.T) []ledger.Text {
 	defer c.Close()
 	list, err := c.ListWorkflow(t.Context(), &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000})
 	require.NoError(t, err)
-	return append(all, ledger.Text{Name: "the list of workflows", Content: []byte(list.String())})
+	return append(all, invariants.Text{Name: "the list of workflows", Content: []byte(list.String())})
 }

@@ -1,0 +1,166 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// streamNames lists the streams that are there, those of buckets included.
+func (d *drill) streamNames(t *testing.T) []string {
+	t.Helper()
+	var names []string
+	list := d.js.StreamNames(t.Context())
+	for name := range list.Name() {
+		names = append(names, name)
+	}
+	require.NoError(t, list.Err())
+	require.NotEmpty(t, names)
+	return names
+}
+
+// delete deletes a stream and waits until the programs have made it again.
+func (d *drill) delete(t *testing.T, name string) {
+	t.Helper()
+	require.NoError(t, d.js.DeleteStream(t.Context(), name))
+	require.Eventually(t, func() bool {
+		_, err := d.js.Stream(t.Context(), name)
+		return err == nil
+	}, recovery, 100*time.Millisecond, "%s was deleted and is not made again", name)
+}
+
+// TestDrill_DeletedBuckets deletes each bucket under load.
+func TestDrill_DeletedBuckets(t *testing.T) {
+	t.Parallel()
+	d := newDrill(t, drillConversations, drillOptions{})
+	d.start(t)
+	stop := d.load(t)
+	d.recovered(t, "start")
+	d.forgets = true
+	for _, name := range d.streamNames(t) {
+		if strings.HasPrefix(name, "KV_") || strings.HasPrefix(name, "OBJ_") {
+			d.delete(t, name)
+			d.recovered(t, name+" deleted")
+		}
+	}
+	stop()
+	d.check(t)
+}
+
+// TestDrill_DeletedStreams deletes each stream while nothing waits in it: what a deleted stream held is lost, but the
+// programs go on with a new one.
+func TestDrill_DeletedStreams(t *testing.T) {
+	t.Parallel()
+	d := newDrill(t, drillConversations, drillOptions{})
+	d.start(t)
+	stop := d.load(t)
+	d.recovered(t, "start")
+	for _, name := range d.streamNames(t) {
+		if strings.HasPrefix(name, "KV_") || strings.HasPrefix(name, "OBJ_") {
+			continue
+		}
+		stop()
+		d.delete(t, name)
+		if name == "HOOKTURN_REPLIES" {
+			d.resumed = append(d.resumed, d.traffic)
+			d.traffic = newTraffic(readReplies(t, d.js))
+		}
+		stop = d.load(t)
+		d.recovered(t, name+" deleted")
+	}
+	stop()
+	d.check(t)
+}
+
+// readReplies is an engine on a stream of replies that it does not make itself.
+func readReplies(t *testing.T, js jetstream.JetStream) *engine {
+	t.Helper()
+	e := &engine{js: js, operator: js, changed: make(chan struct{})}
+	consumer, err := js.OrderedConsumer(t.Context(), "HOOKTURN_REPLIES", jetstream.OrderedConsumerConfig{})
+	require.NoError(t, err)
+	reading, err := consumer.Consume(func(msg jetstream.Msg) {
+		var reply schemas.Reply
+		if json.Unmarshal(msg.Data(), &reply) != nil {
+			reply.ID = msg.Subject()
+		}
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.replies, e.headers = append(e.replies, reply), append(e.headers, msg.Headers())
+		close(e.changed)
+		e.changed = make(chan struct{})
+	})
+	require.NoError(t, err)
+	t.Cleanup(reading.Stop)
+	return e
+}
+
+// TestDrill_FullStore fills JetStream's store: nothing is lost, readiness reports it, and the load goes on when there
+// is room.
+func TestDrill_FullStore(t *testing.T) {
+	t.Parallel()
+	d := newDrill(t, drillConversations, drillOptions{
+		natsArgs: []string{fmt.Sprintf("--max-store=%d", 1<<28)}, env: []string{fmt.Sprintf("HOOKTURN_EVENTS_MAX_BYTES=%d", 1<<26)},
+	})
+	d.start(t)
+	stop := d.load(t)
+	d.recovered(t, "start")
+	fillers := d.fill(t)
+	for _, p := range []*proc{d.workers[0], d.starters[0]} {
+		require.Eventually(t, func() bool { return readyStatus(p) == http.StatusServiceUnavailable }, patience, 200*time.Millisecond,
+			"%s is ready although nothing can be stored", p.cmd.Path)
+	}
+	for _, name := range fillers {
+		require.NoError(t, d.js.DeleteStream(t.Context(), name))
+	}
+	d.recovered(t, "store full")
+	stop()
+	d.check(t)
+}
+
+// fill stores messages until JetStream takes no more, and returns the streams that hold them.
+func (d *drill) fill(t *testing.T) []string {
+	t.Helper()
+	const name = "FILLER"
+	_, err := d.js.CreateStream(t.Context(), jetstream.StreamConfig{Name: name, Subjects: []string{"filler"}})
+	require.NoError(t, err)
+	for size := 1 << 20; size >= 64; {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		_, err := d.js.PublishMsg(ctx, &nats.Msg{Subject: "filler", Data: make([]byte, size)})
+		cancel()
+		if err != nil {
+			size /= 4
+		}
+	}
+	return []string{name}
+}
+
+// TestDrill_SlowTemporal lets everything between the programs and Temporal take longer.
+func TestDrill_SlowTemporal(t *testing.T) {
+	t.Parallel()
+	var slow *proxy
+	d := newDrill(t, drillConversations, drillOptions{through: func(temporal string) string {
+		slow = startProxy(t, temporal)
+		return slow.addr
+	}})
+	d.start(t)
+	stop := d.load(t)
+	d.recovered(t, "start")
+	for _, delay := range []time.Duration{100 * time.Millisecond, 600 * time.Millisecond} {
+		slow.delay.Store(int64(delay))
+		d.recovered(t, fmt.Sprintf("Temporal slower by %v", 2*delay))
+	}
+	slow.delay.Store(0)
+	d.recovered(t, "Temporal as fast as before")
+	stop()
+	d.check(t)
+}
