@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/activities"
 	"github.com/hookturn/hookturn/internal/bot"
@@ -21,6 +24,8 @@ import (
 
 // scripts is a sandbox that ends as told, and the scripts that there are.
 type scripts struct {
+	mu     sync.Mutex
+	hold   func(context.Context) // what a run waits for
 	jobs   []sandbox.Job
 	result sandbox.Result
 	fault  *fault.Fault
@@ -28,8 +33,13 @@ type scripts struct {
 	wait   time.Duration // for a script that is not there
 }
 
-func (s *scripts) Run(_ context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {
+func (s *scripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {
+	s.mu.Lock()
 	s.jobs = append(s.jobs, j)
+	s.mu.Unlock()
+	if s.hold != nil {
+		s.hold(ctx)
+	}
 	return s.result, s.fault
 }
 
@@ -41,7 +51,12 @@ func (s *scripts) Script(id string) (string, bool) {
 
 func (b *bundle) code(t *testing.T, s *scripts, script string) (step.CodeResult, error) {
 	t.Helper()
-	(&activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: &scripthost.Host{}, ScriptWait: s.wait}).Register(b.TestActivityEnvironment)
+	return b.codeOn(t, &activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: &scripthost.Host{}, ScriptWait: s.wait}, script)
+}
+
+func (b *bundle) codeOn(t *testing.T, code *activities.Code, script string) (step.CodeResult, error) {
+	t.Helper()
+	code.Register(b.TestActivityEnvironment)
 	in := step.WebhookInput{
 		Plan: bot.Plan{
 			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "OTP",
@@ -162,4 +177,59 @@ func TestOnlyWhatHasNotBegunIsTriedAgain(t *testing.T) {
 	require.ErrorAs(t, err, &app)
 	require.False(t, app.NonRetryable())
 	require.Empty(t, s.jobs)
+}
+
+// TestRunCode_RepetitionJoinsTheScript: the server lost the activity while its script ran, and also its context's end and a
+// failed heartbeat do not stop the script.
+func TestRunCode_RepetitionJoinsTheScript(t *testing.T) {
+	t.Parallel()
+	b, asked, open := setup(t), make(chan struct{}), make(chan struct{})
+	ctx, end := context.WithCancelCause(context.Background())
+	b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	s := &scripts{result: returns(`{"statusCode":200,"body":"{\"message\":\"ok\"}"}`)}
+	s.hold = func(ctx context.Context) {
+		close(asked)
+		select {
+		case <-open:
+		case <-ctx.Done():
+			t.Error("the script was stopped")
+		}
+	}
+	code := &activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: &scripthost.Host{}}
+	first := make(chan error, 1)
+	go func() {
+		_, err := b.codeOn(t, code, "id")
+		first <- err
+	}()
+	<-asked
+	end(context.DeadlineExceeded)
+	var suite testsuite.WorkflowTestSuite
+	other := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), activities: b.activities}
+	other.SetHeartbeatDetails(step.Progress{Running: &schemas.Attempt{N: 1}})
+	go close(open)
+	result, err := other.codeOn(t, code, "id")
+	require.NoError(t, err)
+	require.Equal(t, []schemas.Message{schemas.Text("ok")}, result.Messages)
+	require.NoError(t, <-first)
+	require.Len(t, s.jobs, 1)
+}
+
+// TestRunCode_NeverTwice: in another process than the one that may have begun with it, a script is not run.
+func TestRunCode_NeverTwice(t *testing.T) {
+	t.Parallel()
+	s := &scripts{result: returns(`{"statusCode":200,"body":"{}"}`)}
+	b := setup(t)
+	b.SetHeartbeatDetails(step.Progress{Running: &schemas.Attempt{N: 1}})
+	_, err := b.code(t, s, "id")
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.True(t, app.NonRetryable())
+	require.Equal(t, "outcome_unknown", app.Type())
+	require.Empty(t, s.jobs)
+
+	b = setup(t)
+	b.SetHeartbeatDetails(step.Progress{NotBegun: true})
+	_, err = b.code(t, s, "id")
+	require.NoError(t, err, "the try before found no sandbox")
+	require.Len(t, s.jobs, 1)
 }

@@ -62,9 +62,13 @@ func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (ste
 		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{done}})
 }
 
-// onCodeQueue are the options of an activity that runs a script for at most a time.
+// onCodeQueue makes the next activity one that runs a script for at most a time.
 func onCodeQueue(ctx workflow.Context, timeout time.Duration, summary string) workflow.Context {
-	return workflow.WithActivityOptions(ctx, workflow.ActivityOptions{
+	return workflow.WithActivityOptions(ctx, codeOptions(timeout, summary))
+}
+
+func codeOptions(timeout time.Duration, summary string) workflow.ActivityOptions {
+	return workflow.ActivityOptions{
 		TaskQueue:              step.QueueCode,
 		ScheduleToStartTimeout: codeWait,
 		StartToCloseTimeout:    timeout + codeSlack,
@@ -74,7 +78,14 @@ func onCodeQueue(ctx workflow.Context, timeout time.Duration, summary string) wo
 			NonRetryableErrorTypes: []string{"TemporalTimeout:StartToClose"},
 		},
 		Summary: summary,
-	})
+	}
+}
+
+// mayHaveBegun reports whether an earlier try of the activity may have begun with the script: its worker was lost, and the
+// later try that would have found the script found no worker.
+func mayHaveBegun(timeout *temporal.TimeoutError) bool {
+	var p step.Progress
+	return timeout.HasLastHeartbeatDetails() && (timeout.LastHeartbeatDetails(&p) != nil || !p.NotBegun)
 }
 
 // codeFault names why the activity of a code step gave no result.
@@ -84,7 +95,7 @@ func codeFault(err error) *fault.Fault {
 	switch {
 	case temporal.IsCanceledError(err):
 		return fault.New(fault.Cancelled, "the step was cancelled")
-	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START:
+	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START && !mayHaveBegun(timeout):
 		return fault.New(fault.SandboxUnavailable,
 			"no worker took the code step within %s: does one run with --task-queues %s?", codeWait, step.QueueCode)
 	case errors.As(err, &timeout):

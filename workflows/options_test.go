@@ -5,9 +5,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -22,4 +26,30 @@ func TestAttemptOptions(t *testing.T) {
 	require.Zero(t, o.RetryPolicy.MaximumAttempts)
 	require.Equal(t, time.Minute, o.ScheduleToCloseTimeout)
 	require.Equal(t, "acme", o.Priority.FairnessKey)
+}
+
+// TestCodeFault_WorkerLost: that no worker took a code step says that its script did not run, unless one had taken it before.
+func TestCodeFault_WorkerLost(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		err  error
+		kind fault.Kind
+	}{
+		"no worker":            {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil), fault.SandboxUnavailable},
+		"had not begun":        {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil, step.Progress{NotBegun: true}), fault.SandboxUnavailable},
+		"may have begun":       {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil, step.Progress{}), fault.OutcomeUnknown},
+		"ran for too long":     {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil), fault.OutcomeUnknown},
+		"no heartbeat came":    {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil), fault.OutcomeUnknown},
+		"another worker knows": {temporal.NewNonRetryableApplicationError("lost", "outcome_unknown", nil), fault.OutcomeUnknown},
+	} {
+		require.Equal(t, c.kind, codeFault(c.err).Kind, name)
+	}
+}
+
+// TestOnCodeQueue: an activity that the server has given up for want of a heartbeat is run again, to find its script; one that
+// took too long is not.
+func TestOnCodeQueue(t *testing.T) {
+	t.Parallel()
+	o := codeOptions(time.Second, "summary")
+	require.Equal(t, []string{"TemporalTimeout:StartToClose"}, o.RetryPolicy.NonRetryableErrorTypes)
 }
