@@ -71,13 +71,17 @@ func TestCallWebhook_ContextEnds(t *testing.T) {
 			b := setup(t)
 			h := b.holdRequests()
 			ctx, end := context.WithCancelCause(context.Background())
-			b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+			heard := 0
+			b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx, Interceptors: []interceptor.WorkerInterceptor{
+				&listener{heard: func(context.Context, step.Progress) {
+					if heard++; heard == 3 { // well after the context has ended
+						close(h.open)
+					}
+				}},
+			}})
 			go func() {
 				<-h.asked
 				end(c.cause)
-				if c.answered {
-					close(h.open)
-				}
 			}()
 			result, err := b.call(b.input(t, "PLAIN"))
 			if c.answered {
@@ -201,7 +205,7 @@ func TestCallWebhook_SlowEndpointGetsAnActivity(t *testing.T) {
 type listener struct {
 	interceptor.WorkerInterceptorBase
 
-	heard func(step.Progress)
+	heard func(context.Context, step.Progress)
 }
 
 func (l *listener) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor,
@@ -231,7 +235,7 @@ type outbound struct {
 
 func (o *outbound) RecordHeartbeat(ctx context.Context, details ...any) {
 	if p, ok := details[0].(step.Progress); ok {
-		o.listener.heard(p)
+		o.listener.heard(ctx, p)
 	}
 	o.Next.RecordHeartbeat(ctx, details...)
 }
@@ -245,9 +249,12 @@ func TestCallWebhook_Heartbeats(t *testing.T) {
 	ctx, end := context.WithCancelCause(context.Background())
 	heard := 0
 	b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx, Interceptors: []interceptor.WorkerInterceptor{
-		&listener{heard: func(p step.Progress) {
+		&listener{heard: func(ctx context.Context, p step.Progress) {
 			if p.Running == nil {
 				return
+			}
+			if ctx.Err() != nil {
+				t.Error("the SDK sends no heartbeat with a context that has ended")
 			}
 			switch heard++; heard {
 			case 1:
