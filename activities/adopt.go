@@ -20,7 +20,7 @@ import (
 const runsMax = 64 << 10
 
 // findTimeout bounds the search for a reply. A search that fails is followed by the attempt: NATS may be away for long.
-const findTimeout = 2 * time.Second
+const findTimeout = 500 * time.Millisecond
 
 // clockSlack is how far the clocks of NATS and Temporal may be apart.
 const clockSlack = time.Minute
@@ -52,7 +52,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	if !first || !c.runs.meet(activity.GetInfo(ctx).WorkflowExecution.RunID) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(findTimeout, max(c.clock.left(), time.Millisecond)))
+	ctx, cancel := context.WithTimeout(ctx, min(findTimeout, max(c.clock.left()/2, time.Millisecond)))
 	defer cancel()
 	to := c.address()
 	since := c.in.Accepted

@@ -46,7 +46,7 @@ func Users() []User {
 		{
 			Name: Worker, Purpose: "worker: runs workflows and activities",
 			Publish: slices.Concat(runs(), restores(), reads(bucketChats), writes(bucketChats),
-				keyOf("callback-address"), keyOf("file-link"), rights("hookturn.queues.>",
+				keyOf("callback-address"), keyOf("file-link"), findsReplies(), rights("hookturn.queues.>",
 					"$JS.API.STREAM.MSG.GET."+streamQueues, "$JS.API.STREAM.MSG.DELETE."+streamQueues)),
 		},
 		{
@@ -116,6 +116,13 @@ func consumes(stream string) []string {
 		"$JS.ACK." + stream + ".>",
 		"$JS.FC." + stream + ".>",
 	}
+}
+
+// findsReplies is looking for the reply of a step that another worker may have published.
+func findsReplies() []string {
+	return slices.Concat(consumes(streamReplies),
+		rights("$JS.API.DIRECT.GET."+streamReplies+".>", "$JS.API.DIRECT.GET."+streamReplies,
+			"$JS.API.STREAM.MSG.GET."+streamReplies))
 }
 
 // files is keeping, reading and deleting files.
