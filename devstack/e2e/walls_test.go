@@ -45,6 +45,10 @@ import hookturn
 
 def main(event, context):
     name = json.loads(event["body"])["file"]
+    if name == "own":
+        kept = hookturn.put_file("a.txt", "of the script", "text/plain")
+        hookturn.publish("files.kept", {"id": kept["id"]}, object="a")
+        name = kept["id"]
     try:
         hookturn.get_file(name)
         said = "found"
@@ -55,17 +59,24 @@ def main(event, context):
 
 const deskToken = "0123456789abcdef-desk"
 
-func startWalls(t *testing.T, samples *endpoint.Endpoint) (*stack.Stack, *engine) {
+// writeWalls writes the bot's files.
+func writeWalls(t *testing.T, endpointURL string) (dir string) {
 	t.Helper()
-	_, err := samples.Start()
-	require.NoError(t, err)
-	dir := t.TempDir()
+	dir = t.TempDir()
 	for name, text := range map[string]string{
-		"walls.yaml": strings.ReplaceAll(wallsBot, "$ENDPOINT", samples.URL()), "fetch.py": fetchScript, "desk-token": deskToken,
+		"walls.yaml": strings.ReplaceAll(wallsBot, "$ENDPOINT", endpointURL), "fetch.py": fetchScript, "desk-token": deskToken,
 		"key": "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
+	return dir
+}
+
+func startWalls(t *testing.T, samples *endpoint.Endpoint) (*stack.Stack, *engine) {
+	t.Helper()
+	_, err := samples.Start()
+	require.NoError(t, err)
+	dir := writeWalls(t, samples.URL())
 	s, e := startWith(t, stack.Options{
 		Bots: dir, Endpoint: samples, Gateway: app.Gateway{Addr: "127.0.0.1:0"}, AdminAddr: "127.0.0.1:0", Code: true,
 	})
@@ -203,4 +214,34 @@ func TestWalls_W15_EngineReadsItsDeadLetters(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, event, string(stored.Data()))
 	require.NoError(t, stored.DoubleAck(t.Context()))
+}
+
+// TestWalls_W16_CodeWorkerHasItsOwnUser runs scripts on a worker that connects as the user "code", which may do less.
+func TestWalls_W16_CodeWorkerHasItsOwnUser(t *testing.T) {
+	t.Parallel()
+	dir := writeWalls(t, "http://127.0.0.1:1")
+	_, where := runServers(t, append(anyPort(), "--engine=false")...)
+	addr := freeAddr()
+	run(t, program(t, "starter"), append(environment(where, dir), "HOOKTURN_GATEWAY_ADDR="+addr))
+	run(t, program(t, "worker"), environment(where, dir))
+	code := run(t, program(t, "worker"), append(environment(where, dir), "HOOKTURN_TASK_QUEUES=hookturn-code",
+		"HOOKTURN_GATEWAY_URL=http://"+addr))
+	var said string
+	require.Eventually(t, func() bool {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+addr+"/exec", strings.NewReader(`{"file":"own"}`))
+		require.NoError(t, err)
+		r.Header.Set("Authorization", "Bearer "+deskToken)
+		answer, err := http.DefaultClient.Do(r)
+		if err != nil {
+			return false
+		}
+		defer answer.Body.Close()
+		text, _ := io.ReadAll(answer.Body)
+		said = string(text)
+		return answer.StatusCode == http.StatusOK
+	}, 2*patience, 100*time.Millisecond, "no script ran")
+	require.Equal(t, "found", said)
+	log, err := os.ReadFile(code.log)
+	require.NoError(t, err)
+	require.NotContains(t, string(log), "ermissions violation")
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 )
 
@@ -83,4 +84,37 @@ func TestReadyAsksJetStream(t *testing.T) {
 	require.NoError(t, Ready(testContext(t), js))
 	js.Conn().Close()
 	require.ErrorContains(t, Ready(testContext(t), js), "jetstream does not answer")
+}
+
+// TestConnect_RotatedPasswordIsWaitedFor gives the server another password for a while, as an operator does who changes it
+// there first: the connection is refused, and comes back.
+func TestConnect_RotatedPasswordIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	start := func(port int, password string) *server.Server {
+		s, err := server.NewServer(&server.Options{
+			Host: "127.0.0.1", Port: port, NoLog: true, NoSigs: true, Username: "bob", Password: password,
+		})
+		require.NoError(t, err)
+		s.Start()
+		require.True(t, s.ReadyForConnections(soon))
+		return s
+	}
+	stop := func(s *server.Server) {
+		s.Shutdown()
+		s.WaitForShutdown()
+	}
+	first := start(server.RANDOM_PORT, "one")
+	address := first.Addr().(*net.TCPAddr)
+	var log lockedBuffer
+	nc, _, err := Connect(testContext(t), "nats://bob:one@"+address.String(), "", "test", slog.New(slog.NewTextHandler(&log, nil)))
+	require.NoError(t, err)
+	defer nc.Close()
+	stop(first)
+	second := start(address.Port, "two")
+	require.Eventually(t, func() bool { return strings.Count(strings.ToLower(log.String()), "authorization violation") >= 3 }, soon, poll, "%s", &log)
+	stop(second)
+	require.False(t, nc.IsClosed())
+	third := start(address.Port, "one")
+	defer stop(third)
+	require.Eventually(t, nc.IsConnected, soon, poll)
 }
