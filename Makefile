@@ -128,6 +128,21 @@ house:
 	go test ./internal/arch/...
 .PHONY: house
 
+# What other people's tools make of schemas/: needs Node.js and npm, and the npm registry once. They are installed in a
+# hidden folder, so that no other check reads their files.
+NPM := .cache/schemas
+
+schemas-check: $(NPM)/node_modules/.package-lock.json ## Hold schemas/ against ajv, AsyncAPI's parser, an OpenAPI linter, TypeScript
+	cp tools/schemas/* $(NPM)/
+	@out=$$(mktemp -d); trap 'rm -rf "$$out"' EXIT; \
+	go test -count=1 -run '^TestDocuments_Whole$$' ./schemas -out "$$out" && node $(NPM)/check.mjs schemas "$$out"
+.PHONY: schemas-check
+
+$(NPM)/node_modules/.package-lock.json: tools/schemas/package-lock.json
+	mkdir -p $(NPM) && cp tools/schemas/* $(NPM)/
+	cd $(NPM) && npm ci --no-audit --no-fund --ignore-scripts
+	@touch $@
+
 tidy:
 	go mod tidy -diff
 	cd devstack && go mod tidy -diff

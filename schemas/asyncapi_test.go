@@ -163,7 +163,11 @@ func TestAsyncAPIExamples(t *testing.T) {
 			t.Run(message, func(t *testing.T) {
 				t.Parallel()
 				m := at(t, doc, "components", "messages", message)
-				require.Equal(t, "#/components/schemas/"+name, at(t, m, "payload", "$ref"))
+				file, definition, _ := strings.Cut(at(t, m, "payload", "$ref").(string), "#/$defs/")
+				require.Equal(t, "json/"+name+".json", file)
+				raw, err := schemas.JSONSchema(name)
+				require.NoError(t, err)
+				require.Equal(t, message, at(t, jsonMap(t, raw), "$defs", definition, "properties", "type", "const"))
 				for _, example := range at(t, m, "examples").([]any) {
 					payload := at(t, example, "payload")
 					require.Equal(t, message, at(t, payload, "type"))

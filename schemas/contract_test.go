@@ -114,16 +114,6 @@ func TestEnumsOfSchemas(t *testing.T) {
 		path   []string
 		want   []string
 	}{
-		"event types": {schemas.SchemaEvent, []string{"properties", "type", "enum"}, []string{
-			"hookturn.step.requested", "hookturn.entities.collected", "hookturn.message.received",
-			"hookturn.conversation.event", "hookturn.conversation.handover", "hookturn.conversation.ended",
-		}},
-		"event types in Go": {schemas.SchemaEvent, []string{"properties", "type", "enum"}, schemas.EventTypes()},
-		"reply types": {schemas.SchemaReply, []string{"properties", "type", "enum"}, []string{
-			"hookturn.step.replied", "hookturn.step.waiting", "hookturn.step.progress", "hookturn.step.late",
-			"hookturn.message.sent", "hookturn.conversation.closed",
-		}},
-		"reply types in Go": {schemas.SchemaReply, []string{"properties", "type", "enum"}, schemas.ReplyTypes()},
 		"outcomes": {schemas.SchemaCommon, []string{"$defs", "outcome", "enum"}, []string{
 			"success", "failure", "bot_break", "handover", "continued", "accepted", "delivered", "undelivered", "rejected",
 		}},
@@ -154,32 +144,34 @@ func TestFailureWords(t *testing.T) {
 	}, schemaList(t, schemas.SchemaCommon, "$defs", "failure", "enum"))
 }
 
-// TestTypesHaveRules makes sure that each event and reply type has a schema of its data, each exactly once.
-func TestTypesHaveRules(t *testing.T) {
+// TestUnionsHaveEveryType makes sure that each event, reply and advisory type has one definition of its own, with a const
+// type: programs that make code from the schemas find the type of data by it.
+func TestUnionsHaveEveryType(t *testing.T) {
 	t.Parallel()
 	for name, types := range map[string][]string{
 		schemas.SchemaEvent: schemas.EventTypes(), schemas.SchemaReply: schemas.ReplyTypes(),
+		schemas.SchemaAdvisory: {schemas.TypeEndpointChanged, schemas.TypeChannelChanged},
 	} {
-		var rules struct {
-			AllOf []struct {
-				If struct {
-					Properties struct {
-						Type struct {
-							Const string `json:"const"`
-						} `json:"type"`
-					} `json:"properties"`
-				} `json:"if"`
-			} `json:"allOf"`
-		}
 		raw, err := schemas.JSONSchema(name)
 		require.NoError(t, err)
-		require.NoError(t, json.Unmarshal(raw, &rules))
+		doc := jsonMap(t, raw)
 		var got []string
-		for _, rule := range rules.AllOf {
-			got = append(got, rule.If.Properties.Type.Const)
+		for _, member := range at(t, doc, "oneOf").([]any) {
+			definition := strings.TrimPrefix(at(t, member, "$ref").(string), "#/$defs/")
+			kind := at(t, doc, "$defs", definition, "properties", "type", "const").(string)
+			require.NotEmpty(t, at(t, doc, "$defs", definition, "properties", "data", "$ref"))
+			got = append(got, kind)
 		}
 		require.Equal(t, types, got, name)
 	}
+	require.Equal(t, []string{
+		"hookturn.step.requested", "hookturn.entities.collected", "hookturn.message.received",
+		"hookturn.conversation.event", "hookturn.conversation.handover", "hookturn.conversation.ended",
+	}, schemas.EventTypes())
+	require.Equal(t, []string{
+		"hookturn.step.replied", "hookturn.step.waiting", "hookturn.step.progress", "hookturn.step.late",
+		"hookturn.message.sent", "hookturn.conversation.closed",
+	}, schemas.ReplyTypes())
 }
 
 // schemaList is the list of strings at a path in a schema.

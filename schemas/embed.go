@@ -4,8 +4,6 @@ import (
 	"embed"
 	"fmt"
 	"sync"
-
-	"github.com/goccy/go-yaml"
 )
 
 // FS holds the JSON Schemas, as json/<name>.json, and asyncapi.yaml.
@@ -32,7 +30,7 @@ func SchemaNames() []string {
 	return []string{SchemaCommon, SchemaEvent, SchemaReply, SchemaDeadLetter, SchemaAdvisory, SchemaNotice, SchemaBotFile}
 }
 
-// JSONSchema is the text of one JSON Schema (2020-12).
+// JSONSchema is the text of one JSON Schema (2020-12). It refers to nothing outside itself.
 func JSONSchema(name string) ([]byte, error) {
 	raw, err := FS.ReadFile("json/" + name + ".json")
 	if err != nil {
@@ -41,7 +39,7 @@ func JSONSchema(name string) ([]byte, error) {
 	return raw, nil
 }
 
-// AsyncAPI is the text of the AsyncAPI document.
+// AsyncAPI is the text of the AsyncAPI document, which refers to the JSON Schemas beside it.
 func AsyncAPI() []byte {
 	raw, err := FS.ReadFile("asyncapi.yaml")
 	if err != nil {
@@ -50,16 +48,21 @@ func AsyncAPI() []byte {
 	return raw
 }
 
-// OpenAPI is the OpenAPI 3.1 document of the gateway, as JSON.
-func OpenAPI() []byte { return openAPI() }
+// AsyncAPIJSON returns the AsyncAPI document as JSON, with all that it refers to.
+func AsyncAPIJSON() []byte { return asyncAPIJSON() }
 
-var openAPI = sync.OnceValue(func() []byte {
-	raw, err := FS.ReadFile("openapi.yaml")
-	if err == nil {
-		raw, err = yaml.YAMLToJSON(raw)
-	}
+// OpenAPI returns the OpenAPI 3.1 document of the gateway and of webhooks as JSON, with all that it refers to.
+func OpenAPI() []byte { return openAPIJSON() }
+
+var (
+	asyncAPIJSON = sync.OnceValue(func() []byte { return mustBundle("asyncapi.yaml") })
+	openAPIJSON  = sync.OnceValue(func() []byte { return mustBundle("openapi.yaml") })
+)
+
+func mustBundle(file string) []byte {
+	raw, err := bundle(file)
 	if err != nil {
-		panic("openapi.yaml is embedded, yet cannot be read: " + err.Error())
+		panic(file + " is embedded, yet cannot be bundled: " + err.Error())
 	}
 	return raw
-})
+}

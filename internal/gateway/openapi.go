@@ -2,12 +2,32 @@ package gateway
 
 import (
 	"net/http"
+	"strings"
 
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// openAPI serves the description of the gateway.
-func openAPI(w http.ResponseWriter, _ *http.Request) {
-	w.Header().Set("Content-Type", mediaJSON)
-	_, _ = w.Write(schemas.OpenAPI()) // the client may be gone: there is nobody left to tell
+// mediaSchema is the media type of JSON Schemas (draft-bhutton-json-schema, section 14).
+const mediaSchema = "application/schema+json"
+
+// openAPI serves the description of the gateway and of webhooks.
+func openAPI(w http.ResponseWriter, _ *http.Request) { describe(w, mediaJSON, schemas.OpenAPI()) }
+
+// asyncAPI serves the description of what travels on NATS.
+func asyncAPI(w http.ResponseWriter, _ *http.Request) { describe(w, mediaJSON, schemas.AsyncAPIJSON()) }
+
+// jsonSchema serves one of the JSON Schemas.
+func jsonSchema(w http.ResponseWriter, r *http.Request) {
+	name, isJSON := strings.CutSuffix(r.PathValue("file"), ".json")
+	text, err := schemas.JSONSchema(name)
+	if err != nil || !isJSON {
+		refuse(w, http.StatusNotFound, "", "no such schema: use one of "+strings.Join(schemas.SchemaNames(), ", ")+", and .json")
+		return
+	}
+	describe(w, mediaSchema, text)
+}
+
+func describe(w http.ResponseWriter, media string, text []byte) {
+	w.Header().Set("Content-Type", media)
+	_, _ = w.Write(text) //nolint:gosec // an embedded document, never HTML; a client that is gone needs nothing
 }

@@ -37,6 +37,32 @@ func described(t *testing.T) document {
 	return doc
 }
 
+// TestGateway_ServesDocuments holds that each document is served whole: programs read it without a second request.
+func TestGateway_ServesDocuments(t *testing.T) {
+	t.Parallel()
+	d := newDoor(t)
+	get := func(path string) *httptest.ResponseRecorder {
+		return d.do(httptest.NewRequest(http.MethodGet, path, nil))
+	}
+	for path, want := range map[string][]byte{"/asyncapi.json": schemas.AsyncAPIJSON(), "/openapi.json": schemas.OpenAPI()} {
+		w := get(path)
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Equal(t, "application/json", w.Header().Get("Content-Type"))
+		require.Equal(t, string(want), w.Body.String())
+	}
+	for _, name := range schemas.SchemaNames() {
+		w := get("/schemas/" + name + ".json")
+		require.Equal(t, http.StatusOK, w.Code)
+		require.Equal(t, "application/schema+json", w.Header().Get("Content-Type"))
+		want, err := schemas.JSONSchema(name)
+		require.NoError(t, err)
+		require.Equal(t, string(want), w.Body.String())
+	}
+	for _, name := range []string{"nothing.json", "event", "event.yaml", "..%2Fopenapi.json", ".json"} {
+		require.Equal(t, http.StatusNotFound, get("/schemas/"+name).Code, name)
+	}
+}
+
 // TestTheDescriptionIsOfThisGateway holds the document against the routes: nothing is there that is not described, and the
 // other way round.
 func TestTheDescriptionIsOfThisGateway(t *testing.T) {

@@ -107,6 +107,8 @@ func (o Options) table() []route {
 		{http.MethodPost, "/files/{id}/links", o.linkFile},
 		{http.MethodGet, "/public/files/{token}", o.publicFile},
 		{http.MethodGet, "/openapi.json", openAPI},
+		{http.MethodGet, "/asyncapi.json", asyncAPI},
+		{http.MethodGet, "/schemas/{file}", jsonSchema},
 	}
 }
 
