@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // enginesEvery is how often it is looked which engines have consumers.
@@ -18,7 +19,7 @@ func keepEngines(ctx context.Context, b *base, log *slog.Logger) {
 	known, lost := map[string]bool{}, map[string]bool{}
 	ticker := time.NewTicker(enginesEvery)
 	defer ticker.Stop()
-	restored := b.streams.Restored()
+	replies, letters := b.streams.Restored(schemas.StreamReplies), b.streams.Restored(schemas.StreamDeadLetters)
 	for {
 		for _, one := range b.bots.Current().Bots() {
 			if tenant := one.Tenant(); !known[tenant] && bus.HasEngine(ctx, b.js, tenant) {
@@ -29,8 +30,11 @@ func keepEngines(ctx context.Context, b *base, log *slog.Logger) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-restored:
-			restored = b.streams.Restored()
+		case <-replies:
+			replies = b.streams.Restored(schemas.StreamReplies)
+			maps.Copy(lost, known)
+		case <-letters:
+			letters = b.streams.Restored(schemas.StreamDeadLetters)
 			maps.Copy(lost, known)
 		}
 		for tenant := range lost {

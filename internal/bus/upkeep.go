@@ -29,8 +29,8 @@ type upkeep struct {
 	js        jetstream.JetStream // without upkeep: a restoration does not restore
 	options   *StreamOptions      // nil before Setup: what the caller has not set up is not created
 	created   map[string]time.Time
-	keys      map[string][]byte // that this process relies on, by name
-	restored  chan struct{}     // closed when a stream or bucket was created again
+	keys      map[string][]byte        // that this process relies on, by name
+	restored  map[string]chan struct{} // by stream; closed when it was created again
 	restoring *restoration
 }
 
@@ -51,7 +51,7 @@ func (r *restoration) over() bool {
 }
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
-	return &upkeep{log: log, js: js, restored: make(chan struct{}), keys: map[string][]byte{}, created: map[string]time.Time{}}
+	return &upkeep{log: log, js: js, restored: map[string]chan struct{}{}, keys: map[string][]byte{}, created: map[string]time.Time{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
@@ -192,8 +192,12 @@ func (u *upkeep) note(ctx context.Context) error {
 	if len(again) > 0 {
 		slices.Sort(again)
 		u.log.Warn("streams had vanished and were created again: what they held is lost", "streams", again)
-		close(u.restored)
-		u.restored = make(chan struct{})
+		for _, name := range again {
+			if waiting := u.restored[name]; waiting != nil {
+				close(waiting)
+				delete(u.restored, name)
+			}
+		}
 	}
 	return nil
 }
@@ -240,15 +244,18 @@ func (u *upkeep) rely(name string, value []byte) {
 	u.keys[name] = slices.Clone(value)
 }
 
-// Restored returns a channel that is closed when a stream or a bucket was created again from now on. What was read from
-// them is to be read again, and their sequences begin at 1.
-func (s Streams) Restored() <-chan struct{} {
+// Restored returns a channel that is closed when a stream is created again from now on: what was read from it is to be read
+// again, and its sequences begin at 1. The stream of a bucket is named KV_ and the bucket.
+func (s Streams) Restored(stream string) <-chan struct{} {
 	if s.up == nil {
 		return nil
 	}
 	s.up.mu.Lock()
 	defer s.up.mu.Unlock()
-	return s.up.restored
+	if s.up.restored[stream] == nil {
+		s.up.restored[stream] = make(chan struct{})
+	}
+	return s.up.restored[stream]
 }
 
 // streamNames are the streams of hookturn, those behind buckets included.

@@ -78,7 +78,7 @@ func TestUpkeep_VanishedStream(t *testing.T) {
 		require.Contains(t, all, name, "no operation tests this stream")
 	}
 	for name, operation := range all {
-		restored := s.Restored()
+		restored := s.Restored(name)
 		require.NoError(t, js.DeleteStream(testContext(t), name), name)
 		require.NoError(t, operation(testContext(t)), name)
 		<-restored

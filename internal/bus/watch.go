@@ -48,7 +48,7 @@ func (w watched) follow(ctx context.Context, begin func(), each func(jetstream.K
 }
 
 func (w watched) once(ctx context.Context, each func(jetstream.KeyValueEntry), opts []jetstream.WatchOpt) error {
-	restored := w.streams.Restored()
+	restored := w.streams.Restored("KV_" + w.bucket.Bucket())
 	watcher, err := w.bucket.WatchAll(ctx, opts...)
 	if err != nil {
 		return fmt.Errorf("watch bucket %s: %w", w.bucket.Bucket(), err)

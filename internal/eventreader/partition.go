@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
 )
 
 const (
@@ -33,7 +35,7 @@ type partition struct {
 	ctx      context.Context // of the handlers; ends with the lease
 	cancel   context.CancelFunc
 	quit     chan struct{}   // closed when no handler may be started any more
-	restored <-chan struct{} // closed when streams had vanished: sequences begin at 1 again
+	restored <-chan struct{} // closed when the stream of events had vanished: sequences begin at 1 again
 	failed   chan struct{}   // closed when JetStream has ended the reading
 	loops    sync.WaitGroup
 	tasks    sync.WaitGroup // running calls and readers of parked events
@@ -62,7 +64,7 @@ func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *par
 	p := &partition{
 		r: r, h: h, lease: right, log: log, filter: r.streams.PartitionFilter(h.partition),
 		name:     fmt.Sprintf("hookturn-intake-%d", h.partition),
-		restored: r.streams.Restored(),
+		restored: r.streams.Restored(schemas.StreamEvents),
 		quit:     make(chan struct{}), failed: make(chan struct{}),
 		pending: map[uint64]*delivery{}, queues: map[string]*conversationQueue{}, backlogs: map[string]*backlog{},
 	}
@@ -134,7 +136,7 @@ func (p *partition) waitForEnd() {
 	case <-p.lease.ctx.Done():
 		p.log.Warn("partition lease lost, its events are left to the next reader")
 	case <-p.restored:
-		p.log.Warn("streams were created again, starting the partition again", "partition", p.h.partition)
+		p.log.Warn("stream of events was created again, starting the partition again", "partition", p.h.partition)
 	case <-p.failed:
 		p.log.Warn("reading a partition ended, will start again")
 	}
