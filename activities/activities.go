@@ -36,7 +36,7 @@ type Activities struct {
 	Publisher Publisher
 	Queues    Queues
 	Wake      Wake
-	Callbacks Callbacks // nil: endpoints cannot call back, because nobody said where the gateway is
+	Callbacks Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set
 	Log       *slog.Logger
 	Metrics   *telemetry.Metrics
 
@@ -51,7 +51,7 @@ type Bots interface {
 	Secrets(id schemas.BotID, revision, name string) ([]secret.Value, error)
 }
 
-// HTTP makes one request through the guarded door. *egress.Client is one.
+// HTTP sends one request through the egress client. *egress.Client is one.
 type HTTP interface {
 	Do(ctx context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error)
 }
@@ -77,7 +77,7 @@ type Limits interface {
 
 // Callbacks say where an endpoint may answer later. *signedurl.Callbacks is one.
 type Callbacks interface {
-	// URL is a one-time address for the step of an event in a workflow; nobody else can make one, and it ends with the step.
+	// URL is a one-time address for the step of an event in a workflow; only this installation can make one, and it expires with the step.
 	URL(workflow, event string, until time.Time) string
 }
 

@@ -285,7 +285,7 @@ func TestWebhook_RotationRetry(t *testing.T) {
 	hook.Rotation, in.Progress = "", step.Progress{}
 	in.Event.ID = "another"
 	_, err = b.again().call(in)
-	require.Zero(t, progress(t, err).RetryIn, "a 401 is final unless the bot file says otherwise")
+	require.Zero(t, progress(t, err).RetryIn, "a 401 is final unless the bot file changes that")
 }
 
 // TestWebhook_UnknownSecret: the starter may have loaded a new bot file before this worker does.
@@ -331,17 +331,17 @@ func TestFailedAttemptsSayHowToGoOn(t *testing.T) {
 		kind     fault.Kind
 		min, max time.Duration // of the wait; 0 = final
 	}{
-		"503":                        {response(503, ""), nil, 0, fault.Status, 500 * time.Millisecond, 1500 * time.Millisecond},
-		"503 again":                  {response(503, ""), nil, 1, fault.Status, 1 * time.Second, 3 * time.Second},
-		"503 a last time":            {response(503, ""), nil, 2, fault.Status, 0, 0},
-		"404":                        {response(404, ""), nil, 0, fault.Status, 0, 0},
-		"410":                        {response(410, ""), nil, 0, fault.Gone, 0, 0},
-		"429 with Retry-After":       {after("5"), nil, 0, fault.RateLimited, 5 * time.Second, 5500 * time.Millisecond},
-		"429 beyond the deadline":    {after("60"), nil, 0, fault.RateLimited, 0, 0},
-		"connection refused":         {nil, fault.New(fault.Connect, "refused"), 0, fault.Connect, 500 * time.Millisecond, 1500 * time.Millisecond},
-		"blocked":                    {nil, fault.New(fault.Blocked, "blocked"), 0, fault.Blocked, 0, 0},
-		"200 that is no JSON":        {response(200, "<html>"), nil, 0, fault.BadResponse, 0, 0},
-		"an error that nobody knows": {nil, errors.New("surprise"), 0, fault.Internal, 500 * time.Millisecond, 1500 * time.Millisecond},
+		"503":                     {response(503, ""), nil, 0, fault.Status, 500 * time.Millisecond, 1500 * time.Millisecond},
+		"503 again":               {response(503, ""), nil, 1, fault.Status, 1 * time.Second, 3 * time.Second},
+		"503 a last time":         {response(503, ""), nil, 2, fault.Status, 0, 0},
+		"404":                     {response(404, ""), nil, 0, fault.Status, 0, 0},
+		"410":                     {response(410, ""), nil, 0, fault.Gone, 0, 0},
+		"429 with Retry-After":    {after("5"), nil, 0, fault.RateLimited, 5 * time.Second, 5500 * time.Millisecond},
+		"429 beyond the deadline": {after("60"), nil, 0, fault.RateLimited, 0, 0},
+		"connection refused":      {nil, fault.New(fault.Connect, "refused"), 0, fault.Connect, 500 * time.Millisecond, 1500 * time.Millisecond},
+		"blocked":                 {nil, fault.New(fault.Blocked, "blocked"), 0, fault.Blocked, 0, 0},
+		"200 without JSON":        {response(200, "<html>"), nil, 0, fault.BadResponse, 0, 0},
+		"an unknown error":        {nil, errors.New("surprise"), 0, fault.Internal, 500 * time.Millisecond, 1500 * time.Millisecond},
 	}
 	for name, c := range cases {
 		for _, local := range []bool{false, true} {
@@ -436,7 +436,7 @@ func TestAnsweredEndpointIsNotAskedAgainForTheStore(t *testing.T) {
 	require.Len(t, b.requests, 1)
 }
 
-func TestPublishSaysWhatIsFinal(t *testing.T) {
+func TestPublishReply_FinalErrors(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		err   error

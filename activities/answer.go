@@ -11,7 +11,7 @@ import (
 )
 
 // ReadAnswer reads what an endpoint posted to the callback address as if it had been its answer. A body that cannot be read
-// fails for good, with the failure word as the error's type and the place in its message.
+// fails for good, with the error code as the error's type and the place in its message.
 func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.WebhookResult, error) {
 	d, err := a.Dialects.Get(in.Webhook.Plan.Dialect)
 	if err != nil {
@@ -43,7 +43,7 @@ func resultOf(answer dialect.Answer) step.WebhookResult {
 	}
 }
 
-// final is an error that no repetition of the activity would mend.
+// final is an error that repeating the activity does not resolve.
 func final(err error) error {
 	f := fault.Of(err)
 	return temporal.NewApplicationErrorWithOptions(f.Message, string(f.Kind), temporal.ApplicationErrorOptions{

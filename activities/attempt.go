@@ -71,7 +71,7 @@ func (c *call) run(ctx context.Context) attempted {
 }
 
 // attempt makes one request and reads its answer, all within the time of the attempt. A request that its endpoint's limits
-// refuse is no attempt.
+// deny is not an attempt.
 func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
 	timeout, cause, failed := c.timeout()
 	if failed != nil {
@@ -152,7 +152,7 @@ func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Faul
 	return w.AttemptTimeout.D(), egress.ErrAttempt, nil
 }
 
-// offerCallback tells an endpoint where it may answer later.
+// offerCallback adds the address at which the endpoint may answer later.
 func (c *call) offerCallback(ctx context.Context, header http.Header) {
 	if _, can := c.dialect.(dialect.Deferrer); !can || c.Callbacks == nil || c.in.Plan.Webhook.Mode == bot.ModeBackground {
 		return
@@ -193,7 +193,7 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 // attemptBytes is roughly what an attempt takes in memory besides its answer.
 const attemptBytes = 1 << 10
 
-// read decodes an answer of a good status. In the background nobody waits for what it says.
+// read decodes an answer of a good status. In the background no step waits for it.
 func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
 	if c.in.Plan.Webhook.Mode == bot.ModeBackground {
 		return dialect.Answer{Success: true}, false, nil
@@ -201,7 +201,7 @@ func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack
 	if d, can := c.dialect.(dialect.Deferrer); can && d.Deferred(response.Status, response.Body, c.Callbacks != nil) {
 		if c.Callbacks == nil {
 			return answer, false, fault.New(fault.Config,
-				"the endpoint answered 202 to call back, but workers were not told where: set HOOKTURN_GATEWAY_URL")
+				"the endpoint answered 202 to call back, but the workers do not have the address of the gateway: set HOOKTURN_GATEWAY_URL")
 		}
 		return answer, true, nil
 	}
@@ -209,7 +209,7 @@ func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack
 	return answer, false, fault.Of(err)
 }
 
-// visitOf says who wants to ask which endpoint how much.
+// visitOf returns who wants to ask which endpoint how much.
 func visitOf(p bot.Plan) limit.Visit {
 	url, _, _ := strings.Cut(p.Webhook.URL, "?")
 	return limit.Visit{

@@ -58,10 +58,10 @@ func (c *Code) Register(r worker.ActivityRegistry) {
 }
 
 // RunCode runs the script of a code step once. That the script failed is a result, with what it wrote, for its builder to
-// see. An error is always sandbox_unavailable, or internal: the script has not begun, and the server may try again; or it is
+// see. An error is always sandbox_unavailable, or internal: the script did not begin, and the server may try again; or it is
 // outcome_unknown: the script may have begun in a worker that was lost, and it is not run again.
 func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
-	return once(ctx, c, &c.runsOfSteps, in.Event.ID, func(ctx context.Context) (step.CodeResult, error) {
+	return once(ctx, c, &c.runsOfSteps, in.Event.Subject, in.Event.ID, func(ctx context.Context) (step.CodeResult, error) {
 		return c.runCode(ctx, in)
 	})
 }
@@ -128,7 +128,7 @@ func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
 	}
 }
 
-// run gives a plan's job, for a channel or for none (""), to a sandbox. An error says that the script has not begun; how it
+// run returns a plan's job, for a channel or for none (""), to a sandbox. An error means that the script did not begin; how it
 // ended is the fault.
 func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
 	j.BotID, j.Step = p.BotID, p.Step
@@ -148,7 +148,7 @@ type returned struct {
 	Body       json.RawMessage `json:"body"`
 }
 
-// read makes an answer of what main returned, and keeps the user's details that it changed.
+// read returns a new answer of what main returned, and keeps the user's details that it changed.
 func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (step.WebhookResult, *fault.Fault) {
 	var r returned
 	if err := json.Unmarshal(value, &r); err != nil || r.StatusCode == nil {

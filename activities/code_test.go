@@ -22,7 +22,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// scripts is a sandbox that ends as told, and the scripts that there are.
+// scripts is a sandbox that ends as the test asks, and the scripts that there are.
 type scripts struct {
 	mu     sync.Mutex
 	hold   func(context.Context) // what a run waits for
@@ -151,7 +151,7 @@ func TestAScriptsFailureIsAResult(t *testing.T) {
 	require.Equal(t, "Traceback", result.Log)
 }
 
-func TestOnlyWhatHasNotBegunIsTriedAgain(t *testing.T) {
+func TestRunCode_RetriesOnlyBeforeTheScript(t *testing.T) {
 	t.Parallel()
 	var app *temporal.ApplicationError
 	_, err := setup(t).code(t, &scripts{fault: fault.New(fault.SandboxUnavailable, "none")}, "id")

@@ -32,14 +32,15 @@ const (
 // errStopped is the cause of the end of an attempt whose worker stops.
 var errStopped = errors.New("the worker stops")
 
-// attemptKey names one attempt. A run has its events once, so tenant and bot are part of the run.
+// attemptKey names one attempt. The run of a background queue has events of many conversations, whose ids may be equal; tenant
+// and bot are part of the run.
 type attemptKey struct {
-	run, event string
-	n          int
+	run, conversation, event string
+	n                        int
 }
 
-func keyOf(ctx context.Context, event string, n int) attemptKey {
-	return attemptKey{run: activity.GetInfo(ctx).WorkflowExecution.RunID, event: event, n: n}
+func keyOf(ctx context.Context, conversation, event string, n int) attemptKey {
+	return attemptKey{run: activity.GetInfo(ctx).WorkflowExecution.RunID, conversation: conversation, event: event, n: n}
 }
 
 // flight is one attempt, under way or ended. T is what it results in.
@@ -56,7 +57,7 @@ type flight[T any] struct {
 	ended  time.Time // when
 }
 
-// begin tells heartbeats how far the attempt has come.
+// begin passes the progress of the attempt to heartbeats.
 func (f *flight[T]) begin(p step.Progress) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

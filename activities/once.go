@@ -25,9 +25,9 @@ const codeBytes = 64 << 10
 // once runs a script at most once. A repetition of the activity joins the run that this process has begun, or takes its
 // result; one in another process ends with outcome_unknown when the script may have begun.
 func once[T any](
-	ctx context.Context, c *Code, runs *flights[coded[T]], id string, do func(context.Context) (T, error),
+	ctx context.Context, c *Code, runs *flights[coded[T]], conversation, id string, do func(context.Context) (T, error),
 ) (T, error) {
-	key := keyOf(ctx, id, 1)
+	key := keyOf(ctx, conversation, id, 1)
 	attempt := runs.find(key)
 	if attempt == nil && mayHaveBegun(ctx) {
 		var none T
@@ -35,7 +35,7 @@ func once[T any](
 			"the worker was lost while the script ran: look whether it had its effect"))
 	}
 	if attempt == nil {
-		// The SDK sends the first heartbeat at once. A server that has no heartbeat of a try knows that its script has not begun.
+		// The SDK sends the first heartbeat at once. A server that has no heartbeat of a try knows that its script did not begin.
 		activity.RecordHeartbeat(ctx, begun())
 		if ctx.Err() != nil {
 			var none T

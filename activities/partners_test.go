@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// tokens gives one token after another, the next when the last one was given back.
+// tokens returns one token after another, the next when the last one was given back.
 type tokens struct {
 	all   []string
 	stale []string
@@ -68,7 +68,7 @@ func (offers) URL(workflow, event string, _ time.Time) string {
 	return "https://gateway.example/" + workflow + "/" + event
 }
 
-func TestARefusedRequestIsNoAttempt(t *testing.T) {
+func TestCallWebhook_DeniedRequestIsNotAnAttempt(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.answer = func(int) (*egress.Response, error) {
@@ -124,7 +124,7 @@ func TestAnAttemptWhoseLateAnswerIsWantedMayOutliveTheStep(t *testing.T) {
 	require.LessOrEqual(t, b.requests[1].Timeout, time.Second)
 }
 
-func TestAnEndpointIsToldWhereToCallBack(t *testing.T) {
+func TestCallWebhook_OffersCallback(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.activities.Callbacks = offers{}
@@ -176,7 +176,7 @@ func TestACallBackIsReadAsAnAnswer(t *testing.T) {
 	require.Equal(t, string(fault.BadResponse), app.Type())
 }
 
-func TestInTheBackgroundNobodyReadsTheAnswer(t *testing.T) {
+func TestCallWebhook_BackgroundIgnoresAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.answer = func(int) (*egress.Response, error) { return response(http.StatusOK, `<html>`), nil }
@@ -258,7 +258,7 @@ func TestABackgroundStepWaitsInItsQueue(t *testing.T) {
 	require.Len(t, b.queue.entries, 1)
 }
 
-func TestAQueueThatIsFullSaysSoForGood(t *testing.T) {
+func TestEnqueue_FullQueueIsFinal(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.queue.full = fault.New(fault.QueueFull, "10,000 wait")
@@ -274,5 +274,5 @@ func TestAQueueThatIsFullSaysSoForGood(t *testing.T) {
 
 	b.queue.full, b.asleep = nil, errors.New("away")
 	require.ErrorAs(t, b.enqueue(t, "e1"), &app)
-	require.False(t, app.NonRetryable(), "a queue that nobody works on must be woken")
+	require.False(t, app.NonRetryable(), "a queue without a running workflow must be woken")
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // replyTimeout is how long the reply is tried with the answer. With keepTimeout it lies within what an activity gets above
-// its HTTP time-out; a NATS that needs longer is the workflow's to wait for.
+// its HTTP timeout; a NATS that needs longer is the workflow's to wait for.
 const replyTimeout = 500 * time.Millisecond
 
 // reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A reply that

@@ -55,7 +55,7 @@ func TestReplyIsLeftToTheWorkflow(t *testing.T) {
 		asked   bool
 		refused error
 	}{
-		"when nobody asks for it":      {step: "PLAIN"},
+		"when it is not asked for":     {step: "PLAIN"},
 		"when NATS is away":            {step: "PLAIN", asked: true, refused: fault.New(fault.Internal, "away")},
 		"when no message can hold it":  {step: "PLAIN", asked: true, refused: fault.New(fault.TooLarge, "too long")},
 		"when the endpoint calls back": {step: "DEFER", asked: true, answer: response(http.StatusAccepted, "")},
@@ -80,7 +80,7 @@ func TestReplyIsLeftToTheWorkflow(t *testing.T) {
 	}
 }
 
-// TestVariablesThatDoNotFitAreInNoReply: the engine is not told of variables that the conversation does not take.
+// TestVariablesThatDoNotFitAreInNoReply: the reply does not hold variables that the conversation does not take.
 func TestVariablesThatDoNotFitAreInNoReply(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", step.VariablesMax)

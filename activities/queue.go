@@ -18,7 +18,7 @@ type Queues interface {
 	Remove(ctx context.Context, sequence uint64) error
 }
 
-// Wake starts the workflow of a background queue, or tells the running one that there is more to do.
+// Wake starts the workflow of a background queue, or signals the running one.
 type Wake func(ctx context.Context, q step.Queue) error
 
 // Enqueue puts a step into its background queue and wakes the queue's workflow. A queue that is full, or a step that is too
@@ -45,7 +45,7 @@ func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 }
 
 // ReadQueueHead reads the oldest step of a background queue; its sequence is 0 when the queue is empty. An entry that cannot
-// be read was written by a release that nobody runs any more: it is logged and taken off, so that the queue goes on.
+// be read was written by an incompatible release: it is logged and taken off, so that the queue goes on.
 func (a *Activities) ReadQueueHead(ctx context.Context, q step.Queue) (step.Queued, error) {
 	for {
 		data, sequence, err := a.Queues.Head(ctx, q.BotID, q.Step)

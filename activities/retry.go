@@ -44,7 +44,7 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 	if f.RetryAfter > 0 {
 		wait = max(wait, time.Duration(float64(f.RetryAfter)*(1+0.1*rand.Float64()))) //nolint:gosec // as above
 	}
-	if f.Passing && f.Status == 0 { // no request was made: nothing but the time that passed tells how often to look
+	if f.Passing && f.Status == 0 { // no request was made: the time that passed decides how often to look
 		wait = max(wait, min((in.Plan.Webhook.Timeout.D()-left)/4, passingWaitMax), passingWaitMin)
 	}
 	wait = max(wait, time.Millisecond)
@@ -54,7 +54,7 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 	return wait
 }
 
-// staleToken says that the endpoint refused a bearer token for the first time: another attempt brings a new one.
+// staleToken reports whether the endpoint refused a bearer token for the first time: another attempt brings a new one.
 func staleToken(in step.WebhookInput, p step.Progress, f *fault.Fault) bool {
 	if f.Status != http.StatusUnauthorized || in.Plan.Webhook.OAuth2 == nil {
 		return false

@@ -12,7 +12,7 @@ import (
 
 // RunScript runs the script of a channel once, by the rules of RunCode.
 func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
-	return once(ctx, c, &c.runsOfChannels, in.ID, func(ctx context.Context) (step.ScriptResult, error) {
+	return once(ctx, c, &c.runsOfChannels, "", in.ID, func(ctx context.Context) (step.ScriptResult, error) {
 		return c.runScript(ctx, in)
 	})
 }

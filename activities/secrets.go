@@ -23,7 +23,7 @@ type secretsOf struct {
 }
 
 // signing returns the values that sign a request. The first one makes the signatures that are made with one value: it is the
-// next value after each 401, when the bot file says so.
+// next value after each 401, when the bot file asks for it.
 func (s secretsOf) signing() ([]secret.Value, *fault.Fault) {
 	values, failed := s.values(s.plan.Webhook.Secret)
 	if failed == nil && s.plan.Webhook.Rotation == bot.RotationRetry {
@@ -33,7 +33,7 @@ func (s secretsOf) signing() ([]secret.Value, *fault.Fault) {
 	return values, failed
 }
 
-// canRotate reports whether the signing secret has a value that the endpoint has not refused yet.
+// canRotate reports whether the signing secret has a value that the endpoint did not answer with 401 yet.
 func (s secretsOf) canRotate() bool {
 	w := s.plan.Webhook
 	if w.Rotation != bot.RotationRetry || w.Secret == "" {

@@ -201,7 +201,7 @@ func TestCallWebhook_SlowEndpointGetsAnActivity(t *testing.T) {
 	}
 }
 
-// listener is told of every heartbeat of an activity.
+// listener receives every heartbeat of an activity.
 type listener struct {
 	interceptor.WorkerInterceptorBase
 
@@ -325,8 +325,8 @@ func (hanging) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, r.Context().Err()
 }
 
-// TestCallWebhook_DeadlineCoversEverything: what is done before the request ends with the step as well, and the fault says
-// what it was.
+// TestCallWebhook_DeadlineCoversEverything: what is done before the request ends with the step as well, and the fault names
+// it.
 func TestCallWebhook_DeadlineCoversEverything(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -367,4 +367,18 @@ func TestCallWebhook_WritesAreFenced(t *testing.T) {
 	_, err = b.call(b.input(t, "PLAIN")) // from a release that did not say
 	require.NoError(t, err)
 	require.Equal(t, []int64{began.UnixNano(), 0}, b.fences)
+}
+
+// TestCallWebhook_EqualEventsOfTwoConversations: the run of a background queue has events of many conversations, and an event
+// id is unique within its conversation only.
+func TestCallWebhook_EqualEventsOfTwoConversations(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	for _, conversation := range []string{"c-1", "c-2"} {
+		in := b.input(t, "PLAIN")
+		in.Event.ID, in.Event.Subject = "e1", conversation
+		_, err := b.call(in)
+		require.NoError(t, err)
+	}
+	require.Len(t, b.requests, 2)
 }

@@ -15,7 +15,7 @@ import (
 )
 
 // keepTimeout is how long the user's store is tried after the endpoint has answered. It lies within what an activity gets
-// above its HTTP time-out.
+// above its HTTP timeout.
 const keepTimeout = 4 * time.Second
 
 // keepUserDetails merges the endpoint's update into the user's store, in the store's own order of changes. The endpoint has

@@ -26,7 +26,7 @@ import (
 // knows no Retry-After, so the wait is always our own (NextRetryDelay).
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
 	left, p := clockOf(ctx, in), resume(ctx, in.Progress)
-	key := keyOf(ctx, in.Event.ID, len(p.Attempts)+1)
+	key := keyOf(ctx, in.Event.Subject, in.Event.ID, len(p.Attempts)+1)
 	attempt := a.attempts.find(key)
 	if attempt == nil {
 		p = countLost(p)
@@ -49,7 +49,7 @@ func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (ste
 	return step.WebhookResult{}, a.failure(ctx, in, left, done)
 }
 
-// countLost makes an attempt of a request whose worker was lost: it was made, and what became of it is not known.
+// countLost returns a new attempt of a request whose worker was lost: it was made, and what became of it is not known.
 func countLost(p step.Progress) step.Progress {
 	if p.Running == nil {
 		return p

@@ -77,7 +77,7 @@ func TestCallBackBeforeThe202(t *testing.T) {
 	require.Equal(t, "done", w.replied(t, 0).Messages[0].Text)
 }
 
-func TestNobodyCallsBack(t *testing.T) {
+func TestCallback_NeverComes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = promise

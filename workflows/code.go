@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	// codeSlack is what the activity of a code step gets above the script's time-out: it waits for a sandbox and reads and
+	// codeSlack is what the activity of a code step gets above the script's timeout: it waits for a sandbox and reads and
 	// keeps the user's details.
 	codeSlack = 15 * time.Second
 	// codeWait is how long a step waits for a worker that polls the queue of code steps.
 	codeWait = 30 * time.Second
-	// codeTries bounds how often a sandbox is asked for that is not to be had.
+	// codeTries bounds how often a step asks for a sandbox while none is free.
 	codeTries = 3
 	// codeHeartbeat is how soon a lost worker is noticed while a script runs.
 	codeHeartbeat = 5 * time.Second

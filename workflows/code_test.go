@@ -16,13 +16,13 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// codeStep makes a plan one of a code step.
+// codeStep returns a new plan one of a code step.
 func codeStep(p *bot.Plan) {
 	p.Webhook = nil
 	p.Code = &bot.Code{File: "x.py", Script: "id", Timeout: bot.Duration(5 * time.Second)}
 }
 
-// runs lets the world's scripts end as told, and counts them.
+// runs lets the world's scripts end as the test asks, and counts them.
 func (w *world) runs(end func(n int, in step.WebhookInput) (step.CodeResult, error)) *int {
 	count := new(int)
 	w.RegisterActivityWithOptions(func(_ context.Context, in step.WebhookInput) (step.CodeResult, error) {
@@ -95,7 +95,7 @@ func TestASandboxThatIsNotThereIsAskedForAgain(t *testing.T) {
 }
 
 // TestALostWorker ends the activity as the server does when its worker is gone. That the server does not try again is seen
-// on a real one, in devstack/e2e: the test environment knows no NonRetryableErrorTypes for time-outs.
+// on a real one, in devstack/e2e: the test environment knows no NonRetryableErrorTypes for timeouts.
 func TestALostWorker(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[enumspb.TimeoutType]fault.Kind{

@@ -136,7 +136,7 @@ func TestConversation_LingersAfterClose(t *testing.T) {
 	require.Empty(t, w.calls[2].Entities)
 }
 
-func TestFailedStepEndsAsItsPlanSays(t *testing.T) {
+func TestConversation_FailedStepFollowsPlan(t *testing.T) {
 	t.Parallel()
 	onFailure := func(what string) func(*bot.Plan) { return func(p *bot.Plan) { p.OnFailure = what } }
 	cases := map[string]struct {

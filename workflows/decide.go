@@ -113,7 +113,7 @@ func missing(s step.State, requires []string) []string {
 	return names
 }
 
-// collected reports whether an entity has a detection with a value: null says that there was nothing to detect.
+// collected reports whether an entity has a detection with a value: null means that there was nothing to detect.
 func collected(detections []schemas.Entity) bool {
 	return slices.ContainsFunc(detections, func(e schemas.Entity) bool {
 		return len(e.EntityValue) > 0 && string(e.EntityValue) != "null"

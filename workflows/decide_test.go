@@ -100,7 +100,7 @@ func TestDecide(t *testing.T) {
 			waiting: &waiting, event: delivery("e", requested, useless),
 			want: want{reject: fault.Expired},
 		},
-		"entities for nobody": {event: delivery("e", collected)},
+		"entities without a waiting step": {event: delivery("e", collected)},
 		"last entities": {
 			waiting: &waiting, entities: has("product", "size"), event: delivery("e", collected),
 			want: want{run: "w"},

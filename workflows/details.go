@@ -49,7 +49,7 @@ func details(s step.State, closed string) string {
 	b.WriteString("| started | step | outcome | error | attempts | ms | the user read |\n|---|---|---|---|---|---|---|\n")
 	for _, r := range slices.Backward(s.Recent) {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %s |\n",
-			r.At.UTC().Format("2006-01-02 15:04:05.000"), r.Step, r.Outcome, r.Error, r.Attempts, r.Millis, cell(r.Told))
+			r.At.UTC().Format("2006-01-02 15:04:05.000"), r.Step, r.Outcome, r.Error, r.Attempts, r.Millis, cell(r.UserText))
 	}
 	return b.String()
 }

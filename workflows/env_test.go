@@ -41,7 +41,7 @@ type world struct {
 	queue []step.Queued // the background queue
 	full  error         // why the queue takes nothing; nil: it does
 
-	callbacks  map[string]error // what became of call backs that were let in
+	callbacks  map[string]error // what became of callbacks that were let in
 	rejections map[string]error
 	results    map[string]step.Result
 }

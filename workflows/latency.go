@@ -10,12 +10,12 @@ import (
 )
 
 // callEndpoint asks the step's endpoint under the step's latency contract: a progress message at the soft deadline, an end
-// at the hard one whatever the endpoint does, and its answer after that dropped or published as the bot file says.
+// at the hard one whatever the endpoint does, and its answer after that dropped or published as the bot file asks.
 func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in step.WebhookInput) (
 	step.WebhookResult, *fault.Fault,
 ) {
 	in = withDeadline(ctx, in)
-	stop := c.tellProgress(ctx, d)
+	stop := c.publishProgress(ctx, d)
 	defer stop() // before the reply, so that a progress message never comes after it
 	if in.Plan.Dialect == bot.DialectPlain {
 		c.calling = &calling{in: in} // an endpoint may call back before its 202 is here
@@ -28,9 +28,9 @@ func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in s
 	return result, failed
 }
 
-// tellProgress publishes the progress message when the soft deadline passes before stop is called. Stop waits for a message
+// publishProgress publishes the progress message when the soft deadline passes before stop is called. Stop waits for a message
 // that is on its way.
-func (c *conversation) tellProgress(ctx workflow.Context, d *step.Delivery) (stop func()) {
+func (c *conversation) publishProgress(ctx workflow.Context, d *step.Delivery) (stop func()) {
 	w := d.Plan.Webhook
 	if w.ProgressAfter <= 0 {
 		return func() {}
@@ -56,8 +56,8 @@ func (c *conversation) tellProgress(ctx workflow.Context, d *step.Delivery) (sto
 	}
 }
 
-// answerInTime gives the endpoint's answer, or the time-out at the hard deadline. Where late answers are dropped the request
-// itself ends at the deadline; where they are published it goes on in the background, and the lane does not wait for it.
+// answerInTime returns the endpoint's answer, or the timeout at the hard deadline. Where late answers are dropped the request
+// itself ends at the deadline; where they are published it goes on in the background, and later events do not wait for it.
 func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	w := in.Plan.Webhook
 	if w.LateAnswer != bot.LateAnswerPublish {
@@ -90,7 +90,7 @@ func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) 
 		"the endpoint did not answer within %s; an answer after that is published as hookturn.step.late", w.Timeout)
 }
 
-// publishLate tells the engine what came after the step's reply. It changes nothing in the conversation, which has gone on.
+// publishLate publishes what came after the step's reply. It changes nothing in the conversation, which has gone on.
 func (c *conversation) publishLate(ctx workflow.Context, in step.WebhookInput, result step.WebhookResult) {
 	data := in.Replied(result, nil)
 	data.ConversationDetails, data.Workflow = nil, c.workflow

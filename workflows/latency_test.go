@@ -34,7 +34,7 @@ func within(timeout time.Duration) func(*bot.Plan) {
 	return func(p *bot.Plan) { p.Webhook.Timeout = bot.Duration(timeout) }
 }
 
-func TestProgressIsToldAtTheSoftDeadline(t *testing.T) {
+func TestLatency_ProgressAtSoftDeadline(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		takes time.Duration
@@ -65,7 +65,7 @@ func TestProgressIsToldAtTheSoftDeadline(t *testing.T) {
 	}
 }
 
-func TestLateAnswerIsPublishedAndTheLaneGoesOn(t *testing.T) {
+func TestLatency_LateAnswerHoldsUpNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.slow(14 * time.Second)

@@ -100,9 +100,9 @@ func TestConversation_BotBreakInResult(t *testing.T) {
 	w.converse(t, newState())
 	got := closedResult(t, w)
 	require.Len(t, got.Failures, 1)
-	require.Equal(t, "Sorry.", got.Failures[0].Told)
+	require.Equal(t, "Sorry.", got.Failures[0].UserText)
 	require.Equal(t, "bad_response", got.Failures[0].Error)
-	require.Equal(t, "Sorry.", w.results["e1"].Told)
+	require.Equal(t, "Sorry.", w.results["e1"].UserText)
 }
 
 // TestConversation_DrainsWhenFull: a load without a pause does not keep a run from continuing as new, whatever bound it
@@ -178,7 +178,7 @@ func TestConversation_StateFitsTemporal(t *testing.T) {
 	require.Equal(t, "too_large", w.replied(t, 7).Error.Kind)
 }
 
-// TestConversation_NullIsNotCollected: an engine that found nothing says null.
+// TestConversation_NullIsNotCollected: null means that the engine found nothing.
 func TestConversation_NullIsNotCollected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

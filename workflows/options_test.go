@@ -28,7 +28,7 @@ func TestAttemptOptions(t *testing.T) {
 	require.Equal(t, "acme", o.Priority.FairnessKey)
 }
 
-// TestCodeFault_WorkerLost: that no worker took a code step says that its script did not run, unless one had taken it before.
+// TestCodeFault_WorkerLost: the script of a code step that no worker took did not run, unless a worker had taken it before.
 func TestCodeFault_WorkerLost(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -31,7 +31,7 @@ func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas
 			c.adopt(sent)
 		}
 	}
-	result := step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, Told: told(sent)}
+	result := step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, UserText: userText(sent)}
 	if sent.Error != nil {
 		result.Error = sent.Error.Kind
 	}
@@ -42,7 +42,7 @@ func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas
 func (c *conversation) record(ctx workflow.Context, started time.Time, sent schemas.StepReplied) {
 	r := step.Recent{
 		At: started, Step: sent.Step, Outcome: sent.Outcome, Attempts: len(sent.Attempts),
-		Millis: workflow.Now(ctx).Sub(started).Milliseconds(), Told: told(sent),
+		Millis: workflow.Now(ctx).Sub(started).Milliseconds(), UserText: userText(sent),
 	}
 	if sent.Error != nil {
 		r.Error = sent.Error.Kind
@@ -83,8 +83,8 @@ func (c *conversation) address(e schemas.Event) step.Address {
 	return step.Address{ConversationKey: c.state.ConversationKey, Event: e}
 }
 
-// told is the text that the user read when a step failed, for the people who look at the run.
-func told(data schemas.StepReplied) string {
+// userText is the text that the user read when a step failed, for the people who look at the run.
+func userText(data schemas.StepReplied) string {
 	if data.Outcome != schemas.OutcomeBotBreak || len(data.Messages) == 0 {
 		return ""
 	}

@@ -11,7 +11,7 @@ import (
 
 // Queue works off the background queue of one step of a bot: one request after another, in the order in which they came.
 // The queue itself is kept in JetStream, which bounds it; the run holds no more than the step in hand. It ends when the
-// queue is empty, and is started again, or woken, by whoever adds to it.
+// queue is empty, and is started again, or woken, by the next request.
 func Queue(ctx workflow.Context, in step.Queue) error {
 	wake := workflow.GetSignalChannel(ctx, step.SignalQueued)
 	for {
@@ -21,7 +21,7 @@ func Queue(ctx workflow.Context, in step.Queue) error {
 			return err
 		}
 		if head.Sequence == 0 {
-			if wake.Len() > 0 { // the server refuses to end a run that has not seen a signal
+			if wake.Len() > 0 { // the server does not end a run with a signal that it did not read
 				continue
 			}
 			return nil
@@ -36,7 +36,7 @@ func Queue(ctx workflow.Context, in step.Queue) error {
 	}
 }
 
-// work calls the endpoint for one step, tells the engine how that ended, and takes the step off the queue: in this order, so
+// work calls the endpoint for one step, publishes how that ended, and takes the step off the queue: in this order, so
 // that a run that dies repeats the call (same webhook-id) and the reply (same id) rather than losing either.
 func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 	result, failed := callWebhook(ctx, withDeadline(ctx, head.Webhook))
@@ -52,7 +52,7 @@ func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 	return reliably(ctx, step.ActivityQueueDone, "done", head.Sequence, nil)
 }
 
-// enqueue puts a step into its background queue; the fault says why the queue does not take it.
+// enqueue puts a step into its background queue; the fault is why the queue does not take it.
 func enqueue(ctx workflow.Context, q step.Queued) *fault.Fault {
 	if err := reliably(ctx, step.ActivityEnqueue, q.Webhook.Plan.Step+": into the queue", q, nil); err != nil {
 		return faultOf(err)
@@ -65,5 +65,5 @@ func drain(wake workflow.ReceiveChannel) {
 	}
 }
 
-// queued says that a step's requests wait in a background queue.
+// queued reports whether a step's requests wait in a background queue.
 func queued(p *bot.Plan) bool { return p.Webhook != nil && p.Webhook.Mode == bot.ModeBackground }

@@ -1,7 +1,7 @@
 // Package workflows decides what a conversation does next. It is deterministic: what it knows comes from its input, from
 // Updates and from results of activities, and what it decides is in decide.go, which touches nothing of Temporal.
 //
-//	Conversation  one run per conversation: the lane that keeps order and state; every event is an Update
+//	Conversation  one run per conversation: it keeps order and state; every event is an Update
 //	Step          one step on its own, for bots whose steps run side by side
 //	Queue         one run per step that works in the background: its requests, one after another
 //

@@ -46,7 +46,7 @@ func permanent(err error) bool {
 	return errors.As(err, &app) && app.NonRetryable()
 }
 
-// faultOf reads the failure word of an activity that failed for good: its error's type.
+// faultOf reads the error code of an activity that failed for good: its error's type.
 func faultOf(err error) *fault.Fault {
 	var app *temporal.ApplicationError
 	if errors.As(err, &app) && fault.Kind(app.Type()).Known() {

@@ -34,7 +34,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayCanFail replays a history that says something else than the workflows do, which proves that TestReplay can fail.
+// TestReplayCanFail replays a history with other commands than the workflows give, which proves that TestReplay can fail.
 func TestReplayCanFail(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/histories/bad-*.json.gz")

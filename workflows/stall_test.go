@@ -13,7 +13,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestCallWebhook_SlowEndpoint: a first attempt that says "run me as an activity" is run as one, and is still the first.
+// TestCallWebhook_SlowEndpoint: a first attempt that asks to run as an activity is run as one, and is still the first.
 func TestCallWebhook_SlowEndpoint(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -34,8 +34,8 @@ func TestCallWebhook_SlowEndpoint(t *testing.T) {
 	require.Len(t, r.Attempts, 1)
 }
 
-// TestCallWebhook_TellsWhatIsLeft: an activity measures the step's time from its own start, so it is told a duration.
-func TestCallWebhook_TellsWhatIsLeft(t *testing.T) {
+// TestCallWebhook_PassesTimeLeft: an activity measures the step's time from its own start, so it receives a duration.
+func TestCallWebhook_PassesTimeLeft(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {

@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	// startToCloseSlack is what an activity gets above the HTTP time-out, so that the activity classifies a slow endpoint
+	// startToCloseSlack is what an activity gets above the HTTP timeout, so that the activity classifies a slow endpoint
 	// and Temporal does not.
 	startToCloseSlack = 5 * time.Second
 	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity. Workers send a heartbeat
@@ -30,8 +30,8 @@ const (
 )
 
 // callWebhook makes the attempts of a step until one succeeds, none is left or the deadline comes. The first attempt is a
-// local activity, which costs no workflow task of its own, unless its result says that the endpoint is slow; later ones are a
-// normal activity, visible as pending in the UI and retried by the server. The progress tells all attempts; its fault is nil
+// local activity, which costs no workflow task of its own, unless its result is that the endpoint is slow; later ones are a
+// normal activity, visible as pending in the UI and retried by the server. The progress holds all attempts; its fault is nil
 // when the endpoint answered.
 func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	if !needsTimers(in.Plan.Webhook) {
@@ -53,7 +53,7 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult
 	return result, nil
 }
 
-// waitForRetry waits until the next attempt may be made; the fault says why there is none.
+// waitForRetry waits until the next attempt may be made; the fault is why there is none.
 func waitForRetry(ctx workflow.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {
 	if p.RetryIn <= 0 {
 		return p.Fault
@@ -72,7 +72,7 @@ func withDeadline(ctx workflow.Context, in step.WebhookInput) step.WebhookInput 
 	return in
 }
 
-// needsTimers says that even the first attempt must be a normal activity: while a local one runs, its workflow task is open
+// needsTimers reports whether even the first attempt must be a normal activity: while a local one runs, its workflow task is open
 // and no timer of the workflow fires in time.
 func needsTimers(w *bot.Webhook) bool {
 	return w.Execution == bot.ExecutionActivity || w.ProgressAfter > 0 || w.LateAnswer == bot.LateAnswerPublish ||
@@ -98,7 +98,7 @@ func moreAttempts(ctx workflow.Context, in step.WebhookInput) (result step.Webho
 	w := in.Plan.Webhook
 	left := in.Deadline.Sub(workflow.Now(ctx))
 	if left <= 0 {
-		in.Progress.Fault = fault.New(fault.Timeout, "the step's time-out of %s passed", w.Timeout)
+		in.Progress.Fault = fault.New(fault.Timeout, "the step's timeout of %s passed", w.Timeout)
 		return result, &in.Progress
 	}
 	in.Left = left
@@ -149,7 +149,7 @@ func progressOf(err error, before step.Progress) *step.Progress {
 				p.RetryIn = 0
 			}
 		}
-		p.Fault = fault.New(fault.Timeout, "no answer before the step's time-out")
+		p.Fault = fault.New(fault.Timeout, "no answer before the step's timeout")
 	default:
 		p.Fault = fault.New(fault.Internal, "the webhook activity failed: see the worker's log")
 	}

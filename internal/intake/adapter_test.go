@@ -38,7 +38,7 @@ adapters:
   c: {account: "1", handover_endpoint: {url: "https://c.example/h"}}
 `
 
-// TestAdapters says to which adapter an event goes, and which other ways its delivery carries.
+// TestAdapters holds to which adapter an event goes, and which other ways its delivery carries.
 func TestAdapters(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -58,8 +58,8 @@ func TestAdapters(t *testing.T) {
 			"agents", "", nil},
 		"named, unknown": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"text","text":"x"},"adapter":"z"}`,
 			"", `has no adapter "z"`, nil},
-		"only one takes it": {"helpdesk", schemas.TypeMessageReceived, media, "agents", "", []string{"agents"}},
-		"a type for nobody": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"odd"}}`, "", "extra_message_types", nil},
+		"only one takes it":         {"helpdesk", schemas.TypeMessageReceived, media, "agents", "", []string{"agents"}},
+		"a type without an adapter": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"odd"}}`, "", "extra_message_types", nil},
 		"named, not its type": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"media"},"adapter":"robot"}`,
 			"", `no messages of the type "media"`, nil},
 		"a handover":           {"helpdesk", schemas.TypeConversationHandover, `{}`, "agents", "", []string{"agents"}},

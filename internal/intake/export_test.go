@@ -8,7 +8,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 )
 
-// SetTried makes an event one that was tried before, since a time.
+// SetTried returns a new event one that was tried before, since a time.
 func (i *Intake) SetTried(sequence uint64, since time.Time) { i.tries.failed(sequence, since) }
 
 // RecoverTwice looks for runs that ended early twice, as the loop does.

@@ -38,7 +38,7 @@ func (i *Intake) givenUp(ctx context.Context, err error, id string, before tried
 	return nil
 }
 
-// unavailable reports whether an error says that Temporal cannot be reached, is overloaded or does not let us in: it is not
+// unavailable reports whether Temporal cannot be reached, is overloaded or denies access: the error is not
 // about one event.
 func unavailable(err error) bool {
 	var service serviceerror.ServiceError

@@ -1,5 +1,5 @@
 // Package intake turns one event into an Update of its conversation and decides what becomes of the message: acknowledged,
-// tried again, or a dead letter. It acknowledges nothing that Temporal has not accepted durably, and what it makes a dead
+// tried again, or a dead letter. It acknowledges only what Temporal has accepted durably, and what it makes a dead
 // letter is answered wherever the event can be related to a conversation.
 package intake
 
@@ -113,7 +113,7 @@ func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message
 	return i.update(ctx, b, d, before)
 }
 
-// resolve finds the step in the bot file as it is now: what it says travels with the event from here on.
+// resolve finds the step in the bot file as it is now: its plan travels with the event from here on.
 func resolve(b *bot.Bot, d *step.Delivery) {
 	switch d.Event.Type {
 	case schemas.TypeStepRequested:
@@ -128,7 +128,7 @@ func resolve(b *bot.Bot, d *step.Delivery) {
 	}
 }
 
-// usefulUntil is the event's latest useful moment: the CloudEvents attribute expirytime, or what the message's header says;
+// usefulUntil is the event's latest useful moment: the CloudEvents attribute expirytime, or the message's header;
 // the earlier one when both are there.
 func usefulUntil(e schemas.Event, m *eventreader.Message) *time.Time {
 	until := e.ExpiryTime

@@ -206,7 +206,7 @@ func TestIntake_SecondTryUsesNothingCached(t *testing.T) {
 	}
 }
 
-// running makes the latest run of every conversation have a status.
+// running sets the status of the latest run of every conversation.
 func running(c *mocks.Client, status enumspb.WorkflowExecutionStatus) {
 	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(
 		&workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
@@ -296,13 +296,13 @@ func TestUnknownStepTravelsToItsReply(t *testing.T) {
 		d = delivered(o.UpdateOptions)
 		return handle(nil), nil
 	})
-	verdict(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"NOBODY"}`)), "", false)
+	verdict(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"UNKNOWN"}`)), "", false)
 	require.Nil(t, d.Plan)
 	require.Equal(t, fault.UnknownStep, d.Refused.Kind)
 }
 
-// TestVerdicts holds what becomes of an event, by what Temporal says.
-func TestVerdicts(t *testing.T) {
+// TestHandle_Outcomes holds what becomes of an event, by Temporal's answer.
+func TestHandle_Outcomes(t *testing.T) {
 	t.Parallel()
 	refused := func(kind string) error { return temporal.NewApplicationError("no", kind) }
 	cases := map[string]struct {
@@ -425,9 +425,9 @@ func TestEventsThatBecomeDeadLetters(t *testing.T) {
 	}{
 		"no event":               {&eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte("{")}, fault.BadEvent},
 		"other subject":          {elsewhere, fault.BadEvent},
-		"unknown bot":            {requested("nobody"), fault.UnknownBot},
-		"entities without lane":  {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
-		"end without a lane":     {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
+		"unknown bot":            {requested("unknown"), fault.UnknownBot},
+		"unordered, entities":    {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
+		"unordered, end":         {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
 		"unknown type of events": {message("shop", "hookturn.step.invented", `{}`), fault.BadEvent},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -453,9 +453,9 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 	}{
 		"bad data":            {message: message("shop", schemas.TypeStepRequested, `{"step":7}`), letter: fault.BadEvent, conversation: true},
 		"bad step name":       {message: message("shop", schemas.TypeStepRequested, `{"step":""}`), letter: fault.BadEvent, conversation: true},
-		"unknown bot":         {message: requested("nobody"), letter: fault.UnknownBot, answered: true},
-		"NATS away":           {message: requested("nobody"), fail: true},
-		"no step":             {message: message("nobody", schemas.TypeConversationEnded, `{}`), letter: fault.UnknownBot},
+		"unknown bot":         {message: requested("unknown"), letter: fault.UnknownBot, answered: true},
+		"NATS away":           {message: requested("unknown"), fail: true},
+		"no step":             {message: message("unknown", schemas.TypeConversationEnded, `{}`), letter: fault.UnknownBot},
 		"no conversation":     {message: &eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte(`{"id":"e1"}`)}, letter: fault.BadEvent},
 		"unordered, entities": {message: message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), letter: fault.BadEvent},
 	} {

@@ -23,7 +23,7 @@ const (
 	deliveryMax = 5 << 18
 )
 
-// lostUpdate is the type by which the server says that a run ended after it had accepted an Update and before it answered
+// lostUpdate is the type of the server's error for a run that ended after it had accepted an Update and before it answered
 // it (go.temporal.io/server, service/history/workflow/update).
 const lostUpdate = "AcceptedUpdateCompletedWorkflow"
 

@@ -29,7 +29,7 @@ func (r remains) state() step.State {
 	}
 }
 
-// readRemains reads a history to its end.
+// readRemains reads a whole history.
 func readRemains(events client.HistoryEventIterator) (remains, error) {
 	r := reading{accepted: map[string]step.Delivery{}}
 	for events.HasNext() {

@@ -96,7 +96,7 @@ type Recent struct {
 	Error    string          `json:"error,omitempty"`
 	Attempts int             `json:"attempts,omitempty"`
 	Millis   int64           `json:"ms"`
-	Told     string          `json:"told,omitempty"` // what the user read when the step failed
+	UserText string          `json:"user_text,omitempty"` // what the user read when the step failed
 }
 
 // Request is the input of the Step workflow: one step that belongs to no lane.
@@ -136,9 +136,9 @@ type Result struct {
 	Error    string          `json:"error,omitempty"`
 	Attempts int             `json:"attempts,omitempty"`
 	ReplyID  string          `json:"reply_id,omitempty"`
-	Closed   string          `json:"closed,omitempty"` // why the conversation was closed by this event
-	Told     string          `json:"told,omitempty"`   // what the user read when the step failed
-	Script   *ScriptResult   `json:"script,omitempty"` // of a channel's script
+	Closed   string          `json:"closed,omitempty"`    // why the conversation was closed by this event
+	UserText string          `json:"user_text,omitempty"` // what the user read when the step failed
+	Script   *ScriptResult   `json:"script,omitempty"`    // of a channel's script
 }
 
 // WebhookInput is the input of the webhook activity: the step as it stands and the attempts that were made before.
