@@ -25,7 +25,7 @@ const recvTimeout = 10 * time.Second
 type Channel struct {
 	schemas.BotID
 
-	ID           string `json:"id"` // a UUID
+	ID           string `json:"id"` // a UUID unless its author chose another
 	Code         string `json:"code"`
 	Type         string `json:"type"`
 	TokenLocal   string `json:"token_local,omitempty"`  // name of the secret that callers show

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -129,5 +131,27 @@ func TestAChannelOfTheAdministration(t *testing.T) {
 	} {
 		_, err := bot.ReadChannel(b, []byte(text), testOptions())
 		require.ErrorContains(t, err, want, text)
+	}
+}
+
+func TestChannels_NullAndEmptyMembersAbsent(t *testing.T) {
+	t.Parallel()
+	const file = "bot: shop\nscripts: {hook: {file: hook.py}}\nchannel_types: [{type: crm, url: \"https://crm.example/\", issync: true}]\nchannels:\n"
+	for _, channels := range []string{
+		`- {code: one, type: public, id: null, token_local: "", token_remote: null, url: "", ip_mask: "", recv_svcscriptcode: "", opts: "", ext: null}`,
+		`- {code: one, type: public, send_svcscriptcode: null, opts: {title: null, roles: null, userid: "", issync: null, filter_capabilities: ""}}`,
+		`- {code: one, type: crm, url: "", opts: {issync: true, recv_timeout: 0}, ext: {a: null}}`,
+		`- {code: one, type: crm, url: "https://crm.example/", opts: {userid: 1234567-1b2c-4d3e-8f90-0123456789ab}}`,
+	} {
+		dir := t.TempDir()
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(file+channels+"\n"), 0o600))
+		set, err := bot.Load(dir, bot.Options{})
+		require.NoError(t, err, channels)
+		b := set.Bots()[0]
+		require.False(t, b.Modified().IsZero())
+		require.Len(t, b.Channels()[0].ID, 36, "a UUID is made")
+		require.Empty(t, b.Channels()[0].TokenLocal)
+		require.Empty(t, b.Channels()[0].Ext)
 	}
 }

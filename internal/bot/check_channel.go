@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/token"
 	"github.com/google/uuid"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -21,20 +21,52 @@ const (
 
 // fileChannel is an integration channel as it is written.
 type fileChannel struct {
-	ID           string             `yaml:"id"`
-	Code         string             `yaml:"code"`
-	Type         string             `yaml:"type"`
-	TokenLocal   string             `yaml:"token_local"`
-	TokenRemote  string             `yaml:"token_remote"`
-	TokenRemote2 string             `yaml:"token_remote2"`
-	IPMask       []string           `yaml:"ip_mask"`
-	URL          string             `yaml:"url"`
-	Recv         string             `yaml:"recv_svcscriptcode"`
-	Send         string             `yaml:"send_svcscriptcode"`
-	RecvWS       string             `yaml:"recv_svcscriptcode_ws"`
-	SendWS       string             `yaml:"send_svcscriptcode_ws"`
-	Opts         fileChannelOpts    `yaml:"opts"`
-	Ext          map[string]anyJSON `yaml:"ext"`
+	ID           string          `yaml:"id"`
+	Code         string          `yaml:"code"`
+	Type         string          `yaml:"type"`
+	TokenLocal   string          `yaml:"token_local"`
+	TokenRemote  string          `yaml:"token_remote"`
+	TokenRemote2 string          `yaml:"token_remote2"`
+	IPMask       []string        `yaml:"ip_mask"`
+	URL          string          `yaml:"url"`
+	Recv         string          `yaml:"recv_svcscriptcode"`
+	Send         string          `yaml:"send_svcscriptcode"`
+	RecvWS       string          `yaml:"recv_svcscriptcode_ws"`
+	SendWS       string          `yaml:"send_svcscriptcode_ws"`
+	Opts         fileChannelOpts `yaml:"opts"`
+	Ext          extension       `yaml:"ext"`
+}
+
+// decodeNode takes the entity as the vendor's API writes it, with every member: null and "" stand for a member that is absent.
+func (f *fileChannel) decodeNode(d *document, path string, n ast.Node) bool {
+	return d.decodeMembers(path, n, reflect.ValueOf(f).Elem(), isBlank)
+}
+
+// isBlank reports whether a value is null or an empty string.
+func isBlank(n ast.Node) bool {
+	_, null := n.(*ast.NullNode)
+	text, isText := stringOf(n)
+	return null || isText && text == ""
+}
+
+// extension holds further members of a channel, of any type; one that is null is absent.
+type extension map[string]anyJSON
+
+func (e *extension) decodeNode(d *document, path string, n ast.Node) bool {
+	members := extension{}
+	ok := d.entries(path, n, func(path, key string, _ *token.Token, value ast.Node) {
+		if _, null := value.(*ast.NullNode); null {
+			return
+		}
+		var element anyJSON
+		if d.decode(path, value, reflect.ValueOf(&element).Elem()) {
+			members[key] = element
+		}
+	})
+	if ok {
+		*e = members
+	}
+	return ok
 }
 
 type fileChannelOpts struct {
@@ -48,6 +80,10 @@ type fileChannelOpts struct {
 	UserID       string       `yaml:"userid"`
 }
 
+func (o *fileChannelOpts) decodeNode(d *document, path string, n ast.Node) bool {
+	return d.decodeMembers(path, n, reflect.ValueOf(o).Elem(), isBlank)
+}
+
 // fileChannelType is a type of channels that a bot declares: what it says cannot be said by a channel of the type.
 type fileChannelType struct {
 	Type        string `yaml:"type"`
@@ -58,6 +94,10 @@ type fileChannelType struct {
 	SendWS      string `yaml:"send_svcscriptcode_ws"`
 	Sync        bool   `yaml:"issync"`
 	RecvTimeout int    `yaml:"recv_timeout"`
+}
+
+func (t *fileChannelType) decodeNode(d *document, path string, n ast.Node) bool {
+	return d.decodeMembers(path, n, reflect.ValueOf(t).Elem(), isBlank)
 }
 
 // capabilities are names, or "*" for all.
@@ -152,11 +192,13 @@ func (c *checker) channelType(path string, ch *Channel) {
 		c.once(path+".type", "%s is unknown: want public, subscriber or a type of $.channel_types", quote(ch.Type))
 		return
 	}
-	for _, key := range []string{
-		".url", ".recv_svcscriptcode", ".send_svcscriptcode", ".recv_svcscriptcode_ws", ".send_svcscriptcode_ws", ".opts.issync",
-		".opts.recv_timeout",
+	// An entity that is written back holds what the type says: only another value is a problem.
+	for key, same := range map[string]bool{
+		".url": ch.URL == t.URL, ".recv_svcscriptcode": ch.Recv == t.Recv, ".send_svcscriptcode": ch.Send == t.Send,
+		".recv_svcscriptcode_ws": ch.RecvWS == t.RecvWS, ".send_svcscriptcode_ws": ch.SendWS == t.SendWS,
+		".opts.issync": ch.Opts.Sync == t.Sync, ".opts.recv_timeout": ch.Opts.RecvTimeout == t.RecvTimeout,
 	} {
-		if c.has(path + key) {
+		if c.has(path+key) && !same {
 			c.problem(path+key, "is fixed by the type %s", quote(ch.Type))
 		}
 	}
@@ -171,18 +213,34 @@ func (c *checker) channelID(path string, ch *Channel) string {
 	if ch.ID == "" && !c.has(path) {
 		return uuid.NewSHA1(channelNamespace, []byte(ch.Tenant+"/"+ch.Bot+"/"+ch.Code)).String()
 	}
-	id, err := uuid.Parse(ch.ID)
-	if err != nil || len(ch.ID) != len(id.String()) {
-		c.once(path, "is no UUID")
+	c.opaqueID(path, ch.ID)
+	if slices.Contains([]string{".", "..", "lookup"}, ch.ID) {
+		c.once(path, "%s cannot be an id: paths of the admin API use it", quote(ch.ID))
 	}
-	return strings.ToLower(ch.ID)
+	return CanonicalID(ch.ID)
+}
+
+// CanonicalID returns the one spelling of a channel's id: a UUID in lower case, any other text as it is.
+func CanonicalID(id string) string {
+	if parsed, err := uuid.Parse(id); err == nil && len(id) == len(parsed.String()) {
+		return parsed.String()
+	}
+	return id
+}
+
+// channelIDMax bounds ids that outside systems make, in bytes.
+const channelIDMax = 128
+
+// opaqueID checks an id of an outside system. Any text is valid, a UUID is not required.
+func (c *checker) opaqueID(path, id string) {
+	if len(id) > channelIDMax {
+		c.once(path, "has %d bytes, expected at most %d", len(id), channelIDMax)
+	}
 }
 
 func (c *checker) channelOpts(path string, f *fileChannel) {
 	c.recvTimeout(path+".recv_timeout", f.Opts.RecvTimeout)
-	if f.Opts.UserID != "" && uuid.Validate(f.Opts.UserID) != nil {
-		c.problem(path+".userid", "is no UUID")
-	}
+	c.opaqueID(path+".userid", f.Opts.UserID)
 	for i, role := range f.Opts.Roles {
 		if role == "" {
 			c.problem(item(path+".roles", i), "is empty")
@@ -218,7 +276,7 @@ func (c *checker) ipMask(path string, mask []string) []netip.Prefix {
 	return list
 }
 
-func rawOf(values map[string]anyJSON) map[string]json.RawMessage {
+func rawOf(values extension) map[string]json.RawMessage {
 	if values == nil {
 		return nil
 	}

@@ -109,12 +109,21 @@ func (d *document) entries(path string, n ast.Node, visit visitor) bool {
 }
 
 func (d *document) decodeStruct(path string, n ast.Node, into reflect.Value) bool {
+	return d.decodeMembers(path, n, into, func(ast.Node) bool { return false })
+}
+
+// decodeMembers is decodeStruct for an object whose members with an absent value count as not written.
+func (d *document) decodeMembers(path string, n ast.Node, into reflect.Value, absent func(ast.Node) bool) bool {
 	fields := map[string]int{}
 	for i := range into.NumField() {
 		fields[into.Type().Field(i).Tag.Get("yaml")] = i
 	}
 	return d.entries(path, n, func(path, key string, at *token.Token, value ast.Node) {
 		if i, known := fields[key]; known {
+			if absent(value) {
+				delete(d.places, path)
+				return
+			}
 			d.decode(path, value, into.Field(i))
 			return
 		}

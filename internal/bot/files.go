@@ -131,5 +131,9 @@ func (l *loader) loadFile(h home, base string, abandoned func() bool) result {
 		r.problems = Problems{{File: r.file, Message: "cannot be read: " + err.Error()}}
 		return r
 	}
-	return readBot(base, data, h, l.options, abandoned)
+	r = readBot(base, data, h, l.options, abandoned)
+	if info, err := os.Stat(filepath.Join(h.path, base)); err == nil && r.bot != nil {
+		r.bot.modified = info.ModTime().UTC()
+	}
+	return r
 }

@@ -72,6 +72,7 @@ type Bot struct {
 	absoluteURLs   bool             // scripts may ask a channel's far end by whole URLs
 	revision       string
 	places         map[string]place // where the file says what
+	modified       time.Time        // when the file was written last; zero = not known
 }
 
 // opens reports whether a token, of which only the SHA-256 is given, is one of the values of a secret. It takes the same
@@ -84,6 +85,9 @@ func (b *Bot) opens(secretName string, sum [sha256.Size]byte) bool {
 	}
 	return known
 }
+
+// Modified returns when the bot file was written last; zero = not known.
+func (b *Bot) Modified() time.Time { return b.modified }
 
 // ID identifies the bot.
 func (b *Bot) ID() schemas.BotID { return b.id }

@@ -8,9 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,8 +30,11 @@ type Administration struct {
 	Licences map[string]int // how many channels there may be of a type; a type that is not named is not bounded
 }
 
-// ErrNotFound says that the administration has no such channel: those of bot files are changed there.
-var ErrNotFound = errors.New("the administration has no such channel")
+// Errors of a channel that is asked for.
+var (
+	ErrNotFound = errors.New("there is no such channel")
+	ErrOfFile   = errors.New("the channel is defined in a bot file: change the file")
+)
 
 // InvalidError says why a channel cannot be as it was asked for.
 type InvalidError struct{ Reason string }
@@ -46,42 +46,9 @@ func refused(format string, args ...any) error { return &InvalidError{fmt.Sprint
 // tokensKept is how many tokens of a channel are valid at a time, while they are rotated.
 const tokensKept = 2
 
-// Entry is a channel of the administration as it is shown.
-type Entry struct {
-	Stored
-
-	Problem error // why it is not served; nil = it is
-}
-
-// List gives the channels of the administration by tenant, bot and id.
-func (a *Administration) List() []Entry {
-	found := a.index()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	var all []Entry
-	for _, id := range slices.Sorted(maps.Keys(a.stored)) {
-		all = append(all, Entry{a.stored[id], found.problems[id]})
-	}
-	slices.SortStableFunc(all, func(x, y Entry) int {
-		return strings.Compare(x.Tenant+"."+x.Bot, y.Tenant+"."+y.Bot)
-	})
-	return all
-}
-
-// Get gives one channel of the administration.
-func (a *Administration) Get(id string) (Entry, error) {
-	problem := a.index().problems[id]
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s, ok := a.stored[id]
-	if !ok {
-		return Entry{}, ErrNotFound
-	}
-	return Entry{s, problem}, nil
-}
-
 // Create makes a channel. When it names no secret as its token_local, a token is made: it is given once and kept as a hash.
 func (a *Administration) Create(ctx context.Context, owner schemas.BotID, written json.RawMessage) (Entry, string, error) {
+	written = clean(written)
 	s := Stored{BotID: owner, Channel: written, Created: time.Now().UTC()}
 	ch, _, err := a.read(a.bots.Current(), s)
 	if err != nil {
@@ -93,12 +60,13 @@ func (a *Administration) Create(ctx context.Context, owner schemas.BotID, writte
 	if err := a.free(ch, s.ID); err != nil {
 		return Entry{}, "", err
 	}
+	ch.ID = s.ID
 	token := ""
 	if ch.TokenLocal == "" {
 		token = newToken()
 		s.Hashes = []string{hashOf(token)}
 	}
-	entry, err := a.put(ctx, s, 0)
+	entry, err := a.put(ctx, ch, s, 0)
 	return entry, token, err
 }
 
@@ -106,6 +74,12 @@ func (a *Administration) Create(ctx context.Context, owner schemas.BotID, writte
 func (a *Administration) free(ch *bot.Channel, id string) error {
 	if _, taken := a.ByCode(ch.BotID, ch.Code); taken {
 		return refused("$.code: a channel of the bot has the code %s already", ch.Code)
+	}
+	a.mu.Lock()
+	_, stored := a.stored[KeyOf(id)]
+	a.mu.Unlock()
+	if stored { // also one that is not served
+		return refused("$.id: a channel has this id already")
 	}
 	count := 0
 	for _, b := range a.bots.Current().Bots() {
@@ -137,6 +111,10 @@ func (a *Administration) Change(ctx context.Context, id string, revision uint64,
 	if err != nil {
 		return Entry{}, "", err
 	}
+	if entry.Origin == OriginFile {
+		return Entry{}, "", ErrOfFile
+	}
+	written = clean(written)
 	s := entry.Stored
 	before, _, err := a.read(a.bots.Current(), s)
 	if err != nil { // what it was does not fit the bot any more; what it will be must
@@ -155,37 +133,41 @@ func (a *Administration) Change(ctx context.Context, id string, revision uint64,
 		token = newToken()
 		s.Hashes = append([]string{hashOf(token)}, s.Hashes[:min(len(s.Hashes), tokensKept-1)]...)
 	}
-	changed, err := a.put(ctx, s, revision)
+	changed, err := a.put(ctx, ch, s, revision)
 	return changed, token, err
 }
 
 // Remove deletes a channel of a revision.
 func (a *Administration) Remove(ctx context.Context, id string, revision uint64) error {
-	if _, err := a.Get(id); err != nil {
+	entry, err := a.Get(id)
+	if err != nil {
 		return err
 	}
-	if err := a.Store.Delete(ctx, id, revision); err != nil {
+	if entry.Origin == OriginFile {
+		return ErrOfFile
+	}
+	if err := a.Store.Delete(ctx, KeyOf(entry.ID), revision); err != nil {
 		return err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.keep(id, Stored{}, false)
+	a.keep(KeyOf(entry.ID), Stored{}, false)
 	return nil
 }
 
-func (a *Administration) put(ctx context.Context, s Stored, revision uint64) (Entry, error) {
+func (a *Administration) put(ctx context.Context, ch *bot.Channel, s Stored, revision uint64) (Entry, error) {
 	s.Modified = time.Now().UTC()
 	text, err := json.Marshal(s)
 	if err != nil {
 		return Entry{}, err
 	}
-	if s.Revision, err = a.Store.Put(ctx, s.ID, text, revision); err != nil {
+	if s.Revision, err = a.Store.Put(ctx, KeyOf(s.ID), text, revision); err != nil {
 		return Entry{}, err
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.keep(s.ID, s, true)
-	return Entry{Stored: s}, nil
+	a.keep(KeyOf(s.ID), s, true)
+	return Entry{Stored: s, Origin: OriginAdmin, Served: ch}, nil
 }
 
 // names says whether a JSON object has a member.

@@ -44,7 +44,7 @@ type Registry struct {
 	log     *slog.Logger
 
 	mu     sync.Mutex
-	stored map[string]Stored // by id
+	stored map[string]Stored // by the key of the id
 	found  *index            // nil: to be made
 }
 
@@ -54,7 +54,7 @@ type index struct {
 	byToken  map[[sha256.Size]byte]*bot.Channel
 	byCode   map[code]*bot.Channel
 	byID     map[string]*bot.Channel
-	problems map[string]error // of stored channels that are not served
+	problems map[string]error // of stored channels that are not served, by the key of the id
 }
 
 type code struct {
@@ -87,28 +87,31 @@ func (r *Registry) ByCode(owner schemas.BotID, word string) (*bot.Channel, bool)
 	return ch, ok
 }
 
-// heard takes a stored channel, or its end when there are no bytes.
-func (r *Registry) heard(id string, text []byte, revision uint64) {
+// KeyOf returns the key under which the channel of an id is stored: the id itself where a key can hold it, else its hash.
+func KeyOf(id string) string { return schemas.ConversationToken(bot.CanonicalID(id)) }
+
+// heard takes what is stored under a key; no bytes mean that the channel was deleted.
+func (r *Registry) heard(key string, text []byte, revision uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known, ok := r.stored[id]; ok && known.Revision >= revision {
+	if known, ok := r.stored[key]; ok && known.Revision >= revision {
 		return // written by this process, and newer
 	}
 	var s Stored
 	if len(text) > 0 && json.Unmarshal(text, &s) != nil {
-		r.log.Error("a stored channel cannot be read: do all processes run the same release?", "id", id)
+		r.log.Error("a stored channel cannot be read: do all processes run the same release?", "key", key)
 		return
 	}
 	s.Revision = revision
-	r.keep(id, s, len(text) > 0)
+	r.keep(key, s, len(text) > 0)
 }
 
 // keep remembers a stored channel, or that there is none.
-func (r *Registry) keep(id string, s Stored, there bool) {
+func (r *Registry) keep(key string, s Stored, there bool) {
 	if there {
-		r.stored[id] = s
+		r.stored[key] = s
 	} else {
-		delete(r.stored, id)
+		delete(r.stored, key)
 	}
 	r.found = nil
 }
@@ -129,8 +132,8 @@ func (r *Registry) build(set *bot.Set) *index {
 		set: set, byToken: map[[sha256.Size]byte]*bot.Channel{}, byCode: map[code]*bot.Channel{},
 		byID: map[string]*bot.Channel{}, problems: map[string]error{},
 	}
-	for _, id := range slices.Sorted(maps.Keys(r.stored)) {
-		s := r.stored[id]
+	for _, key := range slices.Sorted(maps.Keys(r.stored)) {
+		s := r.stored[key]
 		ch, tokens, err := r.read(set, s)
 		if err == nil {
 			if _, taken := x.byCode[code{s.BotID, ch.Code}]; taken {
@@ -138,11 +141,11 @@ func (r *Registry) build(set *bot.Set) *index {
 			}
 		}
 		if err != nil {
-			x.problems[id] = err
-			r.log.Warn("a channel of the administration is not served", "id", id, "tenant", s.Tenant, "bot", s.Bot, "error", err)
+			x.problems[key] = err
+			r.log.Warn("a channel of the administration is not served", "id", s.ID, "tenant", s.Tenant, "bot", s.Bot, "error", err)
 			continue
 		}
-		x.byID[id], x.byCode[code{s.BotID, ch.Code}] = ch, ch
+		x.byID[s.ID], x.byCode[code{s.BotID, ch.Code}] = ch, ch
 		for _, sum := range tokens {
 			x.byToken[sum] = ch
 		}
@@ -163,7 +166,9 @@ func (r *Registry) read(set *bot.Set, s Stored) (*bot.Channel, [][sha256.Size]by
 	if _, taken := b.Channel(ch.Code); taken {
 		return nil, nil, fmt.Errorf("the bot file has a channel of the code %s", ch.Code)
 	}
-	ch.ID = s.ID
+	if s.ID != "" { // a channel that is being created has the id that it was given
+		ch.ID = s.ID
+	}
 	tokens := b.TokenSums(ch)
 	for _, hash := range s.Hashes {
 		if raw, err := hex.DecodeString(hash); err == nil && len(raw) == sha256.Size {

@@ -1,12 +1,14 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -70,13 +72,13 @@ func (a Administration) list(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusBadRequest, fault.BadEvent, "offset must be at least 0, limit from 1 to "+strconv.Itoa(adminPageMax))
 		return
 	}
-	page, total := []json.RawMessage{}, 0
+	page, total := []channel.Shown{}, 0
 	for _, entry := range a.Channels.List() {
 		if !matchesQuery(entry, query) {
 			continue
 		}
 		if total >= offset && len(page) < limit {
-			page = append(page, shown(entry))
+			page = append(page, entry.Shown())
 		}
 		total++
 	}
@@ -96,9 +98,10 @@ func number(text string, otherwise int) int {
 }
 
 func matchesQuery(e channel.Entry, query map[string][]string) bool {
-	var written struct{ Code, Type string }
-	_ = json.Unmarshal(e.Channel, &written) // it was read before it was stored
-	for name, value := range map[string]string{"tenant": e.Tenant, "bot": e.Bot, "code": written.Code, "type": written.Type} {
+	ch := e.Is()
+	for name, value := range map[string]string{
+		"tenant": e.Tenant, "bot": e.Bot, "code": ch.Code, "type": ch.Type, "origin": e.Origin,
+	} {
 		if want := query[name]; len(want) > 0 && want[0] != value {
 			return false
 		}
@@ -106,15 +109,16 @@ func matchesQuery(e channel.Entry, query map[string][]string) bool {
 	return true
 }
 
-// lookUp finds a channel by its code, those of bot files too: id and code are how others speak of it.
+// lookUp finds a channel by its code.
 func (a Administration) lookUp(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	ch, ok := a.Channels.ByCode(schemas.BotID{Tenant: query.Get("tenant"), Bot: query.Get("bot")}, query.Get("code"))
-	if !ok {
+	owner := schemas.BotID{Tenant: cmp.Or(query.Get("tenant"), "default"), Bot: query.Get("bot")}
+	entry, err := a.Channels.LookUp(owner, query.Get("code"))
+	if err != nil {
 		refuse(w, http.StatusNotFound, "", "no channel of this tenant and bot has the code")
 		return
 	}
-	answer(w, mediaJSON, http.StatusOK, ch.Entity())
+	answer(w, mediaJSON, http.StatusOK, entry.Shown())
 }
 
 func (a Administration) show(w http.ResponseWriter, r *http.Request) {
@@ -124,10 +128,16 @@ func (a Administration) show(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.Header().Set("ETag", etag(entry))
-	answer(w, mediaJSON, http.StatusOK, shown(entry))
+	answer(w, mediaJSON, http.StatusOK, entry.Shown())
 }
 
-func etag(e channel.Entry) string { return `"` + strconv.FormatUint(e.Revision, 10) + `"` }
+// etag is the revision of a channel; of one of a bot file, when the file changed last.
+func etag(e channel.Entry) string {
+	if e.Origin == channel.OriginFile {
+		return `"f` + strconv.FormatInt(e.Modified.UnixNano(), 36) + `"`
+	}
+	return `"` + strconv.FormatUint(e.Revision, 10) + `"`
+}
 
 func (a Administration) create(w http.ResponseWriter, r *http.Request) {
 	body, ok := readJSON(w, r, adminBodyMax, fault.BadEvent)
@@ -146,13 +156,13 @@ func (a Administration) create(w http.ResponseWriter, r *http.Request) {
 	if to.Tenant == "" {
 		to.Tenant = "default"
 	}
-	entry, token, err := a.Channels.Create(r.Context(), to, written(body))
+	entry, token, err := a.Channels.Create(r.Context(), to, body)
 	if err != nil {
 		a.refuse(w, err)
 		return
 	}
 	a.tell(r, entry, "created")
-	w.Header().Set("Location", "/admin/v1/channels/"+entry.ID)
+	w.Header().Set("Location", "/admin/v1/channels/"+url.PathEscape(entry.ID))
 	a.answerWritten(w, http.StatusCreated, entry, token)
 }
 
@@ -171,11 +181,16 @@ func (a Administration) change(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	for _, fixed := range []string{"id", "tenant", "bot"} {
-		if _, given := patch[fixed]; given {
+	if entry.Origin == channel.OriginFile {
+		a.refuse(w, channel.ErrOfFile)
+		return
+	}
+	for fixed, value := range map[string]string{"id": entry.ID, "tenant": entry.Tenant, "bot": entry.Bot} {
+		if given, there := patch[fixed]; there && given != value {
 			refuseAt(w, "/"+fixed, "cannot change")
 			return
 		}
+		delete(patch, fixed)
 	}
 	rotate, _ := patch["rotate_token"].(bool)
 	delete(patch, "rotate_token")
@@ -189,7 +204,7 @@ func (a Administration) change(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, err)
 		return
 	}
-	changed, token, err := a.Channels.Change(r.Context(), entry.ID, entry.Revision, written(after), rotate)
+	changed, token, err := a.Channels.Change(r.Context(), entry.ID, entry.Revision, after, rotate)
 	if err != nil {
 		a.refuse(w, err)
 		return
@@ -227,7 +242,7 @@ func (a Administration) current(w http.ResponseWriter, r *http.Request) (channel
 
 func (a Administration) answerWritten(w http.ResponseWriter, status int, e channel.Entry, token string) {
 	w.Header().Set("ETag", etag(e))
-	body := map[string]any{"channel": shown(e)}
+	body := map[string]any{"channel": e.Shown()}
 	if token != "" {
 		body["token_local"] = token // the only time that it is seen
 	}
@@ -239,20 +254,19 @@ func (a Administration) refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, channel.ErrNotFound):
 		refuse(w, http.StatusNotFound, "", err.Error())
-	case errors.Is(err, bus.ErrChanged):
+	case errors.Is(err, bus.ErrChanged), errors.Is(err, channel.ErrOfFile):
 		refuse(w, http.StatusConflict, "", err.Error())
 	case errors.As(err, &invalid):
 		refuse(w, http.StatusUnprocessableEntity, fault.Config, invalid.Reason)
 	default:
-		a.Log.Warn("the administration cannot store a channel", "error", err)
-		refuseFor(w, time.Second, fault.Internal, "NATS cannot be reached now: try again")
+		a.Log.Warn("storing a channel failed", "error", err)
+		refuseFailed(w, err, "the channel is not stored")
 	}
 }
 
 // tell is the audit of a change: a line of the log, and an advisory for whoever listens.
 func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
-	var is struct{ Code string }
-	_ = json.Unmarshal(e.Channel, &is) // it was read before it was stored
+	is := e.Is()
 	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: peer(r, nil).String()}
 	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
 		"channel", is.Code, "from", changed.From)
@@ -263,50 +277,6 @@ func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
 	if err != nil {
 		a.Log.Warn("nobody was told that a channel was changed", "id", e.ID, "error", err)
 	}
-}
-
-// written is what is kept of a channel: without what is said beside it, or made here.
-func written(object json.RawMessage) json.RawMessage {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(object, &members) != nil {
-		return object
-	}
-	for _, name := range []string{"tenant", "bot", "problem"} {
-		delete(members, name)
-	}
-	var ext map[string]json.RawMessage
-	if json.Unmarshal(members["ext"], &ext) == nil {
-		delete(ext, "ct")
-		delete(ext, "lwt")
-		members["ext"] = encoded(ext)
-	}
-	return encoded(members)
-}
-
-// shown is a channel as it was written, with whose it is, its times under ext as the vendor has them, and why it is not
-// served.
-func shown(e channel.Entry) json.RawMessage {
-	var members map[string]json.RawMessage
-	if json.Unmarshal(e.Channel, &members) != nil {
-		return e.Channel
-	}
-	ext := map[string]json.RawMessage{}
-	_ = json.Unmarshal(members["ext"], &ext) // there may be none
-	ext["ct"], ext["lwt"] = encoded(e.Created), encoded(e.Modified)
-	members["id"], members["tenant"], members["bot"] = encoded(e.ID), encoded(e.Tenant), encoded(e.Bot)
-	members["ext"] = encoded(ext)
-	if e.Problem != nil {
-		members["problem"] = encoded(e.Problem.Error())
-	}
-	return encoded(members)
-}
-
-func encoded(value any) json.RawMessage {
-	text, err := strictjson.Encode(value)
-	if err != nil {
-		return json.RawMessage("null")
-	}
-	return text
 }
 
 // merge is RFC 7396: null removes, objects merge, anything else replaces.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -123,7 +125,10 @@ func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 	require.Equal(t, 200, w.Code, w.Body)
 	second := decoded(t, w)["token_local"].(string)
 	ch = decoded(t, w)["channel"].(map[string]any)
-	require.Equal(t, map[string]any{"issync": true, "roles": []any{"a"}}, ch["opts"])
+	require.Equal(t, map[string]any{
+		"title": "", "comment": "", "allow_files_api": false, "filter_capabilities": "*", "issync": true, "recv_timeout": 0.0,
+		"roles": []any{"a"}, "userid": "",
+	}, ch["opts"])
 	for _, valid := range []string{token, second} {
 		found, ok = o.registry.ByToken(digestOf(valid))
 		require.True(t, ok, "both are valid while they are rotated")
@@ -134,11 +139,11 @@ func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 	_, ok = o.registry.ByToken(digestOf(token))
 	require.False(t, ok, "the third makes the first invalid")
 
-	list := decoded(t, o.ask("GET", "/admin/v1/channels?bot=shop2&type=public&limit=1", ""))
+	list := decoded(t, o.ask("GET", "/admin/v1/channels?bot=shop2&type=public&origin=admin&limit=1", ""))
 	require.EqualValues(t, 1, list["total"])
 	require.Len(t, list["channels"], 1)
 	require.EqualValues(t, 0, decoded(t, o.ask("GET", "/admin/v1/channels?bot=other", ""))["total"])
-	require.Empty(t, decoded(t, o.ask("GET", "/admin/v1/channels?offset=1", ""))["channels"])
+	require.Empty(t, decoded(t, o.ask("GET", "/admin/v1/channels?offset=1&origin=admin", ""))["channels"])
 	require.Equal(t, id, decoded(t, o.ask("GET", "/admin/v1/channels/lookup?tenant=default&bot=shop2&code=late", ""))["id"])
 	require.Equal(t, "sync", decoded(t, o.ask("GET", "/admin/v1/channels/lookup?tenant=default&bot=shop2&code=sync", ""))["code"])
 
@@ -157,16 +162,17 @@ func TestWhatTheAdministrationRefuses(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	for body, want := range map[string]string{
-		`{"code":"x","type":"public"}`:                                         "/bot is required",
-		`{"bot":"gone","code":"x","type":"public"}`:                            "there is no bot gone",
-		`{"bot":"shop2","tenant":"acme","code":"x","type":"public"}`:           "there is no bot shop2 of tenant acme",
-		`{"bot":"shop2","code":"x"}`:                                           "$.type: is missing",
-		`{"bot":"shop2","code":"x y","type":"public"}`:                         "$.code: is not a name",
-		`{"bot":"shop2","code":"x","type":"public","recv_svcscriptcode":"no"}`: "names a script",
-		`{"bot":"shop2","code":"x","type":"public","token_local":"no"}`:        "names a secret",
-		`{"bot":"shop2","code":"x","type":"public","unknown":1}`:               "unknown key",
-		`{"bot":"shop2","code":"sync","type":"public"}`:                        "has a channel of the code sync",
-		`{"bot":"shop2","code":"x","type":"public","id":"7"}`:                  "$.id: is no UUID",
+		`{"code":"x","type":"public"}`:                                                       "/bot is required",
+		`{"bot":"gone","code":"x","type":"public"}`:                                          "there is no bot gone",
+		`{"bot":"shop2","tenant":"acme","code":"x","type":"public"}`:                         "there is no bot shop2 of tenant acme",
+		`{"bot":"shop2","code":"x"}`:                                                         "$.type: is missing",
+		`{"bot":"shop2","code":"x y","type":"public"}`:                                       "$.code: is not a name",
+		`{"bot":"shop2","code":"x","type":"public","recv_svcscriptcode":"no"}`:               "names a script",
+		`{"bot":"shop2","code":"x","type":"public","token_local":"no"}`:                      "names a secret",
+		`{"bot":"shop2","code":"x","type":"public","unknown":1}`:                             "unknown key",
+		`{"bot":"shop2","code":"sync","type":"public"}`:                                      "has a channel of the code sync",
+		`{"bot":"shop2","code":"x","type":"public","id":"lookup"}`:                           "cannot be an id",
+		`{"bot":"shop2","code":"x","type":"public","id":"` + strings.Repeat("7", 129) + `"}`: "at most 128",
 		`[]`: "not an object",
 		`{`:  "the body",
 	} {
@@ -190,7 +196,13 @@ func TestWhatTheAdministrationRefuses(t *testing.T) {
 	requireProblem(t, o.ask("GET", "/admin/v1/users", ""), 404, "", "no such path")
 	requireProblem(t, o.ask("GET", "/admin/v1/channels", "", "Authorization", "Bearer wrong"), 401, "", "")
 	requireProblem(t, o.ask("GET", "/admin/v1/channels", "", "Authorization", ""), 401, "", "")
-	o.store.err = errors.New("address of NATS")
+	for _, ours := range []error{fault.New(fault.Config, "not this one"), errors.New("cannot be written")} {
+		o.store.err = ours
+		requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{}}`), 500, fault.Of(ours).Kind, "")
+	}
+	o.store.err = fault.New(fault.BadEvent, "invalid key")
+	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{}}`), 400, fault.BadEvent, "invalid key")
+	o.store.err = fmt.Errorf("address of NATS: %w", nats.ErrNoResponders)
 	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{}}`), 503, fault.Internal, "try again")
 	_, err := ReadOperatorToken([]byte("short\n"))
 	require.ErrorContains(t, err, "shorter than 20")

@@ -3,12 +3,14 @@ package gateway
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -144,7 +146,9 @@ func TestWhyAnEventIsRefused(t *testing.T) {
 		"no type":        {contentType: ";", status: 415, kind: fault.Encoding, detail: "structured mode"},
 		"the bus full":   {err: fault.New(fault.QueueFull, "full"), status: 503, kind: fault.QueueFull, detail: "full"},
 		"too large, bus": {err: fault.New(fault.TooLarge, "large"), status: 413, kind: fault.TooLarge, detail: "large"},
-		"NATS away":      {err: errors.New("secret inside"), status: 503, kind: fault.Internal, detail: "try again"},
+		"NATS away":      {err: fmt.Errorf("secret inside: %w", nats.ErrTimeout), status: 503, kind: fault.Internal, detail: "try again"},
+		"rejected":       {err: fault.New(fault.BadEvent, "invalid key"), status: 400, kind: fault.BadEvent, detail: "invalid key"},
+		"our own fault":  {err: errors.New("secret inside"), status: 500, kind: fault.Internal, detail: "the log of the gateway"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

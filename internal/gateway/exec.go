@@ -109,8 +109,7 @@ func (o Options) refuseRun(w http.ResponseWriter, ch *bot.Channel, err error) {
 	case errors.As(err, &invalid):
 		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "the request is too large to be kept")
 	default:
-		o.Log.Warn("a channel's script was not run: its caller is asked to try again", "tenant", ch.Tenant, "bot", ch.Bot,
-			"channel", ch.Code, "error", err)
-		refuseFor(w, time.Second, fault.Internal, "the script cannot be run now: try again")
+		o.Log.Warn("running a channel's script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "error", err)
+		refuseFailed(w, err, "the script has no result")
 	}
 }

@@ -147,8 +147,8 @@ func (o Options) refuseFile(w http.ResponseWriter, err error) {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		refuse(w, http.StatusBadRequest, fault.Reset, "the file ended early")
 	default:
-		o.Log.Warn("a file cannot be kept or read", "error", err)
-		refuseFor(w, time.Second, fault.Internal, "files cannot be reached now: try again")
+		o.Log.Warn("storing or reading a file failed", "error", err)
+		refuseFailed(w, err, "the file is not stored or read")
 	}
 }
 

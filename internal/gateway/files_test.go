@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -128,7 +129,9 @@ func TestWhyAFileIsRefused(t *testing.T) {
 	requireProblem(t, d.file("PUT", "/files/x", tokenOfFiles, "", ""), 405, "", "use")
 	d.Files.(*shelf).err = io.ErrUnexpectedEOF
 	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 400, fault.Reset, "ended early")
-	d.Files.(*shelf).err = errors.New("address of NATS")
+	d.Files.(*shelf).err = fmt.Errorf("address of NATS: %w", context.DeadlineExceeded)
 	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 503, fault.Internal, "try again")
+	d.Files.(*shelf).err = errors.New("digests do not match")
+	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 500, fault.Internal, "the log of the gateway")
 	require.Equal(t, http.StatusNotFound, d.file("GET", "/files/x", tokenOfFiles, "", "").Code)
 }

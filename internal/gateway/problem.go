@@ -8,6 +8,9 @@ import (
 	"strings"
 	"time"
 
+	"go.temporal.io/api/serviceerror"
+
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
@@ -56,6 +59,37 @@ func refuseField(w http.ResponseWriter, err error) {
 func refuseFor(w http.ResponseWriter, wait time.Duration, kind fault.Kind, detail string) {
 	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
 	refuse(w, http.StatusServiceUnavailable, kind, detail)
+}
+
+// refuseFailed answers a request that failed on this side. Only a server that is away is worth another try: then the answer
+// is 503, and a rejection or a fault of hookturn is 4xx or 500.
+func refuseFailed(w http.ResponseWriter, err error, what string) {
+	var f *fault.Fault
+	switch {
+	case errors.As(err, &f) && f.Kind == fault.TooLarge:
+		refuse(w, http.StatusRequestEntityTooLarge, f.Kind, f.Message)
+	case errors.As(err, &f) && f.Kind == fault.QueueFull:
+		refuseFor(w, 10*time.Second, f.Kind, f.Message)
+	case errors.As(err, &f) && f.Kind == fault.BadEvent:
+		refuse(w, http.StatusBadRequest, f.Kind, f.Message)
+	case errors.As(err, &f):
+		refuse(w, http.StatusInternalServerError, f.Kind, f.Message)
+	case bus.IsAway(err) || temporalAway(err):
+		refuseFor(w, time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")
+	default:
+		refuse(w, http.StatusInternalServerError, fault.Internal, what+": the log of the gateway has the reason")
+	}
+}
+
+// temporalAway reports whether an error means that Temporal cannot take requests now.
+func temporalAway(err error) bool {
+	var unavailable *serviceerror.Unavailable
+	var exhausted *serviceerror.ResourceExhausted
+	var late *serviceerror.DeadlineExceeded
+	var cancelled *serviceerror.Canceled
+	var namespace *serviceerror.NamespaceNotFound
+	return errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &late) ||
+		errors.As(err, &cancelled) || errors.As(err, &namespace)
 }
 
 func answer(w http.ResponseWriter, contentType string, status int, body any) {

@@ -73,18 +73,10 @@ func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAd
 	return nil
 }
 
-// refusePublish answers what could not be stored: too large or full is said as it is, anything else asks for another try.
+// refusePublish answers what could not be stored.
 func (o Options) refusePublish(w http.ResponseWriter, err error, names ...any) {
-	var f *fault.Fault
-	switch {
-	case errors.As(err, &f) && f.Kind == fault.TooLarge:
-		refuse(w, http.StatusRequestEntityTooLarge, f.Kind, f.Message)
-	case errors.As(err, &f) && f.Kind == fault.QueueFull:
-		refuseFor(w, 10*time.Second, f.Kind, f.Message)
-	case errors.As(err, &f) && f.Kind == fault.BadEvent:
-		refuse(w, http.StatusBadRequest, f.Kind, f.Message)
-	default:
-		o.Log.Warn("a request is not stored on NATS: its sender is asked to try again", append(names, "error", err)...)
-		refuseFor(w, time.Second, fault.Internal, "NATS cannot be reached now: try again")
+	if _, rejected := errors.AsType[*fault.Fault](err); !rejected {
+		o.Log.Warn("storing a request on NATS failed", append(names, "error", err)...)
 	}
+	refuseFailed(w, err, "the request is not stored")
 }

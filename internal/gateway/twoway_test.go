@@ -2,12 +2,13 @@ package gateway
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/dialect/twoway"
@@ -135,6 +136,6 @@ func TestProductTokens(t *testing.T) {
 	requireProblem(t, d.sent(outbound, "", goodSent), 401, "", "X-Cm-Producttoken")
 	w := d.do(httptest.NewRequest(http.MethodGet, outbound, nil))
 	requireProblem(t, w, 405, "", "use POST")
-	d.bus.err = errors.New("away")
+	d.bus.err = fmt.Errorf("away: %w", nats.ErrNoResponders)
 	requireProblem(t, d.sent(outbound, "new-token", goodSent), 503, fault.Internal, "try again")
 }
