@@ -136,7 +136,7 @@ func (p *partition) waitForEnd() {
 	case <-p.lease.ctx.Done():
 		p.log.Warn("partition lease lost, its events are left to the next reader")
 	case <-p.restored:
-		p.log.Warn("stream of events was created again, starting the partition again", "partition", p.h.partition)
+		p.log.Warn("stream of events was created again, starting the partition again")
 	case <-p.failed:
 		p.log.Warn("reading a partition ended, will start again")
 	}

@@ -1,0 +1,133 @@
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/internal/permissions"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// stranger publishes events and reads replies without hookturn's own code: it creates nothing that is missing.
+type stranger struct {
+	js   jetstream.JetStream
+	sent atomic.Int64
+}
+
+func newStranger(t *testing.T, natsURL string) *stranger {
+	t.Helper()
+	nc, err := nats.Connect(userURL(natsURL, permissions.Operator), nats.MaxReconnects(-1), nats.ReconnectWait(100*time.Millisecond),
+		nats.CustomInboxPrefix(permissions.InboxPrefix(permissions.Operator)))
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	s := &stranger{}
+	s.js, err = jetstream.New(nc)
+	require.NoError(t, err)
+	return s
+}
+
+// ask publishes one step of a new conversation and returns the conversation.
+func (s *stranger) ask(ctx context.Context) (string, error) {
+	conversation := fmt.Sprintf("vanish-%d", s.sent.Add(1))
+	event := fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/x","type":"hookturn.step.requested","time":%q,"subject":%q,`+
+		`"data":{"step":"ORDER","user":{"id":"7"}}}`, uuid.NewString(), time.Now().UTC().Format(time.RFC3339Nano), conversation)
+	_, err := s.js.Publish(ctx, "hookturn.events.default.shop."+conversation, event)
+	return conversation, err
+}
+
+// answered reports whether a conversation has its step.replied with the outcome success.
+func (s *stranger) answered(ctx context.Context, conversation string) bool {
+	replies, err := s.js.Stream(ctx, schemas.StreamReplies)
+	if err != nil {
+		return false
+	}
+	m, err := replies.GetLastMsgForSubject(ctx, "hookturn.replies.default.shop."+conversation)
+	if err != nil {
+		return false
+	}
+	var reply struct {
+		Data schemas.StepReplied `json:"data"`
+	}
+	return json.Unmarshal(m.Data, &reply) == nil && reply.Data.Outcome == schemas.OutcomeSuccess
+}
+
+// serves waits until an event that is published from now on is answered.
+func (s *stranger) serves(t *testing.T, after string) {
+	t.Helper()
+	conversation := ""
+	require.Eventually(t, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if conversation == "" {
+			asked, err := s.ask(ctx)
+			if err != nil {
+				return false
+			}
+			conversation = asked
+		}
+		return s.answered(ctx, conversation)
+	}, patience, 50*time.Millisecond, "nothing is answered after %s", after)
+}
+
+// TestVanish_EachStreamAndTheVolume deletes each stream and bucket while events come, and then starts NATS on an empty volume:
+// no process is restarted, and new events are answered each time.
+func TestVanish_EachStreamAndTheVolume(t *testing.T) {
+	samples := endpoint.New(endpoint.Options{LedgerSize: 20_000})
+	samples.Handle("/orders", ok)
+	a := startApart(t, samples)
+	s := newStranger(t, a.nats.URL())
+	s.serves(t, "the start")
+
+	ctx, cancel := context.WithCancel(t.Context())
+	traffic := make(chan struct{})
+	go func() {
+		defer close(traffic)
+		for ctx.Err() == nil {
+			try, done := context.WithTimeout(ctx, time.Second)
+			_, _ = s.ask(try) // some are lost with their stream
+			done()
+			select {
+			case <-ctx.Done():
+			case <-time.After(20 * time.Millisecond):
+			}
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-traffic })
+
+	var names []string
+	for name := range s.js.StreamNames(t.Context()).Name() {
+		names = append(names, name)
+	}
+	require.GreaterOrEqual(t, len(names), 13, "%v", names)
+	for _, name := range names {
+		require.NoError(t, s.js.DeleteStream(t.Context(), name), name)
+		require.Eventually(t, func() bool {
+			_, err := s.js.Stream(t.Context(), name)
+			return err == nil
+		}, patience, 50*time.Millisecond, "%s is not created again", name)
+		s.serves(t, "deleting "+name)
+	}
+
+	a.nats.Stop()
+	require.NoError(t, os.RemoveAll(filepath.Join(a.dir, "nats")))
+	a.startNATS(t)
+	s.serves(t, "the loss of the volume")
+	for _, name := range names {
+		require.Eventually(t, func() bool {
+			_, err := s.js.Stream(t.Context(), name)
+			return err == nil
+		}, patience, 50*time.Millisecond, "%s is not created again", name)
+	}
+}
