@@ -68,9 +68,9 @@ type Chats interface {
 	Remember(ctx context.Context, owner schemas.BotID, chat, conversation string, fence int64) (current string, err error)
 }
 
-// Limits say how much an endpoint may be asked. *limit.Limiter is one.
+// Limits bound the requests to an endpoint. *limit.Limiter is the implementation.
 type Limits interface {
-	Enter(v limit.Visit) (*limit.Pass, *fault.Fault)
+	Acquire(r limit.Request) (*limit.Permit, *fault.Fault)
 	// Slow reports whether a request to an endpoint is likely to take long.
 	Slow(e limit.Endpoint) bool
 }

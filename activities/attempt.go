@@ -70,8 +70,8 @@ func (c *call) run(ctx context.Context) attempted {
 	return attempted{result: result, progress: c.progress}
 }
 
-// attempt makes one request and reads its answer, all within the time of the attempt. A request that its endpoint's limits
-// deny is not an attempt.
+// attempt makes one request and reads its answer, all within the time of the attempt. A request that the
+// endpoint's limits deny does not count as an attempt.
 func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
 	timeout, cause, failed := c.timeout()
 	if failed != nil {
@@ -84,12 +84,12 @@ func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bo
 		return answer, false, failed
 	}
 	request.Timeout = timeout
-	pass, refused := c.Limits.Enter(visitOf(c.in.Plan))
-	if refused != nil {
-		c.Metrics.Refused(c.in.Plan.BotID, c.in.Plan.Step, string(refused.Kind))
-		return answer, false, refused
+	permit, denied := c.Limits.Acquire(limitsOf(c.in.Plan))
+	if denied != nil {
+		c.Metrics.Refused(c.in.Plan.BotID, c.in.Plan.Step, string(denied.Kind))
+		return answer, false, denied
 	}
-	defer func() { pass.Leave(limit.Result{Fault: failed}) }()
+	defer func() { permit.Release(limit.Result{Fault: failed}) }()
 	return c.send(ctx, request)
 }
 
@@ -164,7 +164,7 @@ func (c *call) offerCallback(ctx context.Context, header http.Header) {
 func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
 	n := len(c.progress.Attempts) + 1
 	running := c.progress
-	running.Running = &schemas.Attempt{N: n, Started: time.Now().UTC(), URL: visitOf(c.in.Plan).Endpoint.URL}
+	running.Running = &schemas.Attempt{N: n, Started: time.Now().UTC(), URL: limitsOf(c.in.Plan).Endpoint.URL}
 	c.flight.begin(running)
 	c.flight.keep = true // from here on the endpoint may know of the request
 	response, attempt, err := c.HTTP.Do(ctx, r)
@@ -209,10 +209,10 @@ func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack
 	return answer, false, fault.Of(err)
 }
 
-// visitOf returns who wants to ask which endpoint how much.
-func visitOf(p bot.Plan) limit.Visit {
+// limitsOf returns the endpoint of a plan and its limits.
+func limitsOf(p bot.Plan) limit.Request {
 	url, _, _ := strings.Cut(p.Webhook.URL, "?")
-	return limit.Visit{
+	return limit.Request{
 		Endpoint: limit.Endpoint{BotID: p.BotID, URL: url}, Revision: p.Revision, Limits: p.Webhook.Limits,
 	}
 }

@@ -66,7 +66,7 @@ func countLost(p step.Progress) step.Progress {
 func (a *Activities) asActivity(ctx context.Context, in step.WebhookInput, p step.Progress) bool {
 	w := in.Plan.Webhook
 	return in.Reply && activity.GetInfo(ctx).IsLocalActivity && len(p.Attempts) == 0 && w.Execution != bot.ExecutionLocal &&
-		a.Limits.Slow(visitOf(in.Plan).Endpoint)
+		a.Limits.Slow(limitsOf(in.Plan).Endpoint)
 }
 
 // failure turns a fault into the error by which Temporal, or the workflow, knows how to go on.

@@ -45,11 +45,11 @@ func advisory[Data any](owner BotID, kind, subject string, at time.Time, data Da
 	}
 }
 
-// EndpointChanged says that a worker treats an endpoint differently from now on.
+// EndpointChanged is the data of an advisory: the state of an endpoint in the workers changed.
 type EndpointChanged struct {
 	URL    string     `json:"url"`             // without query
-	State  string     `json:"state"`           // closed, recovering, cooling, open or gone
-	Until  *time.Time `json:"until,omitempty"` // cooling and open: when it may be asked again
+	State  string     `json:"state"`           // closed, recovering, paused, open or disabled
+	Until  *time.Time `json:"until,omitempty"` // paused and open: time of the next request
 	Reason string     `json:"reason,omitempty"`
 }
 

@@ -298,7 +298,7 @@ func TestWorkersShareWhatEndpointsSay(t *testing.T) {
 	require.NoError(t, err)
 	var advisory schemas.Advisory[schemas.EndpointChanged]
 	require.NoError(t, json.Unmarshal(message.Data, &advisory))
-	require.Equal(t, "cooling", advisory.Data.State)
+	require.Equal(t, "paused", advisory.Data.State)
 	require.Equal(t, c.samples.URL()+"/orders", advisory.Data.URL)
 
 	busy = false

@@ -23,14 +23,14 @@ type endpoints struct {
 	wires   *bus.Wires
 	log     *slog.Logger
 	limiter *limit.Limiter
-	notices chan limit.Notice
+	notices chan limit.StateChange
 }
 
 // startLimiter makes the limiter of a worker and keeps it and the others' of one mind.
 func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) (*limit.Limiter, error) {
 	e := &endpoints{
 		bus: bus.NewEndpoints(base.streams), wires: bus.NewWires(base.js, base.streams), log: log, limiter: &limit.Limiter{},
-		notices: make(chan limit.Notice, noticesMax),
+		notices: make(chan limit.StateChange, noticesMax),
 	}
 	e.limiter.OnChange = e.changed
 	hide, err := m.WatchEndpoints(e.unusual)
@@ -55,7 +55,7 @@ func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) 
 }
 
 // changed takes a notice of this worker's limiter.
-func (e *endpoints) changed(n limit.Notice) {
+func (e *endpoints) changed(n limit.StateChange) {
 	level := slog.LevelInfo
 	if n.Shared() {
 		level = slog.LevelWarn
@@ -86,7 +86,7 @@ func (e *endpoints) tellAll(ctx context.Context) {
 // tellTimeout bounds the telling of one notice.
 const tellTimeout = 5 * time.Second
 
-func (e *endpoints) tell(ctx context.Context, n limit.Notice) error {
+func (e *endpoints) tell(ctx context.Context, n limit.StateChange) error {
 	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
 	defer cancel()
 	at := n.Endpoint
@@ -116,12 +116,12 @@ func (e *endpoints) tell(ctx context.Context, n limit.Notice) error {
 
 // heard takes a notice of any worker.
 func (e *endpoints) heard(notice []byte) {
-	var n limit.Notice
+	var n limit.StateChange
 	if err := json.Unmarshal(notice, &n); err != nil {
 		e.log.Warn("a notice about an endpoint cannot be read: do all workers run the same release?", "bytes", len(notice))
 		return
 	}
-	e.limiter.Hear(n)
+	e.limiter.Apply(n)
 }
 
 // unusual lists the endpoints for the metrics.

@@ -12,10 +12,10 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// endpoint is what a worker knows of one endpoint. The limiter's lock guards it.
+// endpoint is the state of one endpoint in this worker. The limiter's lock guards it.
 //
-// A pause, whatever its reason, ends in the same way: one request goes first (ramp 1: the circuit breaker's half-open
-// probe), and each that goes well doubles how many may be in flight, until the limit is reached and the state is closed.
+// Every kind of pause ends in the same way: one request goes first (ramp 1: the circuit breaker's half-open
+// probe), and each success doubles how many may be in flight, until the limit is reached and the state is closed.
 type endpoint struct {
 	name     Endpoint
 	limits   bot.Limits
@@ -23,21 +23,21 @@ type endpoint struct {
 
 	state    State
 	until    time.Time // end of the pause
-	revision string    // of the bot file that the endpoint is gone for
-	ramp     int       // requests that may be in flight while the endpoint recovers; 0 = it has
+	revision string    // of the bot file that the endpoint is disabled for
+	ramp     int       // requests that may be in flight while the endpoint recovers; 0 = not limited
 	failures int       // in a row
 	openings int       // of the circuit, in a row
-	coolings int       // 429s without a Retry-After, in a row
+	rejected int       // answers 429 in a row
 
 	rate    *rate.Limiter // nil = no limit
-	slots   slots
-	notices []Notice
+	slots   retrySlots
+	changes []StateChange
 
 	pending list.List     // when the requests in flight were made, oldest first
-	latency time.Duration // of the latest answers, smoothed; 0 = there was none
+	latency time.Duration // of the latest answers, smoothed; 0 = not known
 }
 
-// set takes the limits that the bot file has now.
+// set applies the current limits of the bot file.
 func (e *endpoint) set(l bot.Limits) {
 	if e.limits == l {
 		return
@@ -56,85 +56,85 @@ func (e *endpoint) set(l bot.Limits) {
 
 func (e *endpoint) concurrency() int { return cmp.Or(e.limits.Concurrency, DefaultConcurrency) }
 
-// enter says why a request must not be made now; nil when it may.
-func (e *endpoint) enter(now time.Time, v Visit, ofTenant int) *fault.Fault {
-	if e.state == StateGone && v.Revision != e.revision {
+// check returns nil when a request may be made now, or the fault that denies it.
+func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
+	if e.state == StateDisabled && r.Revision != e.revision {
 		e.change(StateClosed, "the bot file changed")
 	}
-	e.pass(now)
+	e.endPause(now)
 	switch {
-	case e.state == StateGone:
-		return fault.New(fault.Gone, "the endpoint said 410: it is not asked again until the bot file changes")
-	case e.state == StateCooling:
+	case e.state == StateDisabled:
+		return fault.New(fault.Gone, "the endpoint answered 410: no requests until the bot file changes")
+	case e.state == StatePaused:
 		return e.later(fault.RateLimited, now, e.until, "the endpoint asked for a pause until %s", at(e.until))
 	case e.state == StateOpen:
-		return e.later(fault.CircuitOpen, now, e.until, "the endpoint failed again and again: no request until %s", at(e.until))
+		return e.later(fault.CircuitOpen, now, e.until, "the endpoint failed repeatedly: no request until %s", at(e.until))
 	case e.ramp == 1 && e.inFlight >= 1 && e.openings > 0:
-		return e.later(fault.CircuitOpen, now, now.Add(probeGap), "the endpoint is probed: nothing else until that is answered")
+		return e.later(fault.CircuitOpen, now, now.Add(probeGap), "a probe of the endpoint is in flight: no other request until it ends")
 	case e.ramp > 0 && e.inFlight >= e.ramp:
-		return e.later(fault.RateLimited, now, now.Add(slotGap), "the endpoint recovers: %d at a time", e.ramp)
+		return e.later(fault.RateLimited, now, now.Add(slotGap), "the endpoint is recovering: at most %d requests at a time", e.ramp)
 	case e.inFlight >= e.concurrency():
-		return e.later(fault.RateLimited, now, now.Add(slotGap), "%d requests are in flight at the endpoint", e.inFlight)
+		return e.later(fault.RateLimited, now, now.Add(slotGap), "%d requests to the endpoint are in flight, the most that its limits allow", e.inFlight)
 	case ofTenant >= DefaultTenantConcurrency:
-		return e.later(fault.RateLimited, now, now.Add(slotGap), "%d requests of the tenant are in flight", ofTenant)
+		return e.later(fault.RateLimited, now, now.Add(slotGap), "%d requests of the tenant are in flight, the most that a worker allows", ofTenant)
 	case e.rate != nil && !e.rate.AllowN(now, 1):
-		return e.later(fault.RateLimited, now, now, "the endpoint is asked at most %g times a second", e.limits.PerSecond)
+		return e.later(fault.RateLimited, now, now, "the endpoint gets at most %g requests a second", e.limits.PerSecond)
 	}
 	return nil
 }
 
-// later refuses a request and says when to come back: not before from, and not together with the others.
+// later denies a request and sets the time of its next try: not before from, and not at the same time as another request.
 func (e *endpoint) later(kind fault.Kind, now, from time.Time, format string, args ...any) *fault.Fault {
 	f := fault.New(kind, format, args...)
 	gap := slotGap
 	if e.rate != nil {
 		gap = max(gap, time.Duration(float64(time.Second)/e.limits.PerSecond))
 	}
-	f.RetryAfter = e.slots.take(from, gap).Sub(now)
+	f.RetryAfter = e.slots.next(from, gap).Sub(now)
 	return f
 }
 
-// pass lets time pass: a pause that is over becomes a recovery.
-func (e *endpoint) pass(now time.Time) {
-	if (e.state == StateCooling || e.state == StateOpen) && !now.Before(e.until) {
+// endPause starts the recovery when a pause is over.
+func (e *endpoint) endPause(now time.Time) {
+	if (e.state == StatePaused || e.state == StateOpen) && !now.Before(e.until) {
 		e.ramp = max(e.ramp, 1)
 		e.change(StateRecovering, "the pause is over")
 	}
 }
 
-// leave learns from a request.
-func (e *endpoint) leave(now time.Time, v Visit, f *fault.Fault) {
+// record updates the state with the outcome of a request.
+func (e *endpoint) record(now time.Time, r Request, f *fault.Fault) {
 	switch {
 	case f == nil:
-		e.wentWell()
+		e.succeeded()
 	case f.Kind == fault.Gone || f.Status == http.StatusGone:
-		e.revision = v.Revision
-		e.change(StateGone, f.Error())
+		e.revision = r.Revision
+		e.change(StateDisabled, f.Error())
 	case f.Status == http.StatusTooManyRequests:
-		e.coolings++
-		pause := min(coolFirst<<min(e.coolings-1, 10), coolLongest)
-		e.pause(StateCooling, now, min(cmp.Or(f.RetryAfter, pause), coolMax), f)
+		e.rejected++
+		pause := min(pauseFirst<<min(e.rejected-1, 10), pauseLongest)
+		e.pause(StatePaused, now, min(cmp.Or(f.RetryAfter, pause), pauseMax), f)
 	case f.Status == http.StatusServiceUnavailable && f.RetryAfter > 0:
-		e.pause(StateCooling, now, min(f.RetryAfter, coolMax), f)
+		e.pause(StatePaused, now, min(f.RetryAfter, pauseMax), f)
 	case isOutage(f):
 		e.failed(now, f)
 	case isAnswer(f):
-		e.wentWell()
+		e.succeeded()
 	}
 }
 
-func (e *endpoint) wentWell() {
-	e.failures, e.openings, e.coolings = 0, 0, 0
+func (e *endpoint) succeeded() {
+	e.failures, e.openings, e.rejected = 0, 0, 0
 	if e.ramp == 0 || e.state != StateRecovering {
 		return
 	}
 	if e.ramp *= 2; e.ramp >= e.concurrency() {
 		e.ramp = 0
-		e.change(StateClosed, "requests go well again")
+		e.change(StateClosed, "requests succeed again")
 	}
 }
 
-// failed counts a failure; a failed probe is enough to wait again, and longer.
+// failed counts a failure. A failed probe opens the circuit again, for longer.
 func (e *endpoint) failed(now time.Time, f *fault.Fault) {
 	e.failures++
 	probe := e.state == StateRecovering && e.ramp == 1
@@ -149,11 +149,11 @@ func (e *endpoint) failed(now time.Time, f *fault.Fault) {
 	e.pause(StateOpen, now, pause, f)
 }
 
-// pause keeps everybody out. Requests that were in flight when it began cannot make it shorter.
+// pause denies all requests for a time. Requests that were in flight when it began cannot make it shorter.
 func (e *endpoint) pause(s State, now time.Time, pause time.Duration, f *fault.Fault) {
 	until := now.Add(pause)
 	e.ramp = 1
-	if e.state == StateGone || !until.After(e.until) || e.state == StateOpen && s == StateOpen {
+	if e.state == StateDisabled || !until.After(e.until) || e.state == StateOpen && s == StateOpen {
 		return
 	}
 	e.until = until
@@ -162,32 +162,32 @@ func (e *endpoint) pause(s State, now time.Time, pause time.Duration, f *fault.F
 
 func (e *endpoint) change(s State, why string) {
 	e.state = s
-	if s != StateCooling && s != StateOpen {
+	if s != StatePaused && s != StateOpen {
 		e.until = time.Time{}
 	}
 	if s == StateClosed {
 		e.revision, e.ramp = "", 0
 	}
-	e.notices = append(e.notices, e.notice(why))
+	e.changes = append(e.changes, e.stateChange(why))
 }
 
-func (e *endpoint) notice(why string) Notice {
-	return Notice{Endpoint: e.name, State: e.state, Until: e.until, Revision: e.revision, Why: why}
+func (e *endpoint) stateChange(why string) StateChange {
+	return StateChange{Endpoint: e.name, State: e.state, Until: e.until, Revision: e.revision, Why: why}
 }
 
-func (e *endpoint) takeNotices() []Notice {
-	taken := e.notices
-	e.notices = nil
+func (e *endpoint) takeChanges() []StateChange {
+	taken := e.changes
+	e.changes = nil
 	return taken
 }
 
-// atRest says that forgetting the endpoint changes nothing.
-func (e *endpoint) atRest(now time.Time) bool {
+// idle reports whether the endpoint can be removed from memory without an effect.
+func (e *endpoint) idle(now time.Time) bool {
 	return e.inFlight == 0 && e.state == StateClosed && e.failures == 0 &&
 		(e.rate == nil || e.rate.TokensAt(now) >= float64(e.rate.Burst()))
 }
 
-// isOutage says that an endpoint is down, rather than that it does not like what it was sent.
+// isOutage reports whether the failure means that the endpoint is down, and not that it rejected the request.
 func isOutage(f *fault.Fault) bool {
 	switch f.Kind {
 	case fault.DNS, fault.Connect, fault.TLS, fault.Timeout, fault.Reset:
@@ -196,8 +196,8 @@ func isOutage(f *fault.Fault) bool {
 	return f.Status >= http.StatusInternalServerError
 }
 
-// isAnswer says that an endpoint is up, though what it said was no use. Everything else says nothing of it: the request was
-// cancelled, or it was never made.
+// isAnswer reports whether the failure proves that the endpoint is up. Other failures prove nothing about it: the request was
+// cancelled or never made.
 func isAnswer(f *fault.Fault) bool {
 	switch f.Kind {
 	case fault.Status, fault.Redirect, fault.TooLarge, fault.Encoding, fault.BadResponse:

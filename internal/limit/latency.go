@@ -9,11 +9,11 @@ import (
 
 const (
 	// SlowAfter is the answer time from which an endpoint counts as slow. It is well below the time after which the server
-	// must be told that a workflow task still runs (four fifths of its timeout of 2 s).
+	// needs a heartbeat of the workflow task (four fifths of the task's timeout of 2 s).
 	SlowAfter = 500 * time.Millisecond
-	// unknownMax is how many first requests an endpoint gets at a time whose answer time is not known.
+	// unknownMax is the number of requests in flight from which an endpoint without a known answer time counts as slow.
 	unknownMax = 16
-	// smoothing is the share of the newest answer in the latency.
+	// smoothing is the divisor of the newest answer's share in the latency.
 	smoothing = 5
 )
 
@@ -34,7 +34,7 @@ func (l *Limiter) Slow(name Endpoint) bool {
 	return e.latency > SlowAfter || e.latency == 0 && e.inFlight >= unknownMax
 }
 
-// measure takes a request that has ended into account. One that got no answer tells nothing, unless it waited for one.
+// measure adds the duration of a request that ended to the latency. It ignores requests without an answer, except timeouts.
 func (e *endpoint) measure(pending *list.Element, f *fault.Fault) {
 	made, ok := e.pending.Remove(pending).(time.Time)
 	if !ok || f != nil && !isAnswer(f) && f.Status == 0 && f.Kind != fault.Timeout {

@@ -11,12 +11,12 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// answerAfter makes one request that ends as told after a time.
-func answerAfter(t *testing.T, l *Limiter, v Visit, took time.Duration, f *fault.Fault) {
+// answerAfter sends one request that takes a time and has the given outcome.
+func answerAfter(t *testing.T, l *Limiter, v Request, took time.Duration, f *fault.Fault) {
 	t.Helper()
-	p := enter(t, l, v)
+	p := acquire(t, l, v)
 	time.Sleep(took)
-	p.Leave(Result{Fault: f})
+	p.Release(Result{Fault: f})
 }
 
 func TestLimiter_SlowEndpoint(t *testing.T) {
@@ -26,7 +26,7 @@ func TestLimiter_SlowEndpoint(t *testing.T) {
 		failed *fault.Fault
 		slow   bool
 	}{
-		"never asked":            {nil, nil, false},
+		"no request yet":         {nil, nil, false},
 		"fast":                   {[]time.Duration{20 * time.Millisecond, 400 * time.Millisecond}, nil, false},
 		"slow":                   {[]time.Duration{time.Second}, nil, true},
 		"one slow answer of ten": {[]time.Duration{1, 1, 1, 1, 1, 1, 1, 1, 1, time.Second}, nil, false},
@@ -39,7 +39,7 @@ func TestLimiter_SlowEndpoint(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				l, v := &Limiter{}, visit(bot.Limits{})
+				l, v := &Limiter{}, request(bot.Limits{})
 				for _, took := range c.took {
 					answerAfter(t, l, v, took, c.failed)
 				}
@@ -52,14 +52,14 @@ func TestLimiter_SlowEndpoint(t *testing.T) {
 func TestLimiter_SlowRequestInFlight(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{}, visit(bot.Limits{})
+		l, v := &Limiter{}, request(bot.Limits{})
 		answerAfter(t, l, v, time.Millisecond, nil)
-		hanging := enter(t, l, v)
+		hanging := acquire(t, l, v)
 		time.Sleep(SlowAfter)
 		require.False(t, l.Slow(v.Endpoint))
 		time.Sleep(time.Nanosecond)
 		require.True(t, l.Slow(v.Endpoint), "a request hangs")
-		hanging.Leave(Result{Fault: fault.New(fault.Reset, "broke off")})
+		hanging.Release(Result{Fault: fault.New(fault.Reset, "broke off")})
 		require.False(t, l.Slow(v.Endpoint))
 	})
 }
@@ -67,14 +67,14 @@ func TestLimiter_SlowRequestInFlight(t *testing.T) {
 func TestLimiter_ManyRequestsToUnknownEndpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{}, visit(bot.Limits{})
-		var passes []*Pass
+		l, v := &Limiter{}, request(bot.Limits{})
+		var permits []*Permit
 		for range unknownMax {
 			require.False(t, l.Slow(v.Endpoint))
-			passes = append(passes, enter(t, l, v))
+			permits = append(permits, acquire(t, l, v))
 		}
-		require.True(t, l.Slow(v.Endpoint), "nobody knows yet how long an answer takes")
-		passes[0].Leave(Result{})
+		require.True(t, l.Slow(v.Endpoint), "the answer time is not known yet")
+		permits[0].Release(Result{})
 		require.False(t, l.Slow(v.Endpoint))
 	})
 }

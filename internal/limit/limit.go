@@ -1,9 +1,9 @@
-// Package limit says how much an endpoint may be asked, and believes what it answers: how many requests at a time and a
-// second, for how long not at all after a 429 or after failure upon failure, and never again after a 410.
+// Package limit bounds the requests to an endpoint: how many run at a time and each second. It pauses an endpoint after a
+// 429 or repeated failures, and disables it after a 410.
 //
-// A refusal costs no request and comes at once: nobody waits in here. It says when to come back, and everyone is told
-// another moment, so that those who were refused together do not come back together. What belongs to one tenant's bot is
-// unknown to every other.
+// A denied request fails at once with the time of its next try; callers never wait in this package. Each denied request
+// gets a different time, so that the requests return one after another. The state of an endpoint belongs to one bot of one
+// tenant; no other bot is affected.
 package limit
 
 import (
@@ -16,95 +16,95 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Defaults of one worker, for what a bot file does not say.
+// Defaults of one worker, for values that the bot file omits.
 const (
 	DefaultConcurrency       = 128             // requests in flight at one endpoint
 	DefaultTenantConcurrency = 512             // requests in flight of one tenant
 	DefaultTripAfter         = 10              // failures in a row that open a circuit
 	DefaultOpenFor           = 2 * time.Second // from the opening to the first probe; doubles while probes fail
 
-	openGrowth  = 8                // the longest wait for a probe, in DefaultOpenFor or what the bot file says
-	coolMax     = time.Hour        // the longest Retry-After that is believed
-	coolFirst   = time.Second      // how long a 429 without a Retry-After is believed; doubles with each in a row
-	coolLongest = 30 * time.Second // and how long at most
+	openGrowth   = 8                // the longest wait for a probe, as a multiple of the open time
+	pauseMax     = time.Hour        // the longest pause that an endpoint or another worker can set
+	pauseFirst   = time.Second      // pause after a 429 without a Retry-After; doubles with each in a row
+	pauseLongest = 30 * time.Second // the longest pause after a 429 without a Retry-After
 
-	endpointsMax = 10_000 // endpoints that are remembered; those at rest are forgotten first
+	endpointsMax = 10_000 // endpoints in memory; idle ones are removed first
 )
 
-// Endpoint is what limits are about: an address without its query, as one bot of one tenant uses it.
+// Endpoint identifies an endpoint: its address without the query, as one bot of one tenant uses it.
 type Endpoint struct {
 	schemas.BotID
 
 	URL string `json:"url"`
 }
 
-// Visit is one request that somebody wants to make.
-type Visit struct {
+// Request describes a request before it is made.
+type Request struct {
 	Endpoint Endpoint
-	Revision string // of the bot file: another one may ask an endpoint that was gone
+	Revision string // of the bot file; a new revision enables a disabled endpoint
 	Limits   bot.Limits
 }
 
-// Result is how a visit went; a nil Fault means well.
+// Result is the outcome of a request. A nil Fault is a success.
 type Result struct{ Fault *fault.Fault }
 
-// Limiter knows every endpoint that this worker asked lately. The zero value is ready.
+// Limiter limits the requests of one worker. The zero value is ready for use.
 type Limiter struct {
-	// OnChange is told when an endpoint changes its state; it must not wait. Nil: nobody is told.
-	OnChange func(Notice)
+	// OnChange receives every state change of an endpoint. It must not block. It may be nil.
+	OnChange func(StateChange)
 
 	mu        sync.Mutex
 	endpoints map[Endpoint]*endpoint
 	tenants   map[string]int // requests in flight
 }
 
-// Pass is the leave to make one request.
-type Pass struct {
+// Permit allows one request.
+type Permit struct {
 	limiter  *Limiter
 	endpoint *endpoint
-	visit    Visit
+	request  Request
 	pending  *list.Element
 }
 
-// Enter gives leave to make one request, or says why not: rate_limited and circuit_open with the time to come back, gone for
-// good. Whoever enters must leave.
-func (l *Limiter) Enter(v Visit) (*Pass, *fault.Fault) {
+// Acquire returns a permit for one request, or a fault: rate_limited or circuit_open with the time of the next try, or gone
+// when the endpoint is disabled. The caller must release the permit.
+func (l *Limiter) Acquire(r Request) (*Permit, *fault.Fault) {
 	l.mu.Lock()
 	now := time.Now()
-	e := l.find(v.Endpoint, now)
-	e.set(v.Limits)
-	refused := e.enter(now, v, l.tenants[v.Endpoint.Tenant])
-	pass := &Pass{limiter: l, endpoint: e, visit: v}
-	if refused == nil {
+	e := l.find(r.Endpoint, now)
+	e.set(r.Limits)
+	denied := e.check(now, r, l.tenants[r.Endpoint.Tenant])
+	permit := &Permit{limiter: l, endpoint: e, request: r}
+	if denied == nil {
 		e.inFlight++
-		l.tenants[v.Endpoint.Tenant]++
-		pass.pending = e.pending.PushBack(now)
+		l.tenants[r.Endpoint.Tenant]++
+		permit.pending = e.pending.PushBack(now)
 	}
-	notices := e.takeNotices()
+	changes := e.takeChanges()
 	l.mu.Unlock()
-	l.tell(notices)
-	if refused != nil {
-		return nil, refused
+	l.notify(changes)
+	if denied != nil {
+		return nil, denied
 	}
-	return pass, nil
+	return permit, nil
 }
 
-// Leave says how the request went. It must be called once, whatever becomes of the request: defer it.
-func (p *Pass) Leave(r Result) {
+// Release records the outcome of the request. Call it exactly once for each permit, usually with defer.
+func (p *Permit) Release(r Result) {
 	l := p.limiter
 	l.mu.Lock()
 	p.endpoint.inFlight--
 	p.endpoint.measure(p.pending, r.Fault)
-	if l.tenants[p.visit.Endpoint.Tenant]--; l.tenants[p.visit.Endpoint.Tenant] == 0 {
-		delete(l.tenants, p.visit.Endpoint.Tenant)
+	if l.tenants[p.request.Endpoint.Tenant]--; l.tenants[p.request.Endpoint.Tenant] == 0 {
+		delete(l.tenants, p.request.Endpoint.Tenant)
 	}
-	p.endpoint.leave(time.Now(), p.visit, r.Fault)
-	notices := p.endpoint.takeNotices()
+	p.endpoint.record(time.Now(), p.request, r.Fault)
+	changes := p.endpoint.takeChanges()
 	l.mu.Unlock()
-	l.tell(notices)
+	l.notify(changes)
 }
 
-// find gives what is known of an endpoint. It is called with the lock held.
+// find returns the state of an endpoint, and adds it when it is new. The caller holds the lock.
 func (l *Limiter) find(name Endpoint, now time.Time) *endpoint {
 	if l.endpoints == nil {
 		l.endpoints, l.tenants = map[Endpoint]*endpoint{}, map[string]int{}
@@ -113,35 +113,35 @@ func (l *Limiter) find(name Endpoint, now time.Time) *endpoint {
 		return e
 	}
 	if len(l.endpoints) >= endpointsMax {
-		l.forget(now)
+		l.evict(now)
 	}
 	e := &endpoint{name: name, state: StateClosed}
 	l.endpoints[name] = e
 	return e
 }
 
-// forget makes room: for every endpoint at rest, or, when none is, for one that nobody is asking.
-func (l *Limiter) forget(now time.Time) {
-	var idle *endpoint
+// evict removes every idle endpoint. When there is none, it removes one endpoint without a request in flight.
+func (l *Limiter) evict(now time.Time) {
+	var unused *endpoint
 	for name, e := range l.endpoints {
 		switch {
 		case e.inFlight > 0:
-		case e.atRest(now):
+		case e.idle(now):
 			delete(l.endpoints, name)
 		default:
-			idle = e
+			unused = e
 		}
 	}
-	if len(l.endpoints) >= endpointsMax && idle != nil {
-		delete(l.endpoints, idle.name)
+	if len(l.endpoints) >= endpointsMax && unused != nil {
+		delete(l.endpoints, unused.name)
 	}
 }
 
-func (l *Limiter) tell(notices []Notice) {
+func (l *Limiter) notify(changes []StateChange) {
 	if l.OnChange == nil {
 		return
 	}
-	for _, n := range notices {
-		l.OnChange(n)
+	for _, c := range changes {
+		l.OnChange(c)
 	}
 }

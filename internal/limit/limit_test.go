@@ -18,27 +18,27 @@ import (
 
 var shop = Endpoint{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, URL: "https://shop.example/orders"}
 
-func visit(l bot.Limits) Visit { return Visit{Endpoint: shop, Revision: "r1", Limits: l} }
+func request(l bot.Limits) Request { return Request{Endpoint: shop, Revision: "r1", Limits: l} }
 
-func enter(t *testing.T, l *Limiter, v Visit) *Pass {
+func acquire(t *testing.T, l *Limiter, v Request) *Permit {
 	t.Helper()
-	p, refused := l.Enter(v)
+	p, refused := l.Acquire(v)
 	require.Nil(t, refused)
 	return p
 }
 
-// ask makes one request that ends as told.
-func ask(t *testing.T, l *Limiter, v Visit, f *fault.Fault) {
+// send sends one request with the given outcome.
+func send(t *testing.T, l *Limiter, v Request, f *fault.Fault) {
 	t.Helper()
-	enter(t, l, v).Leave(Result{Fault: f})
+	acquire(t, l, v).Release(Result{Fault: f})
 }
 
-func refuse(t *testing.T, l *Limiter, v Visit, kind fault.Kind) *fault.Fault {
+func deny(t *testing.T, l *Limiter, v Request, kind fault.Kind) *fault.Fault {
 	t.Helper()
-	p, refused := l.Enter(v)
+	p, refused := l.Acquire(v)
 	require.Nil(t, p)
 	require.Equal(t, kind, refused.Kind)
-	require.Zero(t, refused.Status, "a refusal is no answer of the endpoint")
+	require.Zero(t, refused.Status, "a denied request does not have a status of the endpoint")
 	return refused
 }
 
@@ -61,119 +61,119 @@ func state(l *Limiter) State {
 	return StateClosed
 }
 
-func TestSoManyAtATime(t *testing.T) {
+func TestLimiter_Concurrency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{}, visit(bot.Limits{Concurrency: 2})
-		first, _ := enter(t, l, v), enter(t, l, v)
-		f := refuse(t, l, v, fault.RateLimited)
-		require.Contains(t, f.Message, "2 requests are in flight")
+		l, v := &Limiter{}, request(bot.Limits{Concurrency: 2})
+		first, _ := acquire(t, l, v), acquire(t, l, v)
+		f := deny(t, l, v, fault.RateLimited)
+		require.Contains(t, f.Message, "2 requests to the endpoint are in flight")
 		require.Positive(t, f.RetryAfter)
-		first.Leave(Result{})
-		enter(t, l, v)
+		first.Release(Result{})
+		acquire(t, l, v)
 		require.Equal(t, StateClosed, state(l))
 	})
 }
 
-func TestATenantCannotTakeTheWholeWorker(t *testing.T) {
+func TestLimiter_TenantConcurrency(t *testing.T) {
 	t.Parallel()
 	l := &Limiter{}
 	for i := range DefaultTenantConcurrency {
-		enter(t, l, Visit{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "greedy", Bot: "b"}, URL: strconv.Itoa(i)}})
+		acquire(t, l, Request{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "greedy", Bot: "b"}, URL: strconv.Itoa(i)}})
 	}
-	refuse(t, l, Visit{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "greedy", Bot: "b"}, URL: "one more"}}, fault.RateLimited)
-	enter(t, l, Visit{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "modest", Bot: "b"}, URL: "0"}})
+	deny(t, l, Request{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "greedy", Bot: "b"}, URL: "one more"}}, fault.RateLimited)
+	acquire(t, l, Request{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "modest", Bot: "b"}, URL: "0"}})
 }
 
-func TestSoManyASecond(t *testing.T) {
+func TestLimiter_Rate(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{}, visit(bot.Limits{PerSecond: 10, Burst: 3})
+		l, v := &Limiter{}, request(bot.Limits{PerSecond: 10, Burst: 3})
 		for range 3 {
-			ask(t, l, v, nil)
+			send(t, l, v, nil)
 		}
 		var waits []time.Duration
 		for range 5 {
-			waits = append(waits, refuse(t, l, v, fault.RateLimited).RetryAfter)
+			waits = append(waits, deny(t, l, v, fault.RateLimited).RetryAfter)
 		}
 		require.Equal(t, []time.Duration{
 			100 * time.Millisecond, 200 * time.Millisecond, 300 * time.Millisecond, 400 * time.Millisecond,
 			500 * time.Millisecond,
-		}, waits, "those who were refused together come back one after another")
-		for range 5 { // each at its time
+		}, waits, "requests denied at the same time return one after another")
+		for range 5 { // each at its retry time
 			time.Sleep(100 * time.Millisecond)
-			ask(t, l, v, nil)
+			send(t, l, v, nil)
 		}
 		v.Limits.PerSecond = 0 // the bot file changed
 		for range 50 {
-			ask(t, l, v, nil)
+			send(t, l, v, nil)
 		}
 	})
 }
 
-func TestOne429CoolsTheEndpointForEveryone(t *testing.T) {
+func TestLimiter_429PausesTheEndpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{}, visit(bot.Limits{})
-		ask(t, l, v, answered(429, 7*time.Second))
-		f := refuse(t, l, v, fault.RateLimited)
+		l, v := &Limiter{}, request(bot.Limits{})
+		send(t, l, v, answered(429, 7*time.Second))
+		f := deny(t, l, v, fault.RateLimited)
 		require.GreaterOrEqual(t, f.RetryAfter, 7*time.Second)
 		require.Less(t, f.RetryAfter, 8*time.Second)
-		require.Greater(t, refuse(t, l, v, fault.RateLimited).RetryAfter, f.RetryAfter)
+		require.Greater(t, deny(t, l, v, fault.RateLimited).RetryAfter, f.RetryAfter)
 
 		other := v
 		other.Endpoint.Tenant = "another"
-		ask(t, l, other, nil)
+		send(t, l, other, nil)
 		other = v
 		other.Endpoint.URL += "/other"
-		ask(t, l, other, nil)
+		send(t, l, other, nil)
 
 		time.Sleep(7 * time.Second)
-		ask(t, l, v, nil)
+		send(t, l, v, nil)
 	})
 }
 
-func TestHowLongAPauseIsBelieved(t *testing.T) {
+func TestLimiter_LengthOfPause(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answers []*fault.Fault
 		pause   time.Duration
 	}{
-		"a 429 that says nothing":        {[]*fault.Fault{answered(429, 0)}, time.Second},
-		"the third in a row":             {[]*fault.Fault{answered(429, 0), answered(429, 0), answered(429, 0)}, 4 * time.Second},
-		"the hundredth in a row":         {slices.Repeat([]*fault.Fault{answered(429, 0)}, 100), 30 * time.Second},
-		"a 429 that says a year":         {[]*fault.Fault{answered(429, 365*24*time.Hour)}, time.Hour},
-		"a 503 that says when":           {[]*fault.Fault{answered(503, 3*time.Second)}, 3 * time.Second},
-		"a shorter one after":            {[]*fault.Fault{answered(503, 9*time.Second), answered(429, time.Second)}, 9 * time.Second},
-		"a 503 that says nothing":        {[]*fault.Fault{answered(503, 0)}, 0},
-		"a 500 that says when":           {[]*fault.Fault{answered(500, time.Second)}, 0},
-		"a 429 in a row that was broken": {[]*fault.Fault{answered(429, 0), nil, answered(429, 0)}, time.Second},
+		"429 without a Retry-After":          {[]*fault.Fault{answered(429, 0)}, time.Second},
+		"third 429 in a row":                 {[]*fault.Fault{answered(429, 0), answered(429, 0), answered(429, 0)}, 4 * time.Second},
+		"hundredth 429 in a row":             {slices.Repeat([]*fault.Fault{answered(429, 0)}, 100), 30 * time.Second},
+		"429 with a Retry-After of a year":   {[]*fault.Fault{answered(429, 365*24*time.Hour)}, time.Hour},
+		"503 with a Retry-After":             {[]*fault.Fault{answered(503, 3*time.Second)}, 3 * time.Second},
+		"a shorter pause after a longer one": {[]*fault.Fault{answered(503, 9*time.Second), answered(429, time.Second)}, 9 * time.Second},
+		"503 without a Retry-After":          {[]*fault.Fault{answered(503, 0)}, 0},
+		"500 with a Retry-After":             {[]*fault.Fault{answered(500, time.Second)}, 0},
+		"429 after a success":                {[]*fault.Fault{answered(429, 0), nil, answered(429, 0)}, time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				l, v := &Limiter{}, visit(bot.Limits{})
-				var passes []*Pass
+				l, v := &Limiter{}, request(bot.Limits{})
+				var permits []*Permit
 				for range c.answers {
-					passes = append(passes, enter(t, l, v))
+					permits = append(permits, acquire(t, l, v))
 				}
-				for i, p := range passes { // all were in flight when the first answered
-					p.Leave(Result{Fault: c.answers[i]})
+				for i, p := range permits { // all were in flight when the first answered
+					p.Release(Result{Fault: c.answers[i]})
 				}
 				if c.pause == 0 {
-					ask(t, l, v, nil)
+					send(t, l, v, nil)
 					return
 				}
 				time.Sleep(c.pause - time.Nanosecond)
-				refuse(t, l, v, fault.RateLimited)
+				deny(t, l, v, fault.RateLimited)
 				time.Sleep(time.Nanosecond)
-				ask(t, l, v, nil)
+				send(t, l, v, nil)
 			})
 		})
 	}
 }
 
-func TestACircuitOpensAfterFailuresInARow(t *testing.T) {
+func TestLimiter_CircuitOpensAfterFailures(t *testing.T) {
 	t.Parallel()
 	down := map[string]*fault.Fault{
 		"dns": fault.New(fault.DNS, "no such host"), "connect": fault.New(fault.Connect, "refused"),
@@ -184,14 +184,14 @@ func TestACircuitOpensAfterFailuresInARow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				l, v := &Limiter{}, visit(bot.Limits{TripAfter: 3, OpenFor: bot.Duration(5 * time.Second)})
+				l, v := &Limiter{}, request(bot.Limits{TripAfter: 3, OpenFor: bot.Duration(5 * time.Second)})
 				for _, f := range []*fault.Fault{f, f, nil, f, f, answered(404, 0), f, f} {
-					ask(t, l, v, f)
+					send(t, l, v, f)
 				}
 				require.Equal(t, StateClosed, state(l), "never three in a row")
-				ask(t, l, v, f)
+				send(t, l, v, f)
 				require.Equal(t, StateOpen, state(l))
-				refused := refuse(t, l, v, fault.CircuitOpen)
+				refused := deny(t, l, v, fault.CircuitOpen)
 				require.GreaterOrEqual(t, refused.RetryAfter, 5*time.Second)
 				require.Contains(t, refused.Message, "no request until 2000-01-01T00:00:05Z")
 			})
@@ -199,78 +199,78 @@ func TestACircuitOpensAfterFailuresInARow(t *testing.T) {
 	}
 }
 
-func TestWhatSaysNothingOfAnEndpoint(t *testing.T) {
+func TestLimiter_IgnoredFailures(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []fault.Kind{fault.Cancelled, fault.Blocked, fault.Config, fault.Internal} {
-		l, v := &Limiter{}, visit(bot.Limits{TripAfter: 2})
-		ask(t, l, v, fault.New(fault.Reset, "broke off"))
-		ask(t, l, v, fault.New(kind, "why"))
+		l, v := &Limiter{}, request(bot.Limits{TripAfter: 2})
+		send(t, l, v, fault.New(fault.Reset, "broke off"))
+		send(t, l, v, fault.New(kind, "why"))
 		require.Equal(t, StateClosed, state(l), kind)
-		ask(t, l, v, fault.New(fault.Reset, "broke off"))
-		require.Equal(t, StateOpen, state(l), "%s is no success either", kind)
+		send(t, l, v, fault.New(fault.Reset, "broke off"))
+		require.Equal(t, StateOpen, state(l), "%s is not a success either", kind)
 	}
 }
 
-func TestAProbeDecides(t *testing.T) {
+func TestLimiter_ProbeClosesTheCircuit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{}, visit(bot.Limits{TripAfter: 1, OpenFor: bot.Duration(time.Second), Concurrency: 8})
+		l, v := &Limiter{}, request(bot.Limits{TripAfter: 1, OpenFor: bot.Duration(time.Second), Concurrency: 8})
 		down := fault.New(fault.Connect, "refused")
-		ask(t, l, v, down)
+		send(t, l, v, down)
 		for _, seconds := range []int{1, 2, 4, 8, 8, 8} { // doubles to eight times
 			pause := time.Duration(seconds) * time.Second
 			time.Sleep(pause - time.Nanosecond)
-			refuse(t, l, v, fault.CircuitOpen)
+			deny(t, l, v, fault.CircuitOpen)
 			time.Sleep(time.Nanosecond)
-			probe := enter(t, l, v)
-			refuse(t, l, v, fault.CircuitOpen) // one probe at a time
-			probe.Leave(Result{Fault: down})
-			refuse(t, l, v, fault.CircuitOpen)
+			probe := acquire(t, l, v)
+			deny(t, l, v, fault.CircuitOpen) // one probe at a time
+			probe.Release(Result{Fault: down})
+			deny(t, l, v, fault.CircuitOpen)
 		}
 		time.Sleep(8 * time.Second)
 		for _, atATime := range []int{1, 2, 4} {
-			var passes []*Pass
+			var permits []*Permit
 			for range atATime {
-				passes = append(passes, enter(t, l, v))
+				permits = append(permits, acquire(t, l, v))
 			}
 			if atATime == 1 {
-				require.Contains(t, refuse(t, l, v, fault.CircuitOpen).Message, "is probed")
+				require.Contains(t, deny(t, l, v, fault.CircuitOpen).Message, "a probe of the endpoint is in flight")
 			} else {
-				require.Contains(t, refuse(t, l, v, fault.RateLimited).Message, fmt.Sprintf("recovers: %d at a time", atATime))
+				require.Contains(t, deny(t, l, v, fault.RateLimited).Message, fmt.Sprintf("recovering: at most %d requests at a time", atATime))
 			}
-			for i, p := range passes {
+			for i, p := range permits {
 				if i == 0 {
-					p.Leave(Result{})
+					p.Release(Result{})
 				} else {
-					p.Leave(Result{Fault: fault.New(fault.Cancelled, "stop")})
+					p.Release(Result{Fault: fault.New(fault.Cancelled, "stop")})
 				}
 			}
 		}
 		require.Equal(t, StateClosed, state(l))
-		ask(t, l, v, down)
+		send(t, l, v, down)
 		time.Sleep(time.Second)
-		enter(t, l, v) // the wait is short again
+		acquire(t, l, v) // the open time is short again
 	})
 }
 
-// TestACrowdComesBackAsAQueue lets a thousand steps be refused by an open circuit, and come back when they were told to.
-func TestACrowdComesBackAsAQueue(t *testing.T) {
+// TestLimiter_DeniedRequestsReturnInAQueue denies a thousand requests while the circuit is open, and retries each at its retry time.
+func TestLimiter_DeniedRequestsReturnInAQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const crowd = 1000
-		l, v := &Limiter{}, visit(bot.Limits{TripAfter: 1})
-		ask(t, l, v, fault.New(fault.Connect, "refused"))
+		const requests = 1000
+		l, v := &Limiter{}, request(bot.Limits{TripAfter: 1})
+		send(t, l, v, fault.New(fault.Connect, "refused"))
 		busy, most, done := 0, 0, 0
 		inAny100ms := map[int64]int{}
 		var waiting []time.Time
-		for range crowd {
-			waiting = append(waiting, time.Now().Add(refuse(t, l, v, fault.CircuitOpen).RetryAfter))
+		for range requests {
+			waiting = append(waiting, time.Now().Add(deny(t, l, v, fault.CircuitOpen).RetryAfter))
 		}
-		for done < crowd {
+		for done < requests {
 			slices.SortFunc(waiting, time.Time.Compare)
 			time.Sleep(time.Until(waiting[0]))
 			waiting = waiting[1:]
-			pass, refused := l.Enter(v)
+			permit, refused := l.Acquire(v)
 			if refused != nil {
 				require.Positive(t, refused.RetryAfter)
 				waiting = append(waiting, time.Now().Add(refused.RetryAfter))
@@ -279,7 +279,7 @@ func TestACrowdComesBackAsAQueue(t *testing.T) {
 			busy++
 			most = max(most, busy)
 			inAny100ms[time.Now().UnixMilli()/100]++
-			pass.Leave(Result{})
+			permit.Release(Result{})
 			busy--
 			done++
 		}
@@ -291,76 +291,76 @@ func TestACrowdComesBackAsAQueue(t *testing.T) {
 	})
 }
 
-func TestGoneUntilTheFileChanges(t *testing.T) {
+func TestLimiter_DisabledUntilFileChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{}, visit(bot.Limits{})
-		ask(t, l, v, answered(410, 0))
+		l, v := &Limiter{}, request(bot.Limits{})
+		send(t, l, v, answered(410, 0))
 		time.Sleep(1000 * time.Hour)
-		require.Zero(t, refuse(t, l, v, fault.Gone).RetryAfter)
+		require.Zero(t, deny(t, l, v, fault.Gone).RetryAfter)
 		v.Revision = "r2"
-		ask(t, l, v, nil)
+		send(t, l, v, nil)
 		require.Equal(t, StateClosed, state(l))
 	})
 }
 
-func TestChangesAreTold(t *testing.T) {
+func TestLimiter_OnChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var told []Notice
-		l := &Limiter{OnChange: func(n Notice) { told = append(told, n) }}
-		v := visit(bot.Limits{Concurrency: 2})
-		ask(t, l, v, answered(429, time.Second))
-		refuse(t, l, v, fault.RateLimited)
+		var changes []StateChange
+		l := &Limiter{OnChange: func(c StateChange) { changes = append(changes, c) }}
+		v := request(bot.Limits{Concurrency: 2})
+		send(t, l, v, answered(429, time.Second))
+		deny(t, l, v, fault.RateLimited)
 		time.Sleep(time.Second)
-		ask(t, l, v, nil)
-		ask(t, l, v, answered(410, 0))
+		send(t, l, v, nil)
+		send(t, l, v, answered(410, 0))
 		var states []State
-		for _, n := range told {
+		for _, n := range changes {
 			require.Equal(t, shop, n.Endpoint)
 			require.NotEmpty(t, n.Why)
 			states = append(states, n.State)
 		}
-		require.Equal(t, []State{StateCooling, StateRecovering, StateClosed, StateGone}, states)
-		require.Equal(t, time.Second, told[0].Until.Sub(time.Now().Add(-time.Second)))
-		require.Equal(t, "r1", told[3].Revision)
+		require.Equal(t, []State{StatePaused, StateRecovering, StateClosed, StateDisabled}, states)
+		require.Equal(t, time.Second, changes[0].Until.Sub(time.Now().Add(-time.Second)))
+		require.Equal(t, "r1", changes[3].Revision)
 	})
 }
 
-func TestWorkersBelieveEachOther(t *testing.T) {
+func TestLimiter_ApplyOtherWorkersChanges(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l, v := &Limiter{OnChange: func(n Notice) { t.Errorf("what was heard is not told again: %+v", n) }}, visit(bot.Limits{})
-		l.Hear(Notice{Endpoint: shop, State: StateCooling, Until: time.Now().Add(-time.Second)})
-		l.Hear(Notice{Endpoint: shop, State: StateClosed})
-		pass := enter(t, l, v)
-		l.Hear(Notice{Endpoint: shop, State: StateOpen, Until: time.Now().Add(5 * time.Second)})
-		l.Hear(Notice{Endpoint: shop, State: StateCooling, Until: time.Now().Add(2 * time.Second)})
-		refuse(t, l, v, fault.CircuitOpen)
-		pass.Leave(Result{})
-		refuse(t, l, v, fault.CircuitOpen)
-		l.Hear(Notice{Endpoint: shop, State: StateCooling, Until: time.Now().Add(1000 * time.Hour)})
+		l, v := &Limiter{OnChange: func(c StateChange) { t.Errorf("applied changes are not published again: %+v", c) }}, request(bot.Limits{})
+		l.Apply(StateChange{Endpoint: shop, State: StatePaused, Until: time.Now().Add(-time.Second)})
+		l.Apply(StateChange{Endpoint: shop, State: StateClosed})
+		permit := acquire(t, l, v)
+		l.Apply(StateChange{Endpoint: shop, State: StateOpen, Until: time.Now().Add(5 * time.Second)})
+		l.Apply(StateChange{Endpoint: shop, State: StatePaused, Until: time.Now().Add(2 * time.Second)})
+		deny(t, l, v, fault.CircuitOpen)
+		permit.Release(Result{})
+		deny(t, l, v, fault.CircuitOpen)
+		l.Apply(StateChange{Endpoint: shop, State: StatePaused, Until: time.Now().Add(1000 * time.Hour)})
 		l.OnChange = nil
 		time.Sleep(time.Hour)
-		enter(t, l, v) // a probe
-		refuse(t, l, v, fault.RateLimited)
+		acquire(t, l, v) // a probe
+		deny(t, l, v, fault.RateLimited)
 
-		l.Hear(Notice{Endpoint: shop, State: StateGone, Revision: "r1"})
-		l.Hear(Notice{Endpoint: shop, State: StateCooling, Until: time.Now().Add(time.Minute)})
-		refuse(t, l, v, fault.Gone)
+		l.Apply(StateChange{Endpoint: shop, State: StateDisabled, Revision: "r1"})
+		l.Apply(StateChange{Endpoint: shop, State: StatePaused, Until: time.Now().Add(time.Minute)})
+		deny(t, l, v, fault.Gone)
 	})
 }
 
-func TestMemoryIsBounded(t *testing.T) {
+func TestLimiter_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	l := &Limiter{}
 	for i := range 2*endpointsMax + 1 {
-		v := Visit{Endpoint: Endpoint{URL: strconv.Itoa(i)}}
+		v := Request{Endpoint: Endpoint{URL: strconv.Itoa(i)}}
 		var f *fault.Fault
 		if i%2 == 0 {
-			f = answered(429, 0) // not at rest
+			f = answered(429, 0) // not idle
 		}
-		ask(t, l, v, f)
+		send(t, l, v, f)
 	}
 	require.LessOrEqual(t, len(l.endpoints), endpointsMax)
 	require.Empty(t, l.tenants)

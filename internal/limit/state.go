@@ -1,0 +1,85 @@
+package limit
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// State is the state of an endpoint's circuit.
+type State string
+
+// The states. Paused, open and disabled endpoints get no requests.
+const (
+	StateClosed     State = "closed"     // normal operation
+	StateRecovering State = "recovering" // few requests at a time; each success doubles the number
+	StatePaused     State = "paused"     // the endpoint asked for a pause (429 or 503 with Retry-After)
+	StateOpen       State = "open"       // repeated failures: no request before the next probe
+	StateDisabled   State = "disabled"   // the endpoint answered 410: no request until the bot file changes
+)
+
+// States returns all states, for metrics.
+func States() []State {
+	return []State{StateClosed, StateRecovering, StatePaused, StateOpen, StateDisabled}
+}
+
+// StateChange is a change of an endpoint's state. Workers publish changes to each other.
+type StateChange struct {
+	Endpoint Endpoint  `json:"endpoint"`
+	State    State     `json:"state"`
+	Until    time.Time `json:"until,omitzero"`     // end of the pause: paused and open
+	Revision string    `json:"revision,omitempty"` // of the bot file that the endpoint is disabled for
+	Why      string    `json:"why,omitempty"`      // the failure that caused it, as text
+}
+
+// Shared reports whether other workers apply the change: a pause holds for all workers.
+func (c StateChange) Shared() bool {
+	return c.State == StatePaused || c.State == StateOpen || c.State == StateDisabled
+}
+
+// Apply applies a state change of another worker. A pause lasts an hour at most, even when the other worker's clock is wrong.
+func (l *Limiter) Apply(c StateChange) {
+	if !c.Shared() {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	e := l.find(c.Endpoint, now)
+	switch {
+	case c.State == StateDisabled:
+		e.state, e.revision = StateDisabled, c.Revision
+	case e.state == StateDisabled || !c.Until.After(now) || !c.Until.After(e.until):
+	default:
+		e.state, e.until, e.ramp = c.State, earliest(c.Until, now.Add(pauseMax)), 1
+		if c.State == StateOpen {
+			e.openings = max(e.openings, 1)
+		}
+	}
+}
+
+// Snapshot returns the state of every endpoint that is not closed, sorted by tenant, bot and URL.
+func (l *Limiter) Snapshot() []StateChange {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	var all []StateChange
+	for _, e := range l.endpoints {
+		e.endPause(now)
+		if e.state != StateClosed {
+			all = append(all, e.stateChange(""))
+		}
+	}
+	slices.SortFunc(all, func(a, b StateChange) int {
+		return cmp.Or(cmp.Compare(a.Endpoint.Tenant, b.Endpoint.Tenant), cmp.Compare(a.Endpoint.Bot, b.Endpoint.Bot),
+			cmp.Compare(a.Endpoint.URL, b.Endpoint.URL))
+	})
+	return all
+}
+
+func earliest(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
