@@ -6,30 +6,30 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Endpoint is one endpoint that is not asked as usual.
+// Endpoint is an endpoint whose state is not closed.
 type Endpoint struct {
 	schemas.BotID
 
 	URL, State string
 }
 
-// WatchEndpoints shows the endpoints that are not asked as usual, each as 1 under its state, until stop is called.
+// WatchEndpoints exports the endpoints that now returns, each with the value 1 and its state as a label, until stop is called.
 func (m *Metrics) WatchEndpoints(now func() []Endpoint) (stop func(), err error) {
 	shown := &endpoints{now}
 	return func() { m.registry.Unregister(shown) }, m.registry.Register(shown)
 }
 
 var endpointState = prometheus.NewDesc("hookturn_endpoint_state",
-	"Endpoints that this worker does not ask as usual: recovering, cooling, open or gone.",
+	"Endpoints that this worker limits, by state: recovering, paused, open or disabled.",
 	[]string{"tenant", "bot", "url", "state"}, nil)
 
-// endpoints are read when somebody looks.
+// endpoints reads the endpoints at each scrape.
 type endpoints struct{ now func() []Endpoint }
 
-// Describe names the figure.
+// Describe implements prometheus.Collector.
 func (*endpoints) Describe(all chan<- *prometheus.Desc) { all <- endpointState }
 
-// Collect gives the figure of every endpoint.
+// Collect implements prometheus.Collector.
 func (e *endpoints) Collect(all chan<- prometheus.Metric) {
 	for _, x := range e.now() {
 		all <- prometheus.MustNewConstMetric(endpointState, prometheus.GaugeValue, 1, x.Tenant, x.Bot, x.URL, x.State)

@@ -3,7 +3,7 @@ package telemetry
 import (
 	"context"
 	"fmt"
-	"log" //nolint:depguard // taken over here, so that nothing is logged past the injected logger
+	"log" //nolint:depguard // captured here, so that all messages pass through the injected logger
 	"log/slog"
 	"runtime"
 	"strings"
@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc/grpclog"
 )
 
-// libraries is where messages of libraries go that have no logger of their own; nil: nowhere.
+// libraries receives the messages of libraries that use a global logger. When it is nil they are dropped.
 var libraries atomic.Pointer[slog.Logger]
 
 var capture = sync.OnceFunc(func() {
@@ -22,15 +22,15 @@ var capture = sync.OnceFunc(func() {
 	grpclog.SetLoggerV2(grpcLog{})
 })
 
-// CaptureLibraries takes over the loggers that libraries share: the log package's and gRPC's. Until LibrariesTo names a
-// logger their messages are dropped. It comes first in a process, before any library works.
+// CaptureLibraries replaces the global loggers of the log package and of gRPC. Their messages are dropped until LibrariesTo
+// sets a logger. Call it at the start of a process, before any library runs.
 func CaptureLibraries() { capture() }
 
-// LibrariesTo sends what libraries report to a logger, at level debug.
+// LibrariesTo sets the logger for messages of libraries. They have the level debug.
 func LibrariesTo(logger *slog.Logger) { libraries.Store(logger) }
 
-// ServerLog returns the logger for the field ErrorLog of an HTTP server: clients that hang up or send what is no HTTP are
-// reported at level debug.
+// ServerLog returns the logger for the field ErrorLog of an HTTP server. It logs closed connections and invalid requests at
+// level debug.
 func ServerLog(logger *slog.Logger) *log.Logger {
 	if logger == nil {
 		logger = slog.New(slog.DiscardHandler)
@@ -44,17 +44,17 @@ func libraryMessage(from, text string) {
 	}
 }
 
-// standardLog takes what libraries print with the log package. net/http prints bytes there that an endpoint has sent
-// unasked, so the text is dropped: who printed it, and how much, is kept.
+// standardLog receives the output of the log package. net/http prints unsolicited bytes of an endpoint there, so the text is
+// dropped: only the printing function and the size are logged.
 type standardLog struct{}
 
-// Write takes one message.
+// Write logs one message without its text.
 func (standardLog) Write(message []byte) (int, error) {
-	libraryMessage(printer(), fmt.Sprintf("not shown: %d bytes", len(message)))
+	libraryMessage(printer(), fmt.Sprintf("%d bytes omitted", len(message)))
 	return len(message), nil
 }
 
-// printer is the function that has called the log package.
+// printer returns the name of the function that called the log package.
 func printer() string {
 	var callers [32]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(2, callers[:])])
@@ -69,7 +69,7 @@ func printer() string {
 	}
 }
 
-// grpcLog takes gRPC's messages, which are about its own connections.
+// grpcLog receives the messages of gRPC, which are about its own connections.
 type grpcLog struct{}
 
 func (grpcLog) Info(...any)          {}

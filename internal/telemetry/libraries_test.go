@@ -33,9 +33,9 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-// TestCaptureLibraries_UnaskedBytesAreNotShown answers a request, and then sends more on the idle connection, as an endpoint
-// may: net/http prints them.
-func TestCaptureLibraries_UnaskedBytesAreNotShown(t *testing.T) { //nolint:paralleltest // the log package is shared
+// TestCaptureLibraries_UnsolicitedBytesOmitted answers a request and then sends more bytes on the idle connection, which
+// net/http prints.
+func TestCaptureLibraries_UnsolicitedBytesOmitted(t *testing.T) { //nolint:paralleltest // the log package is shared
 	var out lockedBuffer
 	before := log.Writer()
 	defer log.SetOutput(before)

@@ -1,5 +1,5 @@
-// Package telemetry names what hookturn tells its operator: log lines, metrics and their labels. Labels are closed words
-// and names from bot files, never ids of users or conversations, so that a metric's size is bounded by configuration.
+// Package telemetry provides the logger and the Prometheus metrics. Label values are fixed words or names from bot files,
+// never ids of users or conversations, so that the configuration bounds the number of time series.
 package telemetry
 
 import (
@@ -8,11 +8,11 @@ import (
 	"log/slog"
 )
 
-// NewLogger writes log lines to w as text or JSON, from a level on (debug, info, warn, error).
+// NewLogger returns a logger that writes lines of the level (debug, info, warn, error) and above to w, as text or JSON.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("log level %q: use debug, info, warn or error", level)
+		return nil, fmt.Errorf("invalid log level %q: use debug, info, warn or error", level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
 	switch format {
@@ -21,5 +21,5 @@ func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
 	}
-	return nil, fmt.Errorf("log format %q: use text or json", format)
+	return nil, fmt.Errorf("invalid log format %q: use text or json", format)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-func TestALoggerWritesFromItsLevelOn(t *testing.T) {
+func TestNewLogger_Level(t *testing.T) {
 	t.Parallel()
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	for i, name := range []string{"debug", "info", "warn", "error"} {
@@ -29,7 +29,7 @@ func TestALoggerWritesFromItsLevelOn(t *testing.T) {
 	}
 }
 
-func TestLoggerFormats(t *testing.T) {
+func TestNewLogger_Format(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	log, err := telemetry.NewLogger(&out, "info", "json")
@@ -42,18 +42,18 @@ func TestLoggerFormats(t *testing.T) {
 
 	out.Reset()
 	log, err = telemetry.NewLogger(&out, "INFO", "text")
-	require.NoError(t, err, "levels are known in capitals too")
+	require.NoError(t, err, "levels are valid in capitals too")
 	log.Info("step ended", "step", "ORDER")
 	require.Contains(t, out.String(), `level=INFO msg="step ended" step=ORDER`)
 }
 
-func TestALoggerSaysWhatWouldBeRight(t *testing.T) {
+func TestNewLogger_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ level, format, want string }{
-		"level":     {"loud", "text", `log level "loud": use debug, info, warn or error`},
-		"no level":  {"", "text", `log level "": use debug, info, warn or error`},
-		"format":    {"info", "xml", `log format "xml": use text or json`},
-		"no format": {"info", "", `log format "": use text or json`},
+		"level":     {"loud", "text", `invalid log level "loud": use debug, info, warn or error`},
+		"no level":  {"", "text", `invalid log level "": use debug, info, warn or error`},
+		"format":    {"info", "xml", `invalid log format "xml": use text or json`},
+		"no format": {"info", "", `invalid log format "": use text or json`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -16,7 +16,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Metrics are hookturn's own figures. Every method may be called on a nil *Metrics, so that tests need none.
+// Metrics holds the metrics of a process. The methods that record a value do nothing on a nil *Metrics.
 type Metrics struct {
 	registry *prometheus.Registry
 	meter    func() (metric.Meter, error)
@@ -43,50 +43,50 @@ type Metrics struct {
 	readers   readers
 }
 
-// NewMetrics makes a registry of its own: two processes in one test never share figures.
+// NewMetrics returns new metrics with a registry of their own, so that two processes in one test do not share values.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
 		events: counter("hookturn_events_total",
-			"Events taken from NATS, by what was decided: accepted, duplicate, dead_letter or retry.", "tenant", "bot", "verdict"),
+			"Events read from JetStream, by result: accepted, duplicate, dead_letter or retry.", "tenant", "bot", "result"),
 		lag: histogram("hookturn_event_lag_seconds",
-			"From an event's arrival in JetStream to its acceptance by a workflow.", "tenant", "bot"),
+			"Time from an event's arrival in JetStream to its acceptance by a workflow.", "tenant", "bot"),
 		attempts: counter("hookturn_attempts_total",
-			"HTTP requests made for steps, by status class or failure word.", "tenant", "bot", "step", "result"),
+			"HTTP requests to endpoints of steps, by status class or error code.", "tenant", "bot", "step", "result"),
 		programs: counter("hookturn_jq_runs_total",
 			"Runs of jq programs, by result: ok, failed, timeout, memory, busy or denied.", "tenant", "result"),
-		attempt: histogram("hookturn_attempt_seconds", "Duration of one HTTP request.", "tenant", "bot", "step"),
+		attempt: histogram("hookturn_attempt_duration_seconds", "Duration of one HTTP request to an endpoint.", "tenant", "bot", "step"),
 		replies: counter("hookturn_replies_total", "Replies stored in JetStream, by type.", "tenant", "bot", "type"),
 		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "hookturn_publish_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: buckets,
+			Name: "hookturn_publish_duration_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: buckets,
 		}),
 		reloads: counter("hookturn_bot_file_loads_total", "Loads of the bot files, by result: good or bad.", "result"),
 		badFiles: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "hookturn_bot_files_bad", Help: "Bot files that are not in use as they are written, because they are bad.",
+			Name: "hookturn_bot_files_bad", Help: "Invalid bot files. Their bots run with the last valid version, or not at all.",
 		}),
 		lastLoad: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "hookturn_bot_files_last_load_timestamp_seconds", Help: "Unix time of the latest load without a bad file.",
+			Name: "hookturn_bot_files_last_load_timestamp_seconds", Help: "Unix time of the latest load without an invalid file.",
 		}),
 		retries: counter("hookturn_event_retries_total",
-			"Tries to hand an event over that failed and are repeated, by the kind of the failure.", "tenant", "kind"),
+			"Failed deliveries of events to Temporal that are retried, by kind of failure.", "tenant", "kind"),
 		taken: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "hookturn_events_taken_over_total", Help: "Events that another starter had read and left behind.",
+			Name: "hookturn_events_taken_over_total", Help: "Events taken over from another starter that did not acknowledge them.",
 		}),
 		unwritten: counter("hookturn_nats_write_failures_total",
-			"Writes that JetStream did not store: no_space, stream_full, no_stream, timeout, connection or refused.", "reason"),
+			"Messages that JetStream did not store, by reason: no_space, stream_full, no_stream, timeout, connection or refused.", "reason"),
 		refused: counter("hookturn_requests_refused_total",
-			"Requests that were not made because of their endpoint's limits, by failure word.", "tenant", "bot", "step", "reason"),
-		gateway: histogram("hookturn_gateway_seconds", "Duration of one request to the gateway.", "route", "status"),
+			"Requests that were not made because of their endpoint's limits, by error code.", "tenant", "bot", "step", "reason"),
+		gateway: histogram("hookturn_gateway_duration_seconds", "Duration of one request to the gateway.", "route", "status"),
 		sockets: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "hookturn_sockets", Help: "Websockets that are open on this gateway.",
+			Name: "hookturn_sockets", Help: "WebSocket connections that are open on this gateway.",
 		}),
 		frames: counter("hookturn_frames_total",
-			"Calls that clients of websockets made, by name, and ok or the failure word.", "name", "result"),
+			"Calls of WebSocket clients, by name and result: ok or the error code.", "name", "result"),
 		recovered: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hookturn_events_recovered_total",
-			Help: "Events of runs that ended without answering them, handed to a new run.",
+			Help: "Events delivered to a new run because their run ended without a reply.",
 		}),
-		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by failure word.", "reason"),
+		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by error code.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.retries, &m.readers)
@@ -96,7 +96,7 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// buckets reach from a fast endpoint on the same machine to the longest attempt, in seconds.
+// buckets are in seconds, from a fast endpoint on the same machine to the longest attempt.
 var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
@@ -107,10 +107,10 @@ func histogram(name, help string, labels ...string) *prometheus.HistogramVec {
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// Registry holds every figure.
+// Registry returns the registry of all metrics.
 func (m *Metrics) Registry() *prometheus.Registry { return m.registry }
 
-// Meter takes figures of libraries that speak OpenTelemetry, such as the Temporal SDK, into the same registry.
+// Meter returns an OpenTelemetry meter for libraries, such as the Temporal SDK. Its metrics are in the same registry.
 func (m *Metrics) Meter() (metric.Meter, error) { return m.meter() }
 
 func (m *Metrics) newMeter() (metric.Meter, error) {
@@ -122,26 +122,26 @@ func (m *Metrics) newMeter() (metric.Meter, error) {
 	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter("hookturn"), nil
 }
 
-// Handler serves the figures in the Prometheus text format.
+// Handler returns a handler that serves the metrics in the Prometheus text format.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Event counts the verdict on one event.
-func (m *Metrics) Event(owner schemas.BotID, verdict string) {
+// Event counts one event by its result.
+func (m *Metrics) Event(owner schemas.BotID, result string) {
 	if m != nil {
-		m.events.WithLabelValues(owner.Tenant, owner.Bot, verdict).Inc()
+		m.events.WithLabelValues(owner.Tenant, owner.Bot, result).Inc()
 	}
 }
 
-// Accepted records how long an event waited for its workflow.
+// Accepted records the time from an event's arrival to its acceptance by a workflow.
 func (m *Metrics) Accepted(owner schemas.BotID, lag time.Duration) {
 	if m != nil {
 		m.lag.WithLabelValues(owner.Tenant, owner.Bot).Observe(lag.Seconds())
 	}
 }
 
-// Attempt records one HTTP request; the result is a status class ("2xx") or a failure word.
+// Attempt records one HTTP request; the result is a status class ("2xx") or an error code.
 func (m *Metrics) Attempt(owner schemas.BotID, step, result string, took time.Duration) {
 	if m != nil {
 		m.attempts.WithLabelValues(owner.Tenant, owner.Bot, step, result).Inc()
@@ -149,7 +149,7 @@ func (m *Metrics) Attempt(owner schemas.BotID, step, result string, took time.Du
 	}
 }
 
-// Refused counts a request that was not made because its endpoint is asked too much, down or gone.
+// Refused counts a request that was not made because the limits of its endpoint denied it.
 func (m *Metrics) Refused(owner schemas.BotID, step, reason string) {
 	if m != nil {
 		m.refused.WithLabelValues(owner.Tenant, owner.Bot, step, reason).Inc()
@@ -163,35 +163,35 @@ func (m *Metrics) NATSWriteFailed(reason string) {
 	}
 }
 
-// Gateway records one request to the gateway; the route is its pattern, never its path.
+// Gateway records one request to the gateway. The route is the pattern, not the path.
 func (m *Metrics) Gateway(route string, status int, took time.Duration) {
 	if m != nil {
 		m.gateway.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
 	}
 }
 
-// Sockets counts websockets that were opened (1) and ended (-1).
+// Sockets adds an opened (1) or closed (-1) WebSocket connection.
 func (m *Metrics) Sockets(delta int) {
 	if m != nil {
 		m.sockets.Add(float64(delta))
 	}
 }
 
-// Program counts a run of a tenant's jq program, by how it ended.
+// Program counts a run of a tenant's jq program by its result.
 func (m *Metrics) Program(tenant, result string) {
 	if m != nil {
 		m.programs.WithLabelValues(tenant, result).Inc()
 	}
 }
 
-// Frame counts a call of a websocket's client, by its name and how it went.
+// Frame counts a call of a WebSocket client by its name and result.
 func (m *Metrics) Frame(name, result string) {
 	if m != nil {
 		m.frames.WithLabelValues(name, result).Inc()
 	}
 }
 
-// Reply records one reply that JetStream has stored.
+// Reply records one reply that JetStream stored.
 func (m *Metrics) Reply(owner schemas.BotID, replyType string, took time.Duration) {
 	if m != nil {
 		m.replies.WithLabelValues(owner.Tenant, owner.Bot, replyType).Inc()
@@ -199,8 +199,8 @@ func (m *Metrics) Reply(owner schemas.BotID, replyType string, took time.Duratio
 	}
 }
 
-// BotFiles records a load of the bot files: how many files are bad, when the latest load without a bad file was, and the
-// error of this one.
+// BotFiles records a load of the bot files: the number of invalid files, the time of the latest load without an invalid file,
+// and the error of this load.
 func (m *Metrics) BotFiles(bad int, lastGood time.Time, err error) {
 	if m == nil {
 		return
@@ -216,21 +216,21 @@ func (m *Metrics) BotFiles(bad int, lastGood time.Time, err error) {
 	}
 }
 
-// Retried counts a try to hand an event over that failed and is repeated.
+// Retried counts a failed delivery of an event to Temporal that is retried.
 func (m *Metrics) Retried(tenant, kind string) {
 	if m != nil {
 		m.retries.WithLabelValues(tenant, kind).Inc()
 	}
 }
 
-// TakenOver counts an event that another starter had left behind.
+// TakenOver counts an event that was taken over from another starter.
 func (m *Metrics) TakenOver() {
 	if m != nil {
 		m.taken.Inc()
 	}
 }
 
-// Recovered counts an event of a run that ended early and was handed to a new run.
+// Recovered counts an event whose run ended early and that was delivered to a new run.
 func (m *Metrics) Recovered() {
 	if m != nil {
 		m.recovered.Inc()

@@ -19,25 +19,25 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// labels are hookturn's metrics with their labels. No label may be an id: a metric's size is bounded by configuration.
+// labels lists hookturn's metrics and their labels. A label must not be an id, so that the configuration bounds the series.
 var labels = map[string][]string{
-	"hookturn_events_total":                          {"bot", "tenant", "verdict"},
+	"hookturn_events_total":                          {"bot", "result", "tenant"},
 	"hookturn_event_lag_seconds":                     {"bot", "tenant"},
 	"hookturn_events_held":                           nil,
 	"hookturn_events_taken_over_total":               nil,
 	"hookturn_dead_letters_total":                    {"reason"},
 	"hookturn_events_recovered_total":                nil,
 	"hookturn_attempts_total":                        {"bot", "result", "step", "tenant"},
-	"hookturn_attempt_seconds":                       {"bot", "step", "tenant"},
+	"hookturn_attempt_duration_seconds":              {"bot", "step", "tenant"},
 	"hookturn_replies_total":                         {"bot", "tenant", "type"},
-	"hookturn_publish_seconds":                       nil,
+	"hookturn_publish_duration_seconds":              nil,
 	"hookturn_bot_file_loads_total":                  {"result"},
 	"hookturn_bot_files_bad":                         nil,
 	"hookturn_bot_files_last_load_timestamp_seconds": nil,
 	"hookturn_nats_write_failures_total":             {"reason"},
 	"hookturn_requests_refused_total":                {"bot", "reason", "step", "tenant"},
 	"hookturn_endpoint_state":                        {"bot", "state", "tenant", "url"},
-	"hookturn_gateway_seconds":                       {"route", "status"},
+	"hookturn_gateway_duration_seconds":              {"route", "status"},
 	"hookturn_sockets":                               nil,
 	"hookturn_frames_total":                          {"name", "result"},
 	"hookturn_jq_runs_total":                         {"result", "tenant"},
@@ -49,7 +49,7 @@ var labels = map[string][]string{
 	"hookturn_slots":                                 {"state", "tenant"},
 }
 
-// use calls every method that records something.
+// use calls every method that records a value.
 func use(t *testing.T, m *telemetry.Metrics) {
 	t.Helper()
 	m.Event(schemas.BotID{Tenant: "acme", Bot: "shop"}, "accepted")
@@ -91,19 +91,19 @@ func scrape(t *testing.T, m *telemetry.Metrics) string {
 	return answer.Body.String()
 }
 
-func TestMetricsShowWhatWasRecorded(t *testing.T) {
+func TestMetrics_RecordedValues(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics()
 	use(t, m)
 	text := scrape(t, m)
 	for _, line := range []string{
-		`hookturn_events_total{bot="shop",tenant="acme",verdict="accepted"} 1`,
+		`hookturn_events_total{bot="shop",result="accepted",tenant="acme"} 1`,
 		`hookturn_event_lag_seconds_bucket{bot="shop",tenant="acme",le="0.025"} 1`,
 		`hookturn_event_lag_seconds_sum{bot="shop",tenant="acme"} 0.02`,
 		`hookturn_attempts_total{bot="shop",result="2xx",step="ORDER",tenant="acme"} 1`,
-		`hookturn_attempt_seconds_count{bot="shop",step="ORDER",tenant="acme"} 1`,
+		`hookturn_attempt_duration_seconds_count{bot="shop",step="ORDER",tenant="acme"} 1`,
 		`hookturn_replies_total{bot="shop",tenant="acme",type="hookturn.step.replied"} 1`,
-		`hookturn_publish_seconds_count 1`,
+		`hookturn_publish_duration_seconds_count 1`,
 		`hookturn_bot_file_loads_total{result="good"} 1`,
 		`hookturn_bot_file_loads_total{result="bad"} 1`,
 		`hookturn_event_retries_total{kind="unavailable",tenant="acme"} 1`,
@@ -121,18 +121,18 @@ func TestMetricsShowWhatWasRecorded(t *testing.T) {
 		`hookturn_events_recovered_total 1`,
 		`hookturn_requests_refused_total{bot="shop",reason="circuit_open",step="ORDER",tenant="acme"} 1`,
 		`hookturn_endpoint_state{bot="shop",state="open",tenant="acme",url="https://shop.example/orders"} 1`,
-		`hookturn_gateway_seconds_count{route="POST /callbacks/{token}",status="202"} 1`,
+		`hookturn_gateway_duration_seconds_count{route="POST /callbacks/{token}",status="202"} 1`,
 		`hookturn_sockets 2`,
 		`hookturn_frames_total{name="message",result="ok"} 1`,
 		`hookturn_jq_runs_total{result="denied",tenant="acme"} 1`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}
-	require.Contains(t, text, "go_goroutines ", "the runtime's own figures stand beside ours")
-	require.NotContains(t, text, "line 3", "the text of an error is no label")
+	require.Contains(t, text, "go_goroutines ", "metrics of the Go runtime are in the same registry")
+	require.NotContains(t, text, "line 3", "the text of an error is not a label")
 }
 
-func TestLabelsAreBounded(t *testing.T) {
+func TestMetrics_LabelsAreBounded(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics()
 	use(t, m)
@@ -155,8 +155,8 @@ func TestLabelsAreBounded(t *testing.T) {
 	require.Equal(t, labels, found)
 }
 
-// TestTheOperatorsTableIsComplete holds docs/operations.md to the metrics that there are.
-func TestTheOperatorsTableIsComplete(t *testing.T) {
+// TestMetrics_Documented compares the table of docs/operations.md with the metrics.
+func TestMetrics_Documented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)
@@ -172,7 +172,7 @@ func TestTheOperatorsTableIsComplete(t *testing.T) {
 	}
 }
 
-func TestTwoProcessesInOneTestShareNoFigures(t *testing.T) {
+func TestMetrics_SeparateRegistries(t *testing.T) {
 	t.Parallel()
 	one, two := telemetry.NewMetrics(), telemetry.NewMetrics()
 	one.TakenOver()
@@ -180,9 +180,9 @@ func TestTwoProcessesInOneTestShareNoFigures(t *testing.T) {
 	require.Contains(t, scrape(t, two), "hookturn_events_taken_over_total 0\n")
 }
 
-// TestNoMetricsAtAll calls every method that records something on a nil *Metrics. Methods that give something away are the
-// process's, which always has metrics.
-func TestNoMetricsAtAll(t *testing.T) {
+// TestMetrics_Nil calls every method that records a value on a nil *Metrics. Methods with a result are for processes, which
+// always have metrics.
+func TestMetrics_Nil(t *testing.T) {
 	t.Parallel()
 	var none *telemetry.Metrics
 	value := reflect.ValueOf(none)
@@ -205,10 +205,10 @@ func TestNoMetricsAtAll(t *testing.T) {
 	}, called)
 }
 
-func TestEndpointsAreShownUntilTheWorkerStops(t *testing.T) {
+func TestMetrics_WatchEndpointsStops(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics()
-	stop, err := m.WatchEndpoints(func() []telemetry.Endpoint { return []telemetry.Endpoint{{URL: "u", State: "gone"}} })
+	stop, err := m.WatchEndpoints(func() []telemetry.Endpoint { return []telemetry.Endpoint{{URL: "u", State: "disabled"}} })
 	require.NoError(t, err)
 	require.Contains(t, scrape(t, m), "hookturn_endpoint_state")
 	stop()

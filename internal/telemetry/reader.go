@@ -6,9 +6,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// Reader are figures of an event reader.
+// Reader holds the metrics of an event reader.
 type Reader struct {
-	Backlog       uint64 // the same for every reader of an installation
+	Backlog       uint64 // of the whole stream: all readers of an installation report the same number
 	Held          int
 	Conversations int
 	Retrying      int
@@ -20,23 +20,23 @@ type Reader struct {
 // Slots are the slots of one tenant in an event reader.
 type Slots struct{ Running, Waiting, Limit int }
 
-// WatchReader shows the figures of an event reader until stop is called.
+// WatchReader exports the metrics of an event reader until stop is called.
 func (m *Metrics) WatchReader(now func() Reader) (stop func()) { return m.readers.add(now) }
 
 var (
 	readerBacklog = prometheus.NewDesc("hookturn_backlog_events",
 		"Events in the event stream that are not acknowledged, pending ones included, over all partitions.", nil, nil)
 	readerHeld = prometheus.NewDesc("hookturn_events_held",
-		"Events that this starter knows and that are not handed over yet, without those of parked tenants.", nil, nil)
+		"Events that this starter has read and not yet delivered, without those of parked tenants.", nil, nil)
 	readerConversations = prometheus.NewDesc("hookturn_conversations_held",
-		"Conversations with such events, by state: retry waits for its next try, ready for a slot or is being handed over.",
+		"Conversations with events that are not delivered, by state: retry (waiting for the next try) or ready (waiting for a slot, or in delivery).",
 		[]string{"state"}, nil)
 	readerParked = prometheus.NewDesc("hookturn_parked_tenants",
-		"Tenants with more conversations than the starter holds, counted for each partition.", nil, nil)
+		"Tenants with more conversations than a partition holds, counted for each partition.", nil, nil)
 	readerKept = prometheus.NewDesc("hookturn_kept_bytes",
-		"Event bodies that wait for a slot in memory.", nil, nil)
+		"Bytes of event bodies in memory that wait for a slot.", nil, nil)
 	readerSlots = prometheus.NewDesc("hookturn_slots",
-		"Slots of a tenant, by state: running, waiting (conversations that are ready), limit (at most).",
+		"Delivery slots of a tenant, by state: running, waiting (conversations that are ready) or limit (the maximum).",
 		[]string{"tenant", "state"}, nil)
 )
 
@@ -63,7 +63,7 @@ func (r *readers) add(now func() Reader) (stop func()) {
 	}
 }
 
-// sum returns the figures of all readers together, and their number.
+// sum returns the metrics of all readers added up, and the number of readers.
 func (r *readers) sum() (total Reader, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
