@@ -30,11 +30,20 @@ help: ## Print this help
 .PHONY: help
 
 
-demo: $(BIN)/devstack ## Start everything in one process, send a sample event of every dialect, print the replies
+setup:
+	@tools/setup.sh --tests
+.PHONY: setup
+
+# What cannot be installed costs the demo its code steps: it says so itself.
+try-setup:
+	@tools/setup.sh || true
+.PHONY: try-setup
+
+demo: try-setup $(BIN)/devstack ## Start everything in one process, send a sample event of every dialect, print the replies
 	@$(BIN)/devstack demo
 .PHONY: demo
 
-dev: $(BIN)/devstack ## The same stack, staying up; prints its addresses (flags: make dev DEVFLAGS=…)
+dev: try-setup build ## The same stack, staying up; prints its addresses (flags: make dev DEVFLAGS=…)
 	@$(BIN)/devstack --bots examples/bots --data-dir .devstack --event-tokens examples/event-tokens \
 		--operator-token-file examples/operator-token $(DEVFLAGS)
 .PHONY: dev
@@ -158,7 +167,7 @@ generated:
 .PHONY: generated
 
 
-test: vet ## All tests of both modules
+test: setup vet ## All tests of both modules
 	go test -timeout $(TEST_TIMEOUT) ./...
 	cd devstack && go test -timeout $(E2E_TIMEOUT) ./...
 .PHONY: test
