@@ -45,8 +45,8 @@ func (r *runs) meet(run string) bool {
 	return true
 }
 
-// storedReply returns the reply of the step that another process has published; nil when there is none. It looks only for the
-// first attempt of a run that is new to this process: what this process has done itself it remembers.
+// storedReply returns the reply of the step that another process has published; nil when there is none. It looks only for
+// the first attempt of a run that is new to this process: what this process has done itself it remembers.
 func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	first := len(c.progress.Attempts) == 0 && c.in.Plan.Webhook.Mode != bot.ModeBackground
 	if !first || !c.runs.meet(activity.GetInfo(ctx).WorkflowExecution.RunID) {

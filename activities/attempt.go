@@ -141,7 +141,7 @@ func (c *call) rememberChat(ctx context.Context, chat string) {
 
 // timeout is what the attempt may take, everything before the request included, and the cause by which that ends. An attempt
 // whose late answer is wanted may go on when the step's deadline has passed; every other ends with the step.
-func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Fault) {
+func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Fault) { //nolint:revive // cause is a value
 	w, left := c.in.Plan.Webhook, c.clock.left()
 	switch {
 	case left <= 0:

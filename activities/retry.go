@@ -75,7 +75,8 @@ func resume(ctx context.Context, given step.Progress) step.Progress {
 }
 
 // heartbeat keeps a normal activity alive until stop is called, so that a lost worker is noticed within seconds. It goes on
-// when a heartbeat has failed: the SDK ends the activity's context then, and a server that is back must hear of the activity.
+// when a heartbeat has failed: the SDK ends the activity's context then, and a server that is back must learn of the
+// activity.
 func heartbeat(ctx context.Context, far func() step.Progress) (stop func()) {
 	if activity.GetInfo(ctx).IsLocalActivity {
 		return func() {}

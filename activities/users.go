@@ -30,9 +30,10 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 	ctx, cancel := context.WithTimeout(ctx, min(keepTimeout, max(c.clock.left(), replyTimeout)))
 	defer cancel()
 	err := backoff.Retry(func() error {
-		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in), func(old json.RawMessage) (json.RawMessage, error) {
+		merge := func(old json.RawMessage) (json.RawMessage, error) {
 			return c.dialect.MergeUserDetails(old, answer.UserDetailsUpdate)
-		})
+		}
+		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in), merge)
 		result.UserDetails = stored
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
 			return backoff.Permanent(err)

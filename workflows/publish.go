@@ -17,9 +17,9 @@ func publish(ctx workflow.Context, to step.Address, replyType string, data any) 
 	return id
 }
 
-// publishReplied publishes the end of a step and returns what the engine got. A reply that was stored already stands: another
-// attempt of the step, in a worker that was taken for lost, has published it. The data of a reply that NATS can never take is
-// replaced by one that reports it.
+// publishReplied publishes the end of a step and returns what the engine got. A reply that was stored already stands:
+// another attempt of the step, in a worker that was taken for lost, has published it. The data of a reply that NATS can
+// never take is replaced by one that reports it.
 func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied) (
 	id string, sent schemas.StepReplied, stored bool,
 ) {

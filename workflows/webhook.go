@@ -30,9 +30,9 @@ const (
 )
 
 // callWebhook makes the attempts of a step until one succeeds, none is left or the deadline comes. The first attempt is a
-// local activity, which costs no workflow task of its own, unless its result is that the endpoint is slow; later ones are a
-// normal activity, visible as pending in the UI and retried by the server. The progress holds all attempts; its fault is nil
-// when the endpoint answered.
+// local activity, which costs no workflow task of its own, unless its result is that the endpoint is slow; later ones are
+// a normal activity, visible as pending in the UI and retried by the server. The progress holds all attempts; its fault is
+// nil when the endpoint answered.
 func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	if !needsTimers(in.Plan.Webhook) {
 		result, p := firstAttempt(ctx, in)

@@ -13,23 +13,23 @@ import (
 	"github.com/hookturn/hookturn/internal/load"
 )
 
-// A worker takes no more than it can serve: what it has begun must be reported to the server every few seconds, or the server
-// gives it to another worker, which makes an overload worse. What does not fit waits at the server.
+// A worker takes no more than it can serve: what it has begun must be reported to the server every few seconds, or the
+// server gives it to another worker, which makes an overload worse. What does not fit waits at the server.
 
 const (
-	// tasksAlways and activitiesAlways are how many workflow tasks and activities a worker takes on at any load, polls included.
+	// tasksAlways and activitiesAlways are how many workflow tasks and activities a worker takes on at any load, with polls.
 	tasksAlways      = 64
 	activitiesAlways = 32
 	// recheck is how often a worker that is overloaded looks again.
 	recheck = 20 * time.Millisecond
 )
 
-// slots is how many workflow tasks, or activities, a worker runs at most at a time: they wait for endpoints, so the number is
-// bounded by memory, not by cores.
+// slots is how many workflow tasks, or activities, a worker runs at most at a time: they wait for endpoints, so the number
+// is bounded by memory, not by cores.
 func slots() int { return 1000 * max(2, runtime.GOMAXPROCS(0)) }
 
-// tuner returns the slots of a worker whose load is measured. Local activities are not held back: they are part of a workflow
-// task that has begun.
+// tuner returns the slots of a worker whose load is measured. Local activities are not held back: they are part of a
+// workflow task that has begun.
 func tuner(m *load.Monitor) (worker.WorkerTuner, error) {
 	tasks, err := newSupplier(m, tasksAlways, slots())
 	if err != nil {
