@@ -108,9 +108,8 @@ func readReplies(t *testing.T, js jetstream.JetStream) *engine {
 // is room.
 func TestDrill_FullStore(t *testing.T) {
 	t.Parallel()
-	d := newDrill(t, drillConversations, drillOptions{
-		natsArgs: []string{fmt.Sprintf("--max-store=%d", 1<<28)}, env: []string{fmt.Sprintf("HOOKTURN_EVENTS_MAX_BYTES=%d", 1<<26)},
-	})
+	d := newDrill(t, drillConversations, drillOptions{env: []string{fmt.Sprintf("HOOKTURN_EVENTS_MAX_BYTES=%d", 1<<26)}})
+	d.shrinkStore(t, 1<<28)
 	d.start(t)
 	stop := d.load(t)
 	d.recovered(t, "start")
@@ -125,6 +124,23 @@ func TestDrill_FullStore(t *testing.T) {
 	d.recovered(t, "store full")
 	stop()
 	d.check(t)
+}
+
+// shrinkStore gives JetStream a store that can be filled. Streams reserve what they may hold, so that the large ones
+// shrink first.
+func (d *drill) shrinkStore(t *testing.T, size int64) {
+	t.Helper()
+	for _, name := range []string{"OBJ_HOOKTURN_FILES", "HOOKTURN_QUEUES"} {
+		stream, err := d.js.Stream(t.Context(), name)
+		require.NoError(t, err)
+		config := stream.CachedInfo().Config
+		config.MaxBytes = size / 16
+		_, err = d.js.UpdateStream(t.Context(), config)
+		require.NoError(t, err)
+	}
+	d.nats.stop(t)
+	d.options.natsArgs = []string{fmt.Sprintf("--max-store=%d", size)}
+	d.startNATS(t)
 }
 
 // fill stores messages until JetStream takes no more, and returns the streams that hold them.

@@ -299,7 +299,8 @@ func (d *drill) check(t *testing.T) {
 	require.Empty(t, problems[:min(len(problems), 20)], "%d problems", len(problems))
 	require.Len(t, totals.Outcomes, 1, "every step has more time than the faults take, and succeeds: %v", totals.Outcomes)
 	if !d.killed {
-		require.Less(t, totals.Duplicates*1000, max(totals.Events, 1000), "duplicates at the endpoint without a kill")
+		require.Less(t, totals.Duplicates*1000, max(totals.Events, 1000), "duplicates at the endpoint without a kill:\n%s",
+			strings.Join(totals.Doubled, "\n"))
 	}
 }
 

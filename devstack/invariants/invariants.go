@@ -65,6 +65,8 @@ type Totals struct {
 	// among them that no retry explains: an attempt of the same number, or one after an attempt that the endpoint had
 	// answered well.
 	Repeated, Duplicates int
+	// Doubled describes each duplicate.
+	Doubled []string
 	// Remembered are replies that were compared with what the conversation remembered.
 	Remembered int
 	Outcomes   map[schemas.Outcome]int

@@ -55,6 +55,8 @@ func (c *checker) requests() {
 			c.totals.Repeated++
 			if before.attempts[r.Attempt] || before.answered {
 				c.totals.Duplicates++
+				c.totals.Doubled = append(c.totals.Doubled, fmt.Sprintf("%s attempt %d at %s after attempt %d at %s to %s",
+					e.Key(), r.Attempt, clock(r.In), before.first.Attempt, clock(before.first.In), clock(before.first.Out)))
 			}
 			if !bytes.Equal(withoutUserDetails(before.first.Body), withoutUserDetails(r.Body)) || before.first.Path != r.Path {
 				c.problem("(c) attempts %d and %d of %s are not the same request", before.first.Attempt, r.Attempt, e.Key())
