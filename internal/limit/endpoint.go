@@ -33,8 +33,8 @@ type endpoint struct {
 	slots   retrySlots
 	changes []StateChange
 
-	pending list.List     // when the requests in flight were made, oldest first
-	latency time.Duration // of the latest answers, smoothed; 0 = not known
+	pending list.List       // when the requests in flight were made, oldest first
+	took    []time.Duration // of the latest answers, oldest first
 }
 
 // set applies the current limits of the bot file.

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"container/list"
+	"slices"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -9,16 +10,19 @@ import (
 
 const (
 	// SlowAfter is the answer time from which an endpoint counts as slow. It is well below the time after which the server
-	// needs a heartbeat of the workflow task (four fifths of the task's timeout of 2 s).
+	// must be told that a workflow task still runs (four fifths of its timeout of 2 s).
 	SlowAfter = 500 * time.Millisecond
-	// unknownMax is the number of requests in flight from which an endpoint without a known answer time counts as slow.
+	// hangsAfter is how long a request may be in flight before its endpoint counts as slow without an answer.
+	hangsAfter = 3 * SlowAfter
+	// unknownMax is how many first requests an endpoint gets at a time whose answer time is not known.
 	unknownMax = 16
-	// smoothing is the divisor of the newest answer's share in the latency.
-	smoothing = 5
+	// latest is how many answer times are kept. The shortest one counts: on a busy machine fast answers are read late, but
+	// not each of them, and a slow endpoint has no fast ones.
+	latest = 4
 )
 
-// Slow reports whether a request to the endpoint is likely to take longer than SlowAfter: the latest answers did, a request
-// in flight does already, or no answer is known and many requests are in flight.
+// Slow reports whether a request to the endpoint is likely to take longer than SlowAfter: each of the latest answers did, a
+// request in flight hangs, or no answer is known and many requests are in flight.
 func (l *Limiter) Slow(name Endpoint) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -27,22 +31,24 @@ func (l *Limiter) Slow(name Endpoint) bool {
 		return false
 	}
 	if oldest := e.pending.Front(); oldest != nil {
-		if made, ok := oldest.Value.(time.Time); ok && time.Since(made) > SlowAfter {
+		if made, ok := oldest.Value.(time.Time); ok && time.Since(made) > hangsAfter {
 			return true
 		}
 	}
-	return e.latency > SlowAfter || e.latency == 0 && e.inFlight >= unknownMax
+	if len(e.took) == 0 {
+		return e.inFlight >= unknownMax
+	}
+	return slices.Min(e.took) > SlowAfter
 }
 
-// measure adds the duration of a request that ended to the latency. It ignores requests without an answer, except timeouts.
+// measure takes a request that has ended into account. One that got no answer says nothing, unless it waited for one.
 func (e *endpoint) measure(pending *list.Element, f *fault.Fault) {
 	made, ok := e.pending.Remove(pending).(time.Time)
 	if !ok || f != nil && !isAnswer(f) && f.Status == 0 && f.Kind != fault.Timeout {
 		return
 	}
-	took := max(time.Since(made), time.Microsecond)
-	if e.latency == 0 {
-		e.latency = took
+	if len(e.took) >= latest {
+		e.took = slices.Delete(e.took, 0, 1)
 	}
-	e.latency += (took - e.latency) / smoothing
+	e.took = append(e.took, time.Since(made))
 }

@@ -31,7 +31,8 @@ func TestLimiter_SlowEndpoint(t *testing.T) {
 		"slow":                   {[]time.Duration{time.Second}, nil, true},
 		"one slow answer of ten": {[]time.Duration{1, 1, 1, 1, 1, 1, 1, 1, 1, time.Second}, nil, false},
 		"became slow":            {[]time.Duration{1, time.Second, time.Second, time.Second, time.Second}, nil, true},
-		"became fast":            {[]time.Duration{time.Second, 1, 1, 1, 1, 1}, nil, false},
+		"became fast":            {[]time.Duration{time.Second, time.Second, time.Second, time.Second, 1}, nil, false},
+		"fast on a busy machine": {[]time.Duration{2 * time.Second, time.Second, 2 * time.Second, 100 * time.Millisecond}, nil, false},
 		"slow errors":            {[]time.Duration{time.Second}, answered(500, 0), true},
 		"timeouts":               {[]time.Duration{time.Second}, fault.New(fault.Timeout, "slow"), true},
 		"unreachable":            {[]time.Duration{time.Second}, fault.New(fault.Connect, "refused"), false},
@@ -55,7 +56,7 @@ func TestLimiter_SlowRequestInFlight(t *testing.T) {
 		l, v := &Limiter{}, request(bot.Limits{})
 		answerAfter(t, l, v, time.Millisecond, nil)
 		hanging := acquire(t, l, v)
-		time.Sleep(SlowAfter)
+		time.Sleep(hangsAfter)
 		require.False(t, l.Slow(v.Endpoint))
 		time.Sleep(time.Nanosecond)
 		require.True(t, l.Slow(v.Endpoint), "a request hangs")
