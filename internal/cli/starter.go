@@ -15,7 +15,7 @@ func StarterCommand() *cobra.Command {
 	root.Short = "Take events from NATS into Temporal"
 	root.Version = app.Version
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
-		deploymentsCommand(), setupCommand(), runScriptCommand())
+		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand())
 	return root
 }
 

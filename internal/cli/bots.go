@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func botsCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "bots", Short: "Show the bots of the bot files", Args: cobra.NoArgs}
+	cmd.AddCommand(botsShowCommand())
+	return cmd
+}
+
+func botsShowCommand() *cobra.Command {
+	var s settings
+	var tenant, output string
+	cmd := &cobra.Command{
+		Use: "show BOT",
+		Short: "Print the addresses of a bot: the URL of each step, the endpoints and the outbound URL of each adapter, " +
+			"the address of each channel",
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.environment(cmd); err != nil {
+				return err
+			}
+			if output != "text" && output != "json" {
+				return fmt.Errorf("--output %q is not a valid format, expected text or json", output)
+			}
+			b, err := s.findBot(cmd, schemas.BotID{Tenant: tenant, Bot: args[0]})
+			if err != nil {
+				return err
+			}
+			shown := addressesOf(b, strings.TrimSuffix(s.cfg.GatewayURL, "/"))
+			if output == "json" {
+				encoder := json.NewEncoder(cmd.OutOrStdout())
+				encoder.SetEscapeHTML(false)
+				return encoder.Encode(shown)
+			}
+			return shown.write(cmd.OutOrStdout())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
+	f.StringVar(&s.cfg.GatewayURL, "gateway-url", "", "where others reach the gateway; empty: paths are printed")
+	f.StringVar(&tenant, "tenant", "default", "tenant of the bot")
+	f.StringVar(&output, "output", "text", "text or json")
+	s.egress(f)
+	s.logging(f)
+	return cmd
+}
+
+// findBot reads the bot files without their secrets.
+func (s *settings) findBot(cmd *cobra.Command, id schemas.BotID) (*bot.Bot, error) {
+	if s.cfg.Bots == "" {
+		return nil, fmt.Errorf("--bots is missing: the directory of the bot files, also as HOOKTURN_BOTS")
+	}
+	options, err := app.BotOptions(s.cfg)
+	if err != nil {
+		return nil, err
+	}
+	options.LookupEnv, options.WithoutSecrets = ioOf(cmd).LookupEnv, true
+	set, problems, _, err := bot.Check(s.cfg.Bots, options)
+	if err != nil {
+		return nil, err
+	}
+	b, ok := set.Bot(id)
+	switch {
+	case ok:
+		return b, nil
+	case len(problems) > 0:
+		return nil, fmt.Errorf("no valid bot file of bot %s of tenant %s in %s: %w", id.Bot, id.Tenant, s.cfg.Bots, problems)
+	}
+	return nil, fmt.Errorf("no bot file of bot %s of tenant %s in %s", id.Bot, id.Tenant, s.cfg.Bots)
+}
+
+// addresses are what integrators need to know of a bot.
+type addresses struct {
+	Tenant   string           `json:"tenant"`
+	Bot      string           `json:"bot"`
+	Steps    []stepAddress    `json:"steps"`
+	Adapters []adapterAddress `json:"adapters"`
+	Channels []channelAddress `json:"channels"`
+}
+
+type stepAddress struct {
+	Step    string `json:"step"`
+	Dialect string `json:"dialect"`
+	URL     string `json:"url,omitempty"` // of a webhook
+	Code    bool   `json:"code,omitempty"`
+}
+
+type adapterAddress struct {
+	Adapter     string `json:"adapter"`
+	OutboundURL string `json:"outbound_url,omitempty"` // none: the adapter has no product_token
+	MessageURL  string `json:"message_url,omitempty"`
+	HandoverURL string `json:"handover_url,omitempty"`
+	EventsURL   string `json:"events_url,omitempty"`
+}
+
+type channelAddress struct {
+	Channel   string `json:"channel"`
+	Type      string `json:"type"`
+	HTTP      string `json:"http_url,omitempty"` // none: no script for HTTP
+	WebSocket string `json:"websocket_url"`
+	FarEnd    string `json:"url,omitempty"`
+}
+
+func addressesOf(b *bot.Bot, gateway string) addresses {
+	a := addresses{
+		Tenant: b.Tenant(), Bot: b.Name(), Steps: []stepAddress{}, Adapters: []adapterAddress{}, Channels: []channelAddress{},
+	}
+	for _, name := range b.Steps() {
+		plan, err := b.Plan(name)
+		if err != nil { // the name came from the bot
+			continue
+		}
+		s := stepAddress{Step: name, Dialect: plan.Dialect, Code: plan.Code != nil}
+		if plan.Webhook != nil {
+			s.URL = plan.Webhook.URL
+		}
+		a.Steps = append(a.Steps, s)
+	}
+	for _, adapter := range b.Adapters() {
+		a.Adapters = append(a.Adapters, addressOfAdapter(adapter, gateway))
+	}
+	for _, ch := range b.Channels() {
+		c := channelAddress{Channel: ch.Code, Type: ch.Type, WebSocket: webSocket(gateway) + "/ws/token/v1", FarEnd: ch.URL}
+		if ch.Scripted() && ch.Recv != "" {
+			c.HTTP = gateway + "/exec"
+		}
+		a.Channels = append(a.Channels, c)
+	}
+	return a
+}
+
+func addressOfAdapter(adapter *bot.BotAdapter, gateway string) adapterAddress {
+	a := adapterAddress{Adapter: adapter.Name}
+	if adapter.ProductToken != "" {
+		a.OutboundURL = gateway + "/conversational/twoway/v2/accounts/" + url.PathEscape(adapter.Account) +
+			"/adapters/" + url.PathEscape(adapter.Name)
+	}
+	for kind, into := range map[string]*string{
+		schemas.TypeMessageReceived: &a.MessageURL, schemas.TypeConversationHandover: &a.HandoverURL,
+		schemas.TypeConversationEvent: &a.EventsURL,
+	} {
+		if plan, ok := adapter.Plan(kind); ok {
+			*into = plan.Webhook.URL
+		}
+	}
+	return a
+}
+
+// webSocket is the address of the gateway for WebSockets.
+func webSocket(gateway string) string {
+	if rest, ok := strings.CutPrefix(gateway, "https://"); ok {
+		return "wss://" + rest
+	}
+	if rest, ok := strings.CutPrefix(gateway, "http://"); ok {
+		return "ws://" + rest
+	}
+	return gateway
+}
+
+func (a addresses) write(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "bot %s of tenant %s\n", a.Bot, a.Tenant)
+	for _, s := range a.Steps {
+		fmt.Fprintf(table, "step\t%s\t%s\t%s\n", s.Step, s.Dialect, cmp.Or(s.URL, "code"))
+	}
+	for _, d := range a.Adapters {
+		fmt.Fprintf(table, "adapter\t%s\toutbound\t%s\n", d.Adapter, cmp.Or(d.OutboundURL, "closed: no product_token"))
+		for _, to := range [][2]string{{"message", d.MessageURL}, {"handover", d.HandoverURL}, {"events", d.EventsURL}} {
+			if to[1] != "" {
+				fmt.Fprintf(table, "adapter\t%s\t%s\t%s\n", d.Adapter, to[0], to[1])
+			}
+		}
+	}
+	for _, c := range a.Channels {
+		if c.HTTP != "" {
+			fmt.Fprintf(table, "channel\t%s\thttp\t%s\n", c.Channel, c.HTTP)
+		}
+		fmt.Fprintf(table, "channel\t%s\twebsocket\t%s\n", c.Channel, c.WebSocket)
+		if c.FarEnd != "" {
+			fmt.Fprintf(table, "channel\t%s\tfar end\t%s\n", c.Channel, c.FarEnd)
+		}
+	}
+	return table.Flush()
+}
