@@ -26,6 +26,22 @@ type Notice struct {
 	Data            json.RawMessage `json:"data,omitempty"`
 }
 
+// Classes of system notices, by which hookturn itself publishes what it did. Nothing else may use classes that begin with
+// ClassSystem.
+const (
+	ClassSystem               = "hookturn"
+	ClassStepEnded            = "hookturn.step.ended"
+	ClassConversationHandover = "hookturn.conversation.handover"
+	ClassConversationClosed   = "hookturn.conversation.closed"
+	ClassChannelChanged       = TypeChannelChanged
+	ClassEndpointChanged      = TypeEndpointChanged
+)
+
+// IsSystemClass reports whether a class of notices is hookturn's own.
+func IsSystemClass(class string) bool {
+	return class == ClassSystem || strings.HasPrefix(class, ClassSystem+".")
+}
+
 // errNoClass says what a class is made of.
 var errNoClass = errors.New("a class of events is words of A-Z a-z 0-9 _ - with dots between them, 8 at most")
 

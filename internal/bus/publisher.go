@@ -35,7 +35,9 @@ func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply
 	if err != nil {
 		return err
 	}
-	_, err = p.publish(ctx, owner, m)
+	if _, err = p.publish(ctx, owner, m); err == nil {
+		guardedConn{p.js.Conn()}.announce(owner, noticesOf(reply)...)
+	}
 	return err
 }
 

@@ -33,6 +33,9 @@ func (r *Replies) PublishReply(ctx context.Context, owner schemas.BotID, reply s
 		return nil, err
 	}
 	stored, err := r.publisher.publish(ctx, owner, m)
+	if err == nil {
+		guardedConn{r.js.Conn()}.announce(owner, noticesOf(reply)...)
+	}
 	if err != nil || !stored.Duplicate || stored.Sequence == 0 {
 		return nil, err
 	}

@@ -45,9 +45,15 @@ func (w *Wires) Notify(owner schemas.BotID, class string, notice []byte) error {
 	return tooLargeFor(w.nc.publish(schemas.NoticeSubject(owner, class), notice), notice)
 }
 
-// Advise publishes an advisory about a bot. Nobody stores it: whoever listens hears it.
+// Advise publishes an advisory about a bot, and as a system notice to the WebSockets of channels. Neither is stored.
 func (w *Wires) Advise(owner schemas.BotID, advisory []byte) error {
-	return w.nc.publish(schemas.AdvisorySubject(owner), advisory)
+	if err := w.nc.publish(schemas.AdvisorySubject(owner), advisory); err != nil {
+		return err
+	}
+	if notice, ok := noticeOf(advisory); ok {
+		w.nc.announce(owner, notice)
+	}
+	return nil
 }
 
 // tooLargeFor names the one thing that a message itself can be to blame for.

@@ -93,7 +93,7 @@ func TestAnAsynchronousChannelAnswersFirst(t *testing.T) {
 		"POST", "/exec", nil, []any{[]any{"Content-Type", "application/xml"}}, "203.0.113.9", "http",
 	}, params[1:])
 	require.JSONEq(t, `{"httpMethod":"POST","path":"/exec","rawQueryString":"a=1&a=2","queryStringParameters":{"a":"2"},
-		"headers":{"content-type":"application/xml"},"sourceIp":"203.0.113.9"}`, string(s.Event))
+		"headers":{"content-type":"application/xml"},"sourceIp":"203.0.113.9","roles":[],"userid":""}`, string(s.Event))
 	require.NotContains(t, string(s.Event), tokenOfHook)
 	text, err := json.Marshal(d.runs.started)
 	require.NoError(t, err)

@@ -67,7 +67,7 @@ func starter() User {
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
 		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), consumes(streamReplies), consumes(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
-				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
+				"hookturn.notices.>", "$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted),

@@ -259,6 +259,9 @@ type publishing struct {
 
 // publish tells an event to the websockets that subscribed to its class.
 func (a *asked) publish(_ context.Context, q publishing) (any, error) {
+	if schemas.IsSystemClass(q.Class) {
+		return nil, fault.New(fault.BadEvent, "invalid event_class: classes that begin with hookturn are published by hookturn only")
+	}
 	notice, err := schemas.NewNotice(a.run.BotID, q.Class, q.Object, time.Now(), q.Data)
 	if err != nil {
 		return nil, fault.New(fault.BadEvent, "%s", err)

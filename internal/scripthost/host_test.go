@@ -249,6 +249,11 @@ func TestPushingAndTelling(t *testing.T) {
 	require.Len(t, a.notices, 1)
 	require.True(t, strings.HasPrefix(a.notices[0], "default/shop/orders.paid {"))
 	require.Contains(t, a.notices[0], said["id"])
+	for _, class := range []string{"hookturn", "hookturn.step.ended"} {
+		_, said = a.ask(t, h, "publish", `{"event_class":"`+class+`"}`)
+		require.Equal(t, "bad_event", said["kind"], "a class of hookturn's own")
+	}
+	require.Len(t, a.notices, 1)
 	_, said = a.ask(t, h, "publish", `{"event_class":"orders.*"}`)
 	require.Equal(t, "bad_event", said["kind"])
 }

@@ -3,6 +3,7 @@ package socket
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -77,7 +78,7 @@ func (c *connection) message(ctx context.Context, asked call) (result, error) {
 		return nil, fault.New(fault.Config, "the channel has no script for messages")
 	}
 	data, err := c.hub.Scripts.Run(ctx, c.channel, c.channel.RecvWS, c.channel.Timeout(), func(run *step.ScriptRun) error {
-		return channel.Message(run, c.channel, asked.body.Lookup("data"), asked.qid, c.id, c.sender)
+		return channel.Message(run, c.channel, maps.Collect(asked.body.All()), c.id, c.sender)
 	})
 	if err != nil {
 		return nil, err
@@ -116,7 +117,7 @@ func (c *connection) startScript(ctx context.Context, asked call) (result, error
 		}
 	}
 	value, err := c.hub.Scripts.Run(ctx, c.channel, code, time.Duration(timeout)*time.Millisecond,
-		func(run *step.ScriptRun) error { channel.Start(run, params); return nil })
+		func(run *step.ScriptRun) error { return channel.Start(run, c.channel, params) })
 	if err != nil {
 		if ctx.Err() != nil {
 			err = fault.New(fault.Cancelled, "the script was aborted")

@@ -49,7 +49,7 @@ func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, se
 	}
 	event, err := marshal(map[string]any{
 		"httpMethod": r.Method, "path": r.URL.Path, "rawQueryString": r.URL.RawQuery, "queryStringParameters": query,
-		"headers": headers, "sourceIp": sender.String(),
+		"headers": headers, "sourceIp": sender.String(), "roles": rolesOf(ch), "userid": ch.Opts.UserID,
 	})
 	if err != nil {
 		return err
@@ -58,10 +58,27 @@ func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, se
 	return setParams(run, ch.Entity(), r.Method, r.URL.Path, nil, list, sender.String(), protocolHTTP)
 }
 
-// Message fills in what a script is told of a websocket's message: seven start parameters, and the data as event's body.
-func Message(run *step.ScriptRun, ch *bot.Channel, data, qid json.RawMessage, connection string, sender netip.Addr,
+// rolesOf returns the roles under which the channel's scripts run.
+func rolesOf(ch *bot.Channel) []string {
+	if ch.Opts.Roles == nil {
+		return []string{}
+	}
+	return ch.Opts.Roles
+}
+
+// Message fills in what a script is told of a websocket's message, all of whose members are given: seven start parameters,
+// the data as event's body, and the whole message in event.
+func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMessage, connection string, sender netip.Addr,
 ) error {
-	run.Body = data
+	data, qid := message["data"], message["qid"]
+	event, err := marshal(map[string]any{
+		"message": message, "connectionId": connection, "sourceIp": sender.String(),
+		"roles": rolesOf(ch), "userid": ch.Opts.UserID,
+	})
+	if err != nil {
+		return err
+	}
+	run.Event, run.Body = event, data
 	if run.Body == nil {
 		run.Body = []byte("null")
 	}
@@ -70,8 +87,10 @@ func Message(run *step.ScriptRun, ch *bot.Channel, data, qid json.RawMessage, co
 }
 
 // Start fills in what a script is told that a websocket starts by its name: the start parameters that it was given.
-func Start(run *step.ScriptRun, params []json.RawMessage) {
-	run.Body, run.Params = []byte("{}"), params
+func Start(run *step.ScriptRun, ch *bot.Channel, params []json.RawMessage) error {
+	event, err := marshal(map[string]any{"roles": rolesOf(ch), "userid": ch.Opts.UserID})
+	run.Event, run.Body, run.Params = event, []byte("{}"), params
+	return err
 }
 
 func setParams(run *step.ScriptRun, params ...any) error {

@@ -44,14 +44,38 @@ func TestWhatAScriptIsToldOfARequest(t *testing.T) {
 func TestWhatAScriptIsToldOfAMessage(t *testing.T) {
 	t.Parallel()
 	var run step.ScriptRun
-	require.NoError(t, channel.Message(&run, desk(), nil, json.RawMessage(`"q"`), "gate-1", netip.MustParseAddr("::1")))
+	require.NoError(t, channel.Message(&run, desk(), map[string]json.RawMessage{"qid": json.RawMessage(`"q"`)}, "gate-1", netip.MustParseAddr("::1")))
 	require.Equal(t, "null", string(run.Body))
 	require.Len(t, run.Params, 7)
 	require.JSONEq(t, `null`, string(run.Params[2]))
 	require.JSONEq(t, `"gate-1"`, string(run.Params[4]))
-	channel.Start(&run, []json.RawMessage{})
+	require.NoError(t, channel.Start(&run, desk(), []json.RawMessage{}))
 	require.Equal(t, "{}", string(run.Body))
 	require.NotNil(t, run.Params, "a script without parameters has the function all the same")
+}
+
+func TestMessage_EveryMemberReachesTheScript(t *testing.T) {
+	t.Parallel()
+	var run step.ScriptRun
+	ch := desk()
+	ch.Opts.Roles, ch.Opts.UserID = []string{"sales"}, "1234567-1b2c"
+	require.NoError(t, channel.Message(&run, ch, map[string]json.RawMessage{
+		"qid": json.RawMessage(`7`), "data": json.RawMessage(`{"a":1}`), "lang": json.RawMessage(`"de"`),
+	}, "gate-1", netip.MustParseAddr("203.0.113.9")))
+	require.JSONEq(t, `{"message":{"qid":7,"data":{"a":1},"lang":"de"},"connectionId":"gate-1","sourceIp":"203.0.113.9",
+		"roles":["sales"],"userid":"1234567-1b2c"}`, string(run.Event))
+	require.JSONEq(t, `{"a":1}`, string(run.Body))
+	require.JSONEq(t, `{"a":1}`, string(run.Params[2]))
+	require.JSONEq(t, `7`, string(run.Params[3]))
+	require.NoError(t, channel.Start(&run, ch, nil))
+	require.JSONEq(t, `{"roles":["sales"],"userid":"1234567-1b2c"}`, string(run.Event))
+	r, err := http.NewRequest(http.MethodPost, "/exec", http.NoBody)
+	require.NoError(t, err)
+	require.NoError(t, channel.HTTP(&run, ch, r, nil, netip.MustParseAddr("203.0.113.9")))
+	var event map[string]any
+	require.NoError(t, json.Unmarshal(run.Event, &event))
+	require.Equal(t, []any{"sales"}, event["roles"])
+	require.Equal(t, "1234567-1b2c", event["userid"])
 }
 
 func TestDecodeHTTP_HeaderValues(t *testing.T) {

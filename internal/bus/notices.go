@@ -1,0 +1,68 @@
+package bus
+
+import (
+	"encoding/json"
+	"strings"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// A system notice tells the WebSockets of integration channels what hookturn did. It is published without an
+// acknowledgement and stored nowhere; its id is that of the reply or advisory, so a repeated one is recognized.
+
+// noticesOf returns the system notices that a reply stands for; none for most types.
+func noticesOf(reply schemas.Reply) []schemas.Notice {
+	switch reply.Type {
+	case schemas.TypeConversationClosed:
+		var closed schemas.ConversationClosed
+		if json.Unmarshal(reply.Data, &closed) != nil {
+			return nil
+		}
+		return systemNotice(schemas.ClassConversationClosed, reply, map[string]any{"reason": closed.Reason})
+	case schemas.TypeStepReplied, schemas.TypeStepLate:
+	default:
+		return nil
+	}
+	var ended schemas.StepReplied
+	if json.Unmarshal(reply.Data, &ended) != nil {
+		return nil
+	}
+	data := map[string]any{"event_id": ended.EventID, "step": ended.Step, "outcome": ended.Outcome}
+	if ended.Error != nil {
+		data["error"] = map[string]any{"kind": ended.Error.Kind}
+	}
+	notices := systemNotice(schemas.ClassStepEnded, reply, data)
+	if ended.Outcome == schemas.OutcomeHandover || ended.Conversation == schemas.ConversationHandover {
+		notices = append(notices, systemNotice(schemas.ClassConversationHandover, reply, data)...)
+	}
+	return notices
+}
+
+func systemNotice(class string, reply schemas.Reply, data map[string]any) []schemas.Notice {
+	text, err := schemas.Marshal(data)
+	if err != nil {
+		return nil
+	}
+	return []schemas.Notice{{
+		SpecVersion: "1.0", ID: reply.ID, Source: reply.Source, Type: class, Time: reply.Time, Subject: reply.Subject,
+		DataContentType: "application/json", Data: text,
+	}}
+}
+
+// noticeOf returns the system notice of an advisory: the same event under a class of notices.
+func noticeOf(advisory []byte) (schemas.Notice, bool) {
+	var n schemas.Notice
+	if json.Unmarshal(advisory, &n) != nil || !strings.HasPrefix(n.Type, schemas.ClassSystem+".") {
+		return schemas.Notice{}, false
+	}
+	return n, schemas.IsClass(n.Type)
+}
+
+// announce publishes system notices. What cannot be published is lost, as any notice without a listener is.
+func (c guardedConn) announce(owner schemas.BotID, notices ...schemas.Notice) {
+	for _, n := range notices {
+		if text, err := schemas.Marshal(n); err == nil {
+			_ = c.publish(schemas.NoticeSubject(owner, n.Type), text)
+		}
+	}
+}
