@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// cgroupLimits bound the sum of what a control group's processes use, the kernel's memory for them included.
+// cgroupLimits bound the resources of all processes of a control group together, kernel memory included.
 type cgroupLimits struct {
 	memory int // bytes
 	pids   int
@@ -22,15 +22,15 @@ type cgroupLimits struct {
 
 var limitsOfScript = cgroupLimits{memory: memoryBytes + 64<<20, pids: threads + 8, cores: 1}
 
-// cgroupRoot is where a worker makes a control group for each interpreter: one directory under cgroup v2, one for each
-// controller under v1. The nil root makes none.
+// cgroupRoot is the parent of the control groups of interpreters: one directory under cgroup v2, one for each controller
+// under v1. A nil root has no groups.
 type cgroupRoot struct {
 	dirs    []string // of this worker, one for each hierarchy
 	locks   []*os.File
 	unified bool
 }
 
-// String names what there is, for logs.
+// String returns the directory or the controllers, for logs.
 func (r *cgroupRoot) String() string {
 	switch {
 	case r == nil:
@@ -41,7 +41,7 @@ func (r *cgroupRoot) String() string {
 	return "v1: " + strings.Join(controllers, ", ")
 }
 
-// cgroups is one interpreter's.
+// cgroups are the directories of one interpreter.
 type cgroups []string
 
 const (
@@ -49,17 +49,17 @@ const (
 	ownPrefix   = "hookturn-" // of the directories of workers
 )
 
-// controllers of cgroup v1 that bound what one script can take from the others.
+// controllers of cgroup v1 that limit scripts.
 var controllers = []string{"memory", "pids", "cpu"}
 
-// findCgroups makes the worker's own part of a delegated hierarchy. "": this process's own group of cgroup v2 where that
-// is possible, else none. "off": none. "v1": the hierarchies of cgroup v1, which cost a script's start some 10 ms, because
-// the kernel waits for all processors each time a process enters a group. Else: a directory of cgroup v2.
+// findCgroups creates the worker's part of a delegated hierarchy. "": the cgroup v2 of this process when possible, otherwise
+// none. "off": none. "v1": the hierarchies of cgroup v1, which add about 10 ms to the start of a script, because the kernel
+// waits for all processors each time a process enters a group. Other values: a directory of cgroup v2.
 func findCgroups(wanted string) (*cgroupRoot, error) {
 	own := fmt.Sprintf(ownPrefix+"%d-%d", os.Getpid(), time.Now().UnixNano())
 	switch wanted {
 	case "off":
-		return nil, nil //nolint:nilnil // the nil root makes no groups
+		return nil, nil //nolint:nilnil // a nil root has no groups
 	case "":
 		if dir := ownCgroup(); dir != "" {
 			if r, err := unifiedRoot(dir, own); err == nil {
@@ -73,7 +73,7 @@ func findCgroups(wanted string) (*cgroupRoot, error) {
 	return unifiedRoot(wanted, own)
 }
 
-// ownCgroup is the cgroup v2 directory of this process, "" when it is on v1.
+// ownCgroup returns the cgroup v2 directory of this process, or "" under v1.
 func ownCgroup() string {
 	text, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -87,12 +87,12 @@ func ownCgroup() string {
 	return ""
 }
 
-// unifiedRoot uses a directory of cgroup v2. Its controllers have to be there, and be passed on to the groups made in
-// it; a process may not stay in a group that passes them on, so this one moves into a group beside.
+// unifiedRoot uses a directory of cgroup v2. It enables the controllers for its child groups; a group with such children
+// cannot contain processes, so this process moves into a child group.
 func unifiedRoot(dir, own string) (*cgroupRoot, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
-		return nil, fmt.Errorf("the cgroup %s cannot be used: %w", dir, err)
+		return nil, fmt.Errorf("use the cgroup %s: %w", dir, err)
 	}
 	for _, controller := range controllers {
 		if !slices.Contains(strings.Fields(string(text)), controller) {
@@ -118,23 +118,23 @@ func unifiedRoot(dir, own string) (*cgroupRoot, error) {
 	return r, nil
 }
 
-// moveAside moves this process into a group of its own below its present one, of which it must be the only member.
+// moveAside moves this process into a child of its current group. It must be the only process of that group.
 func moveAside(dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs")) //nolint:gosec // the operator names the directory
 	if err != nil {
 		return fmt.Errorf("read a cgroup: %w", err)
 	}
 	if own := strconv.Itoa(os.Getpid()); strings.TrimSpace(string(text)) != own {
-		return fmt.Errorf("the cgroup %s is not this process's alone", dir)
+		return fmt.Errorf("the cgroup %s contains other processes: run the worker in a cgroup of its own", dir)
 	}
 	leaf := filepath.Join(dir, "worker")
 	if err := os.Mkdir(leaf, 0o750); err != nil && !errors.Is(err, os.ErrExist) { //nolint:gosec // as above
-		return fmt.Errorf("make a cgroup: %w", err)
+		return fmt.Errorf("create a cgroup: %w", err)
 	}
 	return writeFile(filepath.Join(leaf, "cgroup.procs"), "0")
 }
 
-// separateRoot uses the hierarchies of cgroup v1, all of those that bound scripts.
+// separateRoot uses the hierarchies of cgroup v1, one for each controller.
 func separateRoot(own string) (*cgroupRoot, error) {
 	r := &cgroupRoot{}
 	for _, controller := range controllers {
@@ -148,8 +148,7 @@ func separateRoot(own string) (*cgroupRoot, error) {
 	return r, nil
 }
 
-// claim makes a directory of this worker's own and locks it. Those that nobody has locked are of workers that were
-// killed.
+// claim creates a directory for this worker and locks it. It removes directories without a lock, which killed workers left.
 func (r *cgroupRoot) claim(dir string) error {
 	left, _ := filepath.Glob(filepath.Join(filepath.Dir(dir), ownPrefix+"*"))
 	for _, old := range left {
@@ -159,7 +158,7 @@ func (r *cgroupRoot) claim(dir string) error {
 		}
 	}
 	if err := os.Mkdir(dir, 0o750); err != nil {
-		return fmt.Errorf("make a cgroup: %w", err)
+		return fmt.Errorf("create a cgroup: %w", err)
 	}
 	f, err := lock(dir)
 	if err != nil {
@@ -181,7 +180,7 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// make makes one interpreter's groups with their limits.
+// make creates the groups of one interpreter with their limits.
 func (r *cgroupRoot) make(name string, l cgroupLimits) (cgroups, error) {
 	if r == nil {
 		return nil, nil
@@ -202,7 +201,7 @@ func (r *cgroupRoot) make(name string, l cgroupLimits) (cgroups, error) {
 	for i, dir := range r.dirs {
 		dir = filepath.Join(dir, name)
 		if err := os.Mkdir(dir, 0o750); err != nil {
-			return nil, fmt.Errorf("make a cgroup: %w", err)
+			return nil, fmt.Errorf("create a cgroup: %w", err)
 		}
 		made = append(made, dir)
 		for file, value := range values[i] {
@@ -214,7 +213,7 @@ func (r *cgroupRoot) make(name string, l cgroupLimits) (cgroups, error) {
 	return made, nil
 }
 
-// open gives the files through which a process enters the groups: the kernel asks who opened them.
+// open returns the files through which a process enters the groups: the kernel checks the permissions of the opener.
 func (c cgroups) open() ([]*os.File, error) {
 	var files []*os.File
 	for _, dir := range c {

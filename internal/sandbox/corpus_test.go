@@ -14,7 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// attack is a script that tries to do harm, and how it ends: with a failure word, or with this result.
+// attack is a script that tries to do harm, and how it ends: with an error code, or with this result.
 type attack struct {
 	script string     // the body of attack(), which returns what it got hold of
 	kind   fault.Kind // "" = it ends well
@@ -77,34 +77,34 @@ var corpus = map[string]attack{
 	"environment: the zygote's":     {`return open("/proc/self/environ", "rb").read().decode()`, "", `*`},
 	"environment: the first one":    {`return open("/proc/1/environ", "rb").read().decode().count("HOOKTURN")`, "", "0"},
 	"descriptors: inherited":        {`return [f for f in os.listdir("/proc/self/fd") if f not in "012" and os.path.exists("/proc/self/fd/" + f)]`, "", `*`},
-	"descriptors: the zygote's ctl": {`return os.write(3, b"cell")`, raises, ""},
+	"descriptors: the zygote's ctl": {`return os.write(3, b"process")`, raises, ""},
 	"runs: a file of another":       {`return os.path.exists("/tmp/left")`, "", "false"},
 	"runs: shared memory":           {`return open("/dev/shm/x", "w")`, raises, ""},
 	"runs: a message queue":         {`return check(libc.msgget(1, 0o1666))`, raises, ""},
 	"runs: system V memory":         {`return check(libc.shmget(1, 4096, 0o1666))`, raises, ""},
 
 	// Processes.
-	"processes: who is there":      {`return [p for p in os.listdir("/proc") if p.isdigit()]`, "", `["1"]`},
-	"processes: the worker":        {`return os.path.exists("/proc/$PID/environ")`, "", "false"},
-	"processes: signal the worker": {`return os.kill($PID, 9)`, raises, ""},
-	"processes: signal everyone":   {`os.kill(-1, 9); return "alive"`, raises, ""},
-	"processes: signal the group":  {`os.kill(0, 9); return "alive"`, "", `"alive"`},
-	"processes: signal a group":    {`return os.killpg(2, 9)`, raises, ""},
-	"processes: whose session":     {`return [os.getsid(0), os.getpgid(0), os.getpid()]`, "", "[1, 1, 1]"},
-	"processes: signal the keeper": {`return os.kill(os.getppid(), 9)`, "", "*"},
-	"processes: fork":              {`return os.fork()`, raises, ""},
-	"processes: vfork by hand":     {`return check(libc.syscall(58))`, raises, ""},
-	"processes: clone by hand":     {`return check(libc.syscall(56, 17, 0, 0, 0, 0))`, raises, ""},
-	"processes: clone3 by hand":    {`return check(libc.syscall(435, bytes(64), 64))`, raises, ""},
-	"processes: a shell":           {`return os.system("id")`, "", "*"},
-	"processes: subprocess":        {`import subprocess; return subprocess.run(["/usr/bin/python3", "-c", "1"]).returncode`, raises, ""},
-	"processes: multiprocessing":   {`import multiprocessing as m; p = m.Process(target=print); p.start(); return p.pid`, raises, ""},
-	"processes: execveat":          {`return check(libc.syscall(322, -100, b"/usr/bin/python3", 0, 0, 0))`, raises, ""},
-	"processes: ptrace":            {`return libc.ptrace(16, os.getppid(), 0, 0)`, forbidden, ""},
-	"processes: read memory":       {`return libc.process_vm_readv($PID, None, 0, None, 0, 0)`, forbidden, ""},
-	"processes: steal descriptors": {`return libc.syscall(438, 0, 0, 0)`, forbidden, ""},
-	"processes: priority":          {`return os.nice(-5)`, raises, ""},
-	"processes: a core dump":       {`import resource; resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20))`, raises, ""},
+	"processes: who is there":          {`return [p for p in os.listdir("/proc") if p.isdigit()]`, "", `["1"]`},
+	"processes: the worker":            {`return os.path.exists("/proc/$PID/environ")`, "", "false"},
+	"processes: signal the worker":     {`return os.kill($PID, 9)`, raises, ""},
+	"processes: signal everyone":       {`os.kill(-1, 9); return "alive"`, raises, ""},
+	"processes: signal the group":      {`os.kill(0, 9); return "alive"`, "", `"alive"`},
+	"processes: signal a group":        {`return os.killpg(2, 9)`, raises, ""},
+	"processes: whose session":         {`return [os.getsid(0), os.getpgid(0), os.getpid()]`, "", "[1, 1, 1]"},
+	"processes: signal the supervisor": {`return os.kill(os.getppid(), 9)`, "", "*"},
+	"processes: fork":                  {`return os.fork()`, raises, ""},
+	"processes: vfork by hand":         {`return check(libc.syscall(58))`, raises, ""},
+	"processes: clone by hand":         {`return check(libc.syscall(56, 17, 0, 0, 0, 0))`, raises, ""},
+	"processes: clone3 by hand":        {`return check(libc.syscall(435, bytes(64), 64))`, raises, ""},
+	"processes: a shell":               {`return os.system("id")`, "", "*"},
+	"processes: subprocess":            {`import subprocess; return subprocess.run(["/usr/bin/python3", "-c", "1"]).returncode`, raises, ""},
+	"processes: multiprocessing":       {`import multiprocessing as m; p = m.Process(target=print); p.start(); return p.pid`, raises, ""},
+	"processes: execveat":              {`return check(libc.syscall(322, -100, b"/usr/bin/python3", 0, 0, 0))`, raises, ""},
+	"processes: ptrace":                {`return libc.ptrace(16, os.getppid(), 0, 0)`, forbidden, ""},
+	"processes: read memory":           {`return libc.process_vm_readv($PID, None, 0, None, 0, 0)`, forbidden, ""},
+	"processes: steal descriptors":     {`return libc.syscall(438, 0, 0, 0)`, forbidden, ""},
+	"processes: priority":              {`return os.nice(-5)`, raises, ""},
+	"processes: a core dump":           {`import resource; resource.setrlimit(resource.RLIMIT_CORE, (1 << 20, 1 << 20))`, raises, ""},
 
 	// The kernel.
 	"kernel: namespaces":        {`return libc.unshare(0x10000000)`, forbidden, ""},
@@ -245,7 +245,7 @@ func TestCorpus(t *testing.T) {
 	require.Nil(t, f, "after all of that a script runs as ever: %s", r.Log)
 }
 
-// run makes one attack.
+// run runs one attack.
 func (a attack) run(t *testing.T, s *Sandbox, replace *strings.Replacer) {
 	t.Helper()
 	j := job(prelude + "    " + replace.Replace(a.script) + "\n")

@@ -123,8 +123,8 @@ def main(e, c):
 	require.NotContains(t, string(r.Value)[len(`["3145728 <nil>", "3145728 <nil>", `):], "nil", "the third and the fourth pass the share")
 }
 
-// TestProxy_Permits refuses connections and then makes as many as ever: a refusal keeps no permit, and the ninth at a
-// time is told at once.
+// TestProxy_Permits denies connections and then opens the full number: a denied connection does not keep a permit, and the
+// ninth at a time fails at once.
 func TestProxy_Permits(t *testing.T) {
 	held := endlessSilence(t)
 	dial, _ := outside(t, map[string]*httptest.Server{"held.example:443": held})
@@ -171,7 +171,7 @@ func resetServer(t *testing.T, text string) *httptest.Server {
 	t.Helper()
 	return connServer(t, func(conn *net.TCPConn) {
 		_, _ = io.WriteString(conn, text)
-		_, _ = conn.Read(make([]byte, 1)) // the client says something first: the connection is made by then
+		_, _ = conn.Read(make([]byte, 1)) // the client writes first: the connection is open by then
 		_ = conn.SetLinger(0)
 	})
 }

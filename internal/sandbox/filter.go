@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What the filter does with a system call.
+// Actions of the filter.
 const (
 	seccompAllow = 0x7fff0000
 	seccompKill  = 0x80000000 // the process, by SIGSYS
@@ -19,23 +19,23 @@ const (
 const (
 	dataNumber = 0
 	dataArch   = 4
-	dataArg0   = 16 // the lower half; the machines that we know are little-endian
+	dataArg0   = 16 // the lower half; all supported machines are little-endian
 	dataArg1   = 24
 	dataArg2   = 32
 )
 
-// machine is what the filter knows of a kind of processor.
+// machine holds the system calls of a processor architecture.
 type machine struct {
 	arch             uint32
 	allowed, killing []uint32
-	foreign          []bpf.Instruction // what comes before the calls
+	foreign          []bpf.Instruction // instructions before the checks of calls
 	calls            checkedCalls
 }
 
-// checkedCalls are the calls of which only some arguments are allowed.
+// checkedCalls are system calls of which only some arguments are allowed.
 type checkedCalls struct{ socket, clone, clone3, fcntl, setsockopt uint32 }
 
-// thisMachine is the machine that this program was built for.
+// thisMachine returns the architecture that this program was built for.
 func thisMachine() machine {
 	return machine{
 		arch: auditArch, allowed: allowed, killing: killing, foreign: foreign(notPermitted),
@@ -72,7 +72,7 @@ var allowed = append([]uint32{
 	unix.SYS_EXIT, unix.SYS_EXIT_GROUP, unix.SYS_RESTART_SYSCALL,
 }, allowedHere...)
 
-// killing are calls that no script makes: whoever makes one attacks, and the builder should read that word.
+// killing are calls that only an attack makes. The kernel ends the script, so that its builder gets a clear error code.
 var killing = []uint32{
 	unix.SYS_PTRACE, unix.SYS_PROCESS_VM_READV, unix.SYS_PROCESS_VM_WRITEV, unix.SYS_PIDFD_GETFD, unix.SYS_UNSHARE,
 	unix.SYS_SETNS, unix.SYS_MOUNT, unix.SYS_UMOUNT2, unix.SYS_PIVOT_ROOT, unix.SYS_CHROOT, unix.SYS_OPEN_TREE,
@@ -86,9 +86,9 @@ var killing = []uint32{
 
 const cloneThread = 0x10000
 
-// sockets are those that a script may make: TCP and UDP, and no other protocol of their families. AF_UNIX is not among
-// them: over such a socket descriptors travel, which the kernel counts by user and keeps for whoever does not fetch
-// them. MPTCP and UDP-Lite are code of the kernel's that nobody needs here.
+// sockets lists the allowed sockets: TCP and UDP, and no other protocol of their families. AF_UNIX is not allowed: such a
+// socket can carry descriptors, which the kernel counts for each user and keeps until they are received. MPTCP and UDP-Lite
+// are not needed.
 var sockets = []struct {
 	kind      uint32
 	protocols []uint32
@@ -97,7 +97,7 @@ var sockets = []struct {
 	{unix.SOCK_DGRAM, []uint32{0, unix.IPPROTO_UDP}},
 }
 
-// socketKind is the part of socket's second argument that is no flag.
+// socketKind masks the flags in the second argument of socket.
 const socketKind = 0xf
 
 // deniedCommands of fcntl: pipes that grow beyond 64 KiB, and signals about directories.
@@ -112,7 +112,7 @@ var deniedOptions = []struct{ level, name uint32 }{
 
 const notPermitted = uint32(seccompErrno | int(unix.EPERM))
 
-// seccompFilter is the program for the kernel, in the machine's own byte order.
+// seccompFilter returns the program for the kernel, in native byte order.
 func seccompFilter() ([]byte, error) { return assemble(thisMachine().filter()) }
 
 func (m machine) filter() []bpf.Instruction {
@@ -129,7 +129,7 @@ func (m machine) filter() []bpf.Instruction {
 	for _, number := range m.killing {
 		program = append(program, when(number, bpf.RetConstant{Val: seccompKill})...)
 	}
-	// glibc falls back to clone, whose flags can be looked at.
+	// glibc falls back to clone, whose flags the filter can check.
 	program = append(program, when(m.calls.clone3, bpf.RetConstant{Val: uint32(seccompErrno | int(unix.ENOSYS))})...)
 	program = append(program, when(m.calls.clone,
 		bpf.LoadAbsolute{Off: dataArg0, Size: 4},
@@ -183,7 +183,7 @@ func optionRules() []bpf.Instruction {
 	return append(rules, bpf.RetConstant{Val: seccompAllow})
 }
 
-// when runs instructions, the last of which returns, for one value: the number of a call, or an argument.
+// when returns instructions that run only for one value: the number of a call, or an argument. The last one must return.
 func when(number uint32, then ...bpf.Instruction) []bpf.Instruction {
 	skip := bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: number, SkipTrue: uint8(len(then))}
 	return append([]bpf.Instruction{skip}, then...)

@@ -7,7 +7,7 @@ import (
 
 const auditArch = 0xc000003e // AUDIT_ARCH_X86_64
 
-// allowedHere are older forms of calls that this machine still has.
+// allowedHere are older forms of system calls on this architecture.
 var allowedHere = []uint32{
 	unix.SYS_OPEN, unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_POLL, unix.SYS_SELECT, unix.SYS_ACCESS, unix.SYS_PIPE,
 	unix.SYS_DUP2, unix.SYS_GETDENTS, unix.SYS_RENAME, unix.SYS_MKDIR, unix.SYS_RMDIR, unix.SYS_UNLINK, unix.SYS_SYMLINK,
@@ -18,7 +18,7 @@ var allowedHere = []uint32{
 
 const x32Bit = 0x40000000
 
-// foreign refuses the calls of the x32 interface, which have other numbers.
+// foreign rejects the calls of the x32 interface, which have other numbers.
 func foreign(refuse uint32) []bpf.Instruction {
 	return []bpf.Instruction{
 		bpf.JumpIf{Cond: bpf.JumpGreaterOrEqual, Val: x32Bit, SkipFalse: 1}, bpf.RetConstant{Val: refuse},

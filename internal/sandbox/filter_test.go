@@ -122,7 +122,7 @@ func checkFilter(t *testing.T, m machine, numbers map[string]uint32) {
 		require.Equal(t, c.want, run(m.arch, append([]uint32{number}, c.args...)...), "%s %v", c.call, c.args)
 	}
 	require.Equal(t, seccompKill, run(0x40000003, numbers["SYS_READ"]), "calls of another machine")
-	require.Equal(t, eperm, run(m.arch, 100_000), "a call that nobody knows")
+	require.Equal(t, eperm, run(m.arch, 100_000), "an unknown call")
 }
 
 // vmOf runs a machine's filter: the arguments are the machine, the number of the call and the call's arguments.

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 )
 
-// find resolves the programs and says everything that is missing.
+// find resolves the paths of the programs. The error lists everything that is missing.
 func (o *Options) find() error {
 	var problems []error
 	if o.Bubblewrap == "" {

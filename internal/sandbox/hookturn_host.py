@@ -1,15 +1,15 @@
-"""What a script may ask of hookturn (docs/gateway.md)."""
+"""The module hookturn: requests of a script to the worker (docs/gateway.md)."""
 
 import base64
 import http.client
 import json
 
-__name__ = "hookturn"  # as which scripts import it, those that have a host to ask
+__name__ = "hookturn"  # the name under which scripts import it
 PROXY_PORT = 3128
 
 
 class Error(Exception):
-    """Why hookturn did not do what it was asked: kind is a failure word."""
+    """An error of hookturn. kind is an error code."""
 
     def __init__(self, kind, detail):
         super().__init__(f"{kind}: {detail}")
@@ -17,7 +17,7 @@ class Error(Exception):
 
 
 class Response:
-    """An answer of a channel's far end."""
+    """A response of a channel's remote side."""
 
     def __init__(self, answer):
         self.status_code, self.headers = answer["status"], answer["headers"]
@@ -47,7 +47,7 @@ def ask(path, /, **question):
 
 
 def request(path="", method="GET", *, channel="", headers=None, body=None, timeout=10):
-    """Asks the far end of a channel, by default the script's own."""
+    """Sends a request to the remote side of a channel, by default the script's own channel."""
     if isinstance(body, (dict, list)):
         body, headers = json.dumps(body), {"Content-Type": "application/json", **(headers or {})}
     data = body.encode() if isinstance(body, str) else body or b""
@@ -56,33 +56,33 @@ def request(path="", method="GET", *, channel="", headers=None, body=None, timeo
 
 
 def send(channel, data=None):
-    """Runs the script that sends to a channel, and gives what it returns."""
+    """Runs the send script of a channel and returns its result."""
     return ask("send", channel=channel, data=data)["value"]
 
 
 def send_ws(channel, connection, data=None):
-    """Runs the script that sends to a connection of a channel, and gives what it returns."""
+    """Runs the script that sends to a connection of a channel and returns its result."""
     return ask("send_ws", channel=channel, connection=connection, data=data)["value"]
 
 
 def push(connection, name, data=None):
-    """Sends a message to one connection; an Error of the kind gone when it is not there any more."""
+    """Sends a message to one connection. Raises an Error of the kind gone when the connection is closed."""
     ask("push", connection=connection, name=name, data=data)
 
 
 def publish(event_class, data=None, object=""):
-    """Tells an event to the connections that subscribed to its class; gives the event's id."""
+    """Publishes an event to the connections that subscribed to its class and returns the event's id."""
     return ask("publish", event_class=event_class, data=data, object=object)["id"]
 
 
 def put_file(name, content, type="application/octet-stream"):
-    """Keeps a file of at most 1 MiB for a week; gives its id, and a url at which anybody reads it for 5 minutes."""
+    """Stores a file of at most 1 MiB for a week. Returns its id, and a public url that is valid for 5 minutes."""
     data = content.encode() if isinstance(content, str) else content
     return ask("put_file", name=name, type=type, content=base64.b64encode(data).decode())
 
 
 def get_file(id):
-    """Gives name, type and content (bytes) of a file."""
+    """Returns name, type and content (bytes) of a file."""
     file = ask("get_file", id=id)
     file["content"] = base64.b64decode(file["content"])
     return file

@@ -13,7 +13,7 @@ import (
 )
 
 // TestWhatAChannelsScriptIsTold runs scripts with start parameters, with a body that is text and with one that is not.
-func TestWhatAChannelsScriptIsTold(t *testing.T) {
+func TestRun_InputOfChannelScript(t *testing.T) {
 	s := newSandbox(t)
 	j := job(`
 def main(event, context):
@@ -36,7 +36,7 @@ def main(event, context):
 }
 
 // TestAScriptAsksItsHost asks by every function of the module hookturn.
-func TestAScriptAsksItsHost(t *testing.T) {
+func TestRun_HostModule(t *testing.T) {
 	s := newSandbox(t)
 	asked := map[string]string{}
 	host := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -86,7 +86,7 @@ def main(event, context):
 	j.Host = host
 	r, f = s.Run(t.Context(), j)
 	require.Equal(t, fault.ScriptException, f.Kind)
-	require.Contains(t, r.Log, "too often")
+	require.Contains(t, r.Log, "too many requests")
 
 	_, f = s.Run(t.Context(), job("import hookturn\ndef main(e, c): return 1"))
 	require.Equal(t, fault.ScriptException, f.Kind, "there is no module without a host")

@@ -89,13 +89,13 @@ const hoarding = `
 import ctypes, os, select, socket, sys, threading, time
 libc = ctypes.CDLL(None, use_errno=True)
 def main(event, context):
-    told = socket.create_connection(("127.0.0.1", 3128))
-    told.sendall(b"CONNECT held.example:443 HTTP/1.1\r\nHost: held.example\r\n\r\n")
-    while not told.recv(100).endswith(b"\r\n\r\n"): pass
+    control = socket.create_connection(("127.0.0.1", 3128))
+    control.sendall(b"CONNECT held.example:443 HTTP/1.1\r\nHost: held.example\r\n\r\n")
+    while not control.recv(100).endswith(b"\r\n\r\n"): pass
 `
 
 const hoarded = `
-    told.sendall(b"have it")
+    control.sendall(b"have it")
     time.sleep(60)
 `
 
@@ -139,7 +139,7 @@ func neighbours(t *testing.T, open func(t testing.TB, change ...func(*Options)) 
 	longEnded := make(chan struct{})
 	busy.Go(func() {
 		defer close(longEnded)
-		j := job(hoarding + "    told.sendall(b'begun')\n    assert told.recv(100) == b'go on'\n")
+		j := job(hoarding + "    control.sendall(b'begun')\n    assert control.recv(100) == b'go on'\n")
 		j.Tenant, j.Timeout = "zeta", time.Minute
 		_, long = s.Run(ctx, j)
 	})
@@ -188,9 +188,9 @@ func newUnprobed(t testing.TB, change ...func(*Options)) *Sandbox {
 	return s
 }
 
-// TestProbe_NamesTheMissingLayer takes layers away: the worker does not start, and says which is missing.
+// TestProbe_NamesTheMissingLayer removes layers: the worker does not start, and the error names the missing layer.
 func TestProbe_NamesTheMissingLayer(t *testing.T) {
-	for without, says := range map[string][]string{
+	for without, texts := range map[string][]string{
 		"seccomp": {"missing layer: the seccomp filter", "open a UNIX socket", "open an MPTCP socket", "open a UDP-Lite socket"},
 		"setsid":  {"missing layer: a session of its own", "share a session or a process group"},
 		"users":   {"missing layer: a user id of its own", "share its user id"},
@@ -201,7 +201,7 @@ func TestProbe_NamesTheMissingLayer(t *testing.T) {
 		t.Run(without, func(t *testing.T) {
 			_, err := New(t.Context(), Options{Warm: 1, Concurrency: 1, without: strings.Fields(without)})
 			require.ErrorIs(t, err, ErrUnavailable)
-			for _, text := range says {
+			for _, text := range texts {
 				require.ErrorContains(t, err, text)
 			}
 		})
@@ -211,7 +211,7 @@ func TestProbe_NamesTheMissingLayer(t *testing.T) {
 	s.Close()
 }
 
-// gathering is a place outside that scripts connect to, to say that they are where the test wants them.
+// gathering is a server that scripts connect to when they have reached a point of the test.
 type gathering struct {
 	dial    func(*Options)
 	arrived chan *visitor

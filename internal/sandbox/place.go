@@ -6,23 +6,22 @@ import (
 	"os"
 )
 
-// place is what one interpreter has for itself on this machine: a user id, and a group of control groups where there
-// are any.
+// place holds the resources of one interpreter: a user id, and its control groups when the worker has any.
 type place struct {
 	user    uint32 // in the zygote's user namespace, from 1
 	cgroups cgroups
 }
 
-// places are all that a worker has. A place is free again when the last process of its interpreter is gone.
+// places are all places of a worker. A place is free again after the last process of its interpreter ended.
 type places struct {
-	users Users // of the host; the zygote itself is the first
+	users Users // of the host; the zygote has the first
 	free  chan place
 	root  *cgroupRoot
 }
 
-var errNoPlace = errors.New("no free user id for an interpreter: the ones before have not ended")
+var errNoPlace = errors.New("no free user id for an interpreter: earlier interpreters have not ended yet")
 
-// newPlaces makes so many places.
+// newPlaces returns new places for count interpreters.
 func newPlaces(o Options, count int) (*places, error) {
 	users, err := o.Users.usable()
 	if err != nil {
@@ -46,7 +45,7 @@ func newPlaces(o Options, count int) (*places, error) {
 	return p, nil
 }
 
-// take gives a free place.
+// take returns a free place.
 func (p *places) take() (place, error) {
 	select {
 	case one := <-p.free:
@@ -59,5 +58,5 @@ func (p *places) take() (place, error) {
 // close removes the control groups. Interpreters must have ended.
 func (p *places) close() { p.root.remove() }
 
-// open gives the files by which a cell enters its control groups.
+// open returns the files through which a process enters its control groups.
 func (p place) open() ([]*os.File, error) { return p.cgroups.open() }

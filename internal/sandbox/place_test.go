@@ -70,7 +70,7 @@ func TestUsers_OneForEachScript(t *testing.T) {
 	var visitors []*visitor
 	for range 4 {
 		busy.Go(func() {
-			_, f := s.Run(t.Context(), job(hoarding+"    told.sendall(b'here')\n    assert told.recv(100) == b'go on'\n"))
+			_, f := s.Run(t.Context(), job(hoarding+"    control.sendall(b'here')\n    assert control.recv(100) == b'go on'\n"))
 			if f != nil {
 				t.Error(f)
 			}
@@ -101,7 +101,7 @@ func TestUsers_OneForEachScript(t *testing.T) {
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, id, users.First)
 		require.Less(t, id, users.First+users.Count)
-		require.LessOrEqual(t, count, 2, "a keeper and its script: %v", seen)
+		require.LessOrEqual(t, count, 2, "a supervisor and its script: %v", seen)
 	}
 }
 
@@ -156,7 +156,7 @@ func TestCgroup_Separate(t *testing.T) {
 	t.Cleanup(s.Close)
 	var busy sync.WaitGroup
 	busy.Go(func() {
-		_, _ = s.Run(t.Context(), job(hoarding+"    told.sendall(b'here')\n    told.recv(100)\n"))
+		_, _ = s.Run(t.Context(), job(hoarding+"    control.sendall(b'here')\n    control.recv(100)\n"))
 	})
 	v := g.await(t)
 	require.Len(t, s.places.root.dirs, len(controllers))

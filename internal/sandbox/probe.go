@@ -11,13 +11,13 @@ import (
 	"time"
 )
 
-// probeScript is not the proof that scripts are held, that is the corpus in the tests: it is how a worker notices at
-// its start that this machine does not hold them.
+// probeScript detects at the start of a worker that this machine does not isolate scripts. The corpus of the tests, not this
+// script, proves the isolation itself.
 //
 //go:embed probe.py
 var probeScript string
 
-// probe runs the script once beside another interpreter and names the layers that this machine lacks.
+// probe runs the script once beside another interpreter. The error names the layers that this machine does not have.
 func (s *Sandbox) probe(ctx context.Context) error {
 	neighbour, err := s.spawn(ctx)
 	if err != nil {
@@ -43,11 +43,11 @@ func (s *Sandbox) probe(ctx context.Context) error {
 		for _, m := range managed {
 			missing[m[0]] = append(missing[m[0]], m[1])
 		}
-	case len(missing) > 0: // it may have ended itself as well
+	case len(missing) > 0: // the script may have ended itself too
 	case f != nil:
 		return fmt.Errorf("%w: the self-test failed: %w\n%s", ErrUnavailable, f, r.Log)
 	default:
-		return fmt.Errorf("%w: the self-test gave no result", ErrUnavailable)
+		return fmt.Errorf("%w: the self-test returned no result", ErrUnavailable)
 	}
 	if len(missing) > 0 {
 		return fmt.Errorf("%w: %s", ErrUnavailable, describeMissing(missing))
@@ -56,7 +56,7 @@ func (s *Sandbox) probe(ctx context.Context) error {
 	return nil
 }
 
-// managedBy reads what the probe managed to do: pairs of a layer and a feat.
+// managedBy returns what the probe was able to do, as pairs of a layer and an action.
 func managedBy(r Result) (managed [][2]string, ok bool) {
 	var value struct {
 		Body string `json:"body"`
@@ -72,24 +72,24 @@ func describeMissing(missing map[string][]string) string {
 	return strings.Join(parts, "; ")
 }
 
-// landlockScoped is the version of Landlock that keeps signals and abstract sockets inside (Linux 6.12).
+// landlockScoped is the version of Landlock that restricts signals and abstract sockets (Linux 6.12).
 const landlockScoped = 6
 
-// reportLayers logs the layers without which scripts are still held, by the others.
+// reportLayers logs the optional layers. Without them, the other layers still isolate scripts.
 func (s *Sandbox) reportLayers(landlock int) {
 	log := s.options.Log
-	log.Info("sandboxes probed", "users", s.places.users, "cgroups", s.places.root.String(), "landlock", max(landlock, 0))
+	log.Info("sandbox self-test passed", "users", s.places.users, "cgroups", s.places.root.String(), "landlock", max(landlock, 0))
 	if landlock < landlockScoped {
-		log.Warn("Landlock is missing or old, the other layers hold scripts", "version", max(landlock, 0),
+		log.Warn("Landlock not available or too old, continuing with the other layers", "version", max(landlock, 0),
 			"hint", "Linux 6.12 or later with Landlock among its security modules has version 6")
 	}
 	if s.places.root == nil && s.options.Cgroup != "off" {
-		log.Warn("no cgroup for each script, only limits for each process", "hint",
+		log.Warn("cgroups for scripts not available, continuing with limits of each process", "hint",
 			"delegate memory, pids and cpu to the worker (systemd: Delegate=yes), or bound the worker's container")
 	}
 }
 
-// advice says how to get what bubblewrap complains about.
+// advice returns what to do about an error of bubblewrap, or an empty text.
 func advice(complaint string) string {
 	for _, known := range []struct{ text, todo string }{
 		{"No permissions to create new namespace", "allow user namespaces: sysctl kernel.unprivileged_userns_clone=1"},

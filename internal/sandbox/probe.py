@@ -1,4 +1,4 @@
-"""Tries to break out in a few ways and returns what it managed to do, by the layer that should have held it."""
+"""Tries to escape in a few ways and returns what succeeded, by the layer that should have prevented it."""
 
 import ctypes
 import json
@@ -8,7 +8,7 @@ import socket
 
 CONTAINER, SECCOMP, OWN_USER, SESSION, RIGHTS = (
     "namespaces and the read-only system (bubblewrap)", "the seccomp filter", "a user id of its own for each script",
-    "a session of its own for each script (setsid)", "capabilities and limits that are given up")
+    "a session of its own for each script (setsid)", "dropped capabilities and limits")
 libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -53,7 +53,7 @@ def main(event, context):
     attempt(OWN_USER, "share its user id", lambda: open("/proc/self/uid_map").read().split()[1] != str(expected["user"]))
     attempt(SESSION, "share a session or a process group", lambda: (os.getsid(0), os.getpgid(0)) != (1, 1))
     try:
-        os.kill(0, 9)  # whether that ended anybody is seen from outside
+        os.kill(0, 9)  # the caller checks whether this ended another process
     except OSError:
         pass
     return {"statusCode": 200, "headers": {}, "body": json.dumps(done)}

@@ -16,18 +16,18 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// Limits of what one run may do outside.
+// Limits of one run's connections.
 const (
 	connectionsMax = 20      // over the whole run
 	togetherMax    = 8       // at a time
 	hostCallsMax   = 100     // over the whole run
-	hostCallMax    = 2 << 20 // bytes of what the script asks of its host
+	hostCallMax    = 2 << 20 // bytes of a request to hookturn
 	bytesMax       = 8 << 20 // in each direction, over the whole run
 	dialTimeout    = 10 * time.Second
 )
 
-// proxy is the only way out of one cell: CONNECT, and plain requests where the operator allows them. Names are resolved
-// here, and the guard of webhooks judges every address.
+// proxy is the egress proxy of one process. It serves CONNECT, and plain HTTP where the operator allows it. It resolves host
+// names and applies the egress policy of webhooks to every address.
 type proxy struct {
 	job     Job
 	options Options
@@ -37,13 +37,13 @@ type proxy struct {
 	up, down  atomic.Int64
 }
 
-// permits are a run's connections: so many over the whole run, so many of them at a time. A refusal takes none.
+// permits limit the connections of a run, in total and at a time. Denied connections do not count.
 type permits struct {
 	mu          sync.Mutex
 	made, alive int
 }
 
-// acquire takes a permit until release, or reports which limit is reached.
+// acquire returns a permit, or a fault that names the limit.
 func (p *permits) acquire() (release func(), f *fault.Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,17 +62,17 @@ func (p *permits) acquire() (release func(), f *fault.Fault) {
 	}, nil
 }
 
-// serveProxy serves a cell's door until the returned function is called.
-func serveProxy(door net.Listener, j Job, o Options) (stop func()) {
+// serveProxy serves the host socket of a process until the returned function is called.
+func serveProxy(listener net.Listener, j Job, o Options) (stop func()) {
 	p := &proxy{job: j, options: o}
 	ctx, cancel := context.WithCancel(context.Background())
 	server := &http.Server{
 		Handler: p, ReadHeaderTimeout: 5 * time.Second, MaxHeaderBytes: 64 << 10,
 		BaseContext: func(net.Listener) context.Context { return ctx },
-		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // it quotes what a script sends
+		ErrorLog:    slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), // it quotes input of scripts
 	}
 	var serving sync.WaitGroup
-	serving.Go(func() { _ = server.Serve(door) }) // ends with stop
+	serving.Go(func() { _ = server.Serve(listener) }) // ends with stop
 	return func() {
 		cancel()
 		_ = server.Close()
@@ -80,7 +80,7 @@ func serveProxy(door net.Listener, j Job, o Options) (stop func()) {
 	}
 }
 
-// ServeHTTP makes one connection for the script, or says why not.
+// ServeHTTP opens one connection for the script, or responds with an error.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method != http.MethodConnect && r.URL.Host == hostName {
 		p.askHost(w, r)
@@ -90,26 +90,26 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	target := r.Host
 	if r.Method != http.MethodConnect {
 		if !r.URL.IsAbs() || r.URL.Scheme != "http" {
-			http.Error(w, "this is a proxy: use CONNECT", http.StatusBadRequest)
+			http.Error(w, "invalid request to a proxy: use CONNECT", http.StatusBadRequest)
 			return
 		}
 		if target = r.URL.Host; r.URL.Port() == "" {
 			target += ":80"
 		}
 		if p.options.CheckURL == nil || p.options.CheckURL("http://"+target) != nil {
-			p.refuse(w, target, began, fault.New(fault.Blocked, "plain http is not allowed to this address: use https"))
+			p.deny(w, target, began, fault.New(fault.Blocked, "plain http is not allowed to this address: use https"))
 			return
 		}
 	}
 	release, f := p.permits.acquire()
 	if f != nil {
-		p.refuse(w, target, began, f)
+		p.deny(w, target, began, f)
 		return
 	}
 	defer release()
 	conn, f := p.dial(r.Context(), target)
 	if f != nil {
-		p.refuse(w, target, began, f)
+		p.deny(w, target, began, f)
 		return
 	}
 	defer conn.Close()
@@ -120,17 +120,16 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.forward(w, r, conn, target, began)
 }
 
-// hostName is under which the module hookturn finds the process that runs the sandbox. No name of the internet has no
-// dot.
+// hostName is the name of the worker for the module hookturn. It does not contain a dot, so it is not a name of the internet.
 const hostName = "hookturn"
 
-// askHost lets the script ask its host, as often as a run may.
+// askHost serves a request of the module hookturn, up to the limit of a run.
 func (p *proxy) askHost(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case p.job.Host == nil:
-		http.Error(w, "this script has no host to ask", http.StatusForbidden)
+		http.Error(w, "the module hookturn is not available to this script", http.StatusForbidden)
 	case p.hostCalls.Add(1) > hostCallsMax:
-		http.Error(w, "the script has asked its host too often", http.StatusTooManyRequests)
+		http.Error(w, "too many requests of this run to hookturn", http.StatusTooManyRequests)
 	default:
 		r.Body = http.MaxBytesReader(w, r.Body, hostCallMax)
 		p.job.Host.ServeHTTP(w, r)
@@ -139,7 +138,7 @@ func (p *proxy) askHost(w http.ResponseWriter, r *http.Request) {
 
 func (p *proxy) dial(ctx context.Context, target string) (net.Conn, *fault.Fault) {
 	if p.options.Dial == nil {
-		return nil, fault.New(fault.Blocked, "scripts have no way out here")
+		return nil, fault.New(fault.Blocked, "network access of scripts is disabled")
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -147,8 +146,8 @@ func (p *proxy) dial(ctx context.Context, target string) (net.Conn, *fault.Fault
 	return conn, fault.Of(err)
 }
 
-// tunnel passes bytes on until both sides have ended. A side that breaks off, and a share that is used up, end the
-// connection by a reset on both sides: an orderly end would make half an answer look like a whole one.
+// tunnel copies bytes until both sides have ended. When a side breaks the connection, or the run's bytes are used up, both
+// sides are reset: a normal close would make a partial answer look complete.
 func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request, conn net.Conn, target string, began time.Time) {
 	client, buffered, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -179,7 +178,7 @@ func (p *proxy) tunnel(w http.ResponseWriter, r *http.Request, conn net.Conn, ta
 	p.audit(target, conn.RemoteAddr(), up, down, began)
 }
 
-// forward makes one plain request. An answer that breaks off, or passes the run's share, is aborted.
+// forward sends one plain HTTP request. It aborts an answer that breaks off or exceeds the run's bytes.
 func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, target string, began time.Time) {
 	out := r.Clone(r.Context())
 	out.RequestURI = ""
@@ -197,10 +196,10 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, t
 	answer, err := transport.RoundTrip(out)
 	if err != nil {
 		if errors.Is(err, errShare) {
-			p.refuse(w, target, began, fault.New(fault.TooLarge, "%s", errShare))
+			p.deny(w, target, began, fault.New(fault.TooLarge, "%s", errShare))
 			return
 		}
-		p.refuse(w, target, began, fault.Wrap(fault.Reset, err, "no answer came"))
+		p.deny(w, target, began, fault.Wrap(fault.Reset, err, "the host did not answer"))
 		return
 	}
 	defer answer.Body.Close()
@@ -209,14 +208,14 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, t
 	down, err := p.pass(w, answer.Body, &p.down)
 	p.audit(target, conn.RemoteAddr(), up.passed.Load(), down, began)
 	if err != nil {
-		panic(http.ErrAbortHandler) // net/http's way to end a connection in the middle of an answer
+		panic(http.ErrAbortHandler) // aborts the connection in the middle of the answer
 	}
 }
 
-// errShare ends what would pass more bytes than a run may.
-var errShare = errors.New("a run passes at most 8 MiB in each direction")
+// errShare reports that a run has used up its bytes.
+var errShare = errors.New("a run can transfer at most 8 MiB in each direction")
 
-// counted is a request's body, within the run's share.
+// counted is a request body that counts against the run's bytes.
 type counted struct {
 	from   io.ReadCloser
 	total  *atomic.Int64
@@ -234,7 +233,7 @@ func (c *counted) Read(b []byte) (int, error) {
 
 func (c *counted) Close() error { return c.from.Close() }
 
-// pass copies until the end, which is no error, until one side breaks off, or until the run's share is used up.
+// pass copies until the end of the stream, and returns an error when a side breaks off or the run's bytes are used up.
 func (p *proxy) pass(to io.Writer, from io.Reader, total *atomic.Int64) (passed int64, err error) {
 	buffer := make([]byte, 16<<10)
 	for {
@@ -258,7 +257,7 @@ func (p *proxy) pass(to io.Writer, from io.Reader, total *atomic.Int64) (passed 
 	}
 }
 
-// half ends the direction that has no more to say.
+// half closes the direction that has ended.
 func half(conn net.Conn) {
 	if tcp, ok := conn.(interface{ CloseWrite() error }); ok && tcp.CloseWrite() == nil {
 		return
@@ -266,7 +265,7 @@ func half(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// reset ends a connection so that the other side sees that it was broken off.
+// reset closes a connection with a reset, so that the other side sees an error.
 func reset(conn net.Conn) {
 	if tcp, ok := conn.(interface{ SetLinger(seconds int) error }); ok {
 		_ = tcp.SetLinger(0)
@@ -274,21 +273,21 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-func (p *proxy) refuse(w http.ResponseWriter, target string, began time.Time, f *fault.Fault) {
-	p.options.Log.Warn("code step: connection refused", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
-		"event", p.job.EventID, "host", target, "kind", f.Kind, "message", f.Message, "cause", errors.Unwrap(f),
-		"ms", time.Since(began).Milliseconds())
+func (p *proxy) deny(w http.ResponseWriter, target string, began time.Time, f *fault.Fault) {
+	p.options.Log.Warn("script connection denied", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
+		"event", p.job.EventID, "host", target, "kind", f.Kind, "message", f.Message, "error", errors.Unwrap(f),
+		"duration_ms", time.Since(began).Milliseconds())
 	status := http.StatusBadGateway
 	if f.Kind == fault.Blocked || f.Kind == fault.RateLimited || f.Kind == fault.TooLarge || f.Kind == fault.Config {
 		status = http.StatusForbidden
 	}
-	w.Header().Set("Connection", "close") // or a client that waits for the end of a refused tunnel would wait for ever
+	w.Header().Set("Connection", "close") // a client would wait for the end of the denied tunnel otherwise
 	http.Error(w, string(f.Kind)+": "+f.Message, status)
 }
 
-// audit is one line for every connection that was made.
+// audit logs one line for every connection.
 func (p *proxy) audit(target string, address net.Addr, up, down int64, began time.Time) {
-	p.options.Log.Info("code step: connection", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
+	p.options.Log.Info("script connection closed", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
 		"event", p.job.EventID, "host", target, "address", address.String(), "bytes_up", up, "bytes_down", down,
-		"ms", time.Since(began).Milliseconds())
+		"duration_ms", time.Since(began).Milliseconds())
 }

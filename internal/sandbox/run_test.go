@@ -18,26 +18,26 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-func TestWhatAScriptMayBe(t *testing.T) {
+func TestRun_InvalidScript(t *testing.T) {
 	s := newSandbox(t)
 	for name, c := range map[string]struct {
 		script string
 		kind   fault.Kind
 		says   string
 	}{
-		"no main":             {"x = 1", fault.ScriptNoMain, "does not have a function main"},
-		"main is no function": {"main = 1", fault.ScriptNoMain, "does not have a function main"},
-		"main takes nothing":  {"def main(): pass", fault.ScriptNoMain, "too many positional arguments"},
-		"main takes more":     {"def main(a, b, c): pass", fault.ScriptNoMain, "missing a required argument"},
-		"syntax":              {"def main(event, context)\n    pass", fault.ScriptSyntax, "SyntaxError: expected ':'"},
-		"indentation":         {"def main(e, c):\npass", fault.ScriptSyntax, "IndentationError"},
-		"NUL":                 {"def main(e, c): pass\x00", fault.ScriptSyntax, "null bytes"},
-		"a nest":              {strings.Repeat("(", 1000) + strings.Repeat(")", 1000), fault.ScriptSyntax, "parenthes"},
-		"raises at once":      {"raise ValueError('no')", fault.ScriptException, "ValueError: no"},
-		"raises":              {"def main(e, c): return 1 / 0", fault.ScriptException, "ZeroDivisionError: division by zero"},
-		"too long":            {strings.Repeat("#", ScriptMax+1), fault.ScriptSyntax, "at most 131072"},
-		"no JSON":             {"def main(e, c): return object()", fault.ScriptBadResponse, "not JSON serializable"},
-		"not a number":        {"def main(e, c): return float('inf')", fault.ScriptBadResponse, "not JSON compliant"},
+		"no main":                {"x = 1", fault.ScriptNoMain, "does not have a function main"},
+		"main is not a function": {"main = 1", fault.ScriptNoMain, "does not have a function main"},
+		"main takes nothing":     {"def main(): pass", fault.ScriptNoMain, "too many positional arguments"},
+		"main takes more":        {"def main(a, b, c): pass", fault.ScriptNoMain, "missing a required argument"},
+		"syntax":                 {"def main(event, context)\n    pass", fault.ScriptSyntax, "SyntaxError: expected ':'"},
+		"indentation":            {"def main(e, c):\npass", fault.ScriptSyntax, "IndentationError"},
+		"NUL":                    {"def main(e, c): pass\x00", fault.ScriptSyntax, "null bytes"},
+		"a nest":                 {strings.Repeat("(", 1000) + strings.Repeat(")", 1000), fault.ScriptSyntax, "parenthes"},
+		"raises at once":         {"raise ValueError('no')", fault.ScriptException, "ValueError: no"},
+		"raises":                 {"def main(e, c): return 1 / 0", fault.ScriptException, "ZeroDivisionError: division by zero"},
+		"too long":               {strings.Repeat("#", ScriptMax+1), fault.ScriptSyntax, "at most 131072"},
+		"no JSON":                {"def main(e, c): return object()", fault.ScriptBadResponse, "not JSON serializable"},
+		"not a number":           {"def main(e, c): return float('inf')", fault.ScriptBadResponse, "not JSON compliant"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, f := s.Run(t.Context(), job(c.script))
@@ -48,7 +48,7 @@ func TestWhatAScriptMayBe(t *testing.T) {
 	}
 }
 
-func TestABuilderSeesWhereItBroke(t *testing.T) {
+func TestRun_Traceback(t *testing.T) {
 	s := newSandbox(t)
 	r, f := s.Run(t.Context(), job("def price(x):\n    return x['price']\n\ndef main(e, c):\n    print('before')\n    return price({})\n"))
 	require.Equal(t, fault.ScriptException, f.Kind)
@@ -59,7 +59,7 @@ func TestABuilderSeesWhereItBroke(t *testing.T) {
 	require.True(t, r.Sent)
 }
 
-func TestInterpretersRunOneScript(t *testing.T) {
+func TestRun_OneScriptPerInterpreter(t *testing.T) {
 	s := newSandbox(t)
 	const script = `
 import builtins, os
@@ -75,7 +75,7 @@ def main(e, c): return seen
 	}
 }
 
-func TestManyAtATime(t *testing.T) {
+func TestRun_Concurrent(t *testing.T) {
 	s := newSandbox(t, func(o *Options) { o.Concurrency = 8 })
 	var group sync.WaitGroup
 	faults := make(chan *fault.Fault, 40)
@@ -95,7 +95,7 @@ func TestManyAtATime(t *testing.T) {
 	}
 }
 
-func TestATenantHasHalfOfTheSlots(t *testing.T) {
+func TestRun_OneTenantHasHalfOfTheSlots(t *testing.T) {
 	s := newSandbox(t, func(o *Options) { o.Concurrency = 2 })
 	slow := job("import time\ndef main(e, c): time.sleep(60)")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -106,7 +106,7 @@ func TestATenantHasHalfOfTheSlots(t *testing.T) {
 	defer stop()
 	_, f := s.Run(hurried, slow)
 	require.Equal(t, fault.SandboxUnavailable, f.Kind)
-	require.Contains(t, f.Message, "1 scripts of the tenant run already")
+	require.Contains(t, f.Message, "all 1 slots of the tenant are in use")
 	other := job("def main(e, c): return 1")
 	other.Tenant = "zeta"
 	_, f = s.Run(t.Context(), other)
@@ -120,7 +120,7 @@ func TestATenantHasHalfOfTheSlots(t *testing.T) {
 	}, 5*time.Second, time.Millisecond)
 }
 
-func TestStoppingARunIsNoAnswer(t *testing.T) {
+func TestRun_Stopped(t *testing.T) {
 	s := newSandbox(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
@@ -129,8 +129,8 @@ func TestStoppingARunIsNoAnswer(t *testing.T) {
 	require.True(t, r.Sent)
 }
 
-// TestZygotesAreReplaced kills the zygote between runs: the next one starts another.
-func TestZygotesAreReplaced(t *testing.T) {
+// TestZygote_Replaced kills the zygote between runs: the next one starts another.
+func TestZygote_Replaced(t *testing.T) {
 	s := newSandbox(t)
 	for range 3 {
 		r, f := s.Run(t.Context(), job("def main(e, c): return 1"))
@@ -151,17 +151,17 @@ func TestZygotesAreReplaced(t *testing.T) {
 	require.Nil(t, f, r.Log)
 }
 
-func TestWhatIsMissingIsSaid(t *testing.T) {
+func TestNew_MissingPrograms(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := New(t.Context(), Options{Python: "/nowhere/python3"})
 	require.ErrorContains(t, err, "apt-get install bubblewrap")
 	require.ErrorContains(t, err, "apt-get install python3 python3-requests")
 	_, err = New(t.Context(), Options{Bubblewrap: "/bin/false"})
-	require.ErrorContains(t, err, "code steps cannot run")
+	require.ErrorContains(t, err, "code steps are not available")
 	require.Contains(t, advice("bwrap: setting up uid map: Permission denied"), "apparmor_restrict_unprivileged_userns")
 }
 
-func TestAMachineThatDoesNotHoldIsNoticed(t *testing.T) {
+func TestNew_NoIsolation(t *testing.T) {
 	wrapper := filepath.Join(t.TempDir(), "bwrap") // one that lets scripts read a file they should not
 	genuine, err := exec.LookPath("bwrap")
 	require.NoError(t, err)
@@ -172,8 +172,8 @@ func TestAMachineThatDoesNotHoldIsNoticed(t *testing.T) {
 	require.ErrorContains(t, err, "a script could read /etc/passwd")
 }
 
-// TestNoOrphanOutlivesTheWorker runs scripts in a process of its own, kills that, and counts who is left.
-func TestNoOrphanOutlivesTheWorker(t *testing.T) {
+// TestZygote_EndsWithTheWorker runs scripts in a process of its own, kills that, and counts who is left.
+func TestZygote_EndsWithTheWorker(t *testing.T) {
 	if os.Getenv("HOOKTURN_SANDBOX_CHILD") != "" {
 		s := newSandbox(t)
 		for range 3 {
@@ -185,7 +185,7 @@ func TestNoOrphanOutlivesTheWorker(t *testing.T) {
 		_, _ = os.Stdout.WriteString("sandboxed\n")
 		select {}
 	}
-	child := exec.Command(os.Args[0], "-test.run=^TestNoOrphanOutlivesTheWorker$", "-test.v")
+	child := exec.Command(os.Args[0], "-test.run=^TestZygote_EndsWithTheWorker$", "-test.v")
 	child.Env = append(os.Environ(), "HOOKTURN_SANDBOX_CHILD=1")
 	out, err := child.StdoutPipe()
 	require.NoError(t, err)

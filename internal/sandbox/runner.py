@@ -1,4 +1,4 @@
-"""What runs one script in a cell, and makes what the sandbox took away look as it does elsewhere."""
+"""Runs one script in a sandbox process, and replaces the parts of Python that the sandbox takes away."""
 
 import base64
 import io
@@ -13,20 +13,20 @@ import hookturn_host
 
 MESSAGE_MAX = 2000
 TRACE_MAX = 8000
-MODULE = "lambda_function"  # the script's __name__: the host of the product whose contract this is calls it so
+MODULE = "lambda_function"  # the script's __name__, as in the original product
 NAME = "main.py"  # in tracebacks
 FILE = "/code/main.py"  # the script's __file__
 PAIR_PORT = 3129
 
 
 def live(job, answers, config):
-    """Waits for one job, runs it, answers, ends."""
+    """Waits for one job, runs it, sends the answer and ends."""
     try:
         text = receive(job)
         os.close(job)
         order = json.loads(text)
     except (EOFError, OSError):
-        os._exit(0)  # not needed after all
+        os._exit(0)  # closed without a job
     answer = run(order, config)
     try:
         text = json.dumps(answer, allow_nan=False).encode()
@@ -61,7 +61,7 @@ def send(fd, text):
 
 
 class Log:
-    """What the script writes, up to a limit; the rest is counted, not kept."""
+    """The output of the script up to a limit; the rest is counted and dropped."""
 
     def __init__(self, limit):
         self.kept, self.limit, self.lost = bytearray(), limit, 0
@@ -79,7 +79,7 @@ class Log:
 
 
 class Stream(io.RawIOBase):
-    """One standard stream: it writes to the log, and has the number of its descriptor."""
+    """One standard stream: it writes to the log and has the usual descriptor number."""
 
     mode = "wb"
 
@@ -99,7 +99,7 @@ class Stream(io.RawIOBase):
 
 
 class Context:
-    """What a script may know of its run (contract, section 4.6)."""
+    """The context argument of main (contract, section 4.6)."""
 
     def __init__(self, job):
         import time
@@ -125,8 +125,8 @@ def run(job, config):
     try:
         answer.update(call(job))
     except MemoryError as error:
-        error.__traceback__ = None  # what filled the memory hangs on its frames
-        answer.update(kind="memory", message="the script needed more memory than it may have")
+        error.__traceback__ = None  # its frames hold the objects that filled the memory
+        answer.update(kind="memory", message="the script needed more memory than its limit")
     except BaseException as error:
         answer.update(kind="exception", message=describe(error))
         log.write(trace(error).encode("utf-8", "replace"))
@@ -161,12 +161,12 @@ def call(job):
     except TypeError as error:
         return {"kind": "no_main", "message": f"main does not take (event, context): {error}"}
     except ValueError:
-        pass  # a callable without a signature: calling it tells
+        pass  # a callable without a signature: the call itself shows the error
     return {"kind": "ok", "value": main(event, context)}
 
 
 def module_of(script):
-    """A module as Python's own import would make it: in sys.modules, with a file that can be read."""
+    """Returns a module like Python's own import does: in sys.modules, with a file that can be read."""
     import importlib.util
     import linecache
 
@@ -182,7 +182,7 @@ def module_of(script):
 
 
 def give_startparam(job):
-    """Makes startparam(n) a built-in: what a channel's script is told, counted from 1; None beyond the last."""
+    """Makes startparam(n) a built-in that returns parameter n of a channel's script, from 1; None beyond the last."""
     import builtins
 
     params, place = job["params"], job.get("body_param", 0)
@@ -196,7 +196,7 @@ def give_startparam(job):
 
 
 def describe(error):
-    """The error in one line, as Python prints it at the end of a traceback."""
+    """Returns the error in one line, as Python prints it at the end of a traceback."""
     import traceback
 
     try:
@@ -207,7 +207,7 @@ def describe(error):
 
 
 def trace(error):
-    """The traceback from the script's own first frame on."""
+    """Returns the traceback from the script's first frame on."""
     import traceback
 
     try:
@@ -219,11 +219,11 @@ def trace(error):
         return describe(error) + "\n"
 
 
-# ---- what is different in a sandbox ----------------------------------------------------------------------------------
+# ---- differences inside a sandbox ------------------------------------------------------------------------------------
 
 
 def quicken():
-    """Sends small segments at once: urllib3 waits for acknowledgements behind a proxy, 40 ms for each request."""
+    """Disables Nagle's algorithm: behind a proxy, urllib3 would wait 40 ms for acknowledgements in each request."""
     plain = socket.socket
 
     class Socket(plain):
@@ -241,7 +241,7 @@ pairing = threading.Lock()
 
 
 def socketpair(family=None, type=socket.SOCK_STREAM, proto=0):
-    """A pair of connected sockets over the loopback address: scripts have no AF_UNIX (docs/code-steps.md)."""
+    """Returns a pair of connected loopback sockets: AF_UNIX is not available to scripts (docs/code-steps.md)."""
     kind = type & ~(socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     if kind == socket.SOCK_DGRAM:
         ends = [socket.socket(socket.AF_INET, kind) for _ in range(2)]
@@ -259,17 +259,17 @@ def socketpair(family=None, type=socket.SOCK_STREAM, proto=0):
 
 
 def streams():
-    with pairing, socket.socket() as door:
-        door.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        door.bind(("127.0.0.1", PAIR_PORT))
-        door.listen(4)
+    with pairing, socket.socket() as server:
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.bind(("127.0.0.1", PAIR_PORT))
+        server.listen(4)
         first = socket.socket()
         try:
-            first.connect(door.getsockname())
-            second, address = door.accept()
-            while address != first.getsockname():  # another thread of the script was quicker
+            first.connect(server.getsockname())
+            second, address = server.accept()
+            while address != first.getsockname():  # another thread of the script connected first
                 second.close()
-                second, address = door.accept()
+                second, address = server.accept()
         except BaseException:
             first.close()
             raise
@@ -278,13 +278,13 @@ def streams():
 
 
 def few_cores():
-    """A script has 16 threads, however many cores the machine has: pools that size themselves by the cores must fit."""
+    """Limits os.cpu_count: a script can start 16 threads, and thread pools take their size from the number of cores."""
     cores = min(os.cpu_count() or 1, 4)
     os.cpu_count = lambda: cores
 
 
 def thread_pools():
-    """Lets multiprocessing.pool.ThreadPool work: Python makes its notifier of semaphores in shared memory, which is not here."""
+    """Makes multiprocessing.pool.ThreadPool work without shared memory, which Python's own notifier needs."""
     import multiprocessing.pool as pools
     import select
 

@@ -1,11 +1,10 @@
-// Package sandbox runs a bot builder's Python where it can do no harm (contract, section 4.6). It is the only package
-// that runs programs of strangers.
+// Package sandbox runs the Python scripts of bots in isolation (contract, section 4.6). It is the only package that runs
+// code of tenants.
 //
-// Scripts come from tenants, so they are hostile until shown otherwise. What holds them is the operating system's:
-// namespaces made by bubblewrap and then once more for each interpreter, a user of its own, a read-only system, no
-// network but a socket on which this process is the proxy, no capabilities, Landlock, a seccomp filter, resource
-// limits. An interpreter is started ahead, runs one script, and is gone. There is no running without: New says what is
-// missing.
+// Scripts are treated as hostile. The operating system isolates them: bubblewrap's namespaces and another set for each
+// interpreter, a user id for each interpreter, a read-only file system, no network except a socket on which this process
+// is the egress proxy, no capabilities, Landlock, a seccomp filter and resource limits. Interpreters are started in advance;
+// each runs one script and ends. Scripts never run without these layers: New returns an error that names the missing one.
 package sandbox
 
 import (
@@ -23,12 +22,12 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Limits of one run. What a script returns and logs, and how long it may be, are part of the contract.
+// Limits of one run. The sizes of script, result and log are part of the contract.
 const (
 	ScriptMax = 128 << 10 // bytes of a script
-	JobMax    = 5 << 18   // bytes of a script and its event together: 1 MiB of body beside the longest script, and some room
-	ResultMax = 256 << 10 // bytes of what main returns, as JSON
-	LogMax    = 64 << 10  // bytes of what a script writes that are kept
+	JobMax    = 5 << 18   // bytes of a script and its event together: 1 MiB of body, the longest script, and a reserve
+	ResultMax = 256 << 10 // bytes of the result of main, as JSON
+	LogMax    = 64 << 10  // bytes of the script's output that are kept
 
 	cpuSeconds   = 6
 	memoryBytes  = 512 << 20
@@ -36,23 +35,23 @@ const (
 	tmpBytes     = 16 << 20
 	fileBytes    = 8 << 20
 	filesOpen    = 64
-	threads      = 16               // beside the main one
+	threads      = 16               // besides the main thread
 	startTimeout = 20 * time.Second // of a zygote, modules included
-	cellTimeout  = 5 * time.Second  // until a cell is ready
-	zygoteRuns   = 1000             // cells of one zygote: they share its address layout
+	readyTimeout = 5 * time.Second  // until a process is ready
+	zygoteRuns   = 1000             // processes of one zygote: they share its address layout
 	zygoteMaxAge = 10 * time.Minute
 )
 
-// ErrUnavailable is what New's errors are when this machine cannot hold scripts.
-var ErrUnavailable = errors.New("code steps cannot run")
+// ErrUnavailable is wrapped by the errors of New when this machine cannot isolate scripts.
+var ErrUnavailable = errors.New("code steps are not available")
 
-// Options say how interpreters are run. The zero value is for a worker that runs as root on Debian.
+// Options configures a Sandbox. The zero value fits a worker that runs as root on Debian.
 type Options struct {
-	// Warm is how many interpreters wait for a job; 4 when 0. It is not how many may run at a time.
+	// Warm is the number of interpreters that wait for a job (default 4). It does not limit how many run at a time.
 	Warm int
-	// Concurrency is how many scripts may run at a time; 16 when 0. One tenant may have half of them.
+	// Concurrency is the number of scripts that run at a time (default 16). One tenant can use half of them.
 	Concurrency int
-	// Users is the range of host user ids (and group ids) of which every interpreter has one for itself. Zero:
+	// Users is the range of host user ids (and group ids); every interpreter has one of its own. Zero:
 	// DefaultUsers.
 	Users Users
 	// Cgroup is a cgroup v2 directory that the host has delegated to this process, in which every interpreter gets a group
@@ -60,16 +59,16 @@ type Options struct {
 	Cgroup string
 	// Bubblewrap and Python are the programs; "" = found on the path, and /usr/bin/python3.
 	Bubblewrap, Python string
-	// Dial is the guarded way out. Nil: scripts reach nothing.
+	// Dial connects to external hosts. Nil: scripts cannot connect to any host.
 	Dial Dial
-	// CheckURL judges a request that is not encrypted, as for webhooks. Nil: every such request is refused.
+	// CheckURL reports whether a plain HTTP request is allowed, as for webhooks. Nil: plain HTTP is denied.
 	CheckURL func(raw string) error
 	Log      *slog.Logger
 
-	without []string // layers that a test takes away: setsid, landlock, seccomp
+	without []string // layers that a test removes: setsid, landlock, seccomp
 }
 
-// Dial connects to host:port when policy allows. *egress.Client has it.
+// Dial connects to host:port when the egress policy allows it. *egress.Client implements it.
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 func (o Options) withDefaults() Options {
@@ -88,50 +87,50 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Job is one script with what it is told.
+// Job is one script and its input.
 type Job struct {
 	schemas.BotID // for the audit of connections
 
 	Step    string // the context's function_name
 	EventID string // the context's aws_request_id
 	Script  string
-	Body    string        // event["body"]; bytes that are no UTF-8 arrive in base64, as event["isBase64Encoded"] says
+	Body    string        // event["body"]; bytes that are not UTF-8 arrive in base64, with event["isBase64Encoded"]
 	Timeout time.Duration // wall time
 
-	// What only scripts of channels have.
+	// Only for scripts of channels.
 	Event     json.RawMessage   // further members of event; a JSON object
-	Params    []json.RawMessage // startparam(1) and so on; nil: there is no such function
-	BodyParam int               // the place among Params that the body has, from 1; 0 = none
+	Params    []json.RawMessage // results of startparam(1) and so on; nil: the function is not defined
+	BodyParam int               // the position of the body in Params, from 1; 0 = none
 
-	// Host answers what the script asks of hookturn itself, through the module hookturn. Nil: it cannot ask.
+	// Host serves the requests of the module hookturn. Nil: the module is not available.
 	Host http.Handler
 }
 
-// Result is how a script ended. Log is what it wrote, for the bot's builder, whatever the end was.
+// Result is the result of a run. Log is the script's output for the bot's builder, also after a failure.
 type Result struct {
-	Value []byte // what main returned, as JSON
+	Value []byte // the result of main, as JSON
 	Log   string
 	CPU   time.Duration
-	// Sent says that an interpreter had the job: what the script did to the world outside may have happened.
+	// Sent reports whether an interpreter received the job, so that the script may have had effects.
 	Sent bool
 }
 
-// Sandbox keeps interpreters ready. It is safe for concurrent use.
+// Sandbox starts interpreters in advance and runs scripts in them. It is safe for concurrent use.
 type Sandbox struct {
 	options Options
 	slots   *slots
 	places  *places
-	warm    chan *cell
+	warm    chan *process
 	stop    context.CancelFunc
 	filled  sync.WaitGroup
-	ending  sync.WaitGroup // cells that have run
+	ending  sync.WaitGroup // processes that ran a script
 
-	mu     sync.Mutex // of the zygote, while it makes a cell as well
+	mu     sync.Mutex // guards zygote, also while it starts a process
 	zygote *zygote
 }
 
 // New starts interpreters and probes that they are held: an error names the layer that this machine lacks and how to
-// get it.
+
 func New(ctx context.Context, o Options) (*Sandbox, error) {
 	s, err := prepare(o)
 	if err != nil {
@@ -146,29 +145,29 @@ func New(ctx context.Context, o Options) (*Sandbox, error) {
 	return s, nil
 }
 
-// prepare makes a sandbox that has not started anything.
+// prepare returns a new sandbox without a running process.
 func prepare(o Options) (*Sandbox, error) {
 	o = o.withDefaults()
 	if err := o.find(); err != nil {
 		return nil, err
 	}
-	// As many as can wait, run and end at a time, and some to spare for those that end slowly.
+	// Places for all processes that wait, run and end at a time, and a reserve for processes that end slowly.
 	at, err := newPlaces(o, 2*(o.Concurrency+o.Warm)+4)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return &Sandbox{options: o, slots: newSlots(o.Concurrency), places: at, warm: make(chan *cell, o.Warm)}, nil
+	return &Sandbox{options: o, slots: newSlots(o.Concurrency), places: at, warm: make(chan *process, o.Warm)}, nil
 }
 
-// start begins to keep interpreters ready.
+// start begins to start interpreters in advance.
 func (s *Sandbox) start() {
 	filling, stop := context.WithCancel(context.Background())
 	s.stop = stop
 	s.filled.Go(func() { s.fill(filling) })
 }
 
-// Run runs a script once. A fault says in the contract's words how it ended badly; Result is told as far as it is
-// known. sandbox_unavailable means that the script did not begin.
+// Run runs a script once. A fault has one of the contract's error codes; the result is as complete as possible then.
+// sandbox_unavailable means that the script did not start.
 func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	if f := j.check(); f != nil {
 		return Result{}, f
@@ -181,12 +180,12 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 		c, err := s.take(ctx, s.slots.alone(j.Tenant))
 		if err != nil {
 			leave()
-			s.options.Log.Error("no sandbox could be had", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)
-			return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "no sandbox could be had: see the worker's log")
+			s.options.Log.Error("sandbox start failed", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)
+			return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "the sandbox did not start: see the worker's log")
 		}
 		r, f := c.run(ctx, j, s.options)
-		if r.Sent || tries == takeMax { // an interpreter that died while it waited is no reason to give up
-			// The kernel takes 3 ms to end a network namespace; nobody has to wait for that but the next one in this place.
+		if r.Sent || tries == takeMax { // an interpreter that ended while it waited did not run the script: try another
+			// The kernel takes 3 ms to end a network namespace. Only the next process in this place waits for that.
 			s.ending.Go(func() { c.close(); leave() })
 			return r, f
 		}
@@ -194,15 +193,15 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	}
 }
 
-// takeMax is how many interpreters are tried for a job that none of them took.
+// takeMax is the number of interpreters that are tried for a job.
 const takeMax = 3
 
 func (j Job) check() *fault.Fault {
 	switch {
 	case len(j.Script) > ScriptMax:
-		return fault.New(fault.ScriptSyntax, "the script has %d bytes: at most %d are possible", len(j.Script), ScriptMax)
+		return fault.New(fault.ScriptSyntax, "the script has %d bytes, at most %d are allowed", len(j.Script), ScriptMax)
 	case len(j.Script)+len(j.Body)+len(j.Event) > JobMax:
-		return fault.New(fault.TooLarge, "script and event have more than %d bytes", JobMax)
+		return fault.New(fault.TooLarge, "the script and its event have more than %d bytes together", JobMax)
 	}
 	return nil
 }

@@ -31,7 +31,7 @@ func job(script string) Job {
 	return Job{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: 10 * time.Second}
 }
 
-func TestAScriptRuns(t *testing.T) {
+func TestRun_Value(t *testing.T) {
 	s := newSandbox(t)
 	r, f := s.Run(t.Context(), job(`
 import json, logging

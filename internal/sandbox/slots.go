@@ -8,8 +8,8 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// slots are how many scripts may run at a time. One tenant has half of them at most, and only so many of its scripts
-// may wait: a script that waits holds a place of the process's activities, which are for all tenants.
+// slots limit how many scripts run at a time. One tenant gets half of them at most. The number of its waiting scripts is
+// limited too, because each holds an activity slot of the worker, which all tenants share.
 type slots struct {
 	all chan struct{}
 
@@ -17,35 +17,35 @@ type slots struct {
 	tenants map[string]*tenantShare
 }
 
-// tenantShare is the slots of one tenant, and how many scripts have or await one.
+// tenantShare holds the slots of one tenant, and the number of its scripts that run or wait.
 type tenantShare struct {
 	slots chan struct{}
 	users int
 }
 
-// waitingPerSlot is how many scripts of a tenant may be there for each of its slots, those that run included.
+// waitingPerSlot is the maximum of a tenant's running and waiting scripts for each of its slots.
 const waitingPerSlot = 32
 
-// enterTimeout is how long a job waits for its turn.
+// enterTimeout bounds how long a job waits for a slot.
 const enterTimeout = 10 * time.Second
 
 func newSlots(count int) *slots {
 	return &slots{all: make(chan struct{}, count), tenants: map[string]*tenantShare{}}
 }
 
-// enter waits for a slot of the tenant's share and of all.
+// enter waits for a slot of the tenant and for a slot of the worker.
 func (s *slots) enter(ctx context.Context, tenant string) (leave func(), f *fault.Fault) {
 	ctx, cancel := context.WithTimeout(ctx, enterTimeout)
 	defer cancel()
 	share, done := s.share(tenant)
 	if share == nil {
-		return nil, fault.New(fault.SandboxUnavailable, "too many scripts of the tenant wait for a sandbox")
+		return nil, fault.New(fault.SandboxUnavailable, "too many scripts of the tenant wait for a sandbox: try again later")
 	}
 	select {
 	case share <- struct{}{}:
 	case <-ctx.Done():
 		done()
-		return nil, fault.New(fault.SandboxUnavailable, "%d scripts of the tenant run already", cap(share))
+		return nil, fault.New(fault.SandboxUnavailable, "all %d slots of the tenant are in use", cap(share))
 	}
 	select {
 	case s.all <- struct{}{}:
@@ -53,11 +53,11 @@ func (s *slots) enter(ctx context.Context, tenant string) (leave func(), f *faul
 	case <-ctx.Done():
 		<-share
 		done()
-		return nil, fault.New(fault.SandboxUnavailable, "all %d sandboxes are busy", cap(s.all))
+		return nil, fault.New(fault.SandboxUnavailable, "all %d sandboxes are in use", cap(s.all))
 	}
 }
 
-// share returns a tenant's slots; done gives them back to be forgotten. No slots: too many wait for them.
+// share returns the slots of a tenant, or nil when too many scripts wait for them. Call done when the script has ended.
 func (s *slots) share(tenant string) (slots chan struct{}, done func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *slots) share(tenant string) (slots chan struct{}, done func()) {
 	}
 }
 
-// alone reports whether a tenant has no more than one script that has or awaits a slot.
+// alone reports whether at most one script of the tenant runs or waits.
 func (s *slots) alone(tenant string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -12,13 +12,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Users is a range of host user ids (and of group ids with the same numbers), of which each interpreter has one for
-// itself. What the kernel counts by user (processes, descriptors in flight, pipes, watches, keys) is then counted for
-// each script alone.
+// Users is a range of host user ids (and of group ids with the same numbers). Each interpreter has one of its own, so that
+// the kernel's limits for each user (processes, descriptors in flight, pipes, watches, keys) apply to each script.
 type Users struct{ First, Count uint32 }
 
-// DefaultUsers are ids that neither distributions nor container engines give to anybody (systemd's table of ids lists
-// them as unused).
+// DefaultUsers are ids that neither distributions nor container engines assign (systemd's table of ids lists them as
+// unused).
 var DefaultUsers = Users{First: 1_900_000_000, Count: 200_000_000}
 
 // ParseUsers reads FIRST-LAST. The empty text is the zero value.
@@ -41,19 +40,19 @@ func ParseUsers(text string) (Users, error) {
 
 func (u Users) String() string { return fmt.Sprintf("%d-%d", u.First, u.First+u.Count-1) }
 
-// block picks the ids of one worker: at a random place of the range, so that two workers on one kernel that know
-// nothing of each other do not share any. A range of exactly the needed size is taken as it is.
+// block returns the ids of one worker, at a random position of the range so that two workers on one kernel do not share
+// ids. A range of exactly the needed size is used as it is.
 func (u Users) block(size uint32) (Users, error) {
 	if u.Count < size {
 		return Users{}, fmt.Errorf(
 			"the range of user ids %s holds %d ids, this worker needs %d: widen --sandbox-users", u, u.Count, size)
 	}
-	at := u.First + rand.Uint32N(u.Count/size)*size //nolint:gosec // it separates workers, it is no secret
+	at := u.First + rand.Uint32N(u.Count/size)*size //nolint:gosec // it separates workers and is not a secret
 	return Users{First: at, Count: size}, nil
 }
 
-// usable picks the range to use: the wanted one, or, where that is the default and this process's user namespace does
-// not have it (a container with remapped users), the upper half of the largest range that it has.
+// usable returns the range to use: the configured one, or, when that is the default and this process's user namespace does
+// not have it (a container with remapped users), the upper half of the largest range in the namespace.
 func (u Users) usable() (Users, error) {
 	if u != (Users{}) {
 		return u, nil
@@ -65,7 +64,7 @@ func (u Users) usable() (Users, error) {
 	return DefaultUsers.within(text), nil
 }
 
-// within is u when a uid_map has all of it, else the upper half of the map's largest range.
+// within returns u when the uid_map contains all of it, and the upper half of the largest range of the map otherwise.
 func (u Users) within(uidMap []byte) Users {
 	var largest Users
 	for line := range bytes.Lines(uidMap) {
@@ -83,7 +82,7 @@ func (u Users) within(uidMap []byte) Users {
 	return Users{First: largest.First + largest.Count/2, Count: largest.Count - largest.Count/2}
 }
 
-// mayChangeUser reports why this process cannot start interpreters as users of their own.
+// mayChangeUser returns an error when this process cannot start interpreters under other user ids.
 func mayChangeUser() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

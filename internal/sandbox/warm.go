@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// take gives a cell that waits for a job: a warm one, or a fresh one when none is warm. The last half of the warm ones
-// is for tenants that have no other script running.
-func (s *Sandbox) take(ctx context.Context, alone bool) (*cell, error) {
+// take returns a process that waits for a job: a warm one, or a new one. The last half of the warm processes is for tenants
+// without another running script.
+func (s *Sandbox) take(ctx context.Context, alone bool) (*process, error) {
 	for alone || len(s.warm) > cap(s.warm)/2 {
 		select {
 		case c := <-s.warm:
@@ -24,10 +24,10 @@ func (s *Sandbox) take(ctx context.Context, alone bool) (*cell, error) {
 	return s.spawn(ctx)
 }
 
-// refillPause lets the run that has just taken an interpreter have the cores first, while there are others that wait.
+// refillPause delays the next start while more than half are ready, so that the running script gets the processor first.
 const refillPause = 10 * time.Millisecond
 
-// fill keeps warm cells ready until ctx ends, waiting longer after every failure in a row.
+// fill starts processes in advance until ctx ends. It waits longer after each failure in a row.
 func (s *Sandbox) fill(ctx context.Context) {
 	for failures := 0; ; {
 		c, err := s.spawn(ctx)
@@ -38,7 +38,7 @@ func (s *Sandbox) fill(ctx context.Context) {
 			}
 			failures++
 			wait = min(time.Duration(failures)*200*time.Millisecond, 5*time.Second)
-			s.options.Log.Warn("an interpreter cannot be started ahead, trying again", "error", err, "wait", wait)
+			s.options.Log.Warn("starting an interpreter in advance failed, will retry", "error", err, "retry_in", wait)
 			s.dropZygote()
 		} else {
 			failures = 0
@@ -60,9 +60,9 @@ func (s *Sandbox) fill(ctx context.Context) {
 	}
 }
 
-// spawn asks the zygote for a cell, starting another zygote when there is none or it is worn out. Several may wait for
-// their cells at a time.
-func (s *Sandbox) spawn(ctx context.Context) (*cell, error) {
+// spawn requests a process from the zygote. It starts a new zygote when there is none or it must be replaced. Several callers
+// can wait at a time.
+func (s *Sandbox) spawn(ctx context.Context) (*process, error) {
 	c, err := s.ask(ctx)
 	if err != nil {
 		return nil, err
@@ -80,7 +80,7 @@ func (s *Sandbox) spawn(ctx context.Context) (*cell, error) {
 	return c, nil
 }
 
-func (s *Sandbox) ask(ctx context.Context) (*cell, error) {
+func (s *Sandbox) ask(ctx context.Context) (*process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.zygote != nil && s.zygote.worn() {

@@ -23,10 +23,10 @@ import (
 //go:embed zygote.py runner.py hookturn_host.py
 var programs embed.FS
 
-// programFiles are the zygote's program, in the order of their descriptors.
+// programFiles are the files of the zygote's program, in the order of their descriptors.
 var programFiles = []string{"zygote.py", "runner.py", "hookturn_host.py"}
 
-// preload are the modules that a cell finds loaded.
+// preload lists the Python modules that are loaded before a script runs.
 var preload = []string{
 	"asyncio", "base64", "collections", "concurrent.futures.thread", "csv", "dataclasses", "datetime", "decimal",
 	"email.message", "hashlib", "hmac", "http.client", "inspect", "itertools", "json", "linecache", "logging",
@@ -34,28 +34,28 @@ var preload = []string{
 	"urllib.request", "uuid", "xml.etree.ElementTree", "zoneinfo",
 }
 
-// zygote is a process that makes cells by forking.
+// zygote is a process that forks sandbox processes with all modules loaded.
 type zygote struct {
-	cmd      *exec.Cmd
-	ctl      *net.UnixConn
-	stderr   *tailBuffer
-	exited   chan struct{}
-	began    time.Time
-	spawned  int
-	cells    atomic.Int64 // that are still in use
-	landlock int          // the version that the kernel has; 0 or less: none
-	retired  atomic.Bool
-	shutdown sync.Once
+	cmd       *exec.Cmd
+	ctl       *net.UnixConn
+	stderr    *tailBuffer
+	exited    chan struct{}
+	began     time.Time
+	spawned   int
+	processes atomic.Int64 // in use
+	landlock  int          // version of the kernel; 0 or less: not available
+	retired   atomic.Bool
+	shutdown  sync.Once
 }
 
-// startZygote starts bubblewrap with the program in it and waits until its modules are loaded.
+// startZygote starts the zygote in bubblewrap and waits until its modules are loaded.
 func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 	ours, theirs, err := socketPair(unix.SOCK_SEQPACKET)
 	if err != nil {
 		return nil, err
 	}
 	given := []*os.File{theirs}        // descriptor 3; the program follows
-	defer func() { closeAll(given) }() // or we would never see the other end go
+	defer func() { closeAll(given) }() // otherwise the end of the other side would not be noticed
 	for _, name := range programFiles {
 		source, err := programFile(name)
 		if err != nil {
@@ -65,12 +65,12 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 		given = append(given, source)
 	}
 	z := &zygote{ctl: ours, stderr: &tailBuffer{}, exited: make(chan struct{}), began: time.Now()}
-	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx // both are the operator's; it outlives the caller
+	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx // the operator sets both; the process outlives the caller
 	z.cmd.Dir, z.cmd.Env = "/", []string{}
 	z.cmd.ExtraFiles = given
 	z.cmd.Stderr = z.stderr
-	// A user namespace with a range of ids: the zygote is its user 0, which is no user of the machine's, and every cell
-	// another.
+	// A user namespace with a range of ids: the zygote is user 0, which is not a user of the host, and every process has
+	// another id.
 	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(users.First), Size: int(users.Count)}}
 	z.cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
@@ -81,7 +81,7 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 		return nil, fmt.Errorf("start bubblewrap as the users %s: %w", users, err)
 	}
 	go func() {
-		_ = z.cmd.Wait() // its words are in stderr
+		_ = z.cmd.Wait() // its messages are in stderr
 		close(z.exited)
 	}()
 	if err := z.configure(ctx, o); err != nil {
@@ -92,15 +92,15 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 	return z, nil
 }
 
-// arguments is what bubblewrap makes: no network, a read-only system, nothing to write to. The user namespace is there
-// already. Of its capabilities the zygote keeps those by which a cell becomes another user.
+// arguments returns the arguments of bubblewrap: no network, and a read-only file system. The user namespace exists already.
+// The zygote keeps the capabilities to change the user id of a process.
 func (o Options) arguments() []string {
 	args := []string{
 		"--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try", "--new-session",
 		"--die-with-parent", "--clearenv", "--setenv", "MALLOC_ARENA_MAX", "1", "--hostname", "sandbox",
 		"--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID",
 	}
-	// Bubblewrap makes what is missing above a file for its own user alone.
+	// Bubblewrap creates missing parent directories with mode 0700, which other users cannot read.
 	for _, dir := range []string{"/usr", "/usr/bin", "/usr/share", "/etc", "/dev", "/hookturn"} {
 		args = append(args, "--perms", "0755", "--dir", dir)
 	}
@@ -120,7 +120,7 @@ func (o Options) arguments() []string {
 	return append(args, "--remount-ro", "/", "--chdir", "/", "--", o.Python, "-I", "-B", "/hookturn/zygote.py")
 }
 
-// config is the zygote's first message.
+// config is the first message to the zygote.
 type config struct {
 	Filter      []byte            `json:"filter"` // base64
 	Preload     []string          `json:"preload"`
@@ -128,7 +128,7 @@ type config struct {
 	TmpBytes    int               `json:"tmp_bytes"`
 	CodeBytes   int               `json:"code_bytes"`
 	StackBytes  int               `json:"stack_bytes"`  // of a thread
-	SocketBytes string            `json:"socket_bytes"` // least, initial and most of a buffer
+	SocketBytes string            `json:"socket_bytes"` // minimum, initial and maximum size of a buffer
 	Without     []string          `json:"without"`      // layers that a test takes away
 	LogBytes    int               `json:"log_bytes"`
 	Environment map[string]string `json:"environment"`
@@ -145,7 +145,7 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 		SocketBytes: "4096 65536 262144", Without: append([]string{}, o.without...),
 		Limits: map[string]int{
 			"RLIMIT_CPU": cpuSeconds, "RLIMIT_AS": memoryBytes, "RLIMIT_FSIZE": fileBytes, "RLIMIT_NOFILE": filesOpen,
-			"RLIMIT_NPROC": threads + 2, // the main one, and the keeper, which is in the same user namespace
+			"RLIMIT_NPROC": threads + 2, // the main thread, and the supervisor in the same user namespace
 			"RLIMIT_STACK": 2 * stackBytes, "RLIMIT_SIGPENDING": 64,
 			"RLIMIT_CORE": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
 		},
@@ -164,30 +164,30 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 	answer := make([]byte, 16)
 	n, err := z.ctl.Read(answer)
 	if err != nil {
-		return errors.New("the zygote is not ready")
+		return errors.New("zygote did not become ready")
 	}
 	if _, err := fmt.Sscanf(string(answer[:n]), "ready %d", &z.landlock); err != nil {
-		return errors.New("the zygote is not ready")
+		return errors.New("zygote did not become ready")
 	}
 	return nil
 }
 
-// ask asks for a cell in a place, which is not ready yet. It calls gone when nothing of the cell is left.
-func (z *zygote) ask(at place, gone func()) (*cell, error) {
-	c := &cell{zygote: z, place: at, gone: gone}
+// ask requests a process in a place and does not wait until it is ready. It calls gone after the process has ended completely.
+func (z *zygote) ask(at place, gone func()) (*process, error) {
+	c := &process{zygote: z, place: at, gone: gone}
 	theirs, err := c.connect()
 	if err != nil {
 		c.close()
 		return nil, err
 	}
 	z.spawned++
-	z.cells.Add(1)
+	z.processes.Add(1)
 	c.counted = true
 	_, _, err = z.ctl.WriteMsgUnix([]byte(strconv.Itoa(int(at.user))), unix.UnixRights(numbers(theirs)...), nil)
-	closeAll(theirs) // or we would never see the other end go
+	closeAll(theirs) // otherwise the end of the other side would not be noticed
 	if err != nil {
 		c.close()
-		return nil, fmt.Errorf("ask the zygote for a cell: %w: %s", err, z.stderr)
+		return nil, fmt.Errorf("request a sandbox process from the zygote: %w: %s", err, z.stderr)
 	}
 	c.asked = true
 	return c, nil
@@ -201,7 +201,7 @@ func numbers(files []*os.File) []int {
 	return fds
 }
 
-// worn says that the zygote has made enough cells, or died.
+// worn reports whether the zygote must be replaced: it started enough processes, is too old, or ended.
 func (z *zygote) worn() bool {
 	select {
 	case <-z.exited:
@@ -211,22 +211,22 @@ func (z *zygote) worn() bool {
 	return z.spawned >= zygoteRuns || time.Since(z.began) > zygoteMaxAge
 }
 
-// retire ends the zygote when its last cell is done.
+// retire ends the zygote when its last process has ended.
 func (z *zygote) retire() {
 	z.retired.Store(true)
-	if z.cells.Load() == 0 {
+	if z.processes.Load() == 0 {
 		z.kill()
 	}
 }
 
-// release is called once for each cell that is done.
+// release is called once for each process that ended.
 func (z *zygote) release() {
-	if z.cells.Add(-1) == 0 && z.retired.Load() {
+	if z.processes.Add(-1) == 0 && z.retired.Load() {
 		z.kill()
 	}
 }
 
-// kill ends the zygote and with it everything in its namespaces.
+// kill ends the zygote and all processes in its namespaces.
 func (z *zygote) kill() {
 	z.shutdown.Do(func() {
 		_ = z.ctl.Close()
@@ -239,7 +239,7 @@ func (z *zygote) kill() {
 // deadliner is a connection or a pipe.
 type deadliner interface{ SetDeadline(t time.Time) error }
 
-// bounded ends reads and writes of a connection at a time-out or when ctx ends, until the returned function is called.
+// bounded ends reads and writes of a connection at a timeout or when ctx ends, until the returned function is called.
 func bounded(ctx context.Context, conn deadliner, timeout time.Duration) (done func()) {
 	_ = conn.SetDeadline(time.Now().Add(timeout))
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
@@ -249,11 +249,11 @@ func bounded(ctx context.Context, conn deadliner, timeout time.Duration) (done f
 	}
 }
 
-// socketPair gives our end as a connection and the other as a file to pass on.
+// socketPair returns one end of a socket pair as a connection and the other as a file.
 func socketPair(kind int) (*net.UnixConn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, fmt.Errorf("make a socket pair: %w", err)
+		return nil, nil, fmt.Errorf("create a socket pair: %w", err)
 	}
 	ours, theirs := os.NewFile(uintptr(fds[0]), "sandbox"), os.NewFile(uintptr(fds[1]), "sandbox")
 	conn, err := net.FileConn(ours)
@@ -265,12 +265,12 @@ func socketPair(kind int) (*net.UnixConn, *os.File, error) {
 	unixConn, ok := conn.(*net.UnixConn)
 	if !ok {
 		_ = theirs.Close()
-		return nil, nil, errors.New("a socket pair is no unix connection")
+		return nil, nil, errors.New("a socket pair is not a UNIX connection")
 	}
 	return unixConn, theirs, nil
 }
 
-// programFile is a file without a name that holds a part of the zygote's program.
+// programFile returns a file in memory with a part of the zygote's program.
 func programFile(name string) (*os.File, error) {
 	content, err := programs.ReadFile(name)
 	if err != nil {
@@ -278,7 +278,7 @@ func programFile(name string) (*os.File, error) {
 	}
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
-		return nil, fmt.Errorf("make a file in memory: %w", err)
+		return nil, fmt.Errorf("create a file in memory: %w", err)
 	}
 	file := os.NewFile(uintptr(fd), name)
 	_, err = file.Write(content)
@@ -292,7 +292,7 @@ func programFile(name string) (*os.File, error) {
 	return file, nil
 }
 
-// tailBuffer keeps the end of what a process writes.
+// tailBuffer keeps the last bytes of a process's output.
 type tailBuffer struct {
 	mu   sync.Mutex
 	text []byte

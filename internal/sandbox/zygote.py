@@ -1,16 +1,16 @@
-"""The zygote: a process that has the usual modules loaded and makes interpreters by forking.
+"""The zygote: a process with the usual modules loaded that forks interpreters.
 
-It runs in namespaces that bubblewrap has made, in a user namespace with a range of user ids, and holds no tenant's data: it
-only passes on what the worker sends for each interpreter. An interpreter ("cell") gets a user id and namespaces of its own,
-gives up every right it does not need, and then waits for one job. A cell that has run a script is never used again.
+It runs in the namespaces of bubblewrap, in a user namespace with a range of user ids. It does not hold data of tenants: it
+only passes on the descriptors of each interpreter. An interpreter (the sandbox process) gets a user id and namespaces of its
+own, drops all privileges that it does not need, and then waits for one job. It runs one script and is never used again.
 
-    worker --ctl--> zygote --fork--> keeper --fork--> cell (PID 1 of its own namespace)
-       |<-------------- status ---------|                |
-       |--------------------- job (pipe) --------------->|
-       |<------------------ answer (pipe) ---------------|
+    worker --ctl--> zygote --fork--> supervisor --fork--> process (PID 1 of its own namespace)
+       |<-------------- status -------------|                |
+       |----------------------- job (pipe) ----------------->|
+       |<-------------------- answer (pipe) -----------------|
 
-Closing "status" kills the cell; closing "ctl" ends everything. A cell keeps no AF_UNIX socket: it has nothing over which
-descriptors could travel.
+Closing "status" kills the process; closing "ctl" ends everything. A process does not keep an AF_UNIX socket, so that it
+cannot receive or send descriptors.
 """
 
 import base64
@@ -33,7 +33,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def system(name, *args):
-    """Calls libc; a failure is an OSError that names the call."""
+    """Calls a libc function. Raises an OSError with the function's name on failure."""
     result = getattr(libc, name)(*args)
     if result < 0:
         number = ctypes.get_errno()
@@ -48,36 +48,36 @@ def serve():
     ctl = socket.socket(fileno=CTL)
     config = json.loads(ctl.recv(1 << 17))
     config["filter"] = base64.b64decode(config["filter"])
-    threading.stack_size(config["stack_bytes"])  # or the limits at this process's start decide: 8 MiB of address space each
+    threading.stack_size(config["stack_bytes"])  # the default would be 8 MiB of address space for each thread
     sys.path.insert(0, "/hookturn")
     config["runner"] = importlib.import_module("runner")
     sys.path.pop(0)
-    del sys.modules["runner"], sys.modules["hookturn_host"]  # no script imports them
+    del sys.modules["runner"], sys.modules["hookturn_host"]  # scripts cannot import them
     for name in config["preload"]:
         importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # what is here now is shared with every cell and never looked at again
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # keepers are reaped by the kernel
+    gc.freeze()  # objects so far are shared with all processes and not collected
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps supervisors
     ctl.send(f"ready {landlock_version()}".encode())
     while True:
         message, fds, _, _ = socket.recv_fds(ctl, 64, 8)
         if not message:
-            return  # the worker is gone
+            return  # the worker has ended
         if os.fork() == 0:
             ctl.close()
-            keep(int(message), fds, config)
+            supervise(int(message), fds, config)
         for fd in fds:
             os.close(fd)
 
 
-# ---- keeper ----------------------------------------------------------------------------------------------------------
+# ---- supervisor ------------------------------------------------------------------------------------------------------
 
 CLONE_ALL = 0x20000 | 0x2000000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
-INSIDE = 65533  # the user and group that every script sees itself as, whatever the host's id is
+INSIDE = 65533  # user and group id inside the namespace, the same for every script
 
 
-def keep(user, fds, config):
-    """Starts a cell as a user of its own in namespaces of its own, kills it when the worker says so, and tells how it ended."""
+def supervise(user, fds, config):
+    """Starts a process with its own user id and namespaces, kills it when the worker closes status, and reports its end."""
     status = socket.socket(fileno=fds[0])
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -114,18 +114,18 @@ def keep(user, fds, config):
         try:
             status.send(json.dumps({"failed": repr(error)[:1000]}).encode())
         except OSError:
-            pass  # the worker is gone
+            pass  # the worker has ended
     finally:
         os._exit(0)
 
 
 def become_user(user):
-    """Takes a user id that no other process of this machine has: what the kernel counts by user is then this cell's alone."""
+    """Changes to a user id that no other process has, so that the kernel's limits for each user apply to this process only."""
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
     system("prctl", 47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL
-    system("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE, which a change of user takes away: /proc/self would be root's
+    system("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: a change of user clears it, and /proc/self would belong to root
 
 
 def write(path, text):
@@ -137,22 +137,22 @@ def answer(fd, text):
     os.write(fd, struct.pack(">I", len(text)) + text)
 
 
-# ---- cell ------------------------------------------------------------------------------------------------------------
+# ---- process -----------------------------------------------------------------------------------------------------------
 
 MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
 PROXY_PORT = 3128
 
 
 def become(status, answers, groups, config):
-    """Gives up everything that a script must not have. What others need of the cell leaves it before its limits are lowered."""
+    """Drops all privileges of the process. The listener is sent before the limits are lowered."""
     if "setsid" not in config["without"]:
         os.setsid()
     for fd in groups:  # cgroup.procs files, opened by the worker
         os.write(fd, b"0")
         os.close(fd)
-    write("/proc/self/oom_score_adj", "900")  # when memory runs out, scripts go before the worker does
+    write("/proc/self/oom_score_adj", "900")  # the kernel ends scripts before the worker when memory runs out
     listener = own_network()
-    socket.send_fds(status, [b"door"], [listener.fileno()])
+    socket.send_fds(status, [b"listener"], [listener.fileno()])
     listener.close()
     status.close()
     own_files(config)
@@ -175,7 +175,7 @@ def become(status, answers, groups, config):
 
 
 def own_network():
-    """Brings the loopback interface of the empty network up. Nothing else is in it."""
+    """Brings up the loopback interface, the only one of the namespace, and listens for the proxy."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         fcntl.ioctl(s, 0x8914, struct.pack("16sh", b"lo", 0x41))  # SIOCSIFFLAGS: IFF_UP | IFF_RUNNING
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -190,7 +190,7 @@ def own_files(config):
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={config['tmp_bytes']},nr_inodes=1024,mode=700")
     mount("tmpfs", "/code", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={config['code_bytes']},nr_inodes=16,mode=700")
     system("sethostname", b"sandbox", 7)
-    # Buffers of sockets are the kernel's memory, which no resource limit counts: 64 sockets could hold 400 MiB.
+    # No resource limit counts the socket buffers in kernel memory: 64 sockets could use 400 MiB.
     for name in ("tcp_rmem", "tcp_wmem"):
         write("/proc/sys/net/ipv4/" + name, config["socket_bytes"])
 
@@ -202,7 +202,7 @@ def mount(source, target, kind, flags, options):
 
 def drop_capabilities():
     for capability in range(64):
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; beyond the last one it fails
+        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; fails beyond the last capability
     header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     system("capset", header, bytes(24))
 
@@ -212,7 +212,7 @@ def landlock_version():
 
 
 def landlock():
-    """Where the kernel has it: reading what is there, writing below /tmp and /code, connecting to the proxy and to itself."""
+    """Applies Landlock when available: read everywhere, write below /tmp and /code, connect to the proxy and to itself."""
     abi = landlock_version()
     if abi < 1:
         return
@@ -236,7 +236,7 @@ def landlock():
     os.close(ruleset)
 
 
-PAIR_PORT = 3129  # at which the two ends of a socket pair find each other (runner.py)
+PAIR_PORT = 3129  # where the two ends of a socket pair connect (runner.py)
 
 
 def seccomp(program):

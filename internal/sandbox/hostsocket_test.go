@@ -54,7 +54,7 @@ func (l *lockedBuffer) String() string {
 	return l.text.String()
 }
 
-func TestTheGuardedDoor(t *testing.T) {
+func TestProxy_Policy(t *testing.T) {
 	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		fmt.Fprintf(w, "%s %s %d", r.Host, r.Method, len(body))
@@ -108,6 +108,6 @@ func TestTheGuardedDoor(t *testing.T) {
 	require.LessOrEqual(t, n, bytesMax, "a run's share is used up")
 	require.Greater(t, n, bytesMax/2)
 
-	require.Contains(t, log.String(), `msg="code step: connection" tenant=acme bot=shop step=ORDER event=e1 host=shop.example:443`)
-	require.Contains(t, log.String(), `msg="code step: connection refused" tenant=acme bot=shop step=ORDER event=e1 host=169.254.169.254:443 kind=blocked`)
+	require.Contains(t, log.String(), `msg="script connection closed" tenant=acme bot=shop step=ORDER event=e1 host=shop.example:443`)
+	require.Contains(t, log.String(), `msg="script connection denied" tenant=acme bot=shop step=ORDER event=e1 host=169.254.169.254:443 kind=blocked`)
 }

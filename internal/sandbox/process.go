@@ -19,26 +19,26 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// cell is one interpreter: it waits for a job, runs it, and is gone.
-type cell struct {
-	zygote  *zygote
-	place   place
-	job     *os.File      // the pipe by which it gets its job
-	answers *os.File      // the pipe by which it answers
-	status  *net.UnixConn // the keeper's words
-	door    net.Listener  // in the cell's own network: we are its proxy
-	counted bool          // among the zygote's cells
-	asked   bool          // the zygote was asked for it
-	gone    func()        // called once, when the last of its processes has ended
-	closed  sync.Once
+// process is one interpreter. It waits for a job, runs it and ends.
+type process struct {
+	zygote   *zygote
+	place    place
+	job      *os.File      // pipe that carries the job to the process
+	answers  *os.File      // pipe that carries the answer back
+	status   *net.UnixConn // messages of the supervisor
+	listener net.Listener  // host socket in the process's network namespace, served by the egress proxy
+	counted  bool          // in the zygote's number of processes
+	asked    bool          // the zygote received the request for it
+	gone     func()        // called once, after the last of its processes ended
+	closed   sync.Once
 }
 
-// proxyPort is where scripts find the proxy, on the loopback address of their own network.
+// proxyPort is the port of the egress proxy on the loopback address of a process's network namespace.
 const proxyPort = 3128
 
-// connect makes the ways between us and the cell. What it returns is for the cell: the keeper's status, the job, the
-// answer, and the files of the control groups.
-func (c *cell) connect() (theirs []*os.File, err error) {
+// connect opens the pipes and the socket of the process. It returns the ends for the process: the supervisor's status, the
+// job, the answer, and the files of the control groups.
+func (c *process) connect() (theirs []*os.File, err error) {
 	defer func() {
 		if err != nil {
 			closeAll(theirs)
@@ -62,35 +62,35 @@ func (c *cell) connect() (theirs []*os.File, err error) {
 	return append(theirs, groups...), err
 }
 
-// awaitReady waits until the cell has given up what it must, and takes its door.
-func (c *cell) awaitReady(ctx context.Context) error {
-	defer bounded(ctx, c.status, cellTimeout)()
+// awaitReady waits until the process has dropped its privileges, and receives its host socket.
+func (c *process) awaitReady(ctx context.Context) error {
+	defer bounded(ctx, c.status, readyTimeout)()
 	word, rights := make([]byte, 2048), make([]byte, unix.CmsgSpace(4*4))
 	n, rn, _, _, err := c.status.ReadMsgUnix(word, rights)
 	if err != nil {
-		return fmt.Errorf("the cell is not ready: %w", err)
+		return fmt.Errorf("sandbox process did not become ready: %w", err)
 	}
 	files := received(rights[:rn])
 	defer closeAll(files)
-	if string(word[:n]) != "door" || len(files) != 1 {
-		return fmt.Errorf("the cell cannot be made: %q", word[:n])
+	if string(word[:n]) != "listener" || len(files) != 1 {
+		return fmt.Errorf("sandbox process did not start: %q", word[:n])
 	}
-	if c.door, err = net.FileListener(files[0]); err != nil {
-		return fmt.Errorf("take the cell's door: %w", err)
+	if c.listener, err = net.FileListener(files[0]); err != nil {
+		return fmt.Errorf("use the host socket of the sandbox process: %w", err)
 	}
-	defer bounded(ctx, c.answers, cellTimeout)()
+	defer bounded(ctx, c.answers, readyTimeout)()
 	text, err := readFrame(c.answers, 2048)
 	if err != nil {
-		return fmt.Errorf("the cell is not ready: %w", errors.Join(err, c.failure()))
+		return fmt.Errorf("sandbox process did not become ready: %w", errors.Join(err, c.failure()))
 	}
 	if string(text) != "ready" {
-		return fmt.Errorf("the cell cannot be made: %q", text)
+		return fmt.Errorf("sandbox process did not start: %q", text)
 	}
 	return nil
 }
 
-// failure is what the keeper says of a cell that did not come to be.
-func (c *cell) failure() error {
+// failure returns the supervisor's error about a process that did not start.
+func (c *process) failure() error {
 	defer bounded(context.Background(), c.status, 100*time.Millisecond)()
 	e, err := c.ending()
 	if err == nil && e.Failed != "" {
@@ -124,8 +124,8 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// alive says whether a cell that waited still does: the keeper says something only when it ended.
-func (c *cell) alive() bool {
+// alive reports whether a waiting process still runs: the supervisor sends a message only when the process ended.
+func (c *process) alive() bool {
 	raw, err := c.status.SyscallConn()
 	if err != nil {
 		return false
@@ -139,23 +139,23 @@ func (c *cell) alive() bool {
 	return err == nil && quiet
 }
 
-// endTimeout is how long close waits for the kernel to end a cell's namespaces, which takes 3 ms on a machine at rest.
+// endTimeout bounds how long close waits for the kernel to end a process's namespaces (3 ms on an idle machine).
 const endTimeout = 5 * time.Second
 
-// close ends the cell and everything in it, whatever it is doing, and waits until the kernel has done so: only then may
-// another have its place.
-func (c *cell) close() {
+// close ends the process and all its children, and waits until the kernel has removed them. Only then can another process
+// use its place.
+func (c *process) close() {
 	c.closed.Do(func() {
 		for _, f := range []*os.File{c.job, c.answers} {
 			if f != nil {
 				_ = f.Close()
 			}
 		}
-		if c.door != nil {
-			_ = c.door.Close()
+		if c.listener != nil {
+			_ = c.listener.Close()
 		}
 		if c.status != nil {
-			_ = c.status.CloseWrite() // the keeper kills
+			_ = c.status.CloseWrite() // the supervisor kills
 			c.awaitGone()
 		}
 		if c.counted {
@@ -164,9 +164,9 @@ func (c *cell) close() {
 	})
 }
 
-// awaitGone waits for the end of the keeper, which is the last to hold the other end of status. One that takes too long
-// is waited for in the background, until its zygote's namespace ends at the latest.
-func (c *cell) awaitGone() {
+// awaitGone waits for the end of the supervisor, which closes the other end of status last. After endTimeout it waits in
+// the background, until the namespace of the zygote ends at the latest.
+func (c *process) awaitGone() {
 	if !c.asked {
 		_ = c.status.Close()
 		c.leave()
@@ -186,19 +186,19 @@ func (c *cell) awaitGone() {
 	}()
 }
 
-func (c *cell) leave() {
+func (c *process) leave() {
 	if c.gone != nil {
 		c.gone()
 	}
 }
 
-// drain reads to the end, and reports whether it came.
+// drain reads until the end of the stream, and reports whether it was reached.
 func drain(r io.Reader) bool {
 	_, err := io.Copy(io.Discard, r)
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// order is a job as the cell reads it.
+// order is the JSON form of a job.
 type order struct {
 	Step      string `json:"step"`
 	EventID   string `json:"event_id"`
@@ -206,14 +206,14 @@ type order struct {
 	Body      string `json:"body"`
 	TimeoutMS int64  `json:"timeout_ms"`
 
-	Base64    bool              `json:"base64,omitempty"` // the body is
+	Base64    bool              `json:"base64,omitempty"` // body is in base64
 	Event     json.RawMessage   `json:"event,omitempty"`
 	Params    []json.RawMessage `json:"params"`
 	BodyParam int               `json:"body_param,omitempty"`
-	Host      bool              `json:"host,omitempty"` // there is one to ask
+	Host      bool              `json:"host,omitempty"` // the module hookturn is available
 }
 
-// orderOf writes a job down for the cell. A body that is no text travels in base64.
+// orderOf returns the order for a job. A body that is not UTF-8 is sent in base64.
 func orderOf(j Job) order {
 	o := order{
 		Step: j.Step, EventID: j.EventID, Script: j.Script, Body: j.Body, TimeoutMS: j.Timeout.Milliseconds(),
@@ -226,18 +226,18 @@ func orderOf(j Job) order {
 	return o
 }
 
-// run gives the cell its job and waits for the end, until the job's time-out.
-func (c *cell) run(ctx context.Context, j Job, o Options) (Result, *fault.Fault) {
+// run sends the job to the process and waits for its answer, until the job's timeout.
+func (c *process) run(ctx context.Context, j Job, o Options) (Result, *fault.Fault) {
 	text, err := json.Marshal(orderOf(j))
 	if err != nil {
-		return Result{}, fault.Wrap(fault.Internal, err, "the job cannot be written as JSON")
+		return Result{}, fault.Wrap(fault.Internal, err, "encode the job as JSON")
 	}
-	stopProxy := serveProxy(c.door, j, o)
+	stopProxy := serveProxy(c.listener, j, o)
 	defer stopProxy()
 	defer bounded(ctx, c.job, j.Timeout)()
 	defer bounded(ctx, c.answers, j.Timeout)()
 	if err := writeFrame(c.job, text); err != nil {
-		return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "the sandbox did not take the job")
+		return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "the sandbox process did not accept the job")
 	}
 	a, err := readAnswer(c.answers)
 	r := Result{Value: a.Value, Log: a.Log, Sent: true}
@@ -252,7 +252,7 @@ func (c *cell) run(ctx context.Context, j Job, o Options) (Result, *fault.Fault)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return r, fault.New(fault.ScriptTimeout, "the script ran longer than %s", j.Timeout)
 	case errors.Is(err, errFrame):
-		return r, fault.New(fault.ScriptBadResponse, "the script's result is no result, or larger than %d bytes", frameMax)
+		return r, fault.New(fault.ScriptBadResponse, "invalid result of the script, or a result of more than %d bytes", frameMax)
 	}
 	ended, failed := c.awaitEnd()
 	if failed != nil {
@@ -262,20 +262,20 @@ func (c *cell) run(ctx context.Context, j Job, o Options) (Result, *fault.Fault)
 	return r, ended.fault()
 }
 
-// awaitEnd waits for the keeper's words about a cell that has said its last.
-func (c *cell) awaitEnd() (ending, error) {
+// awaitEnd waits for the supervisor's message about a process that has sent its answer.
+func (c *process) awaitEnd() (ending, error) {
 	defer bounded(context.Background(), c.status, time.Second)()
 	return c.ending()
 }
 
-// ending is how a cell's process ended, as the keeper saw it: a script has no hand in it.
+// ending is how a process ended, as the supervisor reports it. A script cannot forge it.
 type ending struct {
 	Exit   int    `json:"exit"` // the status, or the negative signal
 	CPUMS  int64  `json:"cpu_ms"`
 	Failed string `json:"failed"`
 }
 
-func (c *cell) ending() (ending, error) {
+func (c *process) ending() (ending, error) {
 	text := make([]byte, 2048)
 	n, err := c.status.Read(text)
 	if err != nil {
@@ -290,11 +290,11 @@ func (c *cell) ending() (ending, error) {
 
 func (e ending) cpu() time.Duration { return time.Duration(e.CPUMS) * time.Millisecond }
 
-// fault names an end without an answer.
+// fault returns the fault for an end without an answer.
 func (e ending) fault() *fault.Fault {
 	switch signal := unix.Signal(-e.Exit); {
 	case signal == unix.SIGSYS:
-		return fault.New(fault.ScriptForbidden, "the script made a system call that no script needs: the kernel ended it")
+		return fault.New(fault.ScriptForbidden, "the script made a forbidden system call and was ended by the kernel")
 	case signal == unix.SIGKILL && e.cpu() >= (cpuSeconds-1)*time.Second, signal == unix.SIGXCPU:
 		return fault.New(fault.ScriptCPU, "the script used more than %d s of processor time", cpuSeconds)
 	case signal == unix.SIGKILL:
@@ -305,7 +305,7 @@ func (e ending) fault() *fault.Fault {
 	return fault.New(fault.ScriptCrash, "the script ended its interpreter with status %d and no answer", e.Exit)
 }
 
-// answer is what the cell says. A script may have forged every word of it.
+// answer is the answer of a process. A script can forge any part of it.
 type answer struct {
 	Kind    string          `json:"kind"`
 	Value   json.RawMessage `json:"value"`
@@ -313,7 +313,7 @@ type answer struct {
 	Log     string          `json:"log"`
 }
 
-// kinds are the failure words of an answer's kind.
+// kinds maps the kind of an answer to its error code.
 var kinds = map[string]fault.Kind{
 	"syntax": fault.ScriptSyntax, "no_main": fault.ScriptNoMain, "exception": fault.ScriptException,
 	"memory": fault.ScriptMemory, "bad_response": fault.ScriptBadResponse,
@@ -325,7 +325,7 @@ func (a answer) fault() *fault.Fault {
 	}
 	kind, known := kinds[a.Kind]
 	if !known {
-		return fault.New(fault.ScriptBadResponse, "the script's result is no result")
+		return fault.New(fault.ScriptBadResponse, "invalid result of the script")
 	}
 	return fault.New(kind, "%s", a.Message)
 }
@@ -340,7 +340,7 @@ func writeFrame(w io.Writer, text []byte) error {
 	return err
 }
 
-// readAnswer reads one frame and nothing behind it. It trusts no byte of it.
+// readAnswer reads exactly one frame. Its content is not trusted.
 func readAnswer(r io.Reader) (answer, error) {
 	text, err := readFrame(r, frameMax)
 	if err != nil {
