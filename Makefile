@@ -22,8 +22,8 @@ SOAKSTEPS ?= 100000
 DRILLTIME ?= 1h
 BENCHFLAGS ?=
 DEVFLAGS ?=
-TEST_TIMEOUT ?= 5m
-E2E_TIMEOUT ?= 10m
+TEST_TIMEOUT ?= 10m
+E2E_TIMEOUT ?= 30m
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

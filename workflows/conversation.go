@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"encoding/json"
 	"maps"
 	"slices"
 
@@ -141,6 +142,10 @@ func (c *conversation) mergeEvent(d step.Delivery) {
 	if data.ConversationNo != 0 {
 		c.state.ConversationNo = data.ConversationNo
 	}
+	if c.state.Round == "" && c.state.Format != step.FormatLingering {
+		c.state.Round = d.Event.ID
+	}
+	c.mergeParams(data.Params)
 	c.mergeEntities(d)
 	brought := make(map[string]*string, len(data.Variables))
 	for _, name := range workflow.DeterministicKeys(data.Variables) {
@@ -175,4 +180,21 @@ func (c *conversation) mergeEntities(d step.Delivery) {
 		entities[name] = brought[name]
 	}
 	c.state.Entities = entities
+}
+
+// mergeParams keeps an event's params for later steps, as long as all fit. The event's own step has them in any case.
+func (c *conversation) mergeParams(brought map[string]json.RawMessage) {
+	if len(brought) == 0 {
+		return
+	}
+	params := maps.Clone(c.state.Params)
+	if params == nil {
+		params = make(map[string]json.RawMessage, len(brought))
+	}
+	for _, name := range workflow.DeterministicKeys(brought) {
+		params[name] = brought[name]
+	}
+	if size(params) <= paramsMax {
+		c.state.Params = params
+	}
 }

@@ -207,3 +207,24 @@ func TestConversation_FreshEntities(t *testing.T) {
 	require.Equal(t, "e2", w.replied(t, 1).EventID)
 	require.Equal(t, "e4", w.replied(t, 2).EventID)
 }
+
+// TestConversation_RoundAndParams: the params of the browser come with the first step only, and the round is the event that
+// opened the conversation.
+func TestConversation_RoundAndParams(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := requested("e1", plan())
+	first.Event.Data.Params = map[string]json.RawMessage{"browser": json.RawMessage(`"firefox"`), "page": json.RawMessage(`1`)}
+	second := requested("e2", plan())
+	second.Event.Data.Params = map[string]json.RawMessage{"page": json.RawMessage(`2`)}
+	huge := requested("e3", plan())
+	huge.Event.Data.Params = map[string]json.RawMessage{"huge": json.RawMessage(`"` + strings.Repeat("a", 70<<10) + `"`)}
+	for i, d := range []step.Delivery{first, second, huge, requested("e4", plan())} {
+		w.send(time.Duration(i+1)*time.Second, d)
+	}
+	w.converse(t, newState())
+	for _, call := range w.calls {
+		require.Equal(t, "e1", call.Round)
+	}
+	require.Equal(t, map[string]json.RawMessage{"browser": json.RawMessage(`"firefox"`), "page": json.RawMessage(`2`)}, w.calls[3].Params)
+}

@@ -15,6 +15,8 @@ const (
 	entitiesMax = 512 << 10
 	// userMax bounds what an engine sends about its user.
 	userMax = 16 << 10
+	// paramsMax bounds the params that a conversation keeps from its events.
+	paramsMax = 64 << 10
 	// waitingMax bounds a delivery that may wait for entities, without the entities it brings.
 	waitingMax = 256 << 10
 	// seenMax and seenBytesMax bound the ids by which a conversation recognises its events. A redelivery comes within minutes

@@ -77,6 +77,7 @@ func (c *conversation) close(ctx workflow.Context, reason string) {
 	c.closed = reason
 	c.state.Open, c.state.Entities, c.state.Variables, c.state.Details = false, nil, nil, nil
 	c.state.Waiting, c.state.HandedTo = nil, ""
+	c.state.Round, c.state.Params = "", nil
 }
 
 func (c *conversation) address(e schemas.Event) step.Address {

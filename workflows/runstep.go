@@ -17,6 +17,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		Plan: *d.Plan, Event: withoutEntities(*d).Event, // they are among the conversation's
 		User: c.state.User, ConversationNo: c.state.ConversationNo,
 		Entities: c.state.Entities, Variables: c.state.Variables, Details: c.state.Details,
+		Round: c.state.Round, Params: c.state.Params,
 	}
 	var data schemas.StepReplied
 	var replyID string

@@ -61,6 +61,8 @@ type State struct {
 	Details        json.RawMessage             `json:"details,omitempty"`   // conversation_details
 	Waiting        *Delivery                   `json:"waiting,omitempty"`   // the step that waits for entities
 	HandedTo       string                      `json:"handed_to,omitempty"` // the adapter that took the chat over
+	Round          string                      `json:"round,omitempty"`     // id of the event that opened the conversation
+	Params         map[string]json.RawMessage  `json:"params,omitempty"`    // of the events of the conversation; later ones win
 
 	// EventsPerRun is how many events a run takes before it continues as new; 0 leaves that to the server, which suggests it
 	// much later (runs from before there was such a number).
