@@ -42,6 +42,33 @@ type Channel struct {
 
 	Opts ChannelOpts                `json:"opts"`
 	Ext  map[string]json.RawMessage `json:"ext,omitempty"`
+
+	needs map[string]string // roles, by use
+}
+
+// channelRoles are roles that a channel of the bot must have to be used in a way; "" = none is needed.
+type channelRoles struct {
+	Exec          string `yaml:"exec"`
+	WS            string `yaml:"ws"`
+	Files         string `yaml:"files"`
+	Subscriptions string `yaml:"subscriptions"`
+}
+
+// Uses of a channel that may need a role.
+const (
+	UseExec          = "exec"
+	UseWS            = "ws"
+	UseFiles         = "files"
+	UseSubscriptions = "subscriptions"
+)
+
+// Lacks returns the role that a use of the channel needs and that the channel does not have; "" = the use is allowed.
+func (c *Channel) Lacks(use string) string {
+	role := c.needs[use]
+	if role == "" || slices.Contains(c.Opts.Roles, role) {
+		return ""
+	}
+	return role
 }
 
 // ChannelOpts are a channel's options, named as the vendor names them.

@@ -114,6 +114,10 @@ func (l *capabilities) decodeNode(d *document, path string, n ast.Node) bool {
 }
 
 func (c *checker) channelTypes() {
+	r := c.file.ChannelRoles
+	c.bot.channelNeeds = map[string]string{
+		UseExec: r.Exec, UseWS: r.WS, UseFiles: r.Files, UseSubscriptions: r.Subscriptions,
+	}
 	for i := range c.file.ChannelTypes {
 		path, t := item("$.channel_types", i), &c.file.ChannelTypes[i]
 		_, twice := c.bot.channelTypes[t.Type]
@@ -147,7 +151,7 @@ func (c *checker) channel(path string, f *fileChannel) *Channel {
 			Title: f.Opts.Title, Comment: f.Opts.Comment, AllowFiles: f.Opts.AllowFiles, Capabilities: f.Opts.Capabilities,
 			Sync: f.Opts.Sync, RecvTimeout: f.Opts.RecvTimeout, Roles: f.Opts.Roles, UserID: f.Opts.UserID,
 		},
-		Ext: rawOf(f.Ext),
+		Ext: rawOf(f.Ext), needs: c.bot.channelNeeds,
 	}
 	switch {
 	case !c.has(path + ".code"):

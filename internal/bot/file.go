@@ -56,6 +56,7 @@ type file struct {
 	Channels           []fileChannel           `yaml:"channels"`
 	ChannelTypes       []fileChannelType       `yaml:"channel_types"`
 	AbsoluteURLs       *bool                   `yaml:"absolute_urls"`
+	ChannelRoles       channelRoles            `yaml:"channel_roles"`
 	Scripts            map[string]*fileCode    `yaml:"scripts"`
 }
 

@@ -68,8 +68,9 @@ type Bot struct {
 
 	channels       []*Channel
 	channelTypes   map[string]*fileChannelType
-	channelScripts map[string]*Code // by the names that channels use
-	absoluteURLs   bool             // scripts may ask a channel's far end by whole URLs
+	channelScripts map[string]*Code  // by the names that channels use
+	channelNeeds   map[string]string // roles that channels need, by use
+	absoluteURLs   bool              // scripts may ask a channel's far end by whole URLs
 	revision       string
 	places         map[string]place // where the file says what
 	modified       time.Time        // when the file was written last; zero = not known

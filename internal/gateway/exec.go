@@ -22,7 +22,7 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ch, ok := o.channel(w, r, bearer(r))
-	if !ok {
+	if !ok || !permitted(w, ch, bot.UseExec) {
 		return
 	}
 	if !ch.Scripted() || ch.Recv == "" {
@@ -53,6 +53,15 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) {
 	default:
 		o.answerExec(w, r, ch, handle)
 	}
+}
+
+// permitted answers a request whose channel does not have the role that the bot file asks for.
+func permitted(w http.ResponseWriter, ch *bot.Channel, use string) bool {
+	if role := ch.Lacks(use); role != "" {
+		refuse(w, http.StatusForbidden, fault.Blocked, "the channel "+ch.Code+" does not have the role "+role)
+		return false
+	}
+	return true
 }
 
 // channel is the one that a token opens for this sender; a request that may not in is answered here.

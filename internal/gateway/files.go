@@ -39,7 +39,7 @@ func (o Options) fileChannel(w http.ResponseWriter, r *http.Request) (*bot.Chann
 		refuse(w, http.StatusForbidden, fault.Config, "the channel has no files: allow_files_api is not set")
 		return nil, false
 	}
-	return ch, ok
+	return ch, ok && permitted(w, ch, bot.UseFiles)
 }
 
 // putFile keeps the body of a request as a file of the channel's bot.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/socket"
 )
@@ -16,7 +17,7 @@ import (
 // openSocket makes a websocket of a request whose token, in the path or in the Authorization header, opens a channel.
 func (o Options) openSocket(w http.ResponseWriter, r *http.Request) {
 	ch, ok := o.channel(w, r, cmp.Or(r.PathValue("token"), bearer(r)))
-	if !ok {
+	if !ok || !permitted(w, ch, bot.UseWS) {
 		return
 	}
 	if !strings.EqualFold(r.Header.Get("Upgrade"), "websocket") {

@@ -56,6 +56,9 @@ func (s *subscription) wants(class string, n schemas.Notice) bool {
 
 // subscribe begins, renews (the same id again) or ends (expires 0) a subscription.
 func (c *connection) subscribe(_ context.Context, asked call) (result, error) {
+	if role := c.channel.Lacks(bot.UseSubscriptions); role != "" && !asked.ends() {
+		return nil, fault.New(fault.Blocked, "the channel does not have the role %s", role)
+	}
 	id, err := asked.text("id")
 	if err != nil {
 		return nil, err
@@ -93,6 +96,9 @@ func (c *connection) subscribe(_ context.Context, asked call) (result, error) {
 	}
 	return result{"result": "ok", "id": s.id, "expires": expires}, nil
 }
+
+// ends reports whether a call ends a subscription, which needs no right.
+func (c call) ends() bool { return string(c.body.Lookup("expires")) == "0" }
 
 func (s *subscription) check() error {
 	if len(s.classes) == 0 || len(s.classes) > classesMax {
