@@ -56,14 +56,14 @@ type HTTP interface {
 	Do(ctx context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error)
 }
 
-// Users is the store of user_details, which outlives conversations. *bus.Users is one.
+// Users is the store of user_details, which outlives conversations. *store.Users is one.
 type Users interface {
 	Get(ctx context.Context, tenant, userID string) (json.RawMessage, error)
 	Update(ctx context.Context, tenant, userID string, fence int64, change func(old json.RawMessage) (json.RawMessage, error)) (
 		stored json.RawMessage, err error)
 }
 
-// Chats remember which conversation a chat of a TwoWay router belongs to. *bus.Chats is one.
+// Chats remember which conversation a chat of a TwoWay router belongs to. *store.Chats is one.
 type Chats interface {
 	Remember(ctx context.Context, owner schemas.BotID, chat, conversation string, fence int64) (current string, err error)
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Queues keep the steps that wait in the background. *bus.Queues is one.
+// Queues keep the steps that wait in the background. *store.Queues is one.
 type Queues interface {
 	Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error
 	Head(ctx context.Context, owner schemas.BotID, step string) (data []byte, sequence uint64, err error)

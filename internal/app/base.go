@@ -11,6 +11,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -95,7 +96,7 @@ func followChannels(ctx context.Context, b *base, log *slog.Logger, p *parts) er
 	following, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		err := b.channels.Follow(following, bus.NewChannels(b.streams), sync.OnceFunc(func() { close(ready) }))
+		err := b.channels.Follow(following, store.NewChannels(b.streams), sync.OnceFunc(func() { close(ready) }))
 		if err != nil {
 			log.Error("channels of the administration are not followed: restart when NATS is well", "error", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -54,8 +55,8 @@ func (w *Worker) pollCode(
 	}
 	host := &scripthost.Host{
 		Bots: b.bots, Channels: b.channels, Scripts: b.bots, HTTP: out, Sandbox: box,
-		Wires: bus.NewWires(b.js, b.streams), Log: cfg.Log,
-		Files: bus.NewFiles(b.streams), Link: link,
+		PubSub: bus.NewPubSub(b.js), Log: cfg.Log,
+		Files: store.NewFiles(b.streams), Link: link,
 	}
 	(&activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}).Register(sdk)
 	return w.run(sdk, step.QueueCode)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -19,8 +20,8 @@ const noticesMax = 1000
 
 // endpoints tells whoever should know how endpoints are treated: the other workers, the log, the listeners to advisories.
 type endpoints struct {
-	bus     *bus.Endpoints
-	wires   *bus.Wires
+	shared  *store.Endpoints
+	pubsub  *bus.PubSub
 	log     *slog.Logger
 	limiter *limit.Limiter
 	notices chan limit.StateChange
@@ -29,7 +30,7 @@ type endpoints struct {
 // startLimiter makes the limiter of a worker and keeps it and the others' of one mind.
 func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) (*limit.Limiter, error) {
 	e := &endpoints{
-		bus: bus.NewEndpoints(base.streams), wires: bus.NewWires(base.js, base.streams), log: log, limiter: &limit.Limiter{},
+		shared: store.NewEndpoints(base.streams), pubsub: bus.NewPubSub(base.js), log: log, limiter: &limit.Limiter{},
 		notices: make(chan limit.StateChange, noticesMax),
 	}
 	e.limiter.OnChange = e.changed
@@ -40,7 +41,7 @@ func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := e.bus.Listen(ctx, e.heard); err != nil {
+		if err := e.shared.Listen(ctx, e.heard); err != nil {
 			log.Error("this worker does not hear of endpoints from the others: restart it when NATS is well", "error", err)
 		}
 	})
@@ -98,12 +99,12 @@ func (e *endpoints) tell(ctx context.Context, n limit.StateChange) error {
 	if err != nil {
 		return err
 	}
-	if err := e.wires.Advise(at.BotID, advisory); err != nil {
+	if err := e.pubsub.Advise(at.BotID, advisory); err != nil {
 		return err
 	}
 	if !n.Shared() {
 		if n.State == limit.StateClosed {
-			return e.bus.Forget(ctx, at.BotID, at.URL)
+			return e.shared.Forget(ctx, at.BotID, at.URL)
 		}
 		return nil
 	}
@@ -111,7 +112,7 @@ func (e *endpoints) tell(ctx context.Context, n limit.StateChange) error {
 	if err != nil {
 		return err
 	}
-	return e.bus.Tell(ctx, at.BotID, at.URL, notice)
+	return e.shared.Tell(ctx, at.BotID, at.URL, notice)
 }
 
 // heard takes a notice of any worker.

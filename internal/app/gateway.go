@@ -15,6 +15,7 @@ import (
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/socket"
+	"github.com/hookturn/hookturn/internal/store"
 )
 
 // validate says everything that is wrong.
@@ -66,8 +67,8 @@ func administration(cfg Config, b *base) (http.Handler, error) {
 		return nil, err
 	}
 	return gateway.Administration{
-		Channels: &channel.Administration{Registry: b.channels, Store: bus.NewChannels(b.streams), Licences: cfg.Licences},
-		Token:    token, Advise: bus.NewWires(b.js, b.streams).Advise, Log: cfg.Log,
+		Channels: &channel.Administration{Registry: b.channels, Store: store.NewChannels(b.streams), Licences: cfg.Licences},
+		Token:    token, Advise: bus.NewPubSub(b.js).Advise, Log: cfg.Log,
 	}.Handler(), nil
 }
 
@@ -92,15 +93,15 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	}
 	scripts := &gateway.Scripts{Bots: b.bots, Temporal: b.temporal, Log: cfg.Log}
 	sockets := &socket.Hub{
-		Scripts: scripts, Bus: bus.NewWires(b.js, b.streams), Site: b.namespace, Log: cfg.Log, Count: cfg.Metrics,
+		Scripts: scripts, Bus: bus.NewPubSub(b.js), Claims: store.NewClaims(b.streams), Site: b.namespace, Log: cfg.Log, Count: cfg.Metrics,
 	}
 	if err := sockets.Start(); err != nil {
 		return gateway.Options{}, err
 	}
 	o := gateway.Options{
-		Bots: b.bots, Bus: bus.NewPublisher(b.js), Posted: bus.NewPosted(b.streams), Chats: bus.NewChats(b.js, b.streams),
+		Bots: b.bots, Bus: bus.NewPublisher(b.js), Posted: store.NewPosted(b.streams), Chats: store.NewChats(b.js, b.streams),
 		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: callbacks,
-		Files: bus.NewFiles(b.streams), Links: fileLinks(cfg, links), Temporal: b.temporal,
+		Files: store.NewFiles(b.streams), Links: fileLinks(cfg, links), Temporal: b.temporal,
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.Gateway.EventTokens != "" {

@@ -41,7 +41,7 @@ func wake(c client.Client) activities.Wake {
 // sweepEvery is how often queues are looked for that have entries and no run.
 const sweepEvery = time.Minute
 
-// queueHeads reads the oldest entry of every background queue. *bus.Queues is one.
+// queueHeads reads the oldest entry of every background queue. *store.Queues is one.
 type queueHeads interface {
 	Heads(ctx context.Context) ([][]byte, error)
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/signedurl"
+	"github.com/hookturn/hookturn/internal/store"
 )
 
 // Purposes of addresses, each with a key of its own: a process that makes one kind of address cannot make the other. A key
@@ -15,7 +16,7 @@ const (
 )
 
 func openSigner(ctx context.Context, s bus.Streams, purpose string) (*signedurl.Signer, error) {
-	key, err := bus.NewKeys(s).Ensure(ctx, purpose, signedurl.NewKey)
+	key, err := store.NewKeys(s).Ensure(ctx, purpose, signedurl.NewKey)
 	if err != nil {
 		return nil, err
 	}

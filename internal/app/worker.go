@@ -24,6 +24,7 @@ import (
 	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/workflows"
 )
 
@@ -82,7 +83,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 		if err := w.poll(base.temporal, cfg, acts); err != nil {
 			return err
 		}
-		sweep := sweeper{queues: bus.NewQueues(base.js, base.streams), temporal: base.temporal, wake: acts.Wake, log: cfg.Log}
+		sweep := sweeper{queues: store.NewQueues(base.js, base.streams), temporal: base.temporal, wake: acts.Wake, log: cfg.Log}
 		w.parts.add("queue sweep", background(sweep.run))
 	}
 	if err := cfg.Deployment.follow(ctx, base, cfg, &w.parts); err != nil {
@@ -104,8 +105,8 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 	acts := &activities.Activities{
 		Bots: b.bots, Dialects: dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(programs)),
 		HTTP: out, Limits: limiter, Tokens: oauth2.New(out.RoundTripper(tokenTimeout, tokenMax)),
-		Users: bus.NewUsers(b.js, b.streams), Chats: bus.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.js, b.streams),
-		Queues: bus.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
+		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.js, b.streams),
+		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return acts, nil

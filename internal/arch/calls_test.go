@@ -43,8 +43,8 @@ var bans = []ban{
 	},
 	{
 		pkg:    "github.com/nats-io/nats.go/jetstream",
-		rooms:  []string{"internal/bus", "internal/eventreader", nested},
-		reason: "only internal/bus and internal/eventreader know JetStream messages; they have constructors for the rest",
+		rooms:  []string{"internal/bus", "internal/eventreader", "internal/store", nested},
+		reason: "only internal/bus, internal/eventreader and internal/store use JetStream; they have constructors for the other packages",
 	},
 	{
 		pkg:    "time",

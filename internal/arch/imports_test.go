@@ -22,7 +22,7 @@ var anything = []string{"*"}
 // doers is what an activity may use: everything that does something, nothing that decides.
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
-	"internal/bus", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/oauth2",
+	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/oauth2",
 	"internal/step", "internal/telemetry", "internal/scripthost",
 }
 
@@ -49,8 +49,12 @@ var house = map[string]room{
 		[]string{"schemas", "internal/fault", "internal/egress"},
 	},
 	"internal/bus": {
-		"the only package that knows JetStream messages",
+		"connection to NATS, streams, publishing, dead letters, publish-subscribe",
 		[]string{"schemas", "internal/fault"},
+	},
+	"internal/store": {
+		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",
+		[]string{"schemas", "internal/bus", "internal/fault"},
 	},
 	"internal/permissions": {
 		"what each user of NATS may do",
@@ -77,7 +81,7 @@ var house = map[string]room{
 	"internal/scripthost": {
 		"what a script may ask of hookturn while it runs",
 		[]string{
-			"schemas", "internal/fault", "internal/egress", "internal/header", "internal/sandbox", "internal/bus", "internal/bot",
+			"schemas", "internal/fault", "internal/egress", "internal/header", "internal/sandbox", "internal/store", "internal/bot",
 			"internal/secret", "internal/socket",
 		},
 	},
@@ -118,7 +122,7 @@ var house = map[string]room{
 	"internal/gateway": {
 		"the outside door: HTTP and websocket",
 		[]string{
-			"schemas", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/signature",
+			"schemas", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/store", "internal/signature",
 			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",
 		},
 	},

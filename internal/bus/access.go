@@ -9,11 +9,18 @@ import (
 // Events returns the stream of events.
 func (s Streams) Events() jetstream.Stream { return s.events }
 
-// Starters returns the bucket of live starters and partition leases.
-func (s Streams) Starters() jetstream.KeyValue { return s.starters }
+// Queues returns the stream of the background queues.
+func (s Streams) Queues() jetstream.Stream { return s.queues }
 
-// StarterLog returns the stream behind the bucket of Starters: one request to it lists every key.
-func (s Streams) StarterLog() jetstream.Stream { return s.starterLog }
+// Bucket returns the key-value bucket of one of the names in this package, nil for another name.
+func (s Streams) Bucket(name string) jetstream.KeyValue { return s.buckets[name] }
 
-// StarterTTL returns the time after which a key of the bucket of Starters expires unless it is refreshed.
+// BucketLog returns the stream behind a bucket: one request to it lists every key. Only BucketUsers, BucketChats and
+// BucketStarters have one here.
+func (s Streams) BucketLog(name string) jetstream.Stream { return s.logs[name] }
+
+// Files returns the object store of files.
+func (s Streams) Files() jetstream.ObjectStore { return s.files }
+
+// StarterTTL returns the time after which a key of BucketStarters expires unless it is refreshed.
 func (s Streams) StarterTTL() time.Duration { return s.starterTTL }

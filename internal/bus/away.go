@@ -35,3 +35,12 @@ func IsAway(err error) bool {
 	answered, ok := errors.AsType[*jetstream.APIError](err)
 	return ok && answered.Code >= http.StatusInternalServerError
 }
+
+// IsConflict reports whether another process has written a key since it was read. A replicated stream has its own error
+// code.
+func IsConflict(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) &&
+		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
+			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
+}

@@ -1,5 +1,6 @@
-// Package bus keeps the streams and buckets of hookturn: it publishes events and replies, and stores dead letters, files,
-// users and keys. Package eventreader reads the events; no other package knows JetStream messages.
+// Package bus connects to NATS, creates the streams and buckets of hookturn and keeps them in existence. It publishes events
+// and replies, stores dead letters, and has publish-subscribe between processes. Package eventreader reads the events, package
+// store keeps what the buckets hold; no other package knows JetStream messages.
 package bus
 
 import (

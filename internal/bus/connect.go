@@ -49,7 +49,7 @@ func Connect(
 	err := backoff.RetryNotify(func() (err error) {
 		nc, err = nats.Connect(address, options...)
 		return err
-	}, backoff.WithContext(newBackoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
+	}, backoff.WithContext(Backoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
 		logger.Warn("cannot connect to nats, trying again", "error", err, "wait", wait, "todo", connectAdvice(err))
 	})
 	if err != nil {

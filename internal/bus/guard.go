@@ -23,8 +23,9 @@ func checkSubject(subject string) error { return checkTokens("subject", subject,
 // checkFilter is checkSubject for subscriptions and consumers: a token may be *, the last one >.
 func checkFilter(filter string) error { return checkTokens("subject filter", filter, true) }
 
-// checkKey is checkSubject for the key of a bucket and for the names of streams, consumers and buckets.
-func checkKey(key string) error { return checkTokens("key", key, false) }
+// CheckKey returns an error of the kind bad_event unless key can be the key of a bucket, or the name of a stream, a consumer
+// or a bucket; the same rules as for a subject.
+func CheckKey(key string) error { return checkTokens("key", key, false) }
 
 // checkObject returns an error of the kind bad_event unless name can be the name of an object.
 func checkObject(name string) error {

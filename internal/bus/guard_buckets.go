@@ -22,7 +22,7 @@ type guardedObjects struct {
 }
 
 func (g guardedKeyValue) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
 	return repeated(ctx, g.up, func() (jetstream.KeyValueEntry, error) { return g.KeyValue.Get(ctx, key) })
@@ -31,21 +31,21 @@ func (g guardedKeyValue) Get(ctx context.Context, key string) (jetstream.KeyValu
 func (g guardedKeyValue) GetRevision(
 	ctx context.Context, key string, revision uint64,
 ) (jetstream.KeyValueEntry, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
 	return g.KeyValue.GetRevision(ctx, key, revision)
 }
 
 func (g guardedKeyValue) Put(ctx context.Context, key string, value []byte) (uint64, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return 0, err
 	}
 	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.Put(ctx, key, value) })
 }
 
 func (g guardedKeyValue) PutString(ctx context.Context, key, value string) (uint64, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return 0, err
 	}
 	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.PutString(ctx, key, value) })
@@ -54,28 +54,28 @@ func (g guardedKeyValue) PutString(ctx context.Context, key, value string) (uint
 func (g guardedKeyValue) Create(
 	ctx context.Context, key string, value []byte, opts ...jetstream.KVCreateOpt,
 ) (uint64, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return 0, err
 	}
 	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.Create(ctx, key, value, opts...) })
 }
 
 func (g guardedKeyValue) Update(ctx context.Context, key string, value []byte, revision uint64) (uint64, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return 0, err
 	}
 	return written(ctx, g.up, "KV_"+g.Bucket(), func() (uint64, error) { return g.KeyValue.Update(ctx, key, value, revision) })
 }
 
 func (g guardedKeyValue) Delete(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return err
 	}
 	return g.up.write(ctx, "KV_"+g.Bucket(), func() error { return g.KeyValue.Delete(ctx, key, opts...) })
 }
 
 func (g guardedKeyValue) Purge(ctx context.Context, key string, opts ...jetstream.KVDeleteOpt) error {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return err
 	}
 	return g.up.write(ctx, "KV_"+g.Bucket(), func() error { return g.KeyValue.Purge(ctx, key, opts...) })
@@ -109,7 +109,7 @@ func (g guardedKeyValue) ListKeysFiltered(ctx context.Context, filters ...string
 func (g guardedKeyValue) History(
 	ctx context.Context, key string, opts ...jetstream.WatchOpt,
 ) ([]jetstream.KeyValueEntry, error) {
-	if err := checkKey(key); err != nil {
+	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
 	return g.KeyValue.History(ctx, key, opts...)

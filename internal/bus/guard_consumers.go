@@ -10,7 +10,7 @@ import (
 // checkConsumer checks the texts of a consumer's configuration that travel in the subject of the request for it.
 func checkConsumer(cfg jetstream.ConsumerConfig) error {
 	for _, name := range []string{cfg.Name, cfg.Durable} {
-		if err := checkOptional(checkKey, name); err != nil {
+		if err := checkOptional(CheckKey, name); err != nil {
 			return err
 		}
 	}
@@ -22,11 +22,11 @@ func checkConsumer(cfg jetstream.ConsumerConfig) error {
 
 // checkOrdered is checkConsumer for ordered consumers.
 func checkOrdered(cfg jetstream.OrderedConsumerConfig) error {
-	return firstError(checkOptional(checkKey, cfg.NamePrefix), checkEach(checkFilter, cfg.FilterSubjects))
+	return firstError(checkOptional(CheckKey, cfg.NamePrefix), checkEach(checkFilter, cfg.FilterSubjects))
 }
 
 func checkStreamConfig(cfg jetstream.StreamConfig) error {
-	return firstError(checkKey(cfg.Name), checkEach(checkFilter, cfg.Subjects))
+	return firstError(CheckKey(cfg.Name), checkEach(checkFilter, cfg.Subjects))
 }
 
 func checkOptional(check func(string) error, text string) error {
@@ -48,7 +48,7 @@ func checkEach(check func(string) error, texts []string) error {
 func (g guardedJetStream) CreateOrUpdateConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
 ) (jetstream.Consumer, error) {
-	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
 	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.JetStream.CreateOrUpdateConsumer(ctx, stream, cfg) })
@@ -57,7 +57,7 @@ func (g guardedJetStream) CreateOrUpdateConsumer(
 func (g guardedJetStream) CreateConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
 ) (jetstream.Consumer, error) {
-	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.CreateConsumer(ctx, stream, cfg)
@@ -66,7 +66,7 @@ func (g guardedJetStream) CreateConsumer(
 func (g guardedJetStream) UpdateConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
 ) (jetstream.Consumer, error) {
-	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.UpdateConsumer(ctx, stream, cfg)
@@ -75,21 +75,21 @@ func (g guardedJetStream) UpdateConsumer(
 func (g guardedJetStream) OrderedConsumer(
 	ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig,
 ) (jetstream.Consumer, error) {
-	if err := firstError(checkKey(stream), checkOrdered(cfg)); err != nil {
+	if err := firstError(CheckKey(stream), checkOrdered(cfg)); err != nil {
 		return nil, err
 	}
 	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.JetStream.OrderedConsumer(ctx, stream, cfg) })
 }
 
 func (g guardedJetStream) Consumer(ctx context.Context, stream string, consumer string) (jetstream.Consumer, error) {
-	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.Consumer(ctx, stream, consumer)
 }
 
 func (g guardedJetStream) DeleteConsumer(ctx context.Context, stream string, consumer string) error {
-	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return err
 	}
 	return g.JetStream.DeleteConsumer(ctx, stream, consumer)
@@ -98,7 +98,7 @@ func (g guardedJetStream) DeleteConsumer(ctx context.Context, stream string, con
 func (g guardedJetStream) PauseConsumer(
 	ctx context.Context, stream string, consumer string, until time.Time,
 ) (*jetstream.ConsumerPauseResponse, error) {
-	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.PauseConsumer(ctx, stream, consumer, until)
@@ -107,7 +107,7 @@ func (g guardedJetStream) PauseConsumer(
 func (g guardedJetStream) ResumeConsumer(
 	ctx context.Context, stream string, consumer string,
 ) (*jetstream.ConsumerPauseResponse, error) {
-	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.ResumeConsumer(ctx, stream, consumer)
@@ -116,7 +116,7 @@ func (g guardedJetStream) ResumeConsumer(
 func (g guardedJetStream) ResetConsumer(
 	ctx context.Context, stream string, consumer string,
 ) (*jetstream.ConsumerResetResponse, error) {
-	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.ResetConsumer(ctx, stream, consumer)
@@ -125,7 +125,7 @@ func (g guardedJetStream) ResetConsumer(
 func (g guardedJetStream) ResetConsumerToSequence(
 	ctx context.Context, stream string, consumer string, seq uint64,
 ) (*jetstream.ConsumerResetResponse, error) {
-	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.ResetConsumerToSequence(ctx, stream, consumer, seq)
@@ -134,7 +134,7 @@ func (g guardedJetStream) ResetConsumerToSequence(
 func (g guardedJetStream) CreateOrUpdatePushConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
 ) (jetstream.PushConsumer, error) {
-	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.CreateOrUpdatePushConsumer(ctx, stream, cfg)
@@ -143,7 +143,7 @@ func (g guardedJetStream) CreateOrUpdatePushConsumer(
 func (g guardedJetStream) CreatePushConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
 ) (jetstream.PushConsumer, error) {
-	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.CreatePushConsumer(ctx, stream, cfg)
@@ -152,7 +152,7 @@ func (g guardedJetStream) CreatePushConsumer(
 func (g guardedJetStream) UpdatePushConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
 ) (jetstream.PushConsumer, error) {
-	if err := firstError(checkKey(stream), checkConsumer(cfg)); err != nil {
+	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.UpdatePushConsumer(ctx, stream, cfg)
@@ -161,7 +161,7 @@ func (g guardedJetStream) UpdatePushConsumer(
 func (g guardedJetStream) PushConsumer(
 	ctx context.Context, stream string, consumer string,
 ) (jetstream.PushConsumer, error) {
-	if err := firstError(checkKey(stream), checkKey(consumer)); err != nil {
+	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
 	return g.JetStream.PushConsumer(ctx, stream, consumer)
@@ -200,14 +200,14 @@ func (g guardedStream) OrderedConsumer(
 }
 
 func (g guardedStream) Consumer(ctx context.Context, consumer string) (jetstream.Consumer, error) {
-	if err := checkKey(consumer); err != nil {
+	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
 	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.Consumer(ctx, consumer) })
 }
 
 func (g guardedStream) DeleteConsumer(ctx context.Context, consumer string) error {
-	if err := checkKey(consumer); err != nil {
+	if err := CheckKey(consumer); err != nil {
 		return err
 	}
 	return g.Stream.DeleteConsumer(ctx, consumer)
@@ -216,21 +216,21 @@ func (g guardedStream) DeleteConsumer(ctx context.Context, consumer string) erro
 func (g guardedStream) PauseConsumer(
 	ctx context.Context, consumer string, until time.Time,
 ) (*jetstream.ConsumerPauseResponse, error) {
-	if err := checkKey(consumer); err != nil {
+	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
 	return g.Stream.PauseConsumer(ctx, consumer, until)
 }
 
 func (g guardedStream) ResumeConsumer(ctx context.Context, consumer string) (*jetstream.ConsumerPauseResponse, error) {
-	if err := checkKey(consumer); err != nil {
+	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
 	return g.Stream.ResumeConsumer(ctx, consumer)
 }
 
 func (g guardedStream) ResetConsumer(ctx context.Context, consumer string) (*jetstream.ConsumerResetResponse, error) {
-	if err := checkKey(consumer); err != nil {
+	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
 	return g.Stream.ResetConsumer(ctx, consumer)
@@ -239,7 +239,7 @@ func (g guardedStream) ResetConsumer(ctx context.Context, consumer string) (*jet
 func (g guardedStream) ResetConsumerToSequence(
 	ctx context.Context, consumer string, seq uint64,
 ) (*jetstream.ConsumerResetResponse, error) {
-	if err := checkKey(consumer); err != nil {
+	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
 	return g.Stream.ResetConsumerToSequence(ctx, consumer, seq)
@@ -273,14 +273,14 @@ func (g guardedStream) UpdatePushConsumer(
 }
 
 func (g guardedStream) PushConsumer(ctx context.Context, consumer string) (jetstream.PushConsumer, error) {
-	if err := checkKey(consumer); err != nil {
+	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
 	return g.Stream.PushConsumer(ctx, consumer)
 }
 
 func (g guardedStream) UnpinConsumer(ctx context.Context, consumer, group string) error {
-	if err := firstError(checkKey(consumer), checkKey(group)); err != nil {
+	if err := firstError(CheckKey(consumer), CheckKey(group)); err != nil {
 		return err
 	}
 	return g.Stream.UnpinConsumer(ctx, consumer, group)

@@ -74,28 +74,28 @@ func (g guardedJetStream) StreamNameBySubject(ctx context.Context, subject strin
 }
 
 func (g guardedJetStream) DeleteStream(ctx context.Context, stream string) error {
-	if err := checkKey(stream); err != nil {
+	if err := CheckKey(stream); err != nil {
 		return err
 	}
 	return g.JetStream.DeleteStream(ctx, stream)
 }
 
 func (g guardedJetStream) DeleteKeyValue(ctx context.Context, bucket string) error {
-	if err := checkKey(bucket); err != nil {
+	if err := CheckKey(bucket); err != nil {
 		return err
 	}
 	return g.JetStream.DeleteKeyValue(ctx, bucket)
 }
 
 func (g guardedJetStream) DeleteObjectStore(ctx context.Context, bucket string) error {
-	if err := checkKey(bucket); err != nil {
+	if err := CheckKey(bucket); err != nil {
 		return err
 	}
 	return g.JetStream.DeleteObjectStore(ctx, bucket)
 }
 
 func (g guardedJetStream) Stream(ctx context.Context, stream string) (jetstream.Stream, error) {
-	if err := checkKey(stream); err != nil {
+	if err := CheckKey(stream); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.Stream(ctx, stream)
@@ -141,7 +141,7 @@ func (g guardedJetStream) CreateOrUpdateStream(
 }
 
 func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
-	if err := checkKey(bucket); err != nil {
+	if err := CheckKey(bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.KeyValue(ctx, bucket)
@@ -154,7 +154,7 @@ func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (jetstrea
 func (g guardedJetStream) CreateKeyValue(
 	ctx context.Context, cfg jetstream.KeyValueConfig,
 ) (jetstream.KeyValue, error) {
-	if err := checkKey(cfg.Bucket); err != nil {
+	if err := CheckKey(cfg.Bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.CreateKeyValue(ctx, cfg)
@@ -167,7 +167,7 @@ func (g guardedJetStream) CreateKeyValue(
 func (g guardedJetStream) UpdateKeyValue(
 	ctx context.Context, cfg jetstream.KeyValueConfig,
 ) (jetstream.KeyValue, error) {
-	if err := checkKey(cfg.Bucket); err != nil {
+	if err := CheckKey(cfg.Bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.UpdateKeyValue(ctx, cfg)
@@ -180,7 +180,7 @@ func (g guardedJetStream) UpdateKeyValue(
 func (g guardedJetStream) CreateOrUpdateKeyValue(
 	ctx context.Context, cfg jetstream.KeyValueConfig,
 ) (jetstream.KeyValue, error) {
-	if err := checkKey(cfg.Bucket); err != nil {
+	if err := CheckKey(cfg.Bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.CreateOrUpdateKeyValue(ctx, cfg)
@@ -191,7 +191,7 @@ func (g guardedJetStream) CreateOrUpdateKeyValue(
 }
 
 func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (jetstream.ObjectStore, error) {
-	if err := checkKey(bucket); err != nil {
+	if err := CheckKey(bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.ObjectStore(ctx, bucket)
@@ -204,7 +204,7 @@ func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (jetst
 func (g guardedJetStream) CreateObjectStore(
 	ctx context.Context, cfg jetstream.ObjectStoreConfig,
 ) (jetstream.ObjectStore, error) {
-	if err := checkKey(cfg.Bucket); err != nil {
+	if err := CheckKey(cfg.Bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.CreateObjectStore(ctx, cfg)
@@ -217,7 +217,7 @@ func (g guardedJetStream) CreateObjectStore(
 func (g guardedJetStream) UpdateObjectStore(
 	ctx context.Context, cfg jetstream.ObjectStoreConfig,
 ) (jetstream.ObjectStore, error) {
-	if err := checkKey(cfg.Bucket); err != nil {
+	if err := CheckKey(cfg.Bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.UpdateObjectStore(ctx, cfg)
@@ -230,7 +230,7 @@ func (g guardedJetStream) UpdateObjectStore(
 func (g guardedJetStream) CreateOrUpdateObjectStore(
 	ctx context.Context, cfg jetstream.ObjectStoreConfig,
 ) (jetstream.ObjectStore, error) {
-	if err := checkKey(cfg.Bucket); err != nil {
+	if err := CheckKey(cfg.Bucket); err != nil {
 		return nil, err
 	}
 	opened, err := g.JetStream.CreateOrUpdateObjectStore(ctx, cfg)

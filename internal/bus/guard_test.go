@@ -6,7 +6,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -28,7 +27,7 @@ func TestGuard_RejectsWhatIsNoSubject(t *testing.T) {
 	t.Parallel()
 	for name, text := range hostile() {
 		for what, err := range map[string]error{
-			"subject": checkSubject(text), "key": checkKey(text), "object": checkObject(text),
+			"subject": checkSubject(text), "key": CheckKey(text), "object": checkObject(text),
 		} {
 			f := fault.Of(err)
 			require.Error(t, err, "%s as %s", name, what)
@@ -50,9 +49,6 @@ func TestGuard_PassesWhatHookturnMakes(t *testing.T) {
 	require.True(t, schemas.IsClass(class))
 	require.NoError(t, checkSubject(schemas.NoticeSubject(owner, class)))
 	require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectDeadLetters, owner.WithConversation("any id\n"))))
-	require.NoError(t, checkObject(fileName(owner, uuid.NewString())))
-	require.NoError(t, checkKey(endpointKey(owner, "https://x.example/")))
-	require.NoError(t, checkSubject(queueSubject(owner, "a step's name")))
 }
 
 // TestGuard_NoMethodIsLeftOut calls each method that takes a text, with a hostile one, on guards with nothing behind them: a
@@ -122,25 +118,16 @@ func hostileArguments(method reflect.Type) (arguments []reflect.Value, text bool
 func TestBus_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
 	t.Parallel()
 	_, js, s := setup(t, StreamOptions{})
-	ctx, files, wires := testContext(t), NewFiles(s), NewWires(js, s)
+	ctx, pubsub := testContext(t), NewPubSub(js)
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	for name, text := range hostile() {
-		_, _, err := files.Get(ctx, shop, text)
-		require.ErrorIs(t, err, ErrNoFile, name)
-		require.ErrorIs(t, files.Delete(ctx, shop, text), ErrNoFile, name)
 		if !schemas.IsClassPattern(text) {
-			_, err = wires.Notices(shop, text, func(string, []byte) {})
+			_, err := pubsub.Notices(shop, text, func(string, []byte) {})
 			require.Error(t, err, name)
 		}
-		require.Error(t, wires.Notify(shop, text, nil), name)
-		require.Error(t, wires.Advise(schemas.BotID{Tenant: "acme", Bot: text}, nil), name)
-		_, err = wires.Ask(ctx, text, nil)
-		require.Error(t, err, name)
-		_, err = wires.Claim(ctx, text)
-		require.Error(t, err, name)
-		_, err = NewChats(js, s).Conversation(ctx, shop, text)
-		require.Error(t, err, name)
-		_, err = NewChannels(s).Put(ctx, text, nil, 0)
+		require.Error(t, pubsub.Notify(shop, text, nil), name)
+		require.Error(t, pubsub.Advise(schemas.BotID{Tenant: "acme", Bot: text}, nil), name)
+		_, err := pubsub.Request(ctx, text, nil)
 		require.Error(t, err, name)
 		if checkFilter(text) != nil {
 			require.Error(t, Follow(ctx, js, Tail{ConversationKey: schemas.BotID{Tenant: text}.WithConversation("")}, nil, nil), name)
@@ -175,13 +162,8 @@ func FuzzSubjects(f *testing.F) {
 	owner := schemas.BotID{Tenant: "t", Bot: "b"}
 	f.Fuzz(func(t *testing.T, id, name string) {
 		require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectEvents, owner.WithConversation(id))), "a conversation may have any id")
-		require.NoError(t, checkSubject(queueSubject(owner, name)))
-		require.NoError(t, checkKey(endpointKey(owner, name)))
 		if schemas.IsClassPattern(name) {
 			require.NoError(t, checkFilter(schemas.NoticeSubject(owner, name)), "%q", name)
-		}
-		if IsFileID(id) {
-			require.NoError(t, checkObject(fileName(owner, id)))
 		}
 	})
 }

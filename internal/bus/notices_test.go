@@ -11,10 +11,10 @@ import (
 )
 
 // heardNotices returns what is told to the WebSockets of the shop from now on.
-func heardNotices(t *testing.T, w *Wires) <-chan schemas.Notice {
+func heardNotices(t *testing.T, p *PubSub) <-chan schemas.Notice {
 	t.Helper()
 	heard := make(chan schemas.Notice, 10)
-	stop, err := w.Notices(shopID(), "hookturn.>", func(class string, text []byte) {
+	stop, err := p.Notices(shopID(), "hookturn.>", func(class string, text []byte) {
 		var n schemas.Notice
 		if json.Unmarshal(text, &n) == nil && n.Type == class {
 			heard <- n
@@ -28,7 +28,7 @@ func heardNotices(t *testing.T, w *Wires) <-chan schemas.Notice {
 func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
-	heard := heardNotices(t, NewWires(js, streams))
+	heard := heardNotices(t, NewPubSub(js))
 	publish := func(kind, data string) schemas.Reply {
 		reply := aReply()
 		reply.ID, reply.Type, reply.Data = reply.ID+"/"+kind+data[:20], kind, json.RawMessage(data)
@@ -56,8 +56,8 @@ func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 
 func TestSystemNotices_ChannelAndEndpointChanged(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	w := NewWires(js, streams)
+	_, js, _ := setup(t, StreamOptions{})
+	w := NewPubSub(js)
 	heard := heardNotices(t, w)
 	for _, advisory := range []any{
 		schemas.NewChannelAdvisory(shopID(), time.Now(), schemas.ChannelChanged{ID: "7", Code: "crm", Action: "created"}),

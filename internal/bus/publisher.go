@@ -97,7 +97,7 @@ func (p *Publisher) publish(ctx context.Context, owner schemas.BotID, m *nats.Ms
 		defer cancel()
 		stored, last = p.js.PublishMsg(try, m)
 		return publishError(last, m)
-	}, backoff.WithContext(newBackoff(50*time.Millisecond, 5*time.Second), ctx))
+	}, backoff.WithContext(Backoff(50*time.Millisecond, 5*time.Second), ctx))
 	if err == nil {
 		return stored, nil
 	}
@@ -115,7 +115,7 @@ func publishError(err error, m *nats.Msg) error {
 		return nil
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return backoff.Permanent(tooLarge(m))
-	case errors.As(err, &api) && isStreamFull(api):
+	case IsStreamFull(err):
 		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject):
 		return backoff.Permanent(err)
@@ -129,8 +129,8 @@ func tooLarge(m *nats.Msg) error {
 	return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", m.Size())
 }
 
-// newBackoff waits longer from try to try, with jitter, and never gives up by itself.
-func newBackoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
+// Backoff returns a wait that grows from try to try up to longest, with jitter, and never gives up by itself.
+func Backoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
 	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(initial), backoff.WithMaxInterval(longest),
 		backoff.WithMaxElapsedTime(0))
 }

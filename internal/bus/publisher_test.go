@@ -99,3 +99,33 @@ func TestPublishEventRefusals(t *testing.T) {
 	_, _, err = p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), make([]byte, 128<<10), "3", nil)
 	require.Equal(t, fault.QueueFull, fault.Of(err).Kind)
 }
+
+// equalIDs are conversations that have an event of one id.
+func equalIDs() []schemas.ConversationKey {
+	return []schemas.ConversationKey{
+		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-2"),
+		schemas.BotID{Tenant: "acme", Bot: "mall"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "bcme", Bot: "shop"}.WithConversation("c-1"),
+	}
+}
+
+func TestPublisher_EqualEventIDs(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	p, ctx := NewPublisher(js), testContext(t)
+	for _, key := range equalIDs() {
+		_, duplicate, err := p.PublishEvent(ctx, key, []byte("{}"), "e1", nil)
+		require.NoError(t, err)
+		require.False(t, duplicate, "%v", key)
+		reply, err := schemas.NewReply(key, "e1", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{})
+		require.NoError(t, err)
+		require.NoError(t, p.PublishReply(ctx, key.BotID, reply))
+		_, duplicate, err = p.PublishEvent(ctx, key, []byte("{}"), "e1", nil)
+		require.NoError(t, err)
+		require.True(t, duplicate, "%v", key)
+	}
+	info, err := streams.replies.Info(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, len(equalIDs()), info.State.Msgs)
+}

@@ -12,24 +12,17 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Key-value buckets of hookturn.
+// The stream of the background queues.
 const (
-	// BucketUsers keeps user_details, which outlive conversations.
-	BucketUsers = "HOOKTURN_USERS"
-	// BucketStarters is where starters announce themselves and claim partitions.
-	BucketStarters = "HOOKTURN_STARTERS"
-	// BucketEndpoints is where workers tell each other which endpoints must be left alone.
-	BucketEndpoints = "HOOKTURN_ENDPOINTS"
-	// BucketKeys keeps the keys that all processes share. Whoever can read it can make callback addresses.
-	BucketKeys = "HOOKTURN_KEYS"
-	// BucketChats keeps which conversation a chat of a TwoWay router belongs to.
-	BucketChats = "HOOKTURN_CHATS"
-	// BucketClaims is where gateways agree on which of them passes a notice on.
-	BucketClaims = "HOOKTURN_CLAIMS"
-	// BucketPosted keeps the content of events that came over HTTP, by identity and id.
-	BucketPosted = "HOOKTURN_POSTED"
-	// BucketChannels keeps the integration channels of the administration. Of their tokens it has hashes only.
-	BucketChannels = "HOOKTURN_CHANNELS"
+	// StreamQueues is the stream that keeps the background queues.
+	StreamQueues = "HOOKTURN_QUEUES"
+	// SubjectQueues is the first part of the subjects of StreamQueues; tenant, bot and step follow.
+	SubjectQueues = "hookturn.queues"
+	// QueueMax is how many entries one queue holds (contract, section 4.2).
+	QueueMax = 10_000
+
+	queuesMaxBytes = 1 << 30 // of all queues together
+	queuesDedupe   = time.Hour
 )
 
 const (
@@ -41,9 +34,6 @@ const (
 	repliesMaxAge       = 72 * time.Hour
 	deadLettersDedupe   = time.Hour
 	deadLettersMaxAge   = 14 * 24 * time.Hour
-	endpointsTTL        = time.Hour
-	chatsTTL            = 30 * 24 * time.Hour
-	claimsTTL           = 2 * time.Minute
 	headerRoom          = 64 << 10
 	deadLetterHeaderMax = 4 << 10
 )
@@ -63,12 +53,13 @@ type StreamOptions struct {
 type Streams struct {
 	Partitions int // of the event stream
 
-	events, replies, deadLetters, queues, starterLog, usersLog, chatsLog jetstream.Stream
-	users, starters, endpoints, keys, chats, claims, channels, posted    jetstream.KeyValue
-	files                                                                jetstream.ObjectStore
-	partitioned                                                          bool // subjects are stored with a partition token
-	starterTTL                                                           time.Duration
-	up                                                                   *upkeep // nil when the connection has none
+	events, replies, deadLetters, queues jetstream.Stream
+	buckets                              map[string]jetstream.KeyValue
+	logs                                 map[string]jetstream.Stream // behind buckets
+	files                                jetstream.ObjectStore
+	partitioned                          bool // subjects are stored with a partition token
+	starterTTL                           time.Duration
+	up                                   *upkeep // nil when the connection has none
 }
 
 // Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
@@ -102,66 +93,11 @@ func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	if s.queues, err = ensureStream(ctx, js, queuesConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	for _, b := range s.buckets(o) {
-		b.want.History, b.want.Storage, b.want.Replicas = 1, jetstream.FileStorage, o.Replicas
-		if *b.into, err = ensureBucket(ctx, js, b.want); err != nil {
-			return Streams{}, err
-		}
-	}
-	if s.files, err = ensureFiles(ctx, js, o.Replicas); err != nil {
+	if err = s.openBuckets(ctx, js, o); err != nil {
 		return Streams{}, err
 	}
-	for _, open := range []struct {
-		into   *jetstream.Stream
-		bucket string
-	}{{&s.usersLog, BucketUsers}, {&s.chatsLog, BucketChats}} {
-		if *open.into, err = js.Stream(ctx, "KV_"+open.bucket); err != nil {
-			return Streams{}, fmt.Errorf("open bucket %s: %w", open.bucket, err)
-		}
-	}
-	return s, s.openStarterLog(ctx, js)
-}
-
-// bucket is a key-value bucket as it must be, and where it goes.
-type bucket struct {
-	into *jetstream.KeyValue
-	want jetstream.KeyValueConfig
-}
-
-func (s *Streams) buckets(o StreamOptions) []bucket {
-	return []bucket{
-		{&s.users, jetstream.KeyValueConfig{Bucket: BucketUsers, Description: "user_details by tenant and user"}},
-		{&s.starters, jetstream.KeyValueConfig{
-			Bucket: BucketStarters, Description: "live starters and the partitions they hold", TTL: o.StarterTTL,
-		}},
-		{&s.endpoints, jetstream.KeyValueConfig{
-			Bucket: BucketEndpoints, Description: "endpoints that must be left alone for now", TTL: endpointsTTL,
-		}},
-		{&s.keys, jetstream.KeyValueConfig{Bucket: BucketKeys, Description: "keys that all processes share"}},
-		{&s.chats, jetstream.KeyValueConfig{
-			Bucket: BucketChats, Description: "conversations of TwoWay chats", TTL: chatsTTL,
-		}},
-		{&s.claims, jetstream.KeyValueConfig{
-			Bucket: BucketClaims, Description: "notices that a gateway passes on", TTL: claimsTTL,
-		}},
-		{&s.posted, jetstream.KeyValueConfig{
-			Bucket: BucketPosted, Description: "content of events that came over HTTP", TTL: eventsDedupe,
-		}},
-		{&s.channels, jetstream.KeyValueConfig{Bucket: BucketChannels, Description: "channels of the administration"}},
-	}
-}
-
-// openStarterLog opens the stream behind the starters' bucket: one request to it lists every key, and a key is removed
-// from it without leaving a marker.
-func (s *Streams) openStarterLog(ctx context.Context, js jetstream.JetStream) (err error) {
-	if s.starterLog, err = js.Stream(ctx, "KV_"+BucketStarters); err != nil {
-		return fmt.Errorf("open bucket %s: %w", BucketStarters, err)
-	}
-	if s.starterTTL = s.starterLog.CachedInfo().Config.MaxAge; s.starterTTL <= 0 {
-		return fmt.Errorf("bucket %s: has no TTL, so a dead starter would keep its partitions for ever: "+
-			"delete the bucket, it is created again at the next start", BucketStarters)
-	}
-	return nil
+	s.files, err = ensureFiles(ctx, js, o.Replicas)
+	return s, err
 }
 
 func (o StreamOptions) withDefaults() StreamOptions {
@@ -226,6 +162,23 @@ func deadLettersConfig(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
+// queuesConfig allows no direct reads: a replica that lags could give a head that was removed.
+func queuesConfig(o StreamOptions) jetstream.StreamConfig {
+	return jetstream.StreamConfig{
+		Name:                 StreamQueues,
+		Description:          "steps that wait in the background",
+		Subjects:             []string{SubjectQueues + ".*.*.*"},
+		Retention:            jetstream.LimitsPolicy,
+		Storage:              jetstream.FileStorage,
+		Discard:              jetstream.DiscardNew,
+		DiscardNewPerSubject: true,
+		MaxMsgsPerSubject:    QueueMax,
+		MaxBytes:             queuesMaxBytes,
+		Duplicates:           queuesDedupe,
+		Replicas:             o.Replicas,
+	}
+}
+
 // ensureStream opens the stream, or makes it as want says. A stream that another process makes at the same time is
 // opened, so whoever comes second checks what the first one made.
 func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -249,29 +202,4 @@ func maybeDenied(err error) error {
 		return fmt.Errorf("the server did not answer; if this user may not create streams, run \"starter setup\" once: %w", err)
 	}
 	return err
-}
-
-func ensureBucket(
-	ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig,
-) (jetstream.KeyValue, error) {
-	bucket, err := js.KeyValue(ctx, want.Bucket)
-	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		bucket, err = js.CreateKeyValue(ctx, want)
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			bucket, err = js.KeyValue(ctx, want.Bucket)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open or create bucket %s: %w", want.Bucket, maybeDenied(err))
-	}
-	status, err := bucket.Status(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read bucket %s: %w", want.Bucket, err)
-	}
-	full, ok := status.(*jetstream.KeyValueBucketStatus)
-	if ok && full.StreamInfo().Config.Storage != jetstream.FileStorage {
-		return nil, fmt.Errorf("bucket %s: storage is memory, which a restart of the server empties: "+
-			"create it again with file storage", want.Bucket)
-	}
-	return bucket, nil
 }

@@ -165,7 +165,7 @@ func (u *upkeep) run(r *restoration) {
 	fresh, err := setUp(ctx, js, options)
 	if r.err = err; err != nil {
 		u.log.Warn("streams that have vanished are not created again yet", "error", r.err)
-	} else if r.err = u.restoreKeys(ctx, fresh.keys); r.err == nil {
+	} else if r.err = u.restoreKeys(ctx, fresh.Bucket(BucketKeys)); r.err == nil {
 		r.err = u.note(ctx)
 	}
 }
@@ -234,14 +234,14 @@ func (u *upkeep) configure(ctx context.Context, o StreamOptions) error {
 	return u.note(ctx)
 }
 
-// rely makes a key one that is stored again when its bucket has vanished.
-func (u *upkeep) rely(name string, value []byte) {
-	if u == nil {
+// RestoreKey makes a value of BucketKeys one that is stored again when the bucket has vanished.
+func (s Streams) RestoreKey(name string, value []byte) {
+	if s.up == nil {
 		return
 	}
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.keys[name] = slices.Clone(value)
+	s.up.mu.Lock()
+	defer s.up.mu.Unlock()
+	s.up.keys[name] = slices.Clone(value)
 }
 
 // Restored returns a channel that is closed when a stream is created again from now on: what was read from it is to be read
@@ -261,9 +261,8 @@ func (s Streams) Restored(stream string) <-chan struct{} {
 // streamNames are the streams of hookturn, those behind buckets included.
 func streamNames() []string {
 	names := []string{schemas.StreamEvents, schemas.StreamReplies, schemas.StreamDeadLetters, StreamQueues, "OBJ_" + BucketFiles}
-	var s Streams
-	for _, b := range s.buckets(StreamOptions{}) {
-		names = append(names, "KV_"+b.want.Bucket)
+	for _, b := range bucketConfigs(StreamOptions{}) {
+		names = append(names, "KV_"+b.Bucket)
 	}
 	return names
 }

@@ -11,30 +11,21 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// watched follows every key of a bucket for as long as a process runs.
-type watched struct {
-	bucket  jetstream.KeyValue
-	streams Streams
-	log     *slog.Logger
-}
-
-func newWatched(bucket jetstream.KeyValue, s Streams) watched {
-	w := watched{bucket: bucket, streams: s, log: slog.New(slog.DiscardHandler)}
-	if s.up != nil {
-		w.log = s.up.log
-	}
-	return w
-}
-
 var errWatchEnded = errors.New("the watch has ended")
 
-// follow calls begin, then each for what there is, then each(nil), then each for every change, until ctx ends. It begins again, with what
-// there is then, when the watch ends for any other reason and when streams were created again.
-func (w watched) follow(ctx context.Context, begin func(), each func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt) error {
-	waits := newBackoff(100*time.Millisecond, 5*time.Second)
+// Watch calls begin, then each for what a bucket holds, then each(nil), then each for every change, until ctx ends. It begins
+// again, with what the bucket holds then, when the watch ends for any other reason and when the bucket was created again.
+func (s Streams) Watch(
+	ctx context.Context, bucket string, begin func(), each func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt,
+) error {
+	log := slog.New(slog.DiscardHandler)
+	if s.up != nil {
+		log = s.up.log
+	}
+	waits := Backoff(100*time.Millisecond, 5*time.Second)
 	return backoff.RetryNotify(func() error {
 		begin()
-		err := w.once(ctx, func(entry jetstream.KeyValueEntry) {
+		err := s.watchOnce(ctx, bucket, func(entry jetstream.KeyValueEntry) {
 			waits.Reset()
 			each(entry)
 		}, opts)
@@ -43,15 +34,17 @@ func (w watched) follow(ctx context.Context, begin func(), each func(jetstream.K
 		}
 		return err
 	}, backoff.WithContext(waits, ctx), func(err error, wait time.Duration) {
-		w.log.Warn("watching a bucket ended, will watch again", "bucket", w.bucket.Bucket(), "error", err, "retry_in", wait)
+		log.Warn("watching a bucket ended, will watch again", "bucket", bucket, "error", err, "retry_in", wait)
 	})
 }
 
-func (w watched) once(ctx context.Context, each func(jetstream.KeyValueEntry), opts []jetstream.WatchOpt) error {
-	restored := w.streams.Restored("KV_" + w.bucket.Bucket())
-	watcher, err := w.bucket.WatchAll(ctx, opts...)
+func (s Streams) watchOnce(
+	ctx context.Context, bucket string, each func(jetstream.KeyValueEntry), opts []jetstream.WatchOpt,
+) error {
+	restored := s.Restored("KV_" + bucket)
+	watcher, err := s.Bucket(bucket).WatchAll(ctx, opts...)
 	if err != nil {
-		return fmt.Errorf("watch bucket %s: %w", w.bucket.Bucket(), err)
+		return fmt.Errorf("watch bucket %s: %w", bucket, err)
 	}
 	defer func() { _ = watcher.Stop() }() // of a watch that has ended there is nothing left to stop
 	for {

@@ -132,7 +132,7 @@ const (
 
 func refusedBy(api *jetstream.APIError) string {
 	switch {
-	case isStreamFull(api):
+	case IsStreamFull(api):
 		return ReasonStreamFull
 	case slices.Contains([]jetstream.ErrorCode{errCodeInsufficientResources, errCodeMemoryExceeded, errCodeStorageExceeded}, api.ErrorCode),
 		api.ErrorCode == errCodeStoreFailed:
@@ -141,10 +141,11 @@ func refusedBy(api *jetstream.APIError) string {
 	return ReasonRefused
 }
 
-// isStreamFull reports whether a stream that discards new messages has no room for one: the only failure of its store that
+// IsStreamFull reports whether a stream that discards new messages has no room for one: the only failure of its store that
 // the publisher's own rate can end.
-func isStreamFull(api *jetstream.APIError) bool {
-	return api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
+func IsStreamFull(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
 }
 
 func writeHint(reason string) string {
@@ -210,7 +211,7 @@ func streamOf(subject string) string {
 	}
 	for root, stream := range map[string]string{
 		schemas.SubjectEvents: schemas.StreamEvents, schemas.SubjectReplies: schemas.StreamReplies,
-		schemas.SubjectDeadLetters: schemas.StreamDeadLetters, subjectQueues: StreamQueues,
+		schemas.SubjectDeadLetters: schemas.StreamDeadLetters, SubjectQueues: StreamQueues,
 	} {
 		if strings.HasPrefix(subject, root+".") {
 			return stream

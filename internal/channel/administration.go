@@ -16,7 +16,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Store keeps channels where every process finds them. *bus.Channels is one.
+// Store keeps channels where every process finds them. *store.Channels is one.
 type Store interface {
 	Put(ctx context.Context, id string, channel []byte, revision uint64) (uint64, error)
 	Delete(ctx context.Context, id string, revision uint64) error
@@ -187,7 +187,7 @@ func hashOf(token string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Followed is where stored channels come from. *bus.Channels is one.
+// Followed is where stored channels come from. *store.Channels is one.
 type Followed interface {
 	Follow(ctx context.Context, heard func(id string, channel []byte, revision uint64), ready func()) error
 }

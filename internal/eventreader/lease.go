@@ -40,8 +40,10 @@ func leaseKey(partition int) string { return fmt.Sprintf("partition.%d", partiti
 // acquireLease acquires the lease of a partition and keeps it until it is lost or released. It fails with
 // jetstream.ErrKeyExists while another starter has it.
 func acquireLease(ctx context.Context, s bus.Streams, partition int, owner string) (*lease, error) {
-	l := &lease{bucket: s.Starters(), log: s.StarterLog(), key: leaseKey(partition), owner: owner, ttl: s.StarterTTL(),
-		stopped: make(chan struct{})}
+	l := &lease{
+		bucket: s.Bucket(bus.BucketStarters), log: s.BucketLog(bus.BucketStarters), key: leaseKey(partition), owner: owner,
+		ttl: s.StarterTTL(), stopped: make(chan struct{}),
+	}
 	sent := sinceStart()
 	try, cancel := context.WithTimeout(ctx, l.ttl/4)
 	defer cancel()

@@ -179,7 +179,7 @@ func (r *Reader) leave() {
 	<-r.shared
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	if err := removeKey(ctx, r.streams.StarterLog(), r.name, r.revision); err != nil {
+	if err := removeKey(ctx, r.streams.BucketLog(bus.BucketStarters), r.name, r.revision); err != nil {
 		r.log.Warn("removing this starter from the list failed, its key expires", "error", err)
 	}
 }

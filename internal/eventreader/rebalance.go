@@ -86,7 +86,7 @@ func (r *Reader) announce(ctx context.Context) error {
 	if time.Since(r.announced) < r.streams.StarterTTL()/3 {
 		return nil
 	}
-	revision, err := r.streams.Starters().Put(ctx, r.name, []byte(r.owner))
+	revision, err := r.streams.Bucket(bus.BucketStarters).Put(ctx, r.name, []byte(r.owner))
 	if err != nil {
 		return fmt.Errorf("announce starter %s: %w", r.name, err)
 	}
@@ -97,7 +97,7 @@ func (r *Reader) announce(ctx context.Context) error {
 // listKeys returns the live starters, this one included, and the partitions that have a lease: all keys in one request.
 func (r *Reader) listKeys(ctx context.Context) (members []string, leased map[int]bool, err error) {
 	prefix := "$KV." + bus.BucketStarters + "."
-	info, err := r.streams.StarterLog().Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	info, err := r.streams.BucketLog(bus.BucketStarters).Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("list bucket %s: %w", bus.BucketStarters, err)
 	}

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -254,7 +254,7 @@ func (a Administration) refuse(w http.ResponseWriter, err error) {
 	switch {
 	case errors.Is(err, channel.ErrNotFound):
 		refuse(w, http.StatusNotFound, "", err.Error())
-	case errors.Is(err, bus.ErrChanged), errors.Is(err, channel.ErrOfFile):
+	case errors.Is(err, store.ErrChanged), errors.Is(err, channel.ErrOfFile):
 		refuse(w, http.StatusConflict, "", err.Error())
 	case errors.As(err, &invalid):
 		refuse(w, http.StatusUnprocessableEntity, fault.Config, invalid.Reason)

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -34,7 +34,7 @@ func (k *kept) Put(_ context.Context, id string, text []byte, revision uint64) (
 		return 0, k.err
 	}
 	if k.at[id] != revision {
-		return 0, bus.ErrChanged
+		return 0, store.ErrChanged
 	}
 	k.revision++
 	k.text[id], k.at[id] = text, k.revision
@@ -43,7 +43,7 @@ func (k *kept) Put(_ context.Context, id string, text []byte, revision uint64) (
 
 func (k *kept) Delete(_ context.Context, id string, revision uint64) error {
 	if k.at[id] != revision {
-		return bus.ErrChanged
+		return store.ErrChanged
 	}
 	delete(k.text, id)
 	delete(k.at, id)

@@ -16,9 +16,9 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/signedurl"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -167,7 +167,7 @@ type posted map[string]string
 func (p posted) Reserve(_ context.Context, key schemas.ConversationKey, eventID, content string) error {
 	name := schemas.EventMsgID(key, eventID)
 	if old, taken := p[name]; taken && old != content {
-		return bus.ErrOtherContent
+		return store.ErrOtherContent
 	}
 	p[name] = content
 	return nil

@@ -14,9 +14,9 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -65,7 +65,7 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
 	duplicate, err := o.storeEvent(ctx, key, event.ID, document, header)
-	if errors.Is(err, bus.ErrOtherContent) {
+	if errors.Is(err, store.ErrOtherContent) {
 		refuseClash(w)
 		return
 	}

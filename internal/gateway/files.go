@@ -12,9 +12,9 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/signedurl"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -25,10 +25,10 @@ const (
 	LinkFor = 5 * time.Minute
 )
 
-// Files keep what channels exchange besides JSON. *bus.Files is one.
+// Files keep what channels exchange besides JSON. *store.Files is one.
 type Files interface {
-	Put(ctx context.Context, owner schemas.BotID, file bus.File, content io.Reader) (bus.File, error)
-	Get(ctx context.Context, owner schemas.BotID, id string) (bus.File, io.ReadCloser, error)
+	Put(ctx context.Context, owner schemas.BotID, file store.File, content io.Reader) (store.File, error)
+	Get(ctx context.Context, owner schemas.BotID, id string) (store.File, io.ReadCloser, error)
 	Delete(ctx context.Context, owner schemas.BotID, id string) error
 }
 
@@ -49,15 +49,15 @@ func (o Options) putFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
-	if err != nil || !bus.FileTypeAllowed(media) {
+	if err != nil || !store.FileTypeAllowed(media) {
 		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "files of this Content-Type are not taken")
 		return
 	}
 	if !uncompressed(w, r) {
 		return
 	}
-	name := bus.FileName(r.URL.Query().Get("name"))
-	file, err := o.Files.Put(r.Context(), ch.BotID, bus.File{Name: name, Type: media, Channel: ch.Code},
+	name := store.FileName(r.URL.Query().Get("name"))
+	file, err := o.Files.Put(r.Context(), ch.BotID, store.File{Name: name, Type: media, Channel: ch.Code},
 		http.MaxBytesReader(w, r.Body, FileMax))
 	if err != nil {
 		o.refuseFile(w, err)
@@ -138,7 +138,7 @@ func (o Options) sendFile(w http.ResponseWriter, r *http.Request, owner schemas.
 func (o Options) refuseFile(w http.ResponseWriter, err error) {
 	var large *http.MaxBytesError
 	switch {
-	case errors.Is(err, bus.ErrNoFile):
+	case errors.Is(err, store.ErrNoFile):
 		refuse(w, http.StatusNotFound, "", err.Error())
 	case errors.As(err, &large):
 		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "a file has at most "+strconv.Itoa(FileMax)+" bytes")
@@ -171,7 +171,7 @@ func (l Links) open(token string, now time.Time) (owner schemas.BotID, id string
 		return schemas.BotID{}, "", err
 	}
 	owner.Tenant, owner.Bot, _ = strings.Cut(payload.Owner, "/")
-	if !bus.IsFileID(payload.Item) {
+	if !store.IsFileID(payload.Item) {
 		return schemas.BotID{}, "", signedurl.ErrUnknown
 	}
 	return owner, payload.Item, nil

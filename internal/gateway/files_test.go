@@ -16,29 +16,29 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/signedurl"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // shelf keeps files in memory.
 type shelf struct {
 	mu    sync.Mutex
-	files map[string]bus.File
+	files map[string]store.File
 	text  map[string][]byte
 	err   error
 }
 
-func (s *shelf) Put(_ context.Context, owner schemas.BotID, file bus.File, content io.Reader) (bus.File, error) {
+func (s *shelf) Put(_ context.Context, owner schemas.BotID, file store.File, content io.Reader) (store.File, error) {
 	text, err := io.ReadAll(content)
 	if err = errors.Join(err, s.err); err != nil {
-		return bus.File{}, err
+		return store.File{}, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.files == nil {
-		s.files, s.text = map[string]bus.File{}, map[string][]byte{}
+		s.files, s.text = map[string]store.File{}, map[string][]byte{}
 	}
 	file.ID, file.Size = uuid.NewString(), int64(len(text))
 	key := owner.Tenant + "/" + owner.Bot + "/" + file.ID
@@ -46,13 +46,13 @@ func (s *shelf) Put(_ context.Context, owner schemas.BotID, file bus.File, conte
 	return file, nil
 }
 
-func (s *shelf) Get(_ context.Context, owner schemas.BotID, id string) (bus.File, io.ReadCloser, error) {
+func (s *shelf) Get(_ context.Context, owner schemas.BotID, id string) (store.File, io.ReadCloser, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	key := owner.Tenant + "/" + owner.Bot + "/" + id
 	file, ok := s.files[key]
 	if !ok {
-		return bus.File{}, nil, bus.ErrNoFile
+		return store.File{}, nil, store.ErrNoFile
 	}
 	return file, io.NopCloser(bytes.NewReader(s.text[key])), nil
 }
@@ -62,7 +62,7 @@ func (s *shelf) Delete(_ context.Context, owner schemas.BotID, id string) error 
 	defer s.mu.Unlock()
 	key := owner.Tenant + "/" + owner.Bot + "/" + id
 	if _, ok := s.files[key]; !ok {
-		return bus.ErrNoFile
+		return store.ErrNoFile
 	}
 	delete(s.files, key)
 	return nil

@@ -24,8 +24,8 @@ type mute struct{}
 func (mute) Notices(schemas.BotID, string, func(string, []byte)) (func(), error) {
 	return func() {}, nil
 }
-func (mute) Claim(context.Context, string) (bool, error)                { return true, nil }
-func (mute) Serve(string, func([]byte) []byte) (stop func(), err error) { return func() {}, nil }
+func (mute) Claim(context.Context, string) (bool, error)                  { return true, nil }
+func (mute) Respond(string, func([]byte) []byte) (stop func(), err error) { return func() {}, nil }
 
 // listen starts a gateway whose time-outs are short.
 func listen(t *testing.T, change ...func(*Options)) (*door, *Server) {
@@ -33,7 +33,7 @@ func listen(t *testing.T, change ...func(*Options)) (*door, *Server) {
 	d := newDoor(t)
 	d.Log = slog.New(slog.DiscardHandler)
 	d.runs.script = returns(`{"body":"ok"}`)
-	d.Sockets = &socket.Hub{Scripts: d.Scripts, Bus: mute{}, Log: d.Log, Count: d.Metrics}
+	d.Sockets = &socket.Hub{Scripts: d.Scripts, Bus: mute{}, Claims: mute{}, Log: d.Log, Count: d.Metrics}
 	require.NoError(t, d.Sockets.Start())
 	for _, f := range change {
 		f(&d.Options)

@@ -57,7 +57,7 @@ type Bus interface {
 	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error
 }
 
-// Posted knows the content of events that came over HTTP. *bus.Posted is one.
+// Posted knows the content of events that came over HTTP. *store.Posted is one.
 type Posted interface {
 	Reserve(ctx context.Context, key schemas.ConversationKey, eventID, content string) error
 	Release(ctx context.Context, key schemas.ConversationKey, eventID string) error
@@ -68,7 +68,7 @@ type Channels interface {
 	ByToken(sum [32]byte) (*bot.Channel, bool)
 }
 
-// Chats know which conversation a chat of a TwoWay router belongs to. *bus.Chats is one.
+// Chats know which conversation a chat of a TwoWay router belongs to. *store.Chats is one.
 type Chats interface {
 	Conversation(ctx context.Context, owner schemas.BotID, chat string) (string, error)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -83,7 +84,7 @@ func TestEngine_HearsNothingOfOthers(t *testing.T) {
 	require.NoError(t, err)
 	streams, err := bus.Setup(ctx, starter, bus.StreamOptions{})
 	require.NoError(t, err)
-	_, err = bus.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("the-key"), nil })
+	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("the-key"), nil })
 	require.NoError(t, err)
 	_, operator := r.connect(t, Operator)
 	for _, root := range []string{"events", "replies", "deadletters", "advisories.x", "notices"} {
@@ -122,7 +123,7 @@ func TestEngine_ReadsNothingOfOthers(t *testing.T) {
 	}
 	streams, err := bus.Setup(ctx, operator, bus.StreamOptions{})
 	require.NoError(t, err)
-	_, err = bus.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("of nobody"), nil })
+	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("of nobody"), nil })
 	require.NoError(t, err)
 	before := r.state(t)
 	nc, _ := r.engine(t, "acme")

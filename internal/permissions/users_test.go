@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/store"
 )
 
 // TestUsers_CodeWorkerReadsNoCallbackKey stores both keys as the starter, and asks for them, and for the starter's answers, as
@@ -24,16 +25,16 @@ func TestUsers_CodeWorkerReadsNoCallbackKey(t *testing.T) {
 	require.NoError(t, err)
 	key := func() ([]byte, error) { return []byte("a key"), nil }
 	for _, purpose := range []string{"callback-address", "file-link"} {
-		_, err = bus.NewKeys(streams).Ensure(testContext(t), purpose, key)
+		_, err = store.NewKeys(streams).Ensure(testContext(t), purpose, key)
 		require.NoError(t, err)
 	}
 	streams, err = bus.Setup(testContext(t), code, bus.StreamOptions{})
 	require.NoError(t, err)
-	_, err = bus.NewKeys(streams).Ensure(testContext(t), "file-link", key)
+	_, err = store.NewKeys(streams).Ensure(testContext(t), "file-link", key)
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	_, err = bus.NewKeys(streams).Ensure(ctx, "callback-address", key)
+	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", key)
 	require.ErrorIs(t, err, context.DeadlineExceeded, "the server does not answer what is denied")
 	queued, _, err := spy.Pending()
 	require.True(t, err != nil || queued == 0, "a user hears the answers of another")

@@ -8,8 +8,8 @@ import (
 	"io"
 	"mime"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/store"
 )
 
 // fileMax bounds what a script keeps or reads, in bytes: it has to fit into what it may ask at a time.
@@ -24,14 +24,14 @@ type puttingFile struct {
 // putFile keeps a file of the bot. Its answer has a link that is good for some minutes.
 func (a *asked) putFile(ctx context.Context, q puttingFile) (any, error) {
 	media, _, err := mime.ParseMediaType(q.Type)
-	if err != nil || !bus.FileTypeAllowed(media) {
+	if err != nil || !store.FileTypeAllowed(media) {
 		return nil, fault.New(fault.Encoding, "files of this type are not kept")
 	}
 	if len(q.Content) > fileMax {
 		return nil, fault.New(fault.TooLarge, "a script keeps files of at most %d bytes", fileMax)
 	}
 	file, err := a.Files.Put(ctx, a.run.BotID,
-		bus.File{Name: bus.FileName(q.Name), Type: media, Channel: a.run.Channel}, bytes.NewReader(q.Content))
+		store.File{Name: store.FileName(q.Name), Type: media, Channel: a.run.Channel}, bytes.NewReader(q.Content))
 	if err != nil {
 		return nil, err
 	}
@@ -44,7 +44,7 @@ type gettingFile struct {
 
 func (a *asked) getFile(ctx context.Context, q gettingFile) (any, error) {
 	file, content, err := a.Files.Get(ctx, a.run.BotID, q.ID)
-	if errors.Is(err, bus.ErrNoFile) {
+	if errors.Is(err, store.ErrNoFile) {
 		return nil, fault.New(fault.Gone, "there is no such file")
 	}
 	if err != nil {

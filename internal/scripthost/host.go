@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/socket"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -28,7 +28,7 @@ type Host struct {
 	Scripts  Scripts
 	HTTP     HTTP
 	Sandbox  Sandbox
-	Wires    Wires
+	PubSub   PubSub
 	Files    Files
 	Link     Link
 	Log      *slog.Logger
@@ -61,16 +61,16 @@ type Sandbox interface {
 	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
 }
 
-// Wires carry what goes to gateways. *bus.Wires is one.
-type Wires interface {
+// PubSub sends messages to gateways. *bus.PubSub implements it.
+type PubSub interface {
 	Notify(owner schemas.BotID, class string, notice []byte) error
-	Ask(ctx context.Context, address string, request []byte) ([]byte, error)
+	Request(ctx context.Context, address string, request []byte) ([]byte, error)
 }
 
-// Files keep what scripts exchange besides JSON. *bus.Files is one.
+// Files keep what scripts exchange besides JSON. *store.Files is one.
 type Files interface {
-	Put(ctx context.Context, owner schemas.BotID, file bus.File, content io.Reader) (bus.File, error)
-	Get(ctx context.Context, owner schemas.BotID, id string) (bus.File, io.ReadCloser, error)
+	Put(ctx context.Context, owner schemas.BotID, file store.File, content io.Reader) (store.File, error)
+	Get(ctx context.Context, owner schemas.BotID, id string) (store.File, io.ReadCloser, error)
 }
 
 // Link makes an address at which anybody can read a file of a bot, for some minutes.
@@ -244,7 +244,7 @@ func (a *asked) push(ctx context.Context, q pushing) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer, err := a.Wires.Ask(ctx, address, request)
+	answer, err := a.PubSub.Request(ctx, address, request)
 	if err != nil {
 		return nil, err
 	}
@@ -270,7 +270,7 @@ func (a *asked) publish(_ context.Context, q publishing) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := a.Wires.Notify(a.run.BotID, q.Class, text); err != nil {
+	if err := a.PubSub.Notify(a.run.BotID, q.Class, text); err != nil {
 		return nil, err
 	}
 	return map[string]string{"id": notice.ID}, nil

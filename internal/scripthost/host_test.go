@@ -79,7 +79,7 @@ func (a *around) Notify(owner schemas.BotID, class string, notice []byte) error 
 	return nil
 }
 
-func (a *around) Ask(_ context.Context, address string, request []byte) ([]byte, error) {
+func (a *around) Request(_ context.Context, address string, request []byte) ([]byte, error) {
 	a.asks = append(a.asks, address+" "+string(request))
 	return []byte(a.pushed), nil
 }
@@ -108,7 +108,7 @@ func start(t *testing.T) *around {
 	a := &around{answer: &egress.Response{Status: 404, Header: http.Header{"X-A": {"b", "c"}}, Body: []byte("no")}}
 	s := store{set}
 	a.host = &scripthost.Host{
-		Bots: s, Channels: s, Scripts: s, HTTP: a, Sandbox: a, Wires: a, Log: slog.New(slog.DiscardHandler),
+		Bots: s, Channels: s, Scripts: s, HTTP: a, Sandbox: a, PubSub: a, Log: slog.New(slog.DiscardHandler),
 	}
 	return a
 }

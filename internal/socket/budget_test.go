@@ -51,7 +51,8 @@ func TestConnection_FrameOverTheLimitIsNotReadOn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			var read atomic.Int64
-			hub := &Hub{Scripts: &scripts{}, Bus: newWires(t), Log: slog.New(slog.DiscardHandler), Count: &counts{}}
+			w := newPubSub(t)
+			hub := &Hub{Scripts: &scripts{}, Bus: w, Claims: w, Log: slog.New(slog.DiscardHandler), Count: &counts{}}
 			require.NoError(t, hub.Start())
 			served := make(chan struct{})
 			web := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

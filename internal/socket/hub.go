@@ -52,20 +52,25 @@ type Scripts interface {
 		json.RawMessage, error)
 }
 
-// Bus carries what goes between the processes of an installation. *bus.Wires is one.
+// Bus sends messages between the processes of an installation. *bus.PubSub implements it.
 type Bus interface {
 	// Notices calls heard for every notice of a bot whose class matches, until stop is called.
 	Notices(owner schemas.BotID, class string, heard func(class string, notice []byte)) (stop func(), err error)
-	// Claim says whether a key is this caller's: of several callers with one key it is true for one.
+	// Respond answers the requests that are sent to an address, until stop is called.
+	Respond(address string, answer func(request []byte) []byte) (stop func(), err error)
+}
+
+// Claims decide which process passes on a notice. *store.Claims implements it.
+type Claims interface {
+	// Claim reports whether a key belongs to this caller: of several callers with one key it is true for one.
 	Claim(ctx context.Context, key string) (bool, error)
-	// Serve answers the requests that are sent to an address, until stop is called.
-	Serve(address string, answer func(request []byte) []byte) (stop func(), err error)
 }
 
 // Hub has the connections of one process. All fields but Ping and Pong are required.
 type Hub struct {
 	Scripts Scripts
 	Bus     Bus
+	Claims  Claims
 	Site    string // names this installation in connection_info
 	Log     *slog.Logger
 	// Count is told of every connection that comes (1) and goes (-1), and of every frame by its name and how it went.
@@ -105,7 +110,7 @@ func (h *Hub) Start() error {
 	h.name, h.Ping, h.Pong = hex.EncodeToString(random), cmp.Or(h.Ping, pingEvery), cmp.Or(h.Pong, pongTimeout)
 	h.connections, h.channels = map[string]*connection{}, map[identity]*group{}
 	var err error
-	h.stop, err = h.Bus.Serve(h.name, h.takePush)
+	h.stop, err = h.Bus.Respond(h.name, h.takePush)
 	return err
 }
 

@@ -23,8 +23,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// wires is a bus in memory, shared by the hubs of a test.
-type wires struct {
+// pubSub is a bus in memory with its claims, shared by the hubs of a test.
+type pubSub struct {
 	mu      sync.Mutex
 	heard   map[int]listener
 	next    int
@@ -37,13 +37,13 @@ type listener struct {
 	heard      func(class string, notice []byte)
 }
 
-func newWires(t *testing.T) *wires {
-	w := &wires{heard: map[int]listener{}, claimed: map[string]bool{}, serves: map[string]func([]byte) []byte{}}
+func newPubSub(t *testing.T) *pubSub {
+	w := &pubSub{heard: map[int]listener{}, claimed: map[string]bool{}, serves: map[string]func([]byte) []byte{}}
 	t.Cleanup(func() { require.Zero(t, w.listeners(), "a subscription outlives its connection") })
 	return w
 }
 
-func (w *wires) Notices(owner schemas.BotID, class string, heard func(string, []byte)) (func(), error) {
+func (w *pubSub) Notices(owner schemas.BotID, class string, heard func(string, []byte)) (func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next++
@@ -52,9 +52,9 @@ func (w *wires) Notices(owner schemas.BotID, class string, heard func(string, []
 	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.heard, n) }, nil
 }
 
-func (w *wires) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.heard) }
+func (w *pubSub) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.heard) }
 
-func (w *wires) notify(name, class, notice string) {
+func (w *pubSub) notify(name, class, notice string) {
 	w.mu.Lock()
 	var all []listener
 	for _, l := range w.heard {
@@ -68,7 +68,7 @@ func (w *wires) notify(name, class, notice string) {
 	}
 }
 
-func (w *wires) Claim(_ context.Context, key string) (bool, error) {
+func (w *pubSub) Claim(_ context.Context, key string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	mine := !w.claimed[key]
@@ -76,7 +76,7 @@ func (w *wires) Claim(_ context.Context, key string) (bool, error) {
 	return mine, nil
 }
 
-func (w *wires) Serve(address string, answer func([]byte) []byte) (func(), error) {
+func (w *pubSub) Respond(address string, answer func([]byte) []byte) (func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.serves[address] = answer
@@ -151,10 +151,10 @@ type server struct {
 	counts  *counts
 }
 
-func serve(t *testing.T, w *wires, ch *bot.Channel, change ...func(*Hub)) *server {
+func serve(t *testing.T, w *pubSub, ch *bot.Channel, change ...func(*Hub)) *server {
 	t.Helper()
 	s := &server{t: t, channel: ch, scripts: &scripts{hold: make(chan struct{})}, counts: &counts{}}
-	s.Hub = &Hub{Scripts: s.scripts, Bus: w, Site: "here", Log: slog.New(slog.DiscardHandler), Count: s.counts}
+	s.Hub = &Hub{Scripts: s.scripts, Bus: w, Claims: w, Site: "here", Log: slog.New(slog.DiscardHandler), Count: s.counts}
 	for _, f := range change {
 		f(s.Hub)
 	}

@@ -22,7 +22,7 @@ const soon = 20 * time.Second // no test waits this long unless something is bro
 
 func TestMessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newWires(t), public())
+	s := serve(t, newPubSub(t), public())
 	c := s.dial()
 	c.say(`["message",{"qid":1,"data":{"wait":true}}]`)
 	c.say(`["message",{"qid":"two","data":[2],"more":1}]`)
@@ -51,7 +51,7 @@ func TestMessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
 
 func TestConnectionInfo(t *testing.T) {
 	t.Parallel()
-	info := serve(t, newWires(t), public()).dial().ask(`["connection_info",{"qid":1}]`)
+	info := serve(t, newPubSub(t), public()).dial().ask(`["connection_info",{"qid":1}]`)
 	require.Equal(t, []any{"msg", "svcscript", "subscr"}, info["capabilities"])
 	require.Equal(t, []any{"r"}, info["roles"])
 	for name, want := range map[string]any{
@@ -65,7 +65,7 @@ func TestConnectionInfo(t *testing.T) {
 
 func TestScriptsByName(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newWires(t), public())
+	s := serve(t, newPubSub(t), public())
 	c := s.dial()
 	body := c.ask(`["start_svcscript",{"qid":1,"code":"hook","startparam1":"a","startparam3":{"b":1},"startparam20":"t"}]`)
 	require.Equal(t, map[string]any{"qid": 1.0, "success": true, "result": "ok", "data": map[string]any{"variables": map[string]any{}}}, body)
@@ -102,7 +102,7 @@ func TestScriptsByName(t *testing.T) {
 
 func TestBadFrames(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newWires(t), public())
+	s := serve(t, newPubSub(t), public())
 	for frame, want := range map[string][2]string{
 		``:                       {"error", "there is no text"},
 		`{`:                      {"error", "not one well-formed JSON value"},
@@ -141,7 +141,7 @@ func TestBadFrames(t *testing.T) {
 
 func TestHowAConnectionEnds(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newWires(t), public())
+	s := serve(t, newPubSub(t), public())
 
 	binary := s.dial()
 	require.NoError(t, binary.Write(t.Context(), websocket.MessageBinary, []byte(`["message",{"qid":1}]`)))
@@ -175,7 +175,7 @@ func TestHowAConnectionEnds(t *testing.T) {
 
 func TestAStopLetsCallsFinish(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newWires(t), public())
+	s := serve(t, newPubSub(t), public())
 	c := s.dial()
 	c.say(`["message",{"qid":1,"data":"wait"}]`)
 	require.Eventually(t, func() bool { s.scripts.mu.Lock(); defer s.scripts.mu.Unlock(); return len(s.scripts.ran) == 1 }, soon, time.Millisecond)
@@ -196,7 +196,7 @@ func TestCapabilities(t *testing.T) {
 	t.Parallel()
 	ch := public()
 	ch.Opts.Capabilities = []string{"subscr"}
-	c := serve(t, newWires(t), ch).dial()
+	c := serve(t, newPubSub(t), ch).dial()
 	for _, frame := range []string{`["message",{"qid":1}]`, `["start_svcscript",{"qid":1,"code":"hook"}]`} {
 		require.Equal(t, "blocked", c.ask(frame)["error"].(map[string]any)["kind"])
 	}
@@ -204,12 +204,12 @@ func TestCapabilities(t *testing.T) {
 	require.Equal(t, []any{"subscr"}, c.ask(`["connection_info",{"qid":1}]`)["capabilities"])
 	silent := public()
 	silent.RecvWS = ""
-	require.Equal(t, "config", serve(t, newWires(t), silent).dial().ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"])
+	require.Equal(t, "config", serve(t, newPubSub(t), silent).dial().ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"])
 }
 
 func TestSubscriptions(t *testing.T) {
 	t.Parallel()
-	w := newWires(t)
+	w := newPubSub(t)
 	s := serve(t, w, public())
 	c := s.dial()
 	require.Equal(t, map[string]any{"qid": 1.0, "success": true, "result": "ok", "id": "s", "expires": 300.0},
@@ -239,7 +239,7 @@ func TestSubscriptions(t *testing.T) {
 // TestASubscriberHearsAnEventOnce has three connections on two gateways, each with two subscriptions that match.
 func TestASubscriberHearsAnEventOnce(t *testing.T) {
 	t.Parallel()
-	w := newWires(t)
+	w := newPubSub(t)
 	ch := public()
 	ch.Type = bot.ChannelSubscriber
 	one, two := serve(t, w, ch), serve(t, w, ch)
@@ -281,7 +281,7 @@ func TestASubscriberHearsAnEventOnce(t *testing.T) {
 
 func TestPushFromAnotherProcess(t *testing.T) {
 	t.Parallel()
-	w := newWires(t)
+	w := newPubSub(t)
 	s := serve(t, w, public())
 	c := s.dial()
 	id := c.ask(`["connection_info",{"qid":1}]`)["connectionid"].(string)
@@ -308,7 +308,7 @@ func TestPushFromAnotherProcess(t *testing.T) {
 // TestASilentClientIsCutOff keeps a connection open and answers no ping.
 func TestASilentClientIsCutOff(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newWires(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 20*time.Millisecond })
+	s := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 20*time.Millisecond })
 	s.dial() // nobody reads, so nobody answers
 	lively := s.dial()
 	count := func() int { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets }
@@ -320,7 +320,7 @@ func TestASilentClientIsCutOff(t *testing.T) {
 // TestASlowReaderIsCutOff pushes more than a client reads.
 func TestASlowReaderIsCutOff(t *testing.T) {
 	t.Parallel()
-	w := newWires(t)
+	w := newPubSub(t)
 	s := serve(t, w, public())
 	c := s.dial()
 	id := c.ask(`["connection_info",{"qid":1}]`)["connectionid"].(string)
@@ -341,7 +341,7 @@ func TestASlowReaderIsCutOff(t *testing.T) {
 
 func TestCallsAreBounded(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newWires(t), public())
+	s := serve(t, newPubSub(t), public())
 	c := s.dial()
 	for i := range connectionCalls {
 		c.say(`["message",{"qid":` + strconv.Itoa(i) + `,"data":"wait"}]`)

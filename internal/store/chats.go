@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -30,8 +31,8 @@ type knownChat struct {
 const chatsKnown = 10_000
 
 // NewChats opens the chats of an account.
-func NewChats(js jetstream.JetStream, s Streams) *Chats {
-	return &Chats{bucket: fenced{js: js, stream: s.chatsLog, bucket: BucketChats}, known: map[string]knownChat{}}
+func NewChats(js jetstream.JetStream, s bus.Streams) *Chats {
+	return &Chats{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketChats), bucket: bus.BucketChats}, known: map[string]knownChat{}}
 }
 
 // Remember stores the conversation of a chat, and returns the conversation that the chat has then. What this process has
@@ -56,11 +57,11 @@ func (c *Chats) Remember(
 		}
 		last = knownChat{conversation, max(fence, v.fence)}
 		err = c.bucket.put(ctx, key, fencedValue{data: []byte(conversation), fence: last.fence, revision: v.revision})
-		if err == nil || IsConflict(err) {
+		if err == nil || bus.IsConflict(err) {
 			return err
 		}
 		return backoff.Permanent(err)
-	}, backoff.WithContext(newBackoff(5*time.Millisecond, 500*time.Millisecond), ctx))
+	}, backoff.WithContext(bus.Backoff(5*time.Millisecond, 500*time.Millisecond), ctx))
 	if err != nil {
 		return "", fmt.Errorf("remember the conversation of a chat: %w", err)
 	}

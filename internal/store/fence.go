@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -7,6 +7,8 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // headerFence is where a stored value keeps the fence of its write. The value itself is as it was before there were fences:
@@ -33,7 +35,7 @@ type fencedValue struct {
 }
 
 func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
-	if err := checkKey(key); err != nil {
+	if err := bus.CheckKey(key); err != nil {
 		return fencedValue{}, err
 	}
 	m, err := f.stream.GetLastMsgForSubject(ctx, f.subject(key))
@@ -56,7 +58,7 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 
 // put stores a value over the revision that was read, nil data removes it; IsConflict reports that the key has changed since.
 func (f fenced) put(ctx context.Context, key string, v fencedValue) error {
-	if err := checkKey(key); err != nil {
+	if err := bus.CheckKey(key); err != nil {
 		return err
 	}
 	m := nats.NewMsg(f.subject(key))

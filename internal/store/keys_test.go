@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"errors"
@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 func TestProcessesThatStartTogetherAgreeOnAKey(t *testing.T) {
 	t.Parallel()
-	_, _, streams := setup(t, StreamOptions{})
+	_, streams := setup(t, bus.StreamOptions{})
 	ctx := testContext(t)
 	var group sync.WaitGroup
 	got, failed := make([]string, 10), make([]error, 10)

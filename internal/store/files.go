@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -11,18 +11,12 @@ import (
 	"github.com/google/uuid"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // Files keep what integration channels and scripts exchange besides JSON, for a week.
 type Files struct{ store jetstream.ObjectStore }
-
-const (
-	// BucketFiles is the object store of files.
-	BucketFiles   = "HOOKTURN_FILES"
-	filesTTL      = 7 * 24 * time.Hour
-	filesMaxBytes = 4 << 30
-)
 
 // File is what is known of a file. Its content is whatever it is.
 type File struct {
@@ -40,7 +34,7 @@ type File struct {
 var ErrNoFile = errors.New("there is no such file")
 
 // NewFiles opens the files of an account.
-func NewFiles(s Streams) *Files { return &Files{store: s.files} }
+func NewFiles(s bus.Streams) *Files { return &Files{store: s.Files()} }
 
 // Put keeps what a reader gives under a new id. Nothing is kept of a reader that fails.
 func (f *Files) Put(ctx context.Context, owner schemas.BotID, file File, content io.Reader) (File, error) {
@@ -111,28 +105,11 @@ func fileOf(info *jetstream.ObjectInfo, file File) File {
 	if file.Modified = info.ModTime; file.Modified.IsZero() {
 		file.Modified = time.Now()
 	}
-	file.Expires = file.Modified.Add(filesTTL).UTC().Truncate(time.Second)
+	file.Expires = file.Modified.Add(bus.FilesTTL).UTC().Truncate(time.Second)
 	return file
 }
 
 // fileName keeps one bot's files apart from another's.
 func fileName(owner schemas.BotID, id string) string {
 	return owner.Tenant + "/" + owner.Bot + "/" + id
-}
-
-func ensureFiles(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.ObjectStore, error) {
-	store, err := js.ObjectStore(ctx, BucketFiles)
-	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
-		store, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket: BucketFiles, Description: "files of channels and scripts", TTL: filesTTL, MaxBytes: filesMaxBytes,
-			Storage: jetstream.FileStorage, Replicas: replicas,
-		})
-		if errors.Is(err, jetstream.ErrBucketExists) {
-			store, err = js.ObjectStore(ctx, BucketFiles)
-		}
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open or create object store %s: %w", BucketFiles, err)
-	}
-	return store, nil
 }

@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -6,12 +6,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestWorkersTellEachOtherOfEndpoints(t *testing.T) {
 	t.Parallel()
-	_, _, streams := setup(t, StreamOptions{})
+	_, streams := setup(t, bus.StreamOptions{})
 	e, ctx := NewEndpoints(streams), testContext(t)
 	require.NoError(t, e.Tell(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "https://a.example/x", []byte("old")))
 	require.NoError(t, e.Tell(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "https://a.example/x", []byte("known")))
@@ -27,16 +28,4 @@ func TestWorkersTellEachOtherOfEndpoints(t *testing.T) {
 	require.Equal(t, "news", <-heard, "what is forgotten is no notice")
 	stop()
 	require.NoError(t, <-done)
-}
-
-func TestAdvisoriesAreHeardByWhoListens(t *testing.T) {
-	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	sub, err := js.Conn().SubscribeSync(schemas.SubjectAdvisories + ".acme.>")
-	require.NoError(t, err)
-	require.NoError(t, NewWires(js, streams).Advise(schemas.BotID{Tenant: "acme", Bot: "shop"}, []byte("{}")))
-	m, err := sub.NextMsgWithContext(testContext(t))
-	require.NoError(t, err)
-	require.Equal(t, "hookturn.advisories.acme.shop", m.Subject)
-	require.Equal(t, "{}", string(m.Data))
 }

@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -22,36 +22,10 @@ type Queues struct {
 	stream jetstream.Stream
 }
 
-const (
-	// StreamQueues is where the background queues are kept.
-	StreamQueues  = "HOOKTURN_QUEUES"
-	subjectQueues = "hookturn.queues"
-
-	// queueMax bounds one queue (contract, section 4.2), queuesMaxBytes all of them together.
-	queueMax       = 10_000
-	queuesMaxBytes = 1 << 30
-	queuesDedupe   = time.Hour
-)
-
-// queuesConfig allows no direct reads: a replica that lags could give a head that was removed.
-func queuesConfig(o StreamOptions) jetstream.StreamConfig {
-	return jetstream.StreamConfig{
-		Name:                 StreamQueues,
-		Description:          "steps that wait in the background",
-		Subjects:             []string{subjectQueues + ".*.*.*"},
-		Retention:            jetstream.LimitsPolicy,
-		Storage:              jetstream.FileStorage,
-		Discard:              jetstream.DiscardNew,
-		DiscardNewPerSubject: true,
-		MaxMsgsPerSubject:    queueMax,
-		MaxBytes:             queuesMaxBytes,
-		Duplicates:           queuesDedupe,
-		Replicas:             o.Replicas,
-	}
-}
-
 // NewQueues opens the background queues.
-func NewQueues(js jetstream.JetStream, s Streams) *Queues { return &Queues{js: js, stream: s.queues} }
+func NewQueues(js jetstream.JetStream, s bus.Streams) *Queues {
+	return &Queues{js: js, stream: s.Queues()}
+}
 
 // Add puts data at the end of a step's queue; the same event of a conversation within an hour is one entry. A queue that is full, or has no room
 // in the stream, is a fault of the kind queue_full; data that is too large for NATS is too_large.
@@ -60,16 +34,15 @@ func (q *Queues) Add(ctx context.Context, key schemas.ConversationKey, step, eve
 	m.Data = data
 	m.Header.Set(jetstream.MsgIDHeader, schemas.IDOf("queue", key, step, eventID))
 	if int64(m.Size()) > q.js.Conn().MaxPayload() {
-		return tooLarge(m)
+		return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", m.Size())
 	}
 	_, err := q.js.PublishMsg(ctx, m)
-	var api *jetstream.APIError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &api) && isStreamFull(api):
+	case bus.IsStreamFull(err):
 		return fault.Wrap(fault.QueueFull, err, "the background queue of step %s holds %d entries, or its stream is full: "+
-			"the endpoint is slower than its events", step, queueMax)
+			"the endpoint is slower than its events", step, bus.QueueMax)
 	}
 	return fmt.Errorf("add to the queue of step %s: %w", step, err)
 }
@@ -88,7 +61,7 @@ func (q *Queues) Head(ctx context.Context, owner schemas.BotID, step string) (da
 
 // Heads reads the oldest entry of every queue that has one.
 func (q *Queues) Heads(ctx context.Context) (heads [][]byte, err error) {
-	info, err := q.stream.Info(ctx, jetstream.WithSubjectFilter(subjectQueues+".>"))
+	info, err := q.stream.Info(ctx, jetstream.WithSubjectFilter(bus.SubjectQueues+".>"))
 	if err != nil {
 		return nil, fmt.Errorf("list the background queues: %w", err)
 	}
@@ -115,5 +88,5 @@ func (q *Queues) Remove(ctx context.Context, sequence uint64) error {
 }
 
 func queueSubject(owner schemas.BotID, step string) string {
-	return subjectQueues + "." + owner.Tenant + "." + owner.Bot + "." + schemas.ConversationToken(step)
+	return bus.SubjectQueues + "." + owner.Tenant + "." + owner.Bot + "." + schemas.ConversationToken(step)
 }

@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -18,7 +19,7 @@ type Posted struct{ bucket jetstream.KeyValue }
 var ErrOtherContent = errors.New("the id was used for an event with other content")
 
 // NewPosted opens the posted events of an account.
-func NewPosted(s Streams) *Posted { return &Posted{bucket: s.posted} }
+func NewPosted(s bus.Streams) *Posted { return &Posted{bucket: s.Bucket(bus.BucketPosted)} }
 
 // Reserve notes the content of an event before it is published. It returns ErrOtherContent when the conversation has another
 // event of this id. The same content may be reserved any number of times.
@@ -28,7 +29,7 @@ func (p *Posted) Reserve(ctx context.Context, key schemas.ConversationKey, event
 	if err == nil {
 		return nil
 	}
-	if !IsConflict(err) {
+	if !bus.IsConflict(err) {
 		return fmt.Errorf("reserve the id of an event: %w", err)
 	}
 	entry, err := p.bucket.Get(ctx, name)

@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -6,16 +6,18 @@ import (
 	"fmt"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // Keys keep what every process of an installation must know and nobody else may, such as the key of callback addresses.
 type Keys struct {
-	bucket jetstream.KeyValue
-	up     *upkeep
+	bucket  jetstream.KeyValue
+	streams bus.Streams
 }
 
 // NewKeys opens the keys of an account.
-func NewKeys(s Streams) *Keys { return &Keys{bucket: s.keys, up: s.up} }
+func NewKeys(s bus.Streams) *Keys { return &Keys{bucket: s.Bucket(bus.BucketKeys), streams: s} }
 
 // Ensure gives the key of a name, storing what create makes when there is none. Processes that start together agree on one.
 func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
@@ -25,7 +27,7 @@ func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, e
 		if createErr != nil {
 			return nil, fmt.Errorf("make key %s: %w", name, createErr)
 		}
-		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !IsConflict(err) {
+		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !bus.IsConflict(err) {
 			return nil, fmt.Errorf("store key %s: %w", name, err)
 		}
 		entry, err = k.bucket.Get(ctx, name)
@@ -33,6 +35,6 @@ func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, e
 	if err != nil {
 		return nil, fmt.Errorf("read key %s: %w", name, err)
 	}
-	k.up.rely(name, entry.Value())
+	k.streams.RestoreKey(name, entry.Value())
 	return entry.Value(), nil
 }

@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -7,21 +7,23 @@ import (
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // Channels keep the integration channels of the administration, by their ids. They hold bytes and do not know what is in
 // them.
 type Channels struct {
 	bucket  jetstream.KeyValue
-	watched watched
+	streams bus.Streams
 }
 
 // ErrChanged says that somebody else has changed, made or deleted a channel in between.
 var ErrChanged = errors.New("the channel was changed by somebody else: read it again")
 
 // NewChannels opens the channels of an account.
-func NewChannels(s Streams) *Channels {
-	return &Channels{bucket: s.channels, watched: newWatched(s.channels, s)}
+func NewChannels(s bus.Streams) *Channels {
+	return &Channels{bucket: s.Bucket(bus.BucketChannels), streams: s}
 }
 
 // Put stores a channel over the revision that was read, 0 when there was none, and gives its new revision.
@@ -32,7 +34,7 @@ func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision 
 	} else {
 		revision, err = c.bucket.Update(ctx, id, channel, revision)
 	}
-	if IsConflict(err) {
+	if bus.IsConflict(err) {
 		return 0, ErrChanged
 	}
 	if err != nil {
@@ -44,7 +46,7 @@ func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision 
 // Delete removes a channel of a revision.
 func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error {
 	err := c.bucket.Delete(ctx, id, jetstream.LastRevision(revision))
-	if IsConflict(err) {
+	if bus.IsConflict(err) {
 		return ErrChanged
 	}
 	if err != nil {
@@ -59,7 +61,7 @@ func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error
 func (c *Channels) Follow(ctx context.Context, heard func(id string, channel []byte, revision uint64), ready func()) error {
 	var known, before map[string]bool // in this watch, and in those before it
 	once := sync.OnceFunc(ready)
-	return ignoreEnd(ctx, c.watched.follow(ctx, func() {
+	return ignoreEnd(ctx, c.streams.Watch(ctx, bus.BucketChannels, func() {
 		before, known = known, map[string]bool{}
 	}, func(entry jetstream.KeyValueEntry) {
 		switch {

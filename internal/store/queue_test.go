@@ -1,19 +1,19 @@
-package bus
+package store
 
 import (
 	"fmt"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestQueueIsFirstInFirstOut(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	js, streams := setup(t, bus.StreamOptions{})
 	q, ctx := NewQueues(js, streams), testContext(t)
 
 	_, sequence, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
@@ -43,13 +43,13 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 // An event's id is unique within its conversation only.
 func TestQueue_EqualEventIDs(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	js, streams := setup(t, bus.StreamOptions{})
 	q, ctx := NewQueues(js, streams), testContext(t)
 	for _, key := range equalIDs() {
 		require.NoError(t, q.Add(ctx, key, "NOTIFY", "e1", []byte(key.Tenant+key.Bot+key.Conversation)))
 		require.NoError(t, q.Add(ctx, key, "OTHER", "e1", []byte("another step")))
 	}
-	info, err := streams.queues.Info(ctx)
+	info, err := streams.Queues().Info(ctx)
 	require.NoError(t, err)
 	require.EqualValues(t, 2*len(equalIDs()), info.State.Msgs)
 	heads, err := q.Heads(ctx)
@@ -57,55 +57,11 @@ func TestQueue_EqualEventIDs(t *testing.T) {
 	require.Len(t, heads, 6, "three bots with two steps each")
 }
 
-// equalIDs are conversations that have an event of one id.
-func equalIDs() []schemas.ConversationKey {
-	return []schemas.ConversationKey{
-		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"),
-		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-2"),
-		schemas.BotID{Tenant: "acme", Bot: "mall"}.WithConversation("c-1"),
-		schemas.BotID{Tenant: "bcme", Bot: "shop"}.WithConversation("c-1"),
-	}
-}
-
-func TestPublisher_EqualEventIDs(t *testing.T) {
-	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	p, ctx := NewPublisher(js), testContext(t)
-	for _, key := range equalIDs() {
-		_, duplicate, err := p.PublishEvent(ctx, key, []byte("{}"), "e1", nil)
-		require.NoError(t, err)
-		require.False(t, duplicate, "%v", key)
-		reply, err := schemas.NewReply(key, "e1", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{})
-		require.NoError(t, err)
-		require.NoError(t, p.PublishReply(ctx, key.BotID, reply))
-		_, duplicate, err = p.PublishEvent(ctx, key, []byte("{}"), "e1", nil)
-		require.NoError(t, err)
-		require.True(t, duplicate, "%v", key)
-	}
-	info, err := streams.replies.Info(ctx)
-	require.NoError(t, err)
-	require.EqualValues(t, len(equalIDs()), info.State.Msgs)
-}
-
-func TestPosted_ContentOfAnID(t *testing.T) {
-	t.Parallel()
-	_, _, streams := setup(t, StreamOptions{})
-	p, ctx := NewPosted(streams), testContext(t)
-	for _, key := range equalIDs() {
-		content := key.Tenant + key.Bot + key.Conversation
-		require.NoError(t, p.Reserve(ctx, key, "e1", content))
-		require.NoError(t, p.Reserve(ctx, key, "e1", content), "the same again")
-		require.ErrorIs(t, p.Reserve(ctx, key, "e1", "other"), ErrOtherContent)
-		require.NoError(t, p.Release(ctx, key, "e1"))
-		require.NoError(t, p.Reserve(ctx, key, "e1", "other"))
-	}
-}
-
 func TestFullQueueSaysSo(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	js, streams := setup(t, bus.StreamOptions{})
 	ctx := testContext(t)
-	config := streams.queues.CachedInfo().Config
+	config := streams.Queues().CachedInfo().Config
 	require.Equal(t, int64(10_000), config.MaxMsgsPerSubject, "contract, section 4.2")
 	config.MaxMsgsPerSubject = 2
 	_, err := js.UpdateStream(ctx, config)

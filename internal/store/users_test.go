@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"encoding/json"
@@ -9,12 +9,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/schemas"
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 func TestUsers(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	js, streams := setup(t, bus.StreamOptions{})
 	u := NewUsers(js, streams)
 	got, err := u.Get(testContext(t), "acme", "alice@example.com")
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestUsers(t *testing.T) {
 
 func TestUpdatesAtOnceLoseNothing(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	js, streams := setup(t, bus.StreamOptions{})
 	u := NewUsers(js, streams)
 	const writers, each = 4, 10
 	var wg sync.WaitGroup
@@ -79,7 +79,7 @@ func TestUpdatesAtOnceLoseNothing(t *testing.T) {
 // A worker that was paused while newer events were handled must not overwrite what they stored.
 func TestUsers_OlderWriteIsDropped(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	js, streams := setup(t, bus.StreamOptions{})
 	u, ctx := NewUsers(js, streams), testContext(t)
 	write := func(fence int64, value json.RawMessage) string {
 		stored, err := u.Update(ctx, "acme", "alice", fence, func(json.RawMessage) (json.RawMessage, error) { return value, nil })
@@ -91,7 +91,7 @@ func TestUsers_OlderWriteIsDropped(t *testing.T) {
 	}
 	key, err := userKey("acme", "alice")
 	require.NoError(t, err)
-	_, err = streams.users.Put(ctx, key, []byte(`"before fences"`))
+	_, err = streams.Bucket(bus.BucketUsers).Put(ctx, key, []byte(`"before fences"`))
 	require.NoError(t, err)
 	require.Equal(t, `"new"`, write(7, json.RawMessage(`"new"`)), "a value without a fence is the oldest")
 	require.Equal(t, `"new"`, write(6, json.RawMessage(`"zombie"`)))
@@ -101,27 +101,7 @@ func TestUsers_OlderWriteIsDropped(t *testing.T) {
 	require.Empty(t, write(8, nil))
 	require.Empty(t, write(7, json.RawMessage(`"zombie"`)), "the fence outlives the removal")
 	require.Equal(t, `"next"`, write(9, json.RawMessage(`"next"`)))
-	entry, err := streams.users.Get(ctx, key)
+	entry, err := streams.Bucket(bus.BucketUsers).Get(ctx, key)
 	require.NoError(t, err)
 	require.Equal(t, `"next"`, string(entry.Value()), "an older release reads the value")
-}
-
-func TestChats_OlderWriteIsDropped(t *testing.T) {
-	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	ctx, shop := testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
-	paused, other := NewChats(js, streams), NewChats(js, streams) // of two processes
-	for _, c := range []struct {
-		chats        *Chats
-		conversation string
-		fence        int64
-		want         string
-	}{{paused, "a", 1, "a"}, {other, "a", 5, "a"}, {paused, "b", 3, "a"}, {paused, "c", 6, "c"}, {other, "a", 5, "a"}, {other, "d", 7, "d"}} {
-		current, err := c.chats.Remember(ctx, shop, "chat", c.conversation, c.fence)
-		require.NoError(t, err)
-		require.Equal(t, c.want, current)
-	}
-	current, err := other.Conversation(ctx, shop, "chat")
-	require.NoError(t, err)
-	require.Equal(t, "d", current)
 }

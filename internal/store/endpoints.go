@@ -1,4 +1,4 @@
-package bus
+package store
 
 import (
 	"context"
@@ -9,6 +9,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -16,12 +17,12 @@ import (
 // them. What is told is forgotten after an hour, the longest pause that is believed.
 type Endpoints struct {
 	bucket  jetstream.KeyValue
-	watched watched
+	streams bus.Streams
 }
 
 // NewEndpoints opens the notices of an account.
-func NewEndpoints(s Streams) *Endpoints {
-	return &Endpoints{bucket: s.endpoints, watched: newWatched(s.endpoints, s)}
+func NewEndpoints(s bus.Streams) *Endpoints {
+	return &Endpoints{bucket: s.Bucket(bus.BucketEndpoints), streams: s}
 }
 
 // Tell replaces what is known of an endpoint.
@@ -44,7 +45,7 @@ func (e *Endpoints) Forget(ctx context.Context, owner schemas.BotID, url string)
 // Listen calls heard for what is known now and for everything that is told from now on, this process's own notices
 // included, until ctx ends. It follows reconnections, and a bucket that was created again.
 func (e *Endpoints) Listen(ctx context.Context, heard func(notice []byte)) error {
-	return ignoreEnd(ctx, e.watched.follow(ctx, func() {}, func(entry jetstream.KeyValueEntry) {
+	return ignoreEnd(ctx, e.streams.Watch(ctx, bus.BucketEndpoints, func() {}, func(entry jetstream.KeyValueEntry) {
 		if entry != nil { // nil marks the end of what was known
 			heard(entry.Value())
 		}

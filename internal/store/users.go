@@ -1,17 +1,17 @@
-package bus
+package store
 
 import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -20,8 +20,8 @@ import (
 type Users struct{ bucket fenced }
 
 // NewUsers opens the users of an account.
-func NewUsers(js jetstream.JetStream, s Streams) *Users {
-	return &Users{bucket: fenced{js: js, stream: s.usersLog, bucket: BucketUsers}}
+func NewUsers(js jetstream.JetStream, s bus.Streams) *Users {
+	return &Users{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketUsers), bucket: bus.BucketUsers}}
 }
 
 // Get returns a user's details, nil when there are none.
@@ -73,21 +73,12 @@ func (u *Users) Update(
 			stored = value
 			return nil
 		}
-		if IsConflict(err) {
+		if bus.IsConflict(err) {
 			return err
 		}
 		return backoff.Permanent(fmt.Errorf("store user details: %w", err))
-	}, backoff.WithContext(newBackoff(5*time.Millisecond, 500*time.Millisecond), ctx))
+	}, backoff.WithContext(bus.Backoff(5*time.Millisecond, 500*time.Millisecond), ctx))
 	return stored, err
-}
-
-// IsConflict says whether somebody else has written a key since it was read. A replicated stream has its own error
-// code.
-func IsConflict(err error) bool {
-	var api *jetstream.APIError
-	return errors.Is(err, jetstream.ErrKeyExists) || errors.As(err, &api) &&
-		(api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequence ||
-			api.ErrorCode == jetstream.JSErrCodeStreamWrongLastSequenceConstant)
 }
 
 // userKey hides the user id, which may be a name or an address, and makes it fit for a key.

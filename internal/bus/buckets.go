@@ -1,0 +1,120 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// Key-value buckets of hookturn.
+const (
+	// BucketUsers keeps user_details, which outlive conversations.
+	BucketUsers = "HOOKTURN_USERS"
+	// BucketStarters is where starters announce themselves and claim partitions.
+	BucketStarters = "HOOKTURN_STARTERS"
+	// BucketEndpoints is where workers tell each other which endpoints must be left alone.
+	BucketEndpoints = "HOOKTURN_ENDPOINTS"
+	// BucketKeys keeps the keys that all processes share. Whoever can read it can make callback addresses.
+	BucketKeys = "HOOKTURN_KEYS"
+	// BucketChats keeps which conversation a chat of a TwoWay router belongs to.
+	BucketChats = "HOOKTURN_CHATS"
+	// BucketClaims is where gateways agree on which of them passes a notice on.
+	BucketClaims = "HOOKTURN_CLAIMS"
+	// BucketPosted keeps the content of events that came over HTTP, by identity and id.
+	BucketPosted = "HOOKTURN_POSTED"
+	// BucketChannels keeps the integration channels of the administration. Of their tokens it has hashes only.
+	BucketChannels = "HOOKTURN_CHANNELS"
+	// BucketFiles is the object store of files.
+	BucketFiles = "HOOKTURN_FILES"
+)
+
+// FilesTTL is how long the object store keeps a file.
+const FilesTTL = 7 * 24 * time.Hour
+
+const (
+	endpointsTTL  = time.Hour
+	chatsTTL      = 30 * 24 * time.Hour
+	claimsTTL     = 2 * time.Minute
+	filesMaxBytes = 4 << 30
+)
+
+// bucketConfigs are the key-value buckets as they must be.
+func bucketConfigs(o StreamOptions) []jetstream.KeyValueConfig {
+	return []jetstream.KeyValueConfig{
+		{Bucket: BucketUsers, Description: "user_details by tenant and user"},
+		{Bucket: BucketStarters, Description: "live starters and the partitions they hold", TTL: o.StarterTTL},
+		{Bucket: BucketEndpoints, Description: "endpoints that must be left alone for now", TTL: endpointsTTL},
+		{Bucket: BucketKeys, Description: "keys that all processes share"},
+		{Bucket: BucketChats, Description: "conversations of TwoWay chats", TTL: chatsTTL},
+		{Bucket: BucketClaims, Description: "notices that a gateway passes on", TTL: claimsTTL},
+		{Bucket: BucketPosted, Description: "content of events that came over HTTP", TTL: eventsDedupe},
+		{Bucket: BucketChannels, Description: "channels of the administration"},
+	}
+}
+
+// openBuckets opens every key-value bucket or creates it, and opens the streams behind the buckets that are read as streams:
+// one request to such a stream lists every key, or returns a value with its headers.
+func (s *Streams) openBuckets(ctx context.Context, js jetstream.JetStream, o StreamOptions) (err error) {
+	s.buckets, s.logs = map[string]jetstream.KeyValue{}, map[string]jetstream.Stream{}
+	for _, want := range bucketConfigs(o) {
+		want.History, want.Storage, want.Replicas = 1, jetstream.FileStorage, o.Replicas
+		if s.buckets[want.Bucket], err = ensureBucket(ctx, js, want); err != nil {
+			return err
+		}
+	}
+	for _, bucket := range []string{BucketUsers, BucketChats, BucketStarters} {
+		if s.logs[bucket], err = js.Stream(ctx, "KV_"+bucket); err != nil {
+			return fmt.Errorf("open bucket %s: %w", bucket, err)
+		}
+	}
+	if s.starterTTL = s.logs[BucketStarters].CachedInfo().Config.MaxAge; s.starterTTL <= 0 {
+		return fmt.Errorf("bucket %s: has no TTL, so a dead starter would keep its partitions for ever: "+
+			"delete the bucket, it is created again at the next start", BucketStarters)
+	}
+	return nil
+}
+
+func ensureBucket(
+	ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig,
+) (jetstream.KeyValue, error) {
+	bucket, err := js.KeyValue(ctx, want.Bucket)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		bucket, err = js.CreateKeyValue(ctx, want)
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			bucket, err = js.KeyValue(ctx, want.Bucket)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open or create bucket %s: %w", want.Bucket, maybeDenied(err))
+	}
+	status, err := bucket.Status(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read bucket %s: %w", want.Bucket, err)
+	}
+	full, ok := status.(*jetstream.KeyValueBucketStatus)
+	if ok && full.StreamInfo().Config.Storage != jetstream.FileStorage {
+		return nil, fmt.Errorf("bucket %s: storage is memory, which a restart of the server empties: "+
+			"create it again with file storage", want.Bucket)
+	}
+	return bucket, nil
+}
+
+func ensureFiles(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.ObjectStore, error) {
+	store, err := js.ObjectStore(ctx, BucketFiles)
+	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
+		store, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: BucketFiles, Description: "files of channels and scripts", TTL: FilesTTL, MaxBytes: filesMaxBytes,
+			Storage: jetstream.FileStorage, Replicas: replicas,
+		})
+		if errors.Is(err, jetstream.ErrBucketExists) {
+			store, err = js.ObjectStore(ctx, BucketFiles)
+		}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open or create object store %s: %w", BucketFiles, err)
+	}
+	return store, nil
+}

@@ -1,0 +1,88 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// PubSub publishes messages that are stored nowhere: notifications for all that subscribe to them, and requests from one
+// process to another.
+type PubSub struct{ nc guardedConn }
+
+// subjectSockets is the first part of the subjects on which gateways receive what is pushed to their connections.
+const subjectSockets = "hookturn.sockets"
+
+// NewPubSub returns a new PubSub on a connection.
+func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConn{js.Conn()}} }
+
+// Notices calls heard for every notice of a bot whose class matches, with the class and the CloudEvents event, until stop is
+// called. The words of class may be wildcards of NATS. Notices of one call are heard one after another.
+func (p *PubSub) Notices(owner schemas.BotID, class string, heard func(class string, notice []byte)) (stop func(), err error) {
+	root := schemas.NoticeSubject(owner, "")
+	s, err := p.nc.subscribe(root+class, func(m *nats.Msg) { heard(strings.TrimPrefix(m.Subject, root), m.Data) })
+	if err != nil {
+		return nil, fmt.Errorf("listen to notices: %w", err)
+	}
+	return unsubscribe(s), nil
+}
+
+// Notify tells a notice to whoever listens. One that is larger than NATS takes is a fault of the kind too_large.
+func (p *PubSub) Notify(owner schemas.BotID, class string, notice []byte) error {
+	return tooLargeFor(p.nc.publish(schemas.NoticeSubject(owner, class), notice), notice)
+}
+
+// Advise publishes an advisory about a bot, and as a system notice to the WebSockets of channels. Neither is stored.
+func (p *PubSub) Advise(owner schemas.BotID, advisory []byte) error {
+	if err := p.nc.publish(schemas.AdvisorySubject(owner), advisory); err != nil {
+		return err
+	}
+	if notice, ok := noticeOf(advisory); ok {
+		p.nc.announce(owner, notice)
+	}
+	return nil
+}
+
+// tooLargeFor names the one thing that a message itself can be to blame for.
+func tooLargeFor(err error, data []byte) error {
+	if errors.Is(err, nats.ErrMaxPayload) {
+		return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", len(data))
+	}
+	return err
+}
+
+// Respond answers requests that are sent to an address, until stop is called.
+func (p *PubSub) Respond(address string, answer func(request []byte) []byte) (stop func(), err error) {
+	s, err := p.nc.subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
+	if err != nil {
+		return nil, fmt.Errorf("listen to other processes: %w", err)
+	}
+	return unsubscribe(s), nil
+}
+
+// Request sends a request to an address and waits for the answer. An address without a responder is a fault of the kind gone.
+func (p *PubSub) Request(ctx context.Context, address string, request []byte) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	m, err := p.nc.request(ctx, subjectSockets+"."+address, request)
+	if errors.Is(err, nats.ErrNoResponders) {
+		return nil, fault.New(fault.Gone, "there is no such connection")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask another process: %w", tooLargeFor(err, request))
+	}
+	return m.Data, nil
+}
+
+// requestTimeout bounds one request to another process.
+const requestTimeout = 5 * time.Second
+
+func unsubscribe(s *nats.Subscription) func() { return func() { _ = s.Unsubscribe() } }

@@ -1,0 +1,83 @@
+package bus
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestUpkeep_FullStore: readiness, a metric and a log line tell of a store that takes nothing, and of its end.
+func TestUpkeep_FullStore(t *testing.T) {
+	t.Parallel()
+	options := &server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		JetStreamMaxStore: 8 << 20,
+	}
+	srv, err := server.NewServer(options)
+	require.NoError(t, err)
+	srv.Start()
+	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
+	require.True(t, srv.ReadyForConnections(soon))
+	js := connectTo(t, srv)
+	_, err = setUpSmall(testContext(t), js)
+	require.NoError(t, err)
+	require.NoError(t, Ready(testContext(t), js))
+
+	var mu sync.Mutex
+	reasons := map[string]int{}
+	ObserveWrites(js, func(reason string) { mu.Lock(); defer mu.Unlock(); reasons[reason]++ })
+	payload := make([]byte, 256<<10)
+	require.Eventually(t, func() bool {
+		_, err := js.Publish(testContext(t), "hookturn.replies.a.b.c", payload)
+		return err != nil
+	}, soon, time.Millisecond)
+	require.ErrorContains(t, Ready(testContext(t), js), "jetstream does not store")
+	mu.Lock()
+	require.Positive(t, reasons[ReasonNoSpace], "%v", reasons)
+	mu.Unlock()
+	stream, err := js.Stream(testContext(t), schemas.StreamReplies)
+	require.NoError(t, err)
+	require.NoError(t, stream.Purge(testContext(t)))
+	require.NoError(t, Ready(testContext(t), js), "it has room again, though nothing was published")
+}
+
+// setUpSmall makes streams without reservations that a small store could not grant.
+func setUpSmall(ctx context.Context, js jetstream.JetStream) (Streams, error) {
+	small := func(c jetstream.StreamConfig) jetstream.StreamConfig { c.MaxBytes = 0; return c }
+	o := StreamOptions{}.withDefaults()
+	for _, c := range []jetstream.StreamConfig{small(eventsConfig(o, 1<<20)), small(queuesConfig(o))} {
+		if _, err := js.CreateStream(ctx, c); err != nil {
+			return Streams{}, err
+		}
+	}
+	if _, err := js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{Bucket: BucketFiles}); err != nil {
+		return Streams{}, err
+	}
+	return Setup(ctx, js, o)
+}
+
+func TestWriteFailure(t *testing.T) {
+	t.Parallel()
+	api := func(code jetstream.ErrorCode, text string) error {
+		return &jetstream.APIError{Code: 503, ErrorCode: code, Description: text}
+	}
+	for want, errs := range map[string][]error{
+		"":               {nil, jetstream.ErrKeyExists, context.Canceled},
+		ReasonStreamFull: {api(10077, "maximum bytes exceeded"), api(10077, "maximum messages per subject exceeded")},
+		ReasonNoSpace:    {api(10023, "insufficient resources"), api(10047, "x"), api(10077, "no space left on device"), api(10077, "write failed")},
+		ReasonNoStream:   {jetstream.ErrNoStreamResponse, jetstream.ErrStreamNotFound},
+		ReasonTimeout:    {context.DeadlineExceeded},
+		ReasonRefused:    {api(10109, "stream is sealed")},
+	} {
+		for _, err := range errs {
+			require.Equal(t, want, writeFailure(err), "%v", err)
+		}
+	}
+}

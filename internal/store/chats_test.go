@@ -1,0 +1,49 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func TestChatsAreRemembered(t *testing.T) {
+	t.Parallel()
+	js, s := setup(t, bus.StreamOptions{})
+	chats, ctx := NewChats(js, s), testContext(t)
+	conversation, err := chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat")
+	require.NoError(t, err)
+	require.Empty(t, conversation)
+	for _, next := range []string{"c 1", "c 1", "c 2"} {
+		_, err = chats.Remember(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat", next, 0)
+		require.NoError(t, err)
+		conversation, err = chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "chat")
+		require.NoError(t, err)
+		require.Equal(t, next, conversation)
+	}
+	conversation, err = chats.Conversation(ctx, schemas.BotID{Tenant: "acme", Bot: "other"}, "chat")
+	require.NoError(t, err)
+	require.Empty(t, conversation)
+}
+
+func TestChats_OlderWriteIsDropped(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	ctx, shop := testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	paused, other := NewChats(js, streams), NewChats(js, streams) // of two processes
+	for _, c := range []struct {
+		chats        *Chats
+		conversation string
+		fence        int64
+		want         string
+	}{{paused, "a", 1, "a"}, {other, "a", 5, "a"}, {paused, "b", 3, "a"}, {paused, "c", 6, "c"}, {other, "a", 5, "a"}, {other, "d", 7, "d"}} {
+		current, err := c.chats.Remember(ctx, shop, "chat", c.conversation, c.fence)
+		require.NoError(t, err)
+		require.Equal(t, c.want, current)
+	}
+	current, err := other.Conversation(ctx, shop, "chat")
+	require.NoError(t, err)
+	require.Equal(t, "d", current)
+}

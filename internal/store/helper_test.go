@@ -1,0 +1,56 @@
+package store
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// setup starts a server with streams and a connection to it.
+func setup(t testing.TB, o bus.StreamOptions) (jetstream.JetStream, bus.Streams) {
+	t.Helper()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		MaxPayload: 2 << 20,
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	require.True(t, s.ReadyForConnections(20*time.Second))
+	nc, js, err := bus.Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := bus.Setup(testContext(t), js, o)
+	require.NoError(t, err)
+	return js, streams
+}
+
+// equalIDs are conversations that have an event of one id.
+func equalIDs() []schemas.ConversationKey {
+	return []schemas.ConversationKey{
+		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-2"),
+		schemas.BotID{Tenant: "acme", Bot: "mall"}.WithConversation("c-1"),
+		schemas.BotID{Tenant: "bcme", Bot: "shop"}.WithConversation("c-1"),
+	}
+}
