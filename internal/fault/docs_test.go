@@ -10,17 +10,17 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// TestEveryWordIsExplained: who meets a word at night finds it in the documentation, in the contract's order.
-func TestEveryWordIsExplained(t *testing.T) {
+// TestKinds_Documented compares the table of docs/failures.md with the error codes, in the contract's order.
+func TestKinds_Documented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/failures.md")
 	require.NoError(t, err)
-	var words []fault.Kind
+	var codes []fault.Kind
 	for line := range strings.Lines(string(page)) {
 		if rest, ok := strings.CutPrefix(line, "| `"); ok {
-			word, _, _ := strings.Cut(rest, "`")
-			words = append(words, fault.Kind(word))
+			code, _, _ := strings.Cut(rest, "`")
+			codes = append(codes, fault.Kind(code))
 		}
 	}
-	require.Equal(t, fault.Kinds(), words)
+	require.Equal(t, fault.Kinds(), codes)
 }

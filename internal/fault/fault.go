@@ -1,9 +1,8 @@
-// Package fault says why something failed, in the closed words of the contract.
+// Package fault describes failures by the error codes of the contract.
 //
-// A Fault travels: from an activity into a workflow's history, from there into the reply that the bot engine reads. Its
-// word decides whether another attempt is worth it, its message is for the bot's builder. A message never holds a secret,
-// a response body or a URL's query; New and Wrap keep it valid UTF-8 and at most MessageMax bytes, because Temporal cannot
-// store anything else.
+// A Fault passes from an activity into the workflow's history, and from there into the reply to the bot engine. Its code
+// decides whether the step is retried; its message is for the bot's builder. A message never contains a secret, a response
+// body or the query of a URL. New and Wrap keep it valid UTF-8 and at most MessageMax bytes long, as Temporal requires.
 package fault
 
 import (
@@ -17,34 +16,34 @@ import (
 // the wrapping that the server adds.
 const MessageMax = 2 << 10
 
-// Fault is one failure. The zero value of Status means that there was no HTTP answer.
+// Fault is one failure. Status is 0 when there was no HTTP answer.
 type Fault struct {
 	Kind    Kind   `json:"kind"`
 	Status  int    `json:"status,omitempty"`
 	Message string `json:"message"`
 	// RetryAfter is the delay that the endpoint asked for, 0 when it did not.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
-	// Passing is true for a failure that may pass although its kind or status is final: this process lacks what another one
-	// has, or the next try has something else to show.
+	// Passing marks a failure that can be retried although its kind or status is final: another process may have what this
+	// one does not have, or the next attempt sends other credentials.
 	Passing bool `json:"passing,omitempty"`
 
 	cause error
 }
 
-// New makes a fault of a kind with a message for the bot's builder.
+// New returns a new fault with a message for the bot's builder.
 func New(kind Kind, format string, args ...any) *Fault {
 	return &Fault{Kind: kind, Message: clean(fmt.Sprintf(format, args...))}
 }
 
-// Wrap makes a fault of a kind whose cause stays visible to errors.Is and errors.As. The cause's text is not copied into
-// the message: it may hold addresses or bodies.
+// Wrap returns a new fault whose cause is visible to errors.Is and errors.As. The text of the cause is not part of the
+// message, because it can contain addresses or bodies.
 func Wrap(kind Kind, cause error, format string, args ...any) *Fault {
 	f := New(kind, format, args...)
 	f.cause = cause
 	return f
 }
 
-// Of finds the fault in an error's chain; any other error reads as Internal, its text kept out of the message. Of(nil) is
+// Of returns the fault in an error's chain. Any other error becomes a fault of kind Internal without its text. Of(nil) is
 // nil.
 func Of(err error) *Fault {
 	if err == nil {
@@ -63,11 +62,11 @@ func (f *Fault) Error() string {
 	return fmt.Sprintf("%s: %s", f.Kind, f.Message)
 }
 
-// Unwrap gives the cause that Wrap was told.
+// Unwrap returns the cause given to Wrap.
 func (f *Fault) Unwrap() error { return f.cause }
 
-// Retryable says whether another attempt may end better. An HTTP status decides by the table of the contract, section 3;
-// every other failure by its kind.
+// Retryable reports whether another attempt can succeed. For an HTTP status, the table in section 3 of the contract decides;
+// for other failures, the kind.
 func (f *Fault) Retryable() bool {
 	if f.Kind == Status && !f.Passing {
 		return RetryableStatus(f.Status)
@@ -75,7 +74,7 @@ func (f *Fault) Retryable() bool {
 	return f.Passing || f.Kind.Retryable()
 }
 
-// RetryableStatus is the contract's list: the statuses that say "not now" rather than "no".
+// RetryableStatus reports whether the contract lists the status as temporary.
 func RetryableStatus(status int) bool {
 	switch status {
 	case 408, 425, 429, 500, 502, 503, 504:

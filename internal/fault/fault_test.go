@@ -22,7 +22,7 @@ const contract = `dns connect tls timeout reset status redirect blocked too_larg
 // retryable are the words after which another attempt may end better; status is decided by its number.
 const retryable = `dns connect timeout reset rate_limited circuit_open sandbox_unavailable internal`
 
-func TestKindsAreTheContracts(t *testing.T) {
+func TestKinds_MatchContract(t *testing.T) {
 	t.Parallel()
 	var words []string
 	for _, k := range Kinds() {
@@ -31,7 +31,7 @@ func TestKindsAreTheContracts(t *testing.T) {
 	require.Equal(t, strings.Fields(contract), words)
 }
 
-func TestRetryableByKind(t *testing.T) {
+func TestRetryable_Kind(t *testing.T) {
 	t.Parallel()
 	want := map[Kind]bool{}
 	for word := range strings.FieldsSeq(retryable) {
@@ -44,7 +44,7 @@ func TestRetryableByKind(t *testing.T) {
 	require.False(t, Kind("unheard of").Retryable())
 }
 
-func TestRetryableByStatus(t *testing.T) {
+func TestRetryable_Status(t *testing.T) {
 	t.Parallel()
 	want := map[int]bool{408: true, 425: true, 429: true, 500: true, 502: true, 503: true, 504: true}
 	for status := range 600 {
@@ -58,7 +58,7 @@ func TestRetryableByStatus(t *testing.T) {
 	require.False(t, f.Retryable(), "the status decides for the word status only")
 }
 
-func TestMessagesCanBeStored(t *testing.T) {
+func TestNew_StorableMessage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ in, want string }{
 		"plain":               {"why", "why"},
@@ -103,7 +103,7 @@ func TestOf(t *testing.T) {
 	require.ErrorIs(t, got, cause)
 }
 
-func TestWrapKeepsTheCauseOutOfTheMessage(t *testing.T) {
+func TestWrap_CauseNotInMessage(t *testing.T) {
 	t.Parallel()
 	f := Wrap(Reset, fmt.Errorf("read https://h/?token=s3cret: %w", io.ErrUnexpectedEOF), "host %s broke off", "h")
 	require.ErrorIs(t, f, io.ErrUnexpectedEOF)
@@ -111,7 +111,7 @@ func TestWrapKeepsTheCauseOutOfTheMessage(t *testing.T) {
 	require.NoError(t, New(Reset, "why").Unwrap())
 }
 
-func TestErrorText(t *testing.T) {
+func TestFault_Error(t *testing.T) {
 	t.Parallel()
 	f := New(Status, "the endpoint failed")
 	require.Equal(t, "status: the endpoint failed", f.Error())
@@ -119,7 +119,7 @@ func TestErrorText(t *testing.T) {
 	require.Equal(t, "status 503: the endpoint failed", f.Error())
 }
 
-func TestJSON(t *testing.T) {
+func TestFault_JSON(t *testing.T) {
 	t.Parallel()
 	f := &Fault{Kind: Status, Status: 429, Message: "slow down", RetryAfter: 2 * time.Second, cause: io.EOF}
 	text, err := json.Marshal(f)

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Kind is one failure word. The set is closed and append-only: words are stored in histories and read by other people's
+// Kind is an error code. Codes are only ever added, never changed: they are stored in histories and read by other
 // programs (contract, section 7).
 type Kind string
 
-// The words, in the contract's order.
+// The error codes, in the contract's order.
 const (
 	DNS                Kind = "dns"
 	Connect            Kind = "connect"
@@ -46,7 +46,7 @@ const (
 	Internal           Kind = "internal"
 )
 
-// Kinds lists every word in the contract's order, for schemas, metrics and documentation.
+// Kinds returns every error code in the contract's order, for schemas, metrics and documentation.
 func Kinds() []Kind {
 	return []Kind{
 		DNS, Connect, TLS, Timeout, Reset, Status, Redirect, Blocked, TooLarge, Encoding, BadResponse, RateLimited,
@@ -56,14 +56,14 @@ func Kinds() []Kind {
 	}
 }
 
-// Known says whether k is one of the words.
+// Known reports whether k is an error code of the contract.
 func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
 
-// OfScript says whether a script is to blame: what it raised is for its builder alone.
+// OfScript reports whether a script caused the failure. Only the bot's builder sees the message then.
 func (k Kind) OfScript() bool { return strings.HasPrefix(string(k), "script_") }
 
-// Retryable says whether a failure of this kind may end better when it is tried again: the connection failed before an
-// answer came, or somebody asked us to come back later. Status is decided by its number, see Fault.Retryable.
+// Retryable reports whether another attempt can succeed after a failure of this kind: the connection failed before an answer,
+// or the endpoint or a limit asked for a later attempt. For Status, see Fault.Retryable.
 func (k Kind) Retryable() bool {
 	switch k {
 	case DNS, Connect, Timeout, Reset, RateLimited, CircuitOpen, SandboxUnavailable, Internal:
