@@ -13,18 +13,18 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// childVariable makes a program that contains this package a process of a Pool, and nothing else.
+// childVariable is the environment variable that turns a program with this package into a process of a Pool.
 const childVariable = "HOOKTURN_JQ_PROCESS"
 
 const (
 	memoryMax = 256 << 20
 	outputMax = 1 << 20
-	// compiledMax is how many programs a process keeps compiled.
+	// compiledMax is the number of compiled programs that a process keeps.
 	compiledMax = 256
 )
 
-// Every program that contains this package can be started as such a process, tests as well, so it cannot be left to
-// each main function.
+// An init function does this, not each main function: every program with this package can be started as a process of a pool,
+// including tests.
 func init() { //nolint:gochecknoinits // see above
 	if os.Getenv(childVariable) == "" {
 		return
@@ -34,12 +34,12 @@ func init() { //nolint:gochecknoinits // see above
 	os.Exit(0)
 }
 
-// limit bounds the process. RLIMIT_DATA counts what is written to, which for Go is its heap and stacks.
+// limit limits the memory of the process. RLIMIT_DATA counts the heap and the stacks of Go.
 func limit() {
 	debug.SetGCPercent(50)
 	debug.SetMemoryLimit(memoryMax / 2)
 	most := syscall.Rlimit{Cur: memoryMax, Max: memoryMax}
-	if !raceDetector { // which reserves more than that for itself
+	if !raceDetector { // the race detector reserves more memory than the limit
 		_ = syscall.Setrlimit(syscall.RLIMIT_DATA, &most)
 	}
 	none := syscall.Rlimit{}
@@ -54,7 +54,7 @@ func serve(in io.Reader, out io.Writer) {
 		if readFrame(in, &r) != nil {
 			return
 		}
-		// The other side kills a process that takes too long. Should it be gone itself, this ends what it left behind.
+		// The pool kills a process that takes too long. This timer ends the process when the pool itself has ended.
 		orphan := time.AfterFunc(4*runTimeout, func() { os.Exit(1) })
 		code := compiled[r.Program]
 		if code == nil {
@@ -106,7 +106,7 @@ func evaluate(code *gojq.Code, input []byte) response {
 	return response{Output: output}
 }
 
-// decode keeps numbers as they are written.
+// decode keeps the text of numbers.
 func decode(input []byte) (any, error) {
 	if len(input) == 0 {
 		return nil, nil

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// A program that breaks its bounds strikesMax times in a row is denied for denyFirst. It then has one try; each further
-// breach doubles the time, up to denyMost. A run within the bounds forgets all of it.
+// A program that exceeds its limits strikesMax times in a row is denied for denyFirst. It then gets one try; each further
+// failure doubles the time, up to denyMost. A run within the limits resets the count.
 const (
 	strikesMax = 3
 	denyFirst  = 30 * time.Second
 	denyMost   = 10 * time.Minute
-	// recordsMax bounds the programs that are remembered; past it those are forgotten that are not denied now.
+	// recordsMax is the number of programs in memory; beyond it, programs that are not denied are removed.
 	recordsMax = 10_000
 )
 
 type key [sha256.Size]byte
 
-// keyOf names a tenant's program.
+// keyOf returns the key of a tenant's program.
 func keyOf(tenant, program string) key { return sha256.Sum256([]byte(tenant + "\x00" + program)) }
 
-// denials remember programs that broke their bounds.
+// denials holds the programs that exceeded their limits.
 type denials struct {
 	mu      sync.Mutex
 	records map[key]record
@@ -47,7 +47,7 @@ func (d *denials) check(k key, now time.Time) error {
 	return nil
 }
 
-// note remembers how a run ended.
+// note records the result of a run.
 func (d *denials) note(k key, err error, now time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -8,13 +8,13 @@ import (
 	"io"
 )
 
-// frameMax bounds what is read from the other side: an event of a megabyte with what the conversation knows besides.
+// frameMax is the largest frame: an event of 1 MiB and the data of its conversation.
 const frameMax = 8 << 20
 
-// headLen is how many bytes say how long a frame is.
+// headLen is the size of a frame's length field, in bytes.
 const headLen = 4
 
-// request is what a process is asked to run.
+// request is a program and its input.
 type request struct {
 	Program string          `json:"p"`
 	Input   json.RawMessage `json:"i,omitempty"`
@@ -26,7 +26,7 @@ type response struct {
 	Error  string          `json:"e,omitempty"`
 }
 
-// failures are the errors that a process reports, by their name between processes.
+// failures maps the names of errors in responses to the errors.
 var failures = map[string]error{
 	"failed": ErrFailed, "none": ErrNone, "several": ErrSeveral, "long": ErrTooLong, "slow": ErrTimeout,
 }
@@ -47,7 +47,7 @@ func writeFrame(w io.Writer, value any) error {
 	var frame bytes.Buffer
 	frame.Write(make([]byte, headLen))
 	encoder := json.NewEncoder(&frame)
-	encoder.SetEscapeHTML(false) // a result is passed on as the program wrote it
+	encoder.SetEscapeHTML(false) // the result keeps its characters
 	if err := encoder.Encode(value); err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestRunsThatFail(t *testing.T) {
+func TestRun_Failures(t *testing.T) {
 	t.Parallel()
 	p := jq.NewPool(1)
 	t.Cleanup(p.Close)
@@ -68,7 +68,7 @@ var bombs = []string{
 	`reduce range(64) as $i ("x"; "\(.)\(.)")`,
 }
 
-func TestBombsAreContained(t *testing.T) {
+func TestRun_ExceededLimits(t *testing.T) {
 	t.Parallel()
 	p := jq.NewPool(1)
 	t.Cleanup(p.Close)
@@ -81,7 +81,7 @@ func TestBombsAreContained(t *testing.T) {
 	}
 }
 
-func TestManyAtOnce(t *testing.T) {
+func TestPool_Concurrent(t *testing.T) {
 	t.Parallel()
 	p := jq.NewPool(2)
 	t.Cleanup(p.Close)
@@ -103,8 +103,8 @@ func TestCheck(t *testing.T) {
 		"def now: 1; now":          "",
 		"{a: 1,\n b: }":            `line 2, column 5: "}" cannot stand here`,
 		"{a: 1":                    "line 1, column 6: the program ends too early",
-		"nobody":                   "does not compile: function not defined: nobody/0",
-		"$nobody":                  "does not compile: variable not defined: $nobody",
+		"unknown":                  "does not compile: function not defined: unknown/0",
+		"$unknown":                 "does not compile: variable not defined: $unknown",
 		"now":                      "uses now: a program may depend on its input alone",
 		".a | [.[] | {b: now}]":    "uses now: a program may depend on its input alone",
 		"env.HOME":                 "uses env: a program may depend on its input alone",

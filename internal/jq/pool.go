@@ -13,12 +13,12 @@ import (
 const (
 	// runTimeout bounds one run of a program; a mapping of a few kilobytes takes well under a millisecond.
 	runTimeout = 250 * time.Millisecond
-	// startTimeout bounds the start of a process, waitTimeout the wait for a free one.
+	// startTimeout bounds the start of a process; waitTimeout, the wait for a free process.
 	startTimeout = 30 * time.Second
 	waitTimeout  = 5 * time.Second
 )
 
-// Why a run ended without a result. No error holds any part of the input.
+// Errors of runs without a result. No error contains a part of the input.
 var (
 	ErrTimeout = fmt.Errorf("the program ran longer than %s", runTimeout)
 	ErrMemory  = errors.New("the program needed more than 256 MiB, or broke its process in another way")
@@ -30,17 +30,17 @@ var (
 	ErrDenied  = errors.New("the program took too much time or memory too often and is not run for now")
 )
 
-// busyError is an end before the program began: it has nothing to do with the program.
+// busyError reports that the program was not started. It is not the program's fault.
 type busyError struct{}
 
 func (busyError) Error() string {
 	return "no process was free to run the program, or the tenant's share was in use"
 }
 
-// Busy reports that another run may fare better.
+// Busy reports whether a later run can succeed.
 func (busyError) Busy() bool { return true }
 
-// resultOf names how a run ended, for metrics.
+// resultOf returns the result label of a run for metrics.
 func resultOf(err error) string {
 	switch {
 	case err == nil:
@@ -57,10 +57,10 @@ func resultOf(err error) string {
 	return "failed"
 }
 
-// Pool runs programs in a few processes, which it starts when they are first needed. One tenant has half of them at
-// most, and a program that keeps breaking its bounds is not run for a while. It is safe for concurrent use.
+// Pool runs programs in a fixed number of processes, which it starts on first use. One tenant gets half of them at most, and
+// a program that exceeds its limits repeatedly is denied for a while. It is safe for concurrent use.
 type Pool struct {
-	// Observe is called after every run with its result: ok, failed, timeout, memory, busy or denied. It may be nil.
+	// Observe receives the result of every run: ok, failed, timeout, memory, busy or denied. It may be nil.
 	Observe func(tenant, result string)
 
 	slots    chan *process
@@ -69,7 +69,7 @@ type Pool struct {
 	replaced sync.WaitGroup
 }
 
-// NewPool makes a pool of so many processes.
+// NewPool returns a new pool with a number of processes.
 func NewPool(processes int) *Pool {
 	p := &Pool{slots: make(chan *process, processes), shares: newShares(processes), denials: newDenials()}
 	for range processes {
@@ -78,7 +78,7 @@ func NewPool(processes int) *Pool {
 	return p
 }
 
-// Run returns a tenant's program's one result for an input, both JSON.
+// Run runs a tenant's program and returns its single result. Input and result are JSON.
 func (p *Pool) Run(tenant, program string, input []byte) ([]byte, error) {
 	output, err := p.run(tenant, program, input)
 	if p.Observe != nil {
@@ -110,8 +110,8 @@ func (p *Pool) run(tenant, program string, input []byte) ([]byte, error) {
 	}
 }
 
-// giveBack returns a process for the next run. Where there is none any more, another is started first, while the tenant
-// whose program has used it up still has its share: nobody else waits for that.
+// giveBack returns a process to the pool. When the process has ended, giveBack starts another one first and keeps the slot of
+// the tenant meanwhile, so that other tenants do not wait for the start.
 func (p *Pool) giveBack(slot *process, release func()) {
 	if slot != nil {
 		p.slots <- slot
@@ -128,7 +128,7 @@ func (p *Pool) giveBack(slot *process, release func()) {
 	})
 }
 
-// Close ends the processes. The pool may be used again.
+// Close ends the processes. The pool can be used again.
 func (p *Pool) Close() {
 	p.replaced.Wait()
 	for range cap(p.slots) {
@@ -139,7 +139,7 @@ func (p *Pool) Close() {
 	}
 }
 
-// run returns the process when it can be used again, nil when it was used up.
+// run returns the process, or nil when it has ended.
 func run(slot *process, program string, input []byte) ([]byte, *process, error) {
 	if slot == nil {
 		var err error
@@ -165,7 +165,7 @@ type process struct {
 	in, out *os.File
 }
 
-// start starts a process and waits until it says that it is ready.
+// start starts a process and waits until it is ready.
 func start() (_ *process, err error) {
 	self, err := os.Executable()
 	if err != nil {

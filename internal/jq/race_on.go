@@ -2,5 +2,5 @@
 
 package jq
 
-// raceDetector says that this program was built with -race.
+// raceDetector reports whether this program was built with -race.
 const raceDetector = true

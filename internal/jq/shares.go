@@ -5,7 +5,7 @@ import (
 	"sync"
 )
 
-// shares bound what one tenant takes of a pool: half of its processes, and so many runs that wait for them.
+// shares limit one tenant to half of the processes of a pool, and limit the number of its waiting runs.
 type shares struct {
 	each    int
 	mu      sync.Mutex
@@ -14,18 +14,18 @@ type shares struct {
 
 type share struct {
 	slots chan struct{}
-	users int // that have or await a slot
+	users int // runs that have a slot or wait for one
 }
 
-// waitingMax is how many runs of a tenant may be there at a time. A run that waits holds a place of the worker's
-// activities.
+// waitingMax is the maximum of a tenant's runs at a time, waiting ones included. A waiting run holds an activity slot of the
+// worker.
 const waitingMax = 64
 
 func newShares(processes int) *shares {
 	return &shares{each: max(1, processes/2), tenants: map[string]*share{}}
 }
 
-// acquire waits for a slot of the tenant's share until ctx ends. Too many that wait already end it at once.
+// acquire waits for a slot of the tenant until ctx ends. It fails at once when too many runs wait already.
 func (s *shares) acquire(ctx context.Context, tenant string) (release func(), ok bool) {
 	t := s.enter(tenant)
 	if t == nil {

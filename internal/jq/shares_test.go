@@ -76,12 +76,12 @@ func TestPool_TooManyWait(t *testing.T) {
 	}
 	_, err = p.Run("greedy", ".", []byte(`1`))
 	require.NoError(t, err)
-	require.Empty(t, p.shares.tenants, "nobody who has left is remembered")
+	require.Empty(t, p.shares.tenants, "tenants without runs are removed")
 }
 
-// TestPool_DeniesWhatKeepsTimingOut runs an endless program until it is denied: for its tenant only, and other programs
+// TestPool_RepeatedTimeoutsDenied runs an endless program until it is denied: for its tenant only, and other programs
 // run.
-func TestPool_DeniesWhatKeepsTimingOut(t *testing.T) {
+func TestPool_RepeatedTimeoutsDenied(t *testing.T) {
 	t.Parallel()
 	p := NewPool(2)
 	t.Cleanup(p.Close)

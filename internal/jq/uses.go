@@ -6,7 +6,7 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// uses says whether a program calls a function, or names a variable, that it does not define itself.
+// uses reports whether a program calls a function, or names a variable, that it does not define itself.
 func uses(query *gojq.Query, name string) bool {
 	found := false
 	walk(reflect.ValueOf(query), func(node any) {
