@@ -5,16 +5,16 @@ import (
 	"strings"
 )
 
-// EnvPrefix begins the variables that hold secrets.
+// EnvPrefix is the prefix of environment variables with secrets.
 const EnvPrefix = "HOOKTURN_SECRET_"
 
-// EnvName is the environment variable of a tenant's secret. Small letters become capitals, digits stay, and "_" stays in
+// EnvName returns the environment variable of a tenant's secret. Small letters become capitals, digits stay, and "_" stays in
 // the name of the secret; every other character becomes "x" and its two hexadecimal digits, as in
 // HOOKTURN_SECRET_MYx2DSHOP_ORDERS for the secret orders of my-shop. No two pairs have one variable: "x" is never a
 // letter of a name, and the first "_" is the end of the tenant.
 func EnvName(tenant, name string) string { return tenantPrefix(tenant) + envPart(name, true) }
 
-// tenantPrefix begins every variable of a tenant and no variable of another one.
+// tenantPrefix returns the prefix of a tenant's variables. No variable of another tenant has it.
 func tenantPrefix(tenant string) string { return EnvPrefix + envPart(tenant, false) + "_" }
 
 func envPart(text string, underscores bool) string {
@@ -32,7 +32,7 @@ func envPart(text string, underscores bool) string {
 	return b.String()
 }
 
-// settings begin the variables of hookturn itself and of the programs around it: a bot file can never name them.
+// settings are prefixes of variables with settings of hookturn and its libraries. Bot files cannot name these variables.
 var settings = []string{"HOOKTURN_", "TEMPORAL_", "NATS_", "OTEL_"}
 
 func isSetting(name string) bool {

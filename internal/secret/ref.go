@@ -89,7 +89,7 @@ func (s Sources) Resolve(ref Ref) (Value, error) {
 	return Parse(text)
 }
 
-// named looks into the tenant's directory, then for the tenant's variable.
+// named reads the file in the tenant's directory, or the tenant's variable.
 func (s Sources) named(name string) (string, error) {
 	if s.Dir != "" {
 		text, err := s.own(name)
@@ -156,7 +156,7 @@ func (s Sources) file(path string) (string, error) {
 	return "", s.errOutside()
 }
 
-// inside returns the path relative to the tenant's directory, when the path means a file in it.
+// inside returns the path relative to the tenant's directory, when the file is in it.
 func (s Sources) inside(path string) (string, bool) {
 	if s.Dir == "" {
 		return "", false
@@ -168,12 +168,12 @@ func (s Sources) inside(path string) (string, bool) {
 	return relative, err == nil && filepath.IsLocal(relative)
 }
 
-// own reads a file of the tenant's directory; no symbolic link leads out of it.
+// own reads a file of the tenant's directory. Symbolic links out of the directory are not followed.
 func (s Sources) own(name string) (string, error) {
 	return fileText(confined.Read(filepath.Join(s.Dir, s.Tenant), name, readMax))
 }
 
-// readMax leaves room for what Parse takes off.
+// readMax allows for the bytes that Parse removes.
 const readMax = MaxSize + 16
 
 func fileText(text []byte, err error) (string, error) {
@@ -183,8 +183,8 @@ func fileText(text []byte, err error) (string, error) {
 	return string(text), nil
 }
 
-// anywhere reads a file for development. What the kernel makes up, such as a process's environment, is no file, and the
-// secrets of another tenant stay that tenant's.
+// anywhere reads a file for development. It rejects files that are not regular, such as a process's environment, and secrets
+// of another tenant.
 func (s Sources) anywhere(path string) (string, error) {
 	if !filepath.IsAbs(path) {
 		path = filepath.Join(s.FreeDir, path)
@@ -216,7 +216,7 @@ func reason(err error) error {
 	return err
 }
 
-// Path is the file in which a secret is, or may come to be; "" when it can be none. Watch it to see a rotation.
+// Path returns the file of a secret, which need not exist yet, or "" when the secret cannot be a file. Watch it for rotations.
 func (s Sources) Path(ref Ref) string {
 	switch {
 	case ref.Secret != "" && refName.MatchString(ref.Secret) && s.Dir != "":

@@ -17,7 +17,7 @@ func sources(t *testing.T) secret.Sources {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"acme/key": "acme's key\n", "acme/sub/key": "acme's sub key", "acme/key.pem": "-----BEGIN X-----\nAA\n-----END X-----\n",
-		"other/key": "other's key", "key": "nobody's key",
+		"other/key": "other's key", "key": "a key without a tenant",
 	} {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
@@ -30,7 +30,7 @@ func sources(t *testing.T) secret.Sources {
 	}
 	env := map[string]string{
 		"HOOKTURN_SECRET_ACME_TOKEN": "acme's token", "HOOKTURN_SECRET_ACME_KEY": "shadowed by the file",
-		"HOOKTURN_SECRET_OTHER_TOKEN": "other's token", "HOOKTURN_SECRET_ACME_": "nobody's",
+		"HOOKTURN_SECRET_OTHER_TOKEN": "other's token", "HOOKTURN_SECRET_ACME_": "of no name",
 		"HOOKTURN_NATS_URL": "nats://user:hidden@nats", "HOOKTURN_OPERATOR_TOKEN": "hidden", "TEMPORAL_API_KEY": "hidden",
 		"OTEL_EXPORTER_OTLP_HEADERS": "hidden", "NATS_PASSWORD": "hidden", "SHOP_KEY": "shop's key", "EMPTY": "",
 	}

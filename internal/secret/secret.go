@@ -1,7 +1,7 @@
-// Package secret holds values that must not be printed, and resolves the references by which bot files name them.
+// Package secret holds values that must not be printed, and resolves the references to them in bot files.
 //
-// A Value shows itself as "<secret>" to fmt, encoding/json, goccy/go-yaml and log/slog; the one way to its text is
-// Reveal, so a reader can list every place that uses a secret by searching for that word.
+// fmt, encoding/json, goccy/go-yaml and log/slog print a Value as "<secret>". Only Reveal returns its text, so that a search
+// for Reveal finds every use of a secret.
 package secret
 
 import (
@@ -10,7 +10,7 @@ import (
 	"log/slog"
 )
 
-// Redacted is what a Value shows of itself.
+// Redacted is the printed form of a Value.
 const Redacted = "<secret>"
 
 // Value is one secret text. The zero Value is an empty secret.
@@ -19,10 +19,10 @@ const Redacted = "<secret>"
 // an address instead.
 type Value struct{ text *string }
 
-// New hides a text.
+// New returns a Value with a text.
 func New(text string) Value { return Value{text: &text} }
 
-// Reveal gives the text. Call it where the secret is used and nowhere else.
+// Reveal returns the text. Call it only where the secret is used.
 func (v Value) Reveal() string {
 	if v.text == nil {
 		return ""
@@ -30,16 +30,16 @@ func (v Value) Reveal() string {
 	return *v.text
 }
 
-// IsZero says whether the secret is empty.
+// IsZero reports whether the secret is empty.
 func (v Value) IsZero() bool { return v.Reveal() == "" }
 
 func (Value) String() string { return Redacted }
 
-// Format keeps every verb of fmt from printing the text, also %#v and those that make no sense for a text.
+// Format implements fmt.Formatter, so that no verb prints the text.
 func (Value) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, Redacted) }
 
-// MarshalText keeps JSON and YAML from writing the text.
+// MarshalText implements encoding.TextMarshaler, so that JSON and YAML do not contain the text.
 func (Value) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
 
-// LogValue keeps slog from logging the text.
+// LogValue implements slog.LogValuer, so that logs do not contain the text.
 func (Value) LogValue() slog.Value { return slog.StringValue(Redacted) }

@@ -20,10 +20,9 @@ const (
 	pemBegins     = "-----BEGIN "
 )
 
-// Parse reads the value of a secret as it stands in a file or in a variable. All sources use it. A byte order mark at the
-// beginning and one line end at the end are no part of the value. The rest is one line, except in PEM; what no reader can
-// see is an error, because it would silently change every signature. So is an empty value. "v1,whsec_…" is read as
-// "whsec_…".
+// Parse returns the secret in the text of a file or a variable. It removes a byte order mark at the beginning and one line
+// break at the end. The value must be a single line, except in PEM. Invisible characters are an error, because they would
+// change every signature unnoticed; so is an empty value. "v1,whsec_…" is read as "whsec_…".
 func Parse(text string) (Value, error) {
 	if strings.HasPrefix(text, "\xff\xfe") || strings.HasPrefix(text, "\xfe\xff") {
 		return Value{}, errors.New("the secret is UTF-16 text: save it as UTF-8")
@@ -66,7 +65,7 @@ func check(text string) error {
 	return nil
 }
 
-// invisible reports whether a character is one that no reader sees. Spaces inside of a secret are allowed.
+// invisible reports whether a character is not visible. Spaces inside a secret are allowed.
 func invisible(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }
 
 // StandardKey returns the bytes with which Standard Webhooks signs: what the base64 after whsec_ means, or the text itself.
@@ -83,13 +82,13 @@ func (v Value) StandardKey() ([]byte, error) {
 	return key, nil
 }
 
-// IsWhsec reports whether the value has the form that the libraries of Standard Webhooks take.
+// IsWhsec reports whether the value has the form of Standard Webhooks.
 func (v Value) IsWhsec() bool {
 	_, err := v.StandardKey()
 	return err == nil && strings.HasPrefix(v.Reveal(), WhsecPrefix)
 }
 
-// generatedBytes is between the 24 and 64 that Standard Webhooks asks for.
+// generatedBytes is within the 24 to 64 bytes of Standard Webhooks.
 const generatedBytes = 32
 
 // Generate returns a new secret for Standard Webhooks.
