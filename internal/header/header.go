@@ -1,13 +1,13 @@
 // Package header is the policy of request headers: which of them a bot file, a script, or hookturn itself may set.
 //
-// There is one policy for loading a file and for sending a request, so a header that loads can be sent. Three groups are
-// kept from bot files; a header of the first group is refused in every request:
+// The same policy applies when a file is loaded and when a request is sent, so that a header that loads can be sent. Bot
+// files cannot set three groups of headers; headers of the first group are rejected in every request:
 //
 //	transport   belongs to one connection, or changes how Go's transport sends a request
-//	platform    is written by hookturn: another value would forge a signature or break a trace
-//	configured  has a key of its own in the bot file, or is the dialect's
+//	platform    is set by hookturn: another value would forge a signature or break a trace
+//	configured  has a key of its own in the bot file, or is set by the dialect
 //
-// No error contains a value: it may be a secret.
+// Errors do not contain values, which can be secrets.
 package header
 
 import (
@@ -22,7 +22,7 @@ import (
 const (
 	// NameMax is the longest name, in bytes.
 	NameMax = 128
-	// ValueMax is the longest value, in bytes: what many servers take for all headers together.
+	// ValueMax is the longest value, in bytes: the limit of many servers for all headers together.
 	ValueMax = 8 << 10
 )
 
@@ -42,7 +42,7 @@ var (
 	transport = of(
 		"Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Expect", "Host", "Http2-Settings", "Keep-Alive",
 		"Te", "Trailer", "Transfer-Encoding", "Upgrade",
-		// With one of these Go's transport repeats a POST without being asked.
+		// With one of these headers, Go's transport retries a POST by itself.
 		"Idempotency-Key", "X-Idempotency-Key",
 	)
 	transportPrefixes = []string{"Proxy-"}
@@ -53,7 +53,7 @@ var (
 	configured = of("Content-Type", "User-Agent")
 )
 
-// CheckFile reports why a bot file cannot set a header. It also returns the canonical name.
+// CheckFile returns an error when a bot file cannot set the header. It also returns the canonical name.
 func CheckFile(name, value string) (canonical string, err error) {
 	canonical, err = CheckSent(name, value)
 	switch {
@@ -70,7 +70,7 @@ func CheckFile(name, value string) (canonical string, err error) {
 	return canonical, checkSpaces(value)
 }
 
-// CheckSent reports why a header cannot be sent at all, whoever sets it. It also returns the canonical name.
+// CheckSent returns an error when no request can contain the header. It also returns the canonical name.
 func CheckSent(name, value string) (canonical string, err error) {
 	if !httpguts.ValidHeaderFieldName(name) || len(name) > NameMax {
 		return "", errors.New("is not a valid header name")
@@ -82,7 +82,7 @@ func CheckSent(name, value string) (canonical string, err error) {
 	return canonical, checkValue(value)
 }
 
-// CheckSecret reports why the value of a secret cannot be the value of a header.
+// CheckSecret returns an error when a secret cannot be the value of a header.
 func CheckSecret(value string) error {
 	if err := checkValue(value); err != nil {
 		return err
@@ -100,7 +100,7 @@ func checkValue(value string) error {
 	return nil
 }
 
-// checkSpaces is for configured values: a server does not see the spaces around a value.
+// checkSpaces rejects spaces around a configured value: HTTP does not transfer them.
 func checkSpaces(value string) error {
 	if strings.Trim(value, " \t") != value {
 		return errors.New("begins or ends with a space, which a header cannot carry")

@@ -1,19 +1,19 @@
-// Package signature makes and checks the headers that prove who sent a webhook body.
+// Package signature signs webhook requests and verifies their signatures.
 //
-// Three schemes exist, and the set is closed: a name that Parse does not know is an error when the bot file is loaded,
-// never a silent fall-back to another scheme.
+// There are three schemes. Parse returns an error for any other name, so that a bot file with an unknown scheme does not
+// load.
 //
 //   - hub-sha1 is Haptik's and old GitHub's: "X-Hub-Signature: sha1=<hex HMAC-SHA1 of the body>".
 //   - hub-sha256 is GitHub's: "X-Hub-Signature-256: sha256=<hex HMAC-SHA256 of the body>".
 //   - standard is Standard Webhooks v1: webhook-id, webhook-timestamp and webhook-signature, the last one
 //     "v1,<base64 HMAC-SHA256 of id.timestamp.body>".
 //
-// Rotation: secrets are listed newest first. A standard header carries one signature a secret, so receivers may change over
-// whenever they like. The hub headers have room for one signature, and the newest secret makes it. Verify takes a body that
-// any of the secrets signed, by every scheme.
+// Rotation: secrets are listed newest first. A standard header contains one signature for each secret, so that receivers can
+// change to the new secret at any time. The hub headers contain one signature, by the newest secret. Verify accepts a
+// signature by any of the secrets.
 //
 // The key is the secret's text as UTF-8 bytes; only the standard scheme reads a secret of the form "whsec_<base64>" as the
-// bytes it encodes. Errors never hold a secret, a signature or a body.
+// bytes it encodes. Errors never contain a secret, a signature or a body.
 package signature
 
 import (
@@ -22,17 +22,17 @@ import (
 	"time"
 )
 
-// Scheme is one way to sign.
+// Scheme is a signature scheme.
 type Scheme string
 
-// The schemes, by the names that bot files use.
+// The schemes, by their names in bot files.
 const (
 	HubSHA1   Scheme = "hub-sha1"
 	HubSHA256 Scheme = "hub-sha256"
 	Standard  Scheme = "standard"
 )
 
-// The headers that the schemes write, in canonical form.
+// The headers of the schemes, in canonical form.
 const (
 	HeaderHubSHA1   = "X-Hub-Signature"
 	HeaderHubSHA256 = "X-Hub-Signature-256"
@@ -41,36 +41,36 @@ const (
 	HeaderStandard  = "Webhook-Signature"
 )
 
-// Tolerance is how far the timestamp of a standard signature may be from the verifier's clock, into the past and into the
-// future alike.
+// Tolerance is the maximum difference between the timestamp of a standard signature and the verifier's clock, in the past
+// and in the future.
 const Tolerance = 5 * time.Minute
 
 var (
-	// ErrUnknownScheme says that a name is none of the schemes.
+	// ErrUnknownScheme reports that a name is not a scheme.
 	ErrUnknownScheme = errors.New("unknown signature scheme")
-	// ErrNoSecret says that there is no secret, or an empty one, to sign or verify with.
+	// ErrNoSecret reports that the secret to sign or verify with is missing or empty.
 	ErrNoSecret = errors.New("no signing secret")
-	// ErrBadSecret says that a secret begins with whsec_ but goes on with something other than standard base64.
-	ErrBadSecret = errors.New("a whsec_ secret must go on with standard base64")
-	// ErrBadID says that a message id is empty, or holds a dot or anything but visible ASCII. The dot separates the parts
-	// of what is signed: an id with dots would let one signature stand for two messages.
+	// ErrBadSecret reports that a secret begins with whsec_ and does not continue with standard base64.
+	ErrBadSecret = errors.New("a whsec_ secret must continue with standard base64")
+	// ErrBadID reports that a message id is empty, or contains a dot or a character that is not visible ASCII. Dots separate
+	// the signed parts: with a dot in the id, one signature could be valid for two messages.
 	ErrBadID = errors.New("message id must be visible ASCII without a dot")
-	// ErrMissing says that a header the scheme needs is absent.
+	// ErrMissing reports that a header of the scheme is missing.
 	ErrMissing = errors.New("signature header missing")
-	// ErrMalformed says that a header of the scheme is there but cannot be read.
+	// ErrMalformed reports that a header of the scheme is not valid.
 	ErrMalformed = errors.New("signature header malformed")
-	// ErrMismatch says that no secret makes the signature that was sent: a wrong secret, or a changed body.
+	// ErrMismatch reports that the signature does not match any secret: the secret is wrong, or the body was changed.
 	ErrMismatch = errors.New("signature does not match")
-	// ErrTooOld says that the timestamp is more than Tolerance in the past: a replay, or a slow clock at the sender.
+	// ErrTooOld reports that the timestamp is more than Tolerance in the past: a replay, or a slow clock at the sender.
 	ErrTooOld = errors.New("signature timestamp too old")
-	// ErrTooNew says that the timestamp is more than Tolerance in the future: a fast clock at the sender.
+	// ErrTooNew reports that the timestamp is more than Tolerance in the future: a fast clock at the sender.
 	ErrTooNew = errors.New("signature timestamp too new")
 )
 
-// Schemes lists every scheme, for schemas and documentation.
+// Schemes returns every scheme, for schemas and documentation.
 func Schemes() []Scheme { return []Scheme{HubSHA1, HubSHA256, Standard} }
 
-// Parse reads a scheme's name as bot files spell it.
+// Parse returns the scheme with a name.
 func Parse(name string) (Scheme, error) {
 	for _, s := range Schemes() {
 		if string(s) == name {

@@ -22,9 +22,8 @@ const (
 	prefixStandard = "v1,"
 )
 
-// Sign writes the headers of every scheme into h. The secrets are in order of age, newest first; body must be the very
-// bytes that are sent. The id and the time are used by the standard scheme only. Without schemes nothing is written. On an
-// error h is as it was before.
+// Sign adds the headers of every scheme to h. The secrets are listed newest first; body must be exactly the bytes of the
+// request. Only the standard scheme uses the id and the time. On an error, h is unchanged.
 func Sign(h http.Header, schemes []Scheme, secrets []secret.Value, id string, at time.Time, body []byte) error {
 	if len(schemes) == 0 {
 		return nil

@@ -38,7 +38,7 @@ func TestParse(t *testing.T) {
 
 // Vectors that other programs made: the vendor's scheme computed with python and openssl, GitHub's documentation, and the
 // Standard Webhooks libraries.
-func TestVectors(t *testing.T) {
+func TestSign_Vectors(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct {
 		name, body, secret string
@@ -84,7 +84,7 @@ func expectWrongSecret(s string) error {
 	return ErrMismatch
 }
 
-func TestSignWritesEverySchemeAtOnce(t *testing.T) {
+func TestSign_AllSchemes(t *testing.T) {
 	t.Parallel()
 	h, at := http.Header{}, time.Unix(1700000000, 0)
 	require.NoError(t, Sign(h, Schemes(), secrets("new", "old"), "id-1", at, []byte("body")))
@@ -96,7 +96,7 @@ func TestSignWritesEverySchemeAtOnce(t *testing.T) {
 	}
 }
 
-func TestRotation(t *testing.T) {
+func TestSign_Rotation(t *testing.T) {
 	t.Parallel()
 	h, at, body := http.Header{}, time.Unix(1700000000, 0), []byte("body")
 	require.NoError(t, Sign(h, Schemes(), secrets("new", "old"), "id", at, body))
@@ -109,7 +109,7 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-func TestStandardSecretForms(t *testing.T) {
+func TestSign_StandardSecretForms(t *testing.T) {
 	t.Parallel()
 	at, body := time.Unix(1700000000, 0), []byte("body")
 	encoded, raw := http.Header{}, http.Header{}
@@ -121,7 +121,7 @@ func TestStandardSecretForms(t *testing.T) {
 		"the hub schemes know no whsec_ form")
 }
 
-func TestSignRefusesAndWritesNothing(t *testing.T) {
+func TestSign_ErrorsLeaveHeaderUnchanged(t *testing.T) {
 	t.Parallel()
 	good := secrets("s3cret-value")
 	for _, c := range []struct {
@@ -156,7 +156,7 @@ func TestSignRefusesAndWritesNothing(t *testing.T) {
 	require.Empty(t, h)
 }
 
-func TestVerifyRefuses(t *testing.T) {
+func TestVerify_Errors(t *testing.T) {
 	t.Parallel()
 	at, body := time.Unix(1700000000, 0), []byte("body")
 	for _, c := range []struct {
@@ -198,7 +198,7 @@ func TestVerifyRefuses(t *testing.T) {
 	require.ErrorIs(t, Verify(http.Header{}, HubSHA1, nil, at, body), ErrNoSecret)
 }
 
-func TestVerifyIgnoresOtherVersions(t *testing.T) {
+func TestVerify_IgnoresOtherVersions(t *testing.T) {
 	t.Parallel()
 	h, at := http.Header{}, time.Unix(1700000000, 0)
 	require.NoError(t, Sign(h, []Scheme{Standard}, secrets("s"), "id", at, nil))
@@ -206,7 +206,7 @@ func TestVerifyIgnoresOtherVersions(t *testing.T) {
 	require.NoError(t, Verify(h, Standard, secrets("s"), at, nil))
 }
 
-func TestTolerance(t *testing.T) {
+func TestVerify_Tolerance(t *testing.T) {
 	t.Parallel()
 	at := time.Unix(1700000000, 0)
 	for _, c := range []struct {

@@ -16,9 +16,9 @@ import (
 	"github.com/hookturn/hookturn/internal/secret"
 )
 
-// Verify checks the headers of one scheme against the body as it was received. Any of the secrets may have signed. now is
-// the verifier's clock: the standard scheme refuses a timestamp that is more than Tolerance away from it. The result is nil
-// or one of this package's errors, wrapped.
+// Verify checks the headers of one scheme against the received body. A signature by any of the secrets is valid. The standard
+// scheme rejects timestamps that differ from now by more than Tolerance. Verify returns nil or a wrapped error of this
+// package.
 //
 // Signatures are compared in constant time, and every candidate is compared even after one has matched.
 func Verify(h http.Header, scheme Scheme, secrets []secret.Value, now time.Time, body []byte) error {
@@ -101,7 +101,7 @@ func verifyStandard(h http.Header, secrets []secret.Value, now time.Time, body [
 	return nil
 }
 
-// checkStamp takes the canonical decimal form only: it is what stands in the signed bytes.
+// checkStamp accepts the canonical decimal form only, because it is part of the signed bytes.
 func checkStamp(stamp string, now time.Time) error {
 	seconds, err := strconv.ParseInt(stamp, 10, 64)
 	if err != nil || strconv.FormatInt(seconds, 10) != stamp {
@@ -116,7 +116,7 @@ func checkStamp(stamp string, now time.Time) error {
 	return nil
 }
 
-// parseStandard reads the v1 signatures out of a header. Versions that we do not know are for other receivers.
+// parseStandard returns the v1 signatures of a header. It ignores other versions.
 func parseStandard(header string) ([][]byte, error) {
 	var sent [][]byte
 	for field := range strings.FieldsSeq(header) {
@@ -136,7 +136,7 @@ func parseStandard(header string) ([][]byte, error) {
 	return sent, nil
 }
 
-// single refuses a header that came twice: which of the two another component reads is anybody's guess.
+// single rejects a repeated header, because components may differ in which value they read.
 func single(h http.Header, name string) (string, error) {
 	switch values := h.Values(name); len(values) {
 	case 0:

@@ -1,6 +1,6 @@
-// Package signedurl makes and verifies the tokens of addresses that stand for something: where an endpoint ends a step
-// later, where a file can be read. A token is encrypted and authenticated: it shows its reader nothing, it cannot be made
-// without the key, and it ends at a moment. That a callback works once is the workflow's promise, not the token's.
+// Package signedurl creates and verifies the tokens in URLs of callbacks and files. A token is encrypted and authenticated:
+// its content is not readable, it cannot be created without the key, and it expires. The workflow, not the token, ensures
+// that a callback is accepted only once.
 package signedurl
 
 import (
@@ -21,23 +21,23 @@ import (
 // KeySize is the length of a key, in bytes.
 const KeySize = 32
 
-// tokenMax bounds the tokens that are looked at, in characters: an event's id is the only part that may be long.
+// tokenMax is the longest token that is verified, in characters. Only the event's id in it can be long.
 const tokenMax = 4 << 10
 
-// ErrUnknown means that a token was not made with this key for this purpose; ErrExpired that its time is over.
+// ErrUnknown means that the token was not created with this key for this purpose; ErrExpired, that it has expired.
 var (
 	ErrUnknown = errors.New("no such address")
 	ErrExpired = errors.New("the address has expired")
 )
 
-// Payload is what an address stands for.
+// Payload is the content of a token.
 type Payload struct {
-	Owner   string // what the item belongs to: the id of a workflow, or tenant and bot; without line ends
+	Owner   string // owner of the item: the id of a workflow, or tenant and bot; without line breaks
 	Item    string // the id of an event or a file
 	Expires time.Time
 }
 
-// Signer makes tokens and verifies them.
+// Signer creates and verifies tokens.
 type Signer struct {
 	cipher   cipher.AEAD
 	nonceKey []byte
@@ -51,7 +51,7 @@ func NewKey() ([]byte, error) {
 	return key, err
 }
 
-// NewSigner returns a signer for one purpose. A signer with the same key and another purpose knows none of its tokens.
+// NewSigner returns a new signer for one purpose. It rejects tokens for another purpose with the same key.
 func NewSigner(key []byte, purpose string) (*Signer, error) {
 	if len(key) != KeySize {
 		return nil, fmt.Errorf("the key of %s has %d bytes, expected %d", purpose, len(key), KeySize)
@@ -107,13 +107,13 @@ func (s *Signer) Verify(token string, now time.Time) (Payload, error) {
 	return p, nil
 }
 
-// Callbacks are the addresses below a gateway at which steps are ended.
+// Callbacks creates the URLs at which endpoints end steps.
 type Callbacks struct {
 	Signer  *Signer
-	Gateway string // where endpoints reach the gateway, as in https://hooks.example
+	Gateway string // base URL of the gateway for endpoints, such as https://hooks.example
 }
 
-// URL returns the address at which the step of an event may be ended until a moment, to the second.
+// URL returns the callback URL for the step of an event. It expires at the given time, to the second.
 func (c Callbacks) URL(workflow, event string, until time.Time) string {
 	return strings.TrimSuffix(c.Gateway, "/") + "/callbacks/" +
 		c.Signer.Sign(Payload{Owner: workflow, Item: event, Expires: until})

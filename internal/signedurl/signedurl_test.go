@@ -22,7 +22,7 @@ func newSigner(t *testing.T) *Signer {
 
 var payload = Payload{Owner: "conversation/default/shop/c-42", Item: "e\n1", Expires: time.Unix(1_800_000_000, 0)}
 
-func TestSigner_TokenStandsForItsPayload(t *testing.T) {
+func TestSigner_SameTokenForPayload(t *testing.T) {
 	t.Parallel()
 	s := newSigner(t)
 	token := s.Sign(payload)
@@ -35,7 +35,7 @@ func TestSigner_TokenStandsForItsPayload(t *testing.T) {
 	require.ErrorIs(t, err, ErrExpired)
 }
 
-func TestSigner_TokenShowsNothing(t *testing.T) {
+func TestSigner_TokenIsEncrypted(t *testing.T) {
 	t.Parallel()
 	s := newSigner(t)
 	raw, err := base64.RawURLEncoding.DecodeString(s.Sign(payload))
@@ -56,7 +56,7 @@ func TestSigner_TokenShowsNothing(t *testing.T) {
 	require.Less(t, same, len(raw)/4, "tokens of similar payloads look alike: a nonce was used twice")
 }
 
-func TestSigner_OthersCannotMakeTokens(t *testing.T) {
+func TestSigner_InvalidTokens(t *testing.T) {
 	t.Parallel()
 	s := newSigner(t)
 	token := s.Sign(payload)
@@ -68,21 +68,21 @@ func TestSigner_OthersCannotMakeTokens(t *testing.T) {
 		_, err := s.Verify(string(changed), payload.Expires)
 		require.ErrorIs(t, err, ErrUnknown)
 	}
-	sealed := func(text string) string {
+	signed := func(text string) string {
 		nonce := make([]byte, s.cipher.NonceSize())
 		return base64.RawURLEncoding.EncodeToString(s.cipher.Seal(nonce, nonce, []byte(text), s.purpose))
 	}
 	for name, odd := range map[string]string{
 		"empty": "", "short": "abcd", "cut": token[:len(token)-1], "longer": token + "A", "padded": token + "==",
 		"no base64": strings.Repeat("%", 100), "endless": strings.Repeat("A", 1<<20), "nonce alone": strings.Repeat("A", 16),
-		"sealed, of no form": sealed("1"), "sealed, of another form": sealed("soon\nw\ne"), "sealed, empty": sealed(""),
+		"signed, without fields": signed("1"), "signed, with other fields": signed("soon\nw\ne"), "signed, empty": signed(""),
 	} {
 		_, err := s.Verify(odd, time.Unix(0, 0))
 		require.ErrorIs(t, err, ErrUnknown, name)
 	}
 }
 
-func TestSigner_PurposesAreApart(t *testing.T) {
+func TestSigner_OtherPurpose(t *testing.T) {
 	t.Parallel()
 	key := make([]byte, KeySize)
 	callbacks, err := NewSigner(key, "callback")
