@@ -91,17 +91,17 @@ func (c *Channel) Timeout() time.Duration {
 	return time.Duration(c.Opts.RecvTimeout) * time.Second
 }
 
-// Admits says whether a sender's address is inside the channel's mask.
+// Admits reports whether a sender's address is inside the channel's mask.
 func (c *Channel) Admits(sender netip.Addr) bool {
 	return len(c.IPMask) == 0 || slices.ContainsFunc(c.IPMask, func(p netip.Prefix) bool { return p.Contains(sender.Unmap()) })
 }
 
-// Capable says whether the channel's websockets have a capability.
+// Capable reports whether the channel's WebSocket connections have a capability.
 func (c *Channel) Capable(name string) bool {
 	return len(c.Opts.Capabilities) == 0 || slices.Contains(c.Opts.Capabilities, name)
 }
 
-// Scripted says whether scripts run for the channel at all.
+// Scripted reports whether the channel runs scripts.
 func (c *Channel) Scripted() bool { return c.Type != ChannelSubscriber }
 
 // Entity is the channel as its scripts see it: without anything about tokens.
@@ -138,7 +138,7 @@ func (s *Set) ChannelByToken(sum [sha256.Size]byte) (*Channel, bool) {
 	return c, ok
 }
 
-// AbsoluteURLs says whether scripts may ask a channel's far end by whole URLs.
+// AbsoluteURLs reports whether scripts can send requests to absolute URLs through a channel.
 func (b *Bot) AbsoluteURLs() bool { return b.absoluteURLs }
 
 // ScriptPlan is the plan of a script that channels use, or a fault of kind unknown_step. Its step is the script's name.

@@ -49,7 +49,7 @@ func TestChannelsAreFoundByTheirTokens(t *testing.T) {
 	plan, err := b.ScriptPlan("hook")
 	require.NoError(t, err)
 	require.Equal(t, []string{"default", "a", "hook", "channel"}, []string{plan.Tenant, plan.Bot, plan.Step, plan.Dialect})
-	_, err = b.ScriptPlan("nobody")
+	_, err = b.ScriptPlan("unknown")
 	require.ErrorContains(t, err, "has no script")
 }
 
@@ -97,11 +97,11 @@ func TestSendersInsideTheMask(t *testing.T) {
 	} {
 		require.Equal(t, inside, ch.Admits(netip.MustParseAddr(address)), address)
 	}
-	require.False(t, ch.Admits(netip.Addr{}), "nobody knows who that is")
+	require.False(t, ch.Admits(netip.Addr{}), "an invalid address")
 	require.True(t, (&bot.Channel{}).Admits(netip.MustParseAddr("::1")))
 }
 
-func TestAnEntityTellsNothingAboutTokens(t *testing.T) {
+func TestChannel_EntityWithoutTokens(t *testing.T) {
 	t.Parallel()
 	ch := bot.Channel{Code: "c", TokenLocal: "a", TokenRemote: "b", TokenRemote2: "c", URL: "https://x.example"}
 	text, err := json.Marshal(ch.Entity())

@@ -22,7 +22,7 @@ const (
 	idleTimeoutMax = Duration(7 * 24 * time.Hour)
 )
 
-// checker reads one decoded file: it reports what is wrong and builds the Bot that the file means.
+// checker checks one decoded file, reports its problems and builds its Bot.
 type checker struct {
 	*document
 	file     *file
@@ -35,7 +35,7 @@ type checker struct {
 	watch    []string // paths of secrets and scripts
 }
 
-// readBot reads the text of one bot file. The reading stops when it was abandoned.
+// readBot reads the text of one bot file. It stops when the load was abandoned.
 func readBot(base string, data []byte, h home, options Options, abandoned func() bool) result {
 	name := h.fileName(base)
 	document, root := parseDocument(name, data)
@@ -91,7 +91,7 @@ func (c *checker) check() {
 	}
 }
 
-// fingerprint tells one version of a file from another: 48 bits are enough for the few that are ever compared.
+// fingerprint identifies a version of a file. 48 bits are enough for the few versions of one file.
 func fingerprint(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:6])
@@ -125,7 +125,7 @@ func (c *checker) identity() {
 	}
 }
 
-// warnBotBreak reports a bot whose users read nothing when a step fails.
+// warnBotBreak warns about a bot without a text for failed steps.
 func (c *checker) warnBotBreak() {
 	if c.has("$.bot_break") {
 		return
@@ -207,7 +207,7 @@ func (c *checker) envVariables(path string, variables map[string]string) {
 	}
 }
 
-// once reports a defect unless the value, or a part of it, has a problem already that explains this one.
+// once reports a problem unless the value, or a part of it, already has one.
 func (c *checker) once(path, format string, args ...any) {
 	for _, p := range c.problems {
 		if rest, below := strings.CutPrefix(p.Key, path); below && (rest == "" || rest[0] == '.' || rest[0] == '[') {
@@ -229,7 +229,7 @@ func (c *checker) within(path string, value, least, most Duration) {
 	}
 }
 
-// short spells a bound without its zero minutes and seconds.
+// short formats a bound without zero minutes and seconds.
 func short(d Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {

@@ -7,7 +7,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// ChannelDefault is the channel of a chat when neither the event nor the adapter says: a web chat of one's own.
+// ChannelDefault is the channel of a chat when neither the event nor the adapter sets one: an own web chat.
 const ChannelDefault = "CXWebConversations"
 
 // adapter checks one TwoWay adapter and builds the plans of its endpoints.
@@ -86,7 +86,7 @@ func (c *checker) messageTypes(path string, types []string) {
 	}
 }
 
-// BotAdapter is what a bot file says about one TwoWay adapter.
+// BotAdapter is a TwoWay adapter of a bot file.
 type BotAdapter struct {
 	Adapter
 	ProductToken      string   // name of the secret that the outbound URL asks for; "" = the URL is closed

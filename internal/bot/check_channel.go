@@ -49,7 +49,7 @@ func isBlank(n ast.Node) bool {
 	return null || isText && text == ""
 }
 
-// extension holds further members of a channel, of any type; one that is null is absent.
+// extension holds further members of a channel, of any type; null members are absent.
 type extension map[string]anyJSON
 
 func (e *extension) decodeNode(d *document, path string, n ast.Node) bool {
@@ -84,7 +84,7 @@ func (o *fileChannelOpts) decodeNode(d *document, path string, n ast.Node) bool 
 	return d.decodeMembers(path, n, reflect.ValueOf(o).Elem(), isBlank)
 }
 
-// fileChannelType is a type of channels that a bot declares: what it says cannot be said by a channel of the type.
+// fileChannelType is a channel type that a bot declares. Channels of the type cannot set its keys to other values.
 type fileChannelType struct {
 	Type        string `yaml:"type"`
 	URL         string `yaml:"url"`
@@ -141,7 +141,7 @@ func (c *checker) channelTypes() {
 	}
 }
 
-// channel checks one channel and builds what it means.
+// channel checks one channel and returns it.
 func (c *checker) channel(path string, f *fileChannel) *Channel {
 	ch := &Channel{
 		BotID: c.bot.id, ID: f.ID, Code: f.Code, Type: f.Type,
@@ -183,7 +183,7 @@ func (c *checker) channel(path string, f *fileChannel) *Channel {
 	return ch
 }
 
-// channelType takes over what a declared type says, which no channel of it may say again.
+// channelType copies the values of a declared type. A channel of the type cannot set other values.
 func (c *checker) channelType(path string, ch *Channel) {
 	t, declared := c.bot.channelTypes[ch.Type]
 	switch {
@@ -196,7 +196,7 @@ func (c *checker) channelType(path string, ch *Channel) {
 		c.once(path+".type", "%s is unknown: want public, subscriber or a type of $.channel_types", quote(ch.Type))
 		return
 	}
-	// An entity that is written back holds what the type says: only another value is a problem.
+	// An entity that is written back contains the values of the type: only other values are a problem.
 	for key, same := range map[string]bool{
 		".url": ch.URL == t.URL, ".recv_svcscriptcode": ch.Recv == t.Recv, ".send_svcscriptcode": ch.Send == t.Send,
 		".recv_svcscriptcode_ws": ch.RecvWS == t.RecvWS, ".send_svcscriptcode_ws": ch.SendWS == t.SendWS,
@@ -272,7 +272,7 @@ func (c *checker) ipMask(path string, mask []string) []netip.Prefix {
 	for i, text := range mask {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			c.problem(item(path, i), "is no CIDR: want one such as 203.0.113.0/24")
+			c.problem(item(path, i), "is not a valid CIDR: want one such as 203.0.113.0/24")
 			continue
 		}
 		list = append(list, prefix.Masked())

@@ -43,7 +43,7 @@ func (c *checker) resolveSecrets() {
 	}
 }
 
-// secret reads one value, unless nobody asked for values.
+// secret reads one value, unless the options exclude secrets.
 func (c *checker) secret(ref secret.Ref) (secret.Value, error) {
 	if c.options.WithoutSecrets {
 		return secret.Value{}, c.sources.Check(ref)

@@ -82,7 +82,7 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 	plan.Webhook = hook
 }
 
-// url resolves the endpoint and has it judged by whoever guards outgoing requests.
+// url resolves the endpoint's URL and checks it against the egress policy.
 func (c *checker) url(path string, w *fileWebhook) string {
 	resolved := c.resolveURL(path, w)
 	if resolved == "" || w.URL != nil {

@@ -10,7 +10,7 @@ const (
 	attemptTimeoutMax = Duration(30 * time.Second)
 	// callbackTimeoutMax is for endpoints that may answer "I will call back".
 	callbackTimeoutMax = Duration(30 * 24 * time.Hour)
-	// In the background nobody waits, but a queue that hangs helps nobody either.
+	// No user waits for a background step, but a step must not block its queue for long.
 	backgroundTimeoutMax        = Duration(time.Hour)
 	backgroundAttemptTimeoutMax = Duration(2 * time.Minute)
 	retryWaitMin                = Duration(10 * time.Millisecond)
@@ -20,7 +20,7 @@ const (
 	backoffMax                  = 10
 )
 
-// bounds are the longest time-outs of a kind of step.
+// bounds are the longest timeouts of a kind of step.
 type bounds struct{ timeout, attempt Duration }
 
 func boundsOf(dialect string, background bool) bounds {
@@ -104,7 +104,7 @@ func (c *checker) latency(path string, w *fileWebhook, hook *Webhook) {
 	hook.Mode = ModeBackground
 	for _, key := range []string{".progress_after", ".late_answer", ".on_failure", ".response", ".execution"} {
 		if c.has(path + key) {
-			c.problem(path+key, "means nothing with mode background: nobody waits for the answer")
+			c.problem(path+key, "has no effect with mode background, which does not wait for the answer: remove the key")
 		}
 	}
 }

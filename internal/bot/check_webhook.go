@@ -65,7 +65,7 @@ func (c *checker) oauth2(path string, o *fileOAuth2) *OAuth2 {
 	}
 }
 
-// absolute checks a whole URL and has it judged by whoever guards outgoing requests.
+// absolute checks an absolute URL, also against the egress policy.
 func (c *checker) absolute(path, text string) string {
 	u, err := parseAbsolute(text, c.options.AllowPlainHTTP)
 	if err != nil {

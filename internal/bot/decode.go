@@ -9,13 +9,13 @@ import (
 	"github.com/goccy/go-yaml/token"
 )
 
-// nodeDecoder is a type that reads itself from YAML, because it allows more than one shape.
+// nodeDecoder is a type with its own decoding, because it allows more than one form.
 type nodeDecoder interface {
 	decodeNode(d *document, path string, n ast.Node) bool
 }
 
-// decode reads a node into a value by the value's type, strictly: a wrong type, an unknown key and a duplicate key are
-// problems. It goes on after a problem, so that all of them are found; false says that the value itself was not set.
+// decode reads a node into a value by the value's type. A wrong type, an unknown key and a duplicate key are problems. It
+// continues after a problem, to report all of them, and reports whether the value was set.
 func (d *document) decode(path string, n ast.Node, into reflect.Value) bool {
 	n, ok := d.resolve(path, n)
 	if !ok || !d.enter(path, n) {
@@ -75,7 +75,7 @@ func (d *document) resolve(path string, n ast.Node) (ast.Node, bool) {
 	return n, true
 }
 
-// visitor is told the path, the name and the token of a key, and its value.
+// visitor receives the path, the name and the token of a key, and its value.
 type visitor func(path, key string, at *token.Token, value ast.Node)
 
 // entries calls visit with the path and value of each key of a mapping, in the file's order and each key once.

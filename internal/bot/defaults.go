@@ -39,7 +39,7 @@ func defaultsOf(dialect string) defaults {
 	return defaults{30 * second, 15 * second, 3, OnFailureBotBreak, []string{SignatureHubSHA1}}
 }
 
-// backgroundDefaults are those of a step that nobody waits for (contract, section 4.2); the timeout has room for all
+// backgroundDefaults are the defaults of background steps (contract, section 4.2); the timeout has room for all
 // attempts and the waits between them.
 func backgroundDefaults(d defaults) defaults {
 	d.timeout, d.attemptTimeout, d.maxAttempts = 660*second, 120*second, 5

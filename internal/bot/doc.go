@@ -1,4 +1,4 @@
-// Package bot says what a bot file means.
+// Package bot loads, checks and watches bot files.
 //
 // A directory has the operator's bot files, which may be of any tenant, and a directory for each tenant that writes its
 // own files. Load reads all of them: a good file becomes a Bot, in which every step has a complete Plan with the

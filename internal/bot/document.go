@@ -23,7 +23,7 @@ const (
 	nestingMax = 32
 )
 
-// document is one YAML file while it is read: where each key stands, and what is wrong so far.
+// document is a YAML file that is being read: the position of each key, and the problems so far.
 type document struct {
 	name     string
 	places   map[string]place    // of every key path
@@ -33,13 +33,13 @@ type document struct {
 
 	warnings  Problems
 	expanded  expansion
-	abandoned func() bool // whether nobody waits for the result any more; nil: no
+	abandoned func() bool // reports whether the load was abandoned; nil: no
 }
 
-// place is where the value of a key path stands.
+// place is the position of a value.
 type place struct{ line, column int }
 
-// parseDocument reads the YAML of a file. The node is nil when there is nothing to decode; the problem says why.
+// parseDocument parses the YAML of a file. The node is nil, and a problem is added, when there is nothing to decode.
 func parseDocument(name string, data []byte) (*document, ast.Node) {
 	d := &document{
 		name:    name,
@@ -129,7 +129,7 @@ func (d *document) problem(path, format string, args ...any) {
 	d.add(d.problemOf(path, format, args...))
 }
 
-// warn reports what is allowed and probably not meant.
+// warn reports a value that is allowed but probably a mistake.
 func (d *document) warn(path, format string, args ...any) {
 	if len(d.warnings) < problemsMax {
 		d.warnings = append(d.warnings, d.problemOf(path, format, args...))
@@ -156,7 +156,7 @@ func (d *document) problemAt(t *token.Token, path, format string, args ...any) {
 	d.add(p)
 }
 
-// problemsMax bounds what one file can write into the log.
+// problemsMax is the number of problems that one file can add to the log.
 const problemsMax = 100
 
 func (d *document) add(p Problem) {
@@ -168,7 +168,7 @@ func (d *document) add(p Problem) {
 	}
 }
 
-// has says whether the file has a key path, well-typed or not.
+// has reports whether the file has a key path, well-typed or not.
 func (d *document) has(path string) bool {
 	_, ok := d.places[path]
 	return ok

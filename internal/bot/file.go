@@ -24,7 +24,7 @@ const (
 	LateAnswerPublish = "publish"
 )
 
-// Whether somebody waits for the answer of a step.
+// Modes of a step: sync waits for the endpoint's answer, background does not.
 const (
 	ModeSync       = "sync"
 	ModeBackground = "background"

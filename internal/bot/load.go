@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Options says how bot files are read. The zero value is right for production.
+// Options configures how bot files are read. The zero value is for production.
 type Options struct {
 	// SecretsDir is the directory with a directory of secrets for each tenant. "": none.
 	SecretsDir string
@@ -14,23 +14,23 @@ type Options struct {
 	LookupEnv func(name string) (string, bool)
 	// FreeSecrets lets bot files name other variables and files than those of their tenant, for development.
 	FreeSecrets bool
-	// WithoutSecrets reads no secret: whether one can be resolved, and what depends on its value, is not checked. For files
+	// WithoutSecrets does not read secrets, so that neither their existence nor their values are checked. It is for files
 	// that are checked elsewhere than where they run.
 	WithoutSecrets bool
-	// RefuseBad makes NewStore fail when any file is bad. Default: a bad file holds back its own bot.
+	// RefuseBad lets NewStore fail when any file is bad. Default: a bad file holds back its own bot.
 	RefuseBad bool
 	// AllowPlainHTTP lets endpoints begin with http://. Default: https only.
 	AllowPlainHTTP bool
-	// CheckURL is a further judgement on the URL of every step, such as the operator's rules for outgoing requests. nil: none.
+	// CheckURL checks the URL of every step too, for example against the egress policy. nil: no check.
 	CheckURL func(raw string) error
-	// CheckProgram is the judgement on a jq program of the plain dialect, with the place of what is wrong. nil: none.
+	// CheckProgram checks a jq program of the plain dialect; its error names the place. nil: no check.
 	CheckProgram func(program string) error
-	// Licences bound how many channels there may be of a type, over all bots; a type that is not named is not bounded.
+	// Licences limits the channels of a type, over all bots. Types without an entry are not limited.
 	Licences map[string]int
-	// LoadTimeout bounds the time for one file, or for all files of one tenant's directory; default 10 s. What takes longer is
+	// LoadTimeout bounds the time for one file, or for all files of one tenant's directory; default 10 s. Slower loads are
 	// abandoned and reported as bad.
 	LoadTimeout time.Duration
-	// OnLoad is called after every load of a Store, from the goroutine that loads. nil: nothing.
+	// OnLoad is called after every load of a Store, in the loading goroutine. It may be nil.
 	OnLoad func(Status)
 }
 

@@ -63,7 +63,7 @@ func load(t *testing.T, files map[string]string, change ...func(*bot.Options)) (
 
 var marker = regexp.MustCompile(`(?m)^# ([a-z]+): (.*)$`)
 
-// TestBadFiles loads the files of testdata/bad one by one. Each says at its end which problems it has:
+// TestBadFiles loads the files of testdata/bad one by one. Each lists its problems at its end:
 //
 //	# want: 7:5: $.key: text
 func TestBadFiles(t *testing.T) {
@@ -83,7 +83,7 @@ func TestBadFiles(t *testing.T) {
 				require.Equal(t, "want", m[1], "unknown marker")
 				want = append(want, m[2])
 			}
-			require.NotEmpty(t, want, "the file says no problem")
+			require.NotEmpty(t, want, "the file does not list a problem")
 
 			set, err := load(t, map[string]string{name: string(text)})
 			require.Nil(t, set)

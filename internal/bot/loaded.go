@@ -82,7 +82,7 @@ func (l *loaded) addUnread(u unit) {
 }
 
 // finish decides which bots are served. The order of files is such that none of a tenant's files decides about another
-// tenant's: files in a tenant's directory come before the operator's, because nobody but the tenant can write them, and what
+// tenant's: files in a tenant's directory come before the operator's, because only the tenant can write them, and what
 // tenants share is divided between them (see clash.go).
 func (l *loaded) finish(licences map[string]int) {
 	slices.SortFunc(l.claims, func(a, b claim) int {

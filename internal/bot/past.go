@@ -122,9 +122,9 @@ func (p past) scripts(set *Set) map[string]string {
 	return texts
 }
 
-// Secrets returns all valid values of a secret of a bot, newest first, as the bot file of a revision means it. A revision
-// that this process does not know is one of before its start, or one that it has not loaded yet: then the bot in use
-// decides. The error says what is missing here. It is not final: the process may load the file that has it.
+// Secrets returns all valid values of a secret, newest first, as of a revision of the bot file. For an unknown revision (from
+// before the start of the process, or not loaded yet) it uses the current bot. The error names what is missing. It is
+// temporary: the process may load the file later.
 func (s *Store) Secrets(id schemas.BotID, revision, secretName string) ([]secret.Value, error) {
 	b, inUse := s.Current().Bot(id)
 	if !inUse || b.revision != revision {
@@ -136,11 +136,11 @@ func (s *Store) Secrets(id schemas.BotID, revision, secretName string) ([]secret
 		}
 	}
 	if !inUse {
-		return nil, fmt.Errorf("this worker has no bot file for %s/%s: its secrets are unknown", id.Tenant, id.Bot)
+		return nil, fmt.Errorf("no bot file for %s/%s on this worker: its secrets are unknown", id.Tenant, id.Bot)
 	}
 	values, ok := b.Secrets(secretName)
 	if !ok || len(values) == 0 {
-		return nil, fmt.Errorf("secret %q is not in this worker's bot file: are its bot files up to date?", secretName)
+		return nil, fmt.Errorf("secret %q not found in this worker's bot file: check that its bot files are up to date", secretName)
 	}
 	return values, nil
 }

@@ -30,15 +30,14 @@ const (
 	OrderingNone         = "none"
 )
 
-// Plan is all that a bot file says about one step, resolved and complete. It is the form in which configuration travels in
-// a workflow's history: the starter makes it when the event arrives, so a reload never changes a running step, and it
-// holds the names of secrets, never their values.
+// Plan is the complete, resolved configuration of one step. The starter adds it to the workflow's history when the event
+// arrives, so that a reload does not change a running step. It contains the names of secrets, never their values.
 type Plan struct {
 	schemas.BotID
 
 	Step     string            `json:"step"`
 	Dialect  string            `json:"dialect"`
-	Revision string            `json:"revision,omitempty"` // fingerprint of the bot file that said so
+	Revision string            `json:"revision,omitempty"` // fingerprint of the bot file
 	Requires []string          `json:"requires,omitempty"` // mandatory entities, in the file's order
 	Fresh    []string          `json:"fresh,omitempty"`    // those that must be newer than the step's request
 	EndStep  bool              `json:"end_step,omitempty"`
@@ -52,7 +51,7 @@ type Plan struct {
 	BotBreak  Texts  `json:"bot_break,omitempty"`
 }
 
-// Webhook is how a step's endpoint is called.
+// Webhook configures the requests to a step's endpoint.
 type Webhook struct {
 	URL           string            `json:"url"`                     // absolute
 	Secret        string            `json:"secret,omitempty"`        // name of the signing secret; "" = unsigned
@@ -77,7 +76,7 @@ type Webhook struct {
 	Request  string                     `json:"request,omitempty"`  // plain: jq program; "" = the event itself
 	Response string                     `json:"response,omitempty"` // plain: jq program; "" = the answer as it is
 	OAuth2   *OAuth2                    `json:"oauth2,omitempty"`   // plain: where a bearer token is fetched
-	TLS      *TLS                       `json:"tls,omitempty"`      // how the connection is secured beyond the usual
+	TLS      *TLS                       `json:"tls,omitempty"`      // client certificate and CA
 }
 
 // Code is a script of a code step. Histories hold its fingerprint: workers have the scripts among their bot files.
@@ -87,7 +86,7 @@ type Code struct {
 	Timeout Duration `json:"timeout"`
 }
 
-// Limits is how much an endpoint is asked at a time, on one worker. Refusing a request costs no attempt.
+// Limits limits the requests to an endpoint on one worker. A denied request does not count as an attempt.
 type Limits struct {
 	PerSecond   float64  `json:"per_second,omitempty"`  // requests a second; 0 = no limit
 	Burst       int      `json:"burst,omitempty"`       // requests that may come at once under PerSecond; 0 = one second's
@@ -96,7 +95,7 @@ type Limits struct {
 	OpenFor     Duration `json:"open_for,omitempty"`    // wait before a probe; 0 = the worker's default
 }
 
-// OAuth2 is a client-credentials grant (RFC 6749, section 4.4) for endpoints that ask for one.
+// OAuth2 configures a client-credentials grant (RFC 6749, section 4.4).
 type OAuth2 struct {
 	TokenURL     string   `json:"token_url"`
 	ClientID     string   `json:"client_id"`
@@ -105,30 +104,30 @@ type OAuth2 struct {
 	Audience     string   `json:"audience,omitempty"`
 }
 
-// TLS names the secrets, all PEM, of an endpoint that wants a client certificate or has a CA of its own.
+// TLS names the secrets, all PEM, of an endpoint that requires a client certificate or has a private CA.
 type TLS struct {
 	Certificate string `json:"certificate,omitempty"`
 	Key         string `json:"key,omitempty"`
 	CA          string `json:"ca,omitempty"`
 }
 
-// Adapter is what a TwoWay adapter says of itself and of the chat.
+// Adapter describes a TwoWay adapter and its chats.
 type Adapter struct {
 	Name    string `json:"name"`
 	Account string `json:"account"`
 	IsBot   bool   `json:"is_bot,omitempty"`
-	Channel string `json:"channel"`        // of the chat when the event does not say
-	Host    string `json:"host"`           // conversationHostId of the chat when the event does not say
+	Channel string `json:"channel"`        // of the chat when the event does not set it
+	Host    string `json:"host"`           // conversationHostId of the chat when the event does not set it
 	Body    string `json:"body,omitempty"` // template of the handover notification
 }
 
-// How the first attempt of a webhook is made.
+// How the first attempt of a webhook runs.
 const (
-	// ExecutionAuto is the default: as a local activity, or as a normal one when the endpoint has turned out to be slow.
+	// ExecutionAuto is the default: as a local activity, or as a normal activity when the endpoint is slow.
 	ExecutionAuto = "auto"
-	// ExecutionLocal makes every first attempt a local activity.
+	// ExecutionLocal runs every first attempt as a local activity.
 	ExecutionLocal = "local"
-	// ExecutionActivity makes every first attempt a normal activity: visible as pending in the Temporal UI, at the price of two
+	// ExecutionActivity runs every first attempt as a normal activity, which the Temporal UI shows as pending. It costs two
 	// more workflow tasks.
 	ExecutionActivity = "activity"
 )
@@ -144,12 +143,12 @@ type Retry struct {
 // Duration is a time.Duration that reads and writes itself as Go spells it ("1m30s"), in bot files and in histories.
 type Duration time.Duration
 
-// D is the duration as the standard library's type.
+// D returns the duration as a time.Duration.
 func (d Duration) D() time.Duration { return time.Duration(d) }
 
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// MarshalText writes the duration as Go spells it.
+// MarshalText returns the duration in Go's format.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads a duration as time.ParseDuration does.

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// Problem is one defect of one bot file.
+// Problem is one error in a bot file.
 type Problem struct {
 	File    string // name of the file in its directory
-	Line    int    // from 1; 0 when the file as a whole is meant
+	Line    int    // from 1; 0 for the whole file
 	Column  int    // from 1; 0 when Line is
-	Key     string // such as $.steps.ORDER_STATUS.webhook.timeout; "" when the file as a whole is meant
-	Message string // never holds a secret
+	Key     string // such as $.steps.ORDER_STATUS.webhook.timeout; "" for the whole file
+	Message string // never contains a secret
 }
 
 func (p Problem) String() string {
@@ -28,12 +28,12 @@ func (p Problem) String() string {
 	return b.String() + ": " + p.Message
 }
 
-// attributes are what a log line says about the problem.
+// attributes returns the log attributes of the problem.
 func (p Problem) attributes() []any {
 	return []any{"file", p.File, "line", p.Line, "column", p.Column, "key", p.Key, "problem", p.Message}
 }
 
-// Problems is every defect of a directory of bot files, as an error with one line a problem.
+// Problems holds all problems of a directory of bot files. As an error, it has one line for each.
 type Problems []Problem
 
 func (p Problems) Error() string {
@@ -44,7 +44,7 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted puts the problems into the order in which a reader meets them.
+// sorted returns the problems by file and position.
 func (p Problems) sorted() Problems {
 	slices.SortFunc(p, func(a, b Problem) int {
 		return cmp.Or(

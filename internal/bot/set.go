@@ -13,7 +13,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Set is the bots of one directory as they were when it was loaded. It never changes and is safe for concurrent use.
+// Set holds the bots of a directory at the time of the load. It never changes and is safe for concurrent use.
 type Set struct {
 	bots   map[schemas.BotID]*Bot
 	tokens map[[sha256.Size]byte]*Channel // of channels, by the SHA-256 of each valid token_local
@@ -53,10 +53,10 @@ func (s *Set) Bots() []*Bot {
 	})
 }
 
-// Bot is what one bot file means. It never changes.
+// Bot is the content of one bot file. It never changes.
 type Bot struct {
 	id          schemas.BotID
-	file        string // as problems call it
+	file        string // name in problems
 	ordering    string
 	idleTimeout time.Duration
 	onFailure   string
@@ -70,9 +70,9 @@ type Bot struct {
 	channelTypes   map[string]*fileChannelType
 	channelScripts map[string]*Code  // by the names that channels use
 	channelNeeds   map[string]string // roles that channels need, by use
-	absoluteURLs   bool              // scripts may ask a channel's far end by whole URLs
+	absoluteURLs   bool              // scripts may send requests to absolute URLs through a channel
 	revision       string
-	places         map[string]place // where the file says what
+	places         map[string]place // positions of keys in the file
 	modified       time.Time        // when the file was written last; zero = not known
 }
 
@@ -87,44 +87,44 @@ func (b *Bot) opens(secretName string, sum [sha256.Size]byte) bool {
 	return known
 }
 
-// Modified returns when the bot file was written last; zero = not known.
+// Modified returns when the bot file was last written; zero = not known.
 func (b *Bot) Modified() time.Time { return b.modified }
 
-// ID identifies the bot.
+// ID returns the bot's tenant and name.
 func (b *Bot) ID() schemas.BotID { return b.id }
 
-// Tenant is the owner of the bot.
+// Tenant returns the owner of the bot.
 func (b *Bot) Tenant() string { return b.id.Tenant }
 
-// Name is the bot's name, unique in its tenant.
+// Name returns the bot's name, which is unique in its tenant.
 func (b *Bot) Name() string { return b.id.Bot }
 
-// Ordering is OrderingConversation or OrderingNone.
+// Ordering returns OrderingConversation or OrderingNone.
 func (b *Bot) Ordering() string { return b.ordering }
 
-// IdleTimeout is how long a conversation's state is kept without an event.
+// IdleTimeout returns how long a conversation is kept without an event.
 func (b *Bot) IdleTimeout() time.Duration { return b.idleTimeout }
 
-// OnFailure is what a failed step does unless its plan says otherwise.
+// OnFailure returns what happens when a step fails, unless its plan sets another value.
 func (b *Bot) OnFailure() string { return b.onFailure }
 
-// BotBreak is what the bot says when it has no answer; the texts may be none. Do not change the map.
+// BotBreak returns the texts for the user when a step fails; it can be empty. Do not change the map.
 func (b *Bot) BotBreak() Texts { return b.botBreak }
 
-// Steps lists the names of all steps, sorted.
+// Steps returns the names of all steps, sorted.
 func (b *Bot) Steps() []string { return slices.Sorted(maps.Keys(b.plans)) }
 
-// Plan is the complete plan of a step, or a fault of kind unknown_step. It was made when the file was loaded and is
-// shared: do not change its maps, lists and pointers.
+// Plan returns the complete plan of a step, or a fault of kind unknown_step. The plan is shared: do not change its maps, lists
+// and pointers.
 func (b *Bot) Plan(step string) (Plan, error) {
 	plan, ok := b.plans[step]
 	if !ok {
-		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no step %s", b.id.Bot, quote(step))
+		return Plan{}, fault.New(fault.UnknownStep, "bot %s does not have a step %s", b.id.Bot, quote(step))
 	}
 	return plan, nil
 }
 
-// Secrets gives all valid values of a secret of this bot, newest first.
+// Secrets returns all valid values of a secret of this bot, newest first.
 func (b *Bot) Secrets(name string) ([]secret.Value, bool) {
 	values, ok := b.secrets[name]
 	return slices.Clone(values), ok

@@ -32,7 +32,7 @@ func TestUnknownNames(t *testing.T) {
 
 	_, err = a.Plan("NO\nSTEP")
 	require.Equal(t, fault.UnknownStep, fault.Of(err).Kind)
-	require.EqualError(t, err, `unknown_step: bot a has no step "NO\nSTEP"`)
+	require.EqualError(t, err, `unknown_step: bot a does not have a step "NO\nSTEP"`)
 }
 
 func TestEnvironmentChoosesBaseURL(t *testing.T) {

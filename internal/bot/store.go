@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Store holds the Set in use. All methods are safe for concurrent use, and none but Reload waits for files.
+// Store holds the current Set. All methods are safe for concurrent use, and only Reload waits for files.
 type Store struct {
 	options Options
 	logger  *slog.Logger
@@ -29,10 +29,10 @@ type Store struct {
 	scripts map[string]string // by their fingerprints
 }
 
-// Status is what the latest load of a Store came to.
+// Status is the result of a Store's latest load.
 type Status struct {
 	Bots     int       // that are in use
-	BadFiles []string  // files that are not in use as they are written, sorted
+	BadFiles []string  // files whose current content is not in use, sorted
 	Problems Problems  // of the bad files
 	LastGood time.Time // of the latest load without bad files
 	Err      error     // Problems, or why the directory could not be read; nil when everything is good
@@ -58,28 +58,27 @@ func NewStore(dir string, options Options, logger *slog.Logger) (*Store, error) 
 	return s, nil
 }
 
-// Current is the Set in use; never nil.
+// Current returns the current Set, never nil.
 func (s *Store) Current() *Set { return s.current.Load() }
 
-// Status returns what the latest load came to.
+// Status returns the result of the latest load.
 func (s *Store) Status() Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status
 }
 
-// LastError is the error of the latest load: nil when the Set in use is what the directory says.
+// LastError returns the error of the latest load, or nil when all files were good.
 func (s *Store) LastError() error { return s.Status().Err }
 
-// Reload reads the directory again. The bot of a bad file stays as it was when the file was last good; the bot of a file
-// that is gone goes. The problems are logged, returned and kept for Status. When the directory cannot be read, everything
-// stays.
+// Reload reads the directory again. A bad file keeps the last good version of its bot; a deleted file removes its bot. Reload
+// logs and returns the problems, which Status returns too. When the directory cannot be read, all bots stay.
 func (s *Store) Reload() error {
 	s.loading.Lock()
 	defer s.loading.Unlock()
 	loaded, err := s.loader.load(s.inUse())
 	if err != nil {
-		s.logger.Error("loading bot files failed, the bots in use stay", "dir", s.loader.dir, "error", err)
+		s.logger.Error("loading bot files failed, keeping the current bots", "dir", s.loader.dir, "error", err)
 	} else {
 		err = s.use(loaded)
 	}
@@ -97,7 +96,7 @@ func (s *Store) inUse() map[string]*Bot {
 	return s.files
 }
 
-// use makes the Set of a load the one in use. It returns the problems of bad files.
+// use replaces the current Set by the Set of a load. It returns the problems of bad files.
 func (s *Store) use(l *loaded) error {
 	problems, now := l.problems.sorted(), time.Now()
 	s.mu.Lock()
@@ -119,17 +118,17 @@ func (s *Store) use(l *loaded) error {
 	return nil
 }
 
-// log writes the problems that are new: a bad file is not reported again by every reload.
+// log logs new problems only, so that a bad file is not logged at every reload.
 func (s *Store) log(problems, warnings Problems) {
 	seen := make(map[string]bool, len(problems)+len(warnings))
 	for _, p := range problems {
 		if seen[p.String()] = true; !s.logged[p.String()] {
-			s.logger.Error("bad bot file, its bot is held back or stays as it was", p.attributes()...)
+			s.logger.Error("bot file rejected, keeping the last good version if there is one", p.attributes()...)
 		}
 	}
 	for _, p := range warnings {
 		if seen[p.String()] = true; !s.logged[p.String()] {
-			s.logger.Warn("warning about a bot file", p.attributes()...)
+			s.logger.Warn("bot file has a warning", p.attributes()...)
 		}
 	}
 	s.logged = seen

@@ -371,8 +371,8 @@ func TestStore_EarlierRevisionsStay(t *testing.T) {
 	require.Equal(t, "first", secretOf(first, "old"), "a running step lost its secret")
 	require.Equal(t, "second", secretOf(second, "new"))
 	require.Equal(t, "second", secretOf("unknown", "new"), "the bot in use decides")
-	require.Contains(t, secretOf(second, "old"), `secret "old" is not in this worker's bot file`)
-	require.Contains(t, secretOf("unknown", "old"), "is not in this worker's bot file")
+	require.Contains(t, secretOf(second, "old"), `secret "old" not found in this worker's bot file`)
+	require.Contains(t, secretOf("unknown", "old"), "not found in this worker's bot file")
 
 	s.write(t, "shop.yaml", text("old", "two"))
 	require.NoError(t, s.Reload())

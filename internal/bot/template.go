@@ -97,8 +97,8 @@ func (t Template) check() error {
 	return nil
 }
 
-// Expand puts values into the template, escaped for the inside of a JSON string; context is inserted as it is, {} when there
-// is none.
+// Expand returns the template with values, escaped for JSON strings. The context is inserted without escapes, or {} when it
+// is empty.
 func (t Template) Expand(values map[string]string, context json.RawMessage) string {
 	var b strings.Builder
 	for _, p := range t.parts {
@@ -124,7 +124,7 @@ func insideQuotes(text string) string {
 	return string(quoted[1 : len(quoted)-1])
 }
 
-// lineAndColumn says where an offset of a text is, both from 1.
+// lineAndColumn returns the line and column of an offset, both from 1.
 func lineAndColumn(text string, offset int) string {
 	before := text[:offset]
 	return fmt.Sprintf("line %d, column %d", 1+strings.Count(before, "\n"), offset-strings.LastIndex(before, "\n"))

@@ -39,7 +39,7 @@ func parseAbsolute(text string, allowPlainHTTP bool) (*url.URL, error) {
 	}
 	if port := u.Port(); port != "" || strings.HasSuffix(u.Host, ":") {
 		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
-			return nil, errors.New("has a port that is no number from 1 to 65535")
+			return nil, errors.New("has an invalid port: want a number from 1 to 65535")
 		}
 	}
 	return u, checkSegments(u)

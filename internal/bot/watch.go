@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	// debounce gathers the several events of one save into one reload.
+	// debounce joins the events of one save into one reload.
 	debounce = 100 * time.Millisecond
 	// loadShare keeps a directory that changes all the time from taking more than a fifth of one core: a reload waits this
 	// many times as long as the one before took.
 	loadShare = 4
-	// scriptExt ends the names of scripts whose changes are seen.
+	// scriptExt is the extension of scripts that are watched.
 	scriptExt = ".py"
-	// rewatch is how soon a directory that could not be watched is tried again.
+	// rewatch is the interval of retries for a directory that could not be watched.
 	rewatch = 2 * time.Second
 )
 
@@ -45,7 +45,7 @@ func (s *Store) Watch(ctx context.Context) error {
 			w.event(event)
 		case err := <-watcher.Errors:
 			// Events may have been lost, for example by an overflow: only a reload finds out.
-			s.logger.Warn("watching bot files failed, reloading all", "dir", s.loader.dir, "error", err)
+			s.logger.Warn("watching bot files failed, reloading all files", "dir", s.loader.dir, "error", err)
 			w.schedule()
 		case <-retry.C:
 			if len(w.missing) > 0 {
@@ -91,8 +91,8 @@ func (w *watch) event(event fsnotify.Event) {
 	w.schedule()
 }
 
-// schedule makes a reload due soon. One that is due already is not put off: a directory that changes all the time is
-// read all the same.
+// schedule schedules a reload. It does not postpone a scheduled one, so that a directory that changes all the time is
+// reloaded too.
 func (w *watch) schedule() {
 	if !w.due {
 		w.due = true
@@ -114,7 +114,7 @@ func (w *watch) follow() {
 		case err != nil:
 			missing[dir] = true
 			if !w.missing[dir] {
-				w.store.logger.Warn("directory cannot be watched, will try again", "dir", dir, "error", err)
+				w.store.logger.Warn("watching directory failed, will retry", "dir", dir, "error", err)
 			}
 		}
 	}
