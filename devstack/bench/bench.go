@@ -1,7 +1,7 @@
-// Package bench measures hookturn beside a yardstick: Temporal alone, one workflow with one no-op activity a step, on the
-// same server in the same run. A machine's absolute speed says little; the ratio says what hookturn makes of Temporal.
+// Package bench compares hookturn with Temporal alone (one workflow with one no-op activity for each step) on the same server
+// in the same run. The ratio is comparable between machines; absolute numbers are not.
 //
-// Servers, worker and starter are processes of their own, as in production, so that each one's CPU can be told apart. The
+// Servers, worker and starter run as separate processes, as in production, so that the CPU time of each is measured. The
 // load generator and the webhook endpoint share this process.
 package bench
 

@@ -10,8 +10,8 @@ import (
 // lead is how long a load runs before it is measured: until every step in flight has begun after another one's end.
 const lead = 2 * time.Second
 
-// drive keeps a number of steps in flight as long as more says so, hands the latency of each to done, and waits for all of
-// them. It gives the first error, after which no step begins.
+// drive keeps a number of steps in flight while more returns true, passes the latency of each to done, and waits for all
+// steps. It returns the first error, after which no step starts.
 func drive(inFlight int, more func(n int) bool, step func(n int) error, done func(took time.Duration)) error {
 	var (
 		next   atomic.Int64
@@ -48,7 +48,7 @@ func (r *rig) steady(ctx context.Context, inFlight int, window time.Duration, st
 	var seen recorder
 	ended := make(chan error, 1)
 	go func() { ended <- drive(inFlight, func(int) bool { return !over.Load() }, step, seen.add) }()
-	_ = wait(ctx, lead) // the load tells when ctx ends
+	_ = wait(ctx, lead) // the load ends with ctx
 	m, err := r.measured(func() measurement {
 		seen.begin()
 		_ = wait(ctx, window)

@@ -44,7 +44,7 @@ def main(event, context):
     return {"statusCode": 200, "body": "ok"}
 `
 
-// gateway measures the outside door: a channel's script beside the bare script, idle websockets, and busy ones.
+// gateway measures the gateway: a channel's script beside the script alone, idle WebSocket connections, and busy ones.
 func (r *rig) gateway(ctx context.Context, out io.Writer) error {
 	addr, stop, err := r.startGateway(ctx)
 	if err != nil {
@@ -221,7 +221,7 @@ func (r *rig) idle(ctx context.Context, out io.Writer, addr string) error {
 	return nil
 }
 
-// info makes one call and waits for its answer.
+// info sends one call and waits for its answer.
 func info(ctx context.Context, conn *websocket.Conn, qid int) (time.Duration, error) {
 	began := time.Now()
 	if err := conn.Write(ctx, websocket.MessageText, fmt.Appendf(nil, `["connection_info",{"qid":%d}]`, qid)); err != nil {

@@ -49,7 +49,7 @@ func (l *load) step(ctx context.Context, conversation, step string) (time.Durati
 	return l.stepTo(ctx, conversation, step, schemas.OutcomeSuccess)
 }
 
-// stepTo runs a step that must end as told.
+// stepTo runs a step that must end with an outcome.
 func (l *load) stepTo(ctx context.Context, conversation, step string, want schemas.Outcome) (time.Duration, error) {
 	id := uuid.NewString()
 	done := make(chan schemas.Outcome, 1)

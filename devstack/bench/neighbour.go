@@ -12,8 +12,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// A noisy neighbour: its steps come a hundred times as often as those of a good one. It is measured with an endpoint that is
-// dead and, because so many steps cost something whoever answers them, with one that is well.
+// A noisy neighbour sends steps a hundred times as often as a good tenant. The benchmark measures it with a dead endpoint, and
+// with a healthy one to show the cost of the number of steps alone.
 const (
 	goodEvery  = time.Second
 	timesAsBad = 100
@@ -24,7 +24,7 @@ const (
 	paceConversations = 200
 )
 
-// deadEndpoint takes connections and never answers: the worst kind, because every request waits for its time-out.
+// deadEndpoint accepts connections and never answers: the worst case, because every request waits for its timeout.
 func deadEndpoint() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") }
 
 // neighbour measures how much a dead endpoint under load slows a good one down.
@@ -57,7 +57,7 @@ func (r *rig) neighbour(ctx context.Context, out io.Writer) error {
 	return nil
 }
 
-// beside measures good steps while a neighbour's steps come; "" is none.
+// beside measures good steps while a neighbour sends steps; "" = no neighbour.
 func (r *rig) beside(ctx context.Context, neighbour string) (measurement, error) {
 	var wg sync.WaitGroup
 	var noise error

@@ -41,7 +41,7 @@ func Run(args []string) int {
 	return 0
 }
 
-// profiled gives every command a flag that writes a CPU profile of the whole process.
+// profiled adds a flag to every command that writes a CPU profile of the whole process.
 func profiled(root *cobra.Command) (stop func()) {
 	var path string
 	var file *os.File
@@ -131,7 +131,7 @@ func serve(cmd *cobra.Command, o stack.Options) error {
 	return nil
 }
 
-// greet tells a person, on standard error, what to do next.
+// greet prints addresses and next steps on standard error.
 func greet(cmd *cobra.Command, s *stack.Stack) {
 	out := cmd.ErrOrStderr()
 	fmt.Fprintf(out, "\nTemporal UI      %s\nNATS             %s\nTemporal         %s\n",

@@ -7,7 +7,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// code is no scene at all where this machine cannot hold scripts, and says so.
+// code returns the scenes with scripts. On a machine without a sandbox, it returns one that names what is missing.
 func (d *demo) code() []scene {
 	if d.stack.NoCode != nil {
 		return []scene{{"This machine cannot run them yet", func(context.Context) error {
@@ -17,9 +17,9 @@ func (d *demo) code() []scene {
 		}}}
 	}
 	return []scene{
-		{"A script asks the shop's service, through the guarded door, and answers", d.lookup},
-		{"A script says that a one-time password is wrong", d.wrongPassword},
-		{"A script raises an exception: the user reads the bot's own words, the builder the reason", d.exception},
+		{"A script calls the shop's service through the egress proxy and answers", d.lookup},
+		{"A script reports that a one-time password is wrong", d.wrongPassword},
+		{"A script raises an exception: the user reads the bot's text, the builder the reason", d.exception},
 	}
 }
 

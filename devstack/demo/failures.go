@@ -9,12 +9,12 @@ import (
 
 func (d *demo) failures() []scene {
 	return []scene{
-		{"Slow: a word at the soft deadline, an end at the hard one, the true answer when it comes", d.slow},
-		{"Too many requests: 429, and the endpoint is left alone for everyone", d.busy},
-		{"An answer without an end is cut off at 256 KiB", d.endless},
-		{"A connection that breaks: the circuit opens, and the next step costs no request", d.circuit},
-		{"410: the endpoint is not asked again until its bot file changes", d.gone},
-		{"LoyJoy goes on: a missing web service changes nothing", d.goesOn},
+		{"Slow: a message at the soft deadline, an end at the hard one, and the late answer", d.slow},
+		{"Too many requests: 429, and all workers pause the endpoint", d.busy},
+		{"An endless answer is cut off at 256 KiB", d.endless},
+		{"A connection breaks: the circuit opens, and the next step sends no request", d.circuit},
+		{"410: the endpoint gets no requests until its bot file changes", d.gone},
+		{"LoyJoy continues: a missing web service changes nothing", d.goesOn},
 		{"TwoWay: a message that its adapter does not take is undelivered", d.undelivered},
 	}
 }

@@ -37,11 +37,11 @@ func (d *demo) gateway() []scene {
 	return append(scenes,
 		scene{"An integration channel, synchronous: the shop posts an order and waits for the script's answer", d.orderNow},
 		scene{"The same, asynchronous: the answer comes first, the run is durable", d.orderLater},
-		scene{"The same by websocket: an answer by its qid, and a word that nobody asked for", d.talk},
+		scene{"The same over a WebSocket: an answer by its qid, and a message without a request", d.talk},
 	)
 }
 
-// post asks the gateway and gives its answer, which must have a status.
+// post sends a request to the gateway and returns the response, which must have a status.
 func (d *demo) post(ctx context.Context, path, body string, status int, headers ...string) (string, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+d.stack.Starter.GatewayAddr()+path,
 		strings.NewReader(body))

@@ -10,12 +10,12 @@ import (
 func (d *demo) partners() []scene {
 	return []scene{
 		{"LoyJoy: a web service reads and sets variables of the conversation", d.loyjoy},
-		{"LoyJoy in the background: accepted at once, its end told later", d.background},
+		{"LoyJoy in the background: accepted at once, the end published later", d.background},
 		{"TwoWay: the client's message is delivered to an adapter", d.message},
 		{"TwoWay: the chat is handed over; its next message goes to the agents", d.agents},
 		{"Plain: a CloudEvents event, signed by Standard Webhooks", d.plain},
-		{"Plain with jq: a service that knows nothing of chats", d.legacy},
-		{"Plain, 202 and call back: the endpoint answers when it knows", d.callBack},
+		{"Plain with jq: a service with a JSON of its own", d.legacy},
+		{"Plain, 202 and a callback: the endpoint answers later", d.callBack},
 	}
 }
 

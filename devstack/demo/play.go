@@ -17,7 +17,7 @@ type scene struct {
 	play  func(context.Context) error
 }
 
-// play sends the sample events and checks that each ends as the text says.
+// play sends the sample events and checks the end of each.
 func (d *demo) play(ctx context.Context) error {
 	for _, act := range []struct {
 		name   string
@@ -43,12 +43,12 @@ func (d *demo) play(ctx context.Context) error {
 func (d *demo) haptik() []scene {
 	return []scene{
 		{"A signed step succeeds: the endpoint checks the signature and looks up an order", d.success},
-		{"A step waits for an entity that the user has not named yet", d.waiting},
+		{"A step waits for an entity that the conversation does not contain yet", d.waiting},
 		{"An endpoint fails twice with 503, then answers", d.flaky},
 		{"An endpoint keeps failing: the chat goes on with the bot break text", d.botBreak},
 		{"The same, where a person takes over", d.handover},
 		{"A step that the bot file does not know is rejected", d.unknownStep},
-		{"An event for a bot that nobody has configured is kept as a dead letter", d.deadLetter},
+		{"An event for an unknown bot becomes a dead letter", d.deadLetter},
 	}
 }
 
@@ -117,7 +117,7 @@ func (d *demo) unknownStep(ctx context.Context) error {
 }
 
 func (d *demo) deadLetter(ctx context.Context) error {
-	if err := d.send(ctx, "nobody", "c-5", schemas.TypeStepRequested, map[string]any{"step": "HELLO"}); err != nil {
+	if err := d.send(ctx, "unknown", "c-5", schemas.TypeStepRequested, map[string]any{"step": "HELLO"}); err != nil {
 		return err
 	}
 	streams, err := bus.Setup(ctx, d.js, bus.StreamOptions{})
@@ -128,7 +128,7 @@ func (d *demo) deadLetter(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
-		list, err := letters.List(ctx, bus.DeadLetterFilter{BotID: schemas.BotID{Bot: "nobody"}})
+		list, err := letters.List(ctx, bus.DeadLetterFilter{BotID: schemas.BotID{Bot: "unknown"}})
 		if err != nil {
 			return err
 		}

@@ -44,7 +44,7 @@ func (d *demo) progress(ctx context.Context) error {
 	if err := json.Unmarshal(r.Data, &data); err != nil {
 		return err
 	}
-	fmt.Fprintf(d.out, "  <- %s\n     bot says meanwhile: %s\n", r.Type, said(data.Messages[0]))
+	fmt.Fprintf(d.out, "  <- %s\n     bot, meanwhile: %s\n", r.Type, said(data.Messages[0]))
 	return nil
 }
 
@@ -62,7 +62,7 @@ func (d *demo) ended(ctx context.Context, replyType string, outcome schemas.Outc
 	}
 	fmt.Fprintf(d.out, "  <- %s: %s\n", r.Type, data.Outcome)
 	for _, m := range data.Messages {
-		fmt.Fprintf(d.out, "     bot says: %s\n", said(m))
+		fmt.Fprintf(d.out, "     bot: %s\n", said(m))
 	}
 	for _, name := range slices.Sorted(maps.Keys(data.Variables)) {
 		fmt.Fprintf(d.out, "     variable %s: %s\n", name, value(data.Variables[name]))

@@ -67,7 +67,7 @@ func (e *Endpoint) addChaos(routes *http.ServeMux) {
 	routes.HandleFunc("POST /chaos/flap", e.flap)
 }
 
-// take gives a behaviour the connection itself, and resets the connection when it is done.
+// take runs a behaviour on the raw connection, and resets the connection afterwards.
 func (e *Endpoint) take(w http.ResponseWriter, behave func(net.Conn)) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -103,7 +103,7 @@ func head(fields ...string) string {
 
 func say(conn net.Conn, text string) { _, _ = io.WriteString(conn, text) }
 
-// repeat says a text until the caller leaves.
+// repeat writes a text until the caller closes the connection.
 func repeat(conn net.Conn, text string) {
 	for {
 		if _, err := io.WriteString(conn, text); err != nil {
@@ -164,7 +164,7 @@ func gzipBomb(conn net.Conn) {
 	hangUp(conn)
 }
 
-// hints says a thousand times that an answer will come, then gives it.
+// hints sends a thousand informational responses, then the answer.
 func hints(conn net.Conn) {
 	w := bufio.NewWriter(conn)
 	for range 1000 {

@@ -14,7 +14,7 @@ import (
 // stopPatience is how long Stop waits for requests that do not end by themselves.
 const stopPatience = 2 * time.Second
 
-// Options says how an endpoint runs. The zero value checks no signatures and listens on a port that the system chooses.
+// Options configures an endpoint. The zero value does not check signatures and listens on a free port.
 type Options struct {
 	// Secret is what requests are signed with. Empty: signatures are not looked at.
 	Secret string
@@ -41,10 +41,10 @@ type Endpoint struct {
 	served chan struct{}
 	done   <-chan struct{}       // ends when the endpoint stops
 	taken  map[net.Conn]struct{} // connections that a behaviour took from the server
-	calls  sync.WaitGroup        // call backs under way
+	calls  sync.WaitGroup        // callbacks in flight
 }
 
-// New makes an endpoint that is not listening yet. It is an http.Handler as well, for tests with a server of their own.
+// New returns a new endpoint, which does not listen yet. It is also an http.Handler, for tests with another server.
 func New(opts Options) *Endpoint {
 	if opts.Addr == "" {
 		opts.Addr = "127.0.0.1:0"

@@ -55,7 +55,7 @@ func slow(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Echo is what /echo says about a request, as the JSON text of its message.
+// Echo describes a request to /echo. Its JSON is the text of the answer's message.
 type Echo struct {
 	Method       string `json:"method"`
 	Path         string `json:"path"`
@@ -84,7 +84,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 	Text(string(text)).Send(w, http.StatusOK)
 }
 
-// status answers with the status in the path, and with Retry-After when ?retry-after= says so.
+// status answers with the status in the path, and with the Retry-After of ?retry-after=.
 func status(w http.ResponseWriter, r *http.Request) {
 	code, err := strconv.Atoi(r.PathValue("code"))
 	if err != nil || code < 200 || code > 599 {

@@ -35,7 +35,7 @@ type Entry struct {
 	ConversationNo int
 	Conversation   string
 
-	// Status is the answer's; 0 when the connection was cut instead. Gone says that the caller did not wait for it.
+	// Status is the answer's; 0 when the connection was cut instead. Gone reports that the caller did not wait for it.
 	Status int
 	Gone   bool
 }

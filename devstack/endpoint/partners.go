@@ -68,7 +68,7 @@ func plainOrders(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if event.SpecVersion != "1.0" {
-		http.Error(w, "this is no CloudEvents event", http.StatusBadRequest)
+		http.Error(w, "invalid request: expected a CloudEvents event", http.StatusBadRequest)
 		return
 	}
 	sendJSON(w, map[string]any{
@@ -76,7 +76,7 @@ func plainOrders(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// legacyStock speaks a JSON of its own, as services do that nobody wants to change.
+// legacyStock is a legacy service with a JSON format of its own.
 func legacyStock(w http.ResponseWriter, r *http.Request) {
 	var request struct {
 		Article string `json:"article"`

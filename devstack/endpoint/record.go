@@ -22,8 +22,8 @@ const (
 // ConversationKey is how the ledger names a conversation of the haptik dialect, which has a number per user.
 func ConversationKey(user string, no int) string { return user + "/" + strconv.Itoa(no) }
 
-// ServeHTTP reads the body, records the request, lets the route answer into a buffer, records the end, and only then
-// sends the answer: whoever has an answer finds it in the ledger.
+// ServeHTTP reads the body, records the request, lets the route answer into a buffer, records the end, and only then sends
+// the answer, so that the ledger contains every request that was answered.
 func (e *Endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, bodyMax))
 	answer := &buffered{ResponseWriter: w, header: http.Header{}}
@@ -126,5 +126,5 @@ func (b *buffered) send() {
 	}
 	maps.Copy(b.ResponseWriter.Header(), b.header)
 	b.ResponseWriter.WriteHeader(b.code())
-	_, _ = b.ResponseWriter.Write(b.body.Bytes()) // The caller may be gone; the ledger says so.
+	_, _ = b.ResponseWriter.Write(b.body.Bytes()) // The caller may have closed the connection; the ledger records it.
 }

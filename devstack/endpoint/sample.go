@@ -11,7 +11,7 @@ import (
 
 const page = "<!DOCTYPE html><html><head><title>Webhook</title></head><body><p>Webhook server is up</p></body></html>\n"
 
-// newRoutes is the table of routes. GET is for whoever wants to see that the server can be reached.
+// newRoutes returns the routes. GET shows that the server can be reached.
 func (e *Endpoint) newRoutes() http.Handler {
 	routes := http.NewServeMux()
 	routes.HandleFunc("GET /", func(w http.ResponseWriter, _ *http.Request) {
@@ -34,8 +34,8 @@ func (e *Endpoint) newRoutes() http.Handler {
 	return routes
 }
 
-// checked lets requests pass that the platform could have sent: 400 for what is no JSON of known length, 401 for what
-// is not signed with the secret.
+// checked rejects requests that hookturn does not send: 400 for a body that is not JSON of known length, 401 for a request
+// that is not signed with the secret.
 func (e *Endpoint) checked(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -104,7 +104,7 @@ func entity(raw json.RawMessage) (string, error) {
 	if json.Unmarshal(detections[0].Value, &object) == nil && object.Value != nil {
 		return *object.Value, nil
 	}
-	return "", errors.New("its value is no text")
+	return "", errors.New("invalid value: expected a string")
 }
 
 func catalogue(product string) Answer {

@@ -11,16 +11,15 @@ import (
 // SignatureHeader carries "sha1=" and the HMAC-SHA1 of the raw body, in lower-case hex, with the secret's bytes as key.
 const SignatureHeader = "X-Hub-Signature"
 
-// Sign makes the value of SignatureHeader.
+// Sign returns the value of SignatureHeader.
 func Sign(secret string, body []byte) string {
 	mac := hmac.New(sha1.New, []byte(secret))
 	mac.Write(body)
 	return "sha1=" + hex.EncodeToString(mac.Sum(nil))
 }
 
-// Verify says whether a request is signed with the secret. The body must be the bytes that came over the wire: JSON
-// that was decoded and encoded again has another signature. While a secret is being changed the
-// header may be there twice.
+// Verify reports whether a request is signed with the secret. The body must be the received bytes: JSON that was decoded and
+// encoded again has another signature. During a rotation the header can be there twice.
 func Verify(secret string, body []byte, header http.Header) bool {
 	want := Sign(secret, body)
 	return slices.ContainsFunc(header.Values(SignatureHeader), func(got string) bool {

@@ -32,7 +32,7 @@ type Options struct {
 	DataDir    string // where state lives; "" keeps it in memory or in temporary files
 
 	NATSAddr, TemporalAddr, UIAddr, AdminAddr string
-	// Gateway is how the starter serves the public door; an empty address = not at all.
+	// Gateway configures the starter's gateway. Without an address there is no gateway.
 	Gateway app.Gateway
 	// Endpoint is a webhook server that is running already, see StartSamples; it stops with the stack. nil: none.
 	Endpoint *endpoint.Endpoint
@@ -127,7 +127,7 @@ func (s *Stack) Config(o Options) app.Config {
 	}
 }
 
-// as makes a process one of the users of internal/permissions.
+// as connects a process as one of the users of internal/permissions.
 func (s *Stack) as(cfg *app.Config, user string) {
 	cfg.NATSURL, cfg.NATSInboxPrefix = s.NATS.UserURL(user), permissions.InboxPrefix(user)
 }
@@ -198,7 +198,7 @@ func (s *Stack) Stop() {
 	s.stops = nil
 }
 
-// Ready is the line that tells a script that the stack serves, and where.
+// Ready returns the line for scripts that reports that the stack is ready, with its addresses.
 func (s *Stack) Ready() string {
 	ui, gateway, admin := "", "", ""
 	if s.UI != nil {
