@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ban keeps a name of another package, or all of it, to the rooms that own the matter.
+// ban restricts names of a package, or the whole package, to the packages that are responsible for them.
 type ban struct {
 	pkg    string
 	names  []string // nil bans the import itself
-	rooms  []string // where it is allowed; with only set, everywhere but there
-	only   string   // when set, the ban holds in this room alone
+	except []string // packages where it is allowed
+	only   string   // when set, the ban applies to this package only
 	reason string
 }
 
@@ -27,23 +27,23 @@ var bans = []ban{
 		},
 		// internal/oauth2 wraps a client around the transport of internal/egress: the OAuth 2 library asks for one. The proxy of
 		// internal/sandbox speaks over connections that internal/egress has made.
-		rooms:  []string{"internal/egress", "internal/oauth2", "internal/sandbox", "internal/gateway", "internal/app", "internal/cli", nested},
-		reason: "outbound HTTP goes through internal/egress, which guards addresses, sizes and times",
+		except: []string{"internal/egress", "internal/oauth2", "internal/sandbox", "internal/gateway", "internal/app", "internal/cli", nested},
+		reason: "outbound HTTP goes through internal/egress, which limits addresses, sizes and times",
 	},
 	{
 		pkg:    "net",
 		names:  []string{"Dial", "DialTimeout", "Dialer", "DialTCP"},
-		rooms:  []string{"internal/egress", "internal/cli", nested},
-		reason: "a dialer without the guard of internal/egress reaches the inside network",
+		except: []string{"internal/egress", "internal/cli", nested},
+		reason: "a dialer without the egress policy of internal/egress reaches the internal network",
 	},
 	{
 		pkg:    "os/exec",
-		rooms:  []string{"internal/sandbox", "internal/jq", nested},
+		except: []string{"internal/sandbox", "internal/jq", nested},
 		reason: "only internal/sandbox and internal/jq start processes",
 	},
 	{
 		pkg:    "github.com/nats-io/nats.go/jetstream",
-		rooms:  []string{"internal/bus", "internal/eventreader", "internal/store", nested},
+		except: []string{"internal/bus", "internal/eventreader", "internal/store", nested},
 		reason: "only internal/bus, internal/eventreader and internal/store use JetStream; they have constructors for the other packages",
 	},
 	{
@@ -54,15 +54,15 @@ var bans = []ban{
 	},
 }
 
-// holds says whether the ban is in force in a room.
-func (b ban) holds(room string) bool {
+// holds reports whether the ban applies to a package.
+func (b ban) holds(pkg string) bool {
 	if b.only != "" {
-		return within(room, b.only)
+		return within(pkg, b.only)
 	}
-	return !slices.ContainsFunc(b.rooms, func(allowed string) bool { return within(room, allowed) })
+	return !slices.ContainsFunc(b.except, func(allowed string) bool { return within(pkg, allowed) })
 }
 
-// callFaults gives one sentence for every banned name in the files that ship.
+// callFaults returns one sentence for every banned name outside tests.
 func callFaults(tree []source) []string {
 	var faults []string
 	for _, s := range tree {
@@ -70,7 +70,7 @@ func callFaults(tree []source) []string {
 			continue
 		}
 		for _, b := range bans {
-			if !b.holds(s.room) {
+			if !b.holds(s.pkg) {
 				continue
 			}
 			for _, name := range uses(s, b) {
@@ -82,7 +82,7 @@ func callFaults(tree []source) []string {
 	return faults
 }
 
-// uses lists what of a ban a file mentions.
+// uses returns the banned names that a file uses.
 func uses(s source, b ban) []string {
 	if b.names == nil {
 		if slices.Contains(s.imports, b.pkg) {
@@ -108,12 +108,12 @@ func uses(s source, b ban) []string {
 	return slices.Compact(found)
 }
 
-func TestOwnersOfDangerousThings(t *testing.T) {
+func TestCalls_Bans(t *testing.T) {
 	t.Parallel()
 	report(t, callFaults(readTree(t)))
 }
 
-func TestTheBansCanFail(t *testing.T) {
+func TestCalls_CanFail(t *testing.T) {
 	t.Parallel()
 	text := strings.Join([]string{
 		`package a`,

@@ -10,7 +10,7 @@ import (
 )
 
 // A misspelt variable is silently ignored by a process, so that the compose file may only set those that it knows.
-func TestComposeSetsOnlyVariablesThatExist(t *testing.T) {
+func TestCompose_KnownVariables(t *testing.T) {
 	t.Parallel()
 	known := app.EnvironmentVariables()
 	services := ours(loadCompose(t))
@@ -18,7 +18,7 @@ func TestComposeSetsOnlyVariablesThatExist(t *testing.T) {
 	for name, service := range services {
 		for variable := range service.Environment {
 			if strings.HasPrefix(variable, "HOOKTURN_") || strings.HasPrefix(variable, "TEMPORAL_") {
-				require.Contains(t, known, variable, "%s sets %s, which nobody reads", name, variable)
+				require.Contains(t, known, variable, "%s sets %s, which no component reads", name, variable)
 			}
 		}
 	}

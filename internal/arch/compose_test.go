@@ -67,7 +67,7 @@ func TestCompose_EachServiceHasItsUser(t *testing.T) {
 	}
 }
 
-// oneShots are the services that end by themselves: somebody waits for their success.
+// oneShots returns the services that end by themselves: other services wait for their success.
 func oneShots(project *types.Project) []string {
 	var names []string
 	for _, service := range project.Services {
@@ -91,7 +91,7 @@ func ours(project *types.Project) types.Services {
 	return services
 }
 
-func TestComposeHasTheWholeHouse(t *testing.T) {
+func TestCompose_Services(t *testing.T) {
 	t.Parallel()
 	project := loadCompose(t)
 	names := slices.Collect(maps.Keys(project.Services))
@@ -100,7 +100,7 @@ func TestComposeHasTheWholeHouse(t *testing.T) {
 	require.GreaterOrEqual(t, *project.Services["worker"].Deploy.Replicas, 2, "one worker is one that may die")
 }
 
-func TestComposePinsItsImages(t *testing.T) {
+func TestCompose_PinnedImages(t *testing.T) {
 	t.Parallel()
 	for name, service := range loadCompose(t).Services {
 		if service.Build != nil {
@@ -119,7 +119,7 @@ func TestComposePinsItsImages(t *testing.T) {
 	}
 }
 
-func TestComposeRestartsAndChecksWhatRuns(t *testing.T) {
+func TestCompose_RestartsAndHealthChecks(t *testing.T) {
 	t.Parallel()
 	project := loadCompose(t)
 	once := oneShots(project)
@@ -134,7 +134,7 @@ func TestComposeRestartsAndChecksWhatRuns(t *testing.T) {
 	}
 }
 
-func TestComposeKeepsData(t *testing.T) {
+func TestCompose_KeepsData(t *testing.T) {
 	t.Parallel()
 	project := loadCompose(t)
 	used := map[string]bool{}
@@ -147,12 +147,12 @@ func TestComposeKeepsData(t *testing.T) {
 		}
 	}
 	for name := range project.Volumes {
-		require.True(t, used[name], "nobody uses the volume %s", name)
+		require.True(t, used[name], "no service uses the volume %s", name)
 	}
 	require.True(t, used["postgres"] && used["nats"], "the servers' data lives in named volumes")
 }
 
-func TestComposeFilesExist(t *testing.T) {
+func TestCompose_FilesExist(t *testing.T) {
 	t.Parallel()
 	for name, service := range loadCompose(t).Services {
 		for _, volume := range service.Volumes {
@@ -167,7 +167,7 @@ func TestComposeFilesExist(t *testing.T) {
 	}
 }
 
-// existing gives a file that stands for a path: the path itself, or the first entry of the directory it names.
+// existing returns an existing file for a path: the path itself, or the first entry of the directory.
 func existing(path string) string {
 	entries, err := os.ReadDir(path)
 	if err != nil || len(entries) == 0 {
@@ -176,7 +176,7 @@ func existing(path string) string {
 	return existing(filepath.Join(path, entries[0].Name()))
 }
 
-func TestComposeIsClosedToTheOutside(t *testing.T) {
+func TestCompose_PortsAreLocal(t *testing.T) {
 	t.Parallel()
 	project := loadCompose(t)
 	for name, service := range project.Services {
@@ -194,11 +194,11 @@ func TestComposeIsClosedToTheOutside(t *testing.T) {
 	}
 }
 
-func TestComposeStartsWithGoodBotFiles(t *testing.T) {
+func TestCompose_GoodBotFiles(t *testing.T) {
 	t.Parallel()
 	for name, service := range ours(loadCompose(t)) {
 		mounted := service.Environment["HOOKTURN_BOTS"]
-		require.NotNil(t, mounted, "%s is not told where the bot files are", name)
+		require.NotNil(t, mounted, "%s does not set the directory of the bot files", name)
 		at := slices.IndexFunc(service.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == *mounted })
 		require.GreaterOrEqual(t, at, 0, "%s has no volume at %s", name, *mounted)
 		_, err := bot.Load(service.Volumes[at].Source, bot.Options{})

@@ -14,7 +14,7 @@ import (
 // link finds the target of a Markdown link or image.
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 
-// deadLinks gives one sentence for every link in a document whose file is not there. Addresses elsewhere are not visited.
+// deadLinks returns one sentence for every link to a file that does not exist. It does not check external URLs.
 func deadLinks(document, text string) []string {
 	var faults []string
 	for _, found := range link.FindAllStringSubmatch(text, -1) {
@@ -29,7 +29,7 @@ func deadLinks(document, text string) []string {
 	return faults
 }
 
-func TestDocumentsLinkToWhatExists(t *testing.T) {
+func TestDocs_Links(t *testing.T) {
 	t.Parallel()
 	documents := 0
 	err := filepath.WalkDir(repoRoot, func(file string, entry fs.DirEntry, err error) error {
@@ -51,7 +51,7 @@ func TestDocumentsLinkToWhatExists(t *testing.T) {
 	require.Positive(t, documents)
 }
 
-func TestADeadLinkIsFound(t *testing.T) {
+func TestDocs_LinksCanFail(t *testing.T) {
 	t.Parallel()
 	text := "[here](docs_test.go#L1) [there](nowhere.md) [web](https://example.com/x) [top](#top)"
 	require.Len(t, deadLinks("docs.md", text), 1)

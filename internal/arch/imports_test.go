@@ -10,33 +10,33 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// room is one row of the import table of docs/architecture.md.
-type room struct {
+// row is one row of the import table of docs/architecture.md.
+type row struct {
 	promise string
-	may     []string // rooms of ours that it may import; "x/*" are the packages one level below x
+	may     []string // packages of this module that it may import; "x/*" are the packages one level below x
 }
 
-// anything marks the rooms that wire the others together.
+// anything marks the packages that wire the others together.
 var anything = []string{"*"}
 
-// doers is what an activity may use: everything that does something, nothing that decides.
+// doers are the packages that an activity may use: those that perform I/O, and none that decides.
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
 	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/oauth2",
 	"internal/step", "internal/telemetry", "internal/scripthost",
 }
 
-// house is the table. Arrows only point up it: a room imports rooms that stand above it.
-var house = map[string]room{
+// importTable is the import table. A package imports only packages above it.
+var importTable = map[string]row{
 	"schemas":           {"what travels outside", []string{"internal/dialect/strictjson"}},
-	"internal/fault":    {"why something failed, in the closed words of the contract", nil},
-	"internal/confined": {"reading files that somebody else may write", nil},
+	"internal/fault":    {"failures and their error codes", nil},
+	"internal/confined": {"reading files that other users can write", nil},
 	"internal/secret": {
 		"values that must not be printed, and where they are kept",
 		[]string{"internal/confined"},
 	},
 	"internal/signature": {
-		"make and check signature headers",
+		"signing requests and verifying signatures",
 		[]string{"internal/secret"},
 	},
 	"internal/header": {"which request headers may be set, at load and at run time", nil},
@@ -71,7 +71,7 @@ var house = map[string]room{
 		[]string{"schemas", "internal/bot", "internal/fault", "internal/dialect/strictjson"},
 	},
 	"internal/dialect/channel": {
-		"what a channel's script is told, and what becomes of its answer, no I/O",
+		"the input and the answer of a channel's script, no I/O",
 		[]string{"internal/bot", "internal/step", "internal/fault", "internal/dialect/strictjson"},
 	},
 	"internal/channel": {
@@ -120,7 +120,7 @@ var house = map[string]room{
 		doers,
 	},
 	"internal/gateway": {
-		"the outside door: HTTP and websocket",
+		"the gateway: HTTP and WebSocket",
 		[]string{
 			"schemas", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/store", "internal/signature",
 			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",
@@ -139,7 +139,7 @@ var house = map[string]room{
 	},
 	"internal/app":  {"wires a process; owns the order of start and stop", anything},
 	"internal/cli":  {"the commands of starter and worker as a library", anything},
-	"internal/arch": {"tests of the house", anything},
+	"internal/arch": {"tests of layout and imports", anything},
 	"worker":        {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
 	"starter":       {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
 }
@@ -147,8 +147,8 @@ var house = map[string]room{
 // nested is the module that may use everything and that nothing may use: it carries the Temporal server.
 const nested = "devstack"
 
-// doors are rooms that nothing but the rooms named may enter, whatever else the table says.
-var doors = map[string][]string{
+// restricted are packages that only the listed packages may import, whatever else the table allows.
+var restricted = map[string][]string{
 	"internal/app":  {"internal/cli", "worker", "starter"},
 	"internal/cli":  {"worker", "starter"},
 	"internal/arch": nil,
@@ -156,19 +156,19 @@ var doors = map[string][]string{
 	"starter":       nil,
 }
 
-// testKit ends the names of packages that hold conformance suites and other helpers of tests.
+// testKit is the suffix of packages with conformance suites and other test helpers.
 const testKit = "test"
 
-// importFaults gives one sentence for every import that the table forbids.
+// importFaults returns one sentence for every import that the table forbids.
 func importFaults(tree []source) []string {
 	var faults []string
 	for _, s := range tree {
-		if within(s.room, nested) {
+		if within(s.pkg, nested) {
 			continue
 		}
 		for _, imported := range s.imports {
 			target, ours := strings.CutPrefix(imported, module+"/")
-			if !ours || target == s.room {
+			if !ours || target == s.pkg {
 				continue
 			}
 			if reason := forbids(s, target); reason != "" {
@@ -180,83 +180,83 @@ func importFaults(tree []source) []string {
 	return faults
 }
 
-// forbids says why a file may not import a room of ours, or "".
+// forbids returns the reason why a file may not import a package of this module, or "".
 func forbids(s source, target string) string {
 	switch {
 	case within(target, nested):
-		return "devstack is a module of its own; importing it would pull the Temporal server into the product"
-	case s.room == "workflows" && target == "activities", s.room == "activities" && target == "workflows":
-		return "workflows and activities meet only in internal/step, by name, so that neither drags in the other"
+		return "devstack is a module of its own; importing it would add the Temporal server to the product"
+	case s.pkg == "workflows" && target == "activities", s.pkg == "activities" && target == "workflows":
+		return "workflows and activities meet only in internal/step, by name, so that neither imports the other"
 	case s.test:
-		return "" // a test may look across the house; the compiler still forbids cycles
+		return "" // tests may import any package; the compiler still forbids cycles
 	}
 	if strings.HasSuffix(target, testKit) {
 		return "a package named …test helps tests and must not reach a binary"
 	}
-	row, known := rowOf(s.room)
+	own, known := rowOf(s.pkg)
 	if !known {
-		return "this package has no row in the import table (internal/arch/imports_test.go, docs/architecture.md); " +
-			"give it one with a sentence, or put the code into a room that exists"
+		return "the import table does not have a row for this package (internal/arch/imports_test.go, docs/architecture.md): " +
+			"add one with a sentence, or move the code into another package"
 	}
-	if guests, guarded := doors[target]; guarded && !slices.Contains(guests, s.room) {
-		return fmt.Sprintf("only %s may import it", orNobody(guests))
+	if importers, found := restricted[target]; found && !slices.Contains(importers, s.pkg) {
+		return fmt.Sprintf("only %s may import it", orNothing(importers))
 	}
-	if !slices.Equal(row.may, anything) && !matches(row.may, target) {
-		return fmt.Sprintf("%q is %s; of ours it may import %s", s.room, row.promise, orNobody(row.may))
+	if !slices.Equal(own.may, anything) && !matches(own.may, target) {
+		return fmt.Sprintf("%q is %s; of this module it may import %s", s.pkg, own.promise, orNothing(own.may))
 	}
 	return ""
 }
 
-// rowOf finds the row of a room: its own, or that of its parent's children.
-func rowOf(name string) (room, bool) {
-	if row, ok := house[name]; ok {
-		return row, true
+// rowOf returns the row of a package: its own, or the row for the children of its parent.
+func rowOf(name string) (row, bool) {
+	if own, ok := importTable[name]; ok {
+		return own, true
 	}
-	row, ok := house[path.Dir(name)+"/*"]
-	return row, ok
+	shared, ok := importTable[path.Dir(name)+"/*"]
+	return shared, ok
 }
 
-func matches(rooms []string, target string) bool {
-	return slices.Contains(rooms, target) || slices.Contains(rooms, path.Dir(target)+"/*")
+func matches(allowed []string, target string) bool {
+	return slices.Contains(allowed, target) || slices.Contains(allowed, path.Dir(target)+"/*")
 }
 
 func within(name, parent string) bool { return name == parent || strings.HasPrefix(name, parent+"/") }
 
-func orNobody(rooms []string) string {
-	if len(rooms) == 0 {
+func orNothing(packages []string) string {
+	if len(packages) == 0 {
 		return "nothing"
 	}
-	return strings.Join(rooms, ", ")
+	return strings.Join(packages, ", ")
 }
 
-func TestImportsFollowTheTable(t *testing.T) {
+func TestImports_FollowTable(t *testing.T) {
 	t.Parallel()
 	report(t, importFaults(readTree(t)))
 }
 
-func TestEveryPackageHasARow(t *testing.T) {
+func TestImports_EveryPackageHasARow(t *testing.T) {
 	t.Parallel()
 	for _, s := range readTree(t) {
-		if within(s.room, nested) || s.test {
+		if within(s.pkg, nested) || s.test {
 			continue
 		}
-		_, known := rowOf(s.room)
-		require.True(t, known, "%s: package %s has no row in the import table", s.path, s.room)
+		_, known := rowOf(s.pkg)
+		require.True(t, known, "%s: the import table does not have a row for package %s", s.path, s.pkg)
 	}
 }
 
-func TestTheTableCanFail(t *testing.T) {
+func TestImports_CanFail(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct{ file, imports, reason string }{
-		"a dialect knows another": {"internal/dialect/plain/a.go", "internal/dialect/haptik", "no I/O"},
-		"a leaf climbs down":      {"internal/fault/a.go", "internal/egress", "may import nothing"},
-		"a test crosses over":     {"workflows/a_test.go", "activities", "internal/step"},
-		"a test kit ships":        {"activities/a.go", "internal/dialect/dialecttest", "helps tests"},
-		"a workflow acts":         {"workflows/a.go", "internal/egress", "deterministic"},
-		"an unknown room":         {"internal/misc/a.go", "schemas", "no row"},
-		"devstack is imported":    {"internal/app/a_test.go", "devstack/stack", "module of its own"},
-		"main does work":          {"starter/main.go", "internal/bus", "may import internal/app"},
-		"wiring is reused":        {"internal/gateway/a.go", "internal/app", "only internal/cli"},
+		"a dialect imports another":              {"internal/dialect/plain/a.go", "internal/dialect/haptik", "no I/O"},
+		"a leaf imports a package below it":      {"internal/fault/a.go", "internal/egress", "may import nothing"},
+		"a test of workflows imports activities": {"workflows/a_test.go", "activities", "internal/step"},
+		"a test kit ships":                       {"activities/a.go", "internal/dialect/dialecttest", "helps tests"},
+		"a workflow performs I/O":                {"workflows/a.go", "internal/egress", "deterministic"},
+		"an unknown package":                     {"internal/misc/a.go", "schemas", "not have a row"},
+		"devstack is imported":                   {"internal/app/a_test.go", "devstack/stack", "module of its own"},
+		"main does work":                         {"starter/main.go", "internal/bus", "may import internal/app"},
+		"wiring is reused":                       {"internal/gateway/a.go", "internal/app", "only internal/cli"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

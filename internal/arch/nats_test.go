@@ -67,7 +67,7 @@ func connect(t *testing.T, url string) (*nats.Conn, jetstream.JetStream) {
 	return connection, js
 }
 
-func TestNATSKeepsWhatItAcknowledged(t *testing.T) {
+func TestNATS_KeepsAcknowledgedMessages(t *testing.T) {
 	options, _ := startNATS(t)
 	require.True(t, options.JetStream)
 	require.True(t, options.SyncAlways, "an acknowledged event must survive a power cut")
@@ -75,7 +75,7 @@ func TestNATSKeepsWhatItAcknowledged(t *testing.T) {
 	require.GreaterOrEqual(t, int(options.MaxPayload), 1<<20, "the contract allows messages of 1 MiB")
 }
 
-func TestNATSLetsNobodyInWithoutAPassword(t *testing.T) {
+func TestNATS_PasswordRequired(t *testing.T) {
 	_, instance := startNATS(t)
 	_, err := nats.Connect(instance.ClientURL())
 	require.ErrorIs(t, err, nats.ErrAuthorization)

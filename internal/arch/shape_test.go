@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	fileMax = 400 // nobody reads a longer file whole
+	fileMax = 400 // lines that a reader takes in at once
 	mainMax = 79  // a main.go reads its arguments, runs, and exits
 )
 
-// shapeFaults gives one sentence for every file that has grown too large and every package that says nothing of itself.
+// shapeFaults returns one sentence for every file that is too long and every package without a package comment.
 func shapeFaults(tree []source) []string {
 	var faults []string
 	documented := map[string]bool{}
@@ -23,26 +23,26 @@ func shapeFaults(tree []source) []string {
 		if s.test {
 			continue
 		}
-		documented[s.room] = documented[s.room] || saysWhatItIs(s)
+		documented[s.pkg] = documented[s.pkg] || hasPackageComment(s)
 		limit := fileMax
-		if slices.Contains([]string{"worker", "starter"}, s.room) && path.Base(s.path) == "main.go" {
+		if slices.Contains([]string{"worker", "starter"}, s.pkg) && path.Base(s.path) == "main.go" {
 			limit = mainMax
 		}
 		if s.lines > limit && !s.generated() {
 			faults = append(faults, fmt.Sprintf("%s has %d lines, more than %d: split it", s.path, s.lines, limit))
 		}
 	}
-	for room, ok := range documented {
+	for pkg, ok := range documented {
 		if !ok {
-			faults = append(faults, fmt.Sprintf("%s: no file has a package comment that says what it promises", room))
+			faults = append(faults, fmt.Sprintf("%s: missing package comment: describe what the package promises", pkg))
 		}
 	}
 	slices.Sort(faults)
 	return faults
 }
 
-// saysWhatItIs says whether a file carries the package comment in the form that go doc expects.
-func saysWhatItIs(s source) bool {
+// hasPackageComment reports whether a file contains the package comment in the form that go doc expects.
+func hasPackageComment(s source) bool {
 	text := s.ast.Doc.Text()
 	start := "Package " + s.ast.Name.Name + " "
 	if s.ast.Name.Name == "main" {
@@ -51,12 +51,12 @@ func saysWhatItIs(s source) bool {
 	return strings.HasPrefix(text, start)
 }
 
-func TestFilesCanBeReadWhole(t *testing.T) {
+func TestShape_Files(t *testing.T) {
 	t.Parallel()
 	report(t, shapeFaults(readTree(t)))
 }
 
-func TestTheShapesCanFail(t *testing.T) {
+func TestShape_CanFail(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("//\n", fileMax)
 	faults := shapeFaults(parseAll(t, map[string]string{

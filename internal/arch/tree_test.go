@@ -20,20 +20,20 @@ const (
 	repoRoot = "../.."
 )
 
-// source is one Go file as the rules see it.
+// source is one parsed Go file.
 type source struct {
 	path    string // relative to the root of the repository, with slashes
-	room    string // the directory, which is the package's name in the import table
+	pkg     string // the directory, which is the package's name in the import table
 	test    bool
 	lines   int
 	imports []string
 	ast     *ast.File
 }
 
-// generated says whether a program wrote the file; nobody has to read it then.
+// generated reports whether a program wrote the file.
 func (s source) generated() bool { return ast.IsGenerated(s.ast) }
 
-// localName is how the file calls an imported package, "" when it does not import it.
+// localName returns the name of an imported package in the file, or "" when the file does not import it.
 func (s source) localName(importPath string) string {
 	for _, spec := range s.ast.Imports {
 		if importOf(spec) != importPath {
@@ -47,7 +47,7 @@ func (s source) localName(importPath string) string {
 	return ""
 }
 
-// readTree parses every Go file of the product and of devstack. The tools module has none of our code.
+// readTree parses every Go file of the product and of devstack. The tools module does not contain code of the product.
 func readTree(t *testing.T) []source {
 	t.Helper()
 	var tree []source
@@ -83,7 +83,7 @@ func readTree(t *testing.T) []source {
 	return tree
 }
 
-// parse reads one file; the tests of the rules feed it texts of their own.
+// parse parses one file. Tests of the rules call it with texts of their own.
 func parse(name, text string) (source, error) {
 	file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
@@ -91,7 +91,7 @@ func parse(name, text string) (source, error) {
 	}
 	s := source{
 		path:  name,
-		room:  path.Dir(name),
+		pkg:   path.Dir(name),
 		test:  strings.HasSuffix(name, "_test.go"),
 		lines: strings.Count(text, "\n"),
 		ast:   file,
@@ -110,7 +110,7 @@ func importOf(spec *ast.ImportSpec) string {
 	return value
 }
 
-// parseAll turns made-up files into a tree, for the tests that show that a rule can fail.
+// parseAll parses texts into a tree, for tests that show that a rule can fail.
 func parseAll(t *testing.T, files map[string]string) []source {
 	t.Helper()
 	var tree []source
@@ -122,7 +122,7 @@ func parseAll(t *testing.T, files map[string]string) []source {
 	return tree
 }
 
-// report fails once for each sentence, so that one run shows all there is to mend.
+// report fails once for each sentence, so that one run shows all problems.
 func report(t *testing.T, faults []string) {
 	t.Helper()
 	for _, fault := range faults {
