@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -43,6 +44,7 @@ type drill struct {
 	answered []atomic.Int64 // by conversation
 	pause    time.Duration  // the longest between two events of a conversation
 	resumed  []*traffic     // what was recorded before the stream of replies was lost
+	loads    int            // how often a load was started
 	killed   bool           // a process was killed: the endpoint may receive more duplicates
 	forgets  bool           // the users' details were lost
 }
@@ -165,13 +167,18 @@ func developer(t *testing.T, url string) jetstream.JetStream {
 func (d *drill) setUp(t *testing.T) {
 	t.Helper()
 	var out []byte
-	require.Eventually(t, func() bool {
-		cmd := exec.Command(program(t, "starter"), "setup")
+	for began := time.Now(); ; {
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		cmd := exec.CommandContext(ctx, program(t, "starter"), "setup")
 		cmd.Env = append(os.Environ(), d.env...)
 		var err error
 		out, err = cmd.CombinedOutput()
-		return err == nil
-	}, patience, 200*time.Millisecond, "starter setup: %s", &out)
+		cancel()
+		if err == nil {
+			return
+		}
+		require.Less(t, time.Since(began), patience, "starter setup: %v: %s", err, out)
+	}
 }
 
 // program starts a worker or a starter and waits until it serves.
@@ -204,7 +211,8 @@ func (d *drill) load(t *testing.T) (stop func()) {
 	unfollow := d.follow(t)
 	end := make(chan struct{})
 	var group sync.WaitGroup
-	first := len(d.resumed) * 1_000_000 // ids are unique in a conversation
+	first := d.loads * 1_000_000 // ids are unique in a conversation
+	d.loads++
 	for i := range d.keys {
 		group.Go(func() {
 			random := rand.New(rand.NewPCG(11, uint64(i)))
