@@ -107,7 +107,7 @@ func newDrill(t *testing.T, conversations int, o drillOptions) *drill {
 		temporal = o.through(temporal)
 	}
 	d.env = append([]string{
-		"HOOKTURN_NATS_URL=nats://" + d.natsAddr, "HOOKTURN_BOTS=" + d.bots, "HOOKTURN_EGRESS_ALLOW=127.0.0.1",
+		"HOOKTURN_NATS_URL=" + url, "HOOKTURN_BOTS=" + d.bots, "HOOKTURN_EGRESS_ALLOW=127.0.0.1",
 		"TEMPORAL_ADDRESS=" + temporal,
 	}, o.env...)
 	d.setUp(t)
