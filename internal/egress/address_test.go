@@ -36,7 +36,7 @@ var public = []string{
 	"1.1.1.1", "8.8.8.8", "93.184.215.14", "172.32.0.1", "[2606:4700:4700::1111]", "[2001:4860:4860::8888]",
 }
 
-// canary is a server that nobody may reach, and a client that would reach it if the guard let it.
+// canary is a server that must not be reached, and a client that reaches it when the policy allows the address.
 type canary struct {
 	client *Client
 	server *rawServer
@@ -107,7 +107,7 @@ func TestPublicAddressesPass(t *testing.T) {
 	k := newCanary(t, table, nil)
 	for i, address := range public {
 		_, a, err := call(t, k.client, hostURL(address, k.server.port, "/"))
-		requireFault(t, fault.Connect, err, a) // the test's hook refuses behind the guard
+		requireFault(t, fault.Connect, err, a) // the test's hook denies after the policy
 		_, a, err = call(t, k.client, hostURL(name(i), k.server.port, "/"))
 		requireFault(t, fault.Connect, err, a)
 	}

@@ -114,7 +114,7 @@ func TestDo_SilentKeptConnection(t *testing.T) {
 	require.EqualValues(t, 2, requests.Load())
 }
 
-// The same over TLS, where a close is announced by bytes that are no answer, with HTTP/1 and HTTP/2.
+// The same over TLS, where the bytes of the close alert are not a response, with HTTP/1 and HTTP/2.
 func TestDo_KeptConnectionClosedTLS(t *testing.T) {
 	t.Parallel()
 	for _, http2 := range []bool{false, true} {

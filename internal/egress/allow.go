@@ -40,7 +40,7 @@ func parseEntry(text string) (entry, error) {
 	return entry{host: host, port: port}, nil
 }
 
-// splitPort cuts the port off, 0 when there is none. What stands before it loses its brackets.
+// splitPort returns the place without its brackets, and the port, 0 when there is none.
 func splitPort(text string) (place string, port uint16, err error) {
 	place, digits := text, ""
 	switch slash := strings.IndexByte(text, '/'); {
@@ -85,7 +85,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	case prefix.Addr().Is4In6():
 		return netip.Prefix{}, fmt.Errorf("write an IPv4 range in its own form, such as 10.1.0.0/16")
 	case prefix != prefix.Masked():
-		return netip.Prefix{}, fmt.Errorf("the range begins elsewhere: write %s, or one address without a slash", prefix.Masked())
+		return netip.Prefix{}, fmt.Errorf("the prefix has host bits set: write %s, or one address without a slash", prefix.Masked())
 	}
 	return prefix, nil
 }

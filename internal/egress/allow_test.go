@@ -59,7 +59,7 @@ func TestAllowEntries(t *testing.T) {
 		{"host and port", "erp.example.com" + port, "erp.example.com", ""},
 		{"host and other port", "erp.example.com:1", "erp.example.com", fault.Blocked},
 		{"other host", "www.example.com", "erp.example.com", fault.Blocked},
-		{"host is no suffix", "example.com", "erp.example.com", fault.Blocked},
+		{"host does not match as a suffix", "example.com", "erp.example.com", fault.Blocked},
 		{"host does not allow its address", "erp.example.com", "127.0.0.1", fault.Blocked},
 		{"host that leads to metadata", "meta.example.com", "meta.example.com", fault.Blocked},
 		{"address", "127.0.0.1", "127.0.0.1", ""},

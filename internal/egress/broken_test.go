@@ -70,7 +70,7 @@ func TestConnectFaults(t *testing.T) {
 	require.True(t, f.Retryable())
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
 	require.Contains(t, f.Message, l.Addr().String())
-	require.Contains(t, f.Message, "nothing listens")
+	require.Contains(t, f.Message, "connection refused")
 }
 
 func TestDNSFaults(t *testing.T) {

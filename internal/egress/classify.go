@@ -15,25 +15,25 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// verdict turns what the transport said into a fault. It asks for typed errors and for how far the attempt came, never for
-// the wording of an error: that belongs to the Go release and holds the URL.
-type verdict struct {
+// classifier turns an error of the transport into a fault. It uses typed errors and the progress of the attempt, never the
+// text of an error: that text changes with the Go release and contains the URL.
+type classifier struct {
 	progress    *progress
 	place       place
 	timeout     time.Duration
 	headerLimit int64
 }
 
-// beforeHeaders is for errors that came before the endpoint's headers were read.
-func (v *verdict) beforeHeaders(ctx context.Context, err error) *fault.Fault {
+// beforeHeaders classifies errors that occurred before the endpoint's headers were read.
+func (v *classifier) beforeHeaders(ctx context.Context, err error) *fault.Fault {
 	var (
-		refused *refusal
-		dns     *net.DNSError
-		op      *net.OpError
+		denied *denial
+		dns    *net.DNSError
+		op     *net.OpError
 	)
 	switch {
-	case errors.As(err, &refused):
-		return blocked(v.place, refused)
+	case errors.As(err, &denied):
+		return blocked(v.place, denied)
 	case ctx.Err() != nil:
 		return v.overtime(ctx, err)
 	case errors.As(err, &dns):
@@ -50,16 +50,16 @@ func (v *verdict) beforeHeaders(ctx context.Context, err error) *fault.Fault {
 	case isReset(err) || v.progress.ended():
 		return v.reset(err)
 	case v.progress.answered() || isProtocol(err):
-		// Among these are headers of HTTP/2 that are too large once decompressed: they have no type of their own.
-		return fault.Wrap(fault.BadResponse, err, "host %s did not answer with HTTP that can be read: check address and "+
+		// This includes HTTP/2 headers that are too large once decompressed: the transport has no error type for them.
+		return fault.Wrap(fault.BadResponse, err, "the response of host %s is not valid HTTP: check address and "+
 			"port, and the size of its headers", v.place)
 	}
-	// What is left has no exported type: a kept-alive connection that the endpoint closed just now, a reset HTTP/2 stream.
+	// The remaining errors have no exported type: the endpoint closed a kept-alive connection, or reset an HTTP/2 stream.
 	return v.reset(err)
 }
 
-// inBody is for errors while the body was read.
-func (v *verdict) inBody(ctx context.Context, err error) *fault.Fault {
+// inBody classifies errors that occurred while the body was read.
+func (v *classifier) inBody(ctx context.Context, err error) *fault.Fault {
 	if ctx.Err() != nil || isTimeout(err) {
 		return v.overtime(ctx, err)
 	}
@@ -67,9 +67,9 @@ func (v *verdict) inBody(ctx context.Context, err error) *fault.Fault {
 		v.place.host)
 }
 
-// overtime tells "we waited long enough" from "the workflow cancelled the step". Any other end of the caller's context, such
-// as that of a worker that stops, says nothing about the endpoint and nothing about the step: another attempt is right.
-func (v *verdict) overtime(ctx context.Context, err error) *fault.Fault {
+// overtime distinguishes a timeout from a step that the workflow cancelled. Any other end of the caller's context, such as a
+// worker that stops, is the fault of neither the endpoint nor the step and can be retried.
+func (v *classifier) overtime(ctx context.Context, err error) *fault.Fault {
 	switch cause := context.Cause(ctx); {
 	case cause == nil || errors.Is(cause, ErrAttempt):
 		return fault.Wrap(fault.Timeout, err, "host %s did not answer within %s: make the endpoint faster or the timeout longer",
@@ -82,16 +82,16 @@ func (v *verdict) overtime(ctx context.Context, err error) *fault.Fault {
 	return fault.Wrap(fault.Internal, err, "the call of host %s was interrupted in its worker", v.place.host)
 }
 
-func (v *verdict) dns(dns *net.DNSError, err error) *fault.Fault {
+func (v *classifier) dns(dns *net.DNSError, err error) *fault.Fault {
 	if dns.IsNotFound {
 		return fault.Wrap(fault.DNS, err, "host %s has no address: check its spelling", v.place.host)
 	}
 	return fault.Wrap(fault.DNS, err, "the address of host %s could not be looked up: check the name servers", v.place.host)
 }
 
-// handshake tells an endpoint that cannot be trusted or understood, which no other attempt will change, from one that was
-// slow or went away.
-func (v *verdict) handshake(err error) *fault.Fault {
+// handshake distinguishes an endpoint that cannot be trusted or does not speak TLS, which a retry does not change, from one
+// that was slow or closed the connection.
+func (v *classifier) handshake(err error) *fault.Fault {
 	switch {
 	case isTimeout(err):
 		return fault.Wrap(fault.Timeout, err, "the TLS handshake with host %s took too long", v.place.host)
@@ -101,9 +101,9 @@ func (v *verdict) handshake(err error) *fault.Fault {
 	return fault.Wrap(fault.TLS, err, "no trusted TLS connection to host %s: %s", v.place, tlsWhy(err))
 }
 
-func (v *verdict) reset(err error) *fault.Fault {
+func (v *classifier) reset(err error) *fault.Fault {
 	if v.progress.missedCertificate() {
-		return fault.Wrap(fault.TLS, err, "host %s refused the connection: it asked for a client certificate and got none",
+		return fault.Wrap(fault.TLS, err, "host %s refused the connection: it requires a client certificate and none is configured",
 			v.place)
 	}
 	return fault.Wrap(fault.Reset, err, "host %s closed the connection before it answered", v.place.host)
@@ -112,11 +112,11 @@ func (v *verdict) reset(err error) *fault.Fault {
 func connectWhy(err error) string {
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "nothing listens there"
+		return "connection refused"
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
-		return "there is no route to it"
+		return "no route to host"
 	case isTimeout(err):
-		return "it did not accept in time"
+		return "connect timeout"
 	}
 	return "see the worker's log"
 }
@@ -132,19 +132,19 @@ func tlsWhy(err error) string {
 	case errors.As(err, &host):
 		return "the certificate is for another name"
 	case errors.As(err, &authority):
-		return "the certificate is signed by an authority that is not known here"
+		return "the certificate is signed by an unknown authority"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the certificate has expired or is not valid yet"
 	case errors.As(err, &invalid):
 		return "the certificate is not valid"
 	case errors.As(err, &record):
-		return "it does not speak TLS on this port"
+		return "the port does not speak TLS"
 	}
-	return "the two sides agree on no version or the endpoint refused"
+	return "no common TLS version, or the endpoint refused the handshake"
 }
 
-// isTLS finds the TLS failures that come after the handshake, as when an endpoint of TLS 1.3 misses a client certificate.
-// The type of an alert is not exported; the operation that carries it is.
+// isTLS reports whether an error is a TLS failure after the handshake, for example when an endpoint with TLS 1.3 requires a
+// client certificate. The type of an alert is not exported; the operation that carries it is.
 func isTLS(err error) bool {
 	var (
 		certificate *tls.CertificateVerificationError

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Client makes requests under one policy. It is safe for concurrent use; make one a process and Close it at the end.
+// Client sends requests under one policy. It is safe for concurrent use. A process creates one and closes it at its end.
 type Client struct {
 	options    Options
 	policy     *policy
@@ -20,7 +20,7 @@ type Client struct {
 	identities *identities
 }
 
-// New makes a client. An error names the option, and the entry of a list, that is wrong.
+// New returns a new client. An error names the invalid option, and the entry of a list.
 func New(o Options) (*Client, error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {
@@ -39,7 +39,7 @@ func New(o Options) (*Client, error) {
 	return c, nil
 }
 
-// Close closes the connections that no request uses; requests under way go on to their end.
+// Close closes the idle connections; requests in flight complete.
 func (c *Client) Close() {
 	for _, t := range c.transports {
 		t.CloseIdleConnections()
@@ -47,7 +47,7 @@ func (c *Client) Close() {
 	c.identities.close()
 }
 
-// transportFor is the transport of a class of addresses and, when there is one, of an identity.
+// transportFor returns the transport of a class of addresses and, when there is one, of an identity.
 func (c *Client) transportFor(class int, i *Identity) *http.Transport {
 	if i == nil {
 		return c.transports[class]
@@ -55,7 +55,7 @@ func (c *Client) transportFor(class int, i *Identity) *http.Transport {
 	return c.identities.transport(class, i, func() *http.Transport { return c.transport(c.dialers[class]) })
 }
 
-// dialer makes connections of one class. Its Control runs for every connect(2), with the address the kernel will get.
+// dialer returns the dialer of one class. Its Control runs for every connect(2), with the address that the kernel receives.
 func (c *Client) dialer(class *entry) *net.Dialer {
 	return &net.Dialer{
 		Timeout:  c.options.ConnectTimeout,
@@ -63,7 +63,7 @@ func (c *Client) dialer(class *entry) *net.Dialer {
 		Control: func(_, address string, _ syscall.RawConn) error {
 			ap, err := netip.ParseAddrPort(address)
 			if err != nil {
-				return refuse(false, "not an address: %s", address)
+				return deny(false, "not an address: %s", address)
 			}
 			if r := c.policy.permit(class, ap); r != nil {
 				return r
@@ -76,8 +76,8 @@ func (c *Client) dialer(class *entry) *net.Dialer {
 	}
 }
 
-// transport has no ResponseHeaderTimeout: the attempt's own timeout bounds the wait for the headers, and an endpoint that
-// was given 30 s may use them.
+// transport returns a new transport. It has no ResponseHeaderTimeout: the attempt's own timeout bounds the wait for the
+// headers, and an endpoint with a timeout of 30 s may use all of it.
 func (c *Client) transport(d *net.Dialer) *http.Transport {
 	o := c.options
 	return &http.Transport{
@@ -108,8 +108,8 @@ func (c *Client) transport(d *net.Dialer) *http.Transport {
 	}
 }
 
-// countedConn knows what it has read and whether the other end has gone: the transport has no typed errors for headers that
-// are too large, nor for a status line that broke off.
+// countedConn counts the bytes read and records whether the peer closed the connection: the transport has no typed errors
+// for headers that are too large, nor for a truncated status line.
 type countedConn struct {
 	net.Conn
 	read  atomic.Int64

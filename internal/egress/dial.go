@@ -8,12 +8,12 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// DialContext connects to host:port under the client's policy, for callers that carry another protocol or somebody else's
-// bytes, such as the proxy of code steps. The error is nil or a *fault.Fault.
+// DialContext connects to host:port under the client's policy, for callers that use another protocol or forward bytes, such
+// as the proxy of code steps. The error is nil or a *fault.Fault.
 func (c *Client) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
-		return nil, fault.New(fault.Config, "an address to connect to must be host:port")
+		return nil, fault.New(fault.Config, "invalid address to connect to: it must be host:port")
 	}
 	t, f := c.policy.target("https://" + net.JoinHostPort(host, port))
 	if f != nil {
@@ -21,7 +21,7 @@ func (c *Client) DialContext(ctx context.Context, network, address string) (net.
 	}
 	conn, err := c.dialers[t.class].DialContext(ctx, network, t.place.String())
 	if err != nil {
-		v := verdict{progress: &progress{}, place: t.place, timeout: c.options.ConnectTimeout}
+		v := classifier{progress: &progress{}, place: t.place, timeout: c.options.ConnectTimeout}
 		return nil, v.beforeHeaders(ctx, err)
 	}
 	return conn, nil

@@ -32,24 +32,24 @@ type Request struct {
 type Response struct {
 	Status int
 	Header http.Header
-	// Body is never nil for a status of 2xx. For others it is nil when it could not be read whole: the status has said
-	// what there is to say, and a large error page must not hide that a 503 is worth another attempt.
+	// Body is never nil for a status of 2xx. For others it is nil when it could not be read completely: the status is
+	// sufficient, and a large error page must not hide that a 503 can be retried.
 	Body []byte
 }
 
 // Causes that a context may end with.
 var (
-	// ErrAttempt is the cause when the attempt's own time is over. A caller whose context has the same bound uses it too.
-	ErrAttempt = errors.New("the attempt's time is over")
-	// ErrCancelled is the cause when the step was cancelled. No other cause makes fault.Cancelled, which is final.
+	// ErrAttempt is the cause when the attempt timed out. A caller whose context has the same deadline uses it too.
+	ErrAttempt = errors.New("the attempt timed out")
+	// ErrCancelled is the cause when the step was cancelled. No other cause becomes fault.Cancelled, which is final.
 	ErrCancelled = errors.New("the step was cancelled")
 )
 
-// Do makes one request and reads the answer to its end. It tries once: no redirect is followed, and no POST is sent again
-// unless a connection of an earlier request turns out to be closed (see closedWhileKept).
+// Do sends one request and reads the whole response. It tries once: it does not follow redirects, and it sends a POST again
+// only when a kept connection turns out to be closed (see closedWhileKept).
 //
-// The error is nil or a *fault.Fault. A status is no error here, except 3xx: which statuses are good is the dialect's to
-// say. The record is filled in every case, but for its number.
+// The error is nil or a *fault.Fault. A status is not an error here, except 3xx: the dialect decides which statuses are
+// successes. The record is always filled, except for its number.
 func (c *Client) Do(ctx context.Context, r Request) (*Response, schemas.Attempt, error) {
 	start := time.Now()
 	a := schemas.Attempt{Started: start.UTC().Round(0), URL: unreadable}
@@ -63,7 +63,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Response, schemas.Attempt,
 	return resp, a, nil
 }
 
-// attempt leaves in at how far the last connection came.
+// attempt stores the progress of the last connection in at.
 func (c *Client) attempt(ctx context.Context, r Request, at **progress, a *schemas.Attempt) (*Response, *fault.Fault) {
 	t, f := c.policy.target(r.URL)
 	if t != nil {
@@ -79,20 +79,20 @@ func (c *Client) attempt(ctx context.Context, r Request, at **progress, a *schem
 	if f != nil {
 		return nil, f
 	}
-	// RoundTrip rather than http.Client: it follows nothing, stores nothing, adds nothing.
+	// RoundTrip rather than http.Client: it follows no redirects, stores no cookies and adds no headers.
 	transport := c.transportFor(t.class, r.TLS)
 	resp, err := transport.RoundTrip(req)
 	if err != nil && closedWhileKept(ctx, *at, err) {
 		*at = &progress{start: (*at).start}
 		resp, err = onNewConnection(transport, withBody(req.WithContext((*at).trace(ctx)), r.Body))
 	}
-	v := verdict{progress: *at, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
+	v := classifier{progress: *at, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
 	if err != nil {
 		return nil, v.beforeHeaders(ctx, err)
 	}
 	defer resp.Body.Close()
 	a.Status = resp.StatusCode
-	if f := refuseStatus(resp.StatusCode, t.place); f != nil {
+	if f := statusFault(resp.StatusCode, t.place); f != nil {
 		return nil, f
 	}
 	body, f := readBody(ctx, resp, c.bodyLimit(r), &v, a)
@@ -120,8 +120,8 @@ func (c *Client) bodyLimit(r Request) int64 {
 	return min(r.BodyLimit, MaxBody)
 }
 
-// request is built by hand: http.NewRequest would parse the URL a second time and set GetBody, with which the transport
-// sends a request again that failed on a kept-alive connection.
+// request builds the HTTP request without http.NewRequest, which would parse the URL a second time and set GetBody, with
+// which the transport sends a request again that failed on a kept-alive connection.
 func (c *Client) request(ctx context.Context, t *target, r Request) (*http.Request, *fault.Fault) {
 	if int64(len(r.Body)) > c.options.RequestLimit {
 		return nil, fault.New(fault.TooLarge, "the request body for host %s has %d bytes; at most %d are sent", t.host,
@@ -132,7 +132,7 @@ func (c *Client) request(ctx context.Context, t *target, r Request) (*http.Reque
 		method = http.MethodPost
 	}
 	if !httpguts.ValidHeaderFieldName(method) || strings.EqualFold(method, http.MethodConnect) {
-		return nil, fault.New(fault.Config, "%q is not a method for a webhook", method)
+		return nil, fault.New(fault.Config, "%q is not a valid method for a webhook", method)
 	}
 	header, f := c.header(r.Header)
 	if f != nil {
@@ -142,7 +142,7 @@ func (c *Client) request(ctx context.Context, t *target, r Request) (*http.Reque
 	return withBody(req, r.Body).WithContext(ctx), nil
 }
 
-// withBody gives a request a body that was not read yet.
+// withBody returns the request with an unread body.
 func withBody(req *http.Request, body []byte) *http.Request {
 	if len(body) > 0 {
 		req.Body = io.NopCloser(bytes.NewReader(body))
@@ -150,11 +150,11 @@ func withBody(req *http.Request, body []byte) *http.Request {
 	return req
 }
 
-// refuseStatus makes faults of the two classes of status that are no answers to a webhook call.
-func refuseStatus(status int, l place) *fault.Fault {
+// statusFault returns the fault for the two classes of status that cannot be the response to a webhook call.
+func statusFault(status int, l place) *fault.Fault {
 	var f *fault.Fault
 	switch status / 100 {
-	case 1: // only 101 comes here; the others are informational and have been passed over
+	case 1: // only 101: the transport skips the informational ones
 		f = fault.New(fault.BadResponse, "host %s answered with a change of protocol: configure an HTTP endpoint", l.host)
 	case 3:
 		f = fault.New(fault.Redirect, "host %s answered with a redirect; redirects are never followed: configure the final "+
@@ -168,10 +168,10 @@ func refuseStatus(status int, l place) *fault.Fault {
 
 // readBody reads at most one byte more than the limit.
 func readBody(
-	ctx context.Context, resp *http.Response, limit int64, v *verdict, a *schemas.Attempt,
+	ctx context.Context, resp *http.Response, limit int64, v *classifier, a *schemas.Attempt,
 ) ([]byte, *fault.Fault) {
 	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, fault.New(fault.Encoding, "host %s sent a compressed body although none was asked for: let it obey "+
+		return nil, fault.New(fault.Encoding, "host %s sent a compressed body that was not requested: let it obey "+
 			"Accept-Encoding: identity", v.place.host)
 	}
 	tooLarge := func() *fault.Fault {

@@ -1,17 +1,17 @@
-// Package egress is the only package that opens outbound HTTP. It promises, whatever address a tenant wrote into a bot file:
+// Package egress is the only package that opens outbound HTTP connections. Whatever URL a bot file contains:
 //
-//   - A connection is made to the public internet, or to what the operator listed, and to nothing else. The check is on the
-//     address of the very connect(2), after DNS, so neither odd spellings nor DNS rebinding get around it.
-//   - Nothing is followed and nothing is sent twice: no redirects, no proxy from the environment, no cookies, no replay of a
-//     POST on a broken connection.
-//   - Every part of an answer is bounded: time, headers, informational answers, body. A body that broke off, or came
-//     compressed although we asked for none, is a failure and never parsed.
-//   - Every failure is a *fault.Fault with a word of the contract, decided by typed errors and by how far the attempt came.
-//     Its message names the host and says what to do; it never holds a query, user info, a body or a secret.
+//   - A connection goes to the public internet, or to an address that the operator listed, and nowhere else. The policy
+//     checks the address of the connect(2) itself, after DNS, so neither unusual spellings nor DNS rebinding bypass it.
+//   - The client follows no redirects, uses no proxy from the environment, stores no cookies, and does not send a POST again
+//     on a broken connection.
+//   - Every part of a response is bounded: time, headers, informational responses, body. A body that was truncated, or was
+//     compressed without a request for it, is a failure and never parsed.
+//   - Every failure is a *fault.Fault with an error code of the contract, chosen by typed errors and the progress of the
+//     attempt. Its message names the host and what to do; it never contains a query, user info, a body or a secret.
 //
-// The way of a request: Options become a policy (policy.go), a URL becomes a target of one policy class (url.go), each class
-// has a transport of its own (client.go) whose dialer asks the policy about the address (guard.go). Transports are not
-// shared between classes, because a kept-alive connection is used again without asking.
+// A request takes these steps: Options become a policy (policy.go), a URL becomes a target of one policy class (url.go), each
+// class has its own transport (client.go) whose dialer checks the address against the policy (guard.go). Classes do not share
+// transports, because a kept-alive connection is reused without another check.
 //
-// egress imports schemas, beyond fault, for one type: the attempt record that a call fills is the contract's.
+// Beside fault, egress imports schemas for one type: the attempt record of the contract.
 package egress

@@ -8,25 +8,25 @@ import (
 	"time"
 )
 
-// refusal is why the guard let a connection not be made. It travels through the dialer's *net.OpError, where classify finds
-// it. Its text may name addresses: it is for the log, never for a fault's message.
-type refusal struct {
+// denial is the reason why the policy denied a connection. The dialer's *net.OpError wraps it for the classifier. Its text
+// may name addresses: it is for the log, never for a fault's message.
+type denial struct {
 	why       string
 	allowable bool // whether the operator's allow list could change it
 }
 
-func (r *refusal) Error() string { return "egress refused: " + r.why }
+func (r *denial) Error() string { return "denied by egress policy: " + r.why }
 
-func refuse(allowable bool, format string, args ...any) *refusal {
-	return &refusal{why: fmt.Sprintf(format, args...), allowable: allowable}
+func deny(allowable bool, format string, args ...any) *denial {
+	return &denial{why: fmt.Sprintf(format, args...), allowable: allowable}
 }
 
-// metadata are addresses that give credentials to whoever asks from inside a cloud. No name and no range reaches them, only
-// an allow entry for the address itself.
+// metadata are the addresses of services that hand out credentials inside a cloud. No name and no range allows them, only an
+// allow entry for the address itself.
 var metadata = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"), // link local: the metadata service of most clouds
 	netip.MustParsePrefix("fe80::/10"),
-	netip.MustParsePrefix("168.63.129.16/32"),   // Azure WireServer: looks public, is not
+	netip.MustParsePrefix("168.63.129.16/32"),   // Azure WireServer: looks public but is not
 	netip.MustParsePrefix("100.100.100.200/32"), // Alibaba
 	netip.MustParsePrefix("192.0.0.192/32"),     // Oracle
 	netip.MustParsePrefix("fd00:ec2::/32"),      // AWS
@@ -42,16 +42,17 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// permit decides about one connect(2): may a request of this class (an allow entry, nil = public) connect to the address?
-func (p *policy) permit(class *entry, ap netip.AddrPort) *refusal {
+// permit returns the denial of one connect(2) by a request of this class (an allow entry, nil = public), nil when the policy
+// allows the address.
+func (p *policy) permit(class *entry, ap netip.AddrPort) *denial {
 	addr := ap.Addr().Unmap()
 	ap = netip.AddrPortFrom(addr, ap.Port())
 	if contains(p.deny, addr) {
-		return refuse(false, "%s is on the operator's deny list", addr)
+		return deny(false, "%s is on the operator's deny list", addr)
 	}
 	if class != nil && class.host != "" {
 		if contains(metadata, addr) || addr.Zone() != "" {
-			return refuse(true, "a name leads to the metadata address %s", addr)
+			return deny(true, "a name resolves to the metadata address %s", addr)
 		}
 		return nil
 	}
@@ -61,19 +62,19 @@ func (p *policy) permit(class *entry, ap netip.AddrPort) *refusal {
 		}
 	}
 	if contains(metadata, addr) {
-		return refuse(true, "%s is a metadata address", addr)
+		return deny(true, "%s is a metadata address", addr)
 	}
 	if p.own.contains(addr) {
-		return refuse(true, "%s is an address of this machine", addr)
+		return deny(true, "%s is an address of this machine", addr)
 	}
 	if err := p.public.SafeAddrPort(ap); err != nil {
-		return refuse(true, "%v", err)
+		return deny(true, "%v", err)
 	}
 	return nil
 }
 
-// covers says whether a prefix of the allow list stands for an address. A range does not for the sensitive ones: an operator
-// who lists 10.0.0.0/8 thinks of the servers there, not of this process's own admin port.
+// covers reports whether a prefix of the allow list includes an address. A range never includes sensitive addresses: an
+// operator who lists 10.0.0.0/8 means the servers there, not the admin port of this process.
 func (p *policy) covers(e *entry, ap netip.AddrPort) bool {
 	if !e.coversPort(ap.Port()) || !e.prefix.Contains(ap.Addr()) {
 		return false
@@ -81,8 +82,8 @@ func (p *policy) covers(e *entry, ap netip.AddrPort) bool {
 	return e.prefix.IsSingleIP() || !contains(metadata, ap.Addr()) && !p.own.contains(ap.Addr())
 }
 
-// ownAddresses knows the addresses of this machine's interfaces, loopback left out. It looks again when what it knows is
-// older than ownRefresh; a laptop changes networks, a container gets a second one.
+// ownAddresses caches the addresses of this machine's interfaces, except loopback. It reads them again after ownRefresh,
+// because a laptop changes networks and a container gets a second one.
 type ownAddresses struct {
 	list func() ([]net.Addr, error)
 
@@ -93,7 +94,8 @@ type ownAddresses struct {
 
 const ownRefresh = 30 * time.Second
 
-// contains is true for every address while the interfaces could never be read: nothing is connected to unchecked.
+// contains reports whether an address belongs to this machine. It reports true for every address until the interfaces could
+// be read once, so that no address is allowed unchecked.
 func (o *ownAddresses) contains(addr netip.Addr) bool {
 	if addr.IsLoopback() {
 		return false

@@ -7,7 +7,7 @@ import (
 	"github.com/hookturn/hookturn/internal/header"
 )
 
-// header copies what the caller set, checked and in canonical names, and adds what every request carries.
+// header returns the caller's headers, validated and with canonical names, and adds those of every request.
 func (c *Client) header(from http.Header) (http.Header, *fault.Fault) {
 	h := make(http.Header, len(from)+2)
 	for name, values := range from {

@@ -120,7 +120,7 @@ func readRequest(conn net.Conn) error {
 	return err
 }
 
-// answer makes a handler that reads a request, writes some bytes and closes.
+// answer returns a new handler that reads a request, writes some bytes and closes.
 func answer(text string) func(net.Conn, int64) {
 	return func(conn net.Conn, _ int64) {
 		if readRequest(conn) == nil {
@@ -129,7 +129,7 @@ func answer(text string) func(net.Conn, int64) {
 	}
 }
 
-// abort makes the kernel send a reset instead of an orderly end.
+// abort configures the kernel to send a reset instead of an orderly close.
 func abort(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }
 
 // resolver answers look-ups from a function, over a pipe: no test depends on the machine's name servers. No address means
@@ -185,7 +185,7 @@ func answerDNS(conn net.Conn, lookup func(name string) []netip.Addr) error {
 	return err
 }
 
-// names makes a look-up function from a table.
+// names returns a new look-up function from a table.
 func names(table map[string]string) func(string) []netip.Addr {
 	return func(name string) []netip.Addr {
 		if text, ok := table[name]; ok {

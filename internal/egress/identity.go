@@ -10,29 +10,29 @@ import (
 	"sync"
 )
 
-// Identity is how a connection differs from the usual one: who we are (a client certificate), whom we trust (a CA of the
-// endpoint's own), or both. Connections are never shared between two identities, nor with the usual ones.
+// Identity is the TLS configuration of an endpoint: a client certificate, a private CA, or both. Two identities never share
+// connections, and never share them with requests without an identity.
 type Identity struct {
 	certificate *tls.Certificate
 	roots       *x509.CertPool
 	fingerprint [sha256.Size]byte
 }
 
-// NewIdentity reads PEM texts: certificate and key belong together, either of that pair and the CA may be empty. No error
-// holds any part of them.
+// NewIdentity returns a new Identity of PEM texts: certificate and key belong together; that pair or the CA may be empty. No
+// error contains any part of them.
 func NewIdentity(certificate, key, ca []byte) (*Identity, error) {
 	i := &Identity{}
 	if len(certificate) > 0 || len(key) > 0 {
 		pair, err := tls.X509KeyPair(certificate, key)
 		if err != nil {
-			return nil, errors.New("certificate and key are not a pair of PEM texts that belong together")
+			return nil, errors.New("certificate and key are not a matching pair of PEM texts")
 		}
 		i.certificate = &pair
 	}
 	if len(ca) > 0 {
 		i.roots = x509.NewCertPool()
 		if !i.roots.AppendCertsFromPEM(ca) {
-			return nil, errors.New("the CA holds no certificate in PEM")
+			return nil, errors.New("the CA does not contain a certificate in PEM")
 		}
 	}
 	hash := sha256.New()
@@ -44,7 +44,7 @@ func NewIdentity(certificate, key, ca []byte) (*Identity, error) {
 	return i, nil
 }
 
-// apply makes a transport one of this identity's.
+// apply configures a transport with this identity.
 func (i *Identity) apply(t *http.Transport) {
 	if i.certificate != nil {
 		t.TLSClientConfig.Certificates = []tls.Certificate{*i.certificate}
@@ -55,10 +55,10 @@ func (i *Identity) apply(t *http.Transport) {
 	}
 }
 
-// identitiesMax bounds the transports kept for identities; a rotation leaves its old one behind until it is the oldest.
+// identitiesMax bounds the transports kept for identities. The transport of a rotated identity stays until it is the oldest.
 const identitiesMax = 256
 
-// identities are the transports of endpoints that want more than the usual connection, the latest used last.
+// identities caches the transports of endpoints with an identity, the most recently used last.
 type identities struct {
 	mu  sync.Mutex
 	all []identified
@@ -74,7 +74,7 @@ type identified struct {
 	transport *http.Transport
 }
 
-// transport finds the transport of an identity for a class of addresses, or makes it.
+// transport returns the transport of an identity for a class of addresses, creating it on first use.
 func (s *identities) transport(class int, i *Identity, create func() *http.Transport) *http.Transport {
 	s.mu.Lock()
 	defer s.mu.Unlock()

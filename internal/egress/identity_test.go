@@ -76,7 +76,7 @@ func TestIdentities(t *testing.T) {
 	}
 	mallory, malloryKey := stranger.client(t, "mallory")
 	_, a, err := do(mallory, malloryKey, ca.pem())
-	// The alert that says why may be lost: the endpoint hangs up while the request is still written.
+	// The alert with the reason may be lost: the endpoint closes the connection while the request is still being written.
 	if kind := fault.Of(err).Kind; kind != fault.Reset {
 		requireFault(t, fault.TLS, err, a)
 	}

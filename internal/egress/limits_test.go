@@ -40,7 +40,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 	require.Zero(t, reached.Load())
 }
 
-func TestStatusesAreNoErrors(t *testing.T) {
+func TestDo_StatusIsNotAnError(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		var status int
@@ -187,8 +187,8 @@ func TestCompressedBodies(t *testing.T) {
 	require.Equal(t, "plain", string(resp.Body))
 }
 
-// A body that cannot be read must not hide that a status says "try again".
-func TestUnreadableBodyOfABadStatus(t *testing.T) {
+// A body that cannot be read must not hide a status that can be retried.
+func TestDo_UnreadableBodyOfABadStatus(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"too large":  "Content-Length: 10000000\r\n\r\n",

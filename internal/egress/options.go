@@ -19,25 +19,25 @@ const MaxBody = 1 << 20
 type Options struct {
 	// Allow lists what may be reached besides the public internet, as host-or-CIDR[:port]; without a port, every port.
 	//
-	// A host stands for itself, whatever address it has, except cloud metadata services. A CIDR stands for its addresses,
-	// also when a name leads to them; a range never includes this machine's own addresses or metadata services, which
-	// must be listed one by one. Only operators write this list, never tenants.
+	// A host allows whatever address it has, except cloud metadata services. A CIDR allows its addresses, also when a
+	// name resolves to them; a range never includes this machine's own addresses or metadata services, which must be
+	// listed one by one. Only operators write this list, never tenants.
 	Allow []string
-	// Deny lists addresses or CIDRs that are refused whatever else is said, the allow list included.
+	// Deny lists addresses or CIDRs that are denied, even when the allow list includes them.
 	Deny []string
-	// AllowPlainHTTP lets http:// through to every address. Without it http goes only where an allow entry leads: who lists
-	// an address of the own network answers for how it is reached.
+	// AllowPlainHTTP allows http:// to every address. Without it, http:// is allowed only to the entries of Allow: an
+	// operator who lists an internal address accepts an unencrypted connection to it.
 	AllowPlainHTTP bool
 	// AllowLoopback allows 127.0.0.0/8, ::1 and localhost on every port, for a development stack.
 	AllowLoopback bool
 	// Ports may be used on the public internet; nil is 443, 80 and 8443.
 	Ports []uint16
 
-	UserAgent string         // "hookturn"; a request's own User-Agent header wins
+	UserAgent string         // "hookturn"; a request's own User-Agent header has priority
 	RootCAs   *x509.CertPool // nil = the system's
-	Resolver  *net.Resolver  // nil = Go's own resolver: how odd host names end must not depend on the C library
+	Resolver  *net.Resolver  // nil = Go's own resolver: unusual host names must not depend on the C library
 
-	Timeout        time.Duration // of an attempt that names none: 15 s
+	Timeout        time.Duration // of an attempt without a timeout: 15 s
 	MaxTimeout     time.Duration // longest timeout of an attempt, longer ones are cut to it: 2 min; at most 10 min
 	ConnectTimeout time.Duration // DNS and connect together: 3 s; at most 1 min
 	TLSTimeout     time.Duration // TLS handshake: 5 s; at most 1 min
@@ -47,18 +47,17 @@ type Options struct {
 	BodyLimit    int64 // response body of a request that names no limit: 256 KiB; at most MaxBody
 	HeaderLimit  int64 // response headers, informational answers included: 64 KiB; at most 1 MiB
 
-	// MaxConnsPerHost bounds the connections to one host; 0 is no bound. There is none by default because a request that
-	// waits for a connection spends its deadline in a queue nobody sees: how many steps are in flight is bounded by the
-	// worker, and by the per-endpoint limits in front of this package.
+	// MaxConnsPerHost bounds the connections to one host; 0 = unlimited. The default is unlimited because a request would
+	// spend its deadline waiting for a connection in a queue that no metric shows: the worker and the per-endpoint limits
+	// bound the steps in flight.
 	MaxConnsPerHost int
-	// MaxIdlePerHost bounds the unused connections kept to one host: 128. A burst that is wider closes the surplus and
-	// pays a new handshake next time.
+	// MaxIdlePerHost bounds the idle connections to one host: 128. After a larger burst, the client closes the surplus.
 	MaxIdlePerHost int
-	// MaxIdle bounds the unused connections kept in all: 1024.
+	// MaxIdle bounds all idle connections: 1024.
 	MaxIdle int
 
-	// passed, when set, is asked about each address after the guard let it through. Tests count there, and refuse, so that
-	// no test ever sends a packet off the machine.
+	// passed, when set, is called for each address that the policy allows. Tests count the calls, and deny them, so that
+	// no test sends a packet off the machine.
 	passed func(address string) error
 }
 
@@ -83,7 +82,7 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// validate is for options with their defaults filled in.
+// validate checks options that have their defaults.
 func (o Options) validate() error {
 	for _, l := range []struct {
 		name       string

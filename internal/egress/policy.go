@@ -12,7 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// policy is what Options say about addresses, parsed. It has one class for the public internet, numbered 0, and one for each
+// policy holds the parsed address rules of Options. It has one class for the public internet, numbered 0, and one for each
 // allow entry, numbered from 1.
 type policy struct {
 	plainHTTP bool
@@ -23,7 +23,7 @@ type policy struct {
 	public    *ssrf.Guardian
 }
 
-// newPolicy is for options with their defaults filled in.
+// newPolicy returns a new policy of options that have their defaults.
 func newPolicy(o Options) (*policy, error) {
 	p := &policy{
 		plainHTTP: o.AllowPlainHTTP,
@@ -52,7 +52,7 @@ func newPolicy(o Options) (*policy, error) {
 	return p, nil
 }
 
-// entry gives the allow entry of a class, nil for the public one.
+// entry returns the allow entry of a class, nil for the public one.
 func (p *policy) entry(class int) *entry {
 	if class == 0 {
 		return nil
@@ -70,8 +70,8 @@ type place struct {
 // String is the host with its port, in the form of an allow entry.
 func (l place) String() string { return net.JoinHostPort(l.host, fmt.Sprint(l.port)) }
 
-// class picks the policy class of a place. Addresses are judged here already, so that a bad one is found when a bot file is
-// loaded; names are judged when they have been resolved, by permit.
+// class returns the policy class of a place. It checks addresses, so that loading a bot file reports a denied one; permit
+// checks names once they are resolved.
 func (p *policy) class(l place) (int, *fault.Fault) {
 	for i := range p.entries {
 		e := &p.entries[i]
@@ -87,13 +87,13 @@ func (p *policy) class(l place) (int, *fault.Fault) {
 		return 0, nil
 	}
 	if !p.portForNames(l.port) {
-		return 0, fault.New(fault.Blocked, "port %d of host %s is refused: use one of %s, or let the operator list it: "+
+		return 0, fault.New(fault.Blocked, "port %d of host %s is not allowed: use one of %s, or ask the operator to list it: "+
 			"--egress-allow %s", l.port, l.host, p.portNames(), l)
 	}
 	return 0, nil
 }
 
-// portForNames says whether any address that a name may have could be reached on a port.
+// portForNames reports whether any address that a name may have could be reached on a port.
 func (p *policy) portForNames(port uint16) bool {
 	return slices.Contains(p.ports, port) || slices.ContainsFunc(p.entries, func(e entry) bool {
 		return e.host == "" && e.coversPort(port)
@@ -108,12 +108,12 @@ func (p *policy) portNames() string {
 	return strings.Join(names, ", ")
 }
 
-// blocked makes the fault for a refusal by the guard. The address that a name led to stays out of the message: a bot's
-// builder must not be able to map the operator's network.
-func blocked(l place, r *refusal) *fault.Fault {
+// blocked returns the fault for a denial. The message does not contain the address of a name, so that a bot builder cannot
+// map the operator's network.
+func blocked(l place, r *denial) *fault.Fault {
 	if !r.allowable {
-		return fault.Wrap(fault.Blocked, r, "host %s is refused by the operator's deny list", l.host)
+		return fault.Wrap(fault.Blocked, r, "host %s is on the operator's deny list", l.host)
 	}
-	return fault.Wrap(fault.Blocked, r, "host %s is not on the public internet, or not on an open port; if it is to be "+
-		"reached, the operator has to list it: --egress-allow %s", l.host, l)
+	return fault.Wrap(fault.Blocked, r, "host %s is not on the public internet, or its port is not allowed: ask the "+
+		"operator to list it: --egress-allow %s", l.host, l)
 }

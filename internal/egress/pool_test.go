@@ -70,7 +70,7 @@ func TestManyAtOnceDoNotQueue(t *testing.T) {
 	all.Add(wide)
 	s := serve(t, func(http.ResponseWriter, *http.Request) {
 		all.Done()
-		all.Wait() // nobody is answered before everybody is here
+		all.Wait() // answer only when all requests have arrived
 	})
 	c := newClient(t, devstack())
 	var wg sync.WaitGroup

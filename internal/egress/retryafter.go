@@ -10,9 +10,9 @@ import (
 // MaxRetryAfter is the longest delay that an endpoint can ask for.
 const MaxRetryAfter = time.Hour
 
-// RetryAfter reads how long an endpoint asks us to stay away: seconds, or an HTTP date. A delay above MaxRetryAfter is cut
-// to it: who asks for a week certainly means later than now. Without the header, with a negative delay, a moment that has
-// passed, or anything that cannot be read, it is 0: the caller's own back-off applies.
+// RetryAfter returns the delay that an endpoint requests: seconds, or an HTTP date. A delay above MaxRetryAfter becomes
+// MaxRetryAfter. It returns 0 without the header, and for a negative delay, a date in the past or an invalid value: the
+// caller's own back-off applies.
 func RetryAfter(h http.Header, now time.Time) time.Duration {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if value == "" {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// RoundTripper lets a library that wants an http.Client, such as one that fetches tokens, go through the same door: same
-// guard, same limits, no redirects. Each request may take the given time; its errors are *fault.Faults.
+// RoundTripper returns a transport for libraries that need an http.Client, such as one that fetches tokens. It has the
+// client's policy and limits and follows no redirects. The timeout is that of each request; its errors are *fault.Faults.
 func (c *Client) RoundTripper(timeout time.Duration, bodyLimit int64) http.RoundTripper {
 	return roundTripper{client: c, timeout: timeout, bodyLimit: bodyLimit}
 }
@@ -19,7 +19,7 @@ type roundTripper struct {
 	bodyLimit int64
 }
 
-// RoundTrip makes one request.
+// RoundTrip sends one request.
 func (t roundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// progress is how far an attempt has come and when. The transport's goroutines report here, some of them after the attempt
-// has ended (a connection that was being made goes into the pool), hence the lock.
+// progress records the events of an attempt and their times. The transport's goroutines write it, some of them after the
+// attempt has ended (a connection that is still being made goes into the pool), hence the lock.
 type progress struct {
 	start time.Time
 
@@ -58,11 +58,11 @@ func (p *progress) trace(ctx context.Context) context.Context {
 	})
 }
 
-// progressKey finds the progress of the attempt for which a connection is made.
+// progressKey is the context key of the progress of the attempt for which a connection is made.
 type progressKey struct{}
 
-// askedForCertificate answers an endpoint that asks for a client certificate with none. It may do without; when it hangs up
-// instead, this was why: a client that is still writing may never read the alert that says so.
+// askedForCertificate sends no certificate to an endpoint that requests one, and records that. When the endpoint then closes
+// the connection, this was the reason: a client that is still writing may never read the alert.
 func askedForCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if p, ok := info.Context().Value(progressKey{}).(*progress); ok {
 		p.mu.Lock()
@@ -78,7 +78,7 @@ func (p *progress) missedCertificate() bool {
 	return p.noCertificate
 }
 
-// gotConn looks at the bytes of HTTP/1 only: what comes on a connection of HTTP/2 is for many attempts.
+// gotConn counts the bytes of HTTP/1 only: an HTTP/2 connection carries the bytes of many attempts.
 func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +95,7 @@ func (p *progress) gotConn(info httptrace.GotConnInfo) {
 	}
 }
 
-// handshakeFailed says that the attempt's own TLS handshake ended in an error.
+// handshakeFailed reports whether the attempt's own TLS handshake failed.
 func (p *progress) handshakeFailed() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,7 +108,7 @@ func (p *progress) answered() bool {
 	return !p.firstByte.IsZero()
 }
 
-// received is the number of bytes that came on the connection since this attempt got it.
+// received returns the number of bytes that the connection received since this attempt uses it.
 func (p *progress) received() int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -118,14 +118,14 @@ func (p *progress) received() int64 {
 	return p.conn.read.Load() - p.readBefore
 }
 
-// ended says that the attempt's connection can give no more bytes.
+// ended reports whether the attempt's connection was closed by the peer.
 func (p *progress) ended() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.conn != nil && p.conn.ended.Load()
 }
 
-// fill writes the timings into the record. A reused connection cost no look-up, connect or handshake.
+// fill writes the timings into the record. A reused connection has no DNS lookup, connect or handshake.
 func (p *progress) fill(a *schemas.Attempt) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -138,7 +138,7 @@ func (p *progress) fill(a *schemas.Attempt) {
 	a.TotalMs = millis(p.start, time.Now())
 }
 
-// millis is the time between two moments in milliseconds, to the microsecond; 0 when one of them has not come.
+// millis returns the time between two moments in milliseconds, rounded to microseconds; 0 when one of them is missing.
 func millis(from, to time.Time) float64 {
 	if from.IsZero() || to.Before(from) {
 		return 0

@@ -92,7 +92,7 @@ func TestTLS(t *testing.T) {
 		{"expired", &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "127.0.0.1", time.Now().Add(-time.Hour))}}, ca.pool(),
 			"expired"},
 		{"TLS 1.1", &tls.Config{Certificates: []tls.Certificate{good}, MinVersion: tls.VersionTLS10,
-			MaxVersion: tls.VersionTLS11}, ca.pool(), "no version"},
+			MaxVersion: tls.VersionTLS11}, ca.pool(), "no common TLS version"},
 		{"wants a client certificate", &tls.Config{Certificates: []tls.Certificate{good},
 			ClientAuth: tls.RequireAnyClientCert}, ca.pool(), "refused"},
 	} {
