@@ -27,7 +27,7 @@ func TestTokens_WaitEndsWithTheStep(t *testing.T) {
 	_, failed := tokens.Get(ctx, i.grant())
 	require.NotNil(t, failed)
 	require.Equal(t, fault.Timeout, failed.Kind)
-	require.Contains(t, failed.Message, "the token endpoint 127.0.0.1:", "the fault names who did not answer")
+	require.Contains(t, failed.Message, "the token endpoint 127.0.0.1:", "the fault names the endpoint that did not answer")
 	require.NotContains(t, failed.Message, "s3cret")
 
 	close(open)
@@ -37,9 +37,9 @@ func TestTokens_WaitEndsWithTheStep(t *testing.T) {
 	require.EqualValues(t, 1, i.fetched.Load(), "the second step waited for the first one's fetch")
 }
 
-// TestTokens_AuthStyleIsFoundOutOnce: a server that takes the client's secret as a parameter only rejects one request, not one
+// TestTokens_AuthStyleDetectedOnce: a server that takes the client's secret as a parameter only rejects one request, not one
 // before each fetch.
-func TestTokens_AuthStyleIsFoundOutOnce(t *testing.T) {
+func TestTokens_AuthStyleDetectedOnce(t *testing.T) {
 	t.Parallel()
 	var basic atomic.Int64
 	i, tokens := issue(t, func(w http.ResponseWriter, r *http.Request, _ int64) {

@@ -23,9 +23,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Grant is who asks whom for which token.
+// Grant identifies a token: the bot, the token endpoint, the client and the scopes.
 type Grant struct {
-	schemas.BotID // whose token it is
+	schemas.BotID // the owner of the token
 
 	TokenURL string
 	ClientID string
@@ -35,13 +35,13 @@ type Grant struct {
 }
 
 const (
-	// early is how long before it expires a token is no longer used: an attempt under way must not outlive it.
+	// early is how long before its expiry a token is no longer used, so that it does not expire during an attempt.
 	early = 10 * time.Second
-	// lifeDefault is how long a token is kept whose server does not say when it expires.
+	// lifeDefault is how long a token without an expiry is kept.
 	lifeDefault = 5 * time.Minute
-	// failureKept keeps every step from asking a token endpoint that has just failed.
+	// failureKept is how long a failed fetch is returned to other steps without another request.
 	failureKept = time.Second
-	// fetchTimeout bounds one fetch. It goes on when the step that started it has ended: other steps wait for it.
+	// fetchTimeout bounds one fetch. A fetch continues when the step that started it has ended: other steps wait for it.
 	fetchTimeout = 10 * time.Second
 	// entriesMax bounds the tokens that are kept.
 	entriesMax = 1000
@@ -117,7 +117,7 @@ func (t *Tokens) kept(key string) (entry, bool) {
 	return e, ok && time.Now().Before(e.until)
 }
 
-// keep stores the result of a fetch, making room by dropping any other.
+// keep stores the result of a fetch. When the cache is full it drops an arbitrary entry.
 func (t *Tokens) keep(key string, e entry) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -141,15 +141,15 @@ func (t *Tokens) fetch(ctx context.Context, g Grant) entry {
 	return entry{token: token.AccessToken, until: cmp.Or(token.Expiry, time.Now().Add(lifeDefault)).Add(-early)}
 }
 
-// request asks the token endpoint. How the client authenticates is found out once: by the Authorization header, which RFC
-// 6749 obliges every server to take, else by parameters. Later requests use what worked.
+// request requests a token. The first request of a client tries the Authorization header, which every server must support
+// (RFC 6749), then parameters. Later requests use the style that succeeded.
 func (t *Tokens) request(ctx context.Context, g Grant) (*oauth2.Token, error) {
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, t.client)
 	style, known := t.style(g)
 	token, err := g.config(style).Token(ctx)
-	if refusal := (*oauth2.RetrieveError)(nil); errors.As(err, &refusal) && isRefusal(refusal) {
+	if rejection := (*oauth2.RetrieveError)(nil); errors.As(err, &rejection) && isStyleRejected(rejection) {
 		if known {
-			t.learn(g, oauth2.AuthStyleAutoDetect) // the next fetch finds out again
+			t.learn(g, oauth2.AuthStyleAutoDetect) // the next fetch tries both again
 			return nil, err
 		}
 		style = oauth2.AuthStyleInParams
@@ -186,8 +186,8 @@ func (t *Tokens) learn(g Grant, style oauth2.AuthStyle) {
 	t.styles[g.client()] = style
 }
 
-// isRefusal reports whether a token endpoint may have rejected the way in which the client authenticated.
-func isRefusal(e *oauth2.RetrieveError) bool {
+// isStyleRejected reports whether a token endpoint may have rejected the way in which the client authenticated.
+func isStyleRejected(e *oauth2.RetrieveError) bool {
 	if e.Response == nil {
 		return false
 	}
@@ -208,12 +208,12 @@ func (g Grant) config(style oauth2.AuthStyle) *clientcredentials.Config {
 	return config
 }
 
-// key is the same for the same grant; the secret is in it as a hash, so that a rotation makes another.
+// key returns the cache key of a grant. It includes the secret, hashed, so that a rotated secret has another key.
 func (g Grant) key() string {
 	return hash(append([]string{g.Tenant, g.Bot, g.TokenURL, g.ClientID, g.Audience, g.Secret.Reveal()}, g.Scopes...)...)
 }
 
-// client is the same for the same client at the same token endpoint, whatever its secret is.
+// client returns the key of a client at a token endpoint, without its secret.
 func (g Grant) client() string { return hash(g.Tenant, g.Bot, g.TokenURL, g.ClientID) }
 
 func hash(parts ...string) string {
@@ -221,7 +221,7 @@ func hash(parts ...string) string {
 	return string(sum[:])
 }
 
-// host names the token endpoint without its path and query.
+// host returns the name of the token endpoint for messages, without its path and query.
 func (g Grant) host() string {
 	if u, err := url.Parse(g.TokenURL); err == nil {
 		return "the token endpoint " + u.Host

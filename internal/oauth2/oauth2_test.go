@@ -20,7 +20,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// issuer is a token endpoint: every fetch gives another token.
+// issuer is a token endpoint: every fetch returns another token.
 type issuer struct {
 	*httptest.Server
 	fetched atomic.Int64
@@ -56,7 +56,7 @@ func (i *issuer) grant() oauth2.Grant {
 	}
 }
 
-func TestTokenIsFetchedOnceAndKept(t *testing.T) {
+func TestTokens_FetchedOnceAndKept(t *testing.T) {
 	t.Parallel()
 	i, c := issue(t, numbered(3600))
 	var wg sync.WaitGroup
@@ -78,7 +78,7 @@ func TestTokenIsFetchedOnceAndKept(t *testing.T) {
 	require.Equal(t, "me hunter2", user+" "+password)
 }
 
-func TestOtherGrantsHaveOtherTokens(t *testing.T) {
+func TestTokens_OnePerGrant(t *testing.T) {
 	t.Parallel()
 	i, c := issue(t, numbered(3600))
 	seen := map[string]bool{}
@@ -100,7 +100,7 @@ func TestOtherGrantsHaveOtherTokens(t *testing.T) {
 	}
 }
 
-func TestTokenThatEndsIsFetchedAgain(t *testing.T) {
+func TestTokens_ExpiringTokenFetchedAgain(t *testing.T) {
 	t.Parallel()
 	i, c := issue(t, numbered(5)) // ends sooner than an attempt may take
 	for n := range 3 {
@@ -110,19 +110,19 @@ func TestTokenThatEndsIsFetchedAgain(t *testing.T) {
 	}
 }
 
-func TestForget(t *testing.T) {
+func TestTokens_Forget(t *testing.T) {
 	t.Parallel()
 	i, c := issue(t, numbered(3600))
 	first, _ := c.Get(t.Context(), i.grant())
 	c.Forget(i.grant(), first)
 	second, _ := c.Get(t.Context(), i.grant())
 	require.Equal(t, "t2", second)
-	c.Forget(i.grant(), first) // somebody else's late complaint
+	c.Forget(i.grant(), first) // a late rejection of the old token
 	third, _ := c.Get(t.Context(), i.grant())
 	require.Equal(t, "t2", third)
 }
 
-func TestFailures(t *testing.T) {
+func TestTokens_Failures(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		answer    func(w http.ResponseWriter, r *http.Request, n int64)
@@ -133,7 +133,7 @@ func TestFailures(t *testing.T) {
 			w.WriteHeader(http.StatusUnauthorized)
 			_, _ = io.WriteString(w, `{"error":"invalid_client","error_description":"canary"}`)
 		}, fault.Config, false},
-		"a code of its own": {func(w http.ResponseWriter, _ *http.Request, _ int64) {
+		"an unknown error code": {func(w http.ResponseWriter, _ *http.Request, _ int64) {
 			w.WriteHeader(http.StatusForbidden)
 			_, _ = io.WriteString(w, `{"error":"canary"}`)
 		}, fault.Config, false},
