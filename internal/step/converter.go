@@ -7,8 +7,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// DataConverter writes payloads as the SDK does, but for JSON's HTML escapes: they make six bytes of every "<", and an event
-// of a megabyte must stay below the two that Temporal takes.
+// DataConverter returns the SDK's data converter without the HTML escapes of JSON: they turn every "<" into six bytes, and an
+// event of 1 MiB must stay below the 2 MiB limit of Temporal.
 func DataConverter() converter.DataConverter {
 	return converter.NewCompositeDataConverter(
 		converter.NewNilPayloadConverter(),
@@ -19,7 +19,7 @@ func DataConverter() converter.DataConverter {
 	)
 }
 
-// plainJSON is the SDK's JSON converter without HTML escapes. What it writes, the SDK's own reads, and the other way round.
+// plainJSON is the SDK's JSON converter without HTML escapes. It is compatible with the SDK's own in both directions.
 type plainJSON struct {
 	*converter.JSONPayloadConverter
 }

@@ -1,6 +1,6 @@
-// Package step holds what crosses the Temporal boundary: names, ids, inputs and results of workflows, updates and
-// activities, and the reply that follows from them on either side. Names are API: runs that are open during an upgrade were
-// started under them, so a name or a member changes only by addition.
+// Package step defines what crosses the Temporal boundary: names, ids, inputs and results of workflows, Updates and
+// activities, and the reply built from them on either side. Names are API: an upgrade finds open runs that were started under
+// them, so names and members are only added.
 package step
 
 import (
@@ -67,20 +67,20 @@ const (
 	RejectedDuplicate = "duplicate_event"
 	// RejectedTooLarge: the entities would not fit the conversation's state; the event belongs in the dead letters.
 	RejectedTooLarge = "too_large"
-	// RejectedBusy: the run is about to continue as new; the next run takes the event.
+	// RejectedBusy: the run is about to continue as new; the next run handles the event.
 	RejectedBusy = "busy"
-	// RejectedCallback: no step waits for this call back, or it was made already.
+	// RejectedCallback: no step waits for this callback, or the callback was already received.
 	RejectedCallback = "callback_closed"
-	// RejectedEarly: the run does not know the event. A crash undid what had asked the endpoint, and the event comes again.
+	// RejectedEarly: the run does not know the event. A crash lost the step that called the endpoint; the event is redelivered.
 	RejectedEarly = "callback_early"
-	// RejectedAnswer: what was posted cannot be read as an answer; the step waits on.
+	// RejectedAnswer: the posted body is not a valid response; the step keeps waiting.
 	RejectedAnswer = "bad_answer"
 )
 
-// UpdateName is the name of the Update that carries an event of a type: the type without its prefix.
+// UpdateName returns the name of the Update that carries an event of a type: the type without its prefix.
 func UpdateName(eventType string) string { return strings.TrimPrefix(eventType, "hookturn.") }
 
-// UpdateNames lists the Updates that a Conversation takes, in a fixed order.
+// UpdateNames returns the Updates of a Conversation, in a fixed order.
 func UpdateNames() []string {
 	return []string{
 		UpdateName(schemas.TypeStepRequested),
@@ -92,25 +92,25 @@ func UpdateNames() []string {
 	}
 }
 
-// ConversationID is the workflow id of a conversation. The conversation is its subject token, so that an id never holds
-// what a subject may not.
+// ConversationID returns the workflow id of a conversation. It contains the conversation as its subject token, so that an id
+// contains only characters that a subject may contain.
 func ConversationID(key schemas.ConversationKey) string {
 	return "conversation/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation)
 }
 
-// QueueID is the workflow id of a step's background queue.
+// QueueID returns the workflow id of a step's background queue.
 func QueueID(owner schemas.BotID, step string) string {
 	return "queue/" + owner.Tenant + "/" + owner.Bot + "/" + schemas.EncodeID(step)
 }
 
-// ID is the workflow id of a step that runs on its own.
+// ID returns the workflow id of an unordered step.
 func ID(key schemas.ConversationKey, eventID string) string {
 	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" + schemas.EncodeID(eventID)
 }
 
-// UpdateID is the id of the Update that carries an event. AgainID is that of the same event when the run that had accepted it
-// is gone: the run behind it must not take it for the first one, which ended with its run.
+// UpdateID returns the id of the Update that carries an event. AgainID is for the same event when the run that had accepted it
+// no longer exists: the next run must not confuse it with the first Update, which ended with its run.
 func UpdateID(eventID string) string { return schemas.EncodeID(eventID) }
 
-// AgainID is never the UpdateID of another event: EncodeID returns no dots.
+// AgainID is never the UpdateID of another event, because the result of EncodeID does not contain dots.
 func AgainID(eventID string) string { return schemas.EncodeID(eventID) + ".again" }

@@ -9,43 +9,43 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Delivery is one event on its way into a workflow: the argument of an Update. It carries what the bot file said when the
-// event arrived, so that history records it at no extra cost and a reload cannot change a running step.
+// Delivery is the argument of an Update: one event, with the plan of the bot file at its arrival. The history records both, so
+// that a reload of the bot file cannot change a running step.
 type Delivery struct {
 	Event schemas.Event `json:"event"`
 	// Plan is the step that the event asks for; nil for events that ask for none.
 	Plan *bot.Plan `json:"plan,omitempty"`
-	// Adapters are the ways to deliver an event that names no adapter, by adapter: a handed-over conversation takes that of
-	// the side it was handed to.
+	// Adapters are the plans for an event that does not name an adapter, by adapter: a conversation after a handover uses that
+	// of the adapter that it was handed to.
 	Adapters map[string]bot.Plan `json:"adapters,omitempty"`
-	// Refused says why the event cannot be served though it is valid: an unknown step, for example.
+	// Refused is the reason why a valid event cannot be served, for example an unknown step.
 	Refused *fault.Fault `json:"refused,omitempty"`
-	// IdleTimeout is the bot's when the event arrived; the conversation takes it over.
+	// IdleTimeout is that of the bot when the event arrived; the conversation uses it from then on.
 	IdleTimeout bot.Duration `json:"idle_timeout,omitempty"`
 	// UsefulUntil is the event's latest useful moment; nil means always useful.
 	UsefulUntil *time.Time `json:"useful_until,omitempty"`
-	// Size is how long the event is with its plan, in bytes, for the run's bounds; 0 = unknown (starters of earlier releases).
+	// Size is the size of the event with its plan in bytes, for the run's limits; 0 = unknown (starters of earlier releases).
 	Size int `json:"size,omitempty"`
 }
 
 // Format is the set of rules that a run follows. It is fixed when the run starts, so that every release that knows the format
-// gives the same commands for it; a run that continues as new takes the latest.
+// produces the same commands for it; a run that continues as new changes to the latest.
 type Format int
 
 const (
-	// FormatLingering is of runs from before there were formats: they stay open until they are idle, after a close too.
+	// FormatLingering is the format of the first runs: they stay open until they are idle, even after a close.
 	FormatLingering Format = 0
-	// FormatCompleting is of runs that complete when their conversation is closed.
+	// FormatCompleting is the format of runs that complete when their conversation is closed.
 	FormatCompleting Format = 1
 	// FormatLatest is the format of new runs.
 	FormatLatest = FormatCompleting
 )
 
-// EventsPerRun is the number for new conversations. The server keeps a note of every Update in the record of its run and
-// writes that record with every step, so a step costs the more the more steps came before it (docs/benchmarks).
+// EventsPerRun is the default for new conversations. The server stores every Update in the record of its run and writes that
+// record with every step, so the cost of a step grows with the number of steps before it (docs/benchmarks).
 const EventsPerRun = 128
 
-// State is the input of a Conversation: all that one run hands to the next when it continues as new.
+// State is the input of a Conversation: everything that one run passes to the next when it continues as new.
 type State struct {
 	schemas.ConversationKey
 
@@ -64,8 +64,8 @@ type State struct {
 	Round          string                      `json:"round,omitempty"`     // id of the event that opened the conversation
 	Params         map[string]json.RawMessage  `json:"params,omitempty"`    // of the events of the conversation; later ones win
 
-	// EventsPerRun is how many events a run takes before it continues as new; 0 leaves that to the server, which suggests it
-	// much later (runs from before there was such a number).
+	// EventsPerRun is the number of events of a run before it continues as new; 0 = when the server suggests it, which is much
+	// later (runs of early releases).
 	EventsPerRun int `json:"events_per_run,omitempty"`
 
 	Format Format `json:"format,omitempty"`
@@ -79,8 +79,8 @@ type State struct {
 	Failures    []Recent        `json:"failures,omitempty"` // the latest of those, oldest first
 }
 
-// ConversationResult is what a completed run of a conversation leaves behind. A starter recognises a redelivered event by
-// EventIDs; the rest is for people.
+// ConversationResult is the result of a completed run of a conversation. A starter recognises a redelivered event by EventIDs;
+// the other members are for the Temporal UI.
 type ConversationResult struct {
 	Steps       int             `json:"steps"` // that ended
 	LastOutcome schemas.Outcome `json:"last_outcome,omitempty"`
@@ -98,20 +98,20 @@ type Recent struct {
 	Error    string          `json:"error,omitempty"`
 	Attempts int             `json:"attempts,omitempty"`
 	Millis   int64           `json:"ms"`
-	UserText string          `json:"user_text,omitempty"` // what the user read when the step failed
+	UserText string          `json:"user_text,omitempty"` // the text shown to the user when the step failed
 }
 
-// Request is the input of the Step workflow: one step that belongs to no lane.
+// Request is the input of the Step workflow: one unordered step.
 type Request struct {
 	schemas.ConversationKey
 
 	Delivery Delivery `json:"delivery,omitzero"`
-	// Script is a run for a channel instead of a step of the bot; everything else is empty then.
+	// Script is a script run for a channel instead of a step of the bot; all other members are then empty.
 	Script *ScriptRun `json:"script,omitempty"`
 	Format Format     `json:"format,omitempty"`
 }
 
-// ScriptRun is one run of a script for a channel. Params and Body are what came from outside.
+// ScriptRun is one run of a script for a channel. Params and Body come from the caller of the gateway.
 type ScriptRun struct {
 	ID      string       `json:"id"`      // of the request that asked for it
 	Plan    bot.Plan     `json:"plan"`    // of the script
@@ -124,14 +124,14 @@ type ScriptRun struct {
 	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
 }
 
-// ScriptResult is how a ScriptRun ended.
+// ScriptResult is the result of a ScriptRun.
 type ScriptResult struct {
 	Value json.RawMessage `json:"value,omitempty"` // what main returned
 	Fault *fault.Fault    `json:"fault,omitempty"` // why the run failed; nil = it did not
 	Log   string          `json:"log,omitempty"`   // what the script wrote, for the bot's builder
 }
 
-// Result is what an Update and a Step workflow return: the line that a support desk wants to see in the UI.
+// Result is the result of an Update and of a Step workflow, as the Temporal UI shows it.
 type Result struct {
 	Outcome  schemas.Outcome `json:"outcome,omitempty"` // empty when the event ended no step
 	Waiting  []string        `json:"waiting,omitempty"` // missing mandatory entities
@@ -139,11 +139,11 @@ type Result struct {
 	Attempts int             `json:"attempts,omitempty"`
 	ReplyID  string          `json:"reply_id,omitempty"`
 	Closed   string          `json:"closed,omitempty"`    // why the conversation was closed by this event
-	UserText string          `json:"user_text,omitempty"` // what the user read when the step failed
+	UserText string          `json:"user_text,omitempty"` // the text shown to the user when the step failed
 	Script   *ScriptResult   `json:"script,omitempty"`    // of a channel's script
 }
 
-// WebhookInput is the input of the webhook activity: the step as it stands and the attempts that were made before.
+// WebhookInput is the input of the webhook activity: the step and the attempts that were made before.
 type WebhookInput struct {
 	Plan           bot.Plan                    `json:"plan"`
 	Event          schemas.Event               `json:"event"`
@@ -152,61 +152,61 @@ type WebhookInput struct {
 	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
 	Variables      map[string]string           `json:"variables,omitempty"`
 	Details        json.RawMessage             `json:"details,omitempty"`
-	// Params are those of earlier events of the conversation's round, which stay with it; the event's own come on top.
+	// Params are those of earlier events of the conversation's round; the event's own parameters have priority.
 	Params map[string]json.RawMessage `json:"params,omitempty"`
 	// Round is the id of the event that opened this round of the conversation; "" = not known.
 	Round    string    `json:"round,omitempty"`
 	Deadline time.Time `json:"deadline"` // of the step: no attempt goes on after it
-	// Accepted is when the step began, by the server's clock. What a later step of the user has written is not overwritten by
-	// an earlier one's.
+	// Accepted is when the step began, by the server's clock. The user details of a later step are not overwritten by those of
+	// an earlier one.
 	Accepted time.Time `json:"accepted,omitzero"`
-	// Left is what is left until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock
-	// of its own machine. 0 = not said.
+	// Left is the time until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock of its
+	// own machine. 0 = unknown.
 	Left time.Duration `json:"left,omitempty"`
-	// Progress is what attempts before this activity left behind; a retry of the activity itself brings its own.
+	// Progress is that of the attempts before this activity; a retry of the activity itself has its own.
 	Progress Progress `json:"progress"`
-	// Reply asks to publish step.replied with the endpoint's answer, and spares the step an activity of its own for that.
+	// Reply requests that the activity also publishes step.replied, which saves a separate activity.
 	Reply bool `json:"reply,omitempty"`
 }
 
-// Progress is what survives a failed attempt. Temporal keeps only the last failure of an activity, so the attempts travel
-// as data: in heartbeats between the attempts of one activity, in error details between activities.
+// Progress is the state that is kept after a failed attempt. Temporal keeps only the last failure of an activity, so the
+// attempts are passed as data: in heartbeats between the attempts of one activity, in error details between activities.
 type Progress struct {
 	Attempts []schemas.Attempt `json:"attempts,omitempty"`
 	// UserDetails is the user's store as the first attempt read it: every attempt of a step sends the same bytes.
 	UserDetails json.RawMessage `json:"user_details,omitempty"`
-	// Read says that UserDetails was read, so that an absent store is told apart from one not read yet.
+	// Read reports whether UserDetails was read: it distinguishes an absent store from one that was not read yet.
 	Read bool `json:"read,omitempty"`
-	// RetryIn is the wait before the next attempt, jitter included; 0 when there must be none.
+	// RetryIn is the delay before the next attempt, jitter included; 0 = no further attempt.
 	RetryIn time.Duration `json:"retry_in,omitempty"`
 	// Fault is why the last attempt failed.
 	Fault *fault.Fault `json:"fault,omitempty"`
-	// Running is the attempt that was under way at the latest heartbeat. When it is found there by a repetition in another
-	// process, its worker was lost and its outcome is not known.
+	// Running is the attempt in progress at the latest heartbeat. When a retry in another process finds it there, its worker was
+	// lost and its outcome is unknown.
 	Running *schemas.Attempt `json:"running,omitempty"`
-	// NotBegun says that the activity failed before its script began. Whatever does not say so may have begun.
+	// NotBegun reports whether the activity failed before its script began. If false, the script may have begun.
 	NotBegun bool `json:"not_begun,omitempty"`
 }
 
-// WebhookResult is the endpoint's answer, mapped to what the conversation and the reply need.
+// WebhookResult is the endpoint's response, mapped to the members that the conversation and the reply need.
 type WebhookResult struct {
-	Success      bool               `json:"success"`              // false: the endpoint said that the step failed
-	CallsBack    bool               `json:"calls_back,omitempty"` // the endpoint said 202: the answer comes to the gateway
+	Success      bool               `json:"success"`              // false: the endpoint reported that the step failed
+	CallsBack    bool               `json:"calls_back,omitempty"` // the endpoint answered 202 and will send its response to the gateway
 	Messages     []schemas.Message  `json:"messages,omitempty"`
 	Variables    map[string]*string `json:"variables,omitempty"`
 	Details      json.RawMessage    `json:"details,omitempty"`      // conversation_details after the step
 	UserDetails  json.RawMessage    `json:"user_details,omitempty"` // user_details after the step
-	Conversation string             `json:"conversation,omitempty"` // as the endpoint said; "" = as the bot file says
+	Conversation string             `json:"conversation,omitempty"` // set by the endpoint; "" = the value of the bot file
 	Output       json.RawMessage    `json:"output,omitempty"`
-	Problem      *fault.Fault       `json:"problem,omitempty"` // part of the answer was refused, the rest stands
+	Problem      *fault.Fault       `json:"problem,omitempty"` // part of the response was rejected; the rest is valid
 	Attempts     []schemas.Attempt  `json:"attempts,omitempty"`
 	// ReplyID is the id of step.replied when it is published; "" leaves that to the workflow.
 	ReplyID string `json:"reply_id,omitempty"`
-	// AsActivity says that no attempt was made, because the endpoint is slow: the first one is to be a normal activity.
+	// AsActivity reports whether no attempt was made because the endpoint is slow: a normal activity makes the first one.
 	AsActivity bool `json:"as_activity,omitempty"`
 }
 
-// CodeResult is how a script ended. That it failed is a result like any other: the activity did its work.
+// CodeResult is the result of a script. A failed script is a result, not a failure of the activity.
 type CodeResult struct {
 	WebhookResult
 
@@ -247,7 +247,7 @@ type PublishInput struct {
 	Reply schemas.Reply `json:"reply"`
 }
 
-// Published is the result of the publishing activity when the reply was there already: what the engine has read.
+// Published is the result of the publishing activity when the reply was already stored.
 type Published struct {
 	Stored *schemas.StepReplied `json:"stored,omitempty"` // of step.replied
 }

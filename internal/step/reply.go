@@ -9,31 +9,30 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// VariablesMax bounds the variables of one conversation, in bytes of JSON: what a conversation keeps travels in the input of its
-// next run.
+// VariablesMax bounds the variables of one conversation, in bytes of JSON: they are part of the input of its next run.
 const VariablesMax = 128 << 10
 
-// Address says whose reply it is and what it answers.
+// Address identifies the conversation of a reply and the event that it answers.
 type Address struct {
 	schemas.ConversationKey
 
 	Event schemas.Event
 }
 
-// Reply makes the input of ActivityPublish: a reply to the event, in the event's trace.
+// Reply returns the input of ActivityPublish: a reply to the event, in the event's trace.
 func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
 	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, replyType, at, data)
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
 	return PublishInput{BotID: to.BotID, Reply: r}, err
 }
 
-// ReplyID is the id of a reply to the event.
+// ReplyID returns the id of a reply to the event.
 func (to Address) ReplyID(replyType string) string {
 	return schemas.ReplyID(to.ConversationKey, to.Event.ID, replyType)
 }
 
-// Replied makes the data of step.replied from what the endpoint answered, or from why it did not. It is pure: the activity
-// that has the answer and the workflow that replays it come to the same. Which run it was is left to the caller.
+// Replied returns the data of step.replied for the endpoint's response or for its failure. It is a pure function: the activity
+// and the workflow that replays it produce the same data. The caller sets the run.
 func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schemas.StepReplied {
 	p := &in.Plan
 	r := schemas.StepReplied{
@@ -74,7 +73,7 @@ func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schem
 	return r
 }
 
-// failureEnd is what a failed step does to the chat, by the plan's on_failure.
+// failureEnd returns the effect of a failed step on the chat, as the plan's on_failure defines it.
 func failureEnd(p *bot.Plan, language string) (outcome schemas.Outcome, conversation string, messages []schemas.Message) {
 	switch p.OnFailure {
 	case bot.OnFailureHandover:
@@ -90,16 +89,16 @@ func failureEnd(p *bot.Plan, language string) (outcome schemas.Outcome, conversa
 	return schemas.OutcomeBotBreak, schemas.ConversationOpen, messages
 }
 
-// ErrorOf is a fault as a reply tells it.
+// ErrorOf converts a fault to the error of a reply.
 func ErrorOf(f *fault.Fault) *schemas.Error {
 	return &schemas.Error{Kind: string(f.Kind), Status: f.Status, Message: f.Message}
 }
 
-// LanguageOf is the user's language, "en" when nobody said.
+// LanguageOf returns the user's language; the default is "en".
 func LanguageOf(u schemas.User) string { return cmp.Or(u.Language, "en") }
 
-// FitVariables drops the variables that the answer sets when the conversation could not hold them beside those it keeps:
-// then none is set, and the result's problem says so.
+// FitVariables drops all variables of the response when they do not fit into the conversation beside those that it keeps, and
+// records that as the result's problem.
 func (r *WebhookResult) FitVariables(kept map[string]string) {
 	added := 0
 	//workflowcheck:ignore a sum does not depend on the order
@@ -116,7 +115,7 @@ func (r *WebhookResult) FitVariables(kept map[string]string) {
 		fault.New(fault.TooLarge, "the conversation's variables would exceed %d bytes: none was set", VariablesMax))
 }
 
-// VariablesSize is what variables count against VariablesMax.
+// VariablesSize returns the size of variables that is compared with VariablesMax.
 func VariablesSize(variables map[string]string) int {
 	total := 0
 	//workflowcheck:ignore a sum does not depend on the order
