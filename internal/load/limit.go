@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// cgroupLimit is where cgroups of version 2 say how much memory a container may use.
+// cgroupLimit is the file in which cgroups v2 publish the memory limit of a container.
 const cgroupLimit = "/sys/fs/cgroup/memory.max"
 
 // MemoryLimit returns how much memory this process may use, in bytes: the smaller of the Go runtime's limit (GOMEMLIMIT) and

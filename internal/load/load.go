@@ -1,6 +1,5 @@
-// Package load measures whether this process can take on more work and still do in time what it has begun: report to the
-// servers that it lives. It asks three things of the process itself, whatever the reason is: how late its timers fire, how
-// long the server takes to answer its reports, and how much of its memory is used.
+// Package load measures whether this process can accept more work and still send its heartbeats in time. It measures how late
+// timers fire, how long the server takes to answer a heartbeat, and how much of the memory limit is used.
 package load
 
 import (
@@ -12,20 +11,20 @@ import (
 )
 
 const (
-	// LagMax is the smoothed lateness of timers above which the process is overloaded: a tenth of what a heartbeat may be late.
+	// LagMax is the smoothed timer lag above which the process is overloaded: a tenth of the allowed delay of a heartbeat.
 	LagMax = 100 * time.Millisecond
-	// ReportMax is the smoothed time of a report to the server above which the server, or the way to it, is overloaded.
+	// ReportMax is the smoothed duration of a heartbeat above which the server, or the connection to it, is overloaded.
 	ReportMax = 500 * time.Millisecond
-	// PendingMax is how long a single report may be under way before the server counts as overloaded.
+	// PendingMax is how long one heartbeat may be pending before the server counts as overloaded.
 	PendingMax = time.Second
 	// MemoryMax is the share of the memory limit that may be used.
 	MemoryMax = 0.8
 
-	tick   = 25 * time.Millisecond // between two looks at the clock
+	tick   = 25 * time.Millisecond // between two measurements
 	smooth = time.Second           // time constant of both averages
 )
 
-// Monitor measures one process. Its zero value knows of no load; Run keeps it up to date.
+// Monitor measures one process. The zero value reports no load; Run updates it.
 type Monitor struct {
 	mu      sync.Mutex
 	lag     float64 // smoothed, in seconds
@@ -37,7 +36,7 @@ type Monitor struct {
 	full   bool
 }
 
-// New returns a new Monitor with a memory limit in bytes; 0 means that memory is not looked at.
+// New returns a new Monitor with a memory limit in bytes; 0 = memory is not measured.
 func New(limit uint64) *Monitor {
 	return &Monitor{memory: func() (uint64, uint64) { return memoryUsed(), limit }}
 }
@@ -61,14 +60,14 @@ func (m *Monitor) Run(ctx context.Context) {
 	}
 }
 
-// Lagged takes the lateness of a timer into account that was awaited for a time.
+// Lagged records the lag of a timer with the given duration.
 func (m *Monitor) Lagged(awaited, lag time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lag = average(m.lag, max(lag, 0), awaited)
 }
 
-// Report measures a report to the server; done ends it.
+// Report starts to measure a heartbeat to the server; done ends it.
 func (m *Monitor) Report() (done func()) {
 	began := time.Now()
 	m.mu.Lock()
@@ -82,7 +81,7 @@ func (m *Monitor) Report() (done func()) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		delete(m.pending, &began)
-		// Reports come in any number: each counts for the time since the one before.
+		// A report is weighted by the time since the previous one, however many there are.
 		since := smooth
 		if !m.updated.IsZero() {
 			since = now.Sub(m.updated)
@@ -91,7 +90,7 @@ func (m *Monitor) Report() (done func()) {
 	}
 }
 
-// High reports whether the process should take on no more work for now.
+// High reports whether the process is overloaded and should not accept more work.
 func (m *Monitor) High() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,7 +103,7 @@ func (m *Monitor) High() bool {
 			return true
 		}
 	}
-	// Without a newer report an old one says less and less.
+	// The weight of the latest report decays with time.
 	return m.report*math.Exp(-now.Sub(m.updated).Seconds()/smooth.Seconds()) > ReportMax.Seconds()
 }
 
@@ -118,12 +117,12 @@ func (m *Monitor) lookAtMemory() {
 	m.full = limit > 0 && float64(used) > MemoryMax*float64(limit)
 }
 
-// average moves a smoothed value in seconds towards a new one that stands for a time.
+// average returns a smoothed value in seconds after a new value that was measured over a duration.
 func average(old float64, value, over time.Duration) float64 {
 	return old + (value.Seconds()-old)*(1-math.Exp(-over.Seconds()/smooth.Seconds()))
 }
 
-// memoryUsed is what the Go runtime has from the system and has not given back.
+// memoryUsed returns the memory that the Go runtime holds, without what it returned to the system.
 func memoryUsed() uint64 {
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},

@@ -14,7 +14,7 @@ func TestMonitor_LateTimers(t *testing.T) {
 	m.Lagged(tick, 0)
 	require.False(t, m.High())
 	m.Lagged(300*time.Millisecond, 300*time.Millisecond)
-	require.False(t, m.High(), "one pause is no load")
+	require.False(t, m.High(), "a single pause does not count as overload")
 	for range 40 {
 		m.Lagged(200*time.Millisecond, 175*time.Millisecond)
 	}
