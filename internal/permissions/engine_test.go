@@ -15,7 +15,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestEngine_DoesItsWork is what an engine is for: everything of its own tenant.
+// TestEngine_DoesItsWork does what an engine needs: everything of its own tenant.
 func TestEngine_DoesItsWork(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
@@ -25,19 +25,19 @@ func TestEngine_DoesItsWork(t *testing.T) {
 
 	live := map[string]*nats.Subscription{}
 	for _, root := range []string{schemas.SubjectReplies, schemas.SubjectDeadLetters, schemas.SubjectAdvisories} {
-		heard, err := nc.SubscribeSync(root + ".acme.>")
+		received, err := nc.SubscribeSync(root + ".acme.>")
 		require.NoError(t, err)
-		live[root] = heard
+		live[root] = received
 	}
 	require.NoError(t, nc.Flush())
 	stored, err := engine.Publish(ctx, "hookturn.events.acme.shop.c-1", []byte(`{}`), jetstream.WithMsgID("e-1"))
 	require.NoError(t, err, "an engine publishes events and knows that they are stored")
 	require.Equal(t, schemas.StreamEvents, stored.Stream)
 
-	for root, heard := range live {
+	for root, received := range live {
 		require.NoError(t, hookturn.Conn().Publish(root+".acme.shop.c-1", []byte(root)))
-		m, err := heard.NextMsg(soon)
-		require.NoError(t, err, "an engine hears %s as they come", root)
+		m, err := received.NextMsg(soon)
+		require.NoError(t, err, "an engine receives %s as they are published", root)
 		require.Equal(t, root, string(m.Data))
 	}
 	for _, stream := range []string{schemas.StreamReplies, schemas.StreamDeadLetters} {
@@ -56,14 +56,14 @@ func TestEngine_DoesItsWork(t *testing.T) {
 	require.NoError(t, nc.Publish("hookturn.notices.acme.shop.stock.low", []byte(`{}`)))
 }
 
-// TestEngine_HearsNothingOfOthers subscribes to everything, while hookturn and another tenant work.
-func TestEngine_HearsNothingOfOthers(t *testing.T) {
+// TestEngine_ReceivesNothingOfOthers subscribes to everything, while hookturn and another tenant work.
+func TestEngine_ReceivesNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
 	ctx := testContext(t)
 	nc, _ := r.engine(t, "acme")
 	var mu sync.Mutex
-	var heard []string
+	var received []string
 	for _, subject := range []string{
 		">", "*.>", "_INBOX.>", "_INBOX_*.>", "_INBOX_starter.>", "_INBOX_worker.>", "_INBOX_hookturn.>", "$KV.>", "$KV.HOOKTURN_KEYS.>", "$O.>",
 		"$JS.>", "$JS.API.>", "$JS.ACK.>", "$SYS.>", "_R_.>", "hookturn.>", "hookturn.events.>", "hookturn.replies.>",
@@ -73,7 +73,7 @@ func TestEngine_HearsNothingOfOthers(t *testing.T) {
 		_, err := nc.Subscribe(subject, func(m *nats.Msg) {
 			mu.Lock()
 			defer mu.Unlock()
-			heard = append(heard, m.Subject+" "+string(m.Data))
+			received = append(received, m.Subject+" "+string(m.Data))
 		})
 		require.NoError(t, err)
 	}
@@ -102,16 +102,16 @@ func TestEngine_HearsNothingOfOthers(t *testing.T) {
 	require.Eventually(t, func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return strings.Contains(strings.Join(heard, "\n"), "of acme")
+		return strings.Contains(strings.Join(received, "\n"), "of acme")
 	}, soon, poll)
 	mu.Lock()
 	defer mu.Unlock()
-	for _, line := range heard {
+	for _, line := range received {
 		require.Contains(t, line, "hookturn.replies.acme.shop.c of acme")
 	}
 }
 
-// TestEngine_ReadsNothingOfOthers asks JetStream in every way for what belongs to others, or to nobody.
+// TestEngine_ReadsNothingOfOthers requests messages of other tenants and of the installation in every way JetStream has.
 func TestEngine_ReadsNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
@@ -123,7 +123,7 @@ func TestEngine_ReadsNothingOfOthers(t *testing.T) {
 	}
 	streams, err := bus.Setup(ctx, operator, bus.StreamOptions{})
 	require.NoError(t, err)
-	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("of nobody"), nil })
+	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("of the installation"), nil })
 	require.NoError(t, err)
 	before := r.state(t)
 	nc, _ := r.engine(t, "acme")

@@ -37,5 +37,5 @@ func TestUsers_CodeWorkerReadsNoCallbackKey(t *testing.T) {
 	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", key)
 	require.ErrorIs(t, err, context.DeadlineExceeded, "the server does not answer what is denied")
 	queued, _, err := spy.Pending()
-	require.True(t, err != nil || queued == 0, "a user hears the answers of another")
+	require.True(t, err != nil || queued == 0, "a user receives the responses of another")
 }
