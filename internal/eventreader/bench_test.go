@@ -12,7 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// BenchmarkIntake is the cost of one event from the stream through lane and handler to its acknowledgement, the
+// BenchmarkIntake is the cost of one event from the stream through queue and handler to its acknowledgement, the
 // embedded server's part included.
 func BenchmarkIntake(b *testing.B) {
 	_, js, streams := setup(b, bus.StreamOptions{})

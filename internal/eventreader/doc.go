@@ -8,10 +8,10 @@
 // acknowledgement was lost: handlers recognize a repeated event. An event that this reader does not hold and that is
 // delivered again goes to the handler, whatever the reader remembers.
 //
-// It keeps its distance from every backlog. A conversation's queue holds a position in the stream and not the events
+// A backlog of any size needs bounded memory. A conversation's queue holds a position in the stream and not the events
 // (queue.go); a tenant with too many conversations waits in the stream as a whole; event bodies in memory have a limit; the
 // calls of the handler are shared by tenants (scheduler.go); and when JetStream stops delivering because too much is
-// unacknowledged, the reader goes on in the stream itself (ahead.go).
+// unacknowledged, the reader reads the stream itself (ahead.go).
 //
 // The life of a partition on one starter:
 //
@@ -37,6 +37,6 @@
 //	                  │     └── key left to expire: the last quarter of the TTL is the margin ►│
 //	                  └── held events returned with a nak, key removed ───────────────────────►│
 //
-// The margin is what keeps two readers apart without a common clock: a holder stops counting on its lease at three quarters
-// of the TTL after it sent its last successful refresh, the key exists for the whole TTL after the server received it.
+// The margin separates two readers without a common clock: a holder considers its lease lost at three quarters of the TTL after
+// it sent its last successful refresh; the key exists for the whole TTL after the server received that refresh.
 package eventreader

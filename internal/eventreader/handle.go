@@ -35,7 +35,7 @@ func (p *partition) run(q *conversationQueue, k *task) {
 	m, o, ran := p.try(q)
 	p.r.scheduler.release(k, o)
 	switch {
-	case !ran: // the next reader finds the event
+	case !ran: // the next reader reads the event
 	case m == nil && o.cause == nil: // there was no event
 		p.mu.Lock()
 		p.next(q)

@@ -13,8 +13,8 @@ import (
 )
 
 // lease is the right to read one partition: a key in the starters' bucket that expires when it is not refreshed.
-// Its ctx ends when the lease is lost, and that is well before another starter can get it, so whatever runs under that
-// context has stopped by then. The pin of the JetStream consumer is a second fence behind it.
+// Its ctx ends when the lease is lost, well before another starter can acquire it, so that everything that runs under that
+// context has stopped by then. The pin of the JetStream consumer is a second fence.
 type lease struct {
 	ctx    context.Context
 	lose   context.CancelFunc
@@ -29,12 +29,12 @@ type lease struct {
 	stopped  chan struct{} // keep has returned
 }
 
-// started is the origin of a clock that goes on while the process is stopped and never jumps.
+// started is the origin of a monotonic clock that continues while the process is stopped.
 var started = time.Now()
 
 func sinceStart() int64 { return int64(time.Since(started)) }
 
-// leaseKey is the key of a partition's lease. It has a dot, which no instance id has.
+// leaseKey returns the key of a partition's lease. It contains a dot, which an instance id never contains.
 func leaseKey(partition int) string { return fmt.Sprintf("partition.%d", partition) }
 
 // acquireLease acquires the lease of a partition and keeps it until it is lost or released. It fails with
@@ -57,11 +57,10 @@ func acquireLease(ctx context.Context, s bus.Streams, partition int, owner strin
 	return l, nil
 }
 
-// extend counts from the moment the request was sent, and a quarter of the time is left for handlers to stop.
+// extend extends the lease from the time at which the request was sent; the last quarter of the TTL is for handlers to stop.
 func (l *lease) extend(sent int64) { l.until.Store(sent + int64(l.ttl-l.ttl/4)) }
 
-// valid reports whether the partition may be worked on now. A lease that has run out is lost for good, even if a refresh
-// would still have gone through.
+// valid reports whether the lease is held now. An expired lease is lost, even if a refresh would still succeed.
 func (l *lease) valid() bool {
 	if sinceStart() >= l.until.Load() {
 		l.lose()
@@ -109,7 +108,7 @@ func (l *lease) refresh() error {
 	if !bus.IsConflict(err) {
 		return err
 	}
-	// A refresh whose answer got lost looks like a conflict too: then the key still names us, with a newer revision.
+	// A refresh whose response was lost is a conflict too: then the key still names this starter, with a newer revision.
 	entry, err := l.bucket.Get(ctx, l.key)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
@@ -123,8 +122,8 @@ func (l *lease) refresh() error {
 	return errors.New("revision was out of date")
 }
 
-// release gives the partition up. The key is removed only in the revision that is ours, so a release that comes too
-// late takes nothing from the next holder.
+// release releases the lease. It removes the key only in its own revision, so that a late release does not remove the lease of
+// the next holder.
 func (l *lease) release(ctx context.Context) error {
 	l.lose()
 	<-l.stopped

@@ -14,12 +14,12 @@ type Handler func(ctx context.Context, m *Message) Outcome
 // panicsMax is the number of panics of the handler after which an event becomes a dead letter.
 const panicsMax = 5
 
-// Outcome is what becomes of an event after one call of the handler. The zero value retries.
+// Outcome is the result of one call of the handler for an event. The zero value retries.
 type Outcome struct {
 	action action
 	cause  error  // of a retry
 	kind   string // of a retry, for logs and metrics
-	// overload says that the call failed because a server has more work than it can finish.
+	// overload reports whether the call failed because a server is overloaded.
 	overload bool
 	reason   *fault.Fault // of a dead letter
 }
@@ -41,13 +41,13 @@ func Ack() Outcome { return Outcome{action: actionAck} }
 // word for logs and metrics ("unavailable"), from a small set; cause is for the log.
 func Retry(kind string, cause error) Outcome { return Outcome{kind: kind, cause: cause} }
 
-// Overloaded is a Retry of a call that failed because a server has more work than it can finish, or did not answer in time:
-// the reader calls the handler for fewer conversations of the tenant at a time.
+// Overloaded returns a retry for a call that failed because a server is overloaded or did not answer in time: the reader then
+// calls the handler for fewer conversations of the tenant at a time.
 func Overloaded(kind string, cause error) Outcome {
 	return Outcome{kind: kind, cause: cause, overload: true}
 }
 
-// DeadLetter stores the event as a dead letter and acknowledges it. The detail is for operators and must hold neither
+// DeadLetter stores the event as a dead letter and acknowledges it. The detail is for operators and must contain neither
 // secrets nor the event's content.
 func DeadLetter(reason fault.Kind, detail string) Outcome {
 	return Outcome{action: actionDeadLetter, reason: fault.New(reason, "%s", detail)}
@@ -75,8 +75,8 @@ func (o Outcome) Reason() fault.Kind {
 	return o.reason.Kind
 }
 
-// panicOutcome is the outcome of a call that panicked. The value of the panic is left out of its text: it may hold a
-// message body.
+// panicOutcome returns the outcome of a call that panicked. Its text does not contain the value of the panic, which may
+// contain a message body.
 func panicOutcome(value any, panics int) Outcome {
 	err := fmt.Errorf("handler panicked with a %T", value)
 	if panics >= panicsMax {

@@ -134,7 +134,7 @@ func (p *partition) waitForEnd() {
 		p.log.Info("partition assigned to another starter")
 	case <-p.r.sharing.Done():
 	case <-p.lease.ctx.Done():
-		p.log.Warn("partition lease lost, its events are left to the next reader")
+		p.log.Warn("partition lease lost, the next reader reads its events")
 	case <-p.restored:
 		p.log.Warn("stream of events was created again, starting the partition again")
 	case <-p.failed:
@@ -189,7 +189,7 @@ func (p *partition) close() {
 	p.loops.Wait()
 }
 
-// drain waits for the running handlers, and cancels them when their time is over.
+// drain waits for the running handlers, and cancels them after the timeout.
 func (p *partition) drain() {
 	idle := make(chan struct{})
 	go func() {
@@ -226,7 +226,7 @@ func (p *partition) giveBack() {
 	p.nakPending()
 	ctx, cancel := context.WithTimeout(p.lease.ctx, closeTimeout)
 	defer cancel()
-	// The next reader looks at what is unacknowledged, so the server must have our acknowledgements by then.
+	// The next reader reads the unacknowledged events, so the server must have received our acknowledgements by then.
 	if err := p.r.js.Conn().FlushWithContext(ctx); err != nil {
 		return
 	}

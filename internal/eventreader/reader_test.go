@@ -234,8 +234,9 @@ func TestReader_RedeliveryOfHeldEvent(t *testing.T) {
 	require.Equal(t, map[uint64]int{1: 1, 2: 1}, seen.runs)
 }
 
-// Running or queued behind a running one: JetStream must hear of every event that is held, or it delivers them again.
-func TestJetStreamHearsOfEverythingThatIsHeld(t *testing.T) {
+// Running or queued behind a running one: the reader must report every held event as in progress, or JetStream delivers it
+// again.
+func TestReader_HeldEventsReportedInProgress(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	const events = 3

@@ -164,7 +164,7 @@ func (r *Reader) runPartition(h *assignment) {
 	right, err := acquireLease(r.sharing, r.streams, h.partition, r.owner)
 	if err != nil {
 		if !errors.Is(err, jetstream.ErrKeyExists) && r.sharing.Err() == nil {
-			log.Warn("acquiring a partition lease failed, will retry", "error", err)
+			log.Warn("acquiring partition lease failed, will retry", "error", err)
 		}
 		return
 	}
@@ -172,7 +172,7 @@ func (r *Reader) runPartition(h *assignment) {
 	h.reading.Store(p)
 	if err := p.open(); err != nil {
 		if r.sharing.Err() == nil {
-			log.Warn("opening a partition failed, will retry", "error", err)
+			log.Warn("opening partition failed, will retry", "error", err)
 		}
 	} else {
 		log.Info("partition lease acquired, reading")
@@ -182,7 +182,7 @@ func (r *Reader) runPartition(h *assignment) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := right.release(ctx); err != nil {
-		log.Warn("releasing a partition lease failed, it expires", "error", err, "after", r.streams.StarterTTL())
+		log.Warn("releasing partition lease failed, it expires", "error", err, "after", r.streams.StarterTTL())
 	}
 }
 

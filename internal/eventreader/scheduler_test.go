@@ -123,8 +123,7 @@ func TestScheduler_OverloadReducesSlots(t *testing.T) {
 	require.Greater(t, f.stats()["acme"].Limit, 60)
 }
 
-// TestScheduler_OnlyStuckConversations: the few conversations that work at the moment do not get on, which says nothing about
-// the others of their tenant.
+// TestScheduler_OnlyStuckConversations: the few running conversations fail, which does not limit the others of their tenant.
 func TestScheduler_OnlyStuckConversations(t *testing.T) {
 	t.Parallel()
 	f, s := newScheduler(100, 1<<20), make(startedTasks, 10)

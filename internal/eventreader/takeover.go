@@ -97,7 +97,7 @@ func (p *partition) catchUp() {
 	defer cancel()
 	info, err := p.consumer.Info(ctx)
 	if err != nil {
-		p.log.Debug("looking for missed deliveries failed, they come again by themselves", "error", err)
+		p.log.Debug("reading missed deliveries failed, JetStream delivers them again", "error", err)
 		return
 	}
 	p.backfill(info.Delivered.Stream)
