@@ -13,28 +13,28 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// admin is the listener of the operator: liveness, readiness, metrics, and the administration of channels.
+// admin is the operator's listener: liveness, readiness, metrics, and the admin API.
 type admin struct {
 	listener net.Listener
-	channels atomic.Pointer[http.Handler] // nil: not yet, or not at all
+	channels atomic.Pointer[http.Handler] // the admin API; nil: not started, or disabled
 }
 
-// administer opens the administration.
+// administer enables the admin API.
 func (a *admin) administer(channels http.Handler) {
 	if a != nil {
 		a.channels.Store(&channels)
 	}
 }
 
-// readiness answers /readyz. The listener comes first and the connections after it, so that an orchestrator sees a live
-// process while NATS or Temporal is away.
+// readiness answers /readyz. The listener starts before the connections, so that an orchestrator sees a live process while
+// NATS or Temporal is not available.
 type readiness struct {
 	question atomic.Pointer[func(context.Context) error]
-	dead     atomic.Pointer[error] // why the process cannot go on; nil: it can
+	dead     atomic.Pointer[error] // why the process cannot continue; nil: it can
 	details  atomic.Pointer[func() []string]
 }
 
-// explain sets what /readyz?verbose adds, a line each. It does not change whether the process is ready.
+// explain sets the lines that /readyz?verbose adds. They do not change whether the process is ready.
 func (r *readiness) explain(details func() []string) { r.details.Store(&details) }
 
 func (r *readiness) detail() []string {
@@ -44,10 +44,11 @@ func (r *readiness) detail() []string {
 	return nil
 }
 
-// end marks the process as one that cannot go on: it is neither alive nor ready from now on.
+// end marks the process as failed: it is neither alive nor ready from now on.
 func (r *readiness) end(reason error) { r.dead.CompareAndSwap(nil, &reason) }
 
-// alive answers /healthz. A server that is away for a while is no reason: the process would come back without it.
+// alive answers /healthz. A server that is not available for a while does not make the process unhealthy: the process
+// reconnects by itself.
 func (r *readiness) alive() error {
 	if dead := r.dead.Load(); dead != nil {
 		return *dead
@@ -55,7 +56,7 @@ func (r *readiness) alive() error {
 	return nil
 }
 
-// begin says that the process serves; from now on the question decides.
+// begin marks the process as started; from now on the question decides whether it is ready.
 func (r *readiness) begin(question func(context.Context) error) { r.question.Store(&question) }
 
 func (r *readiness) ask(ctx context.Context) error {
@@ -69,13 +70,13 @@ func (r *readiness) ask(ctx context.Context) error {
 	return (*question)(ctx)
 }
 
-// readyTimeout bounds the questions that /readyz asks.
+// readyTimeout bounds the requests of /readyz to the servers.
 const readyTimeout = 3 * time.Second
 
 // answerTimeout bounds one request, so that a client that does not read cannot hold up a stop.
 const answerTimeout = 15 * time.Second
 
-// health is what /healthz and /readyz ask. *readiness is one.
+// health is the state that /healthz and /readyz report. *readiness implements it.
 type health interface {
 	alive() error
 	ask(ctx context.Context) error
@@ -98,7 +99,7 @@ func startAdmin(addr string, m *telemetry.Metrics, state health, p *parts) (*adm
 			(*handler).ServeHTTP(w, r)
 			return
 		}
-		http.Error(w, "the administration is off here: set --operator-token-file, and wait until the starter is ready",
+		http.Error(w, "the admin API is disabled: set --operator-token-file, and wait until the starter is ready",
 			http.StatusNotFound)
 	})
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

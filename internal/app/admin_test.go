@@ -37,7 +37,7 @@ func TestAdminAnswersTheOperator(t *testing.T) {
 	var state readiness
 	state.begin(func(ctx context.Context) error {
 		if _, bounded := ctx.Deadline(); !bounded {
-			return errors.New("the question has no time-out")
+			return errors.New("the question has no timeout")
 		}
 		if err := problem.Load(); err != nil {
 			return *err
@@ -58,11 +58,11 @@ func TestAdminAnswersTheOperator(t *testing.T) {
 	require.Equal(t, http.StatusOK, status, body)
 	require.Equal(t, "ready\n", body)
 
-	away := errors.New("ask Temporal: connection refused")
+	away := errors.New("check Temporal: connection refused")
 	problem.Store(&away)
 	status, body = get(t, root+"/readyz")
 	require.Equal(t, http.StatusServiceUnavailable, status)
-	require.Equal(t, "not ready: ask Temporal: connection refused\n", body)
+	require.Equal(t, "not ready: check Temporal: connection refused\n", body)
 	status, _ = get(t, root+"/healthz")
 	require.Equal(t, http.StatusOK, status, "a process that is not ready is alive")
 
@@ -114,7 +114,7 @@ func TestAdminIsOptional(t *testing.T) {
 	require.Empty(t, p.list)
 }
 
-func TestAdminSaysThatItsAddressIsTaken(t *testing.T) {
+func TestAdmin_AddressInUse(t *testing.T) {
 	t.Parallel()
 	p := parts{log: slog.New(slog.DiscardHandler)}
 	a, err := startAdmin("127.0.0.1:0", telemetry.NewMetrics(), nil, &p)

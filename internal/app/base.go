@@ -25,8 +25,8 @@ type base struct {
 	namespace string
 }
 
-// startBase starts the common parts: bot files first, because a bad one is the operator's to mend and waiting for a server
-// would hide it.
+// startBase starts the common parts. It loads the bot files first, because the operator has to fix an invalid one, and waiting
+// for a server would delay the error.
 func startBase(
 	ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, name string, fail func(error),
 ) (*base, error) {
@@ -86,19 +86,19 @@ func background(run func(context.Context)) (stop func(context.Context) error) {
 func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) error) {
 	return background(func(ctx context.Context) {
 		if err := bots.Watch(ctx); err != nil {
-			log.Error("bot files are not watched: changes need a restart", "error", err)
+			log.Error("watching bot files failed", "error", err, "hint", "restart the process to load changed bot files")
 		}
 	})
 }
 
-// followChannels waits until the registry knows the channels that there are, and keeps it up to date.
+// followChannels waits until the registry has loaded the existing channels, and keeps it up to date.
 func followChannels(ctx context.Context, b *base, log *slog.Logger, p *parts) error {
 	following, cancel := context.WithCancel(context.Background())
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
 		err := b.channels.Follow(following, store.NewChannels(b.streams), sync.OnceFunc(func() { close(ready) }))
 		if err != nil {
-			log.Error("channels of the administration are not followed: restart when NATS is well", "error", err)
+			log.Error("watching channels failed", "error", err, "hint", "restart the process when NATS is available")
 		}
 		done <- err
 	}()
@@ -114,13 +114,13 @@ func followChannels(ctx context.Context, b *base, log *slog.Logger, p *parts) er
 	}
 }
 
-// ready asks JetStream and Temporal, not TCP.
+// ready sends a request to JetStream and Temporal: an open TCP connection is not sufficient.
 func (b *base) ready(ctx context.Context) error {
 	if err := bus.Ready(ctx, b.js); err != nil {
-		return fmt.Errorf("ask JetStream: %w", err)
+		return fmt.Errorf("check JetStream: %w", err)
 	}
 	if _, err := b.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return fmt.Errorf("ask Temporal: %w", err)
+		return fmt.Errorf("check Temporal: %w", err)
 	}
 	return nil
 }

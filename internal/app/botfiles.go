@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// botFiles says which bot files are in use, for /readyz?verbose. A bad file makes no process unready: its bot alone is held
-// back, and an orchestrator that restarts the process would change nothing.
+// botFiles returns the state of the bot files, for /readyz?verbose. An invalid file does not make the process unready: it
+// disables only its own bot, and a restart of the process would not change that.
 func (b *base) botFiles() []string {
 	status := b.bots.Status()
 	lines := []string{fmt.Sprintf("bot files: %d bots, %d bad files, last load without a bad file %s", status.Bots,

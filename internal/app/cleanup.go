@@ -33,7 +33,7 @@ func within(timeout time.Duration, stop func(context.Context) error) func(contex
 	}
 }
 
-// stop stops every part, whatever the others say, and returns what went wrong.
+// stop stops every part, even when others fail, and returns all errors.
 func (p *parts) stop(ctx context.Context) error {
 	var problems []error
 	for _, v := range slices.Backward(p.list) {

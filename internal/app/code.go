@@ -18,11 +18,10 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// scriptsPerCore is how many scripts may run at a time for each core: most of their time they wait for somebody's
-// answer.
+// scriptsPerCore is the number of scripts that may run at a time for each core: scripts mostly wait for responses.
 const scriptsPerCore = 8
 
-// pollCode starts sandboxes and takes code steps. Without sandboxes there are none: the error says what is missing.
+// pollCode starts sandboxes and polls code steps. It returns an error that names what is missing when no sandbox can start.
 func (w *Worker) pollCode(
 	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client,
 ) error {
@@ -36,8 +35,8 @@ func (w *Worker) pollCode(
 	}
 	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
-		// More than run at a time: those of a tenant that has its share wait, and another's must pass them. The sandbox lets
-		// sixteen times as many of one tenant be there as scripts may run, a quarter of these.
+		// More than the scripts that run at a time, so that scripts of other tenants pass those of a tenant that has used
+		// its share. The sandbox allows one tenant sixteen times the running scripts, a quarter of this number.
 		MaxConcurrentActivityExecutionSize: 64 * scriptsPerCore * runtime.GOMAXPROCS(0),
 		DisableWorkflowWorker:              true,
 		WorkerStopTimeout:                  cfg.StopTimeout,
@@ -62,7 +61,7 @@ func (w *Worker) pollCode(
 	return w.run(sdk, step.QueueCode)
 }
 
-// SandboxOptions are how a process runs scripts: their way out is the one of webhooks.
+// SandboxOptions returns the options of the sandbox; scripts use the same egress client as webhooks.
 func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {
 	users, err := sandbox.ParseUsers(cfg.SandboxUsers)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package app wires the processes of hookturn out of the other packages, and owns the order in which their parts start
-// and stop. A process is a library here: commands, the development stack and end-to-end tests all start the same one.
+// Package app assembles the processes of hookturn from the other packages, and defines the order in which their parts start
+// and stop. A process is a library: commands, the development stack and end-to-end tests start the same one.
 package app
 
 import (
@@ -16,25 +16,25 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// Config is what both processes are told. Durations and sizes of single parts are documented where the parts are.
+// Config is the configuration of both processes. The parts document their own durations and sizes.
 type Config struct {
-	NATSURL   string // where NATS is; default nats://127.0.0.1:4222
+	NATSURL   string // address of NATS; default nats://127.0.0.1:4222
 	NATSCreds string // path of a NATS credentials file; "" = none
 	Bots      string // directory of the bot files
 	// SecretsDir is the directory with a directory of secrets for each tenant; "" = secrets are environment variables.
 	SecretsDir string
-	// FreeSecrets lets bot files name any variable and file, settings excepted. For development stacks and tests only.
+	// FreeSecrets allows bot files to name any variable and file, except settings. For development stacks and tests only.
 	FreeSecrets bool
-	// BadBots is what a bad bot file does at the start: BadBotsHold, the default, or BadBotsRefuse.
+	// BadBots is the effect of an invalid bot file at the start: BadBotsHold, the default, or BadBotsRefuse.
 	BadBots string
-	// NATSInboxPrefix is where answers to this process arrive on NATS; "" = _INBOX. Where several users share an account, each
-	// has a prefix of its own, which its permissions name.
+	// NATSInboxPrefix is the inbox prefix of this process on NATS; "" = _INBOX. Users that share an account each have their own
+	// prefix, which their permissions name.
 	NATSInboxPrefix string
 
-	// Temporal is where Temporal is, from the TEMPORAL_ variables and files; see TemporalFromEnvironment.
+	// Temporal is the connection to Temporal, from the TEMPORAL_ variables and files; see TemporalFromEnvironment.
 	Temporal client.Options
 
-	// TaskQueues are what a worker polls; default hookturn.
+	// TaskQueues are the task queues that a worker polls; default hookturn.
 	TaskQueues []string
 	// Deployment is the Worker Deployment that a worker is a version of; the zero value is an unversioned worker.
 	Deployment Deployment
@@ -51,10 +51,10 @@ type Config struct {
 
 	AdminAddr string // host:port of /healthz, /readyz and /metrics; "" = none
 	Gateway   Gateway
-	// Licences bound how many integration channels there may be of a type; a type that is not named is not bounded.
+	// Licences bound the number of integration channels of a type; a type that is not listed is not bounded.
 	Licences map[string]int
-	// GatewayURL is where others reach the gateway, as in https://hooks.example; "" = endpoints are offered no address to call
-	// back, and links to files begin with their path.
+	// GatewayURL is the public URL of the gateway, as in https://hooks.example; "" = endpoints receive no callback URL, and
+	// links to files begin with their path.
 	GatewayURL string
 
 	// Partitions of the event stream when it is created, 1 to 256; default 8. More starters than partitions idle.
@@ -65,48 +65,48 @@ type Config struct {
 	Replicas int
 	// Engines are the tenants for whose engines Setup creates consumers.
 	Engines []string
-	// MaxInFlight bounds the events that a starter hands over at a time; default 512.
+	// MaxInFlight bounds the events that a starter sends to Temporal at a time; default 512.
 	MaxInFlight int
-	// EventMemory bounds the event bodies that a starter holds in memory, in bytes; default 128 MiB. The process takes about
-	// three times as much, because a body is encoded for Temporal while it is held.
+	// EventMemory bounds the event bodies that a starter keeps in memory, in bytes; default 128 MiB. The process uses about
+	// three times as much, because it encodes a body for Temporal while it keeps it.
 	EventMemory int64
-	// StopTimeout is how long running work may go on after a stop was asked for; default 30 s.
+	// StopTimeout is how long running work may continue after a stop was requested; default 30 s.
 	StopTimeout time.Duration
 
 	Log *slog.Logger
-	// Metrics are shared by processes that run in one, as in the development stack; nil: each has its own.
+	// Metrics are shared by all hookturn processes in one operating system process, as in the development stack; nil: own.
 	Metrics *telemetry.Metrics
 }
 
-// Gateway is how a starter serves the public door.
+// Gateway configures the gateway of a starter.
 type Gateway struct {
 	Addr string // host:port; "" = there is none
-	// Certificate and Key are PEM files for TLS, read again when they change; "" = plain HTTP, for behind a proxy that has TLS.
+	// Certificate and Key are PEM files for TLS, read again when they change; "" = plain HTTP, behind a proxy that ends TLS.
 	Certificate, Key string
-	// Proxies are the CIDRs of the proxies whose X-Forwarded-For is believed.
+	// Proxies are the CIDRs of the proxies whose X-Forwarded-For is trusted.
 	Proxies []string
-	// Origins are the web origins from which browsers may open a websocket, as in https://app.example; "*" = all.
+	// Origins are the web origins from which browsers may open a WebSocket, as in https://app.example; "*" = all.
 	Origins []string
-	// OperatorToken is a file with the token that opens the administration of channels on the admin listener; "" = it is off.
+	// OperatorToken is a file with the token of the admin API on the admin listener; "" = disabled.
 	OperatorToken string
-	// EventTokens is a file with the tokens with which tenants publish events; "" = nobody may.
+	// EventTokens is a file with the tokens with which tenants publish events over HTTP; "" = disabled.
 	EventTokens string
 }
 
-// What a bad bot file does at the start of a process.
+// The effect of an invalid bot file at the start of a process.
 const (
-	BadBotsHold   = "hold"   // it holds back its own bot
+	BadBotsHold   = "hold"   // its own bot is disabled
 	BadBotsRefuse = "refuse" // the process does not start
 )
 
-// The most that makes sense (partitions) and that JetStream takes (replicas).
+// The largest sensible number of partitions, and the largest number of replicas that JetStream supports.
 const (
 	partitionsMax  = 256
 	eventMemoryMin = 8 << 20
 	replicasMax    = 5
 )
 
-// withDefaults is the configuration with every unset member filled in.
+// withDefaults returns the configuration with defaults for unset members.
 func (c Config) withDefaults() Config {
 	set(&c.NATSURL, "nats://127.0.0.1:4222")
 	set(&c.BadBots, BadBotsHold)
@@ -143,14 +143,14 @@ func set[T comparable](member *T, value T) {
 	}
 }
 
-// validate says everything that is wrong for a process that runs steps.
+// validate returns all problems of the configuration of a process that runs steps.
 func (c Config) validate() error {
 	var problems []error
 	if c.BadBots != BadBotsHold && c.BadBots != BadBotsRefuse {
 		problems = append(problems, fmt.Errorf("bad bots is %q: want %s or %s", c.BadBots, BadBotsHold, BadBotsRefuse))
 	}
 	if c.Bots == "" {
-		problems = append(problems, errors.New("no directory of bot files: set --bots or HOOKTURN_BOTS"))
+		problems = append(problems, errors.New("missing directory of bot files: set --bots or HOOKTURN_BOTS"))
 	}
 	for _, q := range c.TaskQueues {
 		if q != step.QueueMain && q != step.QueueCode {
@@ -191,7 +191,7 @@ func checkGatewayURL(text string) error {
 	return nil
 }
 
-// validateStreams says everything that is wrong for whoever may have to create the streams.
+// validateStreams returns all problems of the configuration of a process that may create the streams.
 func (c Config) validateStreams() error {
 	var problems []error
 	if c.Partitions < 1 || c.Partitions > partitionsMax {
@@ -206,12 +206,12 @@ func (c Config) validateStreams() error {
 	return errors.Join(problems...)
 }
 
-// TemporalFromEnvironment reads where Temporal is from the TEMPORAL_ variables and the configuration file of Temporal's own
-// tools.
+// TemporalFromEnvironment returns the connection to Temporal from the TEMPORAL_ variables and the configuration file of
+// Temporal's own tools.
 func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDefaultClientOptions() }
 
-// EnvironmentVariables lists every variable that the programs read themselves. Those that begin with TEMPORAL_ are read by
-// Temporal's envconfig package; the list has the ones that the documentation names.
+// EnvironmentVariables returns every variable that the programs read. Temporal's envconfig package reads those that begin with
+// TEMPORAL_; the list contains the documented ones.
 func EnvironmentVariables() []string {
 	return []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",

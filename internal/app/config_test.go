@@ -37,14 +37,14 @@ func TestDefaultsLeaveWhatIsSet(t *testing.T) {
 	require.Equal(t, c, filled)
 }
 
-func TestABadConfigurationSaysEverythingAtOnce(t *testing.T) {
+func TestConfig_AllProblemsReported(t *testing.T) {
 	t.Parallel()
 	require.NoError(t, Config{Bots: "bots"}.withDefaults().validate())
 	for name, c := range map[string]struct {
 		change func(*Config)
 		want   []string
 	}{
-		"no bots":           {func(c *Config) { c.Bots = "" }, []string{"no directory of bot files: set --bots or HOOKTURN_BOTS"}},
+		"no bots":           {func(c *Config) { c.Bots = "" }, []string{"missing directory of bot files: set --bots or HOOKTURN_BOTS"}},
 		"unknown queue":     {func(c *Config) { c.TaskQueues = []string{"x"} }, []string{"unknown task queue x: use hookturn or hookturn-code"}},
 		"no partitions":     {func(c *Config) { c.Partitions = -1 }, []string{"partitions are -1: use 1 to 256"}},
 		"many partitions":   {func(c *Config) { c.Partitions = 257 }, []string{"partitions are 257: use 1 to 256"}},
@@ -53,7 +53,7 @@ func TestABadConfigurationSaysEverythingAtOnce(t *testing.T) {
 		"nothing in hand":   {func(c *Config) { c.MaxInFlight = -1 }, []string{"max in flight is -1"}},
 		"too little memory": {func(c *Config) { c.EventMemory = 1 << 20 }, []string{"event memory is 1048576 bytes"}},
 		"no time to stop":   {func(c *Config) { c.StopTimeout = -time.Second }, []string{"stop timeout is -1s"}},
-		"several mistakes":  {func(c *Config) { c.Bots, c.Replicas = "", 9 }, []string{"no directory of bot files", "replicas are 9"}},
+		"several mistakes":  {func(c *Config) { c.Bots, c.Replicas = "", 9 }, []string{"missing directory of bot files", "replicas are 9"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -27,7 +27,7 @@ type Deployment struct {
 // DeploymentDefault is the name of the deployment when the operator sets none.
 const DeploymentDefault = "hookturn"
 
-// Promote is who makes a version of the worker the current one.
+// Promote defines how a version of the worker becomes the current one.
 type Promote string
 
 // The ways to promote a version.
@@ -63,8 +63,8 @@ func (d Deployment) validate() error {
 	return errors.Join(problems...)
 }
 
-// options are how the SDK's worker presents itself. Every conversation moves to the current version with its next
-// workflow task: conversations stay open for days, and a version must be able to end before they do.
+// options returns the deployment options of the SDK's worker. Every conversation moves to the current version with its next
+// workflow task: conversations stay open for days, and an old version must be able to stop earlier.
 func (d Deployment) options() worker.DeploymentOptions {
 	if d.Name == "" {
 		return worker.DeploymentOptions{}
@@ -84,12 +84,12 @@ const deadlockTimeout = 20 * time.Second
 const (
 	// firstLook bounds how long the start of a worker waits until its deployment has a current version.
 	firstLook = 20 * time.Second
-	// lookInterval is how often a worker looks whether it is to become the current version.
+	// lookInterval is how often a worker checks whether to promote its version.
 	lookInterval = 5 * time.Second
 )
 
 // follow lets the worker promote itself for as long as it runs. It returns when the deployment has a current version,
-// so that a worker that is ready is served; when that takes too long, the worker goes on looking in the background.
+// so that a ready worker receives tasks; when that takes too long, it continues in the background.
 func (d Deployment) follow(ctx context.Context, b *base, cfg Config, p *parts) error {
 	if d.Name == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return nil // workers of code steps follow: without workers of the main queue no version works
@@ -117,21 +117,21 @@ func (d Deployment) follow(ctx context.Context, b *base, cfg Config, p *parts) e
 	case <-decided:
 	case <-timeout.C:
 		log.Warn("worker deployment has no current version yet, will retry",
-			"hint", "does the Temporal server support Worker Deployments? --deployment-name= runs an unversioned worker")
+			"hint", "check that the Temporal server supports Worker Deployments, or set --deployment-name= for an unversioned worker")
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	return nil
 }
 
-// deploymentServer is what a promoter asks of Temporal.
+// deploymentServer is the part of Temporal's API that a promoter uses.
 type deploymentServer interface {
 	describe(ctx context.Context) (info deploymentInfo, token []byte, err error)
 	promote(ctx context.Context, build string, token []byte, force bool) error
 	lastPoll(ctx context.Context, queue, build string) (time.Time, error)
 }
 
-// promoter makes the version of its worker the current one when the rules of promotion ask for it.
+// promoter promotes the version of its worker to the current one by the rules of promotion.
 type promoter struct {
 	deployment Deployment
 	api        deploymentServer

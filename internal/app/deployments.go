@@ -19,7 +19,7 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// deploymentAPI is what is asked of the server about one deployment.
+// deploymentAPI sends the requests about one deployment to the server.
 type deploymentAPI struct {
 	client    client.Client
 	namespace string
@@ -67,8 +67,8 @@ func stateOf(v *deployment.WorkerDeploymentInfo_WorkerDeploymentVersionSummary) 
 	}
 }
 
-// promote makes a version the current one; "" hands the tasks to unversioned workers. Unless it is forced, the server
-// denies it while the version lacks a task queue that the current one serves.
+// promote promotes a version to the current one; "" assigns the tasks to unversioned workers. Without force, the server
+// rejects a version that does not serve all task queues of the current one.
 func (a deploymentAPI) promote(ctx context.Context, build string, token []byte, force bool) error {
 	_, err := a.client.WorkerDeploymentClient().GetHandle(a.name).SetCurrentVersion(ctx,
 		client.WorkerDeploymentSetCurrentVersionOptions{BuildID: build, ConflictToken: token, IgnoreMissingTaskQueues: force})
@@ -157,8 +157,8 @@ func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
 	return list, nil
 }
 
-// Promote makes a version the current one and returns the one before; "" stands for unversioned workers. Without force
-// a version must have polled, and must serve every task queue that is in use.
+// Promote promotes a version to the current one and returns the previous one; "" stands for unversioned workers. Without
+// force, a version must have polled and must serve every task queue that is in use.
 func (d *Deployments) Promote(ctx context.Context, build string, force bool) (previous string, err error) {
 	info, _, err := d.api.describe(ctx)
 	if err != nil {
@@ -175,7 +175,7 @@ func (d *Deployments) Promote(ctx context.Context, build string, force bool) (pr
 // promoteTimeout bounds a promotion on a busy server.
 const promoteTimeout = 2 * time.Minute
 
-// ensure promotes a version unless it is the current one: an attempt whose answer was lost may have succeeded.
+// ensure promotes a version unless it is the current one: an attempt whose response was lost may have succeeded.
 func (d *Deployments) ensure(ctx context.Context, build string, force bool) error {
 	info, token, err := d.api.describe(ctx)
 	if err == nil && info.Current != build {

@@ -14,11 +14,11 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// noticesMax is how many notices may wait to be told. A worker that cannot reach NATS drops later ones: its own requests
-// follow them all the same.
+// noticesMax is the number of state changes that may wait for publication. A worker that cannot reach NATS drops later ones;
+// its own requests follow them all the same.
 const noticesMax = 1000
 
-// endpoints tells whoever should know how endpoints are treated: the other workers, the log, the listeners to advisories.
+// endpoints publishes the state changes of endpoints to the other workers, the log and the subscribers of advisories.
 type endpoints struct {
 	shared  *store.Endpoints
 	pubsub  *bus.PubSub
@@ -27,7 +27,7 @@ type endpoints struct {
 	notices chan limit.StateChange
 }
 
-// startLimiter makes the limiter of a worker and keeps it and the others' of one mind.
+// startLimiter returns a new limiter and keeps its state the same as that of the other workers' limiters.
 func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) (*limit.Limiter, error) {
 	e := &endpoints{
 		shared: store.NewEndpoints(base.streams), pubsub: bus.NewPubSub(base.js), log: log, limiter: &limit.Limiter{},
@@ -41,11 +41,12 @@ func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) 
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() {
-		if err := e.shared.Listen(ctx, e.heard); err != nil {
-			log.Error("this worker does not hear of endpoints from the others: restart it when NATS is well", "error", err)
+		if err := e.shared.Listen(ctx, e.received); err != nil {
+			log.Error("receiving endpoint states of other workers failed", "error", err,
+				"hint", "restart this worker when NATS is available")
 		}
 	})
-	running.Go(func() { e.tellAll(ctx) })
+	running.Go(func() { e.publishAll(ctx) })
 	p.add("endpoint notices", func(context.Context) error {
 		hide()
 		cancel()
@@ -55,40 +56,40 @@ func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) 
 	return e.limiter, nil
 }
 
-// changed takes a notice of this worker's limiter.
+// changed queues a state change of this worker's limiter for publication.
 func (e *endpoints) changed(n limit.StateChange) {
 	level := slog.LevelInfo
 	if n.Shared() {
 		level = slog.LevelWarn
 	}
-	e.log.Log(context.Background(), level, "endpoint changed", "state", n.State, "tenant", n.Endpoint.Tenant,
-		"bot", n.Endpoint.Bot, "url", n.Endpoint.URL, "until", n.Until, "why", n.Why)
+	e.log.Log(context.Background(), level, "endpoint state changed", "state", n.State, "tenant", n.Endpoint.Tenant,
+		"bot", n.Endpoint.Bot, "url", n.Endpoint.URL, "until", n.Until, "reason", n.Why)
 	select {
 	case e.notices <- n:
 	default:
-		e.log.Warn("the other workers are not told of an endpoint: too many notices wait, is NATS away?",
-			"url", n.Endpoint.URL, "state", n.State)
+		e.log.Warn("endpoint state not published: too many state changes wait", "url", n.Endpoint.URL, "state", n.State,
+			"hint", "check the connection to NATS")
 	}
 }
 
-func (e *endpoints) tellAll(ctx context.Context) {
+func (e *endpoints) publishAll(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case n := <-e.notices:
-			if err := e.tell(ctx, n); err != nil {
-				e.log.Warn("the other workers are not told of an endpoint", "url", n.Endpoint.URL, "state", n.State, "error", err)
+			if err := e.publish(ctx, n); err != nil {
+				e.log.Warn("publishing endpoint state failed", "url", n.Endpoint.URL, "state", n.State, "error", err)
 			}
 		}
 	}
 }
 
-// tellTimeout bounds the telling of one notice.
-const tellTimeout = 5 * time.Second
+// publishTimeout bounds the publication of one state change.
+const publishTimeout = 5 * time.Second
 
-func (e *endpoints) tell(ctx context.Context, n limit.StateChange) error {
-	ctx, cancel := context.WithTimeout(ctx, tellTimeout)
+func (e *endpoints) publish(ctx context.Context, n limit.StateChange) error {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	at := n.Endpoint
 	changed := schemas.EndpointChanged{URL: at.URL, State: string(n.State), Reason: n.Why}
@@ -115,17 +116,18 @@ func (e *endpoints) tell(ctx context.Context, n limit.StateChange) error {
 	return e.shared.Tell(ctx, at.BotID, at.URL, notice)
 }
 
-// heard takes a notice of any worker.
-func (e *endpoints) heard(notice []byte) {
+// received applies a state change of any worker.
+func (e *endpoints) received(notice []byte) {
 	var n limit.StateChange
 	if err := json.Unmarshal(notice, &n); err != nil {
-		e.log.Warn("a notice about an endpoint cannot be read: do all workers run the same release?", "bytes", len(notice))
+		e.log.Warn("invalid endpoint state received", "bytes", len(notice), "error", err,
+			"hint", "check that all workers run the same release")
 		return
 	}
 	e.limiter.Apply(n)
 }
 
-// unusual lists the endpoints for the metrics.
+// unusual returns the endpoints that are not in their normal state, for the metrics.
 func (e *endpoints) unusual() []telemetry.Endpoint {
 	var all []telemetry.Endpoint
 	for _, n := range e.limiter.Snapshot() {

@@ -10,11 +10,11 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// enginesEvery is how often it is looked which engines have consumers.
+// enginesEvery is how often the consumers of engines are checked.
 const enginesEvery = 30 * time.Second
 
-// keepEngines creates the consumers of engines again when their streams had vanished: an engine cannot create any, and
-// "starter setup", which did, has ended. Only those that were there are created.
+// keepEngines creates the consumers of engines again when their streams had vanished: an engine is not permitted to, and
+// "starter setup", which created them, has ended. It creates only those that existed before.
 func keepEngines(ctx context.Context, b *base, log *slog.Logger) {
 	known, lost := map[string]bool{}, map[string]bool{}
 	ticker := time.NewTicker(enginesEvery)
@@ -39,7 +39,7 @@ func keepEngines(ctx context.Context, b *base, log *slog.Logger) {
 		}
 		for tenant := range lost {
 			if err := bus.EnsureEngine(ctx, b.js, tenant); err != nil {
-				log.Error("consumers of an engine are not created again, will retry", "tenant", tenant, "error", err,
+				log.Error("creating consumers of an engine failed, will retry", "tenant", tenant, "error", err,
 					"retry_in", enginesEvery, "hint", "run \"starter setup\"")
 				continue
 			}

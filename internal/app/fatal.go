@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// fatal keeps the first error after which a process cannot go on. From then on the process is neither alive nor ready, so
-// that a supervisor starts it again if it does not end by itself.
+// fatal keeps the first error after which a process cannot continue. From then on the process is neither alive nor ready, so
+// that a supervisor restarts it if it does not end by itself.
 type fatal struct {
 	readiness readiness
 	first     chan error
@@ -18,7 +18,7 @@ type fatal struct {
 
 func newFatal() fatal { return fatal{first: make(chan error, 1)} }
 
-// fail takes an error after which the process cannot go on; the first one counts.
+// fail records an error after which the process cannot continue; later errors are ignored.
 func (f *fatal) fail(err error) {
 	f.readiness.end(err)
 	select {
@@ -27,7 +27,7 @@ func (f *fatal) fail(err error) {
 	}
 }
 
-// natsWatch reports a connection to NATS that has ended although nobody has closed it.
+// natsWatch reports a connection to NATS that ended although the process did not close it.
 type natsWatch struct {
 	fail    func(error)
 	closing atomic.Bool
@@ -35,8 +35,8 @@ type natsWatch struct {
 
 func (w *natsWatch) closed(reason error) {
 	if !w.closing.Load() {
-		w.fail(fmt.Errorf("the connection to nats was closed for good and is not made again: %w: "+
-			"start the process again", reason))
+		w.fail(fmt.Errorf("nats connection closed permanently: %w: "+
+			"restart the process", reason))
 	}
 }
 

@@ -33,7 +33,7 @@ func TestNATSClosed_ProcessIsDead(t *testing.T) {
 	select {
 	case err := <-f.first:
 		require.ErrorContains(t, err, "maximum control line exceeded")
-		require.ErrorContains(t, err, "start the process again")
+		require.ErrorContains(t, err, "restart the process")
 	case <-t.Context().Done():
 		require.Fail(t, "a closed connection was not reported")
 	}
@@ -44,7 +44,7 @@ func TestNATSClosed_ProcessIsDead(t *testing.T) {
 	}
 }
 
-func TestNATSClosed_ByTheProcessIsNoFailure(t *testing.T) {
+func TestNATSClosed_ByTheProcess(t *testing.T) {
 	t.Parallel()
 	nats, f, closed := startNATS(t), newFatal(), make(chan struct{})
 	watch := &natsWatch{fail: f.fail}

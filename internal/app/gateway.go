@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/internal/store"
 )
 
-// validate says everything that is wrong.
+// validate returns all problems.
 func (g Gateway) validate() error {
 	var problems []error
 	if (g.Certificate == "") != (g.Key == "") {
@@ -31,7 +31,7 @@ func (g Gateway) validate() error {
 	for _, origin := range g.Origins {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Host == "" || u.Path != "" || u.Scheme != "https" && u.Scheme != "http") {
-			problems = append(problems, fmt.Errorf("gateway origin %q is none: want one such as https://app.example", origin))
+			problems = append(problems, fmt.Errorf("invalid gateway origin %q: expected a web origin such as https://app.example", origin))
 		}
 	}
 	return errors.Join(problems...)
@@ -42,25 +42,25 @@ func (g Gateway) proxies() ([]netip.Prefix, error) {
 	for _, text := range g.Proxies {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("gateway proxy %q is no CIDR: want one such as 10.0.0.0/8", text)
+			return nil, fmt.Errorf("invalid gateway proxy %q: expected a CIDR such as 10.0.0.0/8", text)
 		}
 		list = append(list, prefix.Masked())
 	}
 	return list, nil
 }
 
-// administration opens the administration of channels, when the operator has a token for it.
+// administration returns the admin API, nil when no operator token is configured.
 func administration(cfg Config, b *base) (http.Handler, error) {
 	if cfg.Gateway.OperatorToken == "" {
 		return nil, nil
 	}
 	text, err := os.ReadFile(cfg.Gateway.OperatorToken)
 	if err != nil {
-		return nil, fmt.Errorf("the operator's token: %w", err)
+		return nil, fmt.Errorf("operator token: %w", err)
 	}
 	value, err := secret.Parse(string(text))
 	if err != nil {
-		return nil, fmt.Errorf("the operator's token: %w", err)
+		return nil, fmt.Errorf("operator token: %w", err)
 	}
 	token, err := gateway.ReadOperatorToken([]byte(value.Reveal()))
 	if err != nil {
@@ -72,12 +72,12 @@ func administration(cfg Config, b *base) (http.Handler, error) {
 	}.Handler(), nil
 }
 
-// fileLinks are the addresses of files below the gateway.
+// fileLinks returns the links to files on the gateway.
 func fileLinks(cfg Config, signer *signedurl.Signer) gateway.Links {
 	return gateway.Links{Signer: signer, Gateway: cfg.GatewayURL}
 }
 
-// gatewayOptions gives the gateway all that it uses.
+// gatewayOptions returns the options of the gateway.
 func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, error) {
 	callbacks, err := openSigner(ctx, b.streams, purposeCallback)
 	if err != nil {

@@ -55,7 +55,7 @@ func promotion(info deploymentInfo, mine string) reason {
 	}
 	own, known := info.version(mine)
 	if !known {
-		return reasonNone // the server has not seen its first poll yet
+		return reasonNone // the server did not receive its first poll yet
 	}
 	if info.Current == "" {
 		return reasonFirst

@@ -18,8 +18,8 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// wake starts the workflow of a background queue, or signals the one that runs. The queue itself is in JetStream: a signal
-// says only that there is something to look at.
+// wake starts the workflow of a background queue, or signals the running one. The queue itself is in JetStream: a signal
+// carries no data.
 func wake(c client.Client) activities.Wake {
 	return func(ctx context.Context, q step.Queue) error {
 		id := step.QueueID(q.BotID, q.Step)
@@ -79,7 +79,7 @@ func (s sweeper) sweep(ctx context.Context) error {
 	for _, head := range heads {
 		var entry step.Queued
 		if json.Unmarshal(head, &entry) != nil || entry.Webhook.Plan.Step == "" {
-			continue // a run takes it off and says so
+			continue // a run removes it and logs that
 		}
 		plan := entry.Webhook.Plan
 		q := step.Queue{BotID: plan.BotID, Step: plan.Step}
@@ -90,7 +90,7 @@ func (s sweeper) sweep(ctx context.Context) error {
 		if running {
 			continue
 		}
-		s.log.Warn("background queue has entries and no run, starting one", "tenant", q.Tenant, "bot", q.Bot, "step", q.Step)
+		s.log.Warn("background queue without a run found, starting one", "tenant", q.Tenant, "bot", q.Bot, "step", q.Step)
 		if err := s.wake(ctx, q); err != nil {
 			return fmt.Errorf("start the run of a background queue: %w", err)
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/hookturn/hookturn/internal/sandbox"
 )
 
-// RunScript runs one script in a sandbox of its own, as a code step would.
+// RunScript runs one script in a separate sandbox, like a code step.
 func RunScript(ctx context.Context, cfg Config, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
 	cfg = cfg.withDefaults()
 	out, err := egress.New(egressOptions(cfg))

@@ -6,8 +6,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// Setup creates what hookturn needs and does not have: streams, buckets and search attributes. Running it twice changes
-// nothing.
+// Setup creates the missing streams, buckets and search attributes. It is idempotent.
 func Setup(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	if err := cfg.validateStreams(); err != nil {

@@ -8,8 +8,8 @@ import (
 	"github.com/hookturn/hookturn/internal/store"
 )
 
-// Purposes of addresses, each with a key of its own: a process that makes one kind of address cannot make the other. A key
-// is stored under the name of its purpose; internal/permissions names who may read which.
+// Purposes of signed URLs. Each has its own key, so that a process that signs one kind of URL cannot sign the other. A key is
+// stored under the name of its purpose; internal/permissions defines which user may read it.
 const (
 	purposeCallback = "callback-address"
 	purposeFileLink = "file-link"

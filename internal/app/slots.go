@@ -13,22 +13,22 @@ import (
 	"github.com/hookturn/hookturn/internal/load"
 )
 
-// A worker takes no more than it can serve: what it has begun must be reported to the server every few seconds, or the
-// server gives it to another worker, which makes an overload worse. What does not fit waits at the server.
+// A worker accepts only as much work as it can serve: it must send heartbeats of running work to the server every few seconds,
+// or the server assigns the work to another worker, which makes an overload worse. Other work waits at the server.
 
 const (
-	// tasksAlways and activitiesAlways are how many workflow tasks and activities a worker takes on at any load, with polls.
+	// tasksAlways and activitiesAlways are the workflow tasks and activities that a worker accepts at any load, polls included.
 	tasksAlways      = 64
 	activitiesAlways = 32
-	// recheck is how often a worker that is overloaded looks again.
+	// recheck is how often an overloaded worker checks its load.
 	recheck = 20 * time.Millisecond
 )
 
-// slots is how many workflow tasks, or activities, a worker runs at most at a time: they wait for endpoints, so the number
-// is bounded by memory, not by cores.
+// slots returns how many workflow tasks, or activities, a worker runs at a time: they wait for endpoints, so memory bounds the
+// number, not the cores.
 func slots() int { return 1000 * max(2, runtime.GOMAXPROCS(0)) }
 
-// tuner returns the slots of a worker whose load is measured. Local activities are not held back: they are part of a
+// tuner returns the slot suppliers of a worker that measures its load. Local activities are never delayed: they are part of a
 // workflow task that has begun.
 func tuner(m *load.Monitor) (worker.WorkerTuner, error) {
 	tasks, err := newSupplier(m, tasksAlways, slots())
@@ -41,11 +41,11 @@ func tuner(m *load.Monitor) (worker.WorkerTuner, error) {
 	}
 	local, err := worker.NewFixedSizeSlotSupplier(slots())
 	if err != nil {
-		return nil, fmt.Errorf("make slots: %w", err)
+		return nil, fmt.Errorf("create slot supplier: %w", err)
 	}
-	one, err := worker.NewFixedSizeSlotSupplier(1) // of what hookturn does not use
+	one, err := worker.NewFixedSizeSlotSupplier(1) // for features that hookturn does not use
 	if err != nil {
-		return nil, fmt.Errorf("make slots: %w", err)
+		return nil, fmt.Errorf("create slot supplier: %w", err)
 	}
 	return worker.NewCompositeTuner(worker.CompositeTunerOptions{
 		WorkflowSlotSupplier: tasks, ActivitySlotSupplier: acts, LocalActivitySlotSupplier: local,
@@ -53,7 +53,7 @@ func tuner(m *load.Monitor) (worker.WorkerTuner, error) {
 	})
 }
 
-// supplier gives out slots up to a number, and above a smaller one only while the load is not high.
+// supplier supplies slots up to a limit; above a smaller limit it supplies them only while the load is not high.
 type supplier struct {
 	worker.SlotSupplier
 
@@ -64,7 +64,7 @@ type supplier struct {
 func newSupplier(m *load.Monitor, always, most int) (*supplier, error) {
 	fixed, err := worker.NewFixedSizeSlotSupplier(most)
 	if err != nil {
-		return nil, fmt.Errorf("make slots: %w", err)
+		return nil, fmt.Errorf("create slot supplier: %w", err)
 	}
 	return &supplier{SlotSupplier: fixed, load: m, always: always}, nil
 }
@@ -98,7 +98,7 @@ func (s *supplier) full(info worker.SlotReservationInfo) bool {
 	return info.NumIssuedSlots() >= s.always && s.load.High()
 }
 
-// isReport reports whether a call is one by which a worker tells the server how its work goes.
+// isReport reports whether an API method reports the progress of work to the server.
 func isReport(method string) bool {
 	switch method {
 	case "/temporal.api.workflowservice.v1.WorkflowService/RecordActivityTaskHeartbeat",
@@ -109,7 +109,7 @@ func isReport(method string) bool {
 	return false
 }
 
-// measureReports makes a connection tell a monitor how long the server takes.
+// measureReports configures a connection to measure how long the server takes to answer reports.
 func measureReports(o *client.ConnectionOptions, m *load.Monitor) {
 	o.DialOptions = append(o.DialOptions, grpc.WithChainUnaryInterceptor(
 		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,

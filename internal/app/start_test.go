@@ -59,8 +59,8 @@ func startNATS(t *testing.T) *server.Server {
 	return s
 }
 
-// nobody is the address of a listener that hangs up on everybody, for a server that is not there.
-func nobody(t *testing.T) string {
+// unreachableAddr returns the address of a listener that closes every connection, like a server that does not run.
+func unreachableAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -116,8 +116,8 @@ func processes() map[string]func(context.Context, Config) error {
 	}
 }
 
-// requireGivesUp starts a process, waits until its log says what it waits for, and asks it to end.
-func requireGivesUp(t *testing.T, start func(context.Context, Config) error, cfg Config, says string) error {
+// requireGivesUp starts a process, waits for a line in its log, and stops it.
+func requireGivesUp(t *testing.T, start func(context.Context, Config) error, cfg Config, line string) error {
 	t.Helper()
 	log := &logText{}
 	cfg.Log = slog.New(slog.NewTextHandler(log, nil))
@@ -125,7 +125,7 @@ func requireGivesUp(t *testing.T, start func(context.Context, Config) error, cfg
 	defer cancel()
 	ended := make(chan error, 1)
 	go func() { ended <- start(ctx, cfg) }()
-	require.Eventually(t, func() bool { return log.has(says) }, soon, poll, "the log does not say what it waits for")
+	require.Eventually(t, func() bool { return log.has(line) }, soon, poll, "the log does not say what it waits for")
 	require.Empty(t, ended, "it gave up before it was asked to")
 	cancel()
 	select {
@@ -144,7 +144,7 @@ func TestStart_BadBotFilesHeld(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := botDir(t, "bot: shop\ncolour: red\n")
-			_ = requireGivesUp(t, start, Config{Bots: dir, NATSURL: "nats://" + nobody(t)}, "bad_files=1")
+			_ = requireGivesUp(t, start, Config{Bots: dir, NATSURL: "nats://" + unreachableAddr(t)}, "bad_files=1")
 		})
 	}
 }
@@ -155,7 +155,7 @@ func TestStart_BadBotFilesRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			dir := botDir(t, "bot: shop\ncolour: red\nsteps: {ORDER: {webhook: {path: /orders, timeout: soon}}}\n")
-			err := start(t.Context(), Config{Bots: dir, NATSURL: "nats://" + nobody(t), BadBots: BadBotsRefuse})
+			err := start(t.Context(), Config{Bots: dir, NATSURL: "nats://" + unreachableAddr(t), BadBots: BadBotsRefuse})
 			require.ErrorContains(t, err, "bot files in "+dir)
 			require.ErrorContains(t, err, "shop.yaml:2:1: $.colour")
 			require.ErrorContains(t, err, "$.steps.ORDER.webhook.timeout")
@@ -168,7 +168,7 @@ func TestAProcessWaitsForNATSUntilItIsStopped(t *testing.T) {
 	for name, start := range processes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			addr := nobody(t)
+			addr := unreachableAddr(t)
 			cfg := Config{Bots: botDir(t, goodBot), NATSURL: "nats://user:hidden@" + addr}
 			err := requireGivesUp(t, start, cfg, "cannot connect to nats, trying again")
 			require.ErrorContains(t, err, "connect to nats at nats://"+addr)
@@ -182,9 +182,9 @@ func TestAProcessWaitsForTemporalUntilItIsStopped(t *testing.T) {
 	for name, start := range processes() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			nats, addr := startNATS(t), nobody(t)
+			nats, addr := startNATS(t), unreachableAddr(t)
 			cfg := Config{Bots: botDir(t, goodBot), NATSURL: nats.ClientURL(), Temporal: client.Options{HostPort: addr}}
-			err := requireGivesUp(t, start, cfg, "Temporal is not reached yet")
+			err := requireGivesUp(t, start, cfg, "connecting to Temporal failed, will retry")
 			require.ErrorContains(t, err, "connect to Temporal at "+addr)
 			require.Eventually(t, func() bool { return nats.NumClients() == 0 }, soon, poll, "NATS is still connected")
 		})
@@ -194,8 +194,8 @@ func TestAProcessWaitsForTemporalUntilItIsStopped(t *testing.T) {
 func TestSetupMakesTheStreamsBeforeItAsksTemporal(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
-	cfg := Config{NATSURL: nats.ClientURL(), Partitions: 3, Temporal: client.Options{HostPort: nobody(t)}}
-	requireGivesUp(t, Setup, cfg, "Temporal is not reached yet")
+	cfg := Config{NATSURL: nats.ClientURL(), Partitions: 3, Temporal: client.Options{HostPort: unreachableAddr(t)}}
+	requireGivesUp(t, Setup, cfg, "connecting to Temporal failed, will retry")
 	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
@@ -211,19 +211,19 @@ func TestReadyNamesWhatDoesNotAnswer(t *testing.T) {
 	require.NoError(t, err)
 	temporal := mocks.NewClient(t)
 	b := &base{js: js, temporal: temporal}
-	require.ErrorContains(t, b.ready(t.Context()), "ask JetStream: stream HOOKTURN_EVENTS")
+	require.ErrorContains(t, b.ready(t.Context()), "check JetStream: stream HOOKTURN_EVENTS")
 
 	_, err = bus.Setup(t.Context(), js, bus.StreamOptions{})
 	require.NoError(t, err)
-	health := temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(nil, errors.New("nobody home"))
-	require.EqualError(t, b.ready(t.Context()), "ask Temporal: nobody home")
+	health := temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(nil, errors.New("unavailable"))
+	require.EqualError(t, b.ready(t.Context()), "check Temporal: unavailable")
 	health.Unset()
 	temporal.On("CheckHealth", mock.Anything, mock.Anything).Return(&client.CheckHealthResponse{}, nil)
 	require.NoError(t, b.ready(t.Context()))
 
 	watch := &natsWatch{}
 	require.NoError(t, watch.close(nc)(t.Context()))
-	require.ErrorContains(t, b.ready(t.Context()), "ask JetStream")
+	require.ErrorContains(t, b.ready(t.Context()), "check JetStream")
 	require.NoError(t, watch.close(nc)(t.Context()), "a lost connection has nothing to flush")
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// Starter is a running starter: it takes events from NATS into Temporal and owns the gateway.
+// Starter is a running starter: it sends events from NATS to Temporal and serves the gateway.
 type Starter struct {
 	parts   parts
 	admin   *admin
@@ -23,8 +23,8 @@ type Starter struct {
 	fatal   fatal
 }
 
-// StartStarter connects and starts reading events. It waits for NATS and Temporal until ctx ends; bad bot files and streams
-// that would lose data are an error at once.
+// StartStarter connects and starts reading events. It waits for NATS and Temporal until ctx ends; invalid bot files and streams
+// that would lose data are an error immediately.
 func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -96,10 +96,10 @@ func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {
 	return nil
 }
 
-// AdminAddr is the address of the admin listener, "" when there is none.
+// AdminAddr returns the address of the admin listener, "" when there is none.
 func (s *Starter) AdminAddr() string { return s.admin.addr() }
 
-// GatewayAddr is the address of the gateway, "" when there is none.
+// GatewayAddr returns the address of the gateway, "" when there is none.
 func (s *Starter) GatewayAddr() string {
 	if s.gateway == nil {
 		return ""
@@ -107,10 +107,10 @@ func (s *Starter) GatewayAddr() string {
 	return s.gateway.Addr()
 }
 
-// Fatal returns the channel of the first error after which the starter cannot go on.
+// Fatal returns the channel of the first error after which the starter cannot continue.
 func (s *Starter) Fatal() <-chan error { return s.fatal.first }
 
-// Stop stops reading, lets events in hand reach their workflows within the stop time-out, and closes every connection.
+// Stop stops reading, waits up to the stop timeout until the events in hand reach their workflows, and closes every connection.
 func (s *Starter) Stop(ctx context.Context) error { return s.parts.stop(ctx) }
 
 // instance names this starter among the others that share the partitions.

@@ -27,7 +27,7 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	opts.Logger = log.NewStructuredLogger(l)
 	opts.DataConverter = step.DataConverter()
 	if opts.ConnectionOptions.GrpcCompression == nil {
-		// The SDK compresses by default. Beside the cluster that buys nothing and costs a fifth of a worker's CPU.
+		// The SDK compresses by default. On a local network this has no benefit and costs a fifth of a worker's CPU.
 		opts.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
 	keepAlive(&opts.ConnectionOptions)
@@ -47,8 +47,8 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	}
 	retry := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
-		l.Warn("Temporal is not reached yet: is TEMPORAL_ADDRESS right and the server up?",
-			"address", opts.HostPort, "namespace", opts.Namespace, "retry_in", wait, "error", err)
+		l.Warn("connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace, "retry_in", wait,
+			"error", err, "hint", "check TEMPORAL_ADDRESS and that the server runs")
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", opts.HostPort, err)
@@ -56,8 +56,8 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	return c, nil
 }
 
-// keepAlive notices within 20 s that the server at the other end of a connection is gone: polls wait for a minute, and would
-// wait on a dead connection. Servers accept a ping every 10 s (frontend.keepAliveMinTime).
+// keepAlive detects a dead connection within 20 s: polls take up to a minute, and would otherwise wait on it. Servers accept a
+// ping every 10 s (frontend.keepAliveMinTime).
 func keepAlive(o *client.ConnectionOptions) {
 	if o.KeepAliveTime == 0 {
 		o.KeepAliveTime = 15 * time.Second
@@ -67,7 +67,7 @@ func keepAlive(o *client.ConnectionOptions) {
 	}
 }
 
-// sdkMetrics puts the Temporal SDK's own figures beside ours.
+// sdkMetrics exports the metrics of the Temporal SDK together with ours.
 func sdkMetrics(m *telemetry.Metrics) (client.MetricsHandler, error) {
 	meter, err := m.Meter()
 	if err != nil {
@@ -103,8 +103,8 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	retry := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(time.Minute))
 	err := backoff.Retry(list, backoff.WithContext(retry, ctx))
 	if code := serviceerror.ToStatus(err).Code(); code == codes.PermissionDenied || code == codes.Unimplemented {
-		l.Warn("the search attributes cannot be looked up: make sure that \"starter setup\" was run by an operator",
-			"namespace", namespace, "error", err)
+		l.Warn("listing search attributes not permitted", "namespace", namespace, "error", err,
+			"hint", "check that an operator has run \"starter setup\"")
 		return nil
 	}
 	if err != nil {

@@ -36,8 +36,8 @@ type Worker struct {
 	fatal fatal
 }
 
-// StartWorker connects and starts polling. It waits for NATS and Temporal until ctx ends; bad bot files are an error at
-// once.
+// StartWorker connects and starts polling. It waits for NATS and Temporal until ctx ends; invalid bot files are an error
+// immediately.
 func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -93,7 +93,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	return nil
 }
 
-// activities gives the activities all that they use.
+// activities returns the activities with their dependencies.
 func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egress.Client) (*activities.Activities, error) {
 	limiter, err := startLimiter(b, cfg.Log, cfg.Metrics, &w.parts)
 	if err != nil {
@@ -158,29 +158,29 @@ func (w *Worker) run(sdk worker.Worker, queue string) error {
 	return nil
 }
 
-// heartbeatInterval is how often the server hears of an activity that runs; it waits for three of them (see workflows).
+// heartbeatInterval is how often a running activity sends a heartbeat; the server waits for three of them (see workflows).
 const heartbeatInterval = time.Second
 
 // stickyTimeout is how long a workflow task waits for the worker that has the conversation in its cache. It bounds how
 // soon another worker takes over the conversations of one that died.
 const stickyTimeout = 2 * time.Second
 
-// pollers never become few: a workflow task that finds no poll is written to the database first. They are not many either
-// while there is little to do: a worker that is stopped leaves its polls at the server, and each takes a task with it for as
-// long as a workflow task may run (2 s), until the server notices that the connection is dead.
+// pollers returns the poller behavior. There is a minimum, because the server writes a workflow task without a waiting poll to
+// its database first. The number stays low at low load, because a worker that stops leaves its polls at the server, and each
+// of them takes a task for the timeout of a workflow task (2 s), until the server detects the dead connection.
 func pollers() worker.PollerBehavior {
 	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
 		InitialNumberOfPollers: 8, MinimumNumberOfPollers: 8, MaximumNumberOfPollers: 128,
 	})
 }
 
-// Fatal returns the channel of the first error after which the worker cannot go on.
+// Fatal returns the channel of the first error after which the worker cannot continue.
 func (w *Worker) Fatal() <-chan error { return w.fatal.first }
 
-// AdminAddr is the address of the admin listener, "" when there is none.
+// AdminAddr returns the address of the admin listener, "" when there is none.
 func (w *Worker) AdminAddr() string { return w.admin.addr() }
 
-// Stop stops polling, lets running work finish within the stop time-out, and closes every connection.
+// Stop stops polling, waits up to the stop timeout for running work, and closes every connection.
 func (w *Worker) Stop(ctx context.Context) error { return w.parts.stop(ctx) }
 
 func egressOptions(cfg Config) egress.Options {
@@ -190,8 +190,8 @@ func egressOptions(cfg Config) egress.Options {
 	}
 }
 
-// BotOptions are how a process loads its bot files: a step whose endpoint could never be reached is found at once. The error
-// says that the operator's own list is wrong, which no bot file could mend.
+// BotOptions returns the options for loading bot files; loading reports steps whose endpoint the egress policy denies. An error
+// means that the operator's own list is invalid.
 func BotOptions(cfg Config) (bot.Options, error) {
 	out, err := egress.New(egressOptions(cfg))
 	if err != nil {
@@ -200,7 +200,7 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	out.Close()
 	return bot.Options{
 		SecretsDir: cfg.SecretsDir, FreeSecrets: cfg.FreeSecrets, RefuseBad: cfg.BadBots == BadBotsRefuse,
-		AllowPlainHTTP: true, // the judgement is CheckURL's, which knows the operator's list
+		AllowPlainHTTP: true, // CheckURL decides, which has the operator's list
 		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
 		CheckProgram:   jq.Check,
 		Licences:       cfg.Licences,
