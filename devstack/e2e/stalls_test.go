@@ -158,7 +158,7 @@ func TestStall_OneOfTwoWorkers(t *testing.T) {
 		c.engine.request(t, "shop", fmt.Sprintf("two-%d", i), "ORDER")
 		c.engine.replied(t, "shop", fmt.Sprintf("two-%d", i), 1)
 	}
-	c.start(t, "worker").logs(t, "worker runs")
+	c.start(t, "worker").logs(t, "worker started")
 	stopped.signal(t, syscall.SIGSTOP)
 	for i := range 16 { // half of them are known to the stopped worker
 		c.engine.request(t, "shop", fmt.Sprintf("two-%d", i), "ORDER")

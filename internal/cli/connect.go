@@ -9,8 +9,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// connected runs a tool's work on a connection to NATS. Streams that are not there are an error at once: waiting for them
-// would hang without a word, and making them here would settle their partitions and sizes in passing.
+// connected runs a tool's work on a connection to NATS. Missing streams are an error immediately: waiting for them would hang
+// without a message, and creating them here would fix their partitions and sizes by accident.
 func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, js bus.JetStream) error) error {
 	if err := s.environment(cmd); err != nil {
 		return err
@@ -22,7 +22,7 @@ func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, j
 	}
 	defer nc.Close()
 	if err := bus.Ready(cmd.Context(), js); err != nil {
-		return fmt.Errorf("nats is not ready for hookturn: %w: run \"starter setup\" once", err)
+		return fmt.Errorf("streams of hookturn are missing in nats: %w: run \"starter setup\" once", err)
 	}
 	return work(cmd.Context(), js)
 }

@@ -17,7 +17,7 @@ import (
 func deadlettersCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deadletters",
-		Short: "Look at events that could not be handled, and send them again",
+		Short: "List, show and replay events that could not be handled",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -67,7 +67,7 @@ func listCommand() *cobra.Command {
 	s.connection(cmd.Flags())
 	cmd.Flags().StringVar(&f.Tenant, "tenant", "", "only this tenant")
 	cmd.Flags().StringVar(&f.Bot, "bot", "", "only this bot")
-	cmd.Flags().StringVar(&reason, "reason", "", "only this failure word")
+	cmd.Flags().StringVar(&reason, "reason", "", "only this error code")
 	cmd.Flags().Uint64Var(&f.After, "after", 0, "only sequences above this one")
 	cmd.Flags().IntVar(&f.Limit, "limit", 100, "at most this many")
 	return cmd
@@ -77,7 +77,7 @@ func showCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   "show SEQ",
-		Short: "Print a dead letter's headers and, byte for byte, its payload",
+		Short: "Print the headers and the unchanged payload of a dead letter",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return letter(cmd, &s, args[0], func(ctx context.Context, letters *bus.DeadLetters, seq uint64) error {
@@ -102,7 +102,7 @@ func replayCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   "replay SEQ",
-		Short: "Publish a dead letter's event again and take the dead letter away",
+		Short: "Publish the event of a dead letter again and delete the dead letter",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return letter(cmd, &s, args[0], func(ctx context.Context, letters *bus.DeadLetters, seq uint64) error {
@@ -123,7 +123,7 @@ func replayCommand() *cobra.Command {
 func letter(cmd *cobra.Command, s *settings, arg string, work func(context.Context, *bus.DeadLetters, uint64) error) error {
 	seq, err := strconv.ParseUint(arg, 10, 64)
 	if err != nil {
-		return fmt.Errorf("%q is no sequence: take the first column of \"starter deadletters list\"", arg)
+		return fmt.Errorf("invalid sequence %q: expected a number from the first column of \"starter deadletters list\"", arg)
 	}
 	return withLetters(cmd, s, func(ctx context.Context, letters *bus.DeadLetters) error { return work(ctx, letters, seq) })
 }

@@ -94,9 +94,9 @@ func TestADeadLetterIsReplayedOnce(t *testing.T) {
 	require.Contains(t, fail(t, &world{env: n.at()}, "deadletters", "show", "1"), "dead letter 1: no such dead letter")
 }
 
-// TestARejectedEventIsFoundAndReplayed goes the way of an operator: an event that its handler gives up, the bot file mended,
-// the event again.
-func TestARejectedEventIsFoundAndReplayed(t *testing.T) {
+// TestDeadLetters_RejectedEventReplayed does what an operator does: the handler rejects an event, the operator fixes the bot
+// file and replays the event.
+func TestDeadLetters_RejectedEventReplayed(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	handled := make(chan string, 1)
@@ -127,11 +127,11 @@ func TestARejectedEventIsFoundAndReplayed(t *testing.T) {
 	}
 }
 
-func TestADeadLettersNumberIsANumber(t *testing.T) {
+func TestDeadLetters_InvalidSequence(t *testing.T) {
 	t.Parallel()
 	for _, command := range []string{"show", "replay"} {
 		for _, number := range []string{"first", "1.5", ""} {
-			require.Contains(t, fail(t, &world{}, "deadletters", command, number), `is no sequence: take the first column`)
+			require.Contains(t, fail(t, &world{}, "deadletters", command, number), `expected a number from the first column`)
 		}
 		require.Contains(t, fail(t, &world{}, "deadletters", command), "accepts 1 arg(s), received 0")
 	}

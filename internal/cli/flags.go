@@ -16,17 +16,17 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// settings are the options of a process. One that was not given as a flag is read from its variable, HOOKTURN_ and its name
-// in capitals, then from its default.
+// settings are the options of a process. Without its flag, an option has the value of its environment variable (HOOKTURN_ and
+// the name in capitals), then its default.
 type settings struct {
 	cfg                 app.Config
 	logLevel, logFormat string
 }
 
 func (s *settings) connection(f *pflag.FlagSet) {
-	f.StringVar(&s.cfg.NATSURL, "nats-url", "nats://127.0.0.1:4222", "where NATS is")
+	f.StringVar(&s.cfg.NATSURL, "nats-url", "nats://127.0.0.1:4222", "address of NATS")
 	f.StringVar(&s.cfg.NATSCreds, "nats-creds", "", "path of a NATS credentials file")
-	f.StringVar(&s.cfg.NATSInboxPrefix, "nats-inbox-prefix", "", "where answers arrive on NATS (default _INBOX)")
+	f.StringVar(&s.cfg.NATSInboxPrefix, "nats-inbox-prefix", "", "inbox prefix on NATS (default _INBOX)")
 	s.logging(f)
 }
 
@@ -37,7 +37,7 @@ func (s *settings) logging(f *pflag.FlagSet) {
 
 func (s *settings) streams(f *pflag.FlagSet) {
 	f.IntVar(&s.cfg.Partitions, "partitions", 8, "partitions of the event stream when it is created")
-	f.Int64Var(&s.cfg.EventsMaxBytes, "events-max-bytes", 1<<30, "most bytes of the event stream, when it is created")
+	f.Int64Var(&s.cfg.EventsMaxBytes, "events-max-bytes", 1<<30, "maximum bytes of the event stream when it is created")
 	f.IntVar(&s.cfg.Replicas, "replicas", 1, "replicas of the streams when they are created")
 }
 
@@ -46,24 +46,24 @@ func (s *settings) process(f *pflag.FlagSet) {
 	s.streams(f)
 	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
 	f.StringVar(&s.cfg.BadBots, "bad-bots", app.BadBotsHold,
-		"hold: a bad bot file holds back its own bot; refuse: the process does not start with one")
+		"hold: an invalid bot file disables its own bot; refuse: the process does not start with one")
 	s.secrets(f)
 	s.egress(f)
 	s.licences(f)
 	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "", "host:port of /healthz, /readyz and /metrics")
-	f.StringVar(&s.cfg.GatewayURL, "gateway-url", "", "where others reach the gateway, to call back and to read files")
-	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may go on after a stop")
+	f.StringVar(&s.cfg.GatewayURL, "gateway-url", "", "public URL of the gateway, for callbacks and links to files")
+	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may continue after a stop")
 }
 
 func (s *settings) gateway(f *pflag.FlagSet) {
 	g := &s.cfg.Gateway
 	f.StringVar(&g.Addr, "gateway-addr", "", "host:port of the gateway")
-	f.StringVar(&g.Certificate, "gateway-cert", "", "PEM file of the gateway's certificate; none: plain HTTP")
+	f.StringVar(&g.Certificate, "gateway-cert", "", "PEM file of the gateway's certificate; empty: plain HTTP")
 	f.StringVar(&g.Key, "gateway-key", "", "PEM file of the certificate's key")
-	f.StringSliceVar(&g.Proxies, "gateway-proxies", nil, "CIDRs of the proxies whose X-Forwarded-For is believed")
-	f.StringSliceVar(&g.Origins, "gateway-origins", nil, "web origins from which browsers may open a websocket; * = all")
-	f.StringVar(&g.OperatorToken, "operator-token-file", "", "file with the token of the administration of channels")
-	f.StringVar(&g.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")
+	f.StringSliceVar(&g.Proxies, "gateway-proxies", nil, "CIDRs of the proxies whose X-Forwarded-For is trusted")
+	f.StringSliceVar(&g.Origins, "gateway-origins", nil, "web origins from which browsers may open a WebSocket; * = all")
+	f.StringVar(&g.OperatorToken, "operator-token-file", "", "file with the token of the admin API")
+	f.StringVar(&g.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events on each line")
 }
 
 func (s *settings) deployment(f *pflag.FlagSet) {
@@ -77,28 +77,28 @@ func (s *settings) deployment(f *pflag.FlagSet) {
 func (s *settings) secrets(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.SecretsDir, "secrets-dir", "", "directory with a directory of secrets for each tenant")
 	f.BoolVar(&s.cfg.FreeSecrets, "free-secrets", false,
-		"let bot files name any variable and file but settings and other tenants' secrets; for development only")
+		"allow bot files to name any variable and file except settings and other tenants' secrets; for development only")
 }
 
 func (s *settings) licences(f *pflag.FlagSet) {
-	f.StringToIntVar(&s.cfg.Licences, "licences", nil, "most channels of a type, as in public=5,subscriber=2")
+	f.StringToIntVar(&s.cfg.Licences, "licences", nil, "maximum number of channels of a type, for example public=5,subscriber=2")
 }
 
 func (s *settings) egress(f *pflag.FlagSet) {
 	f.StringSliceVar(&s.cfg.EgressAllow, "egress-allow", nil,
-		"webhook addresses outside the public internet that are allowed: host-or-CIDR[:port], several with commas")
+		"allowed webhook addresses outside the public internet: host-or-CIDR[:port], comma-separated")
 }
 
 // sandbox are the options of workers for code steps.
 func (s *settings) sandbox(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.SandboxUsers, "sandbox-users", "",
-		"host user ids, FIRST-LAST, of which every script has one for itself (default "+sandbox.DefaultUsers.String()+")")
+		"host user ids, FIRST-LAST; every script uses a separate one (default "+sandbox.DefaultUsers.String()+")")
 	f.StringVar(&s.cfg.SandboxCgroup, "sandbox-cgroup", "",
-		"delegated cgroup v2 directory in which every script has a group; off: none; v1: cgroup v1; empty: the worker's own where possible")
+		"delegated cgroup v2 directory in which every script has a group; off: none; v1: cgroup v1; empty: the worker's own, if possible")
 }
 
-// environment fills in options that were not given. What a tool is asked to do, such as the event to send, comes from its
-// flags alone. The TEMPORAL_ variables are read by Temporal's own package.
+// environment sets options without a flag from the environment. The task of a tool, such as the event to send, comes from its
+// flags only. Temporal's own package reads the TEMPORAL_ variables.
 func (s *settings) environment(cmd *cobra.Command) error {
 	var problem error
 	lookup, known := ioOf(cmd).LookupEnv, app.EnvironmentVariables()
@@ -126,10 +126,10 @@ func (s *settings) environment(cmd *cobra.Command) error {
 	return nil
 }
 
-// errNoToken says that a name can be in no subject, so that nothing could ever be found or taken under it.
-var errNoToken = errors.New("--tenant and --bot must be of the form [A-Za-z0-9_-]{1,64}")
+// errNoToken reports that a name is not a valid subject token, so that no message can have it.
+var errNoToken = errors.New("invalid --tenant or --bot: expected [A-Za-z0-9_-]{1,64}")
 
-// checkFilter checks the names that a filter was given; those that were not choose all.
+// checkFilter checks the names of a filter; empty names match everything.
 func checkFilter(chosen schemas.BotID) error {
 	for _, name := range []string{chosen.Tenant, chosen.Bot} {
 		if name != "" && !schemas.IsToken(name) {
@@ -139,8 +139,8 @@ func checkFilter(chosen schemas.BotID) error {
 	return nil
 }
 
-// everything fills in what a process needs: flags, environment, and where Temporal is. Commands that do not need Temporal
-// call environment alone.
+// everything sets what a process needs: flags, environment, and the connection to Temporal. Commands that do not need Temporal
+// call only environment.
 func (s *settings) everything(cmd *cobra.Command) error {
 	if err := s.environment(cmd); err != nil {
 		return err

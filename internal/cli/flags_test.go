@@ -81,7 +81,7 @@ func TestTheFlagWins(t *testing.T) {
 		"flag over variable":     {map[string]string{"HOOKTURN_NATS_URL": "nats://%zz"}, []string{"--nats-url", n.url}},
 		"flag over a bad value":  {map[string]string{"HOOKTURN_NATS_URL": n.url, "HOOKTURN_LOG_LEVEL": "x"}, []string{"--log-level", "warn"}},
 		"an empty variable":      {map[string]string{"HOOKTURN_NATS_URL": n.url, "HOOKTURN_LOG_FORMAT": ""}, nil},
-		"somebody else's":        {map[string]string{"HOOKTURN_NATS_URL": n.url, "NATS_URL": "nats://%zz"}, nil},
+		"other program's":        {map[string]string{"HOOKTURN_NATS_URL": n.url, "NATS_URL": "nats://%zz"}, nil},
 		"one of another command": {map[string]string{"HOOKTURN_NATS_URL": n.url, "HOOKTURN_STOP_TIMEOUT": "x"}, nil},
 		"a flag that is empty":   {map[string]string{"HOOKTURN_NATS_URL": n.url, "HOOKTURN_NATS_CREDS": "missing"}, []string{"--nats-creds", ""}},
 	} {
@@ -106,8 +106,8 @@ func TestUnknownWordsAreRefused(t *testing.T) {
 		`invalid argument "many" for "--partitions" flag`:                   {"--partitions", "many"},
 		`invalid argument "1" for "--since" flag: time: missing unit`:       {"tail", "--since", "1"},
 		`invalid argument "-1" for "--after" flag: strconv.ParseUint`:       {"deadletters", "list", "--after", "-1"},
-		"--tenant and --bot must be of the form [A-Za-z0-9_-]{1,64}":        {"tail", "--bot", "a.b"},
-		"--tenant and --bot must be of the form":                            {"deadletters", "list", "--tenant", ">"},
+		"invalid --tenant or --bot: expected [A-Za-z0-9_-]{1,64}":           {"tail", "--bot", "a.b"},
+		"invalid --tenant or --bot":                                         {"deadletters", "list", "--tenant", ">"},
 		`invalid argument "x" for "--stop-timeout" flag: time: invalid dur`: {"run", "--stop-timeout", "x"},
 	} {
 		w := &world{}

@@ -1,5 +1,5 @@
-// Package cli holds the commands of the worker and the starter: flags, environment, output. What they do is elsewhere;
-// commands take their input, output and environment from an IO, so tests run them without a process.
+// Package cli contains the commands of the worker and the starter: flags, environment, output. Other packages do the work.
+// Commands get their input, output and environment from an IO, so that tests run them without a process.
 package cli
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// IO is what a command sees of the world.
+// IO is the input, output and environment of a command.
 type IO struct {
 	Args      []string // without the program's name
 	In        io.Reader
@@ -30,23 +30,23 @@ func OS() IO {
 	return IO{Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv}
 }
 
-// errSilent ends a command with status 1 after it has said everything itself.
+// errSilent ends a command with status 1 when the command has already printed its errors.
 var errSilent = errors.New("failed")
 
-// gcPercent is how much the heap may grow between two collections, unless GOGC says otherwise.
+// gcPercent is the value of GOGC when the environment does not set it.
 const gcPercent = 300
 
 type ioKey struct{}
 
-// Run runs a command until it ends or SIGINT or SIGTERM asks it to, and returns the exit status. A second signal ends the
-// process at once.
+// Run runs a command until it ends or the process receives SIGINT or SIGTERM, and returns the exit status. A second signal ends
+// the process immediately.
 func Run(cmd *cobra.Command, world IO) int {
 	telemetry.CaptureLibraries()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	if _, ok := os.LookupEnv("GOGC"); !ok {
-		// Heaps are small and short-lived here: collecting a third as often saves a tenth of the CPU (docs/benchmarks).
+		// Heaps are small and short-lived: a third of the collections saves a tenth of the CPU (docs/benchmarks).
 		debug.SetGCPercent(gcPercent)
 	}
 	return RunContext(ctx, cmd, world)
@@ -69,7 +69,7 @@ func RunContext(ctx context.Context, cmd *cobra.Command, world IO) int {
 	return 1
 }
 
-// WithIO gives a command that is part of another program's tree its IO.
+// WithIO returns a context with the IO of a command that is part of another program's tree.
 func WithIO(ctx context.Context, world IO) context.Context {
 	return context.WithValue(ctx, ioKey{}, world)
 }

@@ -36,8 +36,8 @@ func eachProcess(t *testing.T, test func(t *testing.T, p process)) {
 	}
 }
 
-// nobody is the address of a listener that hangs up on everybody, for a server that is not there.
-func nobody(t *testing.T) string {
+// unreachableAddr returns the address of a listener that closes every connection, like a server that does not run.
+func unreachableAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -61,7 +61,7 @@ func TestAProcessNeedsBots(t *testing.T) {
 		t.Helper()
 		w := &world{}
 		require.Equal(t, 1, w.run(testContext(t), p.command(), p.args...))
-		require.Equal(t, p.name+": no directory of bot files: set --bots or HOOKTURN_BOTS\n", w.err.String())
+		require.Equal(t, p.name+": missing directory of bot files: set --bots or HOOKTURN_BOTS\n", w.err.String())
 		require.Empty(t, w.out.String())
 	})
 }
@@ -71,7 +71,7 @@ func TestAProcessPrintsEveryProblemOfItsBotFiles(t *testing.T) {
 	dir := directory(t, map[string]string{"shop.yaml": badBot, "inside.yaml": insideBot})
 	eachProcess(t, func(t *testing.T, p process) {
 		t.Helper()
-		w := &world{env: map[string]string{"HOOKTURN_NATS_URL": "nats://" + nobody(t)}}
+		w := &world{env: map[string]string{"HOOKTURN_NATS_URL": "nats://" + unreachableAddr(t)}}
 		require.Equal(t, 1, w.run(testContext(t), p.command(), append(p.args, "--bots", dir, "--bad-bots", "refuse")...))
 		for _, want := range []string{
 			p.name + ": bot files in " + dir + ":\n", "inside.yaml:4:33: ", "\nshop.yaml:2:1: $.colour: unknown key\n",
@@ -87,7 +87,7 @@ func TestAProcessStopsWhileItWaitsForNATS(t *testing.T) {
 	dir := directory(t, map[string]string{"inside.yaml": insideBot})
 	eachProcess(t, func(t *testing.T, p process) {
 		t.Helper()
-		addr := nobody(t)
+		addr := unreachableAddr(t)
 		w := &world{env: map[string]string{"HOOKTURN_BOTS": dir, "HOOKTURN_EGRESS_ALLOW": "10.0.0.0/8"}}
 		stop := beside(t, w, p.command(), append(p.args, "--nats-url", "nats://"+addr, "--log-format", "json")...)
 		require.Eventually(t, func() bool {
@@ -98,15 +98,15 @@ func TestAProcessStopsWhileItWaitsForNATS(t *testing.T) {
 	})
 }
 
-func TestABadQueueIsRefused(t *testing.T) {
+func TestWorker_UnknownTaskQueue(t *testing.T) {
 	t.Parallel()
 	w := &world{}
 	require.Equal(t, 1, w.run(testContext(t), cli.WorkerCommand(), "--bots", t.TempDir(), "--task-queues", "hookturn,other"))
 	require.Equal(t, "worker: unknown task queue other: use hookturn or hookturn-code\n", w.err.String())
 }
 
-// TestToolsNeedTheStreams: a tool on a server without streams says what to do, and does not wait or make them.
-func TestToolsNeedTheStreams(t *testing.T) {
+// TestTools_MissingStreams: a tool on a server without streams reports what to do, and neither waits nor creates them.
+func TestTools_MissingStreams(t *testing.T) {
 	t.Parallel()
 	n := startBareNATS(t)
 	for name, args := range map[string][]string{
@@ -127,7 +127,7 @@ func TestToolsNeedTheStreams(t *testing.T) {
 
 func TestToolsStopWhileTheyWaitForNATS(t *testing.T) {
 	t.Parallel()
-	w := &world{in: event("e-1"), env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@" + nobody(t)}}
+	w := &world{in: event("e-1"), env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@" + unreachableAddr(t)}}
 	stop := beside(t, w, cli.StarterCommand(), "send", "--bot", "shop", "-")
 	require.Eventually(t, func() bool { return strings.Contains(w.err.String(), "cannot connect to nats") }, soon, poll)
 	require.Equal(t, 1, stop())

@@ -16,7 +16,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// runScriptCommand is the bot builder's "Run" button.
+// runScriptCommand returns the command by which a bot builder tries a script.
 func runScriptCommand() *cobra.Command {
 	var s settings
 	var event string
@@ -25,8 +25,8 @@ func runScriptCommand() *cobra.Command {
 		Use:   "run-script FILE",
 		Short: "Run one script of a code step in the sandbox and print its output and its log",
 		Long: "Run one script of a code step in the sandbox and print what main returned and what the script wrote.\n" +
-			"The event file holds the JSON that is event[\"body\"]; user_data in it is taken for user, as the vendor's\n" +
-			"own editor does. The script's way out is guarded as in a worker. Needs root and bubblewrap.",
+			"The event file contains the JSON of event[\"body\"]; its user_data becomes user, as in the vendor's own editor.\n" +
+			"The egress policy is that of a worker. Requires root and bubblewrap.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.everything(cmd); err != nil {
@@ -38,7 +38,7 @@ func runScriptCommand() *cobra.Command {
 	s.egress(cmd.Flags())
 	s.sandbox(cmd.Flags())
 	s.logging(cmd.Flags())
-	cmd.Flags().StringVar(&event, "event", "", "file with the JSON of event[\"body\"]; none: {}")
+	cmd.Flags().StringVar(&event, "event", "", "file with the JSON of event[\"body\"]; empty: {}")
 	cmd.Flags().DurationVar(&timeout, "timeout", 20*time.Second, "how long the script may run")
 	return cmd
 }
@@ -69,7 +69,7 @@ func runScript(cmd *cobra.Command, cfg app.Config, file, event string, timeout t
 	return printValue(cmd, r.Value)
 }
 
-// readBody reads the event; user_data becomes user.
+// readBody reads the event and renames user_data to user.
 func readBody(file string) (string, error) {
 	if file == "" {
 		return "{}", nil
@@ -80,7 +80,7 @@ func readBody(file string) (string, error) {
 	}
 	var body map[string]json.RawMessage
 	if err := json.Unmarshal(text, &body); err != nil {
-		return "", fmt.Errorf("event %s: it must be a JSON object: %w", file, err)
+		return "", fmt.Errorf("invalid event %s: expected a JSON object: %w", file, err)
 	}
 	if data, given := body["user_data"]; given && body["user"] == nil {
 		body["user"] = data

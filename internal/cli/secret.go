@@ -9,7 +9,7 @@ import (
 )
 
 func secretCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "secret", Short: "Make secrets for bot files", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "secret", Short: "Create secrets for bot files", Args: cobra.NoArgs}
 	cmd.AddCommand(&cobra.Command{
 		Use:   "new",
 		Short: "Print a new secret for Standard Webhooks, whsec_ and 32 random bytes as base64",

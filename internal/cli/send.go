@@ -17,7 +17,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// send is what the command of this name was told.
+// send holds the flags of the command.
 type send struct {
 	schemas.ConversationKey
 
@@ -30,7 +30,7 @@ func sendCommand() *cobra.Command {
 	var o send
 	cmd := &cobra.Command{
 		Use:   "send [FILE]",
-		Short: "Publish one event: a whole one from FILE (- = standard input), or one made of the flags",
+		Short: "Publish one event: from FILE (- = standard input), or built from the flags",
 		Example: `  starter send --bot shop --conversation c-42 --data '{"step":"ORDER_STATUS"}' --wait 10s
   starter send --bot shop event.json`,
 		Args: cobra.MaximumNArgs(1),
@@ -51,17 +51,17 @@ func sendCommand() *cobra.Command {
 	f.StringVar(&o.Conversation, "conversation", "", "conversation id")
 	f.StringVar(&o.eventType, "type", schemas.TypeStepRequested, "type of the event")
 	f.StringVar(&o.data, "data", "", "data of the event, a JSON object")
-	f.StringVar(&o.id, "id", "", "id of the event; default a new UUID")
-	f.DurationVar(&o.ttl, "ttl", 0, "latest useful moment, from now (Nats-TTL)")
+	f.StringVar(&o.id, "id", "", "id of the event (default: a new UUID)")
+	f.DurationVar(&o.ttl, "ttl", 0, "time from now after which the event is no longer useful (Nats-TTL)")
 	f.DurationVar(&o.wait, "wait", 0, "wait this long for the step's reply and print it")
 	_ = cmd.MarkFlagRequired("bot") // the flag exists
 	return cmd
 }
 
-// event reads or makes the event and checks it, so that a mistake shows here and not in a dead letter.
+// event reads or builds the event and validates it, so that the command reports a mistake and not a dead letter.
 func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	if o.ttl < 0 || o.wait < 0 {
-		return nil, errors.New("--ttl and --wait cannot be in the past")
+		return nil, errors.New("invalid --ttl or --wait: must not be negative")
 	}
 	if !o.Valid() {
 		return nil, errNoToken
@@ -72,7 +72,7 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	}
 	e, err := schemas.DecodeEvent(raw)
 	if err != nil {
-		return nil, fmt.Errorf("this is no valid event: %w", err)
+		return nil, fmt.Errorf("invalid event: %w", err)
 	}
 	o.id, o.Conversation = e.ID, e.Subject
 	return raw, nil
@@ -82,7 +82,7 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	if len(args) == 1 {
 		for _, name := range []string{"conversation", "type", "data", "id"} {
 			if cmd.Flags().Changed(name) {
-				return nil, fmt.Errorf("a FILE holds the whole event: leave out --%s", name)
+				return nil, fmt.Errorf("FILE contains the whole event: remove --%s", name)
 			}
 		}
 	}
@@ -92,9 +92,9 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	case len(args) == 1:
 		return os.ReadFile(args[0])
 	case o.Conversation == "" || o.data == "":
-		return nil, errors.New("give a FILE, or --conversation and --data")
+		return nil, errors.New("missing event: expected FILE, or --conversation and --data")
 	case !json.Valid([]byte(o.data)):
-		return nil, errors.New("--data is no JSON: quote it for the shell, such as --data '{\"step\":\"ORDER_STATUS\"}'")
+		return nil, errors.New("invalid --data: expected JSON, quoted for the shell, such as --data '{\"step\":\"ORDER_STATUS\"}'")
 	}
 	if o.id == "" {
 		o.id = uuid.NewString()
@@ -125,7 +125,7 @@ func (o *send) publish(ctx context.Context, out io.Writer, js bus.JetStream, raw
 	return o.await(ctx, out, js, store)
 }
 
-// await publishes once the reader of replies stands, then prints replies until the step's.
+// await publishes the event when the reader of replies is ready, then prints replies up to that of the step.
 func (o *send) await(whole context.Context, out io.Writer, js bus.JetStream, store func() error) error {
 	ctx, cancel := context.WithTimeout(whole, o.wait)
 	defer cancel()
@@ -158,7 +158,7 @@ func (o *send) await(whole context.Context, out io.Writer, js bus.JetStream, sto
 	case err != nil:
 		return err
 	case whole.Err() != nil:
-		return fmt.Errorf("the reply was not awaited: %w", whole.Err())
+		return fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
 	}
-	return fmt.Errorf("no reply within %s: is a starter running, and a worker? See \"starter deadletters list\"", o.wait)
+	return fmt.Errorf("no reply within %s: check that a starter and a worker run, and \"starter deadletters list\"", o.wait)
 }

@@ -93,27 +93,27 @@ func TestSendRefusesAMistakeAtOnce(t *testing.T) {
 		want string
 	}{
 		"no bot":           {"", []string{"-"}, `required flag(s) "bot" not set`},
-		"nothing":          {"", []string{"--bot", "shop"}, "give a FILE, or --conversation and --data"},
-		"no data":          {"", flags, "give a FILE, or --conversation and --data"},
-		"data is no JSON":  {"", append(flags, "--data", "{step:ORDER}"), "--data is no JSON: quote it for the shell"},
-		"data is a list":   {"", append(flags, "--data", "[]"), "this is no valid event: /data must be an object"},
-		"no step":          {"", append(flags, "--data", "{}"), "this is no valid event: /data/step is required"},
-		"unknown type":     {"", append(flags, "--data", "{}", "--type", "x"), "this is no valid event: /type must be one of"},
+		"nothing":          {"", []string{"--bot", "shop"}, "missing event: expected FILE, or --conversation and --data"},
+		"no data":          {"", flags, "missing event: expected FILE, or --conversation and --data"},
+		"data is not JSON": {"", append(flags, "--data", "{step:ORDER}"), "invalid --data: expected JSON, quoted for the shell"},
+		"data is a list":   {"", append(flags, "--data", "[]"), "invalid event: /data must be an object"},
+		"no step":          {"", append(flags, "--data", "{}"), "invalid event: /data/step is required"},
+		"unknown type":     {"", append(flags, "--data", "{}", "--type", "x"), "invalid event: /type must be one of"},
 		"no such file":     {"", []string{"--bot", "shop", "missing.json"}, "open missing.json: no such file"},
 		"two files":        {"", []string{"--bot", "shop", "-", "-"}, "accepts at most 1 arg(s), received 2"},
-		"a file and flags": {event("e-1"), append(flags, "-"), "a FILE holds the whole event: leave out --conversation"},
-		"empty":            {"", []string{"--bot", "shop", "-"}, "this is no valid event: event is empty"},
-		"no JSON":          {"hello", []string{"--bot", "shop", "-"}, "this is no valid event: event"},
+		"a file and flags": {event("e-1"), append(flags, "-"), "FILE contains the whole event: remove --conversation"},
+		"empty":            {"", []string{"--bot", "shop", "-"}, "invalid event: event is empty"},
+		"not JSON":         {"hello", []string{"--bot", "shop", "-"}, "invalid event: event"},
 		"pointer": {
-			strings.Replace(event("e-1"), `"ORDER"`, "7", 1), []string{"--bot", "shop", "-"}, "this is no valid event: /data/step must be",
+			strings.Replace(event("e-1"), `"ORDER"`, "7", 1), []string{"--bot", "shop", "-"}, "invalid event: /data/step must be",
 		},
 		"too large": {
 			event("e-1") + strings.Repeat(" ", schemas.MessageMax), []string{"--bot", "shop", "-"}, "at most 1048576 are allowed",
 		},
-		"bot is no token":    {event("e-1"), []string{"--bot", "my shop", "-", "--wait", "1h"}, "--tenant and --bot must be of the form"},
-		"tenant is no token": {event("e-1"), []string{"--bot", "shop", "--tenant", "*", "-"}, "--tenant and --bot must be of the form"},
-		"ttl is no time":     {event("e-1"), []string{"--bot", "shop", "-", "--ttl", "soon"}, `invalid argument "soon" for "--ttl"`},
-		"ttl is past":        {event("e-1"), []string{"--bot", "shop", "-", "--ttl", "-1s"}, "--ttl and --wait cannot be in the past"},
+		"bot is not a token": {event("e-1"), []string{"--bot", "my shop", "-", "--wait", "1h"}, "invalid --tenant or --bot: expected [A-Za-z0-9_-]{1,64}"},
+		"tenant not a token": {event("e-1"), []string{"--bot", "shop", "--tenant", "*", "-"}, "invalid --tenant or --bot: expected [A-Za-z0-9_-]{1,64}"},
+		"ttl is not a time":  {event("e-1"), []string{"--bot", "shop", "-", "--ttl", "soon"}, `invalid argument "soon" for "--ttl"`},
+		"ttl is past":        {event("e-1"), []string{"--bot", "shop", "-", "--ttl", "-1s"}, "invalid --ttl or --wait: must not be negative"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -126,7 +126,7 @@ func TestSendRefusesAMistakeAtOnce(t *testing.T) {
 	}
 }
 
-// answerEvent answers an event: first with a reply to an event of a longer id, which nobody asked for.
+// answerEvent answers an event: first with a reply to another event with a longer id.
 func (n nats) answerEvent(ctx context.Context, m *eventreader.Message) error {
 	e, err := schemas.DecodeEvent(m.Data)
 	if err != nil {
@@ -175,13 +175,13 @@ func TestSendWaitsForTheReplyOfItsEvent(t *testing.T) {
 	}
 }
 
-func TestSendWaitsNoLongerThanItWasTold(t *testing.T) {
+func TestSend_WaitTimeout(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	w := &world{env: n.at(), in: event("e-1")}
 	said := fail(t, w, "send", "--bot", "shop", "-", "--wait", "2s")
 	require.Equal(t, "event e-1 stored as 1 (duplicate: false)\n", w.out.String())
-	require.Equal(t, "starter: no reply within 2s: is a starter running, and a worker? See \"starter deadletters list\"\n", said)
+	require.Equal(t, "starter: no reply within 2s: check that a starter and a worker run, and \"starter deadletters list\"\n", said)
 }
 
 func TestAnInterruptEndsTheWait(t *testing.T) {
@@ -191,5 +191,5 @@ func TestAnInterruptEndsTheWait(t *testing.T) {
 	stop := beside(t, w, cli.StarterCommand(), "send", "--bot", "shop", "-", "--wait", "1h")
 	require.Eventually(t, func() bool { return strings.Contains(w.out.String(), "stored as 1") }, soon, poll)
 	require.Equal(t, 1, stop())
-	require.Equal(t, "starter: the reply was not awaited: context canceled\n", w.err.String())
+	require.Equal(t, "starter: waiting for the reply was interrupted: context canceled\n", w.err.String())
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/hookturn/hookturn/internal/app"
 )
 
-// StarterCommand is the program "starter": run is what it does without a subcommand.
+// StarterCommand returns the program "starter"; without a subcommand it executes run.
 func StarterCommand() *cobra.Command {
 	root := runCommand("starter")
-	root.Short = "Take events from NATS into Temporal"
+	root.Short = "Send events from NATS to Temporal"
 	root.Version = app.Version
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
 		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand())
@@ -23,7 +23,7 @@ func runCommand(use string) *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   use,
-		Short: "Hand events from NATS to Temporal (default)",
+		Short: "Send events from NATS to Temporal (default)",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.everything(cmd); err != nil {
@@ -34,8 +34,8 @@ func runCommand(use string) *cobra.Command {
 	}
 	s.process(cmd.Flags())
 	s.gateway(cmd.Flags())
-	cmd.Flags().IntVar(&s.cfg.MaxInFlight, "max-in-flight", 512, "events handed over at a time, of all tenants together")
-	cmd.Flags().Int64Var(&s.cfg.EventMemory, "event-memory", 128<<20, "bytes of event bodies in memory")
+	cmd.Flags().IntVar(&s.cfg.MaxInFlight, "max-in-flight", 512, "events sent to Temporal at a time, of all tenants together")
+	cmd.Flags().Int64Var(&s.cfg.EventMemory, "event-memory", 128<<20, "maximum bytes of event bodies in memory")
 	return cmd
 }
 
@@ -44,16 +44,16 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("starter runs", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version)
+	cfg.Log.Info("starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version)
 	var fatal error
 	select {
 	case <-ctx.Done():
 	case fatal = <-st.Fatal():
-		fatal = fmt.Errorf("the starter cannot go on: %w", fatal)
+		fatal = fmt.Errorf("starter failed: %w", fatal)
 	}
-	cfg.Log.Info("starter stops: events in hand may reach their workflows", "within", cfg.StopTimeout)
+	cfg.Log.Info("starter stopping, events in hand may reach their workflows", "timeout", cfg.StopTimeout)
 	if err := st.Stop(context.WithoutCancel(ctx)); err != nil {
-		cfg.Log.Warn("not everything stopped cleanly", "error", err)
+		cfg.Log.Warn("stopping starter failed in part", "error", err)
 	}
 	return fatal
 }
@@ -71,13 +71,13 @@ func setupCommand() *cobra.Command {
 			if err := app.Setup(cmd.Context(), s.cfg); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "streams, buckets and search attributes are there")
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), "streams, buckets and search attributes are ready")
 			return err
 		},
 	}
 	s.connection(cmd.Flags())
 	s.streams(cmd.Flags())
 	cmd.Flags().StringSliceVar(&s.cfg.Engines, "engines", []string{"default"},
-		"tenants whose engines read stored replies and dead letters by a consumer of the tenant's name")
+		"tenants whose engines read stored replies and dead letters through a consumer with the tenant's name")
 	return cmd
 }

@@ -38,22 +38,22 @@ func tailCommand() *cobra.Command {
 	f.StringVar(&t.Tenant, "tenant", "", "only this tenant")
 	f.StringVar(&t.Bot, "bot", "", "only this bot")
 	f.StringVar(&t.Conversation, "conversation", "", "only this conversation")
-	f.DurationVar(&since, "since", 0, "also print what was stored this long ago, for example 1h")
+	f.DurationVar(&since, "since", 0, "also print the replies stored in this time, for example 1h")
 	return cmd
 }
 
-// printReply prints a reply on a line of its own.
+// printReply prints a reply on one line.
 func printReply(out io.Writer, r bus.StoredReply) error {
 	var line bytes.Buffer
 	if err := json.Compact(&line, r.Data); err != nil {
-		return fmt.Errorf("reply %d is no JSON: %w", r.Sequence, err)
+		return fmt.Errorf("invalid reply %d: expected JSON: %w", r.Sequence, err)
 	}
 	line.WriteByte('\n')
 	_, err := line.WriteTo(out)
 	return err
 }
 
-// answers gives the id of the event that a reply answers, and the reply's type; both are empty when it answers none.
+// answers returns the id of the event that a reply answers, and the reply's type; both are empty when it answers none.
 func answers(r bus.StoredReply) (eventID, replyType string) {
 	var reply struct {
 		Type string `json:"type"`

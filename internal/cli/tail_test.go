@@ -12,7 +12,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// eventIDs gives the ids of the events whose replies a command printed, one document a line.
+// eventIDs returns the ids of the events whose replies a command printed, one document a line.
 func eventIDs(t *testing.T, printed string) []string {
 	t.Helper()
 	var ids []string
@@ -67,7 +67,7 @@ func TestTailBeginsNow(t *testing.T) {
 	stop := beside(t, w, cli.StarterCommand(), "tail")
 	next := 0
 	require.Eventually(t, func() bool {
-		// Nothing says when it has begun to read: replies are stored until it prints one.
+		// Nothing returns when it has begun to read: replies are stored until it prints one.
 		next++
 		err := n.replied(t.Context(), schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"), fmt.Sprint("new-", next))
 		return err == nil && strings.Contains(w.out.String(), "new-")

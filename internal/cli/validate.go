@@ -14,7 +14,7 @@ func validateCommand() *cobra.Command {
 	var withoutSecrets bool
 	cmd := &cobra.Command{
 		Use:   "validate DIR",
-		Short: "Check the bot files of a directory; print every problem and end with status 1 when there is one",
+		Short: "Check the bot files of a directory; print every problem and exit with status 1 if there is one",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.environment(cmd); err != nil {
@@ -33,11 +33,11 @@ func validateCommand() *cobra.Command {
 	s.secrets(cmd.Flags())
 	s.logging(cmd.Flags())
 	cmd.Flags().BoolVar(&withoutSecrets, "without-secrets", false,
-		"do not read secrets: for a machine that does not have them, such as the one that builds")
+		"do not read secrets: for a machine that does not have them, such as a build server")
 	return cmd
 }
 
-// validate prints what is wrong, what is suspicious and what is good.
+// validate prints errors, warnings and the valid bots.
 func validate(cmd *cobra.Command, dir string, options bot.Options) error {
 	out := cmd.OutOrStdout()
 	set, problems, warnings, err := bot.Check(dir, options)

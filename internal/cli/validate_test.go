@@ -97,13 +97,13 @@ func TestSecretNew(t *testing.T) {
 	}
 }
 
-func TestValidateRefusesAddressesInsideUnlessListed(t *testing.T) {
+func TestValidate_InternalAddressMustBeListed(t *testing.T) {
 	t.Parallel()
 	dir := directory(t, map[string]string{"inside.yaml": insideBot})
 	w := &world{}
 	require.Empty(t, fail(t, w, "validate", dir))
 	require.Contains(t, w.out.String(), "inside.yaml:4:33: $.steps.ORDER.webhook.path: blocked: host 10.1.2.3")
-	require.Contains(t, w.out.String(), "--egress-allow 10.1.2.3:443", "the line says what to do")
+	require.Contains(t, w.out.String(), "--egress-allow 10.1.2.3:443", "the line contains what to do")
 
 	const ok = "ok: bot inside of tenant default, 1 steps\n"
 	require.Equal(t, ok, succeed(t, &world{}, "validate", dir, "--egress-allow", "10.1.2.3:443"))
@@ -113,14 +113,14 @@ func TestValidateRefusesAddressesInsideUnlessListed(t *testing.T) {
 	require.Empty(t, fail(t, &world{env: fromEnv.env}, "validate", dir, "--egress-allow", "192.168.0.0/16"), "the flag wins")
 }
 
-func TestValidateRefusesABadList(t *testing.T) {
+func TestValidate_InvalidAllowList(t *testing.T) {
 	t.Parallel()
 	dir := directory(t, map[string]string{"inside.yaml": insideBot})
 	said := fail(t, &world{}, "validate", dir, "--egress-allow", "https://10.1.2.3")
 	require.Contains(t, said, `check --egress-allow or HOOKTURN_EGRESS_ALLOW: egress: allow entry "https://10.1.2.3"`)
 }
 
-func TestValidateSaysThatThereIsNothing(t *testing.T) {
+func TestValidate_NoBotFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	require.Equal(t, "no bot files (*.yaml) in "+dir+"\n", succeed(t, &world{}, "validate", dir))

@@ -10,12 +10,12 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// WorkerCommand is the program "worker".
+// WorkerCommand returns the program "worker".
 func WorkerCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   "worker",
-		Short: "Run hookturn's workflows and activities",
+		Short: "Run the workflows and activities of hookturn",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.everything(cmd); err != nil {
@@ -38,16 +38,16 @@ func runWorker(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("worker runs", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version)
+	cfg.Log.Info("worker started", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version)
 	var fatal error
 	select {
 	case <-ctx.Done():
 	case fatal = <-w.Fatal():
-		fatal = fmt.Errorf("the worker cannot go on: %w", fatal)
+		fatal = fmt.Errorf("worker failed: %w", fatal)
 	}
-	cfg.Log.Info("worker stops: running steps may finish", "within", cfg.StopTimeout)
+	cfg.Log.Info("worker stopping, running steps may finish", "timeout", cfg.StopTimeout)
 	if err := w.Stop(context.WithoutCancel(ctx)); err != nil {
-		cfg.Log.Warn("not everything stopped cleanly", "error", err)
+		cfg.Log.Warn("stopping worker failed in part", "error", err)
 	}
 	return fatal
 }
