@@ -25,8 +25,8 @@ type base struct {
 	namespace string
 }
 
-// startBase starts the common parts. It loads the bot files first, because the operator has to fix an invalid one, and waiting
-// for a server would delay the error.
+// startBase starts the common parts. It loads the bot files first, because the operator has to fix an invalid one, and
+// waiting for a server would delay the error.
 func startBase(
 	ctx context.Context, cfg Config, m *telemetry.Metrics, p *parts, name string, fail func(error),
 ) (*base, error) {

@@ -27,8 +27,8 @@ type Config struct {
 	FreeSecrets bool
 	// BadBots is the effect of an invalid bot file at the start: BadBotsHold, the default, or BadBotsRefuse.
 	BadBots string
-	// NATSInboxPrefix is the inbox prefix of this process on NATS; "" = _INBOX. Users that share an account each have their own
-	// prefix, which their permissions name.
+	// NATSInboxPrefix is the inbox prefix of this process on NATS; "" = _INBOX. Users that share an account each have their
+	// own prefix, which their permissions name.
 	NATSInboxPrefix string
 
 	// Temporal is the connection to Temporal, from the TEMPORAL_ variables and files; see TemporalFromEnvironment.
@@ -210,8 +210,8 @@ func (c Config) validateStreams() error {
 // Temporal's own tools.
 func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDefaultClientOptions() }
 
-// EnvironmentVariables returns every variable that the programs read. Temporal's envconfig package reads those that begin with
-// TEMPORAL_; the list contains the documented ones.
+// EnvironmentVariables returns every variable that the programs read. Temporal's envconfig package reads those that
+// begin with TEMPORAL_; the list contains the documented ones.
 func EnvironmentVariables() []string {
 	return []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",

@@ -14,8 +14,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// noticesMax is the number of state changes that may wait for publication. A worker that cannot reach NATS drops later ones;
-// its own requests follow them all the same.
+// noticesMax is the number of state changes that may wait for publication. A worker that cannot reach NATS drops later
+// ones; its own requests follow them all the same.
 const noticesMax = 1000
 
 // endpoints publishes the state changes of endpoints to the other workers, the log and the subscribers of advisories.

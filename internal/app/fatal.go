@@ -9,8 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 )
 
-// fatal keeps the first error after which a process cannot continue. From then on the process is neither alive nor ready, so
-// that a supervisor restarts it if it does not end by itself.
+// fatal keeps the first error after which a process cannot continue. From then on the process is neither alive nor
+// ready, so that a supervisor restarts it if it does not end by itself.
 type fatal struct {
 	readiness readiness
 	first     chan error

@@ -40,7 +40,7 @@ func TestNATSClosed_ProcessIsDead(t *testing.T) {
 	for _, path := range []string{"/healthz", "/readyz"} {
 		status, body := get(t, "http://"+a.addr()+path)
 		require.Equal(t, http.StatusServiceUnavailable, status, path)
-		require.Contains(t, body, "connection to nats was closed", path)
+		require.Contains(t, body, "nats connection closed permanently", path)
 	}
 }
 

@@ -31,7 +31,7 @@ func (g Gateway) validate() error {
 	for _, origin := range g.Origins {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Host == "" || u.Path != "" || u.Scheme != "https" && u.Scheme != "http") {
-			problems = append(problems, fmt.Errorf("invalid gateway origin %q: expected a web origin such as https://app.example", origin))
+			problems = append(problems, fmt.Errorf("invalid gateway origin %q: expected one such as https://app.example", origin))
 		}
 	}
 	return errors.Join(problems...)

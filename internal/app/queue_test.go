@@ -23,8 +23,8 @@ type heads [][]byte
 
 func (h heads) Heads(context.Context) ([][]byte, error) { return h, nil }
 
-// TestSweeper_StartsQueuesWithoutRun: a queue whose run was terminated, or never started, has no other way to go on until its
-// step's next event.
+// TestSweeper_StartsQueuesWithoutRun: a queue whose run was terminated, or never started, has no other way to go on
+// until its step's next event.
 func TestSweeper_StartsQueuesWithoutRun(t *testing.T) {
 	t.Parallel()
 	c := &mocks.Client{}

@@ -8,8 +8,8 @@ import (
 	"github.com/hookturn/hookturn/internal/store"
 )
 
-// Purposes of signed URLs. Each has its own key, so that a process that signs one kind of URL cannot sign the other. A key is
-// stored under the name of its purpose; internal/permissions defines which user may read it.
+// Purposes of signed URLs. Each has its own key, so that a process that signs one kind of URL cannot sign the other. A
+// key is stored under the name of its purpose; internal/permissions defines which user may read it.
 const (
 	purposeCallback = "callback-address"
 	purposeFileLink = "file-link"

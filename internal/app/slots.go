@@ -13,23 +13,25 @@ import (
 	"github.com/hookturn/hookturn/internal/load"
 )
 
-// A worker accepts only as much work as it can serve: it must send heartbeats of running work to the server every few seconds,
-// or the server assigns the work to another worker, which makes an overload worse. Other work waits at the server.
+// A worker accepts only as much work as it can serve: it must send heartbeats of running work to the server every few
+// seconds, or the server assigns the work to another worker, which makes an overload worse. Other work waits at the
+// server.
 
 const (
-	// tasksAlways and activitiesAlways are the workflow tasks and activities that a worker accepts at any load, polls included.
+	// tasksAlways and activitiesAlways are the workflow tasks and activities that a worker accepts at any load, polls
+	// included.
 	tasksAlways      = 64
 	activitiesAlways = 32
 	// recheck is how often an overloaded worker checks its load.
 	recheck = 20 * time.Millisecond
 )
 
-// slots returns how many workflow tasks, or activities, a worker runs at a time: they wait for endpoints, so memory bounds the
-// number, not the cores.
+// slots returns how many workflow tasks, or activities, a worker runs at a time: they wait for endpoints, so memory
+// bounds the number, not the cores.
 func slots() int { return 1000 * max(2, runtime.GOMAXPROCS(0)) }
 
-// tuner returns the slot suppliers of a worker that measures its load. Local activities are never delayed: they are part of a
-// workflow task that has begun.
+// tuner returns the slot suppliers of a worker that measures its load. Local activities are never delayed: they are part
+// of a workflow task that has begun.
 func tuner(m *load.Monitor) (worker.WorkerTuner, error) {
 	tasks, err := newSupplier(m, tasksAlways, slots())
 	if err != nil {

@@ -23,8 +23,8 @@ type Starter struct {
 	fatal   fatal
 }
 
-// StartStarter connects and starts reading events. It waits for NATS and Temporal until ctx ends; invalid bot files and streams
-// that would lose data are an error immediately.
+// StartStarter connects and starts reading events. It waits for NATS and Temporal until ctx ends; invalid bot files and
+// streams that would lose data are an error immediately.
 func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -110,7 +110,8 @@ func (s *Starter) GatewayAddr() string {
 // Fatal returns the channel of the first error after which the starter cannot continue.
 func (s *Starter) Fatal() <-chan error { return s.fatal.first }
 
-// Stop stops reading, waits up to the stop timeout until the events in hand reach their workflows, and closes every connection.
+// Stop stops reading, waits up to the stop timeout until the events in hand reach their workflows, and closes every
+// connection.
 func (s *Starter) Stop(ctx context.Context) error { return s.parts.stop(ctx) }
 
 // instance names this starter among the others that share the partitions.

@@ -56,8 +56,8 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	return c, nil
 }
 
-// keepAlive detects a dead connection within 20 s: polls take up to a minute, and would otherwise wait on it. Servers accept a
-// ping every 10 s (frontend.keepAliveMinTime).
+// keepAlive detects a dead connection within 20 s: polls take up to a minute, and would otherwise wait on it. Servers
+// accept a ping every 10 s (frontend.keepAliveMinTime).
 func keepAlive(o *client.ConnectionOptions) {
 	if o.KeepAliveTime == 0 {
 		o.KeepAliveTime = 15 * time.Second

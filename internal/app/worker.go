@@ -165,9 +165,10 @@ const heartbeatInterval = time.Second
 // soon another worker takes over the conversations of one that died.
 const stickyTimeout = 2 * time.Second
 
-// pollers returns the poller behavior. There is a minimum, because the server writes a workflow task without a waiting poll to
-// its database first. The number stays low at low load, because a worker that stops leaves its polls at the server, and each
-// of them takes a task for the timeout of a workflow task (2 s), until the server detects the dead connection.
+// pollers returns the poller behavior. There is a minimum, because the server writes a workflow task without a waiting
+// poll to its database first. The number stays low at low load, because a worker that stops leaves its polls at the
+// server, and each of them takes a task for the timeout of a workflow task (2 s), until the server detects the dead
+// connection.
 func pollers() worker.PollerBehavior {
 	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
 		InitialNumberOfPollers: 8, MinimumNumberOfPollers: 8, MaximumNumberOfPollers: 128,
@@ -190,8 +191,8 @@ func egressOptions(cfg Config) egress.Options {
 	}
 }
 
-// BotOptions returns the options for loading bot files; loading reports steps whose endpoint the egress policy denies. An error
-// means that the operator's own list is invalid.
+// BotOptions returns the options for loading bot files; loading reports steps whose endpoint the egress policy denies.
+// An error means that the operator's own list is invalid.
 func BotOptions(cfg Config) (bot.Options, error) {
 	out, err := egress.New(egressOptions(cfg))
 	if err != nil {

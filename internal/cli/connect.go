@@ -9,8 +9,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// connected runs a tool's work on a connection to NATS. Missing streams are an error immediately: waiting for them would hang
-// without a message, and creating them here would fix their partitions and sizes by accident.
+// connected runs a tool's work on a connection to NATS. Missing streams are an error immediately: waiting for them would
+// hang without a message, and creating them here would fix their partitions and sizes by accident.
 func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, js bus.JetStream) error) error {
 	if err := s.environment(cmd); err != nil {
 		return err

@@ -94,8 +94,8 @@ func TestADeadLetterIsReplayedOnce(t *testing.T) {
 	require.Contains(t, fail(t, &world{env: n.at()}, "deadletters", "show", "1"), "dead letter 1: no such dead letter")
 }
 
-// TestDeadLetters_RejectedEventReplayed does what an operator does: the handler rejects an event, the operator fixes the bot
-// file and replays the event.
+// TestDeadLetters_RejectedEventReplayed does what an operator does: the handler rejects an event, the operator fixes the
+// bot file and replays the event.
 func TestDeadLetters_RejectedEventReplayed(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)

@@ -16,8 +16,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// settings are the options of a process. Without its flag, an option has the value of its environment variable (HOOKTURN_ and
-// the name in capitals), then its default.
+// settings are the options of a process. Without its flag, an option has the value of its environment variable
+// (HOOKTURN_ and the name in capitals), then its default.
 type settings struct {
 	cfg                 app.Config
 	logLevel, logFormat string
@@ -94,11 +94,12 @@ func (s *settings) sandbox(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.SandboxUsers, "sandbox-users", "",
 		"host user ids, FIRST-LAST; every script uses a separate one (default "+sandbox.DefaultUsers.String()+")")
 	f.StringVar(&s.cfg.SandboxCgroup, "sandbox-cgroup", "",
-		"delegated cgroup v2 directory in which every script has a group; off: none; v1: cgroup v1; empty: the worker's own, if possible")
+		"delegated cgroup v2 directory in which every script has a group; off: none; v1: cgroup v1; "+
+			"empty: the worker's own, if possible")
 }
 
-// environment sets options without a flag from the environment. The task of a tool, such as the event to send, comes from its
-// flags only. Temporal's own package reads the TEMPORAL_ variables.
+// environment sets options without a flag from the environment. The task of a tool, such as the event to send, comes
+// from its flags only. Temporal's own package reads the TEMPORAL_ variables.
 func (s *settings) environment(cmd *cobra.Command) error {
 	var problem error
 	lookup, known := ioOf(cmd).LookupEnv, app.EnvironmentVariables()
@@ -139,8 +140,8 @@ func checkFilter(chosen schemas.BotID) error {
 	return nil
 }
 
-// everything sets what a process needs: flags, environment, and the connection to Temporal. Commands that do not need Temporal
-// call only environment.
+// everything sets what a process needs: flags, environment, and the connection to Temporal. Commands that do not need
+// Temporal call only environment.
 func (s *settings) everything(cmd *cobra.Command) error {
 	if err := s.environment(cmd); err != nil {
 		return err

@@ -38,8 +38,8 @@ const gcPercent = 300
 
 type ioKey struct{}
 
-// Run runs a command until it ends or the process receives SIGINT or SIGTERM, and returns the exit status. A second signal ends
-// the process immediately.
+// Run runs a command until it ends or the process receives SIGINT or SIGTERM, and returns the exit status. A second
+// signal ends the process immediately.
 func Run(cmd *cobra.Command, world IO) int {
 	telemetry.CaptureLibraries()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

@@ -85,7 +85,7 @@ func parsePrefix(text string) (netip.Prefix, error) {
 	case prefix.Addr().Is4In6():
 		return netip.Prefix{}, fmt.Errorf("write an IPv4 range in its own form, such as 10.1.0.0/16")
 	case prefix != prefix.Masked():
-		return netip.Prefix{}, fmt.Errorf("the prefix has host bits set: write %s, or one address without a slash", prefix.Masked())
+		return netip.Prefix{}, fmt.Errorf("the prefix has host bits: write %s, or one address without a slash", prefix.Masked())
 	}
 	return prefix, nil
 }

@@ -67,8 +67,8 @@ func (v *classifier) inBody(ctx context.Context, err error) *fault.Fault {
 		v.place.host)
 }
 
-// overtime distinguishes a timeout from a step that the workflow cancelled. Any other end of the caller's context, such as a
-// worker that stops, is the fault of neither the endpoint nor the step and can be retried.
+// overtime distinguishes a timeout from a step that the workflow cancelled. Any other end of the caller's context, such
+// as a worker that stops, is the fault of neither the endpoint nor the step and can be retried.
 func (v *classifier) overtime(ctx context.Context, err error) *fault.Fault {
 	switch cause := context.Cause(ctx); {
 	case cause == nil || errors.Is(cause, ErrAttempt):

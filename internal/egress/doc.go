@@ -9,9 +9,9 @@
 //   - Every failure is a *fault.Fault with an error code of the contract, chosen by typed errors and the progress of the
 //     attempt. Its message names the host and what to do; it never contains a query, user info, a body or a secret.
 //
-// A request takes these steps: Options become a policy (policy.go), a URL becomes a target of one policy class (url.go), each
-// class has its own transport (client.go) whose dialer checks the address against the policy (guard.go). Classes do not share
-// transports, because a kept-alive connection is reused without another check.
+// A request takes these steps: Options become a policy (policy.go), a URL becomes a target of one policy class (url.go),
+// each class has its own transport (client.go) whose dialer checks the address against the policy (guard.go). Classes do
+// not share transports, because a kept-alive connection is reused without another check.
 //
 // Beside fault, egress imports schemas for one type: the attempt record of the contract.
 package egress

@@ -21,8 +21,8 @@ func deny(allowable bool, format string, args ...any) *denial {
 	return &denial{why: fmt.Sprintf(format, args...), allowable: allowable}
 }
 
-// metadata are the addresses of services that hand out credentials inside a cloud. No name and no range allows them, only an
-// allow entry for the address itself.
+// metadata are the addresses of services that hand out credentials inside a cloud. No name and no range allows them,
+// only an allow entry for the address itself.
 var metadata = []netip.Prefix{
 	netip.MustParsePrefix("169.254.0.0/16"), // link local: the metadata service of most clouds
 	netip.MustParsePrefix("fe80::/10"),
@@ -42,8 +42,8 @@ func contains(prefixes []netip.Prefix, addr netip.Addr) bool {
 	return false
 }
 
-// permit returns the denial of one connect(2) by a request of this class (an allow entry, nil = public), nil when the policy
-// allows the address.
+// permit returns the denial of one connect(2) by a request of this class (an allow entry, nil = public), nil when the
+// policy allows the address.
 func (p *policy) permit(class *entry, ap netip.AddrPort) *denial {
 	addr := ap.Addr().Unmap()
 	ap = netip.AddrPortFrom(addr, ap.Port())

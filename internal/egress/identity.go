@@ -18,8 +18,8 @@ type Identity struct {
 	fingerprint [sha256.Size]byte
 }
 
-// NewIdentity returns a new Identity of PEM texts: certificate and key belong together; that pair or the CA may be empty. No
-// error contains any part of them.
+// NewIdentity returns a new Identity of PEM texts: certificate and key belong together; that pair or the CA may be
+// empty. No error contains any part of them.
 func NewIdentity(certificate, key, ca []byte) (*Identity, error) {
 	i := &Identity{}
 	if len(certificate) > 0 || len(key) > 0 {
@@ -55,7 +55,8 @@ func (i *Identity) apply(t *http.Transport) {
 	}
 }
 
-// identitiesMax bounds the transports kept for identities. The transport of a rotated identity stays until it is the oldest.
+// identitiesMax bounds the transports kept for identities. The transport of a rotated identity stays until it is the
+// oldest.
 const identitiesMax = 256
 
 // identities caches the transports of endpoints with an identity, the most recently used last.

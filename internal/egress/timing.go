@@ -61,8 +61,8 @@ func (p *progress) trace(ctx context.Context) context.Context {
 // progressKey is the context key of the progress of the attempt for which a connection is made.
 type progressKey struct{}
 
-// askedForCertificate sends no certificate to an endpoint that requests one, and records that. When the endpoint then closes
-// the connection, this was the reason: a client that is still writing may never read the alert.
+// askedForCertificate sends no certificate to an endpoint that requests one, and records that. When the endpoint then
+// closes the connection, this was the reason: a client that is still writing may never read the alert.
 func askedForCertificate(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 	if p, ok := info.Context().Value(progressKey{}).(*progress); ok {
 		p.mu.Lock()

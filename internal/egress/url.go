@@ -16,9 +16,9 @@ import (
 // MaxURL is the longest URL that is called, in bytes.
 const MaxURL = 2048
 
-// CheckURL checks a URL against a policy without resolving its host, for use when configuration is loaded. The error is a
-// *fault.Fault: config for an invalid URL, blocked for one that the policy denies. Its message never contains the URL's path,
-// query or user info.
+// CheckURL checks a URL against a policy without resolving its host, for use when configuration is loaded. The error is
+// a *fault.Fault: config for an invalid URL, blocked for one that the policy denies. Its message never contains the
+// URL's path, query or user info.
 //
 // It parses the options on each call; Client.CheckURL does not.
 func CheckURL(raw string, o Options) error {
@@ -67,7 +67,7 @@ func (p *policy) target(raw string) (*target, *fault.Fault) {
 		return t, f
 	}
 	if u.Scheme == "http" && !p.plainHTTP && t.class == 0 {
-		return t, fault.New(fault.Blocked, "plain http to host %s is not allowed: use https, or ask the operator to list the host: "+
+		return t, fault.New(fault.Blocked, "plain http to host %s is not allowed: use https, or ask the operator to list it: "+
 			"--egress-allow %s", l.host, l)
 	}
 	return t, nil
@@ -126,7 +126,8 @@ func placeOf(u *url.URL) (place, *fault.Fault) {
 	return l, nil
 }
 
-// hostProfile is the IDNA lookup profile without the letters-digits-hyphen rule: names of internal hosts contain underscores.
+// hostProfile is the IDNA lookup profile without the letters-digits-hyphen rule: names of internal hosts contain
+// underscores.
 var hostProfile = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(false), idna.VerifyDNSLength(true))
 
 // badHost returns why a lower-case host name is invalid, "" when it is valid. A name must be in the form that is looked up:

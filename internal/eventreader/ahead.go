@@ -17,10 +17,10 @@ const (
 
 // readStream reads events from the stream that JetStream does not deliver.
 //
-// JetStream delivers no new event while MaxAckPending events of the partition are unacknowledged. When conversations with a
-// long backlog use all of them, the reader reads the stream itself, so that other conversations do not wait: it is then ahead
-// of its consumer. Events that the consumer delivers later are already known. When the consumer has caught up, the reader uses
-// its deliveries again.
+// JetStream delivers no new event while MaxAckPending events of the partition are unacknowledged. When conversations
+// with a long backlog use all of them, the reader reads the stream itself, so that other conversations do not wait: it
+// is then ahead of its consumer. Events that the consumer delivers later are already known. When the consumer has caught
+// up, the reader uses its deliveries again.
 //
 // It also reads an event that is stored and was not delivered for two idlePolls, for whatever reason.
 func (p *partition) readStream() {

@@ -37,6 +37,7 @@
 //	                  │     └── key left to expire: the last quarter of the TTL is the margin ►│
 //	                  └── held events returned with a nak, key removed ───────────────────────►│
 //
-// The margin separates two readers without a common clock: a holder considers its lease lost at three quarters of the TTL after
-// it sent its last successful refresh; the key exists for the whole TTL after the server received that refresh.
+// The margin separates two readers without a common clock: a holder considers its lease lost at three quarters of the
+// TTL after it sent its last successful refresh; the key exists for the whole TTL after the server received that
+// refresh.
 package eventreader

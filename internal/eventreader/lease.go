@@ -57,7 +57,8 @@ func acquireLease(ctx context.Context, s bus.Streams, partition int, owner strin
 	return l, nil
 }
 
-// extend extends the lease from the time at which the request was sent; the last quarter of the TTL is for handlers to stop.
+// extend extends the lease from the time at which the request was sent; the last quarter of the TTL is for handlers to
+// stop.
 func (l *lease) extend(sent int64) { l.until.Store(sent + int64(l.ttl-l.ttl/4)) }
 
 // valid reports whether the lease is held now. An expired lease is lost, even if a refresh would still succeed.
@@ -122,8 +123,8 @@ func (l *lease) refresh() error {
 	return errors.New("revision was out of date")
 }
 
-// release releases the lease. It removes the key only in its own revision, so that a late release does not remove the lease of
-// the next holder.
+// release releases the lease. It removes the key only in its own revision, so that a late release does not remove the
+// lease of the next holder.
 func (l *lease) release(ctx context.Context) error {
 	l.lose()
 	<-l.stopped

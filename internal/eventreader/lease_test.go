@@ -46,8 +46,8 @@ func TestLease_LostWhileThePausedProcessHolds(t *testing.T) {
 	require.NoError(t, l.release(testContext(t)))
 }
 
-// TestReader_ChecksTheLeaseBeforeAHandler: a reader that was stopped for longer than its lease calls no handler when it goes
-// on, although nothing has noticed the loss yet. The TTL is so long that no refresh comes in between.
+// TestReader_ChecksTheLeaseBeforeAHandler: a reader that was stopped for longer than its lease calls no handler when it
+// goes on, although nothing has noticed the loss yet. The TTL is so long that no refresh comes in between.
 func TestReader_ChecksTheLeaseBeforeAHandler(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1, StarterTTL: time.Hour})
@@ -71,8 +71,8 @@ func TestReader_ChecksTheLeaseBeforeAHandler(t *testing.T) {
 	require.Equal(t, uint64(1), eventsLeft(t, streams))
 }
 
-// TestReader_PausedReaderHandsOver: the handlers of a reader that loses its lease end, and another reader handles its events
-// in order.
+// TestReader_PausedReaderHandsOver: the handlers of a reader that loses its lease end, and another reader handles its
+// events in order.
 func TestReader_PausedReaderHandsOver(t *testing.T) {
 	t.Parallel()
 	server, js, streams := setup(t, bus.StreamOptions{Partitions: 1})

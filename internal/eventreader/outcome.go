@@ -41,8 +41,8 @@ func Ack() Outcome { return Outcome{action: actionAck} }
 // word for logs and metrics ("unavailable"), from a small set; cause is for the log.
 func Retry(kind string, cause error) Outcome { return Outcome{kind: kind, cause: cause} }
 
-// Overloaded returns a retry for a call that failed because a server is overloaded or did not answer in time: the reader then
-// calls the handler for fewer conversations of the tenant at a time.
+// Overloaded returns a retry for a call that failed because a server is overloaded or did not answer in time: the reader
+// then calls the handler for fewer conversations of the tenant at a time.
 func Overloaded(kind string, cause error) Outcome {
 	return Outcome{kind: kind, cause: cause, overload: true}
 }

@@ -191,8 +191,8 @@ func TestAnEventThatLooksLikeAStatusIsHandled(t *testing.T) {
 	}
 }
 
-// TestReader_RedeliveryOfHeldEvent: an event that is delivered again while it is handled, or while it waits, is handled once
-// and acknowledged after that.
+// TestReader_RedeliveryOfHeldEvent: an event that is delivered again while it is handled, or while it waits, is handled
+// once and acknowledged after that.
 func TestReader_RedeliveryOfHeldEvent(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})

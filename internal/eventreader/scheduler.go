@@ -24,8 +24,8 @@ const (
 // no more than spareFactor times what stays free. The tenant with the fewest calls goes first. Within a tenant,
 // conversations take turns.
 //
-// A tenant with more overloaded than successful calls gets fewer slots: half after each loadWindow, down to a floor, and one
-// more each time that a whole round of its slots succeeded. That bounds the requests to an overloaded server.
+// A tenant with more overloaded than successful calls gets fewer slots: half after each loadWindow, down to a floor, and
+// one more each time that a whole round of its slots succeeded. That bounds the requests to an overloaded server.
 type scheduler struct {
 	slots int   // calls at a time
 	bytes int64 // of event bodies in running calls

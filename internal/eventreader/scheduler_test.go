@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startedTasks receives each task when it is started: its call lasts until the test releases it. run notes that a task was started.
+// startedTasks receives each task when it is started: its call lasts until the test releases it. run notes that a task
+// was started.
 type startedTasks chan *task
 
 func (s startedTasks) task(tenant string, size int64) *task {
@@ -123,7 +124,8 @@ func TestScheduler_OverloadReducesSlots(t *testing.T) {
 	require.Greater(t, f.stats()["acme"].Limit, 60)
 }
 
-// TestScheduler_OnlyStuckConversations: the few running conversations fail, which does not limit the others of their tenant.
+// TestScheduler_OnlyStuckConversations: the few running conversations fail, which does not limit the others of their
+// tenant.
 func TestScheduler_OnlyStuckConversations(t *testing.T) {
 	t.Parallel()
 	f, s := newScheduler(100, 1<<20), make(startedTasks, 10)

@@ -195,8 +195,8 @@ func TestAssign(t *testing.T) {
 	}
 }
 
-// TestReader_UnknownRedeliveryIsHandled: an event that this reader believes to have handled, and that JetStream delivers all
-// the same, goes to the handler again. It is not acknowledged unseen: the reader may have missed it.
+// TestReader_UnknownRedeliveryIsHandled: an event that this reader believes to have handled, and that JetStream delivers
+// all the same, goes to the handler again. It is not acknowledged unseen: the reader may have missed it.
 func TestReader_UnknownRedeliveryIsHandled(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})

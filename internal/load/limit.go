@@ -11,8 +11,8 @@ import (
 // cgroupLimit is the file in which cgroups v2 publish the memory limit of a container.
 const cgroupLimit = "/sys/fs/cgroup/memory.max"
 
-// MemoryLimit returns how much memory this process may use, in bytes: the smaller of the Go runtime's limit (GOMEMLIMIT) and
-// its container's; 0 when there is none.
+// MemoryLimit returns how much memory this process may use, in bytes: the smaller of the Go runtime's limit (GOMEMLIMIT)
+// and its container's; 0 when there is none.
 func MemoryLimit() uint64 {
 	limit := uint64(math.MaxInt64)
 	if own := debug.SetMemoryLimit(-1); own > 0 {

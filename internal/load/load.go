@@ -1,5 +1,5 @@
-// Package load measures whether this process can accept more work and still send its heartbeats in time. It measures how late
-// timers fire, how long the server takes to answer a heartbeat, and how much of the memory limit is used.
+// Package load measures whether this process can accept more work and still send its heartbeats in time. It measures how
+// late timers fire, how long the server takes to answer a heartbeat, and how much of the memory limit is used.
 package load
 
 import (

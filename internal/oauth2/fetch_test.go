@@ -13,8 +13,8 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// TestTokens_WaitEndsWithTheStep: a token endpoint that hangs costs a step no more than its own deadline, and the fetch that
-// it started still serves the next one.
+// TestTokens_WaitEndsWithTheStep: a token endpoint that hangs costs a step no more than its own deadline, and the fetch
+// that it started still serves the next one.
 func TestTokens_WaitEndsWithTheStep(t *testing.T) {
 	t.Parallel()
 	open := make(chan struct{})
@@ -37,8 +37,8 @@ func TestTokens_WaitEndsWithTheStep(t *testing.T) {
 	require.EqualValues(t, 1, i.fetched.Load(), "the second step waited for the first one's fetch")
 }
 
-// TestTokens_AuthStyleDetectedOnce: a server that takes the client's secret as a parameter only rejects one request, not one
-// before each fetch.
+// TestTokens_AuthStyleDetectedOnce: a server that takes the client's secret as a parameter only rejects one request, not
+// one before each fetch.
 func TestTokens_AuthStyleDetectedOnce(t *testing.T) {
 	t.Parallel()
 	var basic atomic.Int64

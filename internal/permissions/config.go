@@ -49,8 +49,8 @@ func Accounts(c Config) string {
 	return b.String()
 }
 
-// local is the subject under which an engine knows an export: the JetStream API of hookturn's account is a domain to it, for
-// $JS.API is the one of its own account, which has no JetStream.
+// local is the subject under which an engine knows an export: the JetStream API of hookturn's account is a domain to it,
+// for $JS.API is the one of its own account, which has no JetStream.
 func (e Export) local() string {
 	if rest, isAPI := strings.CutPrefix(e.Subject, "$JS.API."); isAPI {
 		return "$JS." + Domain + ".API." + rest

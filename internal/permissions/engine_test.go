@@ -229,8 +229,8 @@ func (r rig) state(t *testing.T) map[string]uint64 {
 	return counts
 }
 
-// TestEngine_UserOfTheSharedAccountWouldNotDo is why engines have accounts: with a user in hookturn's account that may do the
-// same, one tenant has its own reply stored as another's.
+// TestEngine_UserOfTheSharedAccountWouldNotDo is why engines have accounts: with a user in hookturn's account that may
+// do the same, one tenant has its own reply stored as another's.
 func TestEngine_UserOfTheSharedAccountWouldNotDo(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)

@@ -1,10 +1,10 @@
 // Package permissions lists what each user of NATS may do: the one table from which deploy/nats-server.conf, the server of
 // the development stack and docs/operations.md are made.
 //
-// hookturn's processes share one account, each with a user, subjects and an inbox prefix of its own. The engine of a tenant
-// has an account of its own, which imports the tenant's subjects and nothing else. An account and not a user, because a user
-// may put any subject of its account into the reply of a request, and JetStream answers there: a user that may read its own
-// replies could have them stored as another tenant's.
+// hookturn's processes share one account, each with a user, subjects and an inbox prefix of its own. The engine of a
+// tenant has an account of its own, which imports the tenant's subjects and nothing else. An account and not a user,
+// because a user may put any subject of its account into the reply of a request, and JetStream answers there: a user
+// that may read its own replies could have them stored as another tenant's.
 package permissions
 
 import "slices"

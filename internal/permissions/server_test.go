@@ -88,8 +88,8 @@ func (r rig) engine(t *testing.T, tenant string) (*nats.Conn, jetstream.JetStrea
 	return nc, js
 }
 
-// TestAccounts_StreamsOfTheGlobalAccountMove is the upgrade that docs/operations.md describes: before there were accounts, all
-// streams were in the global one.
+// TestAccounts_StreamsOfTheGlobalAccountMove is the upgrade that docs/operations.md describes: before there were
+// accounts, all streams were in the global one.
 func TestAccounts_StreamsOfTheGlobalAccountMove(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

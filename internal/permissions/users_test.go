@@ -11,8 +11,8 @@ import (
 	"github.com/hookturn/hookturn/internal/store"
 )
 
-// TestUsers_CodeWorkerReadsNoCallbackKey stores both keys as the starter, and asks for them, and for the starter's answers, as
-// the user of code workers.
+// TestUsers_CodeWorkerReadsNoCallbackKey stores both keys as the starter, and asks for them, and for the starter's
+// answers, as the user of code workers.
 func TestUsers_CodeWorkerReadsNoCallbackKey(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)

@@ -5,8 +5,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Adopt converts a stored reply back into the result, or the failure, from which Replied created it. The engine has read that
-// reply, so the conversation keeps it, whatever a repeated attempt would have returned.
+// Adopt converts a stored reply back into the result, or the failure, from which Replied created it. The engine has read
+// that reply, so the conversation keeps it, whatever a repeated attempt would have returned.
 func (in *WebhookInput) Adopt(r schemas.StepReplied) (WebhookResult, *fault.Fault) {
 	var f *fault.Fault
 	if e := r.Error; e != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// DataConverter returns the SDK's data converter without the HTML escapes of JSON: they turn every "<" into six bytes, and an
-// event of 1 MiB must stay below the 2 MiB limit of Temporal.
+// DataConverter returns the SDK's data converter without the HTML escapes of JSON: they turn every "<" into six bytes,
+// and an event of 1 MiB must stay below the 2 MiB limit of Temporal.
 func DataConverter() converter.DataConverter {
 	return converter.NewCompositeDataConverter(
 		converter.NewNilPayloadConverter(),

@@ -1,6 +1,6 @@
 // Package step defines what crosses the Temporal boundary: names, ids, inputs and results of workflows, Updates and
-// activities, and the reply built from them on either side. Names are API: an upgrade finds open runs that were started under
-// them, so names and members are only added.
+// activities, and the reply built from them on either side. Names are API: an upgrade finds open runs that were started
+// under them, so names and members are only added.
 package step
 
 import (
@@ -71,7 +71,8 @@ const (
 	RejectedBusy = "busy"
 	// RejectedCallback: no step waits for this callback, or the callback was already received.
 	RejectedCallback = "callback_closed"
-	// RejectedEarly: the run does not know the event. A crash lost the step that called the endpoint; the event is redelivered.
+	// RejectedEarly: the run does not know the event. A crash lost the step that called the endpoint; the event is
+	// redelivered.
 	RejectedEarly = "callback_early"
 	// RejectedAnswer: the posted body is not a valid response; the step keeps waiting.
 	RejectedAnswer = "bad_answer"
@@ -92,8 +93,8 @@ func UpdateNames() []string {
 	}
 }
 
-// ConversationID returns the workflow id of a conversation. It contains the conversation as its subject token, so that an id
-// contains only characters that a subject may contain.
+// ConversationID returns the workflow id of a conversation. It contains the conversation as its subject token, so that
+// an id contains only characters that a subject may contain.
 func ConversationID(key schemas.ConversationKey) string {
 	return "conversation/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation)
 }
@@ -108,8 +109,8 @@ func ID(key schemas.ConversationKey, eventID string) string {
 	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" + schemas.EncodeID(eventID)
 }
 
-// UpdateID returns the id of the Update that carries an event. AgainID is for the same event when the run that had accepted it
-// no longer exists: the next run must not confuse it with the first Update, which ended with its run.
+// UpdateID returns the id of the Update that carries an event. AgainID is for the same event when the run that had
+// accepted it no longer exists: the next run must not confuse it with the first Update, which ended with its run.
 func UpdateID(eventID string) string { return schemas.EncodeID(eventID) }
 
 // AgainID is never the UpdateID of another event, because the result of EncodeID does not contain dots.

@@ -9,8 +9,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Delivery is the argument of an Update: one event, with the plan of the bot file at its arrival. The history records both, so
-// that a reload of the bot file cannot change a running step.
+// Delivery is the argument of an Update: one event, with the plan of the bot file at its arrival. The history records
+// both, so that a reload of the bot file cannot change a running step.
 type Delivery struct {
 	Event schemas.Event `json:"event"`
 	// Plan is the step that the event asks for; nil for events that ask for none.
@@ -28,8 +28,8 @@ type Delivery struct {
 	Size int `json:"size,omitempty"`
 }
 
-// Format is the set of rules that a run follows. It is fixed when the run starts, so that every release that knows the format
-// produces the same commands for it; a run that continues as new changes to the latest.
+// Format is the set of rules that a run follows. It is fixed when the run starts, so that every release that knows the
+// format produces the same commands for it; a run that continues as new changes to the latest.
 type Format int
 
 const (
@@ -41,8 +41,8 @@ const (
 	FormatLatest = FormatCompleting
 )
 
-// EventsPerRun is the default for new conversations. The server stores every Update in the record of its run and writes that
-// record with every step, so the cost of a step grows with the number of steps before it (docs/benchmarks).
+// EventsPerRun is the default for new conversations. The server stores every Update in the record of its run and writes
+// that record with every step, so the cost of a step grows with the number of steps before it (docs/benchmarks).
 const EventsPerRun = 128
 
 // State is the input of a Conversation: everything that one run passes to the next when it continues as new.
@@ -79,8 +79,8 @@ type State struct {
 	Failures    []Recent        `json:"failures,omitempty"` // the latest of those, oldest first
 }
 
-// ConversationResult is the result of a completed run of a conversation. A starter recognises a redelivered event by EventIDs;
-// the other members are for the Temporal UI.
+// ConversationResult is the result of a completed run of a conversation. A starter recognises a redelivered event by
+// EventIDs; the other members are for the Temporal UI.
 type ConversationResult struct {
 	Steps       int             `json:"steps"` // that ended
 	LastOutcome schemas.Outcome `json:"last_outcome,omitempty"`
@@ -160,8 +160,8 @@ type WebhookInput struct {
 	// Accepted is when the step began, by the server's clock. The user details of a later step are not overwritten by those of
 	// an earlier one.
 	Accepted time.Time `json:"accepted,omitzero"`
-	// Left is the time until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock of its
-	// own machine. 0 = unknown.
+	// Left is the time until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock of
+	// its own machine. 0 = unknown.
 	Left time.Duration `json:"left,omitempty"`
 	// Progress is that of the attempts before this activity; a retry of the activity itself has its own.
 	Progress Progress `json:"progress"`
@@ -181,8 +181,8 @@ type Progress struct {
 	RetryIn time.Duration `json:"retry_in,omitempty"`
 	// Fault is why the last attempt failed.
 	Fault *fault.Fault `json:"fault,omitempty"`
-	// Running is the attempt in progress at the latest heartbeat. When a retry in another process finds it there, its worker was
-	// lost and its outcome is unknown.
+	// Running is the attempt in progress at the latest heartbeat. When a retry in another process finds it there, its
+	// worker was lost and its outcome is unknown.
 	Running *schemas.Attempt `json:"running,omitempty"`
 	// NotBegun reports whether the activity failed before its script began. If false, the script may have begun.
 	NotBegun bool `json:"not_begun,omitempty"`

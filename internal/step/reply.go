@@ -31,8 +31,8 @@ func (to Address) ReplyID(replyType string) string {
 	return schemas.ReplyID(to.ConversationKey, to.Event.ID, replyType)
 }
 
-// Replied returns the data of step.replied for the endpoint's response or for its failure. It is a pure function: the activity
-// and the workflow that replays it produce the same data. The caller sets the run.
+// Replied returns the data of step.replied for the endpoint's response or for its failure. It is a pure function: the
+// activity and the workflow that replays it produce the same data. The caller sets the run.
 func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schemas.StepReplied {
 	p := &in.Plan
 	r := schemas.StepReplied{
@@ -97,8 +97,8 @@ func ErrorOf(f *fault.Fault) *schemas.Error {
 // LanguageOf returns the user's language; the default is "en".
 func LanguageOf(u schemas.User) string { return cmp.Or(u.Language, "en") }
 
-// FitVariables drops all variables of the response when they do not fit into the conversation beside those that it keeps, and
-// records that as the result's problem.
+// FitVariables drops all variables of the response when they do not fit into the conversation beside those that it
+// keeps, and records that as the result's problem.
 func (r *WebhookResult) FitVariables(kept map[string]string) {
 	added := 0
 	//workflowcheck:ignore a sum does not depend on the order
