@@ -1,18 +1,18 @@
 // Package servers runs the servers of the development stack inside the calling process: Temporal on SQLite, its web
 // UI, and NATS with JetStream.
 //
-// What it promises:
+// Guarantees:
 //
-//   - Everything listens on loopback only. Port 0 lets the system choose a port; a given port is kept, so a server that
-//     is stopped and started again is found at the same address.
-//   - A Start function returns when its server answers, and what it holds back from a caller is an error, never a dead
-//     process: an address in use or a bad data directory is reported.
-//   - State lives in the data directory and survives a stop, a kill and a restart. One data directory belongs to one
-//     running server at a time.
-//   - Stop waits until the server has let go of its address. It may be called more than once.
+//   - All servers listen on loopback only. With port 0 the system chooses a port; the server keeps its port, so that it has
+//     the same address after a restart.
+//   - A Start function returns when its server answers. It returns an error, and does not end the process, for an address in
+//     use or an invalid data directory.
+//   - The data directory holds the state, which survives a stop, a kill and a restart. One running server at a time uses a
+//     data directory.
+//   - Stop waits until the server has released its address. It may be called more than once.
 //   - Several stacks run side by side in one process.
 //
-// What the Temporal server and its UI never close stays until the process ends: one SQLite connection per database, and
-// idle gRPC connections that look for their server now and then. A data directory must therefore not be deleted and
-// used anew within one process.
+// The Temporal server and its UI never close some resources before the process ends: one SQLite connection per database, and
+// idle gRPC connections that try to reconnect. A data directory must therefore not be deleted and created again within one
+// process.
 package servers

@@ -76,7 +76,7 @@ func startUI(t *testing.T, addr, temporalAddr string) *servers.UI {
 
 func hello(_ workflow.Context, name string) (string, error) { return "hello " + name, nil }
 
-// runHello runs one workflow to its end on a worker of its own and returns its result.
+// runHello runs one workflow on a separate worker and returns its result.
 func runHello(t *testing.T, c client.Client, id, name string) string {
 	t.Helper()
 	w := worker.New(c, taskQueue, worker.Options{})

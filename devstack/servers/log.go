@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// gate passes a server's log on to the caller's logger, from a least level upwards.
+// gate forwards a server's log to the caller's logger, from a minimum level upwards.
 type gate struct {
-	level slog.Leveler // what the caller asked for; nil when it did not say
+	level slog.Leveler // set by the caller; nil = default
 	calm  atomic.Bool
 }
 
@@ -19,8 +19,8 @@ func newGate(level slog.Leveler) *gate {
 	return g
 }
 
-// Level implements slog.Leveler. While its parts come and go a server warns of everything that is not there yet or no
-// longer; unless the caller asked for a level, only errors are passed on then.
+// Level implements slog.Leveler. While a server starts or stops, it warns of every part that is missing; unless the caller set
+// a level, the gate then forwards only errors.
 func (g *gate) Level() slog.Level {
 	switch {
 	case g.level != nil:
@@ -32,10 +32,10 @@ func (g *gate) Level() slog.Level {
 	}
 }
 
-// settle says whether the server is running: true after its start, false before its end.
+// settle records whether the server is running: true after its start, false before its stop.
 func (g *gate) settle(running bool) { g.calm.Store(!running) }
 
-// logger is the caller's logger behind the gate; a nil logger discards everything.
+// logger returns the caller's logger behind the gate; for a nil logger, one that discards everything.
 func (g *gate) logger(to *slog.Logger) *slog.Logger {
 	if to == nil {
 		return slog.New(slog.DiscardHandler)
@@ -43,7 +43,7 @@ func (g *gate) logger(to *slog.Logger) *slog.Logger {
 	return slog.New(levelHandler{Handler: to.Handler(), min: g})
 }
 
-// levelHandler is a slog.Handler with a floor.
+// levelHandler is a slog.Handler with a minimum level.
 type levelHandler struct {
 	slog.Handler
 	min slog.Leveler

@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/server/common/testing/freeport"
 )
 
-// loopback4 is where servers listen when the caller names no host.
+// loopback4 is the host on which servers listen by default.
 const loopback4 = "127.0.0.1"
 
 // address is a host:port pair with the port already chosen.
@@ -19,10 +19,10 @@ type address struct {
 
 func (a address) String() string { return net.JoinHostPort(a.IP, strconv.Itoa(a.Port)) }
 
-// freeAddress is a loopback address that nobody listens on and that the system gives to nobody else for a while.
+// freeAddress returns an unused loopback address that the system does not assign to another process for a while.
 func freeAddress() address { return address{IP: loopback4, Port: freeport.MustGetFreePort()} }
 
-// parseLoopback reads host:port; empty means any port on 127.0.0.1. Port 0 is kept as it is.
+// parseLoopback parses host:port; empty means any port on 127.0.0.1. Port 0 stays 0.
 func parseLoopback(addr string) (address, error) {
 	if addr == "" {
 		return address{IP: loopback4}, nil
@@ -40,8 +40,8 @@ func parseLoopback(addr string) (address, error) {
 	return address{IP: tcp.IP.String(), Port: tcp.Port}, nil
 }
 
-// claimLoopback parses addr, chooses a port where none is given, and makes sure that it can be listened on. The servers
-// that use it end the whole process when they cannot listen, so the question must be asked before they start.
+// claimLoopback parses addr, chooses a port for port 0, and checks that a listener can use it. The servers that need it end the
+// whole process when they cannot listen, so the check must come before their start.
 func claimLoopback(addr string) (address, error) {
 	parsed, err := parseLoopback(addr)
 	if err != nil {

@@ -17,30 +17,30 @@ import (
 )
 
 const (
-	// headroom is what a message may be larger on the wire than the contract's limit: headers and reasons of dead letters.
+	// headroom is the size by which a message may exceed the contract's limit: headers and reasons of dead letters.
 	headroom = 64 << 10
 	// natsReadyTimeout bounds the wait when the caller's context does not.
 	natsReadyTimeout = 30 * time.Second
 )
 
-// NATSOptions says how the NATS server runs. The zero value is a server on a port that the system chooses, with its
-// streams in a directory that goes away at Stop.
+// NATSOptions are the options of the NATS server. The zero value is a server on a port that the system chooses, with its
+// streams in a directory that Stop deletes.
 type NATSOptions struct {
 	// DataDir holds the streams; it is created when missing. Empty means a temporary directory.
 	DataDir string
 	// Addr is the loopback address that clients dial. Empty or port 0: the system chooses.
 	Addr string
-	// MaxStore bounds the bytes of all streams; 0: what the server finds on the disk.
+	// MaxStore bounds the bytes of all streams; 0: the free space of the disk.
 	MaxStore int64
-	// Cluster makes the server one of several; nil: it stands alone.
+	// Cluster is the cluster of the server; nil: a single server.
 	Cluster *NATSCluster
-	// Logger gets the server's log; nil discards it.
+	// Logger receives the server's log; nil discards it.
 	Logger *slog.Logger
-	// LogLevel is the least level that is passed on. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
+	// LogLevel is the minimum level of the log. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
 	LogLevel slog.Leveler
 }
 
-// NATSCluster is a server's place among others, so that streams may have replicas.
+// NATSCluster configures a server as a member of a cluster, so that streams may have replicas.
 type NATSCluster struct {
 	Name   string   // of this server, different for each
 	Addr   string   // host:port on loopback where the other servers dial
@@ -100,9 +100,9 @@ func (n *NATS) start(ctx context.Context, opts NATSOptions) error {
 	return n.awaitReady(ctx, logger.fatal)
 }
 
-// awaitReady returns when the server serves, or with what the server would have ended the process for.
+// awaitReady returns when the server serves, or with the error for which the server would have ended the process.
 func (n *NATS) awaitReady(ctx context.Context, fatal <-chan error) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, natsReadyTimeout, errors.New("server did not get ready"))
+	ctx, cancel := context.WithTimeoutCause(ctx, natsReadyTimeout, errors.New("server not ready in time"))
 	defer cancel()
 	ticker := time.NewTicker(readyInterval)
 	defer ticker.Stop()
@@ -122,7 +122,7 @@ func (n *NATS) awaitReady(ctx context.Context, fatal <-chan error) error {
 	}
 }
 
-// apply makes the server one of a cluster.
+// apply configures the server as a member of the cluster.
 func (c *NATSCluster) apply(options *server.Options) error {
 	if c == nil {
 		return nil
@@ -139,7 +139,7 @@ func (c *NATSCluster) apply(options *server.Options) error {
 	return nil
 }
 
-// developer is the user of a client that names none: it may do everything in hookturn's account.
+// developer is the user of clients without a user: it has all permissions in hookturn's account.
 const developer = "developer"
 
 // Engine is the user with which the engine of tenant default logs in.
@@ -169,13 +169,13 @@ func natsOptions(addr address, opts NATSOptions) (*server.Options, error) {
 	return options, nil
 }
 
-// Addr is the host:port that clients dial.
+// Addr returns the host:port that clients dial.
 func (n *NATS) Addr() string { return n.addr }
 
-// URL is the address in the form that NATS clients take.
+// URL returns the address in the form of NATS clients.
 func (n *NATS) URL() string { return "nats://" + n.Addr() }
 
-// UserURL is the address of a user: one of internal/permissions, or Engine.
+// UserURL returns the address with a user: one of internal/permissions, or Engine.
 func (n *NATS) UserURL(user string) string { return "nats://" + user + ":" + user + "@" + n.Addr() }
 
 // Stop ends the server; the streams stay in the data directory, unless that was a temporary one.

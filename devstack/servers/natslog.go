@@ -6,7 +6,7 @@ import (
 	"log/slog"
 )
 
-// natsLogger gives the NATS server our logger, and turns what would end the process into an error for StartNATS.
+// natsLogger forwards the log of the NATS server to our logger, and turns fatal messages into an error for StartNATS.
 type natsLogger struct {
 	slog  *slog.Logger
 	fatal chan error
@@ -29,7 +29,7 @@ func (l natsLogger) Errorf(format string, args ...any)  { l.write(slog.LevelErro
 func (l natsLogger) Debugf(format string, args ...any)  { l.write(slog.LevelDebug, format, args) }
 func (l natsLogger) Tracef(format string, args ...any)  { l.write(slog.LevelDebug, format, args) }
 
-// Fatalf returns, as the server allows: it goes on without the part that failed. The first one is kept.
+// Fatalf returns, as the server allows: the server continues without the part that failed. The first message is kept.
 func (l natsLogger) Fatalf(format string, args ...any) {
 	l.write(slog.LevelError, format, args)
 	select {

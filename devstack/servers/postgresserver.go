@@ -86,7 +86,7 @@ func (p *Postgres) initialize(ctx context.Context) error {
 	return nil
 }
 
-// giveTo makes a system user the owner of files and of the server's process.
+// giveTo changes the owner of files and of the server's process to a system user.
 func (p *Postgres) giveTo(name string, files ...string) error {
 	u, err := user.Lookup(name)
 	if err != nil {
@@ -134,7 +134,7 @@ func (p *Postgres) Start(ctx context.Context) error {
 	go func() {
 		defer close(ended)
 		defer cancel() // nothing to wait for
-		_ = cmd.Wait() // a stopped server's status says nothing
+		_ = cmd.Wait() // the status of a stopped server is not used
 	}()
 	p.cmd, p.ended = cmd, ended
 	return await(ctx, "postgresql at "+p.addr.String(), func() error { return p.ping(ctx, ended) })
@@ -144,13 +144,13 @@ func (p *Postgres) ping(ctx context.Context, ended chan struct{}) error {
 	select {
 	case <-ended:
 		text, _ := os.ReadFile(filepath.Join(p.dir, "log"))
-		return fmt.Errorf("the server ended: %s", strings.TrimSpace(string(text[max(0, len(text)-500):])))
+		return fmt.Errorf("server ended: %s", strings.TrimSpace(string(text[max(0, len(text)-500):])))
 	default:
 	}
 	return p.command(ctx, "pg_isready", "-q", "-h", p.addr.IP, "-p", strconv.Itoa(p.addr.Port)).Run()
 }
 
-// URL is where a database of the server is.
+// URL returns the address of a database of the server.
 func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://%s:%s@%s/%s", postgresUser, p.password, p.addr, database)
 }
@@ -158,7 +158,7 @@ func (p *Postgres) URL(database string) string {
 // stopPostgres bounds the wait for a fast shutdown.
 const stopPostgres = 10 * time.Second
 
-// Stop ends the server as its own tools do: it rolls back what is under way and closes all connections.
+// Stop ends the server as its own tools do: it rolls back open transactions and closes all connections.
 func (p *Postgres) Stop() { p.signal(syscall.SIGINT) }
 
 // Kill ends the server and all its processes at once: the next start recovers from the write-ahead log, as after a

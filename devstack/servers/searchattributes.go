@@ -2,8 +2,8 @@ package servers
 
 import enumspb "go.temporal.io/api/enums/v1"
 
-// searchAttributes are the attributes that a new namespace is born with (contract, section 9.2). On a namespace that
-// exists already nothing is changed: adding what is missing there is the task of `starter setup`.
+// searchAttributes returns the attributes of a new namespace (contract, section 9.2). They are not added to an existing
+// namespace: that is the task of `starter setup`.
 func searchAttributes() map[string]enumspb.IndexedValueType {
 	attributes := map[string]enumspb.IndexedValueType{"HookturnFailures": enumspb.INDEXED_VALUE_TYPE_INT}
 	for _, name := range []string{

@@ -136,7 +136,7 @@ func requireUIShows(t *testing.T, ui *servers.UI, workflowID string) {
 	}, patience, interval)
 }
 
-// requireFree checks that nobody listens on the addresses any more.
+// requireFree checks that the addresses are not in use.
 func requireFree(t *testing.T, addrs ...string) {
 	t.Helper()
 	for _, addr := range addrs {

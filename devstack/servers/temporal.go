@@ -17,13 +17,13 @@ import (
 const (
 	// NamespaceDefault is the namespace when the options name none.
 	NamespaceDefault = "default"
-	// readyInterval is how often a server that starts is asked whether it serves.
+	// readyInterval is how often the readiness of a starting server is checked.
 	readyInterval = 10 * time.Millisecond
 	// readyTimeout bounds the wait when the caller's context does not.
 	readyTimeout = time.Minute
 )
 
-// TemporalOptions says how the Temporal server runs. The zero value is a server in memory on a port that the system
+// TemporalOptions are the options of the Temporal server. The zero value is a server in memory on a port that the system
 // chooses.
 type TemporalOptions struct {
 	// DataDir holds the database; it is created when missing. Empty keeps everything in memory.
@@ -33,8 +33,8 @@ type TemporalOptions struct {
 	Postgres string
 	// HistoryShards is fixed for the life of a database. 0: 64 with Postgres; SQLite has 1.
 	HistoryShards int
-	// SyncAlways makes every commit wait for the disk. Without it a power cut may take the last commits, as it may with
-	// a database in memory all of them; the end of the process takes none. It costs a disk flush per transition.
+	// SyncAlways waits for a disk flush at every commit. Without it a power failure may lose the last commits; the end of the
+	// process loses none. A database in memory loses everything in both cases.
 	SyncAlways bool
 	// FrontendAddr is the loopback address that clients dial. Empty or port 0: the system chooses.
 	FrontendAddr string
@@ -43,9 +43,9 @@ type TemporalOptions struct {
 	// DynamicConfig overrides the server's settings, the tuning of this package included; keys are Temporal's own
 	// ("matching.enableFairness").
 	DynamicConfig map[string]any
-	// Logger gets the server's log; nil discards it.
+	// Logger receives the server's log; nil discards it.
 	Logger *slog.Logger
-	// LogLevel is the least level that is passed on. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
+	// LogLevel is the minimum level of the log. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
 	LogLevel slog.Leveler
 }
 
@@ -59,7 +59,7 @@ type Temporal struct {
 	stop      sync.Once
 }
 
-// StartTemporal starts a Temporal server and returns when its frontend answers and the namespace is there. The context
+// StartTemporal starts a Temporal server and returns when its frontend answers and the namespace exists. The context
 // bounds the start only.
 func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error) {
 	if opts.Namespace == "" {
@@ -136,13 +136,13 @@ func (t *Temporal) awaitNamespace(ctx context.Context) error {
 	})
 }
 
-// Addr is the host:port of the frontend.
+// Addr returns the host:port of the frontend.
 func (t *Temporal) Addr() string { return t.addr }
 
-// Namespace is the namespace that was registered.
+// Namespace returns the registered namespace.
 func (t *Temporal) Namespace() string { return t.namespace }
 
-// Stop ends the server; requests that are under way get about a second.
+// Stop ends the server; requests in flight have about a second to finish.
 func (t *Temporal) Stop() {
 	t.stop.Do(func() {
 		t.gate.settle(false)
@@ -152,7 +152,7 @@ func (t *Temporal) Stop() {
 	})
 }
 
-// await asks until the answer is no error or the context ends; then it says what it has waited for.
+// await calls a function until it succeeds or the context ends; the error then names what was awaited.
 func await(ctx context.Context, what string, ask func() error) error {
 	ticker := time.NewTicker(readyInterval)
 	defer ticker.Stop()

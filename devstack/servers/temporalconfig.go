@@ -8,11 +8,11 @@ import (
 	"go.temporal.io/server/common/primitives"
 )
 
-// clusterName is what Temporal calls a cluster without a partner.
+// clusterName is Temporal's name of a single cluster.
 const clusterName = "active"
 
-// layout is where the four services of one server listen. They find each other by this table: a ring of members, with
-// ports and heartbeats of its own, has nothing to do for a single process.
+// layout holds the addresses of the four services of one server. The services use this table instead of a membership ring,
+// which a single process does not need.
 type layout map[primitives.ServiceName]address
 
 func newLayout(frontend address) layout {
@@ -86,8 +86,8 @@ const (
 	requestsPerSecond = 100_000
 )
 
-// tuning is what makes a single node quick. Each history shard reads its task queues at most twenty times a second as
-// shipped, which costs up to 50 ms at every dispatch; and the limits on requests are meant for a shared cluster.
+// tuning returns the settings for a fast single node. By default each history shard reads its task queues at most twenty times
+// a second, which adds up to 50 ms to every dispatch, and the request limits are those of a shared cluster.
 func tuning() map[string]any {
 	return map[string]any{
 		"history.transferProcessorMaxPollRPS":   pollsPerSecond,
@@ -119,9 +119,9 @@ func tuning() map[string]any {
 		"worker.historyScannerEnabled":         false,
 		"system.enableParentClosePolicyWorker": false,
 
-		// No question to the outside about newer versions.
+		// No request to the internet for newer versions.
 		"frontend.enableServerVersionCheck": false,
-		// What is registered in a namespace later is seen sooner than after the usual two seconds.
+		// Changes of a namespace are visible sooner than after the default of two seconds.
 		"system.namespaceCacheRefreshInterval": "500ms",
 	}
 }

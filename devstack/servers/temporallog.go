@@ -8,7 +8,7 @@ import (
 	"go.temporal.io/server/common/log/tag"
 )
 
-// temporalLogger gives the Temporal server our logger.
+// temporalLogger forwards the log of the Temporal server to our logger.
 type temporalLogger struct{ slog *slog.Logger }
 
 var (
@@ -18,7 +18,7 @@ var (
 
 func (l temporalLogger) write(level slog.Level, msg string, tags []tag.Tag) {
 	ctx := context.Background()
-	// Reading a tag's value is expensive, and the server logs a lot that nobody asked for.
+	// Reading a tag's value is expensive, and the server logs many lines below the level.
 	if !l.slog.Enabled(ctx, level) {
 		return
 	}
@@ -43,7 +43,7 @@ func (l temporalLogger) With(tags ...tag.Tag) log.Logger {
 	return temporalLogger{slog: slog.New(l.slog.Handler().WithAttrs(attrs(tags)))}
 }
 
-// SLog is how the server's own parts that speak slog find our logger.
+// SLog returns our logger to the parts of the server that use slog.
 func (l temporalLogger) SLog() *slog.Logger { return l.slog }
 
 func attrs(tags []tag.Tag) []slog.Attr {

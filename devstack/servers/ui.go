@@ -17,7 +17,7 @@ type UI struct {
 	server *server.Server
 	addr   string
 	ended  chan struct{} // closed once the server has returned
-	failed error         // why it did; read it after ended
+	failed error         // its error; valid after ended
 	stop   sync.Once
 }
 
@@ -61,10 +61,10 @@ func uiConfig(listen address, temporalAddr string) *config.Config {
 		Port:                listen.Port,
 		EnableUI:            true,
 		DefaultNamespace:    NamespaceDefault,
-		// Plain http on loopback: a cookie for https only would never come back.
+		// Plain http on loopback: a browser would not send a secure cookie.
 		CORS:     config.CORS{CookieInsecure: true},
 		HideLogs: true,
-		// The stack talks to nobody outside this machine.
+		// The stack connects to no server outside this machine.
 		DisableNewsFetch:   true,
 		NotifyOnNewVersion: false,
 	}
@@ -92,10 +92,10 @@ func (u *UI) awaitHealth(ctx context.Context) error {
 	})
 }
 
-// Addr is the host:port of the UI.
+// Addr returns the host:port of the UI.
 func (u *UI) Addr() string { return u.addr }
 
-// URL is the address of the UI's first page.
+// URL returns the address of the UI's first page.
 func (u *UI) URL() string { return "http://" + u.addr }
 
 // Stop closes the UI and its connections to browsers.
