@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestChannelsOfTheAdministration makes a channel by one starter and uses it by the other, through a restart.
+// TestChannelsOfTheAdministration creates a channel on one starter and uses it on the other, through a restart.
 func TestChannelsOfTheAdministration(t *testing.T) {
 	t.Parallel()
 	dir, operator := t.TempDir(), filepath.Join(t.TempDir(), "operator")

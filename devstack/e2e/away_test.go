@@ -133,7 +133,7 @@ func inOrder(t *testing.T, e *engine, conversation string, sent []string) {
 	require.True(t, slices.Equal(sent, got), "sent %v, answered %v", sent, got)
 }
 
-// TestTenantsShareNothing gives two tenants a bot, a conversation and a user of the same names.
+// TestTenantsShareNothing runs two tenants whose bots, conversations and users have the same names.
 func TestTenantsShareNothing(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
@@ -207,7 +207,7 @@ steps:
 		Bots: dir, Endpoint: samples, AdminAddr: "127.0.0.1:0",
 		Log: slog.New(slog.NewTextHandler(&logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
-	for i, name := range []string{"ORDER", "BROKEN", "NOBODY"} {
+	for i, name := range []string{"ORDER", "BROKEN", "UNKNOWN"} {
 		e.publish(t, "shop", "c-1", fmt.Sprintf("e%d", i), schemas.TypeStepRequested,
 			fmt.Sprintf(`{"step":%q,"entities":{"text":[{"detection":"message","original_text":%q,"entity_value":%q}]}}`, name, said, said))
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// chaosEnds is how a step ends whose endpoint does what the name says; "" is success.
+// chaosEnds maps the behavior of an endpoint to the error code of its step; "" is success.
 var chaosEnds = map[string]fault.Kind{
 	"reset": fault.Reset, "reset-head": fault.Reset, "reset-body": fault.Reset, "short-body": fault.Reset,
 	"long-body": fault.BadResponse, "garbage": fault.BadResponse, "silent": fault.Timeout, "drip": fault.Timeout,
@@ -26,7 +26,7 @@ var chaosEnds = map[string]fault.Kind{
 }
 
 // TestEveryChaosHasItsWord calls an endpoint in every way that it can go wrong:
-// each ends with its failure word and keeps the chat going.
+// each ends with its error code and keeps the chat going.
 func TestEveryChaosHasItsWord(t *testing.T) {
 	t.Parallel()
 	for _, name := range endpoint.Chaos() {

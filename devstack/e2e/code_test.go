@@ -36,8 +36,8 @@ func scripted(t *testing.T, samples *endpoint.Endpoint, script string) (where ma
 	return where, env, newEngine(t, "nats://"+where["nats"])
 }
 
-// TestAScriptIsNotRunAgain kills the worker in the middle of a script that has called out: nobody knows whether it had its
-// effect, so nobody runs it again.
+// TestAScriptIsNotRunAgain kills the worker in the middle of a script that has sent a request: the script may have had its
+// effect, so it must not run again.
 func TestAScriptIsNotRunAgain(t *testing.T) {
 	t.Parallel()
 	samples, gate := endpoint.New(endpoint.Options{}), newGate()
@@ -60,8 +60,8 @@ def main(event, context):
 	close(gate.open)
 }
 
-// TestNobodyTakesCodeSteps has no worker for them: the step ends, and says what is missing.
-func TestNobodyTakesCodeSteps(t *testing.T) {
+// TestCodeSteps_NoWorker: without a worker for code steps, the step ends with an error that names what is missing.
+func TestCodeSteps_NoWorker(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
 	samples.Handle("/pay", func(http.ResponseWriter, *http.Request) {})

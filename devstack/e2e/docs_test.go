@@ -49,7 +49,7 @@ func sessions(page string) []session {
 	return all
 }
 
-// matchesOutput compares what was printed with what the page says, in which … stands for anything.
+// matchesOutput compares the printed output with that of the page, in which … matches any text.
 func matchesOutput(page, printed string) bool {
 	parts := strings.Split(page, "…")
 	for i, part := range parts {

@@ -163,7 +163,7 @@ func developer(t *testing.T, url string) jetstream.JetStream {
 	return js
 }
 
-// setUp makes the streams, as an operator does. A cluster of NATS servers needs some time until it can.
+// setUp runs "starter setup", as an operator does. A cluster of NATS servers needs some time until it succeeds.
 func (d *drill) setUp(t *testing.T) {
 	t.Helper()
 	var out []byte

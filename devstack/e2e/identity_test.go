@@ -20,7 +20,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestIdentity_EqualEventIDs gives two tenants, two bots and two conversations events of one id, over HTTP and over NATS, for a
+// TestIdentity_EqualEventIDs sends events with one id to two tenants, two bots and two conversations, over HTTP and over NATS, for a
 // step that is answered and for one in the background: each is called and answered on its own.
 func TestIdentity_EqualEventIDs(t *testing.T) {
 	t.Parallel()

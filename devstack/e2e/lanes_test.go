@@ -128,10 +128,10 @@ func TestConversationsKeepTheirOrder(t *testing.T) {
 			require.NoError(t, err, name)
 			require.NoError(t, awaitDeadLetter(e.operator, "shop", "bad_event", []byte(payload)), name)
 		}
-		_, err := e.js.Publish(t.Context(), "hookturn.events.default.nobody.c-1", []byte(`{"specversion":"1.0","id":"n-1",`+
+		_, err := e.js.Publish(t.Context(), "hookturn.events.default.unknown.c-1", []byte(`{"specversion":"1.0","id":"n-1",`+
 			`"source":"/x","type":"hookturn.step.requested","time":"2026-11-20T12:00:00Z","subject":"c-1","data":{"step":"A"}}`))
 		require.NoError(t, err)
-		require.NoError(t, awaitLetter(e.operator, "nobody", "unknown_bot"))
+		require.NoError(t, awaitLetter(e.operator, "unknown", "unknown_bot"))
 		require.Empty(t, e.of("shop", "malformed"))
 	})
 }

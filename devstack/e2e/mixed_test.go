@@ -129,7 +129,7 @@ func mixedBots() map[string]string {
 	haptik.WriteString(step("GOOD", "path: /good") + step("FLAKY", "path: /flaky, retry: {initial: 10ms}") +
 		step("FAILING", "path: /failing, limits: {trip_after: 1000}, "+brief) + step("SENSELESS", "path: /senseless, "+brief) +
 		step("SLOW", `path: "/slow?ms=300", progress_after: 100ms, progress_message: {default: "Wait."}`) +
-		step("TOLD", `path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 3s, retry: {max_attempts: 1}, late_answer: publish`) +
+		step("LATE", `path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 3s, retry: {max_attempts: 1}, late_answer: publish`) +
 		"  NEEDS: {requires: [product], webhook: {path: /good, secret: key, " + owner + "}}\n")
 	for _, name := range chaosSteps() {
 		haptik.WriteString(step(chaosStep(name), "path: /chaos/"+name+", "+brief))
@@ -194,7 +194,7 @@ func (m *mixed) start(t *testing.T, name string, env []string) *proc {
 	return p
 }
 
-// ready asks the admin listener that a program was told to open.
+// ready reports whether the admin listener of a program answers that it is ready.
 func ready(env []string) bool {
 	for _, variable := range env {
 		if addr, is := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR="); is {
@@ -260,11 +260,11 @@ func (m *mixed) step(t *testing.T, random *rand.Rand, dialect string, to invaria
 	eventType, data := schemas.TypeStepRequested, ""
 	switch dialect {
 	case "haptik":
-		name := pick("GOOD", "GOOD", "GOOD", "GOOD", "GOOD", "GOOD", "FLAKY", "FAILING", "SENSELESS", "SLOW", "TOLD", "NEEDS", "CHAOS")
+		name := pick("GOOD", "GOOD", "GOOD", "GOOD", "GOOD", "GOOD", "FLAKY", "FAILING", "SENSELESS", "SLOW", "LATE", "NEEDS", "CHAOS")
 		if name == "CHAOS" {
 			name = chaosStep(pick(chaosSteps()...))
 		}
-		to.Unordered = name == "TOLD"
+		to.Unordered = name == "LATE"
 		data = asked(name)
 	case "loyjoy":
 		name := pick("AREA", "AREA", "AREA", "AREA", "NOTIFY", "LOST")

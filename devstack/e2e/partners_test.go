@@ -49,7 +49,7 @@ func newAuthority(t *testing.T) *authority {
 	return &authority{cert, key}
 }
 
-// issue makes a certificate for an address, or for a name, as PEM texts.
+// issue returns a new certificate for an address, or for a name, as PEM texts.
 func (a *authority) issue(t *testing.T, host string) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -151,7 +151,7 @@ steps:
 	_, e := startWith(t, stack.Options{Bots: bots, Endpoint: samples})
 	for step, want := range map[string]struct {
 		outcome schemas.Outcome
-		says    string // a message, or a failure word
+		says    string // a message, or an error code
 	}{
 		"MUTUAL": {schemas.OutcomeSuccess, "I know you."}, "STRANGER": {schemas.OutcomeBotBreak, "status"},
 		"UNKNOWN_CA": {schemas.OutcomeBotBreak, "tls"}, "WRONG_NAME": {schemas.OutcomeBotBreak, "tls"},
@@ -214,7 +214,7 @@ func TestACallBackOutlivesEveryProcess(t *testing.T) {
 }
 
 // TestBackgroundQueueIsSerialAndDurable puts thirty steps of thirty conversations into one queue, kills the worker in the
-// middle of it, and looks at both ends: one at a time, in order, each told once.
+// middle of it, and checks both ends: one at a time, in order, each with one reply.
 func TestBackgroundQueueIsSerialAndDurable(t *testing.T) {
 	t.Parallel()
 	const n = 30

@@ -72,7 +72,7 @@ func run(t testing.TB, path string, env []string, args ...string) *proc {
 			default:
 			}
 		}
-		_ = p.cmd.Wait() // a killed program's status says nothing
+		_ = p.cmd.Wait() // the status of a killed program is not used
 		close(p.waited)
 	}()
 	t.Cleanup(func() {

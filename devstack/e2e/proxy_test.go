@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// proxy passes TCP connections on to a server, and holds back what passes for as long as it is told.
+// proxy forwards TCP connections to a server, and delays their data by a configurable time.
 type proxy struct {
 	addr, target string
 	delay        atomic.Int64 // nanoseconds in each direction

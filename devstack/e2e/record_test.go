@@ -42,7 +42,7 @@ steps:
   SLOW: {webhook: {path: /held}}
   NORMAL: {webhook: {path: /orders, execution: activity}}
   PROGRESS: {webhook: {path: "/slow?ms=500", progress_after: 100ms, progress_message: {default: "Wait."}}}
-  TOLD: {webhook: {path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 5s, late_answer: publish}}
+  LATE: {webhook: {path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 5s, late_answer: publish}}
   LATER: {webhook: {dialect: plain, path: "/plain/later?ms=100"}}
   FORGOTTEN: {webhook: {dialect: plain, path: /forgotten, timeout: 1s}}
   AREA: {webhook: {dialect: loyjoy, path: /loyjoy/area, params: {city: "${city}"}}}
@@ -54,7 +54,7 @@ steps:
 secrets: {channel: {file: channel-token}}
 scripts: {answers: {file: code.py}, raises: {file: raises.py}}
 channels:
-  - {code: door, type: public, token_local: channel, recv_svcscriptcode: answers, recv_svcscriptcode_ws: raises, opts: {issync: true}}
+  - {code: hall, type: public, token_local: channel, recv_svcscriptcode: answers, recv_svcscriptcode_ws: raises, opts: {issync: true}}
 adapters:
   bot: {account: "1", is_bot: true, message_endpoint: {url: "%[1]s/twoway/messages"}}
   agents:
@@ -99,11 +99,11 @@ func scenarios() map[string][]struct{ eventType, data string } {
 		"completed":      {requested("DONE"), requested("PLAIN")},
 		"retried":        {requested("FLAKY")},
 		"bot-break":      {requested("BROKEN")},
-		"unknown-step":   {requested("NOBODY")},
+		"unknown-step":   {requested("UNKNOWN")},
 		"slow-heartbeat": {requested("SLOW")},
 		"activity":       {requested("NORMAL")},
 		"progress":       {requested("PROGRESS")},
-		"late-answer":    {requested("TOLD"), requested("PLAIN")},
+		"late-answer":    {requested("LATE"), requested("PLAIN")},
 		"called-back":    {requested("LATER")},
 		"never-called":   {requested("FORGOTTEN")},
 		"variables":      {requested("AREA"), requested("AREA")},
@@ -196,8 +196,8 @@ func TestRecordHistories(t *testing.T) {
 	})
 	t.Run("channel-raises", func(t *testing.T) {
 		t.Parallel()
-		door := dial(t, s.Starter.GatewayAddr(), "/ws/token/v1", recordedScripts["channel-token"])
-		require.Equal(t, "script_exception", door.ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"])
+		client := dial(t, s.Starter.GatewayAddr(), "/ws/token/v1", recordedScripts["channel-token"])
+		require.Equal(t, "script_exception", client.ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"])
 		save(t, "channel-raises", history(t, c, onlyRun(t, c, "raises"), ""))
 	})
 	for name, events := range scenarios() {

@@ -24,8 +24,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// previousRelease is the file with the commit whose worker must be able to stand in for this tree's: the latest one
-// that reads what this tree writes. CONTRIBUTING.md says when it is changed.
+// previousRelease is the file with the commit whose worker must be able to replace this tree's: the latest one that reads
+// what this tree writes. CONTRIBUTING.md describes when it is changed.
 const previousRelease = "testdata/previous-release"
 
 // previousWorker builds the worker of the previous release.

@@ -28,23 +28,23 @@ import (
 	"github.com/hookturn/hookturn/internal/signature"
 )
 
-// TestScripts runs the stories of testdata on one stack. Each story has a bot of its own, named like its file; the bot file
-// in it is $BOT.yaml, in which $ENDPOINT stands for the webhook server. The commands are:
+// TestScripts runs the stories of testdata on one stack. Each story has its own bot, named like its file; its bot file is
+// $BOT.yaml, in which $ENDPOINT stands for the webhook server. The commands are:
 //
-//	answer PATH WHAT...            what the endpoint says to the attempts of a step: a status, or FILE for 200 and a body
+//	answer PATH WHAT...            responses of the endpoint to the attempts of a step: a status, or FILE for 200 and a body
 //	header PATH NAME VALUE         a header of those answers
 //	slow PATH DURATION             how long the endpoint takes
 //	send CONVERSATION TYPE FILE [id=ID] [useful=DURATION]
-//	replies CONVERSATION TYPE FILE the next reply of the conversation has this type and holds what FILE holds
+//	replies CONVERSATION TYPE FILE the next reply of the conversation has this type and contains the content of FILE
 //	called PATH N                  the endpoint was called N times
-//	request PATH N FILE            the N-th request (from 1) has a body that holds what FILE holds
+//	request PATH N FILE            the N-th request (from 1) has a body that contains the content of FILE
 //	requestheader PATH N NAME VALUE
 //	requested PATH N               waits until the endpoint was called N times
 //	signed PATH N SCHEME SECRET    the N-th request is signed with this secret by this scheme
 //	callback PATH N FILE STATUS    posts FILE to the callback address of the N-th request, which answers with this status
 //	gateway METHOD PATH STATUS FILE [NAME:VALUE...]
-//	                               asks the gateway, which answers with this status; FILE is the body, - none, and $BOT in it
-//	answered FILE                  the gateway's last answer holds what FILE holds
+//	                               sends a request to the gateway, which answers with this status; FILE is the body, - = no body, $BOT in it
+//	answered FILE                  the gateway's last response contains the content of FILE
 //	answeredtext TYPE FILE         the gateway's last answer has this Content-Type and is FILE
 //	deadletter REASON FILE         a dead letter has this reason and, byte for byte, this payload
 //	raw CONVERSATION FILE          publish the bytes of FILE as they are
@@ -354,7 +354,7 @@ func differs(got, want any, at string) string {
 	return ""
 }
 
-// hooks are what the stories told the endpoint to say.
+// hooks are the responses that the stories configured for the endpoint.
 type hooks struct {
 	mu      sync.Mutex
 	answers map[string][]string
@@ -368,7 +368,7 @@ func (h *hooks) set(change func()) {
 	change()
 }
 
-// serve says the n-th answer to the n-th attempt of a step, the last one ever after.
+// serve sends the n-th response to the n-th attempt of a step, and the last one to all further attempts.
 func (h *hooks) serve(ledger *endpoint.Ledger, p string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		attempt, _ := strconv.Atoi(r.Header.Get("hookturn-attempt"))

@@ -67,7 +67,7 @@ func (f frames) say(format string, args ...any) {
 	require.NoError(f.t, f.Write(f.t.Context(), websocket.MessageText, fmt.Appendf(nil, format, args...)))
 }
 
-func (f frames) hear() (name string, body map[string]any) {
+func (f frames) receive() (name string, body map[string]any) {
 	f.t.Helper()
 	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
@@ -83,11 +83,11 @@ func (f frames) hear() (name string, body map[string]any) {
 func (f frames) ask(format string, args ...any) map[string]any {
 	f.t.Helper()
 	f.say(format, args...)
-	_, body := f.hear()
+	_, body := f.receive()
 	return body
 }
 
-// TestWebsocketsOnTwoGateways talks with scripts, pushes to a connection of the other gateway, tells events to subscribers
+// TestWebsocketsOnTwoGateways calls scripts, pushes to a connection of the other gateway, publishes events to subscribers
 // of both, and stops one gateway.
 func TestWebsocketsOnTwoGateways(t *testing.T) {
 	t.Parallel()
@@ -127,13 +127,13 @@ func TestWebsocketsOnTwoGateways(t *testing.T) {
 		{"qid": 2.0, "success": true, "data": map[string]any{"said": "quickly"}},
 		{"qid": 1.0, "success": true, "data": map[string]any{"said": "slowly"}},
 	} {
-		name, body := here.hear()
+		name, body := here.receive()
 		require.Equal(t, "message_result", name)
 		require.Equal(t, want, body)
 	}
 
 	require.Equal(t, true, here.ask(`["message",{"qid":3,"data":{"push":%q}}]`, info["connectionid"])["success"])
-	name, body := there.hear()
+	name, body := there.receive()
 	require.Equal(t, "order_paid", name, "a script on a worker reaches a connection on the other gateway")
 	require.NotEqual(t, info["connectionid"], body["data"].(map[string]any)["by"])
 	gone := here.ask(`["message",{"qid":4,"data":{"push":"0123-4567"}}]`)
@@ -141,18 +141,18 @@ func TestWebsocketsOnTwoGateways(t *testing.T) {
 
 	require.Equal(t, true, there.ask(`["subscribe",{"qid":2,"id":"s","events":["orders.*"],"objects":["A1"]}]`)["success"])
 	require.Equal(t, true, here.ask(`["message",{"qid":5,"data":{"publish":{"total":7}}}]`)["success"])
-	name, body = there.hear()
+	name, body = there.receive()
 	require.Equal(t, "event", name)
 	require.Equal(t, []any{"s", "orders.paid", "A1", map[string]any{"total": 7.0}},
 		[]any{body["id"], body["class"], body["object"], body["data"]})
 
 	here.say(`["start_svcscript",{"qid":6,"code":"slow","startparam1":20,"timeout":500}]`)
-	_, body = here.hear()
+	_, body = here.receive()
 	require.Equal(t, "script_timeout", body["error"].(map[string]any)["kind"])
 	here.say(`["start_svcscript",{"qid":7,"code":"slow","startparam1":20,"timeout":30000}]`)
 	here.say(`["abort_svcscript",{"qid":7}]`)
 	for range 2 {
-		name, body = here.hear()
+		name, body = here.receive()
 		require.Equal(t, name == "abort_svcscript_result", body["success"], name)
 	}
 
@@ -173,7 +173,7 @@ func TestWebsocketsOnTwoGateways(t *testing.T) {
 func testSubscribersOnTwoGateways(t *testing.T, e *engine, gateways []string) {
 	t.Helper()
 	const events = 60
-	heard := make(chan string, 3*events)
+	received := make(chan string, 3*events)
 	for i := range 3 {
 		c := dial(t, gateways[i%2], "/ws/token/v1", "token-of-the-feed")
 		require.Equal(t, "config", c.ask(`["message",{"qid":0}]`)["error"].(map[string]any)["kind"])
@@ -193,7 +193,7 @@ func testSubscribersOnTwoGateways(t *testing.T, e *engine, gateways []string) {
 				if json.Unmarshal(text, &frame) != nil || json.Unmarshal(frame[1], &body) != nil {
 					body.ID = "no frame: " + string(text)
 				}
-				heard <- body.ID
+				received <- body.ID
 			}
 		}()
 	}
@@ -208,16 +208,16 @@ func testSubscribersOnTwoGateways(t *testing.T, e *engine, gateways []string) {
 	}
 	for range events {
 		select {
-		case id := <-heard:
-			require.True(t, want[id], "%s was heard twice, or never told", id)
+		case id := <-received:
+			require.True(t, want[id], "%s was received twice, or was not published", id)
 			delete(want, id)
 		case <-time.After(patience):
-			t.Fatalf("%d events were not heard", len(want))
+			t.Fatalf("%d events were not received", len(want))
 		}
 	}
 	select {
-	case id := <-heard:
-		t.Fatal(id + " was heard twice")
+	case id := <-received:
+		t.Fatal(id + " was received twice")
 	case <-time.After(200 * time.Millisecond):
 	}
 }

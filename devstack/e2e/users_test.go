@@ -16,7 +16,7 @@ func userURL(natsURL, user string) string {
 	return strings.ReplaceAll(natsURL, "nats://", "nats://"+user+":"+user+"@")
 }
 
-// asUser makes a program of the product connect as the user that it has in production.
+// asUser configures a program of the product to connect as the user that it has in production.
 func asUser(program string, env []string) []string {
 	user := map[string]string{"worker": permissions.Worker, "starter": permissions.Starter}[program]
 	if slices.Contains(env, "HOOKTURN_TASK_QUEUES=hookturn-code") {

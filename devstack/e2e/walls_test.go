@@ -38,7 +38,7 @@ steps:
   LATER: {webhook: {dialect: plain, path: /later, secret: key, timeout: 60s}}
 `
 
-// fetchScript asks for the file that the request names, and says how that went.
+// fetchScript requests the file that the request names, and returns the result.
 const fetchScript = `
 import json
 import hookturn
@@ -134,8 +134,9 @@ func TestWalls_W1_LongIDsLeaveNATSOpen(t *testing.T) {
 	}
 }
 
-// TestWalls_W2_EngineHearsOfOthersNothing listens to everything as the engine, while steps run, call back and keep files.
-func TestWalls_W2_EngineHearsOfOthersNothing(t *testing.T) {
+// TestWalls_W2_EngineReceivesNothingOfOthers subscribes to everything as the engine, while steps run, call back and store
+// files.
+func TestWalls_W2_EngineReceivesNothingOfOthers(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
 	called := make(chan string, 1)
@@ -203,7 +204,7 @@ func TestWalls_W15_EngineReadsItsDeadLetters(t *testing.T) {
 	require.NoError(t, err)
 	event := fmt.Sprintf(`{"specversion":"1.0","id":"d-1","source":"/e","type":"hookturn.step.requested","time":%q,"subject":"c-1",`+
 		`"data":{"step":"ORDER"}}`, time.Now().UTC().Format(time.RFC3339))
-	_, err = js.Publish(t.Context(), "hookturn.events.default.nobody.c-1", []byte(event))
+	_, err = js.Publish(t.Context(), "hookturn.events.default.unknown.c-1", []byte(event))
 	require.NoError(t, err)
 	letter, err := live.NextMsg(patience)
 	require.NoError(t, err)
