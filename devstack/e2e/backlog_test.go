@@ -16,8 +16,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestEventReader_LongConversationDelaysNoOther: 2,100 events of one conversation wait for an endpoint that takes 3 s; another
-// conversation of its tenant and those of another tenant are answered before the long one has its twentieth reply.
+// TestEventReader_LongConversationDelaysNoOther: 2,100 events of one conversation wait for an endpoint that takes 3 s;
+// another conversation of its tenant and those of another tenant are answered before the long one has its twentieth
+// reply.
 func TestEventReader_LongConversationDelaysNoOther(t *testing.T) {
 	samples := endpoint.New(endpoint.Options{LedgerSize: 5000})
 	samples.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {

@@ -27,8 +27,8 @@ type session struct {
 
 var console = regexp.MustCompile("(?s)```console\n(.*?)```")
 
-// sessions reads the console blocks of a page: commands begin with $, go on after a backslash or inside quotes, and what they
-// print follows.
+// sessions reads the console blocks of a page: commands begin with $, go on after a backslash or inside quotes, and what
+// they print follows.
 func sessions(page string) []session {
 	var all []session
 	for _, block := range console.FindAllStringSubmatch(page, -1) {

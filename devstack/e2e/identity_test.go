@@ -20,8 +20,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestIdentity_EqualEventIDs sends events with one id to two tenants, two bots and two conversations, over HTTP and over NATS, for a
-// step that is answered and for one in the background: each is called and answered on its own.
+// TestIdentity_EqualEventIDs sends events with one id to two tenants, two bots and two conversations, over HTTP and over
+// NATS, for a step that is answered and for one in the background: each is called and answered on its own.
 func TestIdentity_EqualEventIDs(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})

@@ -19,7 +19,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// recorded is the traffic of both ends, taken when one more event of each tenant is answered: what could have come twice is there by then.
+// recorded is the traffic of both ends, taken when one more event of each tenant is answered: what could have come twice
+// is there by then.
 func (m *mixed) recorded(t *testing.T) invariants.Traffic {
 	t.Helper()
 	stop := m.follow(t)

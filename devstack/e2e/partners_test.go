@@ -85,8 +85,8 @@ func (a *authority) server(t *testing.T, host string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: clients}
 }
 
-// TestEndpointsThatAskWhoCalls has endpoints behind TLS with a CA of their own: one wants a client certificate, one a bearer
-// token by client credentials, and one has a certificate of the wrong name.
+// TestEndpointsThatAskWhoCalls has endpoints behind TLS with a CA of their own: one wants a client certificate, one a
+// bearer token by client credentials, and one has a certificate of the wrong name.
 func TestEndpointsThatAskWhoCalls(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)

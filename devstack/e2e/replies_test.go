@@ -22,8 +22,8 @@ import (
 // patience bounds every wait for something that must come, and for the next reply where many must.
 const patience = 60 * time.Second
 
-// engine is a bot engine: it publishes events with the rights of one, and keeps every reply that JetStream stored, in stream
-// order. What an engine cannot see, such as the replies of other tenants, it sees as the operator.
+// engine is a bot engine: it publishes events with the rights of one, and keeps every reply that JetStream stored, in
+// stream order. What an engine cannot see, such as the replies of other tenants, it sees as the operator.
 type engine struct {
 	js        bus.JetStream // of the engine's own user
 	operator  bus.JetStream

@@ -242,8 +242,8 @@ func startServersApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 	return a
 }
 
-// TestStall_Overload asks a slow endpoint for more conversations at once than the machine can serve in time, beside a process
-// that takes a core: the endpoint sees no more requests than there are events.
+// TestStall_Overload asks a slow endpoint for more conversations at once than the machine can serve in time, beside a
+// process that takes a core: the endpoint sees no more requests than there are events.
 func TestStall_Overload(t *testing.T) { //nolint:paralleltest // the load is its own
 	c, _ := newStallCluster(t)
 	c.start(t, "worker")

@@ -81,8 +81,8 @@ func (s *stranger) serves(t *testing.T, after string) {
 	}, patience, 50*time.Millisecond, "nothing is answered after %s", after)
 }
 
-// TestVanish_EachStreamAndTheVolume deletes each stream and bucket while events come, and then starts NATS on an empty volume:
-// no process is restarted, and new events are answered each time.
+// TestVanish_EachStreamAndTheVolume deletes each stream and bucket while events come, and then starts NATS on an empty
+// volume: no process is restarted, and new events are answered each time.
 func TestVanish_EachStreamAndTheVolume(t *testing.T) {
 	samples := endpoint.New(endpoint.Options{LedgerSize: 20_000})
 	samples.Handle("/orders", ok)

@@ -12,7 +12,7 @@
 //   - Stop waits until the server has released its address. It may be called more than once.
 //   - Several stacks run side by side in one process.
 //
-// The Temporal server and its UI never close some resources before the process ends: one SQLite connection per database, and
-// idle gRPC connections that try to reconnect. A data directory must therefore not be deleted and created again within one
-// process.
+// The Temporal server and its UI never close some resources before the process ends: one SQLite connection per database,
+// and idle gRPC connections that try to reconnect. A data directory must therefore not be deleted and created again
+// within one process.
 package servers

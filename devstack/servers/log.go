@@ -19,8 +19,8 @@ func newGate(level slog.Leveler) *gate {
 	return g
 }
 
-// Level implements slog.Leveler. While a server starts or stops, it warns of every part that is missing; unless the caller set
-// a level, the gate then forwards only errors.
+// Level implements slog.Leveler. While a server starts or stops, it warns of every part that is missing; unless the
+// caller set a level, the gate then forwards only errors.
 func (g *gate) Level() slog.Level {
 	switch {
 	case g.level != nil:

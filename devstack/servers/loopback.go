@@ -40,8 +40,8 @@ func parseLoopback(addr string) (address, error) {
 	return address{IP: tcp.IP.String(), Port: tcp.Port}, nil
 }
 
-// claimLoopback parses addr, chooses a port for port 0, and checks that a listener can use it. The servers that need it end the
-// whole process when they cannot listen, so the check must come before their start.
+// claimLoopback parses addr, chooses a port for port 0, and checks that a listener can use it. The servers that need it
+// end the whole process when they cannot listen, so the check must come before their start.
 func claimLoopback(addr string) (address, error) {
 	parsed, err := parseLoopback(addr)
 	if err != nil {

@@ -86,8 +86,8 @@ const (
 	requestsPerSecond = 100_000
 )
 
-// tuning returns the settings for a fast single node. By default each history shard reads its task queues at most twenty times
-// a second, which adds up to 50 ms to every dispatch, and the request limits are those of a shared cluster.
+// tuning returns the settings for a fast single node. By default each history shard reads its task queues at most twenty
+// times a second, which adds up to 50 ms to every dispatch, and the request limits are those of a shared cluster.
 func tuning() map[string]any {
 	return map[string]any{
 		"history.transferProcessorMaxPollRPS":   pollsPerSecond,

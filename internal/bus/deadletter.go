@@ -25,11 +25,11 @@ const (
 	HeaderDeliveries = "Hookturn-Deliveries"
 	HeaderTime       = "Hookturn-Time"
 
-	// headerOriginal goes before the name of a header that would act on the dead letter itself.
+	// headerOriginal is the prefix of the name of a header that would act on the dead letter itself.
 	headerOriginal = "Hookturn-Original-"
-	// headerPin is added by the server to what it delivers; the engine never sent it.
+	// headerPin is added by the server to its deliveries; the engine never sends it.
 	headerPin = "Nats-Pin-Id"
-	// unknownToken stands for a token that the subject did not have.
+	// unknownToken replaces an invalid or missing token of the subject.
 	unknownToken = "_"
 	detailMax    = 1 << 10
 )
@@ -48,13 +48,13 @@ type FailedEvent struct {
 	Received     time.Time
 }
 
-// DeadLetters are the events that were given up, and why.
+// DeadLetters stores the events that could not be handled, with the reason.
 type DeadLetters struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 }
 
-// NewDeadLetters gives access to the dead letters.
+// NewDeadLetters returns a new DeadLetters on an account's streams.
 func NewDeadLetters(js jetstream.JetStream, s Streams) *DeadLetters {
 	return &DeadLetters{js: js, stream: s.deadLetters}
 }
@@ -70,7 +70,7 @@ func (d *DeadLetters) Write(ctx context.Context, m *FailedEvent, reason *fault.F
 	defer cancel()
 	if _, err := d.js.PublishMsg(ctx, letter); err != nil {
 		if errors.Is(err, nats.ErrMaxPayload) {
-			return fmt.Errorf("dead letter for event %d is larger than the server takes: raise its max_payload by %d bytes: %w",
+			return fmt.Errorf("dead letter for event %d exceeds max_payload of the server: raise it by %d bytes: %w",
 				m.Sequence, deadLetterHeaderMax, err)
 		}
 		return fmt.Errorf("store dead letter for event %d: %w", m.Sequence, err)
@@ -78,7 +78,7 @@ func (d *DeadLetters) Write(ctx context.Context, m *FailedEvent, reason *fault.F
 	return nil
 }
 
-// deadLetter is the original payload and headers with our own beside them.
+// deadLetter returns the message of a dead letter: the original payload and headers, and our own headers.
 func deadLetter(m *FailedEvent, reason *fault.Fault, now time.Time) *nats.Msg {
 	letter := nats.NewMsg(strings.Join([]string{
 		schemas.SubjectDeadLetters, orUnknown(m.Tenant), orUnknown(m.Bot), orUnknown(m.Conversation)}, "."))
@@ -95,7 +95,7 @@ func deadLetter(m *FailedEvent, reason *fault.Fault, now time.Time) *nats.Msg {
 		HeaderSequence:   strconv.FormatUint(m.Sequence, 10),
 		HeaderDeliveries: strconv.FormatUint(m.Deliveries, 10),
 		HeaderTime:       now.UTC().Format(time.RFC3339Nano),
-		// A stream that was made anew counts from 1 again: the time of storing keeps its dead letters apart from older ones.
+		// The sequences of a stream that was created again start at 1: the time distinguishes its dead letters from older ones.
 		jetstream.MsgIDHeader: fmt.Sprintf("dead-%d-%d", m.Sequence, m.Received.UnixNano()),
 	} {
 		letter.Header[name] = []string{value}
@@ -103,8 +103,8 @@ func deadLetter(m *FailedEvent, reason *fault.Fault, now time.Time) *nats.Msg {
 	return letter
 }
 
-// keptName is the name under which an original header travels on: its own, or a marked one for the headers by which a
-// publisher gives JetStream orders or which look like ours. It is empty for what the server has added.
+// keptName returns the name of an original header in the dead letter: unchanged, or with a prefix for headers that control
+// JetStream or have the names of ours. It is empty for headers that the server has added.
 func keptName(name string) string {
 	lower := strings.ToLower(name)
 	switch {
@@ -118,7 +118,7 @@ func keptName(name string) string {
 	return name
 }
 
-// dropOriginals leaves only our own headers, for an event that fills the server's largest message by itself.
+// dropOriginals removes all but our own headers, for an event that has the size of the server's largest message.
 func dropOriginals(header nats.Header) {
 	for name := range header {
 		switch name {
@@ -136,7 +136,7 @@ func orUnknown(token string) string {
 	return token
 }
 
-// cleanDetail makes a text fit for a header: one line, valid UTF-8, at most detailMax bytes.
+// cleanDetail returns a text in the form of a header value: one line, valid UTF-8, at most detailMax bytes.
 func cleanDetail(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {

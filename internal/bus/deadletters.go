@@ -28,7 +28,7 @@ type DeadLetter struct {
 	schemas.BotID // "_" where the event's subject had no valid token
 
 	Conversation  string // token of the event's subject, or "_"
-	Sequence      uint64 // its number in the stream of dead letters
+	Sequence      uint64 // in the stream of dead letters
 	Reason        fault.Kind
 	Detail        string
 	Subject       string // of the event
@@ -45,7 +45,7 @@ type DeadLetterFilter struct {
 	schemas.BotID
 
 	Reason fault.Kind
-	After  uint64 // only numbers above this one: pass the last one seen to read on
+	After  uint64 // only sequences above this one: the last one of the previous call
 	Limit  int    // 100 when 0
 }
 
@@ -62,7 +62,7 @@ func (d *DeadLetters) List(ctx context.Context, f DeadLetterFilter) ([]DeadLette
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
 		defer cancel()
-		// A reader that cannot be deleted now goes by itself after its InactiveThreshold.
+		// The server deletes the consumer after its InactiveThreshold when this request fails.
 		_ = d.stream.DeleteConsumer(ctx, name)
 	}()
 	return readLetters(ctx, reader, f)
@@ -103,7 +103,7 @@ func readLetters(ctx context.Context, reader jetstream.Consumer, f DeadLetterFil
 			return nil, fmt.Errorf("list dead letters: %w", err)
 		}
 		if got == 0 {
-			break // What was pending has aged out since.
+			break // The pending messages have expired.
 		}
 	}
 	return letters, nil
@@ -129,7 +129,7 @@ func (d *DeadLetters) Show(ctx context.Context, seq uint64) (DeadLetter, error) 
 }
 
 // Replay publishes the event of a dead letter again, under its original subject, and then deletes the dead letter. It
-// gives the event's new sequence. A replay that is cut off in between may be repeated: the event is stored once.
+// returns the event's new sequence. A replay that was interrupted can be repeated: the event is stored once.
 func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
 	raw, err := d.get(ctx, seq)
 	if err != nil {
@@ -137,7 +137,7 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
 	}
 	letter := readLetter(raw.Subject, raw.Sequence, raw.Header, raw.Data)
 	if !isEventSubject(letter.Subject) {
-		return 0, fmt.Errorf("replay dead letter %d: its subject has not three valid tokens behind %s: "+
+		return 0, fmt.Errorf("replay dead letter %d: its subject does not have three valid tokens after %s: "+
 			"publish the event again under a valid one", seq, schemas.SubjectEvents)
 	}
 	event := nats.NewMsg(letter.Subject)

@@ -45,12 +45,12 @@ func TestReplies_Find(t *testing.T) {
 		return found
 	}
 	anHourAgo, inAnHour := time.Now().Add(-time.Hour), time.Now().Add(time.Hour)
-	require.Nil(t, find("nobody's", anHourAgo), "a conversation without replies")
+	require.Nil(t, find("unknown", anHourAgo), "a conversation without replies")
 	first := publish("e-1", schemas.TypeStepReplied)
 	require.Equal(t, first, find(first, anHourAgo).ID, "the latest reply")
 	publish("e-1", schemas.TypeConversationClosed)
 	require.Equal(t, first, find(first, anHourAgo).ID, "a reply behind the latest")
-	require.Nil(t, find("nobody's", anHourAgo), "a reply that is not there")
+	require.Nil(t, find("unknown", anHourAgo), "a reply that is not there")
 	require.Nil(t, find(first, inAnHour), "a reply from before the step")
 	other, err := r.FindReply(testContext(t), shopID().WithConversation("chat 2"), first, anHourAgo)
 	require.NoError(t, err)

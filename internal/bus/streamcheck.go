@@ -11,8 +11,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// checkStream refuses an existing stream that would lose data or does not carry the subjects. What it accepts is used
-// as it is: sizes, ages, replicas and the number of partitions are the operator's.
+// checkStream rejects an existing stream that would lose data or does not have the subjects. It does not change a
+// stream: the operator decides about sizes, ages, replicas and the number of partitions.
 func checkStream(have, want jetstream.StreamConfig) error {
 	for _, c := range []struct {
 		bad     bool
@@ -22,19 +22,19 @@ func checkStream(have, want jetstream.StreamConfig) error {
 		{!covers(have.Subjects, want.Subjects[0]),
 			fmt.Sprintf("subjects are %v", have.Subjects), "add the subject " + want.Subjects[0]},
 		{have.Storage != jetstream.FileStorage,
-			"storage is memory, which a restart of the server empties", "create it again with file storage"},
+			"storage is memory, which loses its content at a restart of the server", "create it again with file storage"},
 		{have.PersistMode == jetstream.AsyncPersistMode,
 			"persist_mode is async, which loses acknowledged messages in a crash", "set persist_mode to default"},
 		{have.Duplicates <= 0,
-			"the duplicate window is 0, so a message that is sent twice is stored twice",
+			"duplicate_window is 0, so a message that is sent twice is stored twice",
 			fmt.Sprintf("set duplicate_window to %s", want.Duplicates)},
 		{want.Name == schemas.StreamReplies && have.Duplicates > 0 && have.Duplicates < want.Duplicates,
-			fmt.Sprintf("the duplicate window is %s, shorter than a step may take to publish its reply again", have.Duplicates),
+			fmt.Sprintf("duplicate_window is %s, shorter than the time in which a step may publish its reply again", have.Duplicates),
 			fmt.Sprintf("set duplicate_window to %s or more", want.Duplicates)},
 		{have.NoAck,
-			"no_ack is set, so a publisher never knows whether a message is stored", "set no_ack to false"},
+			"no_ack is set, so a publisher receives no acknowledgement of a stored message", "set no_ack to false"},
 		{want.Retention == jetstream.WorkQueuePolicy && have.Retention != jetstream.WorkQueuePolicy,
-			"retention is " + have.Retention.String() + ", so handled events would stay or unread ones go",
+			"retention is " + have.Retention.String() + ", so handled events would stay or unread events would be deleted",
 			"create it again with work queue retention"},
 		{want.Discard == jetstream.DiscardNew && have.Discard != jetstream.DiscardNew && bounded(have),
 			"discard is old, so a full stream drops unread events", "set discard to new"},
@@ -54,8 +54,7 @@ func bounded(c jetstream.StreamConfig) bool {
 	return c.MaxBytes > 0 || c.MaxMsgs > 0 || c.MaxMsgsPerSubject > 0
 }
 
-// covers says whether one of the subjects takes in all that want takes. The wider forms are the ones an operator would
-// write by hand.
+// covers reports whether one of the subjects includes all of want. It knows the wider subjects that an operator would write.
 func covers(subjects []string, want string) bool {
 	root := want[:len(want)-len(".*.*.*")]
 	for _, s := range subjects {
@@ -66,8 +65,8 @@ func covers(subjects []string, want string) bool {
 	return false
 }
 
-// partitionTransform puts the number of the partition before the tokens of a subject, made from all three of them: the
-// events of one conversation are all in one partition.
+// partitionTransform returns the transform that adds the number of the partition before the three tokens of a subject.
+// It is computed from all three, so that all events of one conversation are in one partition.
 func partitionTransform(partitions int) *jetstream.SubjectTransformConfig {
 	return &jetstream.SubjectTransformConfig{
 		Source: schemas.SubjectEvents + ".*.*.*",
@@ -81,7 +80,7 @@ var transformForm = regexp.MustCompile(`^hookturn\.events\.\{\{\s*[pP]artition\s
 	`\.(?:\{\{\s*[wW]ildcard\s*\(\s*2\s*\)\s*\}\}|\$2)` +
 	`\.(?:\{\{\s*[wW]ildcard\s*\(\s*3\s*\)\s*\}\}|\$3)$`)
 
-// partitionsOf reads the number of partitions back from a stream; one without a transform is one partition.
+// partitionsOf returns the number of partitions of a stream; a stream without a transform has one.
 func partitionsOf(c jetstream.StreamConfig) (n int, partitioned bool, err error) {
 	if c.SubjectTransform == nil || c.SubjectTransform.Destination == "" {
 		return 1, false, nil

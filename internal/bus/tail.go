@@ -12,15 +12,15 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Tail chooses replies to read. Empty members choose all.
+// Tail selects replies to read. Empty members match all.
 type Tail struct {
 	schemas.ConversationKey
 
-	// Since is the time from which stored replies are read; the zero time reads only those that come from now on.
+	// Since is the time from which stored replies are read; the zero time = only new replies.
 	Since time.Time
 }
 
-// StoredReply is one reply as it lies in the stream.
+// StoredReply is one reply as stored in the stream.
 type StoredReply struct {
 	Sequence uint64
 	Subject  string
@@ -29,8 +29,8 @@ type StoredReply struct {
 	Data     []byte
 }
 
-// Follow calls each for the replies that a Tail chooses, in stream order, until ctx ends or each returns an error. Calling
-// ready tells that everything published from now on will be seen. The end of ctx is no error.
+// Follow calls each for the replies that a Tail selects, in stream order, until ctx ends or each returns an error. It calls
+// ready when it will receive everything that is published from now on. The end of ctx is not an error.
 func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{t.subject()},
@@ -72,7 +72,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	}
 }
 
-// subject is where the replies lie; a token that is not given stands for every one.
+// subject returns the subject filter of the replies; an empty token matches all.
 func (t Tail) subject() string {
 	return schemas.SubjectReplies + "." + orAny(t.Tenant) + "." + orAny(t.Bot) + "." + orAnyConversation(t.Conversation)
 }
