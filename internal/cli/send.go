@@ -52,7 +52,7 @@ func sendCommand() *cobra.Command {
 	f.StringVar(&o.eventType, "type", schemas.TypeStepRequested, "type of the event")
 	f.StringVar(&o.data, "data", "", "data of the event, a JSON object")
 	f.StringVar(&o.id, "id", "", "id of the event (default: a new UUID)")
-	f.DurationVar(&o.ttl, "ttl", 0, "time from now after which the event is no longer useful (Nats-TTL)")
+	f.DurationVar(&o.ttl, "ttl", 0, "time from now until the event expires (Nats-TTL)")
 	f.DurationVar(&o.wait, "wait", 0, "wait this long for the step's reply and print it")
 	_ = cmd.MarkFlagRequired("bot") // the flag exists
 	return cmd

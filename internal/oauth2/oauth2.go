@@ -35,7 +35,7 @@ type Grant struct {
 }
 
 const (
-	// early is how long before its expiry a token is no longer used, so that it does not expire during an attempt.
+	// early is the time before the expiry of a token in which it is not used, so that it does not expire during an attempt.
 	early = 10 * time.Second
 	// lifeDefault is how long a token without an expiry is kept.
 	lifeDefault = 5 * time.Minute
