@@ -126,7 +126,7 @@ func TestDrill_FullStore(t *testing.T) {
 	d.check(t)
 }
 
-// shrinkStore gives JetStream a store that can be filled. Streams reserve what they may hold, so that the large ones
+// shrinkStore limits the store of JetStream so that a test can fill it. Streams reserve their maximum size, so the large ones
 // shrink first.
 func (d *drill) shrinkStore(t *testing.T, size int64) {
 	t.Helper()
