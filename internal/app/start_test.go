@@ -170,7 +170,7 @@ func TestAProcessWaitsForNATSUntilItIsStopped(t *testing.T) {
 			t.Parallel()
 			addr := unreachableAddr(t)
 			cfg := Config{Bots: botDir(t, goodBot), NATSURL: "nats://user:hidden@" + addr}
-			err := requireGivesUp(t, start, cfg, "cannot connect to nats, trying again")
+			err := requireGivesUp(t, start, cfg, "connecting to nats failed, will retry")
 			require.ErrorContains(t, err, "connect to nats at nats://"+addr)
 			require.NotContains(t, err.Error(), "hidden")
 		})

@@ -13,19 +13,19 @@ import (
 const (
 	// BucketUsers keeps user_details, which outlive conversations.
 	BucketUsers = "HOOKTURN_USERS"
-	// BucketStarters is where starters announce themselves and claim partitions.
+	// BucketStarters keeps the live starters and the leases of partitions.
 	BucketStarters = "HOOKTURN_STARTERS"
-	// BucketEndpoints is where workers tell each other which endpoints must be left alone.
+	// BucketEndpoints keeps the states of endpoints that workers share.
 	BucketEndpoints = "HOOKTURN_ENDPOINTS"
-	// BucketKeys keeps the keys that all processes share. Whoever can read it can make callback addresses.
+	// BucketKeys keeps the keys that all processes share. A reader of it can create callback addresses.
 	BucketKeys = "HOOKTURN_KEYS"
-	// BucketChats keeps which conversation a chat of a TwoWay router belongs to.
+	// BucketChats keeps the conversations of TwoWay chats.
 	BucketChats = "HOOKTURN_CHATS"
-	// BucketClaims is where gateways agree on which of them passes a notice on.
+	// BucketClaims keeps the claims by which one gateway delivers an event notification.
 	BucketClaims = "HOOKTURN_CLAIMS"
 	// BucketPosted keeps the content of events that came over HTTP, by identity and id.
 	BucketPosted = "HOOKTURN_POSTED"
-	// BucketChannels keeps the integration channels of the administration. Of their tokens it has hashes only.
+	// BucketChannels keeps the integration channels of the admin API, with hashes of their tokens.
 	BucketChannels = "HOOKTURN_CHANNELS"
 	// BucketFiles is the object store of files.
 	BucketFiles = "HOOKTURN_FILES"
@@ -41,22 +41,22 @@ const (
 	filesMaxBytes = 4 << 30
 )
 
-// bucketConfigs are the key-value buckets as they must be.
+// bucketConfigs returns the configurations of the key-value buckets.
 func bucketConfigs(o StreamOptions) []jetstream.KeyValueConfig {
 	return []jetstream.KeyValueConfig{
 		{Bucket: BucketUsers, Description: "user_details by tenant and user"},
-		{Bucket: BucketStarters, Description: "live starters and the partitions they hold", TTL: o.StarterTTL},
-		{Bucket: BucketEndpoints, Description: "endpoints that must be left alone for now", TTL: endpointsTTL},
+		{Bucket: BucketStarters, Description: "live starters and partition leases", TTL: o.StarterTTL},
+		{Bucket: BucketEndpoints, Description: "states of endpoints", TTL: endpointsTTL},
 		{Bucket: BucketKeys, Description: "keys that all processes share"},
 		{Bucket: BucketChats, Description: "conversations of TwoWay chats", TTL: chatsTTL},
-		{Bucket: BucketClaims, Description: "notices that a gateway passes on", TTL: claimsTTL},
+		{Bucket: BucketClaims, Description: "event notifications that a gateway delivers", TTL: claimsTTL},
 		{Bucket: BucketPosted, Description: "content of events that came over HTTP", TTL: eventsDedupe},
-		{Bucket: BucketChannels, Description: "channels of the administration"},
+		{Bucket: BucketChannels, Description: "channels of the admin API"},
 	}
 }
 
-// openBuckets opens every key-value bucket or creates it, and opens the streams behind the buckets that are read as streams:
-// one request to such a stream lists every key, or returns a value with its headers.
+// openBuckets opens every key-value bucket or creates it, and opens the streams behind the buckets that are read as
+// streams: one request to such a stream lists every key, or returns a value with its headers.
 func (s *Streams) openBuckets(ctx context.Context, js jetstream.JetStream, o StreamOptions) (err error) {
 	s.buckets, s.logs = map[string]jetstream.KeyValue{}, map[string]jetstream.Stream{}
 	for _, want := range bucketConfigs(o) {
@@ -96,7 +96,7 @@ func ensureBucket(
 	}
 	full, ok := status.(*jetstream.KeyValueBucketStatus)
 	if ok && full.StreamInfo().Config.Storage != jetstream.FileStorage {
-		return nil, fmt.Errorf("bucket %s: storage is memory, which a restart of the server empties: "+
+		return nil, fmt.Errorf("bucket %s: storage is memory, which loses its content at a restart of the server: "+
 			"create it again with file storage", want.Bucket)
 	}
 	return bucket, nil

@@ -1,6 +1,6 @@
-// Package bus connects to NATS, creates the streams and buckets of hookturn and keeps them in existence. It publishes events
-// and replies, stores dead letters, and has publish-subscribe between processes. Package eventreader reads the events, package
-// store keeps what the buckets hold; no other package knows JetStream messages.
+// Package bus connects to NATS, creates the streams and buckets of hookturn and keeps them in existence. It publishes
+// events and replies, stores dead letters, and has publish-subscribe between processes. Package eventreader reads the
+// events, package store reads and writes the buckets; no other package uses JetStream messages.
 package bus
 
 import (
@@ -10,10 +10,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// apiTimeout bounds one request to JetStream, so that a server that went away is noticed and the request tried again.
+// apiTimeout bounds one request to JetStream, so that a dead server is detected and the request repeated.
 const apiTimeout = 5 * time.Second
 
-// orDiscard gives packages that were told no logger one that says nothing.
+// orDiscard returns the logger, or one that discards everything for nil.
 func orDiscard(logger *slog.Logger) *slog.Logger {
 	if logger == nil {
 		return slog.New(slog.DiscardHandler)
@@ -21,8 +21,8 @@ func orDiscard(logger *slog.Logger) *slog.Logger {
 	return logger
 }
 
-// JetStream is a connection's way to JetStream, for those who hand it on without knowing its messages.
+// JetStream is the JetStream context of a connection, for packages that pass it on without using its messages.
 type JetStream = jetstream.JetStream
 
-// HeaderTTL is the header by which a publisher says how long an event is useful, see Expires.
+// HeaderTTL is the header with the time for which an event is useful, see Expires.
 const HeaderTTL = jetstream.MsgTTLHeader

@@ -21,8 +21,8 @@ const (
 	pingInterval   = 5 * time.Second
 )
 
-// Connect connects to NATS, trying again until ctx ends and logging every failure. Once connected it reconnects for
-// ever. creds is the path of a credentials file, or empty; name is how the connection shows on the server.
+// Connect connects to NATS. It retries until ctx ends and logs every failure. Once connected it reconnects for
+// ever. creds is the path of a credentials file, or empty; name is the connection's name on the server.
 func Connect(
 	ctx context.Context, address, creds, name string, logger *slog.Logger, more ...ConnectOption,
 ) (*nats.Conn, jetstream.JetStream, error) {
@@ -43,14 +43,14 @@ func Connect(
 	}
 	if isBadAddress(address) {
 		// The parser's own error would quote the address, password and all.
-		return nil, nil, errors.New("nats address cannot be parsed: check HOOKTURN_NATS_URL")
+		return nil, nil, errors.New("invalid nats address: check HOOKTURN_NATS_URL")
 	}
 	var nc *nats.Conn
 	err := backoff.RetryNotify(func() (err error) {
 		nc, err = nats.Connect(address, options...)
 		return err
 	}, backoff.WithContext(Backoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
-		logger.Warn("cannot connect to nats, trying again", "error", err, "wait", wait, "todo", connectAdvice(err))
+		logger.Warn("connecting to nats failed, will retry", "error", err, "retry_in", wait, "hint", connectAdvice(err))
 	})
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to nats at %s: %w: %s", redacted(address), err, connectAdvice(err))
@@ -63,11 +63,11 @@ func Connect(
 	return nc, guardedJetStream{js, newUpkeep(guardedJetStream{JetStream: js}, logger)}, nil
 }
 
-// ConnectOption is one more property of a connection.
+// ConnectOption is an option of a connection.
 type ConnectOption func() (nats.Option, error)
 
-// WithInboxPrefix makes answers arrive below prefix instead of _INBOX, so that permissions can keep them from other users.
-// An empty prefix changes nothing.
+// WithInboxPrefix sets the inbox prefix of a connection instead of _INBOX, so that permissions can hide responses from
+// other users. An empty prefix keeps the default.
 func WithInboxPrefix(prefix string) ConnectOption {
 	return func() (nats.Option, error) {
 		if prefix == "" {
@@ -84,16 +84,16 @@ func WithInboxPrefix(prefix string) ConnectOption {
 // inboxPrefixMax bounds an inbox prefix, in bytes.
 const inboxPrefixMax = 128
 
-// OnClosed calls closed once when the connection has ended and is not made again: after Close, and when the server has
-// closed it for a reason that a new attempt would meet again.
+// OnClosed calls closed once when the connection has ended permanently: after Close, and when the server has closed it
+// for a reason that a reconnection would not change.
 func OnClosed(closed func(reason error)) ConnectOption {
 	return func() (nats.Option, error) {
 		return nats.ClosedHandler(func(nc *nats.Conn) { closed(nc.LastError()) }), nil
 	}
 }
 
-// connectOptions: the pings find a server that went away without a word in about 15 s. The reconnect buffer keeps its
-// default size, so that acknowledgements outlive a short interruption.
+// connectOptions returns the options of a connection. The pings detect a dead server in about 15 s. The reconnect buffer
+// keeps its default size, so that acknowledgements survive a short interruption.
 func connectOptions(name string, logger *slog.Logger) []nats.Option {
 	return []nats.Option{
 		nats.Name(name),
@@ -109,10 +109,10 @@ func connectOptions(name string, logger *slog.Logger) []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
-			logger.Info("nats connection is back", "server", nc.ConnectedServerName())
+			logger.Info("nats connection restored", "server", nc.ConnectedServerName())
 		}),
 		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			logger.Warn("nats reports an error", "error", err)
+			logger.Warn("nats error reported", "error", err)
 		}),
 	}
 }
@@ -120,14 +120,14 @@ func connectOptions(name string, logger *slog.Logger) []nats.Option {
 func connectAdvice(err error) string {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return "the server refuses the credentials: check HOOKTURN_NATS_CREDS"
+		return "the server rejects the credentials: check HOOKTURN_NATS_CREDS"
 	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted):
-		return "server and client disagree about TLS: check the scheme of HOOKTURN_NATS_URL"
+		return "only one of server and client uses TLS: check the scheme of HOOKTURN_NATS_URL"
 	}
-	return "check that the server runs and that HOOKTURN_NATS_URL names it"
+	return "check that the server runs and that HOOKTURN_NATS_URL is its address"
 }
 
-// isBadAddress says whether no server could ever be reached under an address, or under one of a list of them.
+// isBadAddress reports whether an address, or one of a list of them, is invalid.
 func isBadAddress(address string) bool {
 	for one := range strings.SplitSeq(address, ",") {
 		one = strings.TrimSpace(one)
@@ -141,7 +141,7 @@ func isBadAddress(address string) bool {
 	return false
 }
 
-// redacted is an address (or a list of them) without user and password.
+// redacted returns an address (or a list of them) without user and password.
 func redacted(address string) string {
 	var clean []string
 	for one := range strings.SplitSeq(address, ",") {

@@ -45,7 +45,7 @@ func TestConnectTriesUntilItsContextEnds(t *testing.T) {
 		_, _, err := Connect(ctx, "nats://bob:hunter2@"+address, "", "test", slog.New(slog.NewTextHandler(&log, nil)))
 		failed <- err
 	}()
-	require.Eventually(t, func() bool { return strings.Count(log.String(), "trying again") >= 2 }, soon, poll)
+	require.Eventually(t, func() bool { return strings.Count(log.String(), "will retry") >= 2 }, soon, poll)
 	cancel()
 	err = <-failed
 	require.ErrorContains(t, err, "HOOKTURN_NATS_URL")
@@ -86,7 +86,7 @@ func TestReadyAsksJetStream(t *testing.T) {
 	require.ErrorContains(t, Ready(testContext(t), js), "jetstream does not answer")
 }
 
-// TestConnect_RotatedPasswordIsWaitedFor gives the server another password for a while, as an operator does who changes it
+// TestConnect_RotatedPasswordIsWaitedFor changes the password on the server for a while, as an operator does who changes it
 // there first: the connection is refused, and comes back.
 func TestConnect_RotatedPasswordIsWaitedFor(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ const (
 	listBatch        = 256
 )
 
-// ErrNoDeadLetter says that there is no dead letter of this number.
+// ErrNoDeadLetter reports that there is no dead letter with this sequence.
 var ErrNoDeadLetter = errors.New("no such dead letter")
 
 // DeadLetter is one stored dead letter. List leaves Data out.
@@ -49,7 +49,7 @@ type DeadLetterFilter struct {
 	Limit  int    // 100 when 0
 }
 
-// List gives the dead letters that a filter chooses, oldest first.
+// List returns the dead letters that match a filter, oldest first.
 func (d *DeadLetters) List(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
 	reader, err := d.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
 		FilterSubject: deadLetterSubject(f), AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true,
@@ -119,7 +119,7 @@ func deadLetterSubject(f DeadLetterFilter) string {
 	return schemas.SubjectDeadLetters + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + ".*"
 }
 
-// Show gives one dead letter with its payload. The error is ErrNoDeadLetter when there is none of this number.
+// Show returns one dead letter with its payload. The error is ErrNoDeadLetter when there is none with this sequence.
 func (d *DeadLetters) Show(ctx context.Context, seq uint64) (DeadLetter, error) {
 	raw, err := d.get(ctx, seq)
 	if err != nil {

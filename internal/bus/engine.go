@@ -10,9 +10,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// EnsureEngine creates the consumers by which the engine of a tenant reads its stored replies and dead letters: durable pull
-// consumers with the tenant's name. An engine may use them and cannot create any (internal/permissions). A consumer that
-// exists stays as it is.
+// EnsureEngine creates the consumers by which the engine of a tenant reads its stored replies and dead letters: durable
+// pull consumers with the tenant's name. An engine may use them and cannot create any (internal/permissions). A consumer
+// that exists stays as it is.
 func EnsureEngine(ctx context.Context, js jetstream.JetStream, tenant string) error {
 	if !schemas.IsToken(tenant) {
 		return errors.New("invalid tenant of an engine: expected [A-Za-z0-9_-]{1,64}: check --engines or HOOKTURN_ENGINES")

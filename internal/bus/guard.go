@@ -23,8 +23,8 @@ func checkSubject(subject string) error { return checkTokens("subject", subject,
 // checkFilter is checkSubject for subscriptions and consumers: a token may be *, the last one >.
 func checkFilter(filter string) error { return checkTokens("subject filter", filter, true) }
 
-// CheckKey returns an error of the kind bad_event unless key can be the key of a bucket, or the name of a stream, a consumer
-// or a bucket; the same rules as for a subject.
+// CheckKey returns an error of the kind bad_event unless key can be the key of a bucket, or the name of a stream, a
+// consumer or a bucket; the same rules as for a subject.
 func CheckKey(key string) error { return checkTokens("key", key, false) }
 
 // checkObject returns an error of the kind bad_event unless name can be the name of an object.

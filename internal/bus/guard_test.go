@@ -23,7 +23,7 @@ func hostile() map[string]string {
 	}
 }
 
-func TestGuard_RejectsWhatIsNoSubject(t *testing.T) {
+func TestGuard_InvalidSubjects(t *testing.T) {
 	t.Parallel()
 	for name, text := range hostile() {
 		for what, err := range map[string]error{
@@ -51,8 +51,8 @@ func TestGuard_PassesWhatHookturnMakes(t *testing.T) {
 	require.NoError(t, checkSubject(schemas.Subject(schemas.SubjectDeadLetters, owner.WithConversation("any id\n"))))
 }
 
-// TestGuard_NoMethodIsLeftOut calls each method that takes a text, with a hostile one, on guards with nothing behind them: a
-// method that is not guarded reaches for what is behind and panics.
+// TestGuard_NoMethodIsLeftOut calls each method that takes a text, with a hostile one, on guards with nothing behind
+// them: a method that is not guarded reaches for what is behind and panics.
 func TestGuard_NoMethodIsLeftOut(t *testing.T) {
 	t.Parallel()
 	for _, guarded := range []any{

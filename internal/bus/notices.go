@@ -7,8 +7,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// A system notice tells the WebSockets of integration channels what hookturn did. It is published without an
-// acknowledgement and stored nowhere; its id is that of the reply or advisory, so a repeated one is recognized.
+// A system notice informs the WebSocket connections of integration channels about a reply or an advisory. It is
+// published without an acknowledgement and stored nowhere; its id is that of the reply or advisory, so a repeated one is
+// recognized.
 
 // noticesOf returns the system notices that a reply stands for; none for most types.
 func noticesOf(reply schemas.Reply) []schemas.Notice {

@@ -10,25 +10,25 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// heardNotices returns what is told to the WebSockets of the shop from now on.
-func heardNotices(t *testing.T, p *PubSub) <-chan schemas.Notice {
+// receivedNotices returns the notices to the WebSocket connections of the shop from now on.
+func receivedNotices(t *testing.T, p *PubSub) <-chan schemas.Notice {
 	t.Helper()
-	heard := make(chan schemas.Notice, 10)
+	received := make(chan schemas.Notice, 10)
 	stop, err := p.Notices(shopID(), "hookturn.>", func(class string, text []byte) {
 		var n schemas.Notice
 		if json.Unmarshal(text, &n) == nil && n.Type == class {
-			heard <- n
+			received <- n
 		}
 	})
 	require.NoError(t, err)
 	t.Cleanup(stop)
-	return heard
+	return received
 }
 
 func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
-	heard := heardNotices(t, NewPubSub(js))
+	received := receivedNotices(t, NewPubSub(js))
 	publish := func(kind, data string) schemas.Reply {
 		reply := aReply()
 		reply.ID, reply.Type, reply.Data = reply.ID+"/"+kind+data[:20], kind, json.RawMessage(data)
@@ -38,7 +38,7 @@ func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 		"error":{"kind":"timeout","message":"private"}}`)
 	_, err := NewReplies(js, streams).PublishReply(testContext(t), shopID(), ended)
 	require.NoError(t, err)
-	n := <-heard
+	n := <-received
 	require.Equal(t, []string{schemas.ClassStepEnded, ended.ID, ended.Subject}, []string{n.Type, n.ID, n.Subject})
 	require.JSONEq(t, `{"event_id":"e-1","step":"ORDER","outcome":"bot_break","error":{"kind":"timeout"}}`, string(n.Data))
 
@@ -46,10 +46,10 @@ func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 	require.NoError(t, p.PublishReply(testContext(t), shopID(), publish(schemas.TypeStepWaiting, `{"event_id":"e-2","missing":["otp"]}`)))
 	require.NoError(t, p.PublishReply(testContext(t), shopID(),
 		publish(schemas.TypeStepReplied, `{"event_id":"e-2","step":"ORDER","outcome":"handover"}`)))
-	require.Equal(t, schemas.ClassStepEnded, (<-heard).Type, "a step that waits has not ended")
-	require.Equal(t, schemas.ClassConversationHandover, (<-heard).Type)
+	require.Equal(t, schemas.ClassStepEnded, (<-received).Type, "a waiting step does not count as ended")
+	require.Equal(t, schemas.ClassConversationHandover, (<-received).Type)
 	require.NoError(t, p.PublishReply(testContext(t), shopID(), publish(schemas.TypeConversationClosed, `{"reason":"idle","workflow":{}}`)))
-	n = <-heard
+	n = <-received
 	require.Equal(t, schemas.ClassConversationClosed, n.Type)
 	require.JSONEq(t, `{"reason":"idle"}`, string(n.Data))
 }
@@ -58,7 +58,7 @@ func TestSystemNotices_ChannelAndEndpointChanged(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, StreamOptions{})
 	w := NewPubSub(js)
-	heard := heardNotices(t, w)
+	received := receivedNotices(t, w)
 	for _, advisory := range []any{
 		schemas.NewChannelAdvisory(shopID(), time.Now(), schemas.ChannelChanged{ID: "7", Code: "crm", Action: "created"}),
 		schemas.NewAdvisory(shopID(), time.Now(), schemas.EndpointChanged{URL: "https://shop.example/", State: "open"}),
@@ -67,9 +67,9 @@ func TestSystemNotices_ChannelAndEndpointChanged(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, w.Advise(shopID(), text))
 	}
-	n := <-heard
+	n := <-received
 	require.Equal(t, schemas.ClassChannelChanged, n.Type)
 	require.Equal(t, "7", n.Subject)
 	require.Contains(t, string(n.Data), `"action":"created"`)
-	require.Equal(t, schemas.ClassEndpointChanged, (<-heard).Type)
+	require.Equal(t, schemas.ClassEndpointChanged, (<-received).Type)
 }

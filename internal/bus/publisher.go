@@ -21,11 +21,10 @@ const (
 	HeaderTraceState  = "tracestate"
 )
 
-// Publisher puts replies and events on the bus. Publishing the same id twice stores it once, as long as the second one
-// comes within the stream's duplicate window.
+// Publisher publishes replies and events. Publishing the same id twice within the stream's duplicate window stores it once.
 type Publisher struct{ js jetstream.JetStream }
 
-// NewPublisher makes a publisher.
+// NewPublisher returns a new publisher.
 func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js} }
 
 // PublishReply stores a reply and waits for the acknowledgement, trying again until ctx ends. A reply that is too large
@@ -59,9 +58,10 @@ func replyMessage(owner schemas.BotID, reply schemas.Reply) (*nats.Msg, error) {
 }
 
 // PublishEvent stores an event as it is, with the engine's headers, and waits for the acknowledgement, trying again
-// until ctx ends. id is the event's, and the same event of the conversation is stored once. It gives the event's sequence and whether the stream had it already. A full stream is
-// fault.QueueFull, an event that is too large fault.TooLarge; neither is tried again. A Nats-TTL header is stored as
-// the event's latest useful moment in a form that does not make the server remove it.
+// until ctx ends. id is the event's, and the same event of the conversation is stored once. It returns the event's
+// sequence and whether the stream had it already. A full stream is fault.QueueFull, an event that is too large
+// fault.TooLarge; neither is tried again. A Nats-TTL header is stored as the event's latest useful moment in a form that
+// does not make the server remove it.
 func (p *Publisher) PublishEvent(
 	ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header,
 ) (seq uint64, duplicate bool, err error) {
@@ -107,7 +107,7 @@ func (p *Publisher) publish(ctx context.Context, owner schemas.BotID, m *nats.Ms
 	return nil, fmt.Errorf("publish on %s: %w", m.Subject, errors.Join(err, last))
 }
 
-// publishError makes the errors permanent that another try cannot mend.
+// publishError marks errors as permanent that a retry does not change.
 func publishError(err error, m *nats.Msg) error {
 	var api *jetstream.APIError
 	switch {
@@ -126,7 +126,7 @@ func publishError(err error, m *nats.Msg) error {
 }
 
 func tooLarge(m *nats.Msg) error {
-	return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", m.Size())
+	return fault.New(fault.TooLarge, "message of %d bytes exceeds the limit of NATS", m.Size())
 }
 
 // Backoff returns a wait that grows from try to try up to longest, with jitter, and never gives up by itself.

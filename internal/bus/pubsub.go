@@ -24,23 +24,23 @@ const subjectSockets = "hookturn.sockets"
 // NewPubSub returns a new PubSub on a connection.
 func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConn{js.Conn()}} }
 
-// Notices calls heard for every notice of a bot whose class matches, with the class and the CloudEvents event, until stop is
-// called. The words of class may be wildcards of NATS. Notices of one call are heard one after another.
-func (p *PubSub) Notices(owner schemas.BotID, class string, heard func(class string, notice []byte)) (stop func(), err error) {
+// Notices calls received for every event notification of a bot whose class matches, with the class and the CloudEvents
+// event, until stop is called. The words of class may be wildcards of NATS. The calls are sequential.
+func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class string, notice []byte)) (stop func(), err error) {
 	root := schemas.NoticeSubject(owner, "")
-	s, err := p.nc.subscribe(root+class, func(m *nats.Msg) { heard(strings.TrimPrefix(m.Subject, root), m.Data) })
+	s, err := p.nc.subscribe(root+class, func(m *nats.Msg) { received(strings.TrimPrefix(m.Subject, root), m.Data) })
 	if err != nil {
-		return nil, fmt.Errorf("listen to notices: %w", err)
+		return nil, fmt.Errorf("subscribe to event notifications: %w", err)
 	}
 	return unsubscribe(s), nil
 }
 
-// Notify tells a notice to whoever listens. One that is larger than NATS takes is a fault of the kind too_large.
+// Notify publishes an event notification. One that exceeds the limit of NATS is a fault of the kind too_large.
 func (p *PubSub) Notify(owner schemas.BotID, class string, notice []byte) error {
 	return tooLargeFor(p.nc.publish(schemas.NoticeSubject(owner, class), notice), notice)
 }
 
-// Advise publishes an advisory about a bot, and as a system notice to the WebSockets of channels. Neither is stored.
+// Advise publishes an advisory about a bot, also as a system notice to the WebSocket connections of channels. Neither is stored.
 func (p *PubSub) Advise(owner schemas.BotID, advisory []byte) error {
 	if err := p.nc.publish(schemas.AdvisorySubject(owner), advisory); err != nil {
 		return err
@@ -51,10 +51,10 @@ func (p *PubSub) Advise(owner schemas.BotID, advisory []byte) error {
 	return nil
 }
 
-// tooLargeFor names the one thing that a message itself can be to blame for.
+// tooLargeFor returns a fault for a message that exceeds the limit of NATS.
 func tooLargeFor(err error, data []byte) error {
 	if errors.Is(err, nats.ErrMaxPayload) {
-		return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", len(data))
+		return fault.New(fault.TooLarge, "message of %d bytes exceeds the limit of NATS", len(data))
 	}
 	return err
 }
@@ -63,12 +63,13 @@ func tooLargeFor(err error, data []byte) error {
 func (p *PubSub) Respond(address string, answer func(request []byte) []byte) (stop func(), err error) {
 	s, err := p.nc.subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
 	if err != nil {
-		return nil, fmt.Errorf("listen to other processes: %w", err)
+		return nil, fmt.Errorf("subscribe to requests: %w", err)
 	}
 	return unsubscribe(s), nil
 }
 
-// Request sends a request to an address and waits for the answer. An address without a responder is a fault of the kind gone.
+// Request sends a request to an address and waits for the answer. An address without a responder is a fault of the kind
+// gone.
 func (p *PubSub) Request(ctx context.Context, address string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
@@ -77,7 +78,7 @@ func (p *PubSub) Request(ctx context.Context, address string, request []byte) ([
 		return nil, fault.New(fault.Gone, "there is no such connection")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("ask another process: %w", tooLargeFor(err, request))
+		return nil, fmt.Errorf("request to another process: %w", tooLargeFor(err, request))
 	}
 	return m.Data, nil
 }

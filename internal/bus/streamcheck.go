@@ -39,7 +39,7 @@ func checkStream(have, want jetstream.StreamConfig) error {
 		{want.Discard == jetstream.DiscardNew && have.Discard != jetstream.DiscardNew && bounded(have),
 			"discard is old, so a full stream drops unread events", "set discard to new"},
 		{want.Retention == jetstream.WorkQueuePolicy && have.AllowDirect && have.Replicas > 1,
-			"allow_direct is set on a replicated stream, so a take-over may miss events", "set allow_direct to false"},
+			"allow_direct is set on a replicated stream, so a takeover may miss events", "set allow_direct to false"},
 		{want.Retention == jetstream.WorkQueuePolicy && have.MaxAge > 0,
 			"max_age is set, so unread events are dropped", "set max_age to 0"},
 	} {

@@ -38,18 +38,18 @@ const (
 	deadLetterHeaderMax = 4 << 10
 )
 
-// StreamOptions say how streams that are missing are made. Streams that exist keep their settings.
+// StreamOptions are the options of missing streams. Existing streams keep their settings.
 type StreamOptions struct {
 	Partitions int           // of the event stream; 8 when 0
-	MaxBytes   int64         // of the event stream, which refuses new events when full; 1 GiB when 0
+	MaxBytes   int64         // of the event stream, which rejects new events when full; 1 GiB when 0
 	Replicas   int           // of every stream and bucket; 1 when 0
-	StarterTTL time.Duration // after this time without a sign of life a starter counts as gone; 6 s when 0
-	// RefuseTTL makes the server refuse events with a Nats-TTL header. Without it the server accepts them, and removes an
-	// event that nobody has read in time without a trace.
+	StarterTTL time.Duration // after this time without an announcement a starter counts as dead; 6 s when 0
+	// RefuseTTL configures the server to reject events with a Nats-TTL header. Without it the server accepts them, and removes
+	// an event that is not read in time without a trace.
 	RefuseTTL bool
 }
 
-// Streams are the streams and buckets of one JetStream account, as Setup found or made them.
+// Streams are the streams and buckets of one JetStream account, as Setup opened or created them.
 type Streams struct {
 	Partitions int // of the event stream
 
@@ -62,9 +62,9 @@ type Streams struct {
 	up                                   *upkeep // nil when the connection has none
 }
 
-// Setup creates the streams and buckets that are missing, and refuses existing ones that would lose data: the error
-// says which stream, which setting and what to do. It may be called any number of times, by several processes at once.
-// On a connection that Connect has made, what vanishes later is created again by the same options.
+// Setup creates the missing streams and buckets, and rejects existing ones that would lose data: the error names the
+// stream, the setting and what to do. Several processes may call it at the same time, and repeatedly. On a connection of
+// Connect, streams that vanish later are created again with the same options.
 func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Streams, error) {
 	s, err := setUp(ctx, js, o)
 	if err != nil {
@@ -117,7 +117,7 @@ func (o StreamOptions) withDefaults() StreamOptions {
 }
 
 func eventsConfig(o StreamOptions, maxPayload int64) jetstream.StreamConfig {
-	// A dead letter is the event with more headers, so an event leaves room for them in what the server takes.
+	// A dead letter is the event with more headers, so an event leaves room for them in the largest message of the server.
 	largest := min(int64(schemas.MessageMax+headerRoom), maxPayload-deadLetterHeaderMax)
 	return jetstream.StreamConfig{
 		Name:             schemas.StreamEvents,
@@ -162,7 +162,7 @@ func deadLettersConfig(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
-// queuesConfig allows no direct reads: a replica that lags could give a head that was removed.
+// queuesConfig does not allow direct reads: a replica that lags could return a head that was removed.
 func queuesConfig(o StreamOptions) jetstream.StreamConfig {
 	return jetstream.StreamConfig{
 		Name:                 StreamQueues,
@@ -179,8 +179,8 @@ func queuesConfig(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
-// ensureStream opens the stream, or makes it as want says. A stream that another process makes at the same time is
-// opened, so whoever comes second checks what the first one made.
+// ensureStream opens the stream, or creates it with the configuration want. When another process creates it at the same
+// time, ensureStream opens and checks that one.
 func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
@@ -195,8 +195,8 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	return stream, checkStream(stream.CachedInfo().Config, want)
 }
 
-// maybeDenied adds what to do to the error of a request that was not answered: the server does not answer a request that
-// the user may not make.
+// maybeDenied adds what to do to the error of a request without a response: the server does not answer requests that the
+// user is not permitted to send.
 func maybeDenied(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
 		return fmt.Errorf("the server did not answer; if this user may not create streams, run \"starter setup\" once: %w", err)

@@ -135,7 +135,7 @@ func TestCheckStreamRefusesAnEmptyDuplicateWindow(t *testing.T) {
 	have := want
 	require.NoError(t, checkStream(have, want))
 	have.Duplicates = 0
-	require.ErrorContains(t, checkStream(have, want), "duplicate window is 0")
+	require.ErrorContains(t, checkStream(have, want), "duplicate_window is 0")
 }
 
 func TestRefuseTTLMakesTheServerRefuseEventsItWouldDrop(t *testing.T) {

@@ -16,31 +16,31 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// upkeepEvery is how often Upkeep looks for streams and buckets that have vanished.
+// upkeepEvery is how often Upkeep checks for streams and buckets that have vanished.
 const upkeepEvery = 5 * time.Second
 
-// upkeep belongs to one connection. It creates streams and buckets again that have vanished, and remembers how the latest
-// writes ended. Every operation of the connection passes it, behind the guard.
+// upkeep creates the streams and buckets of one connection again when they have vanished, and records the results of the
+// latest writes. Every operation of the connection passes through it, behind the guard.
 type upkeep struct {
 	log    *slog.Logger
 	writes writes
 
 	mu        sync.Mutex
 	js        jetstream.JetStream // without upkeep: a restoration does not restore
-	options   *StreamOptions      // nil before Setup: what the caller has not set up is not created
+	options   *StreamOptions      // nil before Setup: nothing is created
 	created   map[string]time.Time
 	keys      map[string][]byte        // that this process relies on, by name
 	restored  map[string]chan struct{} // by stream; closed when it was created again
 	restoring *restoration
 }
 
-// restoration is one walk over all streams and buckets; everyone who needs it waits for the same one.
+// restoration is one check of all streams and buckets; concurrent callers wait for the same one.
 type restoration struct {
 	done chan struct{}
 	err  error
 }
 
-// over reports whether the walk has ended.
+// over reports whether the restoration has ended.
 func (r *restoration) over() bool {
 	select {
 	case <-r.done:
@@ -62,7 +62,7 @@ func upkeepOf(js jetstream.JetStream) *upkeep {
 	return nil
 }
 
-// Upkeep looks for streams and buckets that have vanished, or were created again by another process, until ctx ends.
+// Upkeep checks for streams and buckets that have vanished, or were created again by another process, until ctx ends.
 func Upkeep(ctx context.Context, js JetStream) {
 	u := upkeepOf(js)
 	if u == nil {
@@ -77,7 +77,7 @@ func Upkeep(ctx context.Context, js JetStream) {
 		case <-ticker.C:
 			try, cancel := context.WithTimeout(ctx, apiTimeout)
 			if err := u.look(try); err != nil {
-				u.log.Debug("looking for vanished streams failed, will retry", "error", err)
+				u.log.Debug("checking for vanished streams failed, will retry", "error", err)
 			}
 			cancel()
 		}
@@ -164,13 +164,13 @@ func (u *upkeep) run(r *restoration) {
 	u.mu.Unlock()
 	fresh, err := setUp(ctx, js, options)
 	if r.err = err; err != nil {
-		u.log.Warn("streams that have vanished are not created again yet", "error", r.err)
+		u.log.Warn("creating vanished streams again failed, will retry", "error", r.err)
 	} else if r.err = u.restoreKeys(ctx, fresh.Bucket(BucketKeys)); r.err == nil {
 		r.err = u.note(ctx)
 	}
 }
 
-// note notes when each stream was created, and tells those who wait for Restored when one differs.
+// note records when each stream was created, and closes the channel of Restored when one differs.
 func (u *upkeep) note(ctx context.Context) error {
 	now := map[string]time.Time{}
 	for _, name := range streamNames() {
@@ -202,8 +202,8 @@ func (u *upkeep) note(ctx context.Context) error {
 	return nil
 }
 
-// restoreKeys stores again the keys that this process relies on. Where another process was faster with another key, addresses
-// that this process makes are not valid there.
+// restoreKeys stores again the keys that this process relies on. Where another process was faster with another key,
+// addresses that this process makes are not valid there.
 func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) error {
 	u.mu.Lock()
 	keys := maps.Clone(u.keys)
@@ -223,7 +223,7 @@ func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) err
 	return nil
 }
 
-// configure notes what Setup has made, so that it can be made again.
+// configure records the result of Setup, so that it can be created again.
 func (u *upkeep) configure(ctx context.Context, o StreamOptions) error {
 	if u == nil {
 		return nil
@@ -234,7 +234,7 @@ func (u *upkeep) configure(ctx context.Context, o StreamOptions) error {
 	return u.note(ctx)
 }
 
-// RestoreKey makes a value of BucketKeys one that is stored again when the bucket has vanished.
+// RestoreKey registers a value of BucketKeys that is stored again when the bucket has vanished.
 func (s Streams) RestoreKey(name string, value []byte) {
 	if s.up == nil {
 		return
@@ -267,9 +267,9 @@ func streamNames() []string {
 	return names
 }
 
-// Ready reports whether events can be taken in and replies sent: it asks JetStream for the account, for every stream and
-// bucket that Setup has made on this connection, and whether it stores what is written. An open connection alone says
-// nothing about any of them. What has vanished is created again.
+// Ready reports whether events can be read and replies published: it checks the account, every stream and bucket of
+// Setup on this connection, and whether JetStream stores writes. An open connection alone is not sufficient. Vanished
+// streams and buckets are created again.
 func Ready(ctx context.Context, js jetstream.JetStream) error {
 	if _, err := js.AccountInfo(ctx); err != nil {
 		return fmt.Errorf("jetstream does not answer: %w", err)

@@ -13,8 +13,9 @@ import (
 
 var errWatchEnded = errors.New("the watch has ended")
 
-// Watch calls begin, then each for what a bucket holds, then each(nil), then each for every change, until ctx ends. It begins
-// again, with what the bucket holds then, when the watch ends for any other reason and when the bucket was created again.
+// Watch calls begin, then each for the entries of a bucket, then each(nil), then each for every change, until ctx ends.
+// It begins again, with the entries at that time, when the watch ends for any other reason and when the bucket was
+// created again.
 func (s Streams) Watch(
 	ctx context.Context, bucket string, begin func(), each func(jetstream.KeyValueEntry), opts ...jetstream.WatchOpt,
 ) error {
@@ -34,7 +35,7 @@ func (s Streams) Watch(
 		}
 		return err
 	}, backoff.WithContext(waits, ctx), func(err error, wait time.Duration) {
-		log.Warn("watching a bucket ended, will watch again", "bucket", bucket, "error", err, "retry_in", wait)
+		log.Warn("bucket watch ended, will retry", "bucket", bucket, "error", err, "retry_in", wait)
 	})
 }
 

@@ -18,11 +18,11 @@ import (
 // Why a write was not stored: values of the label reason of hookturn_nats_write_failures_total.
 const (
 	ReasonNoSpace    = "no_space"    // the store of the server or of the account is full
-	ReasonStreamFull = "stream_full" // the stream holds as much as it may
-	ReasonNoStream   = "no_stream"   // no stream takes the subject, or JetStream is away
+	ReasonStreamFull = "stream_full" // the stream has reached its limit
+	ReasonNoStream   = "no_stream"   // no stream has the subject, or JetStream is not available
 	ReasonTimeout    = "timeout"
 	ReasonConnection = "connection"
-	ReasonRefused    = "refused" // the server gave another reason
+	ReasonRefused    = "refused" // another reason of the server
 )
 
 const (
@@ -36,7 +36,7 @@ const (
 	probeKey      = "ready" // of the bucket of claims; each user may write it (internal/permissions)
 )
 
-// writes remembers how the latest write to each stream ended.
+// writes records the result of the latest write to each stream.
 type writes struct {
 	mu       sync.Mutex
 	failing  map[string]failedWrite // by stream
@@ -61,7 +61,7 @@ func ObserveWrites(js JetStream, failed func(reason string)) {
 	}
 }
 
-// write runs an operation that stores something, with repeat, and notes how it ended.
+// write runs an operation that stores something, with repeat, and records its result.
 func (u *upkeep) write(ctx context.Context, stream string, operation func() error) error {
 	err := u.repeat(ctx, operation)
 	if u != nil {
@@ -81,7 +81,7 @@ func (u *upkeep) wrote(stream string, err error) {
 			w.latest = now
 			if was, failing := w.failing[stream]; failing {
 				delete(w.failing, stream)
-				u.log.Info("writes to a stream are stored again", "stream", stream, "reason", was.reason)
+				u.log.Info("writes to stream restored", "stream", stream, "reason", was.reason)
 			}
 		}
 		return
@@ -93,7 +93,7 @@ func (u *upkeep) wrote(stream string, err error) {
 	f.reason, f.err, f.at = reason, err, now
 	f.count++
 	if now.Sub(f.logged) >= writeLogEvery {
-		u.log.Warn("writes to a stream are refused", "stream", stream, "reason", reason, "failures", f.count, "error", err,
+		u.log.Warn("writes to stream rejected", "stream", stream, "reason", reason, "failures", f.count, "error", err,
 			"hint", writeHint(reason))
 		f.logged, f.count = now, 0
 	}
@@ -103,7 +103,7 @@ func (u *upkeep) wrote(stream string, err error) {
 	w.failing[stream] = f
 }
 
-// writeFailure returns why a write was not stored: "" when it was, or when it is to blame itself.
+// writeFailure returns why a write was not stored: "" when it was stored, or when the write itself is invalid.
 func writeFailure(err error) string {
 	var api *jetstream.APIError
 	switch {
@@ -122,7 +122,7 @@ func writeFailure(err error) string {
 	return ""
 }
 
-// JetStream's error codes for a full store, and the one under which it reports whatever its store says.
+// JetStream's error codes for a full store, and the one with which it reports any error of its store.
 const (
 	errCodeInsufficientResources jetstream.ErrorCode = 10023
 	errCodeMemoryExceeded        jetstream.ErrorCode = 10028
@@ -142,7 +142,7 @@ func refusedBy(api *jetstream.APIError) string {
 }
 
 // IsStreamFull reports whether a stream that discards new messages has no room for one: the only failure of its store that
-// the publisher's own rate can end.
+// a lower rate of the publisher can end.
 func IsStreamFull(err error) bool {
 	var api *jetstream.APIError
 	return errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
@@ -160,8 +160,8 @@ func writeHint(reason string) string {
 	return "check the NATS server's log"
 }
 
-// writable returns an error when the latest write to a stream was refused. When nothing was stored lately it writes a probe,
-// so that a full store is found before an event meets it, and a store that has room again is found without one.
+// writable returns an error when the latest write to a stream was rejected. Without recent writes it writes a probe, so
+// that it detects a full store before the next event, and a store that has room again.
 func (u *upkeep) writable(ctx context.Context) error {
 	u.writes.mu.Lock()
 	due := len(u.writes.failing) > 0 || time.Since(u.writes.latest) > probeEvery
@@ -169,13 +169,13 @@ func (u *upkeep) writable(ctx context.Context) error {
 	if due {
 		err := u.probe(ctx)
 		if writeFailure(err) == ReasonTimeout {
-			// JetStream has just answered: the user may not be permitted to write the probe. Its own writes tell.
-			u.log.Debug("probe was not answered", "subject", "$KV."+BucketClaims+"."+probeKey, "error", err)
+			// JetStream has just answered: the user may not be permitted to write the probe. Its own writes show failures.
+			u.log.Debug("probe not answered", "subject", "$KV."+BucketClaims+"."+probeKey, "error", err)
 			due = false
 		} else {
 			u.wrote("KV_"+BucketClaims, err)
 			if err != nil {
-				return fmt.Errorf("jetstream does not store what is written: %w", err)
+				return fmt.Errorf("jetstream does not store writes: %w", err)
 			}
 		}
 	}
@@ -186,9 +186,9 @@ func (u *upkeep) writable(ctx context.Context) error {
 		case time.Since(f.at) > failureLasts, due && f.reason == ReasonNoSpace:
 			delete(u.writes.failing, stream)
 		case f.reason == ReasonStreamFull && (stream == schemas.StreamEvents || stream == StreamQueues):
-			// This is how these streams slow their publishers down; the process is what empties them.
+			// These streams slow their publishers down when they are full, and this process empties them.
 		default:
-			return fmt.Errorf("the latest write to stream %s was refused (%s): %w", stream, f.reason, f.err)
+			return fmt.Errorf("latest write to stream %s rejected (%s): %w", stream, f.reason, f.err)
 		}
 	}
 	return nil
@@ -203,7 +203,7 @@ func (u *upkeep) probe(ctx context.Context) error {
 	return err
 }
 
-// streamOf names the stream that takes a subject.
+// streamOf returns the name of the stream of a subject.
 func streamOf(subject string) string {
 	if rest, ok := strings.CutPrefix(subject, "$KV."); ok {
 		bucket, _, _ := strings.Cut(rest, ".")

@@ -48,7 +48,7 @@ func TestUpkeep_FullStore(t *testing.T) {
 	require.NoError(t, Ready(testContext(t), js), "it has room again, though nothing was published")
 }
 
-// setUpSmall makes streams without reservations that a small store could not grant.
+// setUpSmall creates streams without reservations, which a small store could not grant.
 func setUpSmall(ctx context.Context, js jetstream.JetStream) (Streams, error) {
 	small := func(c jetstream.StreamConfig) jetstream.StreamConfig { c.MaxBytes = 0; return c }
 	o := StreamOptions{}.withDefaults()
@@ -74,7 +74,7 @@ func TestWriteFailure(t *testing.T) {
 		ReasonNoSpace:    {api(10023, "insufficient resources"), api(10047, "x"), api(10077, "no space left on device"), api(10077, "write failed")},
 		ReasonNoStream:   {jetstream.ErrNoStreamResponse, jetstream.ErrStreamNotFound},
 		ReasonTimeout:    {context.DeadlineExceeded},
-		ReasonRefused:    {api(10109, "stream is sealed")},
+		ReasonRefused:    {api(10109, "not allowed")},
 	} {
 		for _, err := range errs {
 			require.Equal(t, want, writeFailure(err), "%v", err)

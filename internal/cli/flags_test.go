@@ -91,7 +91,7 @@ func TestTheFlagWins(t *testing.T) {
 		})
 	}
 	said := fail(t, &world{env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@%zz"}}, "deadletters", "list")
-	require.Contains(t, said, "nats address cannot be parsed: check HOOKTURN_NATS_URL")
+	require.Contains(t, said, "invalid nats address: check HOOKTURN_NATS_URL")
 	require.NotContains(t, said, "hidden")
 }
 

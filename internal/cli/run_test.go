@@ -91,7 +91,7 @@ func TestAProcessStopsWhileItWaitsForNATS(t *testing.T) {
 		w := &world{env: map[string]string{"HOOKTURN_BOTS": dir, "HOOKTURN_EGRESS_ALLOW": "10.0.0.0/8"}}
 		stop := beside(t, w, p.command(), append(p.args, "--nats-url", "nats://"+addr, "--log-format", "json")...)
 		require.Eventually(t, func() bool {
-			return strings.Contains(w.err.String(), `"msg":"cannot connect to nats, trying again"`)
+			return strings.Contains(w.err.String(), `"msg":"connecting to nats failed, will retry"`)
 		}, soon, poll)
 		require.Equal(t, 1, stop())
 		require.Contains(t, w.err.String(), p.name+": connect to nats at nats://"+addr+": context canceled")
@@ -129,7 +129,7 @@ func TestToolsStopWhileTheyWaitForNATS(t *testing.T) {
 	t.Parallel()
 	w := &world{in: event("e-1"), env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@" + unreachableAddr(t)}}
 	stop := beside(t, w, cli.StarterCommand(), "send", "--bot", "shop", "-")
-	require.Eventually(t, func() bool { return strings.Contains(w.err.String(), "cannot connect to nats") }, soon, poll)
+	require.Eventually(t, func() bool { return strings.Contains(w.err.String(), "connecting to nats failed") }, soon, poll)
 	require.Equal(t, 1, stop())
 	require.NotContains(t, w.err.String(), "hidden")
 }

@@ -11,22 +11,21 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// Channels keep the integration channels of the administration, by their ids. They hold bytes and do not know what is in
-// them.
+// Channels stores the integration channels of the admin API by their ids, as opaque bytes.
 type Channels struct {
 	bucket  jetstream.KeyValue
 	streams bus.Streams
 }
 
-// ErrChanged says that somebody else has changed, made or deleted a channel in between.
-var ErrChanged = errors.New("the channel was changed by somebody else: read it again")
+// ErrChanged reports that another caller has changed, created or deleted a channel in between.
+var ErrChanged = errors.New("the channel was changed by another request: read it again")
 
-// NewChannels opens the channels of an account.
+// NewChannels returns a new Channels on an account's streams.
 func NewChannels(s bus.Streams) *Channels {
 	return &Channels{bucket: s.Bucket(bus.BucketChannels), streams: s}
 }
 
-// Put stores a channel over the revision that was read, 0 when there was none, and gives its new revision.
+// Put stores a channel over the revision that was read, 0 for a new channel, and returns its new revision.
 func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision uint64) (uint64, error) {
 	var err error
 	if revision == 0 {
@@ -55,34 +54,34 @@ func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error
 	return nil
 }
 
-// Follow calls heard for every channel there is, then ready once, then heard for every change, until ctx ends. A channel
-// that was deleted has no bytes. It follows reconnections; after the bucket was created again it reports the channels that
-// are gone as deleted.
-func (c *Channels) Follow(ctx context.Context, heard func(id string, channel []byte, revision uint64), ready func()) error {
+// Follow calls changed for every existing channel, then ready once, then changed for every change, until ctx ends. A
+// deleted channel has no bytes. It continues after reconnections; after the bucket was created again it reports the
+// missing channels as deleted.
+func (c *Channels) Follow(ctx context.Context, changed func(id string, channel []byte, revision uint64), ready func()) error {
 	var known, before map[string]bool // in this watch, and in those before it
 	once := sync.OnceFunc(ready)
 	return ignoreEnd(ctx, c.streams.Watch(ctx, bus.BucketChannels, func() {
 		before, known = known, map[string]bool{}
 	}, func(entry jetstream.KeyValueEntry) {
 		switch {
-		case entry == nil: // the end of what there was
+		case entry == nil: // the end of the existing channels
 			for id := range before {
 				if !known[id] {
-					heard(id, nil, 0)
+					changed(id, nil, 0)
 				}
 			}
 			once()
 		case entry.Operation() == jetstream.KeyValuePut:
 			known[entry.Key()] = true
-			heard(entry.Key(), entry.Value(), entry.Revision())
+			changed(entry.Key(), entry.Value(), entry.Revision())
 		default:
 			delete(known, entry.Key())
-			heard(entry.Key(), nil, entry.Revision())
+			changed(entry.Key(), nil, entry.Revision())
 		}
 	}))
 }
 
-// ignoreEnd is nil for an error that the end of a context explains.
+// ignoreEnd returns nil when the context has ended, else the error.
 func ignoreEnd(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil

@@ -13,13 +13,13 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Chats remember to which conversation a chat of a TwoWay router belongs, so that what is sent in the chat finds its way. A
-// chat that nobody wrote in for 30 days is forgotten.
+// Chats stores the conversation of each chat of a TwoWay router, so that messages of the chat reach it. A chat without
+// messages for 30 days expires.
 type Chats struct {
 	bucket fenced
 
 	mu    sync.Mutex
-	known map[string]knownChat // what this process has stored lately
+	known map[string]knownChat // recently stored by this process
 }
 
 type knownChat struct {
@@ -27,10 +27,10 @@ type knownChat struct {
 	fence        int64
 }
 
-// chatsKnown bounds what one process remembers of what it has stored.
+// chatsKnown bounds the cache of a process.
 const chatsKnown = 10_000
 
-// NewChats opens the chats of an account.
+// NewChats returns a new Chats on an account's streams.
 func NewChats(js jetstream.JetStream, s bus.Streams) *Chats {
 	return &Chats{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketChats), bucket: bus.BucketChats}, known: map[string]knownChat{}}
 }
@@ -74,7 +74,7 @@ func (c *Chats) Remember(
 	return last.conversation, nil
 }
 
-// knows reports whether a chat has a conversation already, by a write that is not older.
+// knows reports whether the cache has the conversation of a chat, from a write that is not older.
 func (c *Chats) knows(key string, chat knownChat) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

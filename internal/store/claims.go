@@ -8,13 +8,14 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// Claims decide which of several processes does what only one of them must do.
+// Claims assigns a task to one of several processes.
 type Claims struct{ bucket jetstream.KeyValue }
 
-// NewClaims opens the claims of an account.
+// NewClaims returns a new Claims on an account's streams.
 func NewClaims(s bus.Streams) *Claims { return &Claims{bucket: s.Bucket(bus.BucketClaims)} }
 
-// Claim reports whether a key belongs to this caller: of several callers with one key within two minutes it is true for one.
+// Claim reports whether a key belongs to this caller: of several callers with one key within two minutes it is true for
+// one.
 func (c *Claims) Claim(ctx context.Context, key string) (bool, error) {
 	_, err := c.bucket.Create(ctx, key, nil)
 	if bus.IsConflict(err) {

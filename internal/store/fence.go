@@ -56,7 +56,8 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 	return v, nil
 }
 
-// put stores a value over the revision that was read, nil data removes it; IsConflict reports that the key has changed since.
+// put stores a value over the revision that was read, nil data removes it; IsConflict reports that the key has changed
+// since.
 func (f fenced) put(ctx context.Context, key string, v fencedValue) error {
 	if err := bus.CheckKey(key); err != nil {
 		return err

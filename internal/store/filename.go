@@ -10,7 +10,7 @@ import (
 // fileNameMax bounds the name of a file, in bytes.
 const fileNameMax = 200
 
-// fileTypes are what a channel may bring: nothing that a browser would run.
+// fileTypes are the allowed media types of files: none that a browser would execute.
 func fileTypes() []string {
 	return []string{
 		"application/json", "application/octet-stream", "application/pdf", "application/xml", "application/zip", "text/csv",
@@ -18,8 +18,8 @@ func fileTypes() []string {
 	}
 }
 
-// FileTypeAllowed says whether files of a media type are taken: pictures, sound, films, documents, data; nothing that a
-// browser would run, for links to files have the gateway's own origin.
+// FileTypeAllowed reports whether files of a media type are allowed: images, audio, video, documents, data; none that a
+// browser would execute, because links to files have the gateway's own origin.
 func FileTypeAllowed(media string) bool {
 	family, kind, _ := strings.Cut(media, "/")
 	switch family {
@@ -29,7 +29,7 @@ func FileTypeAllowed(media string) bool {
 	return slices.Contains(fileTypes(), media) || strings.HasPrefix(media, "application/vnd.openxmlformats-officedocument.")
 }
 
-// FileName makes a name harmless: the last part of a path, without control characters, of a bounded length.
+// FileName returns a safe file name: the last part of a path, without control characters, of a bounded length.
 func FileName(name string) string {
 	name = path.Base(strings.ReplaceAll(strings.ToValidUTF8(name, "_"), `\`, "/"))
 	name = strings.Map(func(r rune) rune {

@@ -15,10 +15,10 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Files keep what integration channels and scripts exchange besides JSON, for a week.
+// Files stores the files of integration channels and scripts for a week.
 type Files struct{ store jetstream.ObjectStore }
 
-// File is what is known of a file. Its content is whatever it is.
+// File is the metadata of a file.
 type File struct {
 	ID       string    `json:"id"`
 	Name     string    `json:"name"`
@@ -26,17 +26,17 @@ type File struct {
 	Size     int64     `json:"size"` // bytes
 	Digest   string    `json:"digest"`
 	Expires  time.Time `json:"expires"`
-	Channel  string    `json:"channel,omitempty"` // code of the channel that it came by
+	Channel  string    `json:"channel,omitempty"` // code of the channel that received it
 	Modified time.Time `json:"-"`
 }
 
-// ErrNoFile says that a bot has no such file, or no longer.
+// ErrNoFile reports that the bot does not have the file, or that it has expired.
 var ErrNoFile = errors.New("there is no such file")
 
-// NewFiles opens the files of an account.
+// NewFiles returns a new Files on an account's streams.
 func NewFiles(s bus.Streams) *Files { return &Files{store: s.Files()} }
 
-// Put keeps what a reader gives under a new id. Nothing is kept of a reader that fails.
+// Put stores the content of a reader under a new id. Nothing is stored when the reader fails.
 func (f *Files) Put(ctx context.Context, owner schemas.BotID, file File, content io.Reader) (File, error) {
 	file.ID = uuid.NewString()
 	about, err := json.Marshal(file)
@@ -47,7 +47,7 @@ func (f *Files) Put(ctx context.Context, owner schemas.BotID, file File, content
 		Name: fileName(owner, file.ID), Metadata: map[string]string{"file": string(about)},
 	}, content)
 	if err != nil {
-		return File{}, fmt.Errorf("keep a file: %w", err)
+		return File{}, fmt.Errorf("store a file: %w", err)
 	}
 	return fileOf(info, file), nil
 }
@@ -87,7 +87,7 @@ func (f *Files) Delete(ctx context.Context, owner schemas.BotID, id string) erro
 		return ErrNoFile
 	}
 	name := fileName(owner, id)
-	_, err := f.store.GetInfo(ctx, name) // deleting what is deleted would be no error
+	_, err := f.store.GetInfo(ctx, name) // deleting a deleted file would succeed
 	if err == nil {
 		err = f.store.Delete(ctx, name)
 	}
@@ -109,7 +109,7 @@ func fileOf(info *jetstream.ObjectInfo, file File) File {
 	return file
 }
 
-// fileName keeps one bot's files apart from another's.
+// fileName returns the name of an object, which contains the bot.
 func fileName(owner schemas.BotID, id string) string {
 	return owner.Tenant + "/" + owner.Bot + "/" + id
 }

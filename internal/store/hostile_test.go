@@ -20,7 +20,8 @@ func hostile() map[string]string {
 	}
 }
 
-// TestStore_HostileIDsLeaveTheConnectionOpen passes every hostile text to each store that takes a text from outside as it is.
+// TestStore_HostileIDsLeaveTheConnectionOpen passes every hostile text to each store that takes a text from outside as
+// it is.
 func TestStore_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
 	t.Parallel()
 	js, s := setup(t, bus.StreamOptions{})

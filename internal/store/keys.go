@@ -10,22 +10,23 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// Keys keep what every process of an installation must know and nobody else may, such as the key of callback addresses.
+// Keys stores the secret keys that the processes of an installation share, such as the key of callback addresses.
 type Keys struct {
 	bucket  jetstream.KeyValue
 	streams bus.Streams
 }
 
-// NewKeys opens the keys of an account.
+// NewKeys returns a new Keys on an account's streams.
 func NewKeys(s bus.Streams) *Keys { return &Keys{bucket: s.Bucket(bus.BucketKeys), streams: s} }
 
-// Ensure gives the key of a name, storing what create makes when there is none. Processes that start together agree on one.
+// Ensure returns the key of a name, and stores a new one from create when there is none. Processes that start at the
+// same time get the same key.
 func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, error)) ([]byte, error) {
 	entry, err := k.bucket.Get(ctx, name)
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		fresh, createErr := create()
 		if createErr != nil {
-			return nil, fmt.Errorf("make key %s: %w", name, createErr)
+			return nil, fmt.Errorf("create key %s: %w", name, createErr)
 		}
 		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !bus.IsConflict(err) {
 			return nil, fmt.Errorf("store key %s: %w", name, err)

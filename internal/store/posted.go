@@ -11,18 +11,18 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Posted keeps which content was posted under an event's id, for as long as the event stream recognises the id: without it
-// an event with a used id and other content would be answered as a repetition, and lost.
+// Posted stores the content that was posted under an event's id, for as long as the event stream recognises the id:
+// without it an event with a used id and other content would be answered as a repetition, and lost.
 type Posted struct{ bucket jetstream.KeyValue }
 
 // ErrOtherContent reports that an event of the same conversation and id has other content.
 var ErrOtherContent = errors.New("the id was used for an event with other content")
 
-// NewPosted opens the posted events of an account.
+// NewPosted returns a new Posted on an account's streams.
 func NewPosted(s bus.Streams) *Posted { return &Posted{bucket: s.Bucket(bus.BucketPosted)} }
 
-// Reserve notes the content of an event before it is published. It returns ErrOtherContent when the conversation has another
-// event of this id. The same content may be reserved any number of times.
+// Reserve stores the content of an event before it is published. It returns ErrOtherContent when the conversation has
+// another event of this id. The same content may be reserved any number of times.
 func (p *Posted) Reserve(ctx context.Context, key schemas.ConversationKey, eventID, content string) error {
 	name := schemas.EventMsgID(key, eventID)
 	_, err := p.bucket.Create(ctx, name, []byte(content))
@@ -44,7 +44,7 @@ func (p *Posted) Reserve(ctx context.Context, key schemas.ConversationKey, event
 	return nil
 }
 
-// Release forgets an event that the stream has refused for good: another content may use its id.
+// Release removes an event that the stream has rejected permanently: other content may use its id.
 func (p *Posted) Release(ctx context.Context, key schemas.ConversationKey, eventID string) error {
 	if err := p.bucket.Purge(ctx, schemas.EventMsgID(key, eventID)); err != nil {
 		return fmt.Errorf("release the id of an event: %w", err)

@@ -15,26 +15,27 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Queues keep the steps that wait for their turn in the background: one queue for each step of a bot, first in, first out,
-// bounded by the stream. They hold bytes and do not know what is in them.
+// Queues stores the steps of background queues: one queue for each step of a bot, first in, first out, bounded by the
+// stream. Entries are opaque bytes.
 type Queues struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
 }
 
-// NewQueues opens the background queues.
+// NewQueues returns a new Queues on an account's streams.
 func NewQueues(js jetstream.JetStream, s bus.Streams) *Queues {
 	return &Queues{js: js, stream: s.Queues()}
 }
 
-// Add puts data at the end of a step's queue; the same event of a conversation within an hour is one entry. A queue that is full, or has no room
-// in the stream, is a fault of the kind queue_full; data that is too large for NATS is too_large.
+// Add puts data at the end of a step's queue; the same event of a conversation within an hour is one entry. A queue that
+// is full, or has no room in the stream, is a fault of the kind queue_full; data that is too large for NATS is
+// too_large.
 func (q *Queues) Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error {
 	m := nats.NewMsg(queueSubject(key.BotID, step))
 	m.Data = data
 	m.Header.Set(jetstream.MsgIDHeader, schemas.IDOf("queue", key, step, eventID))
 	if int64(m.Size()) > q.js.Conn().MaxPayload() {
-		return fault.New(fault.TooLarge, "message of %d bytes is larger than NATS takes", m.Size())
+		return fault.New(fault.TooLarge, "message of %d bytes exceeds the limit of NATS", m.Size())
 	}
 	_, err := q.js.PublishMsg(ctx, m)
 	switch {
@@ -68,7 +69,7 @@ func (q *Queues) Heads(ctx context.Context) (heads [][]byte, err error) {
 	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
 		m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
 		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound): // worked off since
+		case errors.Is(err, jetstream.ErrMsgNotFound): // handled in between
 		case err != nil:
 			return nil, fmt.Errorf("read the head of a background queue: %w", err)
 		default:
@@ -78,7 +79,7 @@ func (q *Queues) Heads(ctx context.Context) (heads [][]byte, err error) {
 	return heads, nil
 }
 
-// Remove takes an entry off its queue. An entry that is gone already is no error.
+// Remove removes an entry from its queue. It succeeds for an entry that was already removed.
 func (q *Queues) Remove(ctx context.Context, sequence uint64) error {
 	err := q.stream.DeleteMsg(ctx, sequence)
 	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {

@@ -30,7 +30,7 @@ func TestQueueIsFirstInFirstOut(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, want, string(data))
 		require.NoError(t, q.Remove(ctx, sequence))
-		require.NoError(t, q.Remove(ctx, sequence), "removing twice is no error")
+		require.NoError(t, q.Remove(ctx, sequence), "removing twice succeeds")
 	}
 	_, sequence, err = q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
 	require.NoError(t, err)
@@ -57,7 +57,7 @@ func TestQueue_EqualEventIDs(t *testing.T) {
 	require.Len(t, heads, 6, "three bots with two steps each")
 }
 
-func TestFullQueueSaysSo(t *testing.T) {
+func TestQueues_FullStream(t *testing.T) {
 	t.Parallel()
 	js, streams := setup(t, bus.StreamOptions{})
 	ctx := testContext(t)

@@ -16,10 +16,10 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Users keep user_details: one JSON document for a user of a tenant, which outlives conversations.
+// Users stores user_details: one JSON document for each user of a tenant, which outlives conversations.
 type Users struct{ bucket fenced }
 
-// NewUsers opens the users of an account.
+// NewUsers returns a new Users on an account's streams.
 func NewUsers(js jetstream.JetStream, s bus.Streams) *Users {
 	return &Users{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketUsers), bucket: bus.BucketUsers}}
 }
@@ -37,13 +37,14 @@ func (u *Users) Get(ctx context.Context, tenant, userID string) (json.RawMessage
 	return v.data, nil
 }
 
-// Update replaces a user's details by what change returns for them; nil removes them. It returns what is stored then. When
-// another process changes them in between, change is called again with the newer ones, until ctx ends. An error of change is
-// returned as it is.
+// Update replaces a user's details by what change returns for them; nil removes them. It returns what is stored then.
+// When another process changes them in between, change is called again with the newer ones, until ctx ends. An error of
+// change is returned as it is.
 //
-// fence orders the writers: the acceptance of the event that writes, in nanoseconds. A write with an older fence than that of
-// the stored details is dropped, and the stored ones are returned: it comes from a worker that was paused while newer events
-// were handled. The fence 0 is a write without order: it is never dropped, and keeps the fence that is stored.
+// fence orders the writers: the acceptance of the event that writes, in nanoseconds. A write with an older fence than
+// that of the stored details is dropped, and the stored ones are returned: it comes from a worker that was paused while
+// newer events were handled. The fence 0 is a write without order: it is never dropped, and keeps the fence that is
+// stored.
 func (u *Users) Update(
 	ctx context.Context, tenant, userID string, fence int64, change func(old json.RawMessage) (json.RawMessage, error),
 ) (json.RawMessage, error) {
@@ -81,7 +82,7 @@ func (u *Users) Update(
 	return stored, err
 }
 
-// userKey hides the user id, which may be a name or an address, and makes it fit for a key.
+// userKey returns a key with a hash of the user id, which may be a name or an address.
 func userKey(tenant, userID string) (string, error) {
 	if !schemas.IsToken(tenant) {
 		return "", fault.New(fault.BadEvent, "tenant must be of the form [A-Za-z0-9_-]{1,64}")
