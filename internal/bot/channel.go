@@ -76,7 +76,7 @@ type ChannelOpts struct {
 	Title        string   `json:"title,omitempty"`
 	Comment      string   `json:"comment,omitempty"`
 	AllowFiles   bool     `json:"allow_files_api,omitempty"`
-	Capabilities []string `json:"filter_capabilities,omitempty"` // that its websockets have; none = all
+	Capabilities []string `json:"filter_capabilities,omitempty"` // of its WebSocket connections; none = all
 	Sync         bool     `json:"issync,omitempty"`              // HTTP callers wait for the script
 	RecvTimeout  int      `json:"recv_timeout,omitempty"`        // seconds; 0 = 10
 	Roles        []string `json:"roles,omitempty"`

@@ -29,7 +29,7 @@ func channelFile(name, token, id string) string {
 	return strings.NewReplacer("NAME", name, "TOKEN", token, "ID", id).Replace(channelBot)
 }
 
-func TestChannelsAreFoundByTheirTokens(t *testing.T) {
+func TestSet_ChannelByToken(t *testing.T) {
 	t.Parallel()
 	set, err := load(t, map[string]string{"a.yaml": channelFile("a", "both", "opts: {}")})
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestChannelsAreFoundByTheirTokens(t *testing.T) {
 	require.ErrorContains(t, err, "has no script")
 }
 
-func TestChannelsOfSeveralBots(t *testing.T) {
+func TestSet_ChannelsOfSeveralBots(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{
 		"a.yaml": channelFile("a", "both", "id: 6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51"),
@@ -67,7 +67,7 @@ func TestChannelsOfSeveralBots(t *testing.T) {
 	}, "\n"))
 }
 
-func TestAdaptersOfSeveralBots(t *testing.T) {
+func TestSet_AdaptersOfSeveralBots(t *testing.T) {
 	t.Parallel()
 	const file = "bot: NAME\nsecrets: {t: {file: token_new}}\nadapters:\n  agents: {account: ACCOUNT, product_token: t}\n"
 	text := func(name, account string) string {
@@ -89,7 +89,7 @@ func TestAdaptersOfSeveralBots(t *testing.T) {
 	require.False(t, ok)
 }
 
-func TestSendersInsideTheMask(t *testing.T) {
+func TestChannel_Admits(t *testing.T) {
 	t.Parallel()
 	ch := bot.Channel{IPMask: []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24"), netip.MustParsePrefix("2001:db8::/32")}}
 	for address, inside := range map[string]bool{
@@ -110,7 +110,7 @@ func TestChannel_EntityWithoutTokens(t *testing.T) {
 	require.Contains(t, string(text), "https://x.example")
 }
 
-func TestAChannelOfTheAdministration(t *testing.T) {
+func TestChannel_FromAdminAPI(t *testing.T) {
 	t.Parallel()
 	set, err := load(t, map[string]string{"a.yaml": channelFile("a", "new", "opts: {}")})
 	require.NoError(t, err)

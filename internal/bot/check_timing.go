@@ -82,8 +82,7 @@ func (c *checker) retry(path string, r fileRetry, defaults defaults) Retry {
 	return retry
 }
 
-// latency reads the keys of the latency contract: the soft deadline, what happens after the hard one, and whether anybody
-// waits at all.
+// latency reads the keys of the latency contract: the soft deadline, what happens after the hard one, and the mode.
 func (c *checker) latency(path string, w *fileWebhook, hook *Webhook) {
 	if c.has(path + ".late_answer") {
 		c.oneOf(path+".late_answer", w.LateAnswer, LateAnswerDrop, LateAnswerPublish)

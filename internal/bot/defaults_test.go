@@ -6,8 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDefaultsOf is the table of the contract, section 3.
-func TestDefaultsOf(t *testing.T) {
+// TestDefaults_Documented is the table of the contract, section 3.
+func TestDefaults_Documented(t *testing.T) {
 	t.Parallel()
 
 	hubSHA1, standard := []string{"hub-sha1"}, []string{"standard"}
@@ -17,7 +17,7 @@ func TestDefaultsOf(t *testing.T) {
 	require.Equal(t, defaults{60 * second, 10 * second, 4, OnFailureUndelivered, nil}, defaultsOf(DialectTwoWay))
 }
 
-func TestHumanAssistanceReplacesTheBotBreakOnly(t *testing.T) {
+func TestDefaults_HumanAssistance(t *testing.T) {
 	t.Parallel()
 
 	c := &checker{file: &file{HumanAssistance: true}}

@@ -11,9 +11,9 @@
 //	Watch  |             no: logged, Status; its last good Bot --+
 //	       +--- change --+
 //
-// Files may be written by people who do not trust each other: what one file expands to, how long its reading takes, which
-// secrets and scripts it may name, and what it shares with the bots of other tenants, is bounded.
+// Tenants do not trust each other. The package limits the size to which a file expands, the time to read it, the secrets and
+// scripts that it can name, and what it shares with the bots of other tenants.
 //
-// The files are authoritative for what a step does next, the Plan in a workflow's history for what a running step does. What
-// such a plan names, secrets and scripts, is kept as long as the step can live.
+// The files decide what a new step does; the Plan in a workflow's history decides what a running step does. A Store keeps the
+// secrets and scripts that such plans name as long as the steps can run.
 package bot

@@ -63,10 +63,10 @@ func load(t *testing.T, files map[string]string, change ...func(*bot.Options)) (
 
 var marker = regexp.MustCompile(`(?m)^# ([a-z]+): (.*)$`)
 
-// TestBadFiles loads the files of testdata/bad one by one. Each lists its problems at its end:
+// TestLoad_BadFiles loads the files of testdata/bad one by one. Each lists its problems at its end:
 //
 //	# want: 7:5: $.key: text
-func TestBadFiles(t *testing.T) {
+func TestLoad_BadFiles(t *testing.T) {
 	t.Parallel()
 
 	paths, err := filepath.Glob("testdata/bad/*.yaml")
@@ -100,7 +100,7 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
-func TestGoodFile(t *testing.T) {
+func TestLoad_GoodFile(t *testing.T) {
 	t.Parallel()
 
 	text, err := os.ReadFile("testdata/good/shop.yaml")
@@ -122,8 +122,8 @@ func TestGoodFile(t *testing.T) {
 
 }
 
-// TestPlans holds what every step, channel and adapter of testdata/good becomes against the file beside it.
-func TestPlans(t *testing.T) {
+// TestLoad_Plans holds what every step, channel and adapter of testdata/good becomes against the file beside it.
+func TestLoad_Plans(t *testing.T) {
 	t.Parallel()
 
 	paths, err := filepath.Glob("testdata/good/*.yaml")
@@ -168,7 +168,7 @@ func plansOf(t *testing.T, b *bot.Bot) map[string]any {
 	return plans
 }
 
-func TestSecretsAreNewestFirstAndPrivate(t *testing.T) {
+func TestLoad_Secrets(t *testing.T) {
 	t.Parallel()
 
 	set, err := load(t, map[string]string{
@@ -197,7 +197,7 @@ func TestSecretsAreNewestFirstAndPrivate(t *testing.T) {
 	require.False(t, ok, "a bot sees another bot's secret")
 }
 
-func TestDirectory(t *testing.T) {
+func TestLoad_Directory(t *testing.T) {
 	t.Parallel()
 
 	tests := map[string]struct {
@@ -241,7 +241,7 @@ func TestDirectory(t *testing.T) {
 	}
 }
 
-func TestMissingDirectory(t *testing.T) {
+func TestLoad_MissingDirectory(t *testing.T) {
 	t.Parallel()
 
 	_, err := bot.Load(filepath.Join(t.TempDir(), "absent"), bot.Options{})
@@ -250,7 +250,7 @@ func TestMissingDirectory(t *testing.T) {
 	require.NotErrorAs(t, err, &problems)
 }
 
-func TestPlainHTTPWhereItIsAllowed(t *testing.T) {
+func TestLoad_AllowPlainHTTP(t *testing.T) {
 	t.Parallel()
 
 	set, err := load(t, map[string]string{
@@ -263,8 +263,8 @@ func TestPlainHTTPWhereItIsAllowed(t *testing.T) {
 	require.Equal(t, "http://127.0.0.1:8080/orders", plan.Webhook.URL)
 }
 
-// TestExample loads the bot files that newcomers copy, from the real directory with the real file system.
-func TestExample(t *testing.T) {
+// TestLoad_Example loads the bot files that newcomers copy, from the real directory with the real file system.
+func TestLoad_Example(t *testing.T) {
 	t.Parallel()
 
 	set, err := bot.Load("../../examples/bots", bot.Options{AllowPlainHTTP: true, SecretsDir: "../../examples/secrets"})
@@ -279,7 +279,7 @@ func TestExample(t *testing.T) {
 	require.True(t, ok)
 }
 
-func TestOnlyRegularFilesAreRead(t *testing.T) {
+func TestLoad_RegularFilesOnly(t *testing.T) {
 	t.Parallel()
 
 	dir := t.TempDir()

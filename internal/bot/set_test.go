@@ -20,7 +20,7 @@ func loadOne(t *testing.T, text string) *bot.Bot {
 	return a
 }
 
-func TestUnknownNames(t *testing.T) {
+func TestSet_UnknownNames(t *testing.T) {
 	t.Parallel()
 
 	set, err := load(t, map[string]string{"a.yaml": "bot: a\ntenant: acme\n"})
@@ -35,7 +35,7 @@ func TestUnknownNames(t *testing.T) {
 	require.EqualError(t, err, `unknown_step: bot a does not have a step "NO\nSTEP"`)
 }
 
-func TestEnvironmentChoosesBaseURL(t *testing.T) {
+func TestLoad_BaseURLOfEnvironment(t *testing.T) {
 	t.Parallel()
 
 	const bases = "base_urls: {test: \"https://test.example/b/\", production: \"https://production.example\"}\n" +
@@ -65,7 +65,7 @@ func TestEnvironmentChoosesBaseURL(t *testing.T) {
 	}
 }
 
-func TestPathJoinsWithOneSlash(t *testing.T) {
+func TestLoad_PathJoinedWithOneSlash(t *testing.T) {
 	t.Parallel()
 
 	for base, paths := range map[string]map[string]string{
@@ -82,7 +82,7 @@ func TestPathJoinsWithOneSlash(t *testing.T) {
 	}
 }
 
-func TestOnFailure(t *testing.T) {
+func TestLoad_OnFailure(t *testing.T) {
 	t.Parallel()
 
 	tests := map[string]struct{ head, step, want string }{

@@ -114,7 +114,7 @@ func TestNewStore_RefuseBad(t *testing.T) {
 	require.EqualError(t, err, badText)
 }
 
-func TestReload(t *testing.T) {
+func TestStore_Reload(t *testing.T) {
 	t.Parallel()
 
 	s := setupStore(t, t.TempDir(), goodBot)
@@ -139,7 +139,7 @@ func TestReload(t *testing.T) {
 	require.Len(t, s.reloads, 4)
 }
 
-func TestWatchBadThenGood(t *testing.T) {
+func TestStore_WatchBadThenGood(t *testing.T) {
 	t.Parallel()
 
 	s := setupStore(t, t.TempDir(), goodBot)
@@ -153,7 +153,7 @@ func TestWatchBadThenGood(t *testing.T) {
 	s.eventually(t, func() bool { return s.LastError() == nil })
 }
 
-func TestWatchAnEditorsRename(t *testing.T) {
+func TestStore_WatchRename(t *testing.T) {
 	t.Parallel()
 
 	s := setupStore(t, t.TempDir(), goodBot)
@@ -166,7 +166,7 @@ func TestWatchAnEditorsRename(t *testing.T) {
 	}
 }
 
-func TestWatchKubernetesSwap(t *testing.T) {
+func TestStore_WatchKubernetesSwap(t *testing.T) {
 	t.Parallel()
 
 	dir := t.TempDir()
@@ -185,7 +185,7 @@ func TestWatchKubernetesSwap(t *testing.T) {
 	s.eventually(t, func() bool { return s.url(t) == "https://two.example/" })
 }
 
-func TestWatchSecretFile(t *testing.T) {
+func TestStore_WatchSecretFile(t *testing.T) {
 	t.Parallel()
 
 	elsewhere := filepath.Join(t.TempDir(), "key")
@@ -206,7 +206,7 @@ func TestWatchSecretFile(t *testing.T) {
 	s.eventually(t, func() bool { return s.secret(t) == "third" })
 }
 
-func TestWatchDirectoryReplaced(t *testing.T) {
+func TestStore_WatchDirectoryReplaced(t *testing.T) {
 	t.Parallel()
 
 	dir := filepath.Join(t.TempDir(), "bots")

@@ -9,7 +9,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 )
 
-func TestTemplate(t *testing.T) {
+func TestTemplate_Expand(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"chatId": `a"b\c`, "conversationClientId": "Zoë <1>"}
 	context := json.RawMessage(`{"skill":"sales"}`)
@@ -32,7 +32,7 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-func TestDefaultTemplateHasAllVariables(t *testing.T) {
+func TestTemplate_Default(t *testing.T) {
 	t.Parallel()
 	parsed, err := bot.ParseTemplate(bot.DefaultTemplate)
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestDefaultTemplateHasAllVariables(t *testing.T) {
 		"conversationClientId":"6","context":{}}`, got, "without a context it is valid all the same")
 }
 
-func TestBadTemplates(t *testing.T) {
+func TestTemplate_Invalid(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"{\n  \"id\": \"$chat\"}": "line 2, column 10: $chat is unknown: want one of $chatId, $sessionId, $accountId, $channel, " +

@@ -191,7 +191,7 @@ func TestLoad_PipeDoesNotBlock(t *testing.T) {
 	require.Equal(t, "pipe.yaml: cannot be read: it is not a regular file", problems.Error())
 }
 
-func TestWarnings(t *testing.T) {
+func TestCheck_Warnings(t *testing.T) {
 	t.Parallel()
 	const hook = "steps: {X: {webhook: {url: \"https://h.example/\"KEYS}}}\n"
 	for keys, want := range map[string]string{
