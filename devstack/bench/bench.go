@@ -20,7 +20,7 @@ type settings struct {
 	perRow  time.Duration
 	quick   bool
 	noisy   bool
-	door    bool
+	gateway bool
 	profile string
 	only    string
 }
@@ -40,9 +40,9 @@ func Command() *cobra.Command {
 	cmd.Flags().StringVar(&s.only, "only", "",
 		"only this row, and no yardstick: first attempt/in flight/conversations/delay, as in local/64/1000/0s")
 	cmd.Flags().StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
-	cmd.Flags().BoolVar(&s.noisy, "neighbour", false, "only the noisy neighbour")
-	cmd.Flags().BoolVar(&s.door, "gateway", false, "only the gateway: channels' scripts and websockets")
-	cmd.Flags().BoolVar(&s.quick, "quick", false, "only the rows that the ratio and the unloaded latency need")
+	cmd.Flags().BoolVar(&s.noisy, "neighbour", false, "measure only the noisy neighbour")
+	cmd.Flags().BoolVar(&s.gateway, "gateway", false, "measure only the gateway: channels' scripts and WebSocket connections")
+	cmd.Flags().BoolVar(&s.quick, "quick", false, "measure only the rows for the ratio and the unloaded latency")
 	return cmd
 }
 
@@ -89,7 +89,7 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 	switch {
 	case s.noisy:
 		return rig.neighbour(ctx, out)
-	case s.door:
+	case s.gateway:
 		return rig.gateway(ctx, out)
 	}
 	var before, after measurement

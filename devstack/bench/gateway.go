@@ -153,7 +153,7 @@ func asError(f *fault.Fault) error {
 	return f
 }
 
-// dial opens websockets, some at a time.
+// dial opens WebSocket connections, some at a time.
 func dial(ctx context.Context, addr string, n int) ([]*websocket.Conn, error) {
 	conns := make([]*websocket.Conn, n)
 	address := "ws://" + addr + "/ws/token/v1/" + gateToken
@@ -195,7 +195,7 @@ func hangUp(conns []*websocket.Conn) {
 	}
 }
 
-// idle measures what websockets cost that say nothing.
+// idle measures the cost of idle WebSocket connections.
 func (r *rig) idle(ctx context.Context, out io.Writer, addr string) error {
 	pid := r.processes["gateway"].cmd.Process.Pid
 	before, err := residentMiB(pid)
@@ -206,7 +206,7 @@ func (r *rig) idle(ctx context.Context, out io.Writer, addr string) error {
 	conns, err := dial(ctx, addr, idleSockets)
 	defer hangUp(conns)
 	if err != nil {
-		return fmt.Errorf("open %d websockets: %w", idleSockets, err)
+		return fmt.Errorf("open %d WebSocket connections: %w", idleSockets, err)
 	}
 	took := time.Since(began)
 	if _, err := info(ctx, conns[idleSockets-1], 1); err != nil { // all of them are served
@@ -216,7 +216,7 @@ func (r *rig) idle(ctx context.Context, out io.Writer, addr string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d idle websockets on one gateway: opened in %.1f s, resident memory from %d to %d MiB, %.1f KiB each\n",
+	fmt.Fprintf(out, "%d idle WebSocket connections on one gateway: opened in %.1f s, resident memory from %d to %d MiB, %.1f KiB each\n",
 		idleSockets, took.Seconds(), before, after, float64(after-before)*1024/idleSockets)
 	return nil
 }
@@ -237,15 +237,15 @@ func info(ctx context.Context, conn *websocket.Conn, qid int) (time.Duration, er
 		Success bool `json:"success"`
 	}
 	if err := json.Unmarshal(text, &frame); err != nil || len(frame) != 2 {
-		return 0, fmt.Errorf("not a frame: %s", text)
+		return 0, fmt.Errorf("invalid frame: %s", text)
 	}
 	if err := json.Unmarshal(frame[1], &body); err != nil || !body.Success || body.QID != qid {
-		return 0, fmt.Errorf("not the answer: %s", text)
+		return 0, fmt.Errorf("unexpected answer: %s", text)
 	}
 	return time.Since(began), nil
 }
 
-// busy measures calls at a fixed rate over some websockets.
+// busy measures calls at a fixed rate over some WebSocket connections.
 func (r *rig) busy(ctx context.Context, out io.Writer, addr string) error {
 	conns, err := dial(ctx, addr, busySockets)
 	defer hangUp(conns)
@@ -277,7 +277,7 @@ func (r *rig) busy(ctx context.Context, out io.Writer, addr string) error {
 		})
 	}
 	all.Wait()
-	fmt.Fprintf(out, "%d calls a second over %d websockets, %d calls: p50 %s ms, p99 %s ms, slowest %s ms\n", busyRate,
+	fmt.Fprintf(out, "%d calls a second over %d WebSocket connections, %d calls: p50 %s ms, p99 %s ms, slowest %s ms\n", busyRate,
 		busySockets, m.steps(), ms(m.quantile(0.5)), ms(m.quantile(0.99)), ms(m.quantile(1)))
 	return failed
 }

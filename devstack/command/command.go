@@ -101,7 +101,7 @@ func serveCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&o.Bots, "bots", "examples/bots", "directory of the bot files")
 	f.StringVar(&o.SecretsDir, "secrets-dir", "", "directory of the tenants' secrets (default: secrets beside the bot files)")
-	f.StringVar(&o.DataDir, "data-dir", "", "where state lives; empty: it goes with the process")
+	f.StringVar(&o.DataDir, "data-dir", "", "directory of all state; empty: state ends with the process")
 	f.StringVar(&o.NATSAddr, "nats-addr", "127.0.0.1:4222", "host:port of NATS")
 	f.StringVar(&o.TemporalAddr, "temporal-addr", "127.0.0.1:7233", "host:port of Temporal")
 	f.StringVar(&o.TemporalPostgres, "temporal-postgres", "",
@@ -110,10 +110,10 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.UIAddr, "ui-addr", "127.0.0.1:8233", "host:port of the Temporal UI")
 	f.StringVar(&o.Gateway.Addr, "gateway-addr", "127.0.0.1:8080", "host:port of the gateway")
 	f.StringVar(&o.Gateway.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")
-	f.StringVar(&o.Gateway.OperatorToken, "operator-token-file", "", "file with the token of the administration of channels")
+	f.StringVar(&o.Gateway.OperatorToken, "operator-token-file", "", "file with the token of the admin API")
 	f.StringVar(&o.AdminAddr, "admin-addr", "127.0.0.1:9090", "host:port of /healthz, /readyz and /metrics")
 	f.StringVar(&webhookAddr, "webhook-addr", "127.0.0.1:8090", "host:port of the sample webhook server; empty: none")
-	f.BoolVar(&o.Code, "code", true, "run code steps, where this machine can hold them")
+	f.BoolVar(&o.Code, "code", true, "run code steps when this machine supports the sandbox")
 	f.BoolVar(&o.Engine, "engine", true, "run a worker and a starter in this process")
 	f.StringVar(&logLevel, "log-level", "warn", "debug, info, warn or error")
 	return cmd

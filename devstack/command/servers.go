@@ -36,7 +36,7 @@ func natsCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Addr, "nats-addr", "127.0.0.1:4222", "host:port of NATS")
-	f.StringVar(&o.DataDir, "data-dir", "", "where streams live; empty: they go with the process")
+	f.StringVar(&o.DataDir, "data-dir", "", "directory of the streams; empty: in memory")
 	f.Int64Var(&o.MaxStore, "max-store", 0, "most bytes of all streams; 0: what the disk allows")
 	f.StringVar(&c.Name, "name", "", "name of this server in its cluster")
 	f.StringVar(&c.Addr, "cluster-addr", "", "host:port where the other servers of the cluster dial; empty: no cluster")
@@ -67,7 +67,7 @@ func temporalCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.FrontendAddr, "temporal-addr", "127.0.0.1:7233", "host:port of Temporal")
-	f.StringVar(&o.DataDir, "data-dir", "", "where the SQLite database lives; empty: in memory")
+	f.StringVar(&o.DataDir, "data-dir", "", "directory of the SQLite database; empty: in memory")
 	f.StringVar(&o.Postgres, "postgres", "", "PostgreSQL, as in postgres://user:password@host:port/db; empty: SQLite")
 	f.IntVar(&o.HistoryShards, "history-shards", 0, "history shards; 0: 64 with PostgreSQL, else 1")
 	return cmd

@@ -120,7 +120,7 @@ func start(ctx context.Context, logs io.Writer, bots, dir string) (*stack.Stack,
 func copyBots(from, to, addr string) error {
 	return filepath.WalkDir(from, func(path string, entry os.DirEntry, err error) error {
 		if err != nil {
-			return fmt.Errorf("example bots: %w (run from the top of the repository, or say --bots)", err)
+			return fmt.Errorf("load example bots: %w (run in the root of the repository, or set --bots)", err)
 		}
 		rel, err := filepath.Rel(from, path)
 		if err != nil {
@@ -184,7 +184,7 @@ func (d *demo) send(ctx context.Context, bot, conversation, eventType string, da
 	return err
 }
 
-var errNoReply = errors.New("no reply came within " + patience.String())
+var errNoReply = errors.New("no reply within " + patience.String())
 
 // expect waits for the next reply, which must be of a type, and prints it in words.
 func (d *demo) expect(ctx context.Context, replyType string) (schemas.Reply, error) {

@@ -140,7 +140,7 @@ func (d *demo) deadLetter(ctx context.Context) error {
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("no dead letter came: %w", ctx.Err())
+			return fmt.Errorf("waiting for a dead letter: %w", ctx.Err())
 		}
 	}
 }

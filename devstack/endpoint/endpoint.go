@@ -66,7 +66,7 @@ func (e *Endpoint) Start() (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.server != nil {
-		return "", errors.New("endpoint is started already")
+		return "", errors.New("endpoint already started")
 	}
 	listener, err := net.Listen("tcp", e.addr)
 	if err != nil {

@@ -236,7 +236,7 @@ func TestStopEndsSlowRequestsAndKeepsTheAddress(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return e.Ledger().Len() == 1 }, patience, interval)
 	_, err := e.Start()
-	require.ErrorContains(t, err, "started already")
+	require.ErrorContains(t, err, "already started")
 	e.Stop()
 	e.Stop()
 	require.Error(t, <-failed)

@@ -185,7 +185,7 @@ func stopper(log *slog.Logger, name string, stop func(context.Context) error) fu
 		ctx, cancel := context.WithTimeoutCause(context.Background(), stopTimeout, errors.New("stop of the "+name+" timed out"))
 		defer cancel()
 		if err := stop(ctx); err != nil {
-			log.Warn("not everything stopped cleanly", "part", name, "error", err)
+			log.Warn("stopping part of the stack failed", "part", name, "error", err)
 		}
 	}
 }

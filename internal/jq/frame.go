@@ -41,7 +41,7 @@ func (r response) err() error {
 	return ErrFailed
 }
 
-var errFrame = errors.New("a frame is too long")
+var errFrame = errors.New("frame too long")
 
 func writeFrame(w io.Writer, value any) error {
 	var frame bytes.Buffer

@@ -21,7 +21,7 @@ const (
 // Errors of runs without a result. No error contains a part of the input.
 var (
 	ErrTimeout = fmt.Errorf("the program ran longer than %s", runTimeout)
-	ErrMemory  = errors.New("the program needed more than 256 MiB, or broke its process in another way")
+	ErrMemory  = errors.New("the program needed more than 256 MiB of memory, or ended its process in another way")
 	ErrFailed  = errors.New("the program failed on this input")
 	ErrNone    = errors.New("the program gave no result: want exactly one")
 	ErrSeveral = errors.New("the program gave several results: want exactly one")
@@ -193,7 +193,7 @@ func start() (_ *process, err error) {
 	}
 	if _, err := p.ask(request{Program: "."}, startTimeout); err != nil {
 		p.kill()
-		return nil, fmt.Errorf("it did not answer: %w", err)
+		return nil, fmt.Errorf("no answer from the process: %w", err)
 	}
 	return p, nil
 }

@@ -26,8 +26,8 @@ const tokenMax = 4 << 10
 
 // ErrUnknown means that the token was not created with this key for this purpose; ErrExpired, that it has expired.
 var (
-	ErrUnknown = errors.New("no such address")
-	ErrExpired = errors.New("the address has expired")
+	ErrUnknown = errors.New("unknown or invalid token")
+	ErrExpired = errors.New("the token has expired")
 )
 
 // Payload is the content of a token.
