@@ -77,7 +77,8 @@ type Limits interface {
 
 // Callbacks say where an endpoint may answer later. *signedurl.Callbacks is one.
 type Callbacks interface {
-	// URL is a one-time address for the step of an event in a workflow; only this installation can make one, and it expires with the step.
+	// URL is a one-time address for the step of an event in a workflow; only this installation can make one, and it
+	// expires with the step.
 	URL(workflow, event string, until time.Time) string
 }
 

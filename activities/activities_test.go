@@ -258,7 +258,8 @@ func TestWebhookIDIsAlwaysSignable(t *testing.T) {
 	require.Len(t, b.requests[0].Header.Get("Webhook-Id"), 36)
 }
 
-// TestWebhook_RotationRetry: an endpoint that knows one value of the secret gets the next one after a 401, each in an attempt.
+// TestWebhook_RotationRetry: an endpoint that knows one value of the secret gets the next one after a 401, each in an
+// attempt.
 func TestWebhook_RotationRetry(t *testing.T) {
 	t.Parallel()
 	signed := func(r egress.Request, key string) bool {

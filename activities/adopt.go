@@ -12,9 +12,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// A worker that dies between publishing a reply and reporting it leaves a step whose end the
-// engine has read and the workflow does not know. Another worker runs the step again: before it asks the endpoint, which may answer differently the second
-// time, it looks for the step's own reply.
+// A worker that dies between publishing a reply and reporting it leaves a step whose end the engine has read and the
+// workflow does not know. Another worker runs the step again: before it asks the endpoint, which may answer
+// differently the second time, it looks for the step's own reply.
 
 // runsMax bounds the runs that a process remembers.
 const runsMax = 64 << 10

@@ -32,8 +32,8 @@ const (
 // errStopped is the cause of the end of an attempt whose worker stops.
 var errStopped = errors.New("the worker stops")
 
-// attemptKey names one attempt. The run of a background queue has events of many conversations, whose ids may be equal; tenant
-// and bot are part of the run.
+// attemptKey names one attempt. The run of a background queue has events of many conversations, whose ids may be
+// equal; tenant and bot are part of the run.
 type attemptKey struct {
 	run, conversation, event string
 	n                        int

@@ -64,8 +64,8 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		temporal.ApplicationErrorOptions{NonRetryable: f.Kind == fault.TooLarge})
 }
 
-// publishReply publishes a reply. A repeated publishing looks for the reply first: the first one may be stored, and longer ago
-// than the stream recognises ids.
+// publishReply publishes a reply. A repeated publishing looks for the reply first: the first one may be stored, and
+// longer ago than the stream recognises ids.
 func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*schemas.Reply, error) {
 	if activity.GetInfo(ctx).Attempt > 1 {
 		of := in.BotID.WithConversation(in.Reply.Subject)

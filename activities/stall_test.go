@@ -369,8 +369,8 @@ func TestCallWebhook_WritesAreFenced(t *testing.T) {
 	require.Equal(t, []int64{began.UnixNano(), 0}, b.fences)
 }
 
-// TestCallWebhook_EqualEventsOfTwoConversations: the run of a background queue has events of many conversations, and an event
-// id is unique within its conversation only.
+// TestCallWebhook_EqualEventsOfTwoConversations: the run of a background queue has events of many conversations, and
+// an event id is unique within its conversation only.
 func TestCallWebhook_EqualEventsOfTwoConversations(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

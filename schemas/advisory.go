@@ -28,12 +28,12 @@ type Advisory[Data any] struct {
 	Data            Data      `json:"data"`
 }
 
-// NewAdvisory makes the advisory of an endpoint of a bot.
+// NewAdvisory returns the advisory of an endpoint of a bot.
 func NewAdvisory(owner BotID, at time.Time, changed EndpointChanged) Advisory[EndpointChanged] {
 	return advisory(owner, TypeEndpointChanged, changed.URL, at, changed)
 }
 
-// NewChannelAdvisory makes the advisory of a channel of a bot.
+// NewChannelAdvisory returns the advisory of a channel of a bot.
 func NewChannelAdvisory(owner BotID, at time.Time, changed ChannelChanged) Advisory[ChannelChanged] {
 	return advisory(owner, TypeChannelChanged, changed.ID, at, changed)
 }

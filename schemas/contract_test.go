@@ -118,7 +118,7 @@ func TestEnumsOfSchemas(t *testing.T) {
 			"success", "failure", "bot_break", "handover", "continued", "accepted", "delivered", "undelivered", "rejected",
 		}},
 		"outcomes in Go":      {schemas.SchemaCommon, []string{"$defs", "outcome", "enum"}, texts(schemas.Outcomes())},
-		"failure words in Go": {schemas.SchemaCommon, []string{"$defs", "failure", "enum"}, texts(fault.Kinds())},
+		"error codes in Go": {schemas.SchemaCommon, []string{"$defs", "failure", "enum"}, texts(fault.Kinds())},
 		"conversation states": {schemas.SchemaCommon, []string{"$defs", "conversationState", "enum"},
 			[]string{schemas.ConversationOpen, schemas.ConversationComplete, schemas.ConversationHandover}},
 		"dead letter headers": {schemas.SchemaDeadLetter, []string{"required"}, schemas.DeadLetterHeaders()},

@@ -3,7 +3,7 @@ package schemas
 // Headers that a dead letter carries beside those of the original message; its payload is the original one, byte for
 // byte (contract, section 2.5).
 const (
-	HeaderReason     = "Hookturn-Reason"     // a failure word
+	HeaderReason     = "Hookturn-Reason"     // a error code
 	HeaderDetail     = "Hookturn-Detail"     // one line for the engine's developer, such as an InvalidError
 	HeaderSubject    = "Hookturn-Subject"    // the subject that the message came on
 	HeaderSequence   = "Hookturn-Sequence"   // its sequence in the event stream

@@ -121,7 +121,7 @@ func (e *envelope) optional(s *scanner, name []byte) (err error) {
 	return err
 }
 
-// complete says which required attribute is missing.
+// complete returns which required attribute is missing.
 func (e *envelope) complete() error {
 	for _, a := range []struct {
 		name  string

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// NewReply makes the reply of one type to one event. The same arguments make the same bytes, so a workflow may call it;
+// NewReply returns the reply of one type to one event. The same arguments make the same bytes, so a workflow may call it;
 // at is the workflow's time. eventID is the id of the event that asked, or, where no event did, an id that is stable
 // for what is reported. traceparent and tracestate are the caller's to set.
 func NewReply(key ConversationKey, eventID, replyType string, at time.Time, data any) (Reply, error) {

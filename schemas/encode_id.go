@@ -2,16 +2,16 @@ package schemas
 
 import "github.com/google/uuid"
 
-// encodedIDMax is the longest id that is used as it is, in bytes: with a prefix, tenant, bot and conversation it fits into the
-// 1,000 bytes that Temporal takes for an id.
+// encodedIDMax is the longest id that is used as it is, in bytes: with a prefix, tenant, bot and conversation it fits
+// into the 1,000 bytes that Temporal takes for an id.
 const encodedIDMax = 256
 
 // encodedNamespace is the UUIDv5 namespace of encoded ids.
 var encodedNamespace = uuid.MustParse("0c9a6a2b-7f5d-5a3e-8f64-2f6c1f1b8d10")
 
-// EncodeID returns id in the form in which it can be part of a workflow id, an update id, a header value and the content that
-// a webhook signature covers: the id itself where it is 1 to 256 visible ASCII characters without a dot, else a UUIDv5 made
-// from its bytes.
+// EncodeID returns id in the form in which it can be part of a workflow id, an update id, a header value and the
+// content that a webhook signature covers: the id itself where it is 1 to 256 visible ASCII characters without a dot,
+// else a UUIDv5 made from its bytes.
 func EncodeID(id string) string {
 	if isPlainID(id) {
 		return id
@@ -46,8 +46,8 @@ func IDOf(kind string, key ConversationKey, parts ...string) string {
 	return uuid.NewSHA1(identityNamespace, joined).String()
 }
 
-// ReplyID is the CloudEvents id of a reply: a pure function of the conversation, the event's id and the reply's type, so that
-// a reply that is published twice is stored once.
+// ReplyID is the CloudEvents id of a reply: a pure function of the conversation, the event's id and the reply's type,
+// so that a reply that is published twice is stored once.
 func ReplyID(key ConversationKey, eventID, replyType string) string {
 	return IDOf("reply", key, eventID, replyType)
 }

@@ -31,7 +31,7 @@ func TestNewReply(t *testing.T) {
 		string(raw))
 }
 
-// TestNewReplyZeroData makes a reply of each type from the zero value: what the schema asks for is there all the same.
+// TestNewReplyZeroData returns a new reply of each type from the zero value: what the schema asks for is there all the same.
 func TestNewReplyZeroData(t *testing.T) {
 	t.Parallel()
 	for _, replyType := range schemas.ReplyTypes() {

@@ -1,7 +1,8 @@
 package schemas
 
-// BotID identifies a bot: a bot's name is unique within its tenant only. Everything that is stored, compared, cached, locked or
-// limited for a bot is keyed by both. The members are left out when they are empty, which only a zero value has.
+// BotID identifies a bot: a bot's name is unique within its tenant only. Everything that is stored, compared, cached,
+// locked or limited for a bot is keyed by both. The members are left out when they are empty, which only a zero value
+// has.
 type BotID struct {
 	Tenant string `json:"tenant,omitempty"`
 	Bot    string `json:"bot,omitempty"`

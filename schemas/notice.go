@@ -42,10 +42,10 @@ func IsSystemClass(class string) bool {
 	return class == ClassSystem || strings.HasPrefix(class, ClassSystem+".")
 }
 
-// errNoClass says what a class is made of.
+// errNoClass returns what a class is made of.
 var errNoClass = errors.New("a class of events is words of A-Z a-z 0-9 _ - with dots between them, 8 at most")
 
-// NewNotice makes a notice of a bot. The error says that its class is none.
+// NewNotice returns a new notice of a bot. The error says that its class is none.
 func NewNotice(owner BotID, class, object string, at time.Time, data json.RawMessage) (Notice, error) {
 	if !IsClass(class) {
 		return Notice{}, errNoClass
@@ -59,7 +59,7 @@ func NewNotice(owner BotID, class, object string, at time.Time, data json.RawMes
 // classWords bounds the words of a class.
 const classWords = 8
 
-// IsClass says whether s is a class of notices: words of the form [A-Za-z0-9_-]{1,64} with dots between them, at most 8.
+// IsClass reports whether s is a class of notices: words of the form [A-Za-z0-9_-]{1,64} with dots between them, at most 8.
 func IsClass(s string) bool {
 	words := strings.Split(s, ".")
 	for _, word := range words {

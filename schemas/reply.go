@@ -15,7 +15,7 @@ const (
 	TypeConversationClosed = "hookturn.conversation.closed"
 )
 
-// Outcome says how a step ended (contract, section 1).
+// Outcome returns how a step ended (contract, section 1).
 type Outcome string
 
 // The outcomes; the set is closed.
@@ -131,18 +131,18 @@ const (
 	MessageCustom = "custom"
 )
 
-// Text makes a text message.
+// Text returns a new text message.
 func Text(text string) Message { return Message{Type: MessageText, Text: text} }
 
-// HSL makes a message of a Haptik rich element.
+// HSL returns a new message of a Haptik rich element.
 func HSL(element json.RawMessage) Message { return Message{Type: MessageHSL, HSL: element} }
 
-// Custom makes a message of any JSON that the engine's channel understands.
+// Custom returns a new message of any JSON that the engine's channel understands.
 func Custom(payload json.RawMessage) Message { return Message{Type: MessageCustom, Payload: payload} }
 
-// Error says what failed, for the bot's builder: never a secret, never the endpoint's body.
+// Error returns what failed, for the bot's builder: never a secret, never the endpoint's body.
 type Error struct {
-	Kind    string `json:"kind"` // a failure word, contract section 7
+	Kind    string `json:"kind"` // a error code, contract section 7
 	Status  int    `json:"status,omitempty"`
 	Message string `json:"message"`
 }
@@ -153,7 +153,7 @@ type Attempt struct {
 	Started     time.Time `json:"started"`
 	URL         string    `json:"url"` // without query and user info
 	Status      int       `json:"status,omitempty"`
-	Error       string    `json:"error,omitempty"` // a failure word
+	Error       string    `json:"error,omitempty"` // a error code
 	DNSMs       float64   `json:"dns_ms"`
 	ConnectMs   float64   `json:"connect_ms"`
 	TLSMs       float64   `json:"tls_ms"`

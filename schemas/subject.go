@@ -23,7 +23,7 @@ const MessageMax = 1 << 20
 // tokenMax is the longest subject token, in bytes.
 const tokenMax = 64
 
-// IsToken says whether s can travel as it is in a NATS subject: [A-Za-z0-9_-]{1,64}.
+// IsToken reports whether s can travel as it is in a NATS subject: [A-Za-z0-9_-]{1,64}.
 func IsToken(s string) bool {
 	if s == "" || len(s) > tokenMax {
 		return false

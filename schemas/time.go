@@ -48,7 +48,7 @@ func isTimeForm(s string) bool {
 	return zone == "Z" || hasForm(zone, "+00:00") && zone[1:3] <= "23" && zone[4:] <= "59"
 }
 
-// hasForm says whether s has a digit wherever form has one, a sign for its sign and is equal elsewhere.
+// hasForm reports whether s has a digit wherever form has one, a sign for its sign and is equal elsewhere.
 func hasForm(s, form string) bool {
 	if len(s) != len(form) {
 		return false

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// isTraceParent says whether s has the form of the W3C header traceparent: version, trace id, parent id and flags.
+// isTraceParent reports whether s has the form of the W3C header traceparent: version, trace id, parent id and flags.
 func isTraceParent(s string) bool {
 	parts := strings.SplitN(s, "-", 5)
 	if len(parts) < 4 || len(s) > traceParentMax || !isPrintable(s) {
@@ -24,14 +24,14 @@ const (
 	traceStateMax  = 512
 )
 
-// isTraceState says whether s may travel as the W3C header tracestate.
+// isTraceState reports whether s may travel as the W3C header tracestate.
 func isTraceState(s string) bool { return len(s) <= traceStateMax && isPrintable(s) }
 
 func isHex(s string, length int) bool {
 	return len(s) == length && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// isPrintable says whether s can be a header's value on every transport.
+// isPrintable reports whether s can be a header's value on every transport.
 func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }

@@ -38,8 +38,8 @@ func (c *conversation) admitCallback(_ workflow.Context, cb step.Callback) error
 	return nil
 }
 
-// takeCallback reads what the endpoint posted, as if it had been its answer. What cannot be read is rejected and does not use
-// the callback up: the endpoint may correct it and post again.
+// takeCallback reads what the endpoint posted, as if it had been its answer. What cannot be read is rejected and does
+// not use the callback up: the endpoint may correct it and post again.
 func (c *conversation) takeCallback(ctx workflow.Context, cb step.Callback) error {
 	call := c.calling
 	call.reading = true

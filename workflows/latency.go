@@ -28,8 +28,8 @@ func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in s
 	return result, failed
 }
 
-// publishProgress publishes the progress message when the soft deadline passes before stop is called. Stop waits for a message
-// that is on its way.
+// publishProgress publishes the progress message when the soft deadline passes before stop is called. Stop waits for a
+// message that is on its way.
 func (c *conversation) publishProgress(ctx workflow.Context, d *step.Delivery) (stop func()) {
 	w := d.Plan.Webhook
 	if w.ProgressAfter <= 0 {
@@ -56,8 +56,9 @@ func (c *conversation) publishProgress(ctx workflow.Context, d *step.Delivery) (
 	}
 }
 
-// answerInTime returns the endpoint's answer, or the timeout at the hard deadline. Where late answers are dropped the request
-// itself ends at the deadline; where they are published it goes on in the background, and later events do not wait for it.
+// answerInTime returns the endpoint's answer, or the timeout at the hard deadline. Where late answers are dropped the
+// request itself ends at the deadline; where they are published it goes on in the background, and later events do not
+// wait for it.
 func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	w := in.Plan.Webhook
 	if w.LateAnswer != bot.LateAnswerPublish {

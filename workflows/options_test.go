@@ -15,7 +15,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestAttemptOptions: a lost worker is noticed and replaced within 5 s, and the server waits as long as an endpoint asks for.
+// TestAttemptOptions: a lost worker is noticed and replaced within 5 s, and the server waits as long as an endpoint
+// asks for.
 func TestAttemptOptions(t *testing.T) {
 	t.Parallel()
 	o := attemptOptions(bot.Plan{BotID: schemas.BotID{Tenant: "acme"}, Webhook: &bot.Webhook{}}, time.Minute)
@@ -46,8 +47,8 @@ func TestCodeFault_WorkerLost(t *testing.T) {
 	}
 }
 
-// TestOnCodeQueue: an activity that the server has given up for want of a heartbeat is run again, to find its script; one that
-// took too long is not.
+// TestOnCodeQueue: an activity that the server has given up for want of a heartbeat is run again, to find its script;
+// one that took too long is not.
 func TestOnCodeQueue(t *testing.T) {
 	t.Parallel()
 	o := codeOptions(time.Second, "summary")

@@ -72,8 +72,8 @@ func withDeadline(ctx workflow.Context, in step.WebhookInput) step.WebhookInput 
 	return in
 }
 
-// needsTimers reports whether even the first attempt must be a normal activity: while a local one runs, its workflow task is open
-// and no timer of the workflow fires in time.
+// needsTimers reports whether even the first attempt must be a normal activity: while a local one runs, its workflow
+// task is open and no timer of the workflow fires in time.
 func needsTimers(w *bot.Webhook) bool {
 	return w.Execution == bot.ExecutionActivity || w.ProgressAfter > 0 || w.LateAnswer == bot.LateAnswerPublish ||
 		w.Mode == bot.ModeBackground

@@ -1,5 +1,5 @@
-// Package bench compares hookturn with Temporal alone (one workflow with one no-op activity for each step) on the same server
-// in the same run. The ratio is comparable between machines; absolute numbers are not.
+// Package bench compares hookturn with Temporal alone (one workflow with one no-op activity for each step) on the same
+// server in the same run. The ratio is comparable between machines; absolute numbers are not.
 //
 // Servers, worker and starter run as separate processes, as in production, so that the CPU time of each is measured. The
 // load generator and the webhook endpoint share this process.

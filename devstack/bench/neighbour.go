@@ -12,8 +12,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// A noisy neighbour sends steps a hundred times as often as a good tenant. The benchmark measures it with a dead endpoint, and
-// with a healthy one to show the cost of the number of steps alone.
+// A noisy neighbour sends steps a hundred times as often as a good tenant. The benchmark measures it with a dead
+// endpoint, and with a healthy one to show the cost of the number of steps alone.
 const (
 	goodEvery  = time.Second
 	timesAsBad = 100

@@ -126,8 +126,8 @@ func TestDrill_FullStore(t *testing.T) {
 	d.check(t)
 }
 
-// shrinkStore limits the store of JetStream so that a test can fill it. Streams reserve their maximum size, so the large ones
-// shrink first.
+// shrinkStore limits the store of JetStream so that a test can fill it. Streams reserve their maximum size, so the
+// large ones shrink first.
 func (d *drill) shrinkStore(t *testing.T, size int64) {
 	t.Helper()
 	for _, name := range []string{"OBJ_HOOKTURN_FILES", "HOOKTURN_QUEUES"} {

@@ -26,7 +26,8 @@ var programs struct {
 func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting // outlives the first test that needs it
+		// outlives the first test that needs it
+		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting
 			return
 		}
 		build := exec.Command("go", "build", "-o", programs.dir, "./worker", "./starter")

@@ -37,7 +37,8 @@ type fileChannel struct {
 	Ext          extension       `yaml:"ext"`
 }
 
-// decodeNode takes the entity as the vendor's API writes it, with every member: null and "" stand for a member that is absent.
+// decodeNode takes the entity as the vendor's API writes it, with every member: null and "" stand for a member that is
+// absent.
 func (f *fileChannel) decodeNode(d *document, path string, n ast.Node) bool {
 	return d.decodeMembers(path, n, reflect.ValueOf(f).Elem(), isBlank)
 }

@@ -14,6 +14,6 @@
 // Tenants do not trust each other. The package limits the size to which a file expands, the time to read it, the secrets and
 // scripts that it can name, and what it shares with the bots of other tenants.
 //
-// The files decide what a new step does; the Plan in a workflow's history decides what a running step does. A Store keeps the
-// secrets and scripts that such plans name as long as the steps can run.
+// The files decide what a new step does; the Plan in a workflow's history decides what a running step does. A Store
+// keeps the secrets and scripts that such plans name as long as the steps can run.
 package bot

@@ -122,9 +122,9 @@ func (p past) scripts(set *Set) map[string]string {
 	return texts
 }
 
-// Secrets returns all valid values of a secret, newest first, as of a revision of the bot file. For an unknown revision (from
-// before the start of the process, or not loaded yet) it uses the current bot. The error names what is missing. It is
-// temporary: the process may load the file later.
+// Secrets returns all valid values of a secret, newest first, as of a revision of the bot file. For an unknown
+// revision (from before the start of the process, or not loaded yet) it uses the current bot. The error names what is
+// missing. It is temporary: the process may load the file later.
 func (s *Store) Secrets(id schemas.BotID, revision, secretName string) ([]secret.Value, error) {
 	b, inUse := s.Current().Bot(id)
 	if !inUse || b.revision != revision {

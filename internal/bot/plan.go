@@ -63,7 +63,8 @@ type Webhook struct {
 	Timeout        Duration `json:"timeout"`         // of the whole step, attempts and waits included
 	AttemptTimeout Duration `json:"attempt_timeout"` // of one HTTP request
 	Retry          Retry    `json:"retry"`
-	Execution      string   `json:"execution,omitempty"` // ExecutionAuto, ExecutionLocal or ExecutionActivity; "" = ExecutionAuto
+	// ExecutionAuto, ExecutionLocal or ExecutionActivity; "" = ExecutionAuto
+	Execution string `json:"execution,omitempty"`
 
 	ProgressAfter   Duration `json:"progress_after,omitempty"` // soft deadline; 0 = none
 	ProgressMessage Texts    `json:"progress_message,omitempty"`

@@ -114,8 +114,8 @@ func (b *Bot) BotBreak() Texts { return b.botBreak }
 // Steps returns the names of all steps, sorted.
 func (b *Bot) Steps() []string { return slices.Sorted(maps.Keys(b.plans)) }
 
-// Plan returns the complete plan of a step, or a fault of kind unknown_step. The plan is shared: do not change its maps, lists
-// and pointers.
+// Plan returns the complete plan of a step, or a fault of kind unknown_step. The plan is shared: do not change its
+// maps, lists and pointers.
 func (b *Bot) Plan(step string) (Plan, error) {
 	plan, ok := b.plans[step]
 	if !ok {

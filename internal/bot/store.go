@@ -71,8 +71,8 @@ func (s *Store) Status() Status {
 // LastError returns the error of the latest load, or nil when all files were good.
 func (s *Store) LastError() error { return s.Status().Err }
 
-// Reload reads the directory again. A bad file keeps the last good version of its bot; a deleted file removes its bot. Reload
-// logs and returns the problems, which Status returns too. When the directory cannot be read, all bots stay.
+// Reload reads the directory again. A bad file keeps the last good version of its bot; a deleted file removes its bot.
+// Reload logs and returns the problems, which Status returns too. When the directory cannot be read, all bots stay.
 func (s *Store) Reload() error {
 	s.loading.Lock()
 	defer s.loading.Unlock()

@@ -40,7 +40,8 @@ func (p *PubSub) Notify(owner schemas.BotID, class string, notice []byte) error 
 	return tooLargeFor(p.nc.publish(schemas.NoticeSubject(owner, class), notice), notice)
 }
 
-// Advise publishes an advisory about a bot, also as a system notice to the WebSocket connections of channels. Neither is stored.
+// Advise publishes an advisory about a bot, also as a system notice to the WebSocket connections of channels. Neither
+// is stored.
 func (p *PubSub) Advise(owner schemas.BotID, advisory []byte) error {
 	if err := p.nc.publish(schemas.AdvisorySubject(owner), advisory); err != nil {
 		return err

@@ -36,7 +36,7 @@ var (
 	ErrOfFile   = errors.New("the channel is defined in a bot file: change the file")
 )
 
-// InvalidError says why a channel cannot be as it was asked for.
+// InvalidError returns why a channel cannot be as it was asked for.
 type InvalidError struct{ Reason string }
 
 func (e *InvalidError) Error() string { return e.Reason }
@@ -46,7 +46,7 @@ func refused(format string, args ...any) error { return &InvalidError{fmt.Sprint
 // tokensKept is how many tokens of a channel are valid at a time, while they are rotated.
 const tokensKept = 2
 
-// Create makes a channel. When it names no secret as its token_local, a token is made: it is given once and kept as a hash.
+// Create returns a new channel. When it names no secret as its token_local, a token is made: it is given once and kept as a hash.
 func (a *Administration) Create(ctx context.Context, owner schemas.BotID, written json.RawMessage) (Entry, string, error) {
 	written = clean(written)
 	s := Stored{BotID: owner, Channel: written, Created: time.Now().UTC()}
@@ -70,7 +70,7 @@ func (a *Administration) Create(ctx context.Context, owner schemas.BotID, writte
 	return entry, token, err
 }
 
-// free says whether a channel may come beside those there are.
+// free reports whether a channel may come beside those there are.
 func (a *Administration) free(ch *bot.Channel, id string) error {
 	if _, taken := a.ByCode(ch.BotID, ch.Code); taken {
 		return refused("$.code: a channel of the bot has the code %s already", ch.Code)
@@ -170,7 +170,7 @@ func (a *Administration) put(ctx context.Context, ch *bot.Channel, s Stored, rev
 	return Entry{Stored: s, Origin: OriginAdmin, Served: ch}, nil
 }
 
-// names says whether a JSON object has a member.
+// names reports whether a JSON object has a member.
 func names(object json.RawMessage, member string) bool {
 	var members map[string]json.RawMessage
 	return json.Unmarshal(object, &members) == nil && members[member] != nil

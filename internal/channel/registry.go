@@ -62,7 +62,7 @@ type code struct {
 	code  string
 }
 
-// NewRegistry makes a registry that knows the channels of bot files; options are those with which the files are read.
+// NewRegistry returns a new registry that knows the channels of bot files; options are those with which the files are read.
 func NewRegistry(bots Bots, options bot.Options, log *slog.Logger) *Registry {
 	return &Registry{bots: bots, options: options, log: log, stored: map[string]Stored{}}
 }
@@ -116,7 +116,7 @@ func (r *Registry) keep(key string, s Stored, there bool) {
 	r.found = nil
 }
 
-// index gives what can be found now.
+// index returns what can be found now.
 func (r *Registry) index() *index {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -153,7 +153,7 @@ func (r *Registry) build(set *bot.Set) *index {
 	return x
 }
 
-// read makes a channel of what was stored, by the bot files as they are.
+// read returns a new channel of what was stored, by the bot files as they are.
 func (r *Registry) read(set *bot.Set, s Stored) (*bot.Channel, [][sha256.Size]byte, error) {
 	b, ok := set.Bot(s.BotID)
 	if !ok {

@@ -50,7 +50,7 @@ func (s *store) Put(_ context.Context, _ string, text []byte, _ uint64) (uint64,
 
 func (s *store) Delete(context.Context, string, uint64) error { return s.err }
 
-// Follow gives what was stored, then says so, then ends.
+// Follow returns what was stored, then says so, then ends.
 func (s *store) Follow(_ context.Context, heard func(string, []byte, uint64), ready func()) error {
 	for n := uint64(1); n <= s.revision; n++ {
 		heard("6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", <-s.follow, n)

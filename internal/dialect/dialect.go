@@ -61,7 +61,7 @@ type Dialect interface {
 	Name() string
 	// Encode makes the request of the step in c. The same Context gives the same bytes.
 	Encode(c Context) (Request, error)
-	// GoodStatus says whether the body of an answer with this HTTP status is worth decoding.
+	// GoodStatus reports whether the body of an answer with this HTTP status is worth decoding.
 	GoodStatus(status int) bool
 	// Decode reads the body of an answer with a good status. Its error is a *fault.Fault; the step then changes nothing.
 	Decode(c Context, body []byte) (Answer, error)

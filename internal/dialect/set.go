@@ -11,7 +11,7 @@ import (
 // Set holds the dialects that a process speaks, by name. It does not change after New and may be shared freely.
 type Set struct{ byName map[string]Dialect }
 
-// New makes a set of the dialects. Two of one name are a mistake in the wiring of the process, so New panics on them.
+// New returns a new set of the dialects. Two of one name are a mistake in the wiring of the process, so New panics on them.
 func New(dialects ...Dialect) Set {
 	set := Set{byName: make(map[string]Dialect, len(dialects))}
 	for _, d := range dialects {

@@ -6,7 +6,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// StatusRow says what the HTTP statuses First to Last mean when the dialect does not call them good.
+// StatusRow returns what the HTTP statuses First to Last mean when the dialect does not call them good.
 type StatusRow struct {
 	First, Last int
 	Kind        fault.Kind

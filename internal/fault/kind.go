@@ -62,8 +62,8 @@ func (k Kind) Known() bool { return slices.Contains(Kinds(), k) }
 // OfScript reports whether a script caused the failure. Only the bot's builder sees the message then.
 func (k Kind) OfScript() bool { return strings.HasPrefix(string(k), "script_") }
 
-// Retryable reports whether another attempt can succeed after a failure of this kind: the connection failed before an answer,
-// or the endpoint or a limit asked for a later attempt. For Status, see Fault.Retryable.
+// Retryable reports whether another attempt can succeed after a failure of this kind: the connection failed before an
+// answer, or the endpoint or a limit asked for a later attempt. For Status, see Fault.Retryable.
 func (k Kind) Retryable() bool {
 	switch k {
 	case DNS, Connect, Timeout, Reset, RateLimited, CircuitOpen, SandboxUnavailable, Internal:

@@ -45,7 +45,7 @@ func uncompressed(w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// readJSON reads a body that must be JSON; what is wrong with it is answered here with the failure word.
+// readJSON reads a body that must be JSON; what is wrong with it is answered here with the error code.
 func readJSON(w http.ResponseWriter, r *http.Request, limit int64, word fault.Kind) ([]byte, bool) {
 	if !isJSON(r.Header.Get("Content-Type")) {
 		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Type must be application/json")
@@ -63,7 +63,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, limit int64, word fault.Ki
 	return document, true
 }
 
-// isJSON says whether a media type is JSON's; a request that names none is believed to be.
+// isJSON reports whether a media type is JSON's; a request that names none is believed to be.
 func isJSON(contentType string) bool {
 	if contentType == "" {
 		return true

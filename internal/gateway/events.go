@@ -110,7 +110,7 @@ func refuseClash(w http.ResponseWriter) {
 		"the conversation has an event of this id with other content: send a new event under an id of its own, such as a UUID")
 }
 
-// readEvent gives the event of a request in structured mode, whichever mode it came in.
+// readEvent returns the event of a request in structured mode, whichever mode it came in.
 func readEvent(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {

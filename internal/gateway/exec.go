@@ -104,7 +104,7 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 }
 
 // refuseRun answers a run that did not end well. What a script raised is its builder's to read, in the run: a caller
-// learns the failure word.
+// learns the error code.
 func (o Options) refuseRun(w http.ResponseWriter, ch *bot.Channel, err error) {
 	var f *fault.Fault
 	var invalid *serviceerror.InvalidArgument

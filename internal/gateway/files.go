@@ -85,7 +85,7 @@ func (o Options) deleteFile(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// linkFile makes an address at which anybody can read a file for five minutes.
+// linkFile returns a new address at which anybody can read a file for five minutes.
 func (o Options) linkFile(w http.ResponseWriter, r *http.Request) {
 	ch, ok := o.fileChannel(w, r)
 	if !ok {
@@ -158,7 +158,7 @@ type Links struct {
 	Gateway string // where browsers reach the gateway, as in https://hooks.example; "": links begin with the path
 }
 
-// Make gives an address of a file of a bot, and when it ends.
+// Make returns an address of a file of a bot, and when it ends.
 func (l Links) Make(owner schemas.BotID, id string, now time.Time) (string, time.Time) {
 	expires := now.Add(LinkFor).Truncate(time.Second)
 	token := l.Signer.Sign(signedurl.Payload{Owner: owner.Tenant + "/" + owner.Bot, Item: id, Expires: expires})

@@ -31,7 +31,7 @@ func newFresh[T any](log *slog.Logger, read func() (T, error), paths ...string) 
 	return f, err
 }
 
-// get gives the value as the files say it, or as they last said it well.
+// get returns the value as the files say it, or as they last said it well.
 func (f *fresh[T]) get() T {
 	f.mu.Lock()
 	defer f.mu.Unlock()

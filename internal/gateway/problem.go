@@ -21,7 +21,7 @@ type problem struct {
 	Title  string     `json:"title"`
 	Status int        `json:"status"`
 	Detail string     `json:"detail"`
-	Kind   fault.Kind `json:"kind,omitempty"` // a failure word, contract section 7
+	Kind   fault.Kind `json:"kind,omitempty"` // a error code, contract section 7
 	// Pointer names the member of the body that is wrong (RFC 6901).
 	Pointer string `json:"pointer,omitempty"`
 }

@@ -27,7 +27,7 @@ func (mute) Notices(schemas.BotID, string, func(string, []byte)) (func(), error)
 func (mute) Claim(context.Context, string) (bool, error)                  { return true, nil }
 func (mute) Respond(string, func([]byte) []byte) (stop func(), err error) { return func() {}, nil }
 
-// listen starts a gateway whose time-outs are short.
+// listen starts a gateway whose timeouts are short.
 func listen(t *testing.T, change ...func(*Options)) (*door, *Server) {
 	t.Helper()
 	d := newDoor(t)

@@ -66,7 +66,7 @@ func (s *Scripts) cancel(handle client.WorkflowRun) {
 	}
 }
 
-// prepare makes a run of one of a bot's scripts for a channel.
+// prepare returns a new run of one of a bot's scripts for a channel.
 func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, error) {
 	b, ok := s.Bots.Current().Bot(ch.BotID)
 	if !ok {
@@ -79,7 +79,7 @@ func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, erro
 	return &step.ScriptRun{ID: uuid.NewString(), Plan: plan, Channel: ch.Code, Timeout: plan.Code.Timeout}, nil
 }
 
-// start gives a run to Temporal: from here on it happens, whatever becomes of this process.
+// start returns a run to Temporal: from here on it happens, whatever becomes of this process.
 func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.WorkflowRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

@@ -1,5 +1,5 @@
 // Package gateway is the outside door: one HTTP listener of the starter. Whatever it refuses, it answers with
-// application/problem+json (RFC 9457) whose kind is a failure word.
+// application/problem+json (RFC 9457) whose kind is a error code.
 package gateway
 
 import (

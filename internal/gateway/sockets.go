@@ -14,7 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/socket"
 )
 
-// openSocket makes a websocket of a request whose token, in the path or in the Authorization header, opens a channel.
+// openSocket returns a new websocket of a request whose token, in the path or in the Authorization header, opens a channel.
 func (o Options) openSocket(w http.ResponseWriter, r *http.Request) {
 	ch, ok := o.channel(w, r, cmp.Or(r.PathValue("token"), bearer(r)))
 	if !ok || !permitted(w, ch, bot.UseWS) {
@@ -39,7 +39,7 @@ func (o Options) openSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// welcomes says whether a page may open a websocket: programs that are no browsers name no origin.
+// welcomes reports whether a page may open a websocket: programs that are no browsers name no origin.
 func (o Options) welcomes(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(o.Origins, "*") || slices.Contains(o.Origins, origin) {

@@ -12,7 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// watched gives every request an id, counts it and logs it. Neither the log nor the figures hold the path, which may be a
+// watched returns every request an id, counts it and logs it. Neither the log nor the figures hold the path, which may be a
 // secret: they hold the pattern of the route.
 func (o Options) watched(routes *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

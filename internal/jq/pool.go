@@ -110,8 +110,8 @@ func (p *Pool) run(tenant, program string, input []byte) ([]byte, error) {
 	}
 }
 
-// giveBack returns a process to the pool. When the process has ended, giveBack starts another one first and keeps the slot of
-// the tenant meanwhile, so that other tenants do not wait for the start.
+// giveBack returns a process to the pool. When the process has ended, giveBack starts another one first and keeps the
+// slot of the tenant meanwhile, so that other tenants do not wait for the start.
 func (p *Pool) giveBack(slot *process, release func()) {
 	if slot != nil {
 		p.slots <- slot

@@ -196,8 +196,8 @@ func isOutage(f *fault.Fault) bool {
 	return f.Status >= http.StatusInternalServerError
 }
 
-// isAnswer reports whether the failure proves that the endpoint is up. Other failures prove nothing about it: the request was
-// cancelled or never made.
+// isAnswer reports whether the failure proves that the endpoint is up. Other failures prove nothing about it: the
+// request was cancelled or never made.
 func isAnswer(f *fault.Fault) bool {
 	switch f.Kind {
 	case fault.Status, fault.Redirect, fault.TooLarge, fault.Encoding, fault.BadResponse:

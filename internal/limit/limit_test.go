@@ -253,7 +253,8 @@ func TestLimiter_ProbeClosesTheCircuit(t *testing.T) {
 	})
 }
 
-// TestLimiter_DeniedRequestsReturnInAQueue denies a thousand requests while the circuit is open, and retries each at its retry time.
+// TestLimiter_DeniedRequestsReturnInAQueue denies a thousand requests while the circuit is open, and retries each at
+// its retry time.
 func TestLimiter_DeniedRequestsReturnInAQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

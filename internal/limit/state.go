@@ -37,7 +37,8 @@ func (c StateChange) Shared() bool {
 	return c.State == StatePaused || c.State == StateOpen || c.State == StateDisabled
 }
 
-// Apply applies a state change of another worker. A pause lasts an hour at most, even when the other worker's clock is wrong.
+// Apply applies a state change of another worker. A pause lasts an hour at most, even when the other worker's clock is
+// wrong.
 func (l *Limiter) Apply(c StateChange) {
 	if !c.Shared() {
 		return

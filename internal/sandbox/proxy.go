@@ -120,7 +120,8 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.forward(w, r, conn, target, began)
 }
 
-// hostName is the name of the worker for the module hookturn. It does not contain a dot, so it is not a name of the internet.
+// hostName is the name of the worker for the module hookturn. It does not contain a dot, so it is not a name of the
+// internet.
 const hostName = "hookturn"
 
 // askHost serves a request of the module hookturn, up to the limit of a run.

@@ -54,8 +54,9 @@ type Options struct {
 	// Users is the range of host user ids (and group ids); every interpreter has one of its own. Zero:
 	// DefaultUsers.
 	Users Users
-	// Cgroup is a cgroup v2 directory that the host has delegated to this process, in which every interpreter gets a group
-	// with bounds on memory, processes and processor time. "": the process's own, where that is possible; "off": none; "v1": cgroup v1.
+	// Cgroup is a cgroup v2 directory that the host has delegated to this process, in which every interpreter gets a
+	// group with bounds on memory, processes and processor time. "": the process's own, where that is possible; "off":
+	// none; "v1": cgroup v1.
 	Cgroup string
 	// Bubblewrap and Python are the programs; "" = found on the path, and /usr/bin/python3.
 	Bubblewrap, Python string

@@ -60,8 +60,8 @@ func (s *Sandbox) fill(ctx context.Context) {
 	}
 }
 
-// spawn requests a process from the zygote. It starts a new zygote when there is none or it must be replaced. Several callers
-// can wait at a time.
+// spawn requests a process from the zygote. It starts a new zygote when there is none or it must be replaced. Several
+// callers can wait at a time.
 func (s *Sandbox) spawn(ctx context.Context) (*process, error) {
 	c, err := s.ask(ctx)
 	if err != nil {

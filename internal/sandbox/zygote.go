@@ -65,7 +65,8 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 		given = append(given, source)
 	}
 	z := &zygote{ctl: ours, stderr: &tailBuffer{}, exited: make(chan struct{}), began: time.Now()}
-	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx // the operator sets both; the process outlives the caller
+	// the operator sets both; the process outlives the caller
+	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx
 	z.cmd.Dir, z.cmd.Env = "/", []string{}
 	z.cmd.ExtraFiles = given
 	z.cmd.Stderr = z.stderr
@@ -172,7 +173,8 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 	return nil
 }
 
-// ask requests a process in a place and does not wait until it is ready. It calls gone after the process has ended completely.
+// ask requests a process in a place and does not wait until it is ready. It calls gone after the process has ended
+// completely.
 func (z *zygote) ask(at place, gone func()) (*process, error) {
 	c := &process{zygote: z, place: at, gone: gone}
 	theirs, err := c.connect()

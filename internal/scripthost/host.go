@@ -73,7 +73,7 @@ type Files interface {
 	Get(ctx context.Context, owner schemas.BotID, id string) (store.File, io.ReadCloser, error)
 }
 
-// Link makes an address at which anybody can read a file of a bot, for some minutes.
+// Link returns a new address at which anybody can read a file of a bot, for some minutes.
 type Link func(owner schemas.BotID, id string) string
 
 // Run is the run that asks.

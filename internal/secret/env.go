@@ -8,8 +8,8 @@ import (
 // EnvPrefix is the prefix of environment variables with secrets.
 const EnvPrefix = "HOOKTURN_SECRET_"
 
-// EnvName returns the environment variable of a tenant's secret. Small letters become capitals, digits stay, and "_" stays in
-// the name of the secret; every other character becomes "x" and its two hexadecimal digits, as in
+// EnvName returns the environment variable of a tenant's secret. Small letters become capitals, digits stay, and "_"
+// stays in the name of the secret; every other character becomes "x" and its two hexadecimal digits, as in
 // HOOKTURN_SECRET_MYx2DSHOP_ORDERS for the secret orders of my-shop. No two pairs have one variable: "x" is never a
 // letter of a name, and the first "_" is the end of the tenant.
 func EnvName(tenant, name string) string { return tenantPrefix(tenant) + envPart(name, true) }

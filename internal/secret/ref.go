@@ -216,7 +216,8 @@ func reason(err error) error {
 	return err
 }
 
-// Path returns the file of a secret, which need not exist yet, or "" when the secret cannot be a file. Watch it for rotations.
+// Path returns the file of a secret, which need not exist yet, or "" when the secret cannot be a file. Watch it for
+// rotations.
 func (s Sources) Path(ref Ref) string {
 	switch {
 	case ref.Secret != "" && refName.MatchString(ref.Secret) && s.Dir != "":

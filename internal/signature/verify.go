@@ -16,9 +16,9 @@ import (
 	"github.com/hookturn/hookturn/internal/secret"
 )
 
-// Verify checks the headers of one scheme against the received body. A signature by any of the secrets is valid. The standard
-// scheme rejects timestamps that differ from now by more than Tolerance. Verify returns nil or a wrapped error of this
-// package.
+// Verify checks the headers of one scheme against the received body. A signature by any of the secrets is valid. The
+// standard scheme rejects timestamps that differ from now by more than Tolerance. Verify returns nil or a wrapped
+// error of this package.
 //
 // Signatures are compared in constant time, and every candidate is compared even after one has matched.
 func Verify(h http.Header, scheme Scheme, secrets []secret.Value, now time.Time, body []byte) error {

@@ -140,7 +140,7 @@ func (c *connection) abortScript(_ context.Context, asked call) (result, error) 
 	return result{"result": "ok"}, nil
 }
 
-// info says who is connected, and with what rights.
+// info returns who is connected, and with what rights.
 func (c *connection) info(context.Context, call) (result, error) {
 	var capabilities []string
 	for _, name := range []string{capabilityMessage, capabilityScript, capabilitySubscribe} {

@@ -112,7 +112,7 @@ func (c *connection) read(ctx context.Context, socket *websocket.Conn) {
 	}
 }
 
-// linger gives the writer the time to say goodbye before the socket is closed.
+// linger returns the writer the time to say goodbye before the socket is closed.
 func (c *connection) linger(socket *websocket.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGracePeriod)
 	defer cancel()

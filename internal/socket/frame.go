@@ -128,7 +128,7 @@ type problem struct {
 	Message string     `json:"message"`
 }
 
-// problemOf tells what a client may know: what a script raised is its builder's to read, in the run.
+// problemOf returns what a client may know: what a script raised is its builder's to read, in the run.
 func problemOf(err error) problem {
 	var f *fault.Fault
 	switch {

@@ -114,13 +114,13 @@ func (h *Hub) Start() error {
 	return err
 }
 
-// ErrFull says that a channel has as many connections as it may have; ErrClosed that this process stops.
+// ErrFull reports that a channel has as many connections as it may have; ErrClosed that this process stops.
 var (
 	ErrFull   = errors.New("the channel has as many connections as it may have")
 	ErrClosed = errors.New("the gateway stops")
 )
 
-// Accept makes a websocket of a request that may in, and speaks with it until it ends. An error was not answered yet.
+// Accept returns a new websocket of a request that may in, and speaks with it until it ends. An error was not answered yet.
 func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, ch *bot.Channel, sender netip.Addr) error {
 	c := newConnection(h, ch, sender)
 	if err := h.enter(c); err != nil {
@@ -268,7 +268,7 @@ func Pushed(answer []byte) error {
 	return nil
 }
 
-// turn gives the connections of a channel, beginning with the one whose turn it is.
+// turn returns the connections of a channel, beginning with the one whose turn it is.
 func (h *Hub) turn(channel identity) []*connection {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -49,7 +49,7 @@ func (s *subscription) first(class string) string {
 	return s.classes[at]
 }
 
-// wants says whether a notice is one of the subscription's.
+// wants reports whether a notice is one of the subscription's.
 func (s *subscription) wants(class string, n schemas.Notice) bool {
 	return s.first(class) != "" && (len(s.objects) == 0 || slices.Contains(s.objects, n.Subject))
 }

@@ -190,8 +190,9 @@ type Progress struct {
 
 // WebhookResult is the endpoint's response, mapped to the members that the conversation and the reply need.
 type WebhookResult struct {
-	Success      bool               `json:"success"`              // false: the endpoint reported that the step failed
-	CallsBack    bool               `json:"calls_back,omitempty"` // the endpoint answered 202 and will send its response to the gateway
+	Success bool `json:"success"` // false: the endpoint reported that the step failed
+	// the endpoint answered 202 and will send its response to the gateway
+	CallsBack    bool               `json:"calls_back,omitempty"`
 	Messages     []schemas.Message  `json:"messages,omitempty"`
 	Variables    map[string]*string `json:"variables,omitempty"`
 	Details      json.RawMessage    `json:"details,omitempty"`      // conversation_details after the step

@@ -13,7 +13,8 @@ type Endpoint struct {
 	URL, State string
 }
 
-// WatchEndpoints exports the endpoints that now returns, each with the value 1 and its state as a label, until stop is called.
+// WatchEndpoints exports the endpoints that now returns, each with the value 1 and its state as a label, until stop is
+// called.
 func (m *Metrics) WatchEndpoints(now func() []Endpoint) (stop func(), err error) {
 	shown := &endpoints{now}
 	return func() { m.registry.Unregister(shown) }, m.registry.Register(shown)

@@ -199,8 +199,8 @@ func (m *Metrics) Reply(owner schemas.BotID, replyType string, took time.Duratio
 	}
 }
 
-// BotFiles records a load of the bot files: the number of invalid files, the time of the latest load without an invalid file,
-// and the error of this load.
+// BotFiles records a load of the bot files: the number of invalid files, the time of the latest load without an
+// invalid file, and the error of this load.
 func (m *Metrics) BotFiles(bad int, lastGood time.Time, err error) {
 	if m == nil {
 		return

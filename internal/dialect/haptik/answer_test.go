@@ -216,7 +216,8 @@ func TestDecodeCode(t *testing.T) {
 	}
 }
 
-// FuzzDecode_Spellings holds that an answer is read or rejected with a place, and that no text of it is one that cannot be shown.
+// FuzzDecode_Spellings holds that an answer is read or rejected with a place, and that no text of it is one that
+// cannot be shown.
 func FuzzDecode_Spellings(f *testing.F) {
 	for _, seed := range []string{
 		`{"response":["a\u0000","\ud83d",1,true,null,` + buttonText + `]}`, `{"status":"False","response":{"type":"FORM"}}`,

@@ -20,7 +20,7 @@ type Dialect struct{}
 
 var _ dialect.Dialect = Dialect{}
 
-// New makes the dialect.
+// New returns the dialect.
 func New() Dialect { return Dialect{} }
 
 // Name is "loyjoy".

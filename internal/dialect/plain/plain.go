@@ -30,7 +30,7 @@ var (
 	_ dialect.Deferrer = Dialect{}
 )
 
-// New makes the dialect. Programs may be nil where no bot file has one.
+// New returns the dialect. Programs may be nil where no bot file has one.
 func New(programs Programs) Dialect { return Dialect{programs: programs} }
 
 // Name is "plain".

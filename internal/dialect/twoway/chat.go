@@ -37,7 +37,7 @@ func idOf(names ...string) string {
 	return uuid.NewSHA1(namespace, joined).String()
 }
 
-// chatOf says who talks to whom: as the event's params say, named like the members of a chat, else by what is known of the
+// chatOf returns who talks to whom: as the event's params say, named like the members of a chat, else by what is known of the
 // user and the adapter.
 func chatOf(c dialect.Context) (Chat, error) {
 	var fields [4]string
