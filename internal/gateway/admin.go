@@ -20,7 +20,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Administration is the operator's door to the channels that are in no bot file. It belongs on the admin listener. All
+// Administration is the admin API for channels that are not defined in a bot file. The admin listener serves it. All
 // fields are required.
 type Administration struct {
 	Channels *channel.Administration
@@ -85,7 +85,7 @@ func (a Administration) list(w http.ResponseWriter, r *http.Request) {
 	answer(w, mediaJSON, http.StatusOK, map[string]any{"channels": page, "total": total})
 }
 
-// number reads a number of the query; -1 when it is none.
+// number returns a number from the query; -1 when the text is not a valid number.
 func number(text string, otherwise int) int {
 	if text == "" {
 		return otherwise
@@ -161,7 +161,7 @@ func (a Administration) create(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, err)
 		return
 	}
-	a.tell(r, entry, "created")
+	a.audit(r, entry, "created")
 	w.Header().Set("Location", "/admin/v1/channels/"+url.PathEscape(entry.ID))
 	a.answerWritten(w, http.StatusCreated, entry, token)
 }
@@ -209,7 +209,7 @@ func (a Administration) change(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, err)
 		return
 	}
-	a.tell(r, changed, "changed")
+	a.audit(r, changed, "changed")
 	a.answerWritten(w, http.StatusOK, changed, token)
 }
 
@@ -222,11 +222,11 @@ func (a Administration) remove(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, err)
 		return
 	}
-	a.tell(r, entry, "deleted")
+	a.audit(r, entry, "deleted")
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// current is the channel of the path, when If-Match does not say that it was read before somebody else changed it.
+// current returns the channel of the path. The request is rejected when If-Match names an earlier version of the channel.
 func (a Administration) current(w http.ResponseWriter, r *http.Request) (channel.Entry, bool) {
 	entry, err := a.Channels.Get(r.PathValue("id"))
 	if err != nil {
@@ -264,8 +264,8 @@ func (a Administration) refuse(w http.ResponseWriter, err error) {
 	}
 }
 
-// tell is the audit of a change: a line of the log, and an advisory for whoever listens.
-func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
+// audit logs a change of a channel and publishes an advisory for it.
+func (a Administration) audit(r *http.Request, e channel.Entry, action string) {
 	is := e.Is()
 	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: peer(r, nil).String()}
 	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
@@ -275,7 +275,7 @@ func (a Administration) tell(r *http.Request, e channel.Entry, action string) {
 		err = a.Advise(e.BotID, advisory)
 	}
 	if err != nil {
-		a.Log.Warn("nobody was told that a channel was changed", "id", e.ID, "error", err)
+		a.Log.Warn("publishing channel advisory failed", "id", e.ID, "error", err)
 	}
 }
 

@@ -83,7 +83,7 @@ func (o Options) answerCallback(w http.ResponseWriter, to signedurl.Payload, err
 	case noRun:
 		refuse(w, http.StatusGone, fault.Gone, "the step has ended")
 	default:
-		o.Log.Warn("a call back is not handed over: the endpoint is asked to try again", "workflow", to.Owner,
+		o.Log.Warn("delivering callback failed, the endpoint will retry", "workflow", to.Owner,
 			"event", to.Item, "error", err)
 		refuseFor(w, time.Second, fault.Internal, "the step cannot be reached now: try again")
 	}

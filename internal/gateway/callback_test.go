@@ -23,7 +23,7 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// runs is a Temporal whose Updates end as told.
+// runs is a Temporal client whose Updates return configured results.
 type runs struct {
 	updates []client.UpdateWorkflowOptions
 	err     error // of the request
@@ -47,13 +47,13 @@ type handle struct {
 
 func (h handle) Get(context.Context, any) error { return h.ended }
 
-func (d *door) token(expires time.Time) string {
+func (d *testGateway) token(expires time.Time) string {
 	return d.signer.Sign(signedurl.Payload{Owner: "conversation/default/shop/c-1", Item: "e1", Expires: expires})
 }
 
-func TestACallBackReachesItsStep(t *testing.T) {
+func TestCallback_ReachesItsStep(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	path := "/callbacks/" + d.token(time.Now().Add(time.Minute))
 	for _, contentType := range []string{"application/json", "application/json; charset=utf-8", "application/cloudevents+json", ""} {
 		w := d.post(path, contentType, strings.NewReader(` {"messages":["done"]} `))
@@ -67,13 +67,13 @@ func TestACallBackReachesItsStep(t *testing.T) {
 	require.Equal(t, step.UpdateCallback, first.UpdateName)
 	require.Equal(t, client.WorkflowUpdateStageCompleted, first.WaitForStage)
 	require.Equal(t, []any{step.Callback{EventID: "e1", Body: json.RawMessage(`{"messages":["done"]}`)}}, first.Args)
-	require.Equal(t, first.UpdateID, again.UpdateID, "the same body is one call back")
+	require.Equal(t, first.UpdateID, again.UpdateID, "the same body is one callback")
 	require.NotEqual(t, first.UpdateID, other.UpdateID)
 	require.NotContains(t, d.log.String(), path, "the address is a secret")
 	require.Contains(t, d.log.String(), `route="POST /callbacks/{token}"`)
 }
 
-func TestWhyACallBackIsRefused(t *testing.T) {
+func TestCallback_ErrorResponses(t *testing.T) {
 	t.Parallel()
 	refusal := func(kind string) error { return temporal.NewApplicationError("of the step", kind) }
 	const good = `{"messages":["done"]}`
@@ -93,7 +93,7 @@ func TestWhyACallBackIsRefused(t *testing.T) {
 		"not UTF-8":         {body: "{\"a\":\"\xff\"}", status: 400, kind: fault.BadResponse, detail: "at byte 6"},
 		"too deep":          {body: strings.Repeat("[", 20_000), status: 400, kind: fault.BadResponse, detail: "deeper than"},
 		"too large":         {body: `"` + strings.Repeat("a", callbackMax) + `"`, status: 413, kind: fault.TooLarge, detail: "262144 bytes"},
-		"nobody waits":      {ended: refusal(step.RejectedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
+		"no step waits":     {ended: refusal(step.RejectedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
 		"refused at once":   {err: refusal(step.RejectedCallback), status: 410, kind: fault.Gone, detail: "of the step"},
 		"too early":         {err: refusal(step.RejectedEarly), status: 503, kind: fault.Internal, detail: "of the step"},
 		"no answer":         {ended: refusal(step.RejectedAnswer), status: 422, kind: fault.BadResponse, detail: "of the step"},
@@ -103,7 +103,7 @@ func TestWhyACallBackIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDoor(t)
+			d := newTestGateway(t)
 			d.runs.err, d.runs.ended = c.err, c.ended
 			token := d.token(time.Now().Add(time.Minute))
 			switch c.token {
@@ -130,9 +130,9 @@ func TestWhyACallBackIsRefused(t *testing.T) {
 	}
 }
 
-func TestCallBacksAreCompressedByNobody(t *testing.T) {
+func TestCallback_CompressedBodyRejected(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	r := httptest.NewRequest(http.MethodPost, "/callbacks/"+d.token(time.Now().Add(time.Minute)), strings.NewReader("{}"))
 	r.Header.Set("Content-Encoding", "gzip")
 	w := httptest.NewRecorder()
@@ -141,9 +141,9 @@ func TestCallBacksAreCompressedByNobody(t *testing.T) {
 	require.Empty(t, d.runs.updates)
 }
 
-func TestCallBacksArePosted(t *testing.T) {
+func TestCallback_OnlyPostAllowed(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	w := httptest.NewRecorder()
 	d.routes().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/callbacks/x", nil))
 	require.Equal(t, http.StatusMethodNotAllowed, w.Code)
@@ -153,7 +153,7 @@ func TestCallBacksArePosted(t *testing.T) {
 // TestABodyThatEndsEarly hangs up in the middle of a body, on a real connection.
 func TestABodyThatEndsEarly(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	s, err := Start("127.0.0.1:0", d.Options)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, s.Stop(context.Background())) })

@@ -20,7 +20,7 @@ import (
 const goodEvent = `{"specversion":"1.0","id":"e1","source":"/engine","type":"hookturn.step.requested",` +
 	`"time":"2026-11-20T12:00:00Z","subject":"c 1","bot":"shop","data":{"step":"ORDER_STATUS"}}`
 
-func (d *door) event(token, contentType, body string, headers ...string) *httptest.ResponseRecorder {
+func (d *testGateway) event(token, contentType, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/events", strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	if token != "" {
@@ -34,7 +34,7 @@ func (d *door) event(token, contentType, body string, headers ...string) *httpte
 
 func TestAnEventInStructuredMode(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	trace := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	w := d.event(tokenOfDefault, "application/cloudevents+json; charset=utf-8", goodEvent, "traceparent", trace)
 	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
@@ -49,10 +49,10 @@ func TestAnEventInStructuredMode(t *testing.T) {
 	require.NotContains(t, d.log.String(), tokenOfDefault)
 }
 
-// An event's id is unique within its conversation only: nobody else's event is a repetition of it.
+// An event's id is unique within its conversation only: an event of another caller is not a duplicate of it.
 func TestEvents_DuplicateIsTheCallersOwnEvent(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	elsewhere := strings.Replace(goodEvent, `"subject":"c 1"`, `"subject":"c 2"`, 1)
 	twin := strings.Replace(goodEvent, `"bot":"shop"`, `"bot":"other"`, 1)
 	for _, event := range []struct{ token, body string }{{tokenOfDefault, goodEvent}, {tokenOfDefault, elsewhere}, {tokenOfAcme, twin}} {
@@ -76,7 +76,7 @@ func TestEvents_DuplicateIsTheCallersOwnEvent(t *testing.T) {
 
 func TestEvents_ByteOrderMark(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	w := d.event(tokenOfDefault, mediaStructured, "\uFEFF"+goodEvent)
 	require.Equal(t, http.StatusAccepted, w.Code, w.Body.String())
 	w = d.event(tokenOfDefault, mediaJSON, "\uFEFF"+`{"step":"ORDER_STATUS","variables":{"a":"\u0000"}}`, binaryHeaders...)
@@ -93,7 +93,7 @@ var binaryHeaders = []string{
 
 func TestAnEventInBinaryMode(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	binary := []string{
 		"ce-specversion", "1.0", "ce-id", "e2", "ce-source", "/engine", "ce-type", schemas.TypeStepRequested,
 		"ce-time", "2026-11-20T12:00:00Z", "ce-subject", "c%20%C3%BC", "ce-bot", "shop",
@@ -115,7 +115,7 @@ func TestAnEventInBinaryMode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			requireProblem(t, newDoor(t).event(tokenOfDefault, "application/json", `{"step":"X"}`, c.headers...), 400, fault.BadEvent, c.detail)
+			requireProblem(t, newTestGateway(t).event(tokenOfDefault, "application/json", `{"step":"X"}`, c.headers...), 400, fault.BadEvent, c.detail)
 		})
 	}
 }
@@ -152,7 +152,7 @@ func TestWhyAnEventIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDoor(t)
+			d := newTestGateway(t)
 			d.bus.err = c.err
 			token, contentType, body := tokenOfDefault, mediaStructured, goodEvent
 			switch c.token {

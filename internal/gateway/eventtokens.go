@@ -46,7 +46,7 @@ func (t *EventTokens) tenant(token string) (string, bool) {
 	if t == nil || token == "" {
 		return "", false
 	}
-	name, ok := t.file.get()[digestOf(token)] // a look-up by a hash says nothing about tokens near a guess
+	name, ok := t.file.get()[digestOf(token)] // the timing of a lookup by hash does not leak similar tokens
 	return name, ok
 }
 

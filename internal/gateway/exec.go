@@ -15,9 +15,9 @@ import (
 )
 
 // exec runs a channel's script for an HTTP request: in asynchronous mode the caller is answered once Temporal has the
-// run, in synchronous mode with what the script says.
+// run, in synchronous mode with what the script returns.
 func (o Options) exec(w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodHead { // the mux takes it for GET; nobody expects it to run anything
+	if r.Method == http.MethodHead { // the mux routes HEAD as GET; HEAD must not run a script
 		only(http.MethodPost, http.MethodGet)(w, r)
 		return
 	}
@@ -78,7 +78,7 @@ func (o Options) channel(w http.ResponseWriter, r *http.Request, token string) (
 	return nil, false
 }
 
-// answerExec waits for the script and answers as it says.
+// answerExec waits for the script and writes the response that the script returned.
 func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, handle client.WorkflowRun) {
 	result, err := o.Scripts.await(r.Context(), ch.Timeout(), handle)
 	if err != nil {
@@ -95,12 +95,12 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 		return
 	}
 	maps.Copy(w.Header(), a.Header)
-	// What a script writes is a tenant's: a browser takes it for what it says it is, and does not run it as the gateway's
-	// own. A policy of the script's own holds as well.
+	// The body is written by a tenant: the browser must use its declared content type only, and must not run it with the
+	// gateway's origin. A policy that the script sets applies as well.
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Add("Content-Security-Policy", "sandbox")
 	w.WriteHeader(a.Status)
-	_, _ = w.Write(a.Body) // the client may be gone: there is nobody left to tell
+	_, _ = w.Write(a.Body) // a write error means that the client has disconnected
 }
 
 // refuseRun answers a run that did not end well. What a script raised is its builder's to read, in the run: a caller
@@ -114,7 +114,7 @@ func (o Options) refuseRun(w http.ResponseWriter, ch *bot.Channel, err error) {
 	case errors.As(err, &f) && f.Kind == fault.SandboxUnavailable:
 		refuseFor(w, time.Second, f.Kind, "no sandbox is free: try again")
 	case errors.As(err, &f):
-		refuse(w, http.StatusInternalServerError, f.Kind, "the script failed: its run tells why")
+		refuse(w, http.StatusInternalServerError, f.Kind, "the script failed: see its run for the reason")
 	case errors.As(err, &invalid):
 		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "the request is too large to be kept")
 	default:

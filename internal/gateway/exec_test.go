@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// run is a workflow that ends as told.
+// run is a workflow run that returns a configured result.
 type run struct {
 	client.WorkflowRun
 	result step.Result
@@ -49,7 +49,7 @@ func (r *runs) CancelWorkflow(_ context.Context, id, _ string) error {
 	return nil
 }
 
-func (d *door) exec(token string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+func (d *testGateway) exec(token string, change ...func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/exec?a=1&a=2", strings.NewReader("<order/>"))
 	r.RemoteAddr = "203.0.113.9:1"
 	r.Header.Set("Content-Type", "application/xml")
@@ -68,7 +68,7 @@ func returns(value string) run {
 
 func TestAnAsynchronousChannelAnswersFirst(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	d.runs.script = run{never: true}
 	w := d.exec(tokenOfHook)
 	require.Equal(t, http.StatusOK, w.Code, w.Body)
@@ -101,7 +101,7 @@ func TestAnAsynchronousChannelAnswersFirst(t *testing.T) {
 	require.NotContains(t, d.log.String(), tokenOfHook)
 }
 
-func TestASynchronousChannelAnswersAsItsScriptSays(t *testing.T) {
+func TestExec_SynchronousChannelReturnsScriptResponse(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		value, contentType, body string
@@ -122,7 +122,7 @@ func TestASynchronousChannelAnswersAsItsScriptSays(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDoor(t)
+			d := newTestGateway(t)
 			d.runs.script = returns(c.value)
 			w := d.exec(tokenOfSync)
 			require.Equal(t, c.status, w.Code)
@@ -130,7 +130,7 @@ func TestASynchronousChannelAnswersAsItsScriptSays(t *testing.T) {
 			require.Equal(t, c.contentType, w.Header().Get("Content-Type"))
 			require.Empty(t, w.Header().Get("Content-Length"))
 			require.NotEqual(t, "mine", w.Header().Get("X-Request-Id"))
-			require.Equal(t, []string{"nosniff"}, w.Header().Values("X-Content-Type-Options"), "whatever the script says")
+			require.Equal(t, []string{"nosniff"}, w.Header().Values("X-Content-Type-Options"), "whatever the script returns")
 			require.Contains(t, w.Header().Values("Content-Security-Policy"), "sandbox", "beside the script's own")
 			require.Equal(t, "1s", d.runs.started[0].Script.Timeout.String(), "a caller who waits bounds the script")
 		})
@@ -177,7 +177,7 @@ func TestWhyAChannelDoesNotAnswer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDoor(t)
+			d := newTestGateway(t)
 			d.runs.script, d.runs.err = c.script, c.err
 			token := c.token
 			switch token {
@@ -196,7 +196,7 @@ func TestWhyAChannelDoesNotAnswer(t *testing.T) {
 			require.NotContains(t, w.Body.String(), "builder")
 			require.NotContains(t, w.Body.String(), "7233")
 			require.Less(t, time.Since(began), soon)
-			require.Equal(t, c.script.never, len(d.runs.cancelled) == 1, "a run that nobody waits for is stopped")
+			require.Equal(t, c.script.never, len(d.runs.cancelled) == 1, "a run without a waiting request is cancelled")
 		})
 	}
 }
@@ -209,7 +209,7 @@ func withBody(r *http.Request, size int) *http.Request {
 
 func TestAGetRunsTheScriptToo(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	d.runs.script = returns(`{"body":"ok"}`)
 	w := d.exec(tokenOfSync, func(r *http.Request) { r.Method = http.MethodGet; r.Body = http.NoBody })
 	require.Equal(t, http.StatusOK, w.Code, w.Body)

@@ -131,7 +131,7 @@ func (o Options) sendFile(w http.ResponseWriter, r *http.Request, owner schemas.
 	header.Set("Cache-Control", "private, no-store")
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {
-		_, _ = io.Copy(w, content) // the client may be gone: there is nobody left to tell
+		_, _ = io.Copy(w, content) // a copy error means that the client has disconnected
 	}
 }
 

@@ -68,7 +68,7 @@ func (s *shelf) Delete(_ context.Context, owner schemas.BotID, id string) error 
 	return nil
 }
 
-func (d *door) file(method, path, token, contentType, body string) *httptest.ResponseRecorder {
+func (d *testGateway) file(method, path, token, contentType, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", contentType)
 	if token != "" {
@@ -79,7 +79,7 @@ func (d *door) file(method, path, token, contentType, body string) *httptest.Res
 
 func TestAFileIsKeptReadLinkedAndDeleted(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	w := d.file("POST", "/files?name=../a/b%22%0A.png", tokenOfFiles, "image/png; x=y", "\x89PNG")
 	require.Equal(t, 201, w.Code, w.Body)
 	file := decoded(t, w)
@@ -119,7 +119,7 @@ func TestAFileIsKeptReadLinkedAndDeleted(t *testing.T) {
 
 func TestWhyAFileIsRefused(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	requireProblem(t, d.file("POST", "/files", "", "text/plain", "x"), 401, "", "")
 	requireProblem(t, d.file("POST", "/files", tokenOfHook, "text/plain", "x"), 403, fault.Config, "allow_files_api")
 	for _, media := range []string{"", "text/html", "image/svg+xml", "application/javascript", "image/", ";"} {

@@ -55,7 +55,7 @@ func (f *fresh[T]) get() T {
 	return f.value
 }
 
-// look tells one state of files from another.
+// look returns a text that changes when one of the files changes.
 func look(paths []string) string {
 	var seen strings.Builder
 	for _, path := range paths {

@@ -28,7 +28,7 @@ func hostile() map[string]string {
 // client's mistake is a 4xx.
 func TestGateway_HostileIDs(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	d.runs.script = returns(`{"body":"ok"}`)
 	for name, text := range hostile() {
 		escaped := url.PathEscape(text)
@@ -54,7 +54,7 @@ func TestGateway_HostileIDs(t *testing.T) {
 
 func TestGateway_RepeatedHeader(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	for _, name := range []string{"Authorization", "Content-Type", "X-Cm-Producttoken"} {
 		r := httptest.NewRequest(http.MethodPost, "/exec", nil)
 		r.Header.Add("Authorization", "Bearer "+tokenOfHook)
@@ -86,7 +86,7 @@ func TestGateway_ChunksEndTheConnection(t *testing.T) {
 
 func TestGateway_PagesOfScriptsRunNothing(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	d.runs.script = returns(`{"statusCode":200,"headers":{"Content-Type":"text/html","Content-Security-Policy":"script-src *",` +
 		`"X-Content-Type-Options":"sniff"},"body":"<script>alert(1)</script>"}`)
 	r := httptest.NewRequest(http.MethodPost, "/exec", nil)
@@ -101,7 +101,7 @@ func TestGateway_PagesOfScriptsRunNothing(t *testing.T) {
 
 func TestGateway_PanicIsAnswered(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/", func(http.ResponseWriter, *http.Request) { panic("out of order") })
 	w := httptest.NewRecorder()

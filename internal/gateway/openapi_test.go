@@ -28,7 +28,7 @@ type operation struct {
 
 func described(t *testing.T) document {
 	t.Helper()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	w := d.do(httptest.NewRequest(http.MethodGet, "/openapi.json", nil))
 	require.Equal(t, http.StatusOK, w.Code)
 	var doc document
@@ -40,7 +40,7 @@ func described(t *testing.T) document {
 // TestGateway_ServesDocuments holds that each document is served whole: programs read it without a second request.
 func TestGateway_ServesDocuments(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	get := func(path string) *httptest.ResponseRecorder {
 		return d.do(httptest.NewRequest(http.MethodGet, path, nil))
 	}
@@ -67,29 +67,29 @@ func TestGateway_ServesDocuments(t *testing.T) {
 // other way round.
 func TestTheDescriptionIsOfThisGateway(t *testing.T) {
 	t.Parallel()
-	var there, told []string
+	var there, documented []string
 	for _, r := range (Options{}).table() {
 		there = append(there, r.method+" "+r.path)
 	}
 	for path, methods := range described(t).Paths {
 		for method := range methods {
 			if method != "parameters" && !strings.HasPrefix(path, "/admin/") {
-				told = append(told, strings.ToUpper(method)+" "+path)
+				documented = append(documented, strings.ToUpper(method)+" "+path)
 			}
 		}
 	}
 	slices.Sort(there)
-	slices.Sort(told)
-	require.Equal(t, there, told)
+	slices.Sort(documented)
+	require.Equal(t, there, documented)
 }
 
 // TestTheDescriptionIsTrue asks every operation without a token, with an empty body and a wrong one: the status that comes
-// back is one that the document names, a guarded operation is closed, and every problem has the form that it says.
+// back is one that the document names, a guarded operation is closed, and every problem has the documented form.
 func TestTheDescriptionIsTrue(t *testing.T) {
 	t.Parallel()
 	doc := described(t)
 	problems := problemSchema(t)
-	d, o := newDoor(t), newOffice(t)
+	d, o := newTestGateway(t), newOffice(t)
 	ids := map[string]bool{}
 	for path, methods := range doc.Paths {
 		for method, raw := range methods {
@@ -130,7 +130,7 @@ func attempts() []attempt {
 	}
 }
 
-func (c attempt) make(t *testing.T, d *door, o *office, method, path string) *httptest.ResponseRecorder {
+func (c attempt) make(t *testing.T, d *testGateway, o *office, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, filled(path), strings.NewReader(c.body))
 	r.RemoteAddr = "203.0.113.9:1"

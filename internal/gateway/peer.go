@@ -11,7 +11,7 @@ import (
 func (o Options) peer(r *http.Request) netip.Addr { return peer(r, o.Proxies) }
 
 // peer is the address that a request really comes from. X-Forwarded-For is believed only as far as trusted proxies wrote it:
-// read from its end, the first address that is none of theirs is the sender.
+// read from its end, the first address that does not belong to a trusted proxy is the sender.
 func peer(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

@@ -77,7 +77,7 @@ func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, 1)
-	d := newDoor(t)
+	d := newTestGateway(t)
 	d.Log = slog.New(slog.DiscardHandler)
 	var err error
 	d.TLS, err = ReadCertificate(cert, key, d.Log)

@@ -101,7 +101,7 @@ func answer(w http.ResponseWriter, contentType string, status int, body any) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // the client may be gone: there is nobody left to tell
+	_, _ = w.Write(text) // a write error means that the client has disconnected
 }
 
 func notFound(w http.ResponseWriter, r *http.Request) {

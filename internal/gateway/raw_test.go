@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// mute is a bus that nobody speaks on.
+// mute is a bus that delivers no messages.
 type mute struct{}
 
 func (mute) Notices(schemas.BotID, string, func(string, []byte)) (func(), error) {
@@ -28,9 +28,9 @@ func (mute) Claim(context.Context, string) (bool, error)                  { retu
 func (mute) Respond(string, func([]byte) []byte) (stop func(), err error) { return func() {}, nil }
 
 // listen starts a gateway whose timeouts are short.
-func listen(t *testing.T, change ...func(*Options)) (*door, *Server) {
+func listen(t *testing.T, change ...func(*Options)) (*testGateway, *Server) {
 	t.Helper()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	d.Log = slog.New(slog.DiscardHandler)
 	d.runs.script = returns(`{"body":"ok"}`)
 	d.Sockets = &socket.Hub{Scripts: d.Scripts, Bus: mute{}, Claims: mute{}, Log: d.Log, Count: d.Metrics}

@@ -57,7 +57,7 @@ func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeo
 	return result.Value, err
 }
 
-// cancel stops a run that nobody waits for any more.
+// cancel stops a run whose request no longer waits for it.
 func (s *Scripts) cancel(handle client.WorkflowRun) {
 	ctx, done := context.WithTimeout(context.Background(), startTimeout)
 	defer done()
@@ -110,7 +110,7 @@ func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle clien
 	var done step.Result
 	err := handle.Get(waiting, &done)
 	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok && failed.HasDetails() {
-		err = failed.Details(&done) // a script that failed has failed its run, which still tells how
+		err = failed.Details(&done) // the error of a failed run holds the result of the script
 	}
 	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err) // Temporal may notice the end of ctx a little before ctx does
 	switch {

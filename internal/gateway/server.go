@@ -1,5 +1,5 @@
-// Package gateway is the outside door: one HTTP listener of the starter. Whatever it refuses, it answers with
-// application/problem+json (RFC 9457) whose kind is a error code.
+// Package gateway is the public HTTP API: one listener of the starter. Error responses are application/problem+json
+// (RFC 9457) whose kind is an error code.
 package gateway
 
 import (
@@ -35,7 +35,7 @@ type Options struct {
 	Links       Links
 	Callbacks   Callbacks // opens callback addresses
 	Temporal    Temporal
-	EventTokens *EventTokens   // nil: nobody may publish events over HTTP
+	EventTokens *EventTokens   // nil: events cannot be published over HTTP
 	TLS         *tls.Config    // nil: plain HTTP
 	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; none by default
 	Origins     []string       // web origins that may open websockets; "*" = all; none: only pages of the gateway's own host
@@ -84,7 +84,7 @@ type Server struct {
 // Start listens on addr (port 0 = any free one) and serves.
 func Start(addr string, o Options) (*Server, error) { return o.serve(addr, o.routes()) }
 
-// route is one door of the gateway; schemas/openapi.yaml says what is behind each.
+// route is one operation of the gateway; schemas/openapi.yaml describes each.
 type route struct {
 	method, path string
 	handle       http.HandlerFunc

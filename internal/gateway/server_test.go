@@ -135,7 +135,7 @@ func TestStopCutsOffWhatOutlivesItsContext(t *testing.T) {
 	requireRefused(t, h.Addr())
 }
 
-// requireRefused waits until nobody listens on an address.
+// requireRefused waits until an address refuses connections.
 func requireRefused(t *testing.T, addr string) {
 	t.Helper()
 	require.Eventually(t, func() bool {

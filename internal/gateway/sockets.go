@@ -39,7 +39,7 @@ func (o Options) openSocket(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// welcomes reports whether a page may open a websocket: programs that are no browsers name no origin.
+// welcomes reports whether a page may open a WebSocket: clients other than browsers send no Origin header.
 func (o Options) welcomes(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
 	if origin == "" || slices.Contains(o.Origins, "*") || slices.Contains(o.Origins, origin) {

@@ -51,7 +51,7 @@ func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAd
 	if err != nil {
 		return err
 	}
-	if conversation == "" { // nobody wrote in this chat before: its client is all that is known
+	if conversation == "" { // no earlier message in this chat: only its client is known
 		conversation = sent.Chat.ClientID
 	}
 	for _, m := range sent.Messages {

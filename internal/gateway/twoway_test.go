@@ -23,7 +23,7 @@ const (
 		`"conversationMessages":[{"$type":"text","id":"m1","direction":"ClientTerminated","text":"hello"}]}`
 )
 
-func (d *door) sent(path, token, body string) *httptest.ResponseRecorder {
+func (d *testGateway) sent(path, token, body string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, strings.NewReader(body))
 	r.Header.Set("Content-Type", "application/json")
 	if token != "" {
@@ -34,7 +34,7 @@ func (d *door) sent(path, token, body string) *httptest.ResponseRecorder {
 
 func TestAMessageOfAnAdaptersOwner(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	chat := twoway.ChatID("u-1", "shop", "CXWebConversations")
 	d.Chats = chats{chat: "c 42"}
 	for _, token := range []string{"new-token", "old-token"} { // both are valid while they are rotated
@@ -59,12 +59,12 @@ func TestAMessageOfAnAdaptersOwner(t *testing.T) {
 
 func TestMessagesBeyondText(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	w := d.sent(outbound, "new-token", strings.Replace(goodSent, `]}`,
 		`,{"$type":"media","direction":"ClientTerminated","url":"https://x.example/a.png"}]}`, 1))
 	require.Equal(t, http.StatusCreated, w.Code, w.Body)
 	require.Len(t, d.bus.replies, 2)
-	require.Equal(t, "u-1", d.bus.replies[1].Subject, "a chat that nobody wrote in is its client's")
+	require.Equal(t, "u-1", d.bus.replies[1].Subject, "a chat without messages maps to its client's conversation")
 	require.JSONEq(t, `{"adapter":"agents","messages":[{"type":"custom","payload":
 		{"$type":"media","direction":"ClientTerminated","url":"https://x.example/a.png"}}]}`, string(d.bus.replies[1].Data))
 }
@@ -105,7 +105,7 @@ func TestWhyAMessageIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := newDoor(t)
+			d := newTestGateway(t)
 			body := strings.Replace(goodSent, c.old, c.by, 1)
 			require.NotEqual(t, goodSent, body)
 			p := requireProblem(t, d.sent(outbound, "new-token", body), 400, fault.BadEvent, c.pointer)
@@ -114,15 +114,15 @@ func TestWhyAMessageIsRefused(t *testing.T) {
 		})
 	}
 	many := strings.Replace(goodSent, `[{`, `[`+strings.Repeat(`{},`, 100)+`{`, 1)
-	requireProblem(t, newDoor(t).sent(outbound, "new-token", many), 400, fault.BadEvent, "at most 100")
+	requireProblem(t, newTestGateway(t).sent(outbound, "new-token", many), 400, fault.BadEvent, "at most 100")
 	for _, text := range []string{"", "null", "[]", `"x"`, "{", strings.Repeat("[", 20_000), "{\"a\":\"\xff\"}"} {
-		requireProblem(t, newDoor(t).sent(outbound, "new-token", text), 400, fault.BadEvent, "")
+		requireProblem(t, newTestGateway(t).sent(outbound, "new-token", text), 400, fault.BadEvent, "")
 	}
 }
 
 func TestProductTokens(t *testing.T) {
 	t.Parallel()
-	d := newDoor(t)
+	d := newTestGateway(t)
 	for path, token := range map[string]string{
 		outbound:       "wrong",
 		outbound + "x": "new-token",

@@ -23,8 +23,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// door is a gateway whose neighbours are replaced, and what it did to them.
-type door struct {
+// testGateway is a gateway with test doubles for its dependencies, which record its calls.
+type testGateway struct {
 	Options
 	runs   *runs
 	bus    *stored
@@ -32,14 +32,14 @@ type door struct {
 	log    bytes.Buffer
 }
 
-func newDoor(t *testing.T) *door {
+func newTestGateway(t *testing.T) *testGateway {
 	t.Helper()
 	key := make([]byte, signedurl.KeySize)
 	signer, err := signedurl.NewSigner(key, "callback")
 	require.NoError(t, err)
 	links, err := signedurl.NewSigner(key, "file")
 	require.NoError(t, err)
-	d := &door{runs: &runs{}, signer: signer, bus: &stored{}}
+	d := &testGateway{runs: &runs{}, signer: signer, bus: &stored{}}
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
 	bots := loadBots(t)
 	d.Options = Options{
@@ -52,13 +52,13 @@ func newDoor(t *testing.T) *door {
 }
 
 // do sends a request through every layer but the network.
-func (d *door) do(r *http.Request) *httptest.ResponseRecorder {
+func (d *testGateway) do(r *http.Request) *httptest.ResponseRecorder {
 	w := httptest.NewRecorder()
 	d.routes().ServeHTTP(w, r)
 	return w
 }
 
-func (d *door) post(path, contentType string, body io.Reader) *httptest.ResponseRecorder {
+func (d *testGateway) post(path, contentType string, body io.Reader) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, path, body)
 	r.Header.Set("Content-Type", contentType)
 	return d.do(r)
@@ -123,7 +123,7 @@ func eventTokens(t *testing.T) *EventTokens {
 	return tokens
 }
 
-// stored is a NATS that remembers, or fails as told.
+// stored is a NATS client that records what it receives, or returns a configured error.
 type stored struct {
 	mu      sync.Mutex
 	events  []storedEvent
