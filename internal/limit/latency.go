@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// SlowAfter is the answer time from which an endpoint counts as slow. It is well below the time after which the server
-	// must be told that a workflow task still runs (four fifths of its timeout of 2 s).
+	// SlowAfter is the answer time from which an endpoint counts as slow. It is well below the time after which the worker
+	// must send a heartbeat for a running workflow task (four fifths of its timeout of 2 s).
 	SlowAfter = 500 * time.Millisecond
 	// hangsAfter is how long a request may be in flight before its endpoint counts as slow without an answer.
 	hangsAfter = 3 * SlowAfter
@@ -41,7 +41,7 @@ func (l *Limiter) Slow(name Endpoint) bool {
 	return slices.Min(e.took) > SlowAfter
 }
 
-// measure takes a request that has ended into account. One that got no answer says nothing, unless it waited for one.
+// measure records the answer time of a completed request. A request without an answer counts only when it timed out.
 func (e *endpoint) measure(pending *list.Element, f *fault.Fault) {
 	made, ok := e.pending.Remove(pending).(time.Time)
 	if !ok || f != nil && !isAnswer(f) && f.Status == 0 && f.Kind != fault.Timeout {

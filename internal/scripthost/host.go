@@ -51,7 +51,7 @@ type Scripts interface {
 	Script(id string) (string, bool)
 }
 
-// HTTP makes one request through the guarded door. *egress.Client is one.
+// HTTP makes one request through the egress client. *egress.Client implements it.
 type HTTP interface {
 	Do(ctx context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error)
 }
@@ -107,7 +107,7 @@ type asked struct {
 	run Run
 }
 
-// serve reads a question, answers it, and says why when there is no answer.
+// serve returns a handler that decodes a request and writes its result, or the error as a response.
 func serve[Q any](answer func(ctx context.Context, q Q) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var q Q
@@ -257,7 +257,7 @@ type publishing struct {
 	Data   json.RawMessage `json:"data"`
 }
 
-// publish tells an event to the websockets that subscribed to its class.
+// publish sends an event notification to the WebSockets that are subscribed to its class.
 func (a *asked) publish(_ context.Context, q publishing) (any, error) {
 	if schemas.IsSystemClass(q.Class) {
 		return nil, fault.New(fault.BadEvent, "invalid event_class: classes that begin with hookturn are published by hookturn only")

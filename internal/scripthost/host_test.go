@@ -169,7 +169,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"other's token":    {"shop", "orders", `{"method":"GET","path":"https://evil.example/","headers":{"A":"{{token_remote}}"}}`, "blocked", "own url only"},
 		"another port":     {"shop", "orders", `{"method":"GET","path":"https://orders.example:8443/","headers":{"A":"{{token_remote}}"}}`, "blocked", "own url only"},
 		"plain http":       {"shop", "orders", `{"method":"GET","path":"http://orders.example/","headers":{"A":"{{token_remote}}"}}`, "blocked", "own url only"},
-		"no second token":  {"shop", "orders", `{"method":"GET","headers":{"A":"{{token_remote2}}"}}`, "config", "has not what {{token_remote2}} stands for"},
+		"no second token":  {"shop", "orders", `{"method":"GET","headers":{"A":"{{token_remote2}}"}}`, "config", "has no value for {{token_remote2}}"},
 		"header split":     {"shop", "orders", `{"method":"GET","headers":{"A":"b\r\nC: d"}}`, "config", "contains a line end"},
 		"another's header": {"shop", "orders", `{"method":"GET","headers":{"host":"x"}}`, "config", "header \"host\" of the request is reserved"},
 		"unknown bot":      {"gone", "orders", `{"method":"GET"}`, "config", "no channel"},

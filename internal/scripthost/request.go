@@ -87,7 +87,7 @@ func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 func (a *asked) target(ch *bot.Channel, path string) (target string, own bool, err error) {
 	u, err := url.Parse(path)
 	if err != nil {
-		return "", false, fault.New(fault.Config, "the path of the request is none")
+		return "", false, fault.New(fault.Config, "the path of the request is not a valid URL")
 	}
 	if !u.IsAbs() {
 		if ch.URL == "" {
@@ -120,7 +120,7 @@ func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.H
 			}
 			token, ok := a.secret(secret)
 			if !ok {
-				return nil, fault.New(fault.Config, "channel %s has not what %s stands for", ch.Code, word)
+				return nil, fault.New(fault.Config, "channel %s has no value for %s", ch.Code, word)
 			}
 			value = strings.ReplaceAll(value, word, token)
 		}

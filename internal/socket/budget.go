@@ -12,7 +12,7 @@ import (
 // was sending and for its goodbye.
 const drainMax = 1 << 20
 
-// budget is a network connection that can be told to read little more.
+// budget is a network connection whose remaining reads can be limited.
 type budget struct {
 	net.Conn
 

@@ -40,7 +40,7 @@ func (c counted) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// TestConnection_FrameOverTheLimitIsNotReadOn sends a frame of 64 MiB and frames that are no text, as fast as they go.
+// TestConnection_FrameOverTheLimitIsNotReadOn sends a frame of 64 MiB and frames that are not text, without a pause.
 func TestConnection_FrameOverTheLimitIsNotReadOn(t *testing.T) {
 	t.Parallel()
 	for name, header := range map[string][]byte{
@@ -82,7 +82,7 @@ func TestConnection_FrameOverTheLimitIsNotReadOn(t *testing.T) {
 			for sent := 0; sent < 64<<20 && err == nil; sent += len(chunk) {
 				_, err = conn.Write(chunk)
 			}
-			require.Error(t, err, "the connection was read to its end")
+			require.Error(t, err, "the connection was read completely")
 			<-served
 			require.Less(t, read.Load(), int64(frameMax+drainMax+256<<10))
 		})

@@ -46,7 +46,7 @@ func (c *connection) take(asked call) {
 	case !known:
 		refused = invalid("there is no call of this name")
 	case v.capability != "" && !c.channel.Capable(v.capability):
-		refused = fault.New(fault.Blocked, "the channel has not the capability %s", v.capability)
+		refused = fault.New(fault.Blocked, "the channel does not have the capability %s", v.capability)
 	case v.slow && !c.channel.Scripted():
 		refused = fault.New(fault.Config, "a subscriber channel runs no scripts")
 	}

@@ -123,7 +123,7 @@ func (c *connection) linger(socket *websocket.Conn) {
 	}
 }
 
-// write sends what is queued, asks for signs of life, and says goodbye.
+// write sends the queued frames and pings, and ends with a close frame.
 func (c *connection) write(ctx context.Context, socket *websocket.Conn) {
 	ping := time.NewTicker(c.hub.Ping)
 	defer ping.Stop()
@@ -201,8 +201,8 @@ func (c *connection) queue(frame []byte) error {
 	return errSlow
 }
 
-// tell sends what nobody asked for.
-func (c *connection) tell(name string, body any) error {
+// notify sends a message that is not the answer to a call.
+func (c *connection) notify(name string, body any) error {
 	frame, err := encode(name, body)
 	if err != nil {
 		return err
@@ -241,7 +241,7 @@ func (c *connection) end(status websocket.StatusCode, reason string) {
 	})
 }
 
-// abandon stops what runs for the connection: there is nobody left to answer.
+// abandon cancels the calls that run for the connection, because the client has disconnected.
 func (c *connection) abandon() {
 	c.mu.Lock()
 	c.draining = true

@@ -21,7 +21,7 @@ type call struct {
 
 var callName = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
 
-// readCall reads [name, object]. The error is what to tell the client; the call says as much as could be read.
+// readCall reads [name, object]. The error is meant for the client; the call holds the fields that could be read.
 func readCall(text []byte) (call, error) {
 	document, err := strictjson.Read(text)
 	if err != nil {
@@ -137,7 +137,7 @@ func problemOf(err error) problem {
 	case f.Kind == fault.ScriptTimeout:
 		return problem{f.Kind, "the script did not answer in time"}
 	case f.Kind.OfScript():
-		return problem{f.Kind, "the script failed: its run tells why"}
+		return problem{f.Kind, "the script failed: see its run for the reason"}
 	}
 	return problem{f.Kind, f.Message}
 }

@@ -40,7 +40,7 @@ const (
 	queueFrames      = 256
 	queueBytes       = 4 << 20
 	writeTimeout     = 10 * time.Second
-	pingEvery        = 30 * time.Second // unless the hub says otherwise
+	pingEvery        = 30 * time.Second // unless the hub sets another
 	pongTimeout      = 15 * time.Second // likewise
 	closeGracePeriod = time.Second
 )
@@ -54,8 +54,8 @@ type Scripts interface {
 
 // Bus sends messages between the processes of an installation. *bus.PubSub implements it.
 type Bus interface {
-	// Notices calls heard for every notice of a bot whose class matches, until stop is called.
-	Notices(owner schemas.BotID, class string, heard func(class string, notice []byte)) (stop func(), err error)
+	// Notices calls receive for every notice of a bot whose class matches, until stop is called.
+	Notices(owner schemas.BotID, class string, receive func(class string, notice []byte)) (stop func(), err error)
 	// Respond answers the requests that are sent to an address, until stop is called.
 	Respond(address string, answer func(request []byte) []byte) (stop func(), err error)
 }
@@ -73,7 +73,7 @@ type Hub struct {
 	Claims  Claims
 	Site    string // names this installation in connection_info
 	Log     *slog.Logger
-	// Count is told of every connection that comes (1) and goes (-1), and of every frame by its name and how it went.
+	// Count receives every connection that opens (1) and closes (-1), and every frame with its name and result.
 	Count Counter
 	// Ping is how often a client is asked for a sign of life, Pong how long that may take; 30 s and 15 s when 0.
 	Ping, Pong time.Duration
@@ -181,8 +181,8 @@ func (h *Hub) leave(c *connection) {
 	h.running.Done()
 }
 
-// Close asks every connection to go: calls that run may finish until ctx ends, and clients are told that they may come again
-// (1001).
+// Close closes every connection with status 1001, after which clients may reconnect. Running calls may finish until ctx
+// ends.
 func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
@@ -221,7 +221,7 @@ func (h *Hub) takePush(request []byte) []byte {
 	var p push
 	answer := pushed{}
 	if json.Unmarshal(request, &p) != nil || !callName.MatchString(p.Name) {
-		answer.Reason = "the push is none"
+		answer.Reason = "the push is not valid"
 	} else {
 		h.mu.Lock()
 		c := h.connections[p.Connection]
@@ -229,7 +229,7 @@ func (h *Hub) takePush(request []byte) []byte {
 		switch {
 		case c == nil || c.channel.BotID != p.BotID:
 			answer.Reason = "there is no such connection"
-		case c.tell(p.Name, result{"data": p.Data}) != nil:
+		case c.notify(p.Name, result{"data": p.Data}) != nil:
 			answer.Reason = "the client reads too slowly"
 		default:
 			answer.Delivered = true

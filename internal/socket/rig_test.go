@@ -25,46 +25,46 @@ import (
 
 // pubSub is a bus in memory with its claims, shared by the hubs of a test.
 type pubSub struct {
-	mu      sync.Mutex
-	heard   map[int]listener
-	next    int
-	claimed map[string]bool
-	serves  map[string]func([]byte) []byte
+	mu         sync.Mutex
+	subscribed map[int]listener
+	next       int
+	claimed    map[string]bool
+	serves     map[string]func([]byte) []byte
 }
 
 type listener struct {
 	bot, class string
-	heard      func(class string, notice []byte)
+	receive    func(class string, notice []byte)
 }
 
 func newPubSub(t *testing.T) *pubSub {
-	w := &pubSub{heard: map[int]listener{}, claimed: map[string]bool{}, serves: map[string]func([]byte) []byte{}}
+	w := &pubSub{subscribed: map[int]listener{}, claimed: map[string]bool{}, serves: map[string]func([]byte) []byte{}}
 	t.Cleanup(func() { require.Zero(t, w.listeners(), "a subscription outlives its connection") })
 	return w
 }
 
-func (w *pubSub) Notices(owner schemas.BotID, class string, heard func(string, []byte)) (func(), error) {
+func (w *pubSub) Notices(owner schemas.BotID, class string, receive func(string, []byte)) (func(), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next++
 	n := w.next
-	w.heard[n] = listener{owner.Bot, class, heard}
-	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.heard, n) }, nil
+	w.subscribed[n] = listener{owner.Bot, class, receive}
+	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.subscribed, n) }, nil
 }
 
-func (w *pubSub) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.heard) }
+func (w *pubSub) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.subscribed) }
 
 func (w *pubSub) notify(name, class, notice string) {
 	w.mu.Lock()
 	var all []listener
-	for _, l := range w.heard {
+	for _, l := range w.subscribed {
 		if l.bot == name && matches(l.class, class) {
 			all = append(all, l)
 		}
 	}
 	w.mu.Unlock()
 	for _, l := range all {
-		l.heard(class, []byte(notice))
+		l.receive(class, []byte(notice))
 	}
 }
 
@@ -83,7 +83,7 @@ func (w *pubSub) Respond(address string, answer func([]byte) []byte) (func(), er
 	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.serves, address) }, nil
 }
 
-// scripts answer with what they are told, or wait until they are let.
+// scripts return the body of their run, or wait until they are released.
 type scripts struct {
 	mu   sync.Mutex
 	ran  []step.ScriptRun
@@ -117,8 +117,8 @@ func (s *scripts) Run(ctx context.Context, _ *bot.Channel, script string, _ time
 	return json.RawMessage(`{"statusCode":200,"body":` + string(run.Body) + `}`), nil
 }
 
-// told is the run that had a body.
-func (s *scripts) told(body string) step.ScriptRun {
+// ranWith returns the run with a body.
+func (s *scripts) ranWith(body string) step.ScriptRun {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ran[slices.IndexFunc(s.ran, func(r step.ScriptRun) bool { return string(r.Body) == body })]

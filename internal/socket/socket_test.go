@@ -37,7 +37,7 @@ func TestMessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
 	require.Equal(t, map[string]any{"qid": 1.0, "success": true, "data": map[string]any{"wait": true}}, body)
 	require.Nil(t, c.ask(`["message",{"qid":4}]`)["data"])
 	var params []any
-	for _, p := range s.scripts.told("[2]").Params {
+	for _, p := range s.scripts.ranWith("[2]").Params {
 		var value any
 		require.NoError(t, json.Unmarshal(p, &value))
 		params = append(params, value)
@@ -90,7 +90,7 @@ func TestScriptsByName(t *testing.T) {
 		`["start_svcscript",{"qid":3,"code":"x","timeout":0}]`:      {"bad_event", "timeout must be a whole number from 1 to 60000"},
 		`["start_svcscript",{"qid":3,"code":"x","timeout":"soon"}]`: {"bad_event", "timeout must be"},
 		`["start_svcscript",{"qid":3,"code":"gone"}]`:               {"unknown_step", "no script gone"},
-		`["start_svcscript",{"qid":3,"code":"raise"}]`:              {"script_exception", "its run tells why"},
+		`["start_svcscript",{"qid":3,"code":"raise"}]`:              {"script_exception", "see its run for the reason"},
 		`["start_svcscript",{"qid":3,"code":"away"}]`:               {"internal", "try again"},
 		`["abort_svcscript",{"qid":3}]`:                             {"bad_event", "no call with this qid runs"},
 	} {
@@ -236,14 +236,14 @@ func TestSubscriptions(t *testing.T) {
 	require.Eventually(t, func() bool { return w.listeners() == 0 }, soon, 10*time.Millisecond, "it expires")
 }
 
-// TestASubscriberHearsAnEventOnce has three connections on two gateways, each with two subscriptions that match.
-func TestASubscriberHearsAnEventOnce(t *testing.T) {
+// TestSubscriber_ReceivesEventOnce has three connections on two gateways, each with two subscriptions that match.
+func TestSubscriber_ReceivesEventOnce(t *testing.T) {
 	t.Parallel()
 	w := newPubSub(t)
 	ch := public()
 	ch.Type = bot.ChannelSubscriber
 	one, two := serve(t, w, ch), serve(t, w, ch)
-	heard := make(chan string, 100)
+	received := make(chan string, 100)
 	for _, s := range []*server{one, one, two} {
 		c := s.dial()
 		require.Equal(t, "config", c.ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"], "it runs no scripts")
@@ -255,7 +255,7 @@ func TestASubscriberHearsAnEventOnce(t *testing.T) {
 				if err != nil {
 					return
 				}
-				heard <- string(text)
+				received <- string(text)
 			}
 		}()
 	}
@@ -265,7 +265,7 @@ func TestASubscriberHearsAnEventOnce(t *testing.T) {
 	events := map[string]int{}
 	for range 20 {
 		select {
-		case text := <-heard:
+		case text := <-received:
 			events[text[strings.Index(text, `"event_id"`):][:16]]++
 		case <-time.After(soon):
 			t.Fatal("an event was lost")
@@ -273,7 +273,7 @@ func TestASubscriberHearsAnEventOnce(t *testing.T) {
 	}
 	require.Len(t, events, 20)
 	select {
-	case text := <-heard:
+	case text := <-received:
 		t.Fatal("an event came again: " + text)
 	case <-time.After(50 * time.Millisecond):
 	}
@@ -298,7 +298,7 @@ func TestPushFromAnotherProcess(t *testing.T) {
 	require.Equal(t, map[string]any{"data": map[string]any{"n": 1.0}}, body)
 	require.ErrorContains(t, send(schemas.BotID{Tenant: "default", Bot: "other"}, id, "x"), "no such connection", "it is another bot's")
 	require.ErrorContains(t, send(schemas.BotID{Tenant: "default", Bot: "shop"}, id+"0", "x"), "no such connection")
-	require.ErrorContains(t, Pushed(w.serves[address]([]byte("{"))), "the push is none")
+	require.ErrorContains(t, Pushed(w.serves[address]([]byte("{"))), "the push is not valid")
 	_, err := Push(schemas.BotID{Tenant: "default", Bot: "shop"}, id, "Not a name", nil)
 	require.ErrorContains(t, err, "the name of a message")
 	_, ok = Address("nowhere")
@@ -309,7 +309,7 @@ func TestPushFromAnotherProcess(t *testing.T) {
 func TestASilentClientIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 20*time.Millisecond })
-	s.dial() // nobody reads, so nobody answers
+	s.dial() // this client does not read, so it answers no pings
 	lively := s.dial()
 	count := func() int { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets }
 	go func() { _, _, _ = lively.Read(context.Background()) }()

@@ -120,7 +120,7 @@ func (c *connection) renew(s *subscription, lasting time.Duration) bool {
 	known, ok := c.subs[s.id]
 	same := ok && (s.classes == nil || slices.Equal(known.classes, s.classes)) &&
 		(s.objects == nil || slices.Equal(known.objects, s.objects))
-	return same && known.timer.Reset(lasting) // false: it ends at this moment, and is begun anew
+	return same && known.timer.Reset(lasting) // false: it expires now, and a new one is started
 }
 
 // listen begins a subscription; one of the same id that wanted something else ends.
@@ -136,9 +136,9 @@ func (c *connection) listen(s *subscription, lasting time.Duration) error {
 	}
 	s.timer = time.AfterFunc(lasting, func() { c.expire(s) })
 	for _, class := range s.classes {
-		stop, err := c.hub.Bus.Notices(c.channel.BotID, class, func(heard string, text []byte) {
-			if s.first(heard) == class { // of several classes that match, one passes the notice on
-				c.hear(s, heard, text)
+		stop, err := c.hub.Bus.Notices(c.channel.BotID, class, func(received string, text []byte) {
+			if s.first(received) == class { // of several classes that match, one passes the notice on
+				c.receive(s, received, text)
 			}
 		})
 		if err != nil {
@@ -169,12 +169,12 @@ func (c *connection) expire(s *subscription) {
 	}
 }
 
-// hear passes a notice on. A subscription hears it once, whichever of its classes match; a subscriber channel hears it once
-// altogether, on one of its connections in turn.
-func (c *connection) hear(s *subscription, class string, text []byte) {
+// receive forwards an event notification. A subscription receives it once, whichever of its classes match; a subscriber
+// channel receives it once in total, on one of its connections in turn.
+func (c *connection) receive(s *subscription, class string, text []byte) {
 	var n schemas.Notice
 	if json.Unmarshal(text, &n) != nil || n.ID == "" {
-		c.hub.Log.Warn("a notice is no CloudEvents event: nobody hears it", "tenant", c.channel.Tenant,
+		c.hub.Log.Warn("event notification dropped: not a valid CloudEvents event", "tenant", c.channel.Tenant,
 			"bot", c.channel.Bot, "class", class)
 		return
 	}
@@ -182,10 +182,10 @@ func (c *connection) hear(s *subscription, class string, text []byte) {
 		return
 	}
 	if c.channel.Type != bot.ChannelSubscriber {
-		_ = c.pass(s, class, n) // a client that is gone hears nothing
+		_ = c.pass(s, class, n) // a disconnected client receives nothing
 		return
 	}
-	// Every subscription that matches comes here, in every process; whoever claims the notice passes it on.
+	// Every matching subscription in every process runs this; the one that claims the notification forwards it.
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
 	sum := sha256.Sum256([]byte(c.channel.Tenant + "\n" + c.channel.Bot + "\n" + c.channel.ID + "\n" + class + "\n" + n.ID))
@@ -217,7 +217,7 @@ func (c *connection) wanting(class string, n schemas.Notice) *subscription {
 }
 
 func (c *connection) pass(s *subscription, class string, n schemas.Notice) error {
-	return c.tell("event", result{"id": s.id, "class": class, "object": n.Subject, "event_id": n.ID, "data": n.Data})
+	return c.notify("event", result{"id": s.id, "class": class, "object": n.Subject, "event_id": n.ID, "data": n.Data})
 }
 
 // matches compares as NATS does.
