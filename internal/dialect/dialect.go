@@ -1,4 +1,4 @@
-// Package dialect says what a partner's JSON dialect is: how a step becomes the body of a request, which HTTP statuses
+// Package dialect defines what a partner's JSON dialect is: how a step becomes the body of a request, which HTTP statuses
 // are good, and how the endpoint's answer becomes a bot response. Each dialect is a package below this one.
 //
 // A dialect promises:
@@ -50,7 +50,7 @@ type Answer struct {
 	ConversationDetails json.RawMessage    // the store after this step; nil = the dialect has none
 	UserDetailsUpdate   json.RawMessage    // to be merged into the user's store by MergeUserDetails; nil = no update
 	Variables           map[string]*string // nil value = deleted
-	Conversation        string             // schemas.ConversationOpen, -Complete or -Handover; "" = as the bot file says
+	Conversation        string             // schemas.ConversationOpen, -Complete or -Handover; "" = as in the bot file
 	Output              json.RawMessage    // a code step's whole decoded body
 	Problem             *fault.Fault       // something was refused (too_large) although the answer stands
 }
@@ -80,7 +80,7 @@ type Deferrer interface {
 }
 
 // Unreadable turns an error of package strictjson into the fault of an answer that cannot be read: encoding where the
-// bytes are no Unicode text, bad_response otherwise. The message names the broken rule and its place, never the text.
+// bytes are not Unicode text, bad_response otherwise. The message names the broken rule and its place, never the text.
 func Unreadable(err error) *fault.Fault {
 	kind := fault.BadResponse
 	if errors.Is(err, strictjson.ErrUTF8) || errors.Is(err, strictjson.ErrSurrogate) {

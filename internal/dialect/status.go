@@ -17,7 +17,7 @@ type StatusRow struct {
 // StatusTable is the one table from which every dialect's failures are named; the first row that fits counts. A status
 // in no row (below 100, above 599) reads as Status without a retry.
 var StatusTable = []StatusRow{
-	{100, 199, fault.Status, false, "which is no final answer"},
+	{100, 199, fault.Status, false, "which is not a final answer"},
 	{200, 299, fault.Status, false, "which this dialect does not take for success"},
 	{300, 399, fault.Redirect, false, "and redirects are not followed: put the final address into the bot file"},
 	{408, 408, fault.Status, true, "it gave up waiting for the request"},
@@ -27,7 +27,7 @@ var StatusTable = []StatusRow{
 	{400, 499, fault.Status, false, "it refuses the request"},
 	{500, 500, fault.Status, true, "it failed"},
 	{502, 504, fault.Status, true, "it is not available"},
-	{500, 599, fault.Status, false, "it failed in a way that another attempt does not mend"},
+	{500, 599, fault.Status, false, "it failed in a way that another attempt does not resolve"},
 }
 
 // Classify names the failure that an answer with this status is; nil when the dialect calls the status good. retryAfter
@@ -51,5 +51,5 @@ func rowOf(status int) StatusRow {
 			return row
 		}
 	}
-	return StatusRow{First: status, Last: status, Kind: fault.Status, Meaning: "which is no HTTP status"}
+	return StatusRow{First: status, Last: status, Kind: fault.Status, Meaning: "which is not a valid HTTP status"}
 }

@@ -25,7 +25,7 @@ func (s Store) Current(value json.RawMessage) json.RawMessage {
 
 // Merge applies an update to what the store holds: each member of update replaces the member of that name, null deletes
 // it. The size is counted on the merged object in its canonical form (strictjson.Merge), so it does not depend on how
-// the endpoint spells its JSON. An update that is no object or makes the store too large is refused as a whole: the
+// the endpoint spells its JSON. An update that is not an object or makes the store too large is rejected as a whole: the
 // result is then old as it was, and the error a *fault.Fault.
 func (s Store) Merge(old, update json.RawMessage) (json.RawMessage, error) {
 	if update == nil {

@@ -42,7 +42,7 @@ func examples(t *testing.T) []example {
 	for _, found := range exampleForm.FindAllStringSubmatch(page, -1) {
 		all = append(all, example{found[1], found[2]})
 	}
-	require.Len(t, all, strings.Count(page, "```json"), "every example has a comment that says what it is")
+	require.Len(t, all, strings.Count(page, "```json"), "every example has a comment that names it")
 	return all
 }
 
@@ -207,7 +207,7 @@ adapters:
 	requireRow(t, page, "twoway", plan)
 }
 
-// requireRow finds the row of a dialect with what its plan says.
+// requireRow checks that the page has the row of a dialect with the values of its plan.
 func requireRow(t *testing.T, page, name string, plan bot.Plan) {
 	t.Helper()
 	w := plan.Webhook

@@ -1,5 +1,5 @@
 // Package channel speaks the JSON of the Era platform's integration channels (contract, section 4.4): what a channel's
-// script is told, and what becomes of its answer. It does no I/O.
+// script receives, and what becomes of its answer. It does no I/O.
 package channel
 
 import (
@@ -29,7 +29,7 @@ const (
 // bodyParam is the place of an HTTP request's body among the start parameters.
 const bodyParam = 4
 
-// HTTP fills in what a script is told of an HTTP request: seven start parameters, and event as a Lambda proxy has it. The
+// HTTP fills in what a script receives of an HTTP request: seven start parameters, and event as a Lambda proxy has it. The
 // Authorization header stays outside, for it holds the channel's token.
 func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, sender netip.Addr) error {
 	headers, list := map[string]string{}, [][2]string{}
@@ -66,7 +66,7 @@ func rolesOf(ch *bot.Channel) []string {
 	return ch.Opts.Roles
 }
 
-// Message fills in what a script is told of a websocket's message, all of whose members are given: seven start parameters,
+// Message fills in what a script receives of a WebSocket's message, with all of its members: seven start parameters,
 // the data as event's body, and the whole message in event.
 func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMessage, connection string, sender netip.Addr,
 ) error {
@@ -86,7 +86,7 @@ func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMe
 		protocolWebsocket)
 }
 
-// Start fills in what a script is told that a websocket starts by its name: the start parameters that it was given.
+// Start fills in what a script receives when a WebSocket starts it by name: the start parameters of the message.
 func Start(run *step.ScriptRun, ch *bot.Channel, params []json.RawMessage) error {
 	event, err := marshal(map[string]any{"roles": rolesOf(ch), "userid": ch.Opts.UserID})
 	run.Event, run.Body, run.Params = event, []byte("{}"), params
@@ -207,14 +207,14 @@ func bodyOf(r returned) ([]byte, error) {
 	}
 	var text string
 	if err := json.Unmarshal(r.Body, &text); err != nil {
-		return nil, bad("body is no text")
+		return nil, bad("body is not a valid string")
 	}
 	if !r.Base64 {
 		return []byte(text), nil
 	}
 	body, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, bad("body must be base64, for isBase64Encoded says so")
+		return nil, bad("body must be base64, because isBase64Encoded is true")
 	}
 	return body, nil
 }

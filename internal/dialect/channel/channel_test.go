@@ -19,7 +19,7 @@ func desk() *bot.Channel {
 	return &bot.Channel{Code: "desk", Type: bot.ChannelPublic, TokenLocal: "name-of-a-secret"}
 }
 
-func TestWhatAScriptIsToldOfARequest(t *testing.T) {
+func TestHTTP_StartParameters(t *testing.T) {
 	t.Parallel()
 	r, err := http.NewRequest(http.MethodPost, "/exec?a=%ff&b=1&b=2", http.NoBody)
 	require.NoError(t, err)
@@ -41,7 +41,7 @@ func TestWhatAScriptIsToldOfARequest(t *testing.T) {
 	require.NotContains(t, string(text), "name-of-a-secret")
 }
 
-func TestWhatAScriptIsToldOfAMessage(t *testing.T) {
+func TestMessage_StartParameters(t *testing.T) {
 	t.Parallel()
 	var run step.ScriptRun
 	require.NoError(t, channel.Message(&run, desk(), map[string]json.RawMessage{"qid": json.RawMessage(`"q"`)}, "gate-1", netip.MustParseAddr("::1")))

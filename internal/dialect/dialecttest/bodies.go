@@ -10,8 +10,8 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 )
 
-// BadBodies are bodies that are no answer in any dialect that reads its answers, by what is wrong with them. Every one
-// that has room for a text holds the Canary.
+// BadBodies are bodies that are not a valid answer in any dialect that reads its answers, by what is wrong with them.
+// Every one that has room for a text holds the Canary.
 func BadBodies() map[string][]byte {
 	deep := func(open, shut string, n int) []byte {
 		return []byte(`{"` + Canary + `":` + strings.Repeat(open, n) + `1` + strings.Repeat(shut, n) + `}`)

@@ -29,13 +29,13 @@ type Fixtures struct {
 	// Good is an answer, a JSON object, that decodes without a problem and changes something in every part of the result
 	// that the dialect has.
 	Good []byte
-	// IgnoresBody says that the dialect takes no notice of what stands in an answer, so that a bad one is no failure.
+	// IgnoresBody reports whether the dialect ignores the content of an answer, so that an invalid one is not a failure.
 	IgnoresBody bool
-	// TakesEmpty says that a body of nothing, or of white space, is a good answer.
+	// TakesEmpty reports whether an empty body, or one of white space, is a valid answer.
 	TakesEmpty bool
 	// ContentType is that of the request; "" = application/json.
 	ContentType string
-	// UserStore says that the dialect keeps user_details.
+	// UserStore reports whether the dialect keeps user_details.
 	UserStore bool
 }
 
@@ -126,7 +126,7 @@ func testGood(t *testing.T, d dialect.Dialect, f Fixtures) {
 	}
 }
 
-// requireBadAnswer checks that an error is a fault that no other attempt mends and that shows nothing of the body.
+// requireBadAnswer checks that an error is a fault without a retry and that its text holds no part of the body.
 func requireBadAnswer(t *testing.T, err error) {
 	t.Helper()
 	var f *fault.Fault

@@ -60,7 +60,7 @@ func read(c dialect.Context, object strictjson.Object, messageMembers ...string)
 	return answer, nil
 }
 
-// status is true unless the answer says otherwise, by a boolean or by the text of one: Python's str(False) is "False".
+// status is true unless the answer sets it to false, by a boolean or by the text of one: Python's str(False) is "False".
 func status(object strictjson.Object) (bool, error) {
 	value := object.Lookup("status")
 	text := string(value)
@@ -104,7 +104,7 @@ func updateStores(c dialect.Context, object strictjson.Object, answer *dialect.A
 	return nil
 }
 
-// update merges the answer's update of a store, when there is one; problem tells that it was refused for its size.
+// update merges the answer's update of a store, when there is one; problem reports that it was rejected for its size.
 func update(store dialect.Store, old json.RawMessage, object strictjson.Object) (
 	merged json.RawMessage, problem *fault.Fault, err error,
 ) {

@@ -40,7 +40,7 @@ func TestDecodeMessages(t *testing.T) {
 		{"object without type", `[{"text":"x"}]`, []schemas.Message{hsl(`{"text":"x"}`)}},
 		{"FORM as a string has no data", `["{\"type\":\"FORM\",\"fields\":[]}"]`, []schemas.Message{hsl(`{"type":"FORM","fields":[]}`)}},
 		{"FORM as an object", `{"type":"FORM","fields":[]}`, []schemas.Message{hsl(`{"type":"FORM","fields":[]}`)}},
-		{"JSON text with a type that is no text", `["{\"type\":7,\"data\":{}}"]`, []schemas.Message{text(`{"type":7,"data":{}}`)}},
+		{"JSON text with a type that is not a string", `["{\"type\":7,\"data\":{}}"]`, []schemas.Message{text(`{"type":7,"data":{}}`)}},
 		{"NUL in HSL as a string", `["{\"type\":\"FORM\",\"text\":\"a\\u0000\"}"]`,
 			[]schemas.Message{hsl(`{"type":"FORM","text":"a\ufffd"}`)}},
 		{"number", `71`, []schemas.Message{text("71")}},
@@ -98,7 +98,7 @@ func TestDecodeRefuses(t *testing.T) {
 		{"empty failure response", `{"status":false,"response":[]}`, "no message"},
 		{"only null", `{"response":[null]}`, "no message"},
 		{"object without type and text", `{"response":["x",{"a":1}]}`, "response[1].type is missing"},
-		{"object with a type that is no text", `{"response":{"type":1,"data":{}}}`, "response.type is missing"},
+		{"object with a type that is not a string", `{"response":{"type":1,"data":{}}}`, "response.type is missing"},
 		{"nested array", `{"response":["a","b",["x"]]}`, "response[2] is of the type array"},
 		{"other spelling", `{"Response":["x"]}`, "no message"},
 		{"status text", `{"status":"yes","response":["x"]}`, "status is a text of another meaning"},
@@ -129,7 +129,7 @@ func TestDecodeStores(t *testing.T) {
 		problem                  []string
 	}{
 		{name: "untouched", updates: ``, conversation: `{"order": "A12", "n": 1.50}`},
-		{name: "null is no update", updates: `,"conversation_details":null,"user_details":null`,
+		{name: "null does not update", updates: `,"conversation_details":null,"user_details":null`,
 			conversation: `{"order": "A12", "n": 1.50}`},
 		{name: "merged", updates: `,"conversation_details":{"order":null,"b":{"x":null}},"user_details":{"phone":"1"}`,
 			conversation: `{"b":{"x":null},"n":1.50}`, userUpdate: `{"phone":"1"}`},

@@ -81,7 +81,7 @@ func messageOf(element json.RawMessage, place string) (schemas.Message, error) {
 		place, kind)
 }
 
-// hasType reports whether an object says what kind of HSL element it is. Not every kind has data: FORM does not.
+// hasType reports whether an object names its kind of HSL element. Not every kind has data: FORM does not.
 func hasType(object strictjson.Object) bool {
 	var kind string
 	return json.Unmarshal(object.Lookup("type"), &kind) == nil && kind != ""

@@ -53,7 +53,7 @@ func processID(names ...string) string {
 	return uuid.NewSHA1(namespace, joined).String()
 }
 
-// instanceID is of one round of a conversation, from its first event to its end; the next round has another, as when the
+// instanceID is of one round of a conversation, from its first event to its last; the next round has another, as when the
 // vendor's process starts again. A round that is not known is the whole conversation.
 func instanceID(c dialect.Context) string {
 	names := []string{c.Plan.Tenant, c.Plan.Bot, c.Event.Subject}

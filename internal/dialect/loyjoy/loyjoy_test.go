@@ -71,7 +71,7 @@ func TestProcessIDs(t *testing.T) {
 	require.NotEqual(t, instanceOf(t, full()), instanceOf(t, tenant))
 }
 
-// TestEncode_Round gives each round of a conversation an instance of its own, the same for all its steps.
+// TestEncode_Round checks that each round of a conversation has its own instance, the same for all its steps.
 func TestEncode_Round(t *testing.T) {
 	t.Parallel()
 	first, second := full(), full()

@@ -68,7 +68,7 @@ func conversation(object strictjson.Object, answer *dialect.Answer) error {
 		answer.Conversation = state
 		return nil
 	}
-	return fault.New(fault.BadResponse, "conversation is no state: want open, complete or handover")
+	return fault.New(fault.BadResponse, "conversation is not a valid state: expected open, complete or handover")
 }
 
 func variables(object strictjson.Object, answer *dialect.Answer) (err error) {

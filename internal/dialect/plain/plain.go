@@ -1,5 +1,5 @@
 // Package plain is hookturn's own dialect (contract, section 4.5): a CloudEvents event goes to the endpoint, signed as
-// Standard Webhooks says, and messages, variables and the state of the conversation come back. A bot file may put a jq
+// Standard Webhooks defines, and messages, variables and the state of the conversation come back. A bot file may put a jq
 // program before either, so that an endpoint that speaks some JSON of its own needs no adapter in between.
 package plain
 

@@ -108,7 +108,7 @@ func TestBadAnswersSayWhere(t *testing.T) {
 		`{"messages":[{"type":"text","text":7}]}`: "messages[0].text is of the type number: it must be a string",
 		`{"messages":[{"type":"hsl","hsl":"x"}]}`: "messages[0].hsl is of the type string: it must be an object",
 		`{"variables":["a"]}`:                     "variables is of the type array: it must be an object",
-		`{"conversation":"over"}`:                 "conversation is no state: want open, complete or handover",
+		`{"conversation":"over"}`:                 "conversation is not a valid state: expected open, complete or handover",
 		`{"conversation":1}`:                      "conversation is of the type number: it must be a string",
 		`{"success":"yes"}`:                       "success is of the type string: it must be true or false",
 		`{"message":"canary"}`:                    none + ": is one of its members meant to be messages?",
@@ -128,7 +128,7 @@ func TestBadAnswersSayWhere(t *testing.T) {
 	require.EqualError(t, err, "bad_response: webhook.response of step ORDER: the program failed on this input")
 }
 
-// TestDecode_OneKnownMember takes an answer that says something hookturn knows, whatever stands beside it.
+// TestDecode_OneKnownMember checks that an empty answer and any answer with a known member are accepted.
 func TestDecode_OneKnownMember(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{``, `{}`, `{"messages":null}`, `{"ok":true,"messages":[]}`, `{"success":true}`} {

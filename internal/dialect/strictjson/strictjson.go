@@ -58,7 +58,7 @@ func Read(text []byte) (json.RawMessage, error) {
 
 func fail(rule error, at int) error { return fmt.Errorf("%w, at byte %d", rule, at) }
 
-// invalidUTF8 is the place of the first byte that is no UTF-8, -1 when there is none.
+// invalidUTF8 returns the place of the first byte that is not UTF-8, -1 when there is none.
 func invalidUTF8(text []byte) int {
 	if utf8.Valid(text) {
 		return -1

@@ -25,7 +25,7 @@ func TestRead(t *testing.T) {
 		{name: "huge number", text: strings.Repeat("9", 5000) + "e999999", want: strings.Repeat("9", 5000) + "e999999"},
 		{name: "64 levels", text: deep(64), want: deep(64)},
 		{name: "brackets in a string", text: brackets, want: brackets},
-		{name: "siblings are no depth", text: siblings, want: siblings},
+		{name: "siblings do not add depth", text: siblings, want: siblings},
 		{name: "surrogate pair", text: `"\ud83d\ude00"`, want: `"\ud83d\ude00"`},
 		{name: "escaped backslash", text: `"\\u0000\\ud800"`, want: `"\\u0000\\ud800"`},
 		{name: "U+FFFD itself", text: "\"\uFFFD\\ufffd\"", want: "\"\uFFFD\\ufffd\""},

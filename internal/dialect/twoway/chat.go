@@ -25,7 +25,7 @@ type Chat struct {
 // namespace is the UUIDv5 namespace of chats and sessions.
 var namespace = uuid.MustParse("5c7a6f0e-8f0b-5b9e-a3a4-3f1d2c9b7e60")
 
-// ChatID is the same for the same client, host and channel, and for nobody else.
+// ChatID returns an id that is the same for the same client, host and channel, and differs for all others.
 func ChatID(client, host, channel string) string { return idOf("chat", client, host, channel) }
 
 // idOf joins names by a byte that none of them holds, so that no two lists make the same id.

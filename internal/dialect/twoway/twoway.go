@@ -44,7 +44,7 @@ type envelope struct {
 	Targets  []target         `json:"targetAdaptersInfo"`
 }
 
-// target tells an adapter that the envelope was meant for it. The vendor's own members are not documented.
+// target names the adapter that the envelope is meant for. The vendor's own members are not documented.
 type target struct {
 	AdapterID string `json:"adapterId"`
 	IsBot     bool   `json:"isBot"`

@@ -111,9 +111,9 @@ func TestParamsSayWhoTalks(t *testing.T) {
 	require.Equal(t, twoway.ChatID("+316", "+318", "WhatsApp"), chat["id"])
 	require.Equal(t, "Bo", chat["conversationClientName"])
 
-	nobody := full()
-	nobody.User = schemas.User{}
-	require.Equal(t, "c-42", decoded(t, nobody).Chat["conversationClientId"], "the conversation when nothing is known")
+	anonymous := full()
+	anonymous.User = schemas.User{}
+	require.Equal(t, "c-42", decoded(t, anonymous).Chat["conversationClientId"], "the conversation when nothing is known")
 
 	c.Event.Data.Params["channel"] = json.RawMessage(`7`)
 	_, err := twoway.New().Encode(c)
@@ -135,7 +135,7 @@ func TestHandover(t *testing.T) {
 	require.Len(t, body, 7)
 	require.Equal(t, map[string]any{}, body["context"])
 
-	c.Plan.Adapter.Body = "$nobody"
+	c.Plan.Adapter.Body = "$unknown"
 	_, err := twoway.New().Encode(c)
 	require.Equal(t, fault.Config, fault.Of(err).Kind)
 }
