@@ -6,8 +6,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// SubjectAdvisories is the root of what hookturn says about itself: hookturn.advisories.<tenant>.<bot>. Advisories are plain
-// NATS messages: whoever listens hears them, nobody stores them.
+// SubjectAdvisories is the root of the subjects on which hookturn reports about itself:
+// hookturn.advisories.<tenant>.<bot>. Advisories are plain NATS messages: subscribers receive them, no stream stores them.
 const SubjectAdvisories = "hookturn.advisories"
 
 // CloudEvents types of advisories: the data of the first is an EndpointChanged, that of the second a ChannelChanged.
@@ -16,7 +16,7 @@ const (
 	TypeChannelChanged  = "hookturn.channel.changed"
 )
 
-// Advisory is one CloudEvents 1.0 event by which hookturn says what it does differently from now on.
+// Advisory is one CloudEvents 1.0 event by which hookturn reports what it does differently from now on.
 type Advisory[Data any] struct {
 	SpecVersion     string    `json:"specversion"`
 	ID              string    `json:"id"`
@@ -53,7 +53,7 @@ type EndpointChanged struct {
 	Reason string     `json:"reason,omitempty"`
 }
 
-// ChannelChanged says that the administration has made, changed or deleted an integration channel.
+// ChannelChanged reports that the admin API has created, changed or deleted an integration channel.
 type ChannelChanged struct {
 	ID     string `json:"id"`
 	Code   string `json:"code"`

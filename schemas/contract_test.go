@@ -117,7 +117,7 @@ func TestEnumsOfSchemas(t *testing.T) {
 		"outcomes": {schemas.SchemaCommon, []string{"$defs", "outcome", "enum"}, []string{
 			"success", "failure", "bot_break", "handover", "continued", "accepted", "delivered", "undelivered", "rejected",
 		}},
-		"outcomes in Go":      {schemas.SchemaCommon, []string{"$defs", "outcome", "enum"}, texts(schemas.Outcomes())},
+		"outcomes in Go":    {schemas.SchemaCommon, []string{"$defs", "outcome", "enum"}, texts(schemas.Outcomes())},
 		"error codes in Go": {schemas.SchemaCommon, []string{"$defs", "failure", "enum"}, texts(fault.Kinds())},
 		"conversation states": {schemas.SchemaCommon, []string{"$defs", "conversationState", "enum"},
 			[]string{schemas.ConversationOpen, schemas.ConversationComplete, schemas.ConversationHandover}},
@@ -133,7 +133,7 @@ func TestEnumsOfSchemas(t *testing.T) {
 	}
 }
 
-func TestFailureWords(t *testing.T) {
+func TestContract_ErrorCodes(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, []string{
 		"dns", "connect", "tls", "timeout", "reset", "status", "redirect", "blocked", "too_large", "encoding",

@@ -44,7 +44,7 @@ func DecodeEvent(raw []byte) (Event, error) {
 	if err := e.complete(); err != nil {
 		return Event{}, err
 	}
-	// The type says what data means and may come behind it, so data is read when the rest is known.
+	// The type determines what data means and may come behind it, so data is read when the rest is known.
 	s.pos, s.depth = e.dataAt, 1
 	if err := decodeData(&s, e.event.Type, &e.event.Data); err != nil {
 		return Event{}, under("data", err)

@@ -86,7 +86,7 @@ func readUser(s *scanner, d *EventData) error {
 		switch {
 		case s.peek() == 'n':
 			err = s.skip()
-		case text == &d.User.ID, text == &d.User.AuthID: // people are told apart by these
+		case text == &d.User.ID, text == &d.User.AuthID: // these identify the user
 			*text, err = s.name()
 		case text != nil:
 			*text, err = s.text()
@@ -229,7 +229,7 @@ func (s *scanner) freeObject() (json.RawMessage, error) {
 	return s.value()
 }
 
-// typedObject reads an object that says in its member type what it is.
+// typedObject reads an object and the kind in its member type.
 func (s *scanner) typedObject() (object json.RawMessage, kind string, err error) {
 	start := s.pos
 	err = s.object(func(s *scanner, name []byte) (err error) {

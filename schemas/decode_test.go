@@ -54,8 +54,8 @@ func TestDecodeEventKeepsEverything(t *testing.T) {
 	require.JSONEq(t, `{"type":"text","text":"where is it?"}`, string(e.Data.Message))
 }
 
-// TestDecodeEventIsTheStandardLibrarys compares with encoding/json, which is no judge but reads values right.
-func TestDecodeEventIsTheStandardLibrarys(t *testing.T) {
+// TestDecodeEvent_MatchesStandardLibrary compares with encoding/json, which does not validate events but reads values right.
+func TestDecodeEvent_MatchesStandardLibrary(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"good_step_full", "good_escapes", "good_numbers_kept", "good_entity_values",
 		"good_time_fraction_offset", "good_white_space", "good_subject_any_text", "good_entities_collected"} {

@@ -13,14 +13,14 @@ import (
 // for what is reported. traceparent and tracestate are the caller's to set.
 func NewReply(key ConversationKey, eventID, replyType string, at time.Time, data any) (Reply, error) {
 	if !slices.Contains(ReplyTypes(), replyType) {
-		return Reply{}, fmt.Errorf("make a reply: %q is no reply type", replyType)
+		return Reply{}, fmt.Errorf("make a reply: %q is not a valid reply type", replyType)
 	}
 	raw, err := Marshal(data)
 	if err != nil {
 		return Reply{}, fmt.Errorf("make the data of %s: %w", replyType, err)
 	}
 	if len(raw) == 0 || raw[0] != '{' {
-		return Reply{}, fmt.Errorf("make a reply: the data of %s is no JSON object", replyType)
+		return Reply{}, fmt.Errorf("make a reply: the data of %s is not a JSON object", replyType)
 	}
 	return Reply{
 		SpecVersion:     "1.0",
@@ -84,8 +84,8 @@ func (m MessageSent) MarshalJSON() ([]byte, error) {
 	return Marshal(plain(m))
 }
 
-// MarshalJSON writes the member that the message's type has, even when it is empty, and no other. A type that is none
-// of the contract's is written as it is: judging what an endpoint sent is the dialect's part.
+// MarshalJSON writes the member that the message's type has, even when it is empty, and no other. A type that is not
+// in the contract is written as it is: judging what an endpoint sent is the dialect's part.
 func (m Message) MarshalJSON() ([]byte, error) {
 	switch m.Type {
 	case MessageText:

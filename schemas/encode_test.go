@@ -81,8 +81,8 @@ func TestNewReplyRefuses(t *testing.T) {
 		data      any
 		want      string
 	}{
-		"unknown type":       {"hookturn.step.requested", struct{}{}, `"hookturn.step.requested" is no reply type`},
-		"data of no object":  {schemas.TypeStepReplied, nil, "is no JSON object"},
+		"unknown type":       {"hookturn.step.requested", struct{}{}, `"hookturn.step.requested" is not a valid reply type`},
+		"data of no object":  {schemas.TypeStepReplied, nil, "is not a JSON object"},
 		"data with bad JSON": {schemas.TypeStepReplied, schemas.StepReplied{Output: json.RawMessage("{")}, "make the data"},
 		"data without JSON":  {schemas.TypeStepReplied, func() {}, "make the data of hookturn.step.replied"},
 	} {

@@ -13,7 +13,7 @@ type Envelope struct {
 }
 
 // DecodeEnvelope reads the envelope of an event whatever its data and its other attributes hold; ok is false when id, type
-// or subject cannot be read, so that nobody could relate an answer to the event.
+// or subject cannot be read, so that an answer could not be related to the event.
 func DecodeEnvelope(raw []byte) (e Envelope, ok bool) {
 	if len(raw) > MessageMax {
 		return Envelope{}, false

@@ -11,7 +11,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// FuzzDecodeEvent looks for bytes that panic, for errors that are no InvalidError, and for events that DecodeEvent
+// FuzzDecodeEvent looks for bytes that panic, for errors that are not an InvalidError, and for events that DecodeEvent
 // takes although the schema refuses them or that change on their way through Encode.
 func FuzzDecodeEvent(f *testing.F) {
 	paths, err := filepath.Glob(filepath.Join("testdata", "events", "*.txt"))

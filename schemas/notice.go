@@ -9,9 +9,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// SubjectNotices is the root of what is told to the websockets of integration channels:
-// hookturn.notices.<tenant>.<bot>.<class>. Notices are plain NATS messages: whoever listens hears them, nobody stores them.
-// Engines, scripts and anybody else who may publish there tell them.
+// SubjectNotices is the root of the subjects of event notifications to the WebSockets of integration channels:
+// hookturn.notices.<tenant>.<bot>.<class>. Notices are plain NATS messages: subscribers receive them, no stream stores them.
+// Engines, scripts and every other client that may publish there publish them.
 const SubjectNotices = "hookturn.notices"
 
 // Notice is one CloudEvents 1.0 event that websockets subscribe to. Its type is its class.
@@ -42,10 +42,10 @@ func IsSystemClass(class string) bool {
 	return class == ClassSystem || strings.HasPrefix(class, ClassSystem+".")
 }
 
-// errNoClass returns what a class is made of.
+// errNoClass is the error of an invalid class.
 var errNoClass = errors.New("a class of events is words of A-Z a-z 0-9 _ - with dots between them, 8 at most")
 
-// NewNotice returns a new notice of a bot. The error says that its class is none.
+// NewNotice returns a new notice of a bot, or an error when class is not a valid class.
 func NewNotice(owner BotID, class, object string, at time.Time, data json.RawMessage) (Notice, error) {
 	if !IsClass(class) {
 		return Notice{}, errNoClass

@@ -116,7 +116,7 @@ type ConversationClosed struct {
 	Workflow WorkflowRef `json:"workflow"`
 }
 
-// Message is one message for the user: exactly one of Text, HSL and Payload is used, as Type says.
+// Message is one message for the user: exactly one of Text, HSL and Payload is used, depending on Type.
 type Message struct {
 	Type    string          `json:"type"` // MessageText, MessageHSL or MessageCustom
 	Text    string          `json:"text,omitempty"`

@@ -204,7 +204,7 @@ func (s *scanner) syntax(at int, format string, args ...any) error {
 	return invalid(prefix+format, append([]any{at, line, column}, args...)...)
 }
 
-// wrongType is the error of a value that is of another type than what; a text that is no value at all is a syntax
+// wrongType is the error of a value that is of another type than what; a text that is not a value at all is a syntax
 // error.
 func (s *scanner) wrongType(what string) error {
 	kinds := map[byte]string{'{': "an object", '[': "an array", '"': "a string", 't': "a boolean", 'f': "a boolean",

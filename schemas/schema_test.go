@@ -14,7 +14,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// compiled holds every schema, compiled with formats asserted, so that a date that is none is an error here, too.
+// compiled holds every schema, compiled with formats asserted, so that an invalid date is an error here, too.
 var compiled = sync.OnceValues(func() (map[string]*jsonschema.Schema, error) {
 	c := jsonschema.NewCompiler()
 	c.AssertFormat()

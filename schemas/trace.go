@@ -18,7 +18,7 @@ func isTraceParent(s string) bool {
 		isHex(flags, 2)
 }
 
-// Longer ones are passed on by nobody: later versions of traceparent may grow, tracestate is promised 512 characters.
+// Longer values are not passed on: later versions of traceparent may grow, tracestate is promised 512 characters.
 const (
 	traceParentMax = 128
 	traceStateMax  = 512

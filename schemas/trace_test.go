@@ -11,7 +11,7 @@ import (
 func TestTraceIDIsTheTraceparentsOrMadeFromTheEvent(t *testing.T) {
 	t.Parallel()
 	e := schemas.Event{ID: "e1", TraceParent: "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"}
-	require.Equal(t, schemas.Event{ID: "e1"}.TraceID(), e.TraceID(), "capital letters are no traceparent")
+	require.Equal(t, schemas.Event{ID: "e1"}.TraceID(), e.TraceID(), "a traceparent does not have capital letters")
 	e.TraceParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 	require.Equal(t, "4bf92f3577b34da6a3ce929d0e0e4736", e.TraceID())
 	for _, odd := range []string{"", "00", "00-4bf9-00f067aa0ba902b7-01", "a-b-c-d"} {

@@ -18,9 +18,9 @@ import (
 //
 //	expect    ok or invalid (required)
 //	why       what the vector is about (required)
-//	pointer   where DecodeEvent must say that the payload is wrong; missing means the whole message
+//	pointer   where DecodeEvent must report that the payload is invalid; missing means the whole message
 //	detail    what its error text must contain
-//	schema    n/a when the defect is none that a schema can see
+//	schema    n/a when a schema cannot express the defect
 //	encoding  go when the payload is one Go string literal, for bytes that an editor would not keep
 type vector struct {
 	ok      bool
@@ -105,7 +105,7 @@ func TestEventVectors(t *testing.T) {
 	})
 }
 
-// requireJudgement fails when a judge sees a vector otherwise than its header says.
+// requireJudgement fails when the result for a vector is not the one that its header expects.
 func requireJudgement(t *testing.T, v vector, err error) {
 	t.Helper()
 	if v.ok {
