@@ -14,7 +14,7 @@ const (
 	MemoryKey  = "last"
 )
 
-// memories checks that what the engine was told is what the conversation remembers.
+// memories checks that each request holds the details that the engine received in the replies before it.
 func (c *checker) memories() {
 	expected := c.expectedMemories()
 	seen := map[string]bool{}
@@ -35,15 +35,15 @@ func (c *checker) memories() {
 		}
 		c.totals.Remembered++
 		if got := body.Conversation[MemoryKey]; got != want.conversation {
-			c.problem("(c) before %s the conversation remembered %q, the engine was told %q", e.Key(), got, want.conversation)
+			c.problem("(c) before %s the conversation remembered %q, the engine received %q", e.Key(), got, want.conversation)
 		}
 		if got := body.User[MemoryKey]; got != want.user && !c.traffic.UsersForgotten {
-			c.problem("(c) before %s the user's details held %q, the engine was told %q", e.Key(), got, want.user)
+			c.problem("(c) before %s the user's details held %q, the engine received %q", e.Key(), got, want.user)
 		}
 	}
 }
 
-// memory is what the replies before an event said.
+// memory is what the replies before an event contained.
 type memory struct{ conversation, user string }
 
 // expectedMemories follows the replies of each conversation in the order of its events.

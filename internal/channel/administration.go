@@ -189,10 +189,10 @@ func hashOf(token string) string {
 
 // Followed is where stored channels come from. *store.Channels is one.
 type Followed interface {
-	Follow(ctx context.Context, heard func(id string, channel []byte, revision uint64), ready func()) error
+	Follow(ctx context.Context, changed func(id string, channel []byte, revision uint64), ready func()) error
 }
 
 // Follow keeps the registry up to date until ctx ends; ready is called once, when it knows what there is.
 func (r *Registry) Follow(ctx context.Context, from Followed, ready func()) error {
-	return from.Follow(ctx, r.heard, ready)
+	return from.Follow(ctx, r.apply, ready)
 }

@@ -1,6 +1,6 @@
 // Package channel knows which integration channels there are: those of the bot files and those of the administration, which
 // are kept in a bucket that every process follows. A channel of the administration is read by the rules of bot files, each
-// time that it or the bot files change: one that does not fit its bot any more is not served, and says why.
+// time that it or the bot files change: one that does not fit its bot any more is not served, and the reason is reported.
 package channel
 
 import (
@@ -90,8 +90,8 @@ func (r *Registry) ByCode(owner schemas.BotID, word string) (*bot.Channel, bool)
 // KeyOf returns the key under which the channel of an id is stored: the id itself where a key can hold it, else its hash.
 func KeyOf(id string) string { return schemas.ConversationToken(bot.CanonicalID(id)) }
 
-// heard takes what is stored under a key; no bytes mean that the channel was deleted.
-func (r *Registry) heard(key string, text []byte, revision uint64) {
+// apply applies what is stored under a key; no bytes mean that the channel was deleted.
+func (r *Registry) apply(key string, text []byte, revision uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if known, ok := r.stored[key]; ok && known.Revision >= revision {

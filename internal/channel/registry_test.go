@@ -35,7 +35,7 @@ func (f *files) write(text string) {
 
 const withScript = "bot: shop\nscripts: {hook: {file: hook.py}}\nsecrets: {key: {env: KEY}}\n"
 
-// store hands what it gets to whoever follows it.
+// store passes what it stores to the registry that follows it.
 type store struct {
 	follow   chan []byte
 	revision uint64
@@ -50,12 +50,12 @@ func (s *store) Put(_ context.Context, _ string, text []byte, _ uint64) (uint64,
 
 func (s *store) Delete(context.Context, string, uint64) error { return s.err }
 
-// Follow returns what was stored, then says so, then ends.
-func (s *store) Follow(_ context.Context, heard func(string, []byte, uint64), ready func()) error {
+// Follow passes on what was stored, reports that it is ready, and returns.
+func (s *store) Follow(_ context.Context, changed func(string, []byte, uint64), ready func()) error {
 	for n := uint64(1); n <= s.revision; n++ {
-		heard("6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", <-s.follow, n)
+		changed("6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", <-s.follow, n)
 	}
-	heard("no channel", []byte("{"), 1)
+	changed("no channel", []byte("{"), 1)
 	ready()
 	return nil
 }
@@ -106,6 +106,6 @@ func TestAStoredChannelFollowsItsBotFile(t *testing.T) {
 	kept.err = errors.New("away")
 	require.ErrorContains(t, office.Remove(t.Context(), made.ID, 2), "away")
 	require.ErrorIs(t, office.Remove(t.Context(), "unknown", 1), channel.ErrNotFound)
-	_, ok = one.ByCode(schemas.BotID{Tenant: "default", Bot: "nobody"}, "late")
+	_, ok = one.ByCode(schemas.BotID{Tenant: "default", Bot: "unknown"}, "late")
 	require.False(t, ok)
 }

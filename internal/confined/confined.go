@@ -1,4 +1,4 @@
-// Package confined reads files that somebody else may write: regular files of a bounded size, inside of one directory.
+// Package confined reads files that other users may write: regular files of a bounded size, inside of one directory.
 //
 // A symbolic link is followed as long as it stays inside of the directory, as those of Kubernetes volumes do. A pipe does
 // not block the reader, and a device, which may have no end, is not read.
