@@ -141,7 +141,7 @@ func (c *call) rememberChat(ctx context.Context, chat string) {
 
 // timeout is what the attempt may take, everything before the request included, and the cause by which that ends. An attempt
 // whose late answer is wanted may go on when the step's deadline has passed; every other ends with the step.
-func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Fault) { //nolint:revive // cause is a value
+func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Fault) { //nolint:revive,staticcheck // cause is a value
 	w, left := c.in.Plan.Webhook, c.clock.left()
 	switch {
 	case left <= 0:
@@ -201,7 +201,8 @@ func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack
 	if d, can := c.dialect.(dialect.Deferrer); can && d.Deferred(response.Status, response.Body, c.Callbacks != nil) {
 		if c.Callbacks == nil {
 			return answer, false, fault.New(fault.Config,
-				"the endpoint answered 202 to call back, but the workers do not have the address of the gateway: set HOOKTURN_GATEWAY_URL")
+				"the endpoint answered 202 to call back, but the workers do not have the address of the gateway: set "+
+					"HOOKTURN_GATEWAY_URL")
 		}
 		return answer, true, nil
 	}

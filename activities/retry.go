@@ -20,8 +20,8 @@ const heartbeatEvery = 500 * time.Millisecond
 
 // Bounds of the wait for what this worker does not have yet, such as a bot file that the starter has loaded first.
 const (
-	passingWaitMin = 500 * time.Millisecond
-	passingWaitMax = 30 * time.Second
+	passingWaitLeast = 500 * time.Millisecond
+	passingWaitMost  = 30 * time.Second
 )
 
 // retryIn is the wait before the next attempt, 0 when there must be none: the failure is final, the attempts are used up,
@@ -45,7 +45,7 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 		wait = max(wait, time.Duration(float64(f.RetryAfter)*(1+0.1*rand.Float64()))) //nolint:gosec // as above
 	}
 	if f.Passing && f.Status == 0 { // no request was made: the time that passed decides how often to look
-		wait = max(wait, min((in.Plan.Webhook.Timeout.D()-left)/4, passingWaitMax), passingWaitMin)
+		wait = max(wait, min((in.Plan.Webhook.Timeout.D()-left)/4, passingWaitMost), passingWaitLeast)
 	}
 	wait = max(wait, time.Millisecond)
 	if wait > left {

@@ -53,7 +53,8 @@ func (c *conversation) completed() bool {
 func (c *conversation) awaitEnd(ctx workflow.Context) error {
 	armed := c.state.IdleTimeout
 	timed, cancel := workflow.WithCancel(ctx)
-	timer := workflow.NewTimerWithOptions(timed, max(c.idleLeft(ctx), time.Second), workflow.TimerOptions{Summary: "idle timeout"})
+	timer := workflow.NewTimerWithOptions(timed, max(c.idleLeft(ctx), time.Second),
+		workflow.TimerOptions{Summary: "idle timeout"})
 	err := workflow.Await(ctx, func() bool {
 		return timer.IsReady() || c.idle() && (c.completed() || c.due(ctx) || c.state.IdleTimeout != armed)
 	})

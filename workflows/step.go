@@ -20,7 +20,8 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	}
 	workflow.SetCurrentDetails(ctx, "**"+in.Delivery.Event.Data.Step+"** of conversation `"+in.Conversation+"` runs")
 	c := &conversation{
-		state:    step.State{ConversationKey: in.BotID.WithConversation(in.Conversation), LastEventID: in.Delivery.Event.ID, Format: in.Format},
+		state: step.State{ConversationKey: in.BotID.WithConversation(in.Conversation), LastEventID: in.Delivery.Event.ID,
+			Format: in.Format},
 		workflow: reference(ctx),
 	}
 	if err := c.listenForCallbacks(ctx); err != nil {

@@ -127,7 +127,8 @@ func (r *rig) execBesideScript(ctx context.Context, out io.Writer, addr string) 
 	for range gateRuns { // by turns, for the machine's speed changes
 		began := time.Now()
 		_, f := box.Run(ctx, sandbox.Job{
-			BotID: schemas.BotID{Tenant: "default", Bot: "gate"}, Step: "trivial", Script: trivialScript, Body: "{}", Timeout: 5 * time.Second,
+			BotID: schemas.BotID{Tenant: "default", Bot: "gate"}, Step: "trivial", Script: trivialScript, Body: "{}",
+			Timeout: 5 * time.Second,
 		})
 		if err := asError(f); err != nil {
 			return err
@@ -216,7 +217,8 @@ func (r *rig) idle(ctx context.Context, out io.Writer, addr string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%d idle WebSocket connections on one gateway: opened in %.1f s, resident memory from %d to %d MiB, %.1f KiB each\n",
+	fmt.Fprintf(out, "%d idle WebSocket connections on one gateway: opened in %.1f s, resident memory from %d to %d "+
+		"MiB, %.1f KiB each\n",
 		idleSockets, took.Seconds(), before, after, float64(after-before)*1024/idleSockets)
 	return nil
 }
@@ -277,7 +279,8 @@ func (r *rig) busy(ctx context.Context, out io.Writer, addr string) error {
 		})
 	}
 	all.Wait()
-	fmt.Fprintf(out, "%d calls a second over %d WebSocket connections, %d calls: p50 %s ms, p99 %s ms, slowest %s ms\n", busyRate,
+	fmt.Fprintf(out, "%d calls a second over %d WebSocket connections, %d calls: p50 %s ms, p99 %s ms, slowest %s ms\n",
+		busyRate,
 		busySockets, m.steps(), ms(m.quantile(0.5)), ms(m.quantile(0.99)), ms(m.quantile(1)))
 	return failed
 }

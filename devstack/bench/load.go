@@ -59,7 +59,8 @@ func (l *load) stepTo(ctx context.Context, conversation, step string, want schem
 		`[{"detection":"message","original_text":"speaker","entity_value":"speaker"}]}}}`,
 		id, schemas.TypeStepRequested, time.Now().UTC().Format(time.RFC3339Nano), conversation, step)
 	started := time.Now()
-	if _, _, err := l.publisher.PublishEvent(ctx, schemas.BotID{Tenant: "default", Bot: "bench"}.WithConversation(conversation), event, id, nil); err != nil {
+	if _, _, err := l.publisher.PublishEvent(ctx, schemas.BotID{Tenant: "default",
+		Bot: "bench"}.WithConversation(conversation), event, id, nil); err != nil {
 		return 0, err
 	}
 	timeout := time.NewTimer(replyTimeout)

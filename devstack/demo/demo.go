@@ -180,7 +180,8 @@ func (d *demo) send(ctx context.Context, bot, conversation, eventType string, da
 		return err
 	}
 	fmt.Fprintf(d.out, "  -> %s\n", eventType)
-	_, _, err = bus.NewPublisher(d.js).PublishEvent(ctx, schemas.BotID{Tenant: "default", Bot: bot}.WithConversation(conversation), raw, id, nats.Header{})
+	_, _, err = bus.NewPublisher(d.js).PublishEvent(ctx, schemas.BotID{Tenant: "default",
+		Bot: bot}.WithConversation(conversation), raw, id, nats.Header{})
 	return err
 }
 

@@ -26,8 +26,7 @@ var programs struct {
 func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
-		// outlives the first test that needs it
-		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting
+		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting // it outlives the test
 			return
 		}
 		build := exec.Command("go", "build", "-o", programs.dir, "./worker", "./starter")

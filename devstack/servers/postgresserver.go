@@ -78,7 +78,8 @@ func (p *Postgres) initialize(ctx context.Context) error {
 			return err
 		}
 	}
-	cmd := p.command(ctx, "initdb", "--pgdata="+p.data(), "--username="+postgresUser, "--auth=scram-sha-256", "--pwfile="+secret,
+	cmd := p.command(ctx, "initdb", "--pgdata="+p.data(), "--username="+postgresUser, "--auth=scram-sha-256",
+		"--pwfile="+secret,
 		"--encoding=UTF8", "--no-locale", "--no-sync")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w: %s", err, out)
@@ -108,7 +109,7 @@ func (p *Postgres) giveTo(name string, files ...string) error {
 
 // command is one of PostgreSQL's programs, as the system's user that owns the data. It ends with the caller's process.
 func (p *Postgres) command(ctx context.Context, name string, args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, name), args...) //nolint:gosec // PostgreSQL's own programs
+	cmd := exec.CommandContext(ctx, filepath.Join(p.bin, name), args...)
 	cmd.Dir, cmd.SysProcAttr = p.dir, &syscall.SysProcAttr{Credential: p.owner, Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	return cmd
 }

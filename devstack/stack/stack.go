@@ -121,7 +121,8 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 // Config is how a worker or a starter reaches this stack.
 func (s *Stack) Config(o Options) app.Config {
 	return app.Config{
-		NATSURL: s.NATS.URL(), Bots: o.Bots, SecretsDir: secretsOf(o), FreeSecrets: true, EgressDevelopment: true, StopTimeout: 10 * time.Second, Log: o.Log,
+		NATSURL: s.NATS.URL(), Bots: o.Bots, SecretsDir: secretsOf(o), FreeSecrets: true, EgressDevelopment: true,
+		StopTimeout: 10 * time.Second, Log: o.Log,
 		Deployment: app.Deployment{Name: app.DeploymentDefault, BuildID: app.Version},
 		Temporal:   client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()},
 	}

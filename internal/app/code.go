@@ -68,7 +68,8 @@ func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {
 		return sandbox.Options{}, fmt.Errorf("--sandbox-users: %w", err)
 	}
 	return sandbox.Options{
-		Concurrency: scriptsPerCore * runtime.GOMAXPROCS(0), Warm: 2 * runtime.GOMAXPROCS(0), Users: users, Cgroup: cfg.SandboxCgroup,
-		Dial: out.DialContext, CheckURL: out.CheckURL, Log: cfg.Log,
+		Concurrency: scriptsPerCore * runtime.GOMAXPROCS(0), Warm: 2 * runtime.GOMAXPROCS(0), Users: users,
+		Cgroup: cfg.SandboxCgroup,
+		Dial:   out.DialContext, CheckURL: out.CheckURL, Log: cfg.Log,
 	}, nil
 }

@@ -93,7 +93,8 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	}
 	scripts := &gateway.Scripts{Bots: b.bots, Temporal: b.temporal, Log: cfg.Log}
 	sockets := &socket.Hub{
-		Scripts: scripts, Bus: bus.NewPubSub(b.js), Claims: store.NewClaims(b.streams), Site: b.namespace, Log: cfg.Log, Count: cfg.Metrics,
+		Scripts: scripts, Bus: bus.NewPubSub(b.js), Claims: store.NewClaims(b.streams), Site: b.namespace, Log: cfg.Log,
+		Count: cfg.Metrics,
 	}
 	if err := sockets.Start(); err != nil {
 		return gateway.Options{}, err

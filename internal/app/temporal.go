@@ -47,7 +47,8 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	}
 	retry := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
-		l.Warn("connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace, "retry_in", wait,
+		l.Warn("connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace, "retry_in",
+			wait,
 			"error", err, "hint", "check TEMPORAL_ADDRESS and that the server runs")
 	})
 	if err != nil {

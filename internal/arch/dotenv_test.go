@@ -4,7 +4,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -27,9 +26,9 @@ func TestDotEnv_PasswordsSuitNATS(t *testing.T) {
 		require.NoError(t, err, "%s", out)
 		text, err := os.ReadFile(filepath.Join(dir, ".env"))
 		require.NoError(t, err)
-		for _, line := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+		for line := range strings.SplitSeq(strings.TrimSpace(string(text)), "\n") {
 			name, password, _ := strings.Cut(line, "=")
-			require.Regexp(t, regexp.MustCompile(form), password, name)
+			require.Regexp(t, form, password, name)
 			require.False(t, written[password], "%s is not random", name)
 			written[password] = true
 			t.Setenv(name, password)

@@ -67,11 +67,12 @@ func fields(n int) string {
 
 // steps returns steps that all have the headers of the first.
 func steps(n int) string {
-	text := "  S0: {webhook: {url: \"https://h.example/\", headers: &h {" + strings.ReplaceAll(fields(100), "E", "X-") + "}}}\n"
+	var text strings.Builder
+	text.WriteString("  S0: {webhook: {url: \"https://h.example/\", headers: &h {" + strings.ReplaceAll(fields(100), "E", "X-") + "}}}\n")
 	for i := 1; i < n; i++ {
-		text += fmt.Sprintf("  S%d: {webhook: {url: \"https://h.example/\", headers: *h}}\n", i)
+		fmt.Fprintf(&text, "  S%d: {webhook: {url: \"https://h.example/\", headers: *h}}\n", i)
 	}
-	return text
+	return text.String()
 }
 
 func TestProblems_Bounded(t *testing.T) {

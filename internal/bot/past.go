@@ -38,7 +38,8 @@ type revision struct {
 func (p *past) keep(before, after map[string]*Bot, now time.Time) {
 	list := slices.DeleteFunc(*p, func(r revision) bool { return now.After(r.until) })
 	for file, b := range before {
-		if next := after[file]; next != nil && next.revision == b.revision && next.id.Tenant == b.id.Tenant && sameScripts(next, b) {
+		if next := after[file]; next != nil && next.revision == b.revision && next.id.Tenant == b.id.Tenant &&
+			sameScripts(next, b) {
 			continue
 		}
 		key := b.id
@@ -140,7 +141,8 @@ func (s *Store) Secrets(id schemas.BotID, revision, secretName string) ([]secret
 	}
 	values, ok := b.Secrets(secretName)
 	if !ok || len(values) == 0 {
-		return nil, fmt.Errorf("secret %q not found in this worker's bot file: check that its bot files are up to date", secretName)
+		return nil, fmt.Errorf("secret %q not found in this worker's bot file: check that its bot files are up to date",
+			secretName)
 	}
 	return values, nil
 }

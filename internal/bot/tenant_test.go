@@ -157,11 +157,12 @@ func TestTenants_SharedTokenOpensNothing(t *testing.T) {
 func TestTenants_LicencesAreDivided(t *testing.T) {
 	t.Parallel()
 	channels := func(n int) string {
-		text := "\nchannels:\n"
+		var text strings.Builder
+		text.WriteString("\nchannels:\n")
 		for i := range n {
-			text += "- {code: c" + string(rune('a'+i)) + ", type: public}\n"
+			text.WriteString("- {code: c" + string(rune('a'+i)) + ", type: public}\n")
 		}
-		return text
+		return text.String()
 	}
 	files := map[string]string{
 		"aaa/one.yaml": "bot: one" + channels(3), "aaa/two.yaml": "bot: two" + channels(9),

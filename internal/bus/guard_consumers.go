@@ -51,7 +51,10 @@ func (g guardedJetStream) CreateOrUpdateConsumer(
 	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
-	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.JetStream.CreateOrUpdateConsumer(ctx, stream, cfg) })
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) {
+		return g.JetStream.CreateOrUpdateConsumer(ctx, stream,
+			cfg)
+	})
 }
 
 func (g guardedJetStream) CreateConsumer(
@@ -297,6 +300,7 @@ func (g guardedStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt
 	return repeated(ctx, g.up, func() (*jetstream.StreamInfo, error) { return g.Stream.Info(ctx, opts...) })
 }
 
-func (g guardedStream) GetMsg(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+func (g guardedStream) GetMsg(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg,
+	error) {
 	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) { return g.Stream.GetMsg(ctx, seq, opts...) })
 }

@@ -26,7 +26,8 @@ func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConn{
 
 // Notices calls received for every event notification of a bot whose class matches, with the class and the CloudEvents
 // event, until stop is called. The words of class may be wildcards of NATS. The calls are sequential.
-func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class string, notice []byte)) (stop func(), err error) {
+func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class string, notice []byte)) (stop func(),
+	err error) {
 	root := schemas.NoticeSubject(owner, "")
 	s, err := p.nc.subscribe(root+class, func(m *nats.Msg) { received(strings.TrimPrefix(m.Subject, root), m.Data) })
 	if err != nil {

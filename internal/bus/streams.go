@@ -93,7 +93,7 @@ func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	if s.queues, err = ensureStream(ctx, js, queuesConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	if err = s.openBuckets(ctx, js, o); err != nil {
+	if err := s.openBuckets(ctx, js, o); err != nil {
 		return Streams{}, err
 	}
 	s.files, err = ensureFiles(ctx, js, o.Replicas)

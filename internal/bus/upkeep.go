@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,8 @@ func (r *restoration) over() bool {
 }
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
-	return &upkeep{log: log, js: js, restored: map[string]chan struct{}{}, keys: map[string][]byte{}, created: map[string]time.Time{}}
+	return &upkeep{log: log, js: js, restored: map[string]chan struct{}{}, keys: map[string][]byte{},
+		created: map[string]time.Time{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
@@ -216,7 +218,7 @@ func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) err
 		if err == nil {
 			continue
 		}
-		if entry, err := bucket.Get(ctx, name); err == nil && string(entry.Value()) != string(value) {
+		if entry, err := bucket.Get(ctx, name); err == nil && !bytes.Equal(entry.Value(), value) {
 			u.log.Error("a shared key was replaced: restart this process", "key", name, "bucket", BucketKeys)
 		}
 	}
@@ -260,7 +262,8 @@ func (s Streams) Restored(stream string) <-chan struct{} {
 
 // streamNames are the streams of hookturn, those behind buckets included.
 func streamNames() []string {
-	names := []string{schemas.StreamEvents, schemas.StreamReplies, schemas.StreamDeadLetters, StreamQueues, "OBJ_" + BucketFiles}
+	names := []string{schemas.StreamEvents, schemas.StreamReplies, schemas.StreamDeadLetters, StreamQueues,
+		"OBJ_" + BucketFiles}
 	for _, b := range bucketConfigs(StreamOptions{}) {
 		names = append(names, "KV_"+b.Bucket)
 	}

@@ -31,7 +31,7 @@ func (s Streams) Watch(
 			each(entry)
 		}, opts)
 		if ctx.Err() != nil {
-			return nil
+			return nil //nolint:nilerr // the end that was asked for
 		}
 		return err
 	}, backoff.WithContext(waits, ctx), func(err error, wait time.Duration) {

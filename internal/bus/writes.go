@@ -116,7 +116,8 @@ func writeFailure(err error) string {
 		return ReasonTimeout
 	case errors.As(err, &api):
 		return refusedBy(api)
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected), errors.Is(err, nats.ErrConnectionReconnecting):
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrDisconnected), errors.Is(err,
+		nats.ErrConnectionReconnecting):
 		return ReasonConnection
 	}
 	return ""
@@ -134,7 +135,8 @@ func refusedBy(api *jetstream.APIError) string {
 	switch {
 	case IsStreamFull(api):
 		return ReasonStreamFull
-	case slices.Contains([]jetstream.ErrorCode{errCodeInsufficientResources, errCodeMemoryExceeded, errCodeStorageExceeded}, api.ErrorCode),
+	case slices.Contains([]jetstream.ErrorCode{errCodeInsufficientResources, errCodeMemoryExceeded,
+		errCodeStorageExceeded}, api.ErrorCode),
 		api.ErrorCode == errCodeStoreFailed:
 		return ReasonNoSpace
 	}

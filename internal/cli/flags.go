@@ -81,7 +81,8 @@ func (s *settings) secrets(f *pflag.FlagSet) {
 }
 
 func (s *settings) licences(f *pflag.FlagSet) {
-	f.StringToIntVar(&s.cfg.Licences, "licences", nil, "maximum number of channels of a type, for example public=5,subscriber=2")
+	f.StringToIntVar(&s.cfg.Licences, "licences", nil,
+		"maximum number of channels of a type, for example public=5,subscriber=2")
 }
 
 func (s *settings) egress(f *pflag.FlagSet) {

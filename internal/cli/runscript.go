@@ -54,7 +54,8 @@ func runScript(cmd *cobra.Command, cfg app.Config, file, event string, timeout t
 	}
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	r, f, err := app.RunScript(cmd.Context(), cfg, sandbox.Job{
-		BotID: schemas.BotID{Tenant: "default", Bot: "run-script"}, Step: name, EventID: "run-script", Script: string(script), Body: body,
+		BotID: schemas.BotID{Tenant: "default", Bot: "run-script"}, Step: name, EventID: "run-script", Script: string(script),
+		Body:    body,
 		Timeout: timeout,
 	})
 	if err != nil {

@@ -103,7 +103,8 @@ func (v *classifier) handshake(err error) *fault.Fault {
 
 func (v *classifier) reset(err error) *fault.Fault {
 	if v.progress.missedCertificate() {
-		return fault.Wrap(fault.TLS, err, "host %s refused the connection: it requires a client certificate and none is configured",
+		return fault.Wrap(fault.TLS, err, "host %s refused the connection: it requires a client certificate and none is "+
+			"configured",
 			v.place)
 	}
 	return fault.Wrap(fault.Reset, err, "host %s closed the connection before it answered", v.place.host)

@@ -59,7 +59,8 @@ func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAd
 		if id == "" {
 			id = uuid.NewString()
 		}
-		reply, err := schemas.NewReply(b.ID().WithConversation(conversation), "twoway/"+adapter.Account+"/"+adapter.Name+"/"+sent.Chat.ID+"/"+id,
+		reply, err := schemas.NewReply(b.ID().WithConversation(conversation),
+			"twoway/"+adapter.Account+"/"+adapter.Name+"/"+sent.Chat.ID+"/"+id,
 			schemas.TypeMessageSent, time.Now(), schemas.MessageSent{
 				Adapter: adapter.Name, MessageID: m.ID, Messages: []schemas.Message{m.Message},
 			})

@@ -140,7 +140,8 @@ func (i *Intake) updateWithStart(ctx context.Context, fresh step.State, e schema
 func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
 	e := d.Event
 	if e.Type == schemas.TypeEntitiesCollected || e.Type == schemas.TypeConversationEnded {
-		return rejectf(fault.BadEvent, "/type: bot %s does not have conversations (ordering: none), so it cannot take %s", b.Name(), e.Type)
+		return rejectf(fault.BadEvent,
+			"/type: bot %s does not have conversations (ordering: none), so it cannot take %s", b.Name(), e.Type)
 	}
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()

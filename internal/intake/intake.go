@@ -83,7 +83,8 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	}
 	if token := schemas.ConversationToken(event.Subject); token != m.Conversation {
 		return rejectf(fault.BadEvent,
-			"/subject: the event's conversation has the subject token %s, but the event was published under %s", token, m.Conversation)
+			"/subject: the event's conversation has the subject token %s, but the event was published under %s", token,
+			m.Conversation)
 	}
 	if event.TraceParent == "" {
 		event.TraceParent, event.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
@@ -96,8 +97,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		return i.unserved(ctx, b, m, err)
 	}
 	err = i.deliver(ctx, b, m, d)
-	var rejected *rejection
-	if errors.As(err, &rejected) {
+	if rejected, ok := errors.AsType[*rejection](err); ok {
 		return i.answerDirectly(ctx, m, envelopeOf(event), rejected)
 	}
 	return err

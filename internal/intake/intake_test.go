@@ -396,7 +396,7 @@ func TestIntake_PoisonEvent(t *testing.T) {
 			m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
 			in.SetTried(m.Sequence, time.Now().Add(-tc.since))
 			verdict(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
-			published := in.Replies.(*replies).published //nolint:forcetypeassert // made by setup
+			published := in.Replies.(*replies).published
 			require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
 		})
 	}

@@ -82,8 +82,7 @@ func retryKind(err error) string {
 	if errors.Is(err, errBusy) {
 		return "busy"
 	}
-	var service serviceerror.ServiceError
-	if errors.As(err, &service) {
+	if service, ok := errors.AsType[serviceerror.ServiceError](err); ok {
 		return strings.ToLower(service.Status().Code().String())
 	}
 	return "other"
@@ -99,7 +98,8 @@ func fits(m *eventreader.Message, d step.Delivery) *rejection {
 		return rejectf(fault.BadEvent, "the event cannot be encoded as JSON")
 	}
 	if len(payload) > deliveryMax {
-		return rejectf(fault.TooLarge, "the event with its step takes %d bytes, at most %d are possible", len(payload), deliveryMax)
+		return rejectf(fault.TooLarge, "the event with its step takes %d bytes, at most %d are possible", len(payload),
+			deliveryMax)
 	}
 	return nil
 }

@@ -60,7 +60,8 @@ func (i *Intake) recoverSince(ctx context.Context, since time.Time, done *lru.Ca
 	defer cancel()
 	request := &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: i.Namespace, PageSize: 100,
-		Query: fmt.Sprintf("WorkflowType IN ('%s', '%s') AND ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') AND CloseTime >= '%s'",
+		Query: fmt.Sprintf("WorkflowType IN ('%s', '%s') AND ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') "+
+			"AND CloseTime >= '%s'",
 			step.WorkflowConversation, step.WorkflowStep, since.UTC().Format(time.RFC3339)),
 	}
 	for {
@@ -77,7 +78,7 @@ func (i *Intake) recoverSince(ctx context.Context, since time.Time, done *lru.Ca
 			}
 			done.Add(run.GetExecution().GetRunId(), struct{}{})
 		}
-		if request.NextPageToken = page.GetNextPageToken(); len(request.NextPageToken) == 0 {
+		if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
 			return nil
 		}
 	}
@@ -139,6 +140,7 @@ func (i *Intake) restartStep(ctx context.Context, id string, request step.Reques
 
 // unanswered is the delivery of a step that waited for entities when its run ended: they are gone with the run.
 func unanswered(d step.Delivery) step.Delivery {
-	d.Refused = fault.New(fault.Internal, "the run of the conversation ended while the step waited for entities: request it again")
+	d.Refused = fault.New(fault.Internal,
+		"the run of the conversation ended while the step waited for entities: request it again")
 	return d
 }

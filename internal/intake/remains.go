@@ -150,7 +150,8 @@ func (r *reading) remains() remains {
 // again with the same webhook-id.
 func notTwice(d step.Delivery) step.Delivery {
 	if d.Plan != nil && d.Plan.Code != nil {
-		d.Refused = fault.New(fault.OutcomeUnknown, "the step's run ended while its script may have run: check whether it had its effect")
+		d.Refused = fault.New(fault.OutcomeUnknown,
+			"the step's run ended while its script may have run: check whether it had its effect")
 	}
 	return d
 }

@@ -70,13 +70,17 @@ func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
 	case e.state == StateOpen:
 		return e.later(fault.CircuitOpen, now, e.until, "the endpoint failed repeatedly: no request until %s", at(e.until))
 	case e.ramp == 1 && e.inFlight >= 1 && e.openings > 0:
-		return e.later(fault.CircuitOpen, now, now.Add(probeGap), "a probe of the endpoint is in flight: no other request until it ends")
+		return e.later(fault.CircuitOpen, now, now.Add(probeGap),
+			"a probe of the endpoint is in flight: no other request until it ends")
 	case e.ramp > 0 && e.inFlight >= e.ramp:
-		return e.later(fault.RateLimited, now, now.Add(slotGap), "the endpoint is recovering: at most %d requests at a time", e.ramp)
+		return e.later(fault.RateLimited, now, now.Add(slotGap), "the endpoint is recovering: at most %d requests at a time",
+			e.ramp)
 	case e.inFlight >= e.concurrency():
-		return e.later(fault.RateLimited, now, now.Add(slotGap), "%d requests to the endpoint are in flight, the most that its limits allow", e.inFlight)
+		return e.later(fault.RateLimited, now, now.Add(slotGap),
+			"%d requests to the endpoint are in flight, the most that its limits allow", e.inFlight)
 	case ofTenant >= DefaultTenantConcurrency:
-		return e.later(fault.RateLimited, now, now.Add(slotGap), "%d requests of the tenant are in flight, the most that a worker allows", ofTenant)
+		return e.later(fault.RateLimited, now, now.Add(slotGap),
+			"%d requests of the tenant are in flight, the most that a worker allows", ofTenant)
 	case e.rate != nil && !e.rate.AllowN(now, 1):
 		return e.later(fault.RateLimited, now, now, "the endpoint gets at most %g requests a second", e.limits.PerSecond)
 	}

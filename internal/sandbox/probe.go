@@ -78,7 +78,8 @@ const landlockScoped = 6
 // reportLayers logs the optional layers. Without them, the other layers still isolate scripts.
 func (s *Sandbox) reportLayers(landlock int) {
 	log := s.options.Log
-	log.Info("sandbox self-test passed", "users", s.places.users, "cgroups", s.places.root.String(), "landlock", max(landlock, 0))
+	log.Info("sandbox self-test passed", "users", s.places.users, "cgroups", s.places.root.String(), "landlock",
+		max(landlock, 0))
 	if landlock < landlockScoped {
 		log.Warn("Landlock not available or too old, continuing with the other layers", "version", max(landlock, 0),
 			"hint", "Linux 6.12 or later with Landlock among its security modules has version 6")

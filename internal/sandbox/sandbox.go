@@ -130,8 +130,7 @@ type Sandbox struct {
 	zygote *zygote
 }
 
-// New starts interpreters and probes that they are held: an error names the layer that this machine lacks and how to
-
+// New starts interpreters and probes that they are held: an error names the layer that this machine lacks and how to get it.
 func New(ctx context.Context, o Options) (*Sandbox, error) {
 	s, err := prepare(o)
 	if err != nil {

@@ -65,8 +65,7 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 		given = append(given, source)
 	}
 	z := &zygote{ctl: ours, stderr: &tailBuffer{}, exited: make(chan struct{}), began: time.Now()}
-	// the operator sets both; the process outlives the caller
-	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx
+	z.cmd = exec.Command(o.Bubblewrap, o.arguments()...) //nolint:gosec,noctx // the operator sets both; it outlives the caller
 	z.cmd.Dir, z.cmd.Env = "/", []string{}
 	z.cmd.ExtraFiles = given
 	z.cmd.Stderr = z.stderr

@@ -260,7 +260,8 @@ type publishing struct {
 // publish sends an event notification to the WebSockets that are subscribed to its class.
 func (a *asked) publish(_ context.Context, q publishing) (any, error) {
 	if schemas.IsSystemClass(q.Class) {
-		return nil, fault.New(fault.BadEvent, "invalid event_class: classes that begin with hookturn are published by hookturn only")
+		return nil, fault.New(fault.BadEvent, "invalid event_class: classes that begin with hookturn are published by "+
+			"hookturn only")
 	}
 	notice, err := schemas.NewNotice(a.run.BotID, q.Class, q.Object, time.Now(), q.Data)
 	if err != nil {

@@ -57,7 +57,7 @@ func check(text string) error {
 		return errors.New("the secret is not UTF-8 text: write a binary key as whsec_ and its base64")
 	case !pem && strings.ContainsAny(text, "\r\n\u0085\u2028\u2029"):
 		return errors.New("the secret has several lines: it must be one line, except in PEM")
-	case strings.ContainsFunc(text, func(r rune) bool { return invisible(r) && !(pem && strings.ContainsRune("\r\n\t", r)) }):
+	case strings.ContainsFunc(text, func(r rune) bool { return invisible(r) && (!pem || !strings.ContainsRune("\r\n\t", r)) }):
 		return errors.New("the secret contains a control character or an invisible one")
 	case !pem && strings.TrimSpace(text) != text:
 		return errors.New("the secret begins or ends with a space")

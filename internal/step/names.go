@@ -106,7 +106,8 @@ func QueueID(owner schemas.BotID, step string) string {
 
 // ID returns the workflow id of an unordered step.
 func ID(key schemas.ConversationKey, eventID string) string {
-	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" + schemas.EncodeID(eventID)
+	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" +
+		schemas.EncodeID(eventID)
 }
 
 // UpdateID returns the id of the Update that carries an event. AgainID is for the same event when the run that had

@@ -57,7 +57,8 @@ func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error
 // Follow calls changed for every existing channel, then ready once, then changed for every change, until ctx ends. A
 // deleted channel has no bytes. It continues after reconnections; after the bucket was created again it reports the
 // missing channels as deleted.
-func (c *Channels) Follow(ctx context.Context, changed func(id string, channel []byte, revision uint64), ready func()) error {
+func (c *Channels) Follow(ctx context.Context, changed func(id string, channel []byte, revision uint64),
+	ready func()) error {
 	var known, before map[string]bool // in this watch, and in those before it
 	once := sync.OnceFunc(ready)
 	return ignoreEnd(ctx, c.streams.Watch(ctx, bus.BucketChannels, func() {
@@ -84,7 +85,7 @@ func (c *Channels) Follow(ctx context.Context, changed func(id string, channel [
 // ignoreEnd returns nil when the context has ended, else the error.
 func ignoreEnd(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // the end that was asked for
 	}
 	return err
 }

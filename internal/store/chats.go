@@ -32,7 +32,8 @@ const chatsKnown = 10_000
 
 // NewChats returns a new Chats on an account's streams.
 func NewChats(js jetstream.JetStream, s bus.Streams) *Chats {
-	return &Chats{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketChats), bucket: bus.BucketChats}, known: map[string]knownChat{}}
+	return &Chats{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketChats), bucket: bus.BucketChats},
+		known: map[string]knownChat{}}
 }
 
 // Remember stores the conversation of a chat, and returns the conversation that the chat has then. What this process has

@@ -55,7 +55,8 @@ func NewMetrics() *Metrics {
 			"HTTP requests to endpoints of steps, by status class or error code.", "tenant", "bot", "step", "result"),
 		programs: counter("hookturn_jq_runs_total",
 			"Runs of jq programs, by result: ok, failed, timeout, memory, busy or denied.", "tenant", "result"),
-		attempt: histogram("hookturn_attempt_duration_seconds", "Duration of one HTTP request to an endpoint.", "tenant", "bot", "step"),
+		attempt: histogram("hookturn_attempt_duration_seconds", "Duration of one HTTP request to an endpoint.", "tenant",
+			"bot", "step"),
 		replies: counter("hookturn_replies_total", "Replies stored in JetStream, by type.", "tenant", "bot", "type"),
 		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "hookturn_publish_duration_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: buckets,
@@ -73,7 +74,8 @@ func NewMetrics() *Metrics {
 			Name: "hookturn_events_taken_over_total", Help: "Events taken over from another starter that did not acknowledge them.",
 		}),
 		unwritten: counter("hookturn_nats_write_failures_total",
-			"Messages that JetStream did not store, by reason: no_space, stream_full, no_stream, timeout, connection or refused.", "reason"),
+			"Messages that JetStream did not store, by reason: no_space, stream_full, no_stream, timeout, connection or "+
+				"refused.", "reason"),
 		refused: counter("hookturn_requests_refused_total",
 			"Requests that were not made because of their endpoint's limits, by error code.", "tenant", "bot", "step", "reason"),
 		gateway: histogram("hookturn_gateway_duration_seconds", "Duration of one request to the gateway.", "route", "status"),
@@ -90,7 +92,8 @@ func NewMetrics() *Metrics {
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.retries, &m.readers)
-	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles, m.lastLoad, m.taken,
+	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles,
+		m.lastLoad, m.taken,
 		m.letters, m.recovered, m.refused, m.unwritten, m.gateway, m.sockets, m.frames, m.programs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

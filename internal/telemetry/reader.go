@@ -29,7 +29,8 @@ var (
 	readerHeld = prometheus.NewDesc("hookturn_events_held",
 		"Events that this starter has read and not yet delivered, without those of parked tenants.", nil, nil)
 	readerConversations = prometheus.NewDesc("hookturn_conversations_held",
-		"Conversations with events that are not delivered, by state: retry (waiting for the next try) or ready (waiting for a slot, or in delivery).",
+		"Conversations with events that are not delivered, by state: retry (waiting for the next try) or ready (waiting "+
+			"for a slot, or in delivery).",
 		[]string{"state"}, nil)
 	readerParked = prometheus.NewDesc("hookturn_parked_tenants",
 		"Tenants with more conversations than a partition holds, counted for each partition.", nil, nil)
