@@ -28,6 +28,7 @@ type source struct {
 	lines   int
 	imports []string
 	ast     *ast.File
+	files   *token.FileSet
 }
 
 // generated reports whether a program wrote the file.
@@ -85,7 +86,8 @@ func readTree(t *testing.T) []source {
 
 // parse parses one file. Tests of the rules call it with texts of their own.
 func parse(name, text string) (source, error) {
-	file, err := parser.ParseFile(token.NewFileSet(), name, text, parser.ParseComments|parser.SkipObjectResolution)
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, name, text, parser.ParseComments|parser.SkipObjectResolution)
 	if err != nil {
 		return source{}, err
 	}
@@ -95,6 +97,7 @@ func parse(name, text string) (source, error) {
 		test:  strings.HasSuffix(name, "_test.go"),
 		lines: strings.Count(text, "\n"),
 		ast:   file,
+		files: files,
 	}
 	for _, spec := range file.Imports {
 		s.imports = append(s.imports, importOf(spec))
