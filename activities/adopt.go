@@ -45,11 +45,17 @@ func (r *runs) meet(run string) bool {
 	return true
 }
 
-// storedReply returns the reply of the step that another process has published; nil when there is none. It looks only for
-// the first attempt of a run that is new to this process: what this process has done itself it remembers.
+// storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
+// first attempt of a run that is new to this process, and whenever the server repeats an activity: its result may have been
+// lost. What this process has done itself it remembers.
 func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
-	first := len(c.progress.Attempts) == 0 && c.in.Plan.Webhook.Mode != bot.ModeBackground
-	if !first || !c.runs.meet(activity.GetInfo(ctx).WorkflowExecution.RunID) {
+	w, info := c.in.Plan.Webhook, activity.GetInfo(ctx)
+	if w.Mode == bot.ModeBackground {
+		return nil
+	}
+	repeated := c.in.Reply && !info.IsLocalActivity && info.Attempt > 1
+	first := len(c.progress.Attempts) == 0 && c.runs.meet(info.WorkflowExecution.RunID)
+	if !repeated && !first {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(findTimeout, max(c.clock.left()/2, time.Millisecond)))
@@ -57,7 +63,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	to := c.address()
 	since := c.in.Accepted
 	if since.IsZero() {
-		since = c.in.Deadline.Add(-c.in.Plan.Webhook.Timeout.D())
+		since = c.in.Deadline.Add(-w.Timeout.D())
 	}
 	r, err := c.Publisher.FindReply(ctx, to.ConversationKey, to.ReplyID(schemas.TypeStepReplied),
 		since.Add(-clockSlack))

@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -91,4 +93,21 @@ func TestCallWebhook_LooksForAReplyOncePerRun(t *testing.T) {
 	}
 	require.Equal(t, 1, b.looked)
 	require.Len(t, b.requests, 3)
+}
+
+// TestCallWebhook_RepeatedActivityAdopts: an activity that the server repeats, because the worker's result did not reach it, finds
+// the reply that the first one published, though the run is known to this process.
+func TestCallWebhook_RepeatedActivityAdopts(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&listener{attempt: 2}}})
+	_, err := b.call(b.input(t, "PLAIN")) // the run is known from here on
+	require.NoError(t, err)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	b.found = readBefore(t, in, nil)
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, b.found.ID, result.ReplyID)
+	require.Len(t, b.requests, 1, "the endpoint is not asked again")
 }

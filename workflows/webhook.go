@@ -101,7 +101,7 @@ func moreAttempts(ctx workflow.Context, in step.WebhookInput) (result step.Webho
 		in.Progress.Fault = fault.New(fault.Timeout, "the step's timeout of %s passed", w.Timeout)
 		return result, &in.Progress
 	}
-	in.Left = left
+	in.Left, in.Reply = left, publishesItself(w)
 	if w.LateAnswer == bot.LateAnswerPublish {
 		left += w.AttemptTimeout.D() + startToCloseSlack // an attempt that began in time runs to its own end
 	}
@@ -110,6 +110,13 @@ func moreAttempts(ctx workflow.Context, in step.WebhookInput) (result step.Webho
 		return result, progressOf(err, in.Progress)
 	}
 	return result, nil
+}
+
+// publishesItself reports whether the activity that has the answer may publish the reply: a repetition of the activity in
+// another worker, whose result the server did not get, then adopts the reply instead of asking the endpoint again. A
+// progress message must come before the reply and a late answer after it, so those leave the reply to the workflow.
+func publishesItself(w *bot.Webhook) bool {
+	return w.ProgressAfter <= 0 && w.LateAnswer != bot.LateAnswerPublish && w.Mode != bot.ModeBackground
 }
 
 // attemptOptions are those of the activity that makes the attempts of a plan within a time.

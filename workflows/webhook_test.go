@@ -91,8 +91,9 @@ func TestReplyWaitsForNATS(t *testing.T) {
 	require.Equal(t, "e2", w.replied(t, 1).EventID)
 }
 
-// TestReplyGoesOutOnce: the first attempt is asked to publish the reply; what it has published the workflow does not.
-func TestReplyGoesOutOnce(t *testing.T) {
+// TestCallWebhook_ReplyGoesOutOnce: the attempt that has the answer is asked to publish the reply, and what it has published
+// the workflow does not. A step with a progress message leaves its reply to the workflow, which keeps their order.
+func TestCallWebhook_ReplyGoesOutOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
@@ -105,14 +106,18 @@ func TestReplyGoesOutOnce(t *testing.T) {
 		}
 		return result, nil
 	}
+	withProgress := func(p *bot.Plan) { p.Webhook.ProgressAfter = bot.Duration(5 * time.Second) }
 	w.send(1*time.Second, requested("e1", plan()))
-	w.send(2*time.Second, requested("e2", plan(endStep)))
+	w.send(2*time.Second, requested("e2", plan()))
+	w.send(5*time.Second, requested("e3", plan(endStep, withProgress)))
 	w.converse(t, newState())
-	require.Equal(t, "published by the activity", w.results["e1"].ReplyID)
-	require.Equal(t, schemas.OutcomeSuccess, w.results["e1"].Outcome)
+	for _, published := range []string{"e1", "e2"} {
+		require.Equal(t, "published by the activity", w.results[published].ReplyID)
+		require.Equal(t, schemas.OutcomeSuccess, w.results[published].Outcome)
+	}
 	require.Equal(t, []string{"step.replied", "conversation.closed"}, w.types())
-	require.Equal(t, "e2", w.replied(t, 0).EventID, "a later attempt leaves its reply to the workflow")
-	require.Equal(t, w.replies[0].ID, w.results["e2"].ReplyID)
+	require.Equal(t, "e3", w.replied(t, 0).EventID)
+	require.Equal(t, w.replies[0].ID, w.results["e3"].ReplyID)
 }
 
 func TestOversizedReplyIsReplaced(t *testing.T) {

@@ -13,7 +13,12 @@ type Texts map[string]string
 // For returns the text for a language: that of the whole tag, then of its leading subtags ("hi" for "hi-IN"), then
 // "default", then "". Tags are compared without regard to case, and "_" is taken as "-".
 func (t Texts) For(language string) string {
-	tags := slices.Sorted(maps.Keys(t)) // a fixed order: workflow code calls this
+	tags := make([]string, 0, len(t))
+	//workflowcheck:ignore they are sorted
+	for tag := range t {
+		tags = append(tags, tag)
+	}
+	slices.Sort(tags) // a fixed order: workflow code calls this
 	for tag := normalTag(language); tag != ""; tag = tag[:max(0, strings.LastIndexByte(tag, '-'))] {
 		for _, written := range tags {
 			if normalTag(written) == tag {
