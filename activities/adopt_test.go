@@ -95,8 +95,8 @@ func TestCallWebhook_LooksForAReplyOncePerRun(t *testing.T) {
 	require.Len(t, b.requests, 3)
 }
 
-// TestCallWebhook_RepeatedActivityAdopts: an activity that the server repeats, because the worker's result did not reach it, finds
-// the reply that the first one published, though the run is known to this process.
+// TestCallWebhook_RepeatedActivityAdopts: an activity that the server repeats, because the worker's result did not
+// reach it, finds the reply that the first one published, though the run is known to this process.
 func TestCallWebhook_RepeatedActivityAdopts(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -141,7 +141,9 @@ func (c *call) rememberChat(ctx context.Context, chat string) {
 
 // timeout is what the attempt may take, everything before the request included, and the cause by which that ends. An attempt
 // whose late answer is wanted may go on when the step's deadline has passed; every other ends with the step.
-func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Fault) { //nolint:revive,staticcheck // cause is a value
+//
+//nolint:revive,staticcheck // cause is a value, not an error of timeout
+func (c *call) timeout() (timeout time.Duration, cause error, failed *fault.Fault) {
 	w, left := c.in.Plan.Webhook, c.clock.left()
 	switch {
 	case left <= 0:

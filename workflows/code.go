@@ -39,8 +39,8 @@ func runCode(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *f
 	return result.WebhookResult, result.Fault
 }
 
-// runScript runs a channel's script, by the same rules. The run of a failed script fails as well, which shows in the list of the
-// Temporal UI; runs of FormatLingering end well whatever their script did.
+// runScript runs a channel's script, by the same rules. The run of a failed script fails as well, which shows in the
+// list of the Temporal UI; runs of FormatLingering end well whatever their script did.
 func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (step.Result, error) {
 	name := "script **" + in.Plan.Step + "** of channel `" + in.Channel + "`"
 	workflow.SetCurrentDetails(ctx, name+" runs")

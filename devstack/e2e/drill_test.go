@@ -46,7 +46,10 @@ type drill struct {
 	resumed  []*traffic     // what was recorded before the stream of replies was lost
 	loads    int            // how often a load was started
 	killed   bool           // a process was killed: the endpoint may receive more duplicates
-	forgets  bool           // the users' details were lost
+	// takenOver is how many steps stopped workers may have had in hand. Within the few seconds in which the steps of a dead
+	// worker must go on, a stopped one looks like it: another worker repeats their attempts.
+	takenOver int
+	forgets   bool // the users' details were lost
 }
 
 type drillOptions struct {
@@ -307,7 +310,7 @@ func (d *drill) check(t *testing.T) {
 	require.Empty(t, problems[:min(len(problems), 20)], "%d problems", len(problems))
 	require.Len(t, totals.Outcomes, 1, "every step has more time than the faults take, and succeeds: %v", totals.Outcomes)
 	if !d.killed {
-		require.Less(t, totals.Duplicates*1000, max(totals.Events, 1000), "duplicates at the endpoint without a kill:\n%s",
+		require.LessOrEqual(t, totals.Duplicates, totals.Events/1000+d.takenOver, "duplicates at the endpoint without a kill:\n%s",
 			strings.Join(totals.Doubled, "\n"))
 	}
 }

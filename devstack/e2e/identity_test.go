@@ -29,19 +29,20 @@ func TestIdentity_EqualEventIDs(t *testing.T) {
 	samples.Handle("/notify", ok)
 	_, err := samples.Start()
 	require.NoError(t, err)
-	dir, tokens := t.TempDir(), ""
+	dir := t.TempDir()
+	var tokens strings.Builder
 	var keys []schemas.ConversationKey
 	for tenant, name := range map[string]string{"acme": "shop", "bcme": "mall"} {
 		content := fmt.Sprintf("bot: %s\ntenant: %s\nbase_urls: {test: %q}\nsteps:\n  ORDER: {webhook: {path: /orders}}\n"+
 			"  NOTIFY: {webhook: {dialect: loyjoy, path: /notify, mode: background}}\n", name, tenant, samples.URL())
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(content), 0o600))
-		tokens += tenant + " token-of-the-tenant-" + tenant + "\n"
+		tokens.WriteString(tenant + " token-of-the-tenant-" + tenant + "\n")
 		for _, conversation := range []string{"c-1", "c-2"} {
 			keys = append(keys, schemas.BotID{Tenant: tenant, Bot: name}.WithConversation(conversation))
 		}
 	}
 	file := filepath.Join(t.TempDir(), "tokens")
-	require.NoError(t, os.WriteFile(file, []byte(tokens), 0o600))
+	require.NoError(t, os.WriteFile(file, []byte(tokens.String()), 0o600))
 	s, e := startWith(t, stack.Options{
 		Bots: dir, Endpoint: samples, Gateway: app.Gateway{Addr: "127.0.0.1:0", EventTokens: file},
 	})

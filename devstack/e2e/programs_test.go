@@ -26,7 +26,8 @@ var programs struct {
 func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
-		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting // it outlives the test
+		// it outlives the test
+		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting
 			return
 		}
 		build := exec.Command("go", "build", "-o", programs.dir, "./worker", "./starter")

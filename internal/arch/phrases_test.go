@@ -138,7 +138,8 @@ func wordFaults(texts []text) []string {
 	return faults
 }
 
-// TestWords_Plain holds the phrases that CONTRIBUTING forbids against comments, string literals, names of tests and documents.
+// TestWords_Plain holds the phrases that CONTRIBUTING forbids against comments, string literals, names of tests and
+// documents.
 func TestWords_Plain(t *testing.T) {
 	t.Parallel()
 	texts := documents(t)

@@ -46,7 +46,8 @@ func refused(format string, args ...any) error { return &InvalidError{fmt.Sprint
 // tokensKept is how many tokens of a channel are valid at a time, while they are rotated.
 const tokensKept = 2
 
-// Create returns a new channel. When it names no secret as its token_local, a token is made: it is given once and kept as a hash.
+// Create returns a new channel. When it names no secret as its token_local, a token is made: it is given once and kept
+// as a hash.
 func (a *Administration) Create(ctx context.Context, owner schemas.BotID, written json.RawMessage) (Entry, string, error) {
 	written = clean(written)
 	s := Stored{BotID: owner, Channel: written, Created: time.Now().UTC()}

@@ -37,8 +37,8 @@ func idOf(names ...string) string {
 	return uuid.NewSHA1(namespace, joined).String()
 }
 
-// chatOf returns who talks to whom: as the event's params say, named like the members of a chat, else by what is known of the
-// user and the adapter.
+// chatOf returns who talks to whom: as the event's params say, named like the members of a chat, else by what is known
+// of the user and the adapter.
 func chatOf(c dialect.Context) (Chat, error) {
 	var fields [4]string
 	for i, name := range []string{"conversationClientId", "conversationHostId", "channel", "conversationClientName"} {
