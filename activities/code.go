@@ -128,7 +128,7 @@ func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
 	}
 }
 
-// run returns a plan's job, for a channel or for none (""), to a sandbox. An error means that the script did not
+// run hands a plan's job, for a channel or for none (""), to a sandbox. An error means that the script did not
 // begin; how it ended is the fault.
 func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
 	j.BotID, j.Step = p.BotID, p.Step

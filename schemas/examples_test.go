@@ -71,7 +71,7 @@ func ExampleEvent_Encode() {
 	}
 	fmt.Println(schemas.Subject(schemas.SubjectEvents, shop.WithConversation(schemas.ConversationToken(event.Subject))))
 	fmt.Println(string(raw))
-	// Output: hookturn.events.default.shop.xe1ffb21a17328586572df84286e5f576
-	// {"specversion":"1.0","id":"e1","source":"/engines/shop-bot","type":"hookturn.conversation.ended","time":"2026-11-20T12:00:00Z","subject":"+49
-	// 30 1234","data":{"reason":"user_left"}}
+	// Output:
+	// hookturn.events.default.shop.xe1ffb21a17328586572df84286e5f576
+	// {"specversion":"1.0","id":"e1","source":"/engines/shop-bot","type":"hookturn.conversation.ended","time":"2026-11-20T12:00:00Z","subject":"+49 30 1234","data":{"reason":"user_left"}}
 }

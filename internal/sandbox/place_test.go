@@ -61,6 +61,24 @@ func TestUsers_Within(t *testing.T) {
 	}
 }
 
+// usersOf counts the processes of each host user.
+func usersOf(t *testing.T, pids []int) map[string]int {
+	t.Helper()
+	seen := map[string]int{}
+	for _, pid := range pids {
+		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(status)) {
+			if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
+				seen[strings.Fields(ids)[1]]++
+			}
+		}
+	}
+	return seen
+}
+
 // TestUsers_OneForEachScript looks from outside at who the scripts are that run at a time.
 func TestUsers_OneForEachScript(t *testing.T) {
 	g := newGathering(t)
@@ -77,24 +95,16 @@ func TestUsers_OneForEachScript(t *testing.T) {
 		})
 		visitors = append(visitors, g.await(t))
 	}
-	seen := map[string]int{}
-	for _, pid := range descendants(t, os.Getpid()) {
-		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		if err != nil {
-			continue
-		}
-		for line := range strings.Lines(string(status)) {
-			if ids, ok := strings.CutPrefix(line, "Uid:"); ok {
-				seen[strings.Fields(ids)[1]]++
-			}
-		}
-	}
+	var seen map[string]int
+	require.Eventually(t, func() bool { // the two that wait may still be starting
+		seen = usersOf(t, descendants(t, os.Getpid()))
+		delete(seen, fmt.Sprint(s.places.users.First)) // bubblewrap and the zygote
+		return len(seen) >= 4+2
+	}, 10*time.Second, 20*time.Millisecond, "four that run, two that wait: %v", seen)
 	for _, v := range visitors {
 		v.goOn()
 	}
 	busy.Wait()
-	delete(seen, fmt.Sprint(s.places.users.First)) // bubblewrap and the zygote
-	require.GreaterOrEqual(t, len(seen), 4+2, "four that run, two that wait: %v", seen)
 	for user, count := range seen {
 		var id uint32
 		_, err := fmt.Sscan(user, &id)
