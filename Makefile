@@ -25,6 +25,9 @@ DEVFLAGS ?=
 TEST_TIMEOUT ?= 10m
 E2E_TIMEOUT ?= 30m
 
+# Drills that two cores do not pass each time: `make soak` runs them. What came back is in docs/operations.md, Limits.
+SOAKONLY := ^(TestRollout|TestDrill_RealComponents)$$
+
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 .PHONY: help
@@ -169,7 +172,7 @@ generated:
 
 test: setup vet ## All tests of both modules
 	go test -timeout $(TEST_TIMEOUT) ./...
-	cd devstack && go test -timeout $(E2E_TIMEOUT) ./...
+	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel 1 -skip '$(SOAKONLY)' ./...
 .PHONY: test
 
 race: ## The product's tests under the race detector
@@ -205,6 +208,7 @@ bench: $(BIN)/devstack ## The benchmarks, side by side with Temporal alone; then
 
 soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (100,000), then all end-to-end tests for SOAKTIME seconds (600)
 	cd devstack && HOOKTURN_DRILL_TIME=$(DRILLTIME) go test -count=1 -v -timeout 6h -run TestDrill_RealComponents ./e2e | grep -v '^=== '
+	cd devstack && go test -count=1 -v -timeout 1h -run '^TestRollout$$' ./e2e | grep -v '^=== '
 	cd devstack && HOOKTURN_MIXED_STEPS=$(SOAKSTEPS) go test -count=1 -v -timeout 3h -run TestMixedLoad ./e2e | grep -v '^=== '
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \
