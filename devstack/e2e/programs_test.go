@@ -27,7 +27,7 @@ func program(t testing.TB, name string) string {
 	t.Helper()
 	programs.once.Do(func() {
 		// it outlives the test
-		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting
+		if programs.dir, programs.err = os.MkdirTemp("", "hookturn-e2e-"); programs.err != nil { //nolint:usetesting // outlives the test
 			return
 		}
 		build := exec.Command("go", "build", "-o", programs.dir, "./worker", "./starter")
