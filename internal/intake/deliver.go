@@ -41,10 +41,14 @@ const (
 // The first try names the run that took the conversation's latest event, which costs the server least. Every later try
 // uses nothing that this process remembers: what is remembered may be why the first one failed.
 func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
-	return i.updateState(ctx, step.State{
-		ConversationKey: b.ID().WithConversation(d.Event.Subject), IdleTimeout: bot.Duration(b.IdleTimeout()),
-		EventsPerRun: step.EventsPerRun, Format: step.FormatLatest,
-	}, d, before)
+	return i.updateState(ctx, newState(b.ID().WithConversation(d.Event.Subject), bot.Duration(b.IdleTimeout())), d, before)
+}
+
+// newState returns the state with which a new run of a conversation starts.
+func newState(key schemas.ConversationKey, idle bot.Duration) step.State {
+	return step.State{
+		ConversationKey: key, IdleTimeout: idle, EventsPerRun: step.EventsPerRun, Format: step.FormatLatest,
+	}
 }
 
 // updateState is update with the state of a run that is new.

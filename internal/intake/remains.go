@@ -23,10 +23,7 @@ type remains struct {
 
 // state is the state of the run that answers what is left: nothing of the old one's but its identity.
 func (r remains) state() step.State {
-	return step.State{
-		ConversationKey: r.input.ConversationKey, IdleTimeout: r.input.IdleTimeout, EventsPerRun: step.EventsPerRun,
-		Format: step.FormatLatest,
-	}
+	return newState(r.input.ConversationKey, r.input.IdleTimeout)
 }
 
 // readRemains reads a whole history.
