@@ -16,7 +16,7 @@ import (
 // deploymentsTool runs "starter deployments".
 func deploymentsTool(t *testing.T, where map[string]string, args ...string) []byte {
 	t.Helper()
-	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, args...)...)
+	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, append(args, "--connect-timeout=1m")...)...)
 	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+where["temporal"])
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem

@@ -7,14 +7,12 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"go.temporal.io/api/deployment/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
-	"google.golang.org/grpc/codes"
 
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -114,10 +112,15 @@ type DeploymentVersion struct {
 }
 
 // Deployments are an operator's view of one deployment.
-type Deployments struct{ api deploymentAPI }
+type Deployments struct {
+	api     deploymentServer
+	name    string
+	timeout time.Duration
+	close   func()
+}
 
-// OpenDeployments connects to Temporal until ctx ends.
-func OpenDeployments(ctx context.Context, cfg Config, name string) (*Deployments, error) {
+// OpenDeployments connects to Temporal until ctx ends. Each request is sent again for the timeout while the server is busy.
+func OpenDeployments(ctx context.Context, cfg Config, name string, timeout time.Duration) (*Deployments, error) {
 	cfg = cfg.withDefaults()
 	if !deploymentName.MatchString(name) {
 		return nil, errors.New("invalid --deployment-name: expected up to 64 letters, digits, - and _")
@@ -126,15 +129,24 @@ func OpenDeployments(ctx context.Context, cfg Config, name string) (*Deployments
 	if err != nil {
 		return nil, err
 	}
-	return &Deployments{deploymentAPI{client: c, namespace: cfg.Temporal.Namespace, name: name}}, nil
+	api := deploymentAPI{client: c, namespace: cfg.Temporal.Namespace, name: name}
+	return &Deployments{api: api, name: name, timeout: timeout, close: c.Close}, nil
 }
 
 // Close closes the connection.
-func (d *Deployments) Close() { d.api.client.Close() }
+func (d *Deployments) Close() { d.close() }
+
+func (d *Deployments) describe(ctx context.Context) (info deploymentInfo, err error) {
+	err = retryTransient(ctx, d.timeout, func(ctx context.Context) (failed error) {
+		info, _, failed = d.api.describe(ctx)
+		return failed
+	})
+	return info, err
+}
 
 // List returns the versions, newest first.
 func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
-	info, _, err := d.api.describe(ctx)
+	info, err := d.describe(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -144,7 +156,11 @@ func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
 		if !v.Lasted.IsZero() {
 			shown.Current = &v.Lasted
 		}
-		polled, err := d.api.lastPoll(ctx, step.QueueMain, v.BuildID)
+		var polled time.Time
+		err := retryTransient(ctx, d.timeout, func(ctx context.Context) (failed error) {
+			polled, failed = d.api.lastPoll(ctx, step.QueueMain, v.BuildID)
+			return failed
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -160,16 +176,17 @@ func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
 // Promote promotes a version to the current one and returns the previous one; "" stands for unversioned workers. Without
 // force, a version must have polled and must serve every task queue that is in use.
 func (d *Deployments) Promote(ctx context.Context, build string, force bool) (previous string, err error) {
-	info, _, err := d.api.describe(ctx)
+	info, err := d.describe(ctx)
 	if err != nil {
 		return "", err
 	}
 	if _, known := info.version(build); build != "" && !known {
 		return "", fmt.Errorf("worker deployment %s has no version %q: start its workers first; "+
-			"\"starter deployments list\" shows the versions", d.api.name, build)
+			"\"starter deployments list\" shows the versions", d.name, build)
 	}
-	return info.Current, backoff.Retry(func() error { return d.ensure(ctx, build, force) }, backoff.WithContext(
-		backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(promoteTimeout)), ctx))
+	return info.Current, retryTransient(ctx, max(d.timeout, promoteTimeout), func(ctx context.Context) error {
+		return d.ensure(ctx, build, force)
+	})
 }
 
 // promoteTimeout bounds a promotion on a busy server.
@@ -178,13 +195,8 @@ const promoteTimeout = 2 * time.Minute
 // ensure promotes a version unless it is the current one: an attempt whose response was lost may have succeeded.
 func (d *Deployments) ensure(ctx context.Context, build string, force bool) error {
 	info, token, err := d.api.describe(ctx)
-	if err == nil && info.Current != build {
-		err = d.api.promote(ctx, build, token, force)
-	}
-	switch serviceerror.ToStatus(err).Code() {
-	case codes.OK, codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted, codes.Canceled:
+	if err != nil || info.Current == build {
 		return err
-	default:
-		return backoff.Permanent(err)
 	}
+	return d.api.promote(ctx, build, token, force)
 }

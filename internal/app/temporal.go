@@ -118,8 +118,11 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	if len(want) == 0 {
 		return nil
 	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx,
-		&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want})
+	err = retryTransient(ctx, time.Minute, func(ctx context.Context) error {
+		_, err := c.OperatorService().AddSearchAttributes(ctx,
+			&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want})
+		return err
+	})
 	if err != nil {
 		missing := strings.Join(slices.Sorted(maps.Keys(want)), ", ")
 		return fmt.Errorf("namespace %s lacks the search attributes %s and they cannot be added: "+

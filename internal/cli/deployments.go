@@ -45,7 +45,7 @@ func (d *deploymentTool) open(cmd *cobra.Command, work func(context.Context, *ap
 	}
 	connecting, cancel := context.WithTimeout(cmd.Context(), d.timeout)
 	defer cancel()
-	deployments, err := app.OpenDeployments(connecting, d.cfg, d.name)
+	deployments, err := app.OpenDeployments(connecting, d.cfg, d.name, d.timeout)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,48 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"google.golang.org/grpc/codes"
+)
+
+// transient reports whether Temporal may answer the same request when it is sent again: the server is busy, restarts, or
+// answered too late. A limit of the number of deployments or versions is not transient, although it has the same code.
+func transient(err error) bool {
+	if exhausted, ok := errors.AsType[*serviceerror.ResourceExhausted](err); ok {
+		return exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_WORKER_DEPLOYMENT_LIMITS
+	}
+	switch serviceerror.ToStatus(err).Code() {
+	case codes.DeadlineExceeded, codes.Unavailable, codes.ResourceExhausted, codes.Canceled, codes.Aborted:
+		return true
+	default:
+		return false
+	}
+}
+
+// retryTransient sends a request until it succeeds, fails for good, or within has passed, and returns its last error.
+func retryTransient(ctx context.Context, within time.Duration, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
+		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
+	var last error
+	err := backoff.Retry(func() error {
+		if failed := request(ctx); failed == nil || last == nil || ctx.Err() == nil {
+			last = failed // the error of the request that the end of the time cut short names no reason
+		}
+		if last == nil || transient(last) {
+			return last
+		}
+		return backoff.Permanent(last)
+	}, backoff.WithContext(retry, ctx))
+	if err != nil && last != nil {
+		return last
+	}
+	return err
+}
