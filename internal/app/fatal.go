@@ -7,12 +7,14 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+
+	"github.com/hookturn/hookturn/internal/adminapi"
 )
 
 // fatal keeps the first error after which a process cannot continue. From then on the process is neither alive nor
 // ready, so that a supervisor restarts it if it does not end by itself.
 type fatal struct {
-	readiness readiness
+	readiness adminapi.Readiness
 	first     chan error
 }
 
@@ -20,7 +22,7 @@ func newFatal() fatal { return fatal{first: make(chan error, 1)} }
 
 // fail records an error after which the process cannot continue; later errors are ignored.
 func (f *fatal) fail(err error) {
-	f.readiness.end(err)
+	f.readiness.End(err)
 	select {
 	case f.first <- err:
 	default:

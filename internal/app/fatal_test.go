@@ -18,14 +18,14 @@ func TestNATSClosed_ProcessIsDead(t *testing.T) {
 	t.Parallel()
 	nats, f := startNATS(t), newFatal()
 	p := parts{log: slog.New(slog.DiscardHandler)}
-	a, err := startAdmin("127.0.0.1:0", telemetry.NewMetrics(), &f.readiness, &p)
+	a, err := startAdmin(Config{AdminAddr: "127.0.0.1:0", Metrics: telemetry.NewMetrics()}, &f.readiness, &p)
 	require.NoError(t, err)
 	defer func() { require.NoError(t, p.stop(t.Context())) }()
 	watch := &natsWatch{fail: f.fail}
 	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil, bus.OnClosed(watch.closed))
 	require.NoError(t, err)
-	f.readiness.begin((&base{js: js}).ready)
-	status, _ := get(t, "http://"+a.addr()+"/healthz")
+	f.readiness.Begin((&base{js: js}).ready)
+	status, _ := get(t, "http://"+a.Addr()+"/healthz")
 	require.Equal(t, http.StatusOK, status)
 
 	_, err = nc.Subscribe(strings.Repeat("x", 5000), func(*natsgo.Msg) {})
@@ -38,7 +38,7 @@ func TestNATSClosed_ProcessIsDead(t *testing.T) {
 		require.Fail(t, "a closed connection was not reported")
 	}
 	for _, path := range []string{"/healthz", "/readyz"} {
-		status, body := get(t, "http://"+a.addr()+path)
+		status, body := get(t, "http://"+a.Addr()+path)
 		require.Equal(t, http.StatusServiceUnavailable, status, path)
 		require.Contains(t, body, "nats connection closed permanently", path)
 	}
@@ -56,5 +56,5 @@ func TestNATSClosed_ByTheProcess(t *testing.T) {
 	require.NoError(t, watch.close(nc)(t.Context()))
 	<-closed
 	require.Empty(t, f.first)
-	require.NoError(t, f.readiness.alive())
+	require.NoError(t, f.readiness.Alive())
 }

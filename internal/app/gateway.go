@@ -4,15 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
-	"os"
 
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/gateway"
-	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/socket"
 	"github.com/hookturn/hookturn/internal/store"
@@ -47,29 +43,6 @@ func (g Gateway) proxies() ([]netip.Prefix, error) {
 		list = append(list, prefix.Masked())
 	}
 	return list, nil
-}
-
-// administration returns the admin API, nil when no operator token is configured.
-func administration(cfg Config, b *base) (http.Handler, error) {
-	if cfg.Gateway.OperatorToken == "" {
-		return nil, nil
-	}
-	text, err := os.ReadFile(cfg.Gateway.OperatorToken)
-	if err != nil {
-		return nil, fmt.Errorf("operator token: %w", err)
-	}
-	value, err := secret.Parse(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("operator token: %w", err)
-	}
-	token, err := gateway.ReadOperatorToken([]byte(value.Reveal()))
-	if err != nil {
-		return nil, err
-	}
-	return gateway.Administration{
-		Channels: &channel.Administration{Registry: b.channels, Store: store.NewChannels(b.streams), Licences: cfg.Licences},
-		Token:    token, Advise: bus.NewPubSub(b.js).Advise, Log: cfg.Log,
-	}.Handler(), nil
 }
 
 // fileLinks returns the links to files on the gateway.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/intake"
@@ -18,7 +19,7 @@ import (
 // Starter is a running starter: it sends events from NATS to Temporal and serves the gateway.
 type Starter struct {
 	parts   parts
-	admin   *admin
+	admin   *adminapi.Server
 	gateway *gateway.Server
 	fatal   fatal
 }
@@ -41,14 +42,14 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	metrics := cfg.Metrics
 	ready := &s.fatal.readiness
 	var err error
-	if s.admin, err = startAdmin(cfg.AdminAddr, metrics, ready, &s.parts); err != nil {
+	if s.admin, err = startAdmin(cfg, ready, &s.parts); err != nil {
 		return err
 	}
 	base, err := startBase(ctx, cfg, metrics, &s.parts, "hookturn-starter", s.fatal.fail)
 	if err != nil {
 		return err
 	}
-	ready.explain(base.botFiles)
+	ready.Explain(base.botFiles)
 	s.parts.add("engine consumers", background(func(ctx context.Context) { keepEngines(ctx, base, cfg.Log) }))
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
@@ -75,9 +76,9 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	if channels != nil {
-		s.admin.administer(channels)
+		s.admin.Enable(channels)
 	}
-	ready.begin(base.ready)
+	ready.Begin(base.ready)
 	return nil
 }
 
@@ -97,7 +98,7 @@ func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {
 }
 
 // AdminAddr returns the address of the admin listener, "" when there is none.
-func (s *Starter) AdminAddr() string { return s.admin.addr() }
+func (s *Starter) AdminAddr() string { return s.admin.Addr() }
 
 // GatewayAddr returns the address of the gateway, "" when there is none.
 func (s *Starter) GatewayAddr() string {

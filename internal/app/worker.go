@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialect"
@@ -32,7 +33,7 @@ import (
 type Worker struct {
 	load  *load.Monitor
 	parts parts
-	admin *admin
+	admin *adminapi.Server
 	fatal fatal
 }
 
@@ -54,7 +55,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	metrics := cfg.Metrics
 	ready := &w.fatal.readiness
 	var err error
-	if w.admin, err = startAdmin(cfg.AdminAddr, metrics, ready, &w.parts); err != nil {
+	if w.admin, err = startAdmin(cfg, ready, &w.parts); err != nil {
 		return err
 	}
 	w.load = load.New(load.MemoryLimit())
@@ -64,7 +65,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	ready.explain(base.botFiles)
+	ready.Explain(base.botFiles)
 	out, err := egress.New(egressOptions(cfg))
 	if err != nil {
 		return err
@@ -89,7 +90,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	if err := cfg.Deployment.follow(ctx, base, cfg, &w.parts); err != nil {
 		return err
 	}
-	ready.begin(base.ready)
+	ready.Begin(base.ready)
 	return nil
 }
 
@@ -179,7 +180,7 @@ func pollers() worker.PollerBehavior {
 func (w *Worker) Fatal() <-chan error { return w.fatal.first }
 
 // AdminAddr returns the address of the admin listener, "" when there is none.
-func (w *Worker) AdminAddr() string { return w.admin.addr() }
+func (w *Worker) AdminAddr() string { return w.admin.Addr() }
 
 // Stop stops polling, waits up to the stop timeout for running work, and closes every connection.
 func (w *Worker) Stop(ctx context.Context) error { return w.parts.stop(ctx) }

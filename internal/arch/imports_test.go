@@ -119,10 +119,22 @@ var importTable = map[string]row{
 		"doing it; thin; never workflows",
 		doers,
 	},
+	"internal/fresh": {"values made of files, made again when the files change", nil},
+	"internal/httpapi": {
+		"what HTTP APIs have in common: problems, bodies, bearer tokens",
+		[]string{"internal/bus", "internal/dialect/strictjson", "internal/fault"},
+	},
+	"internal/adminapi": {
+		"the operator's listener: health, metrics, the admin API",
+		[]string{
+			"schemas", "internal/channel", "internal/dialect/strictjson", "internal/fault", "internal/httpapi", "internal/store",
+			"internal/telemetry",
+		},
+	},
 	"internal/gateway": {
 		"the gateway: HTTP and WebSocket",
 		[]string{
-			"schemas", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/store", "internal/signature",
+			"schemas", "internal/fresh", "internal/httpapi", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/store", "internal/signature",
 			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",
 		},
 	},

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/hookturn/hookturn/internal/fresh"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -22,12 +23,14 @@ const (
 
 // EventTokens are the bearer tokens with which tenants publish events over HTTP. They are read from a file again when it
 // changes.
-type EventTokens struct{ file *fresh[map[digest]string] }
+type EventTokens struct {
+	file *fresh.Value[map[digest]string]
+}
 
 // ReadEventTokens reads a file with one line for each token: the tenant, spaces, and the token or "sha256:" and its SHA-256
 // in hex. Several lines of one tenant are valid side by side, for rotation. Lines that begin with # are comments.
 func ReadEventTokens(path string, log *slog.Logger) (*EventTokens, error) {
-	file, err := newFresh(log, func() (map[digest]string, error) {
+	file, err := fresh.Read(log, func() (map[digest]string, error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("event tokens: %w", err)
@@ -46,7 +49,7 @@ func (t *EventTokens) tenant(token string) (string, bool) {
 	if t == nil || token == "" {
 		return "", false
 	}
-	name, ok := t.file.get()[digestOf(token)] // the timing of a lookup by hash does not leak similar tokens
+	name, ok := t.file.Get()[digestOf(token)] // the timing of a lookup by hash does not leak similar tokens
 	return name, ok
 }
 

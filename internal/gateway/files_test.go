@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -134,4 +135,11 @@ func TestWhyAFileIsRefused(t *testing.T) {
 	d.Files.(*shelf).err = errors.New("digests do not match")
 	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 500, fault.Internal, "the log of the gateway")
 	require.Equal(t, http.StatusNotFound, d.file("GET", "/files/x", tokenOfFiles, "", "").Code)
+}
+
+func decoded(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
+	t.Helper()
+	var body map[string]any
+	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body), w.Body)
+	return body
 }

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -12,6 +13,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/adminapi"
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -89,7 +93,7 @@ func TestTheDescriptionIsTrue(t *testing.T) {
 	t.Parallel()
 	doc := described(t)
 	problems := problemSchema(t)
-	d, o := newTestGateway(t), newOffice(t)
+	d, o := newTestGateway(t), newAdminAPI(t)
 	ids := map[string]bool{}
 	for path, methods := range doc.Paths {
 		for method, raw := range methods {
@@ -118,6 +122,18 @@ func TestTheDescriptionIsTrue(t *testing.T) {
 	}
 }
 
+const operatorToken = "token-of-the-operator"
+
+// newAdminAPI returns the admin API, which openapi.yaml describes, too.
+func newAdminAPI(t *testing.T) http.Handler {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	return adminapi.Channels{
+		Administration: &channel.Administration{Registry: channel.NewRegistry(loadBots(t), bot.Options{}, log)},
+		Token:          operatorToken, Log: log,
+	}.Handler()
+}
+
 // attempt is a request that every operation gets.
 type attempt struct {
 	body, contentType string
@@ -130,7 +146,7 @@ func attempts() []attempt {
 	}
 }
 
-func (c attempt) make(t *testing.T, d *testGateway, o *office, method, path string) *httptest.ResponseRecorder {
+func (c attempt) make(t *testing.T, d *testGateway, o http.Handler, method, path string) *httptest.ResponseRecorder {
 	t.Helper()
 	r := httptest.NewRequest(method, filled(path), strings.NewReader(c.body))
 	r.RemoteAddr = "203.0.113.9:1"

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/fresh"
 )
 
 func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
@@ -100,7 +102,7 @@ func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
 	certificate(t, dir, 2)
 	require.Eventually(t, func() bool { return serial() == 2 }, soon, 50*time.Millisecond)
 	require.NoError(t, os.WriteFile(cert, []byte("no certificate"), 0o600))
-	<-time.After(freshFor + 100*time.Millisecond)
+	<-time.After(fresh.Interval + 100*time.Millisecond)
 	require.EqualValues(t, 2, serial(), "a bad certificate replaces no good one")
 
 	_, err = ReadCertificate(cert, key, d.Log)

@@ -1,45 +1,60 @@
 package gateway
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
-	"strconv"
-	"strings"
 	"time"
 
-	"go.temporal.io/api/serviceerror"
-
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// problem is the body of a refusal (RFC 9457).
-type problem struct {
-	Title  string     `json:"title"`
-	Status int        `json:"status"`
-	Detail string     `json:"detail"`
-	Kind   fault.Kind `json:"kind,omitempty"` // a error code, contract section 7
-	// Pointer names the member of the body that is wrong (RFC 6901).
-	Pointer string `json:"pointer,omitempty"`
-}
+// Short names of what the gateway shares with the admin API.
+type (
+	problem = httpapi.Problem
+	digest  = httpapi.Digest
+)
 
-// refuse answers with a problem.
 func refuse(w http.ResponseWriter, status int, kind fault.Kind, detail string) {
-	answer(w, "application/problem+json", status, problem{
-		Title: http.StatusText(status), Status: status, Detail: detail, Kind: kind,
-	})
+	httpapi.Refuse(w, status, kind, detail)
 }
 
-// refuseAt answers a body in which one member is wrong.
-func refuseAt(w http.ResponseWriter, pointer, reason string) {
-	answer(w, "application/problem+json", http.StatusBadRequest, problem{
-		Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Kind: fault.BadEvent,
-		Detail: strings.TrimSpace(strings.ToValidUTF8(pointer, "_") + " " + reason), Pointer: pointer,
-	})
+func refuseAt(w http.ResponseWriter, pointer, reason string) { httpapi.RefuseAt(w, pointer, reason) }
+
+func refuseFor(w http.ResponseWriter, wait time.Duration, kind fault.Kind, detail string) {
+	httpapi.RefuseFor(w, wait, kind, detail)
 }
+
+func refuseFailed(w http.ResponseWriter, err error, what string) { httpapi.RefuseFailed(w, err, what) }
+
+func unauthorized(w http.ResponseWriter) { httpapi.Unauthorized(w) }
+
+func answer(w http.ResponseWriter, contentType string, status int, body any) {
+	httpapi.Answer(w, contentType, status, body)
+}
+
+func notFound(w http.ResponseWriter, r *http.Request) { httpapi.NotFound(w, r) }
+
+func only(methods ...string) http.HandlerFunc { return httpapi.Only(methods...) }
+
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
+	return httpapi.ReadBody(w, r, limit)
+}
+
+func readJSON(w http.ResponseWriter, r *http.Request, limit int64, word fault.Kind) ([]byte, bool) {
+	return httpapi.ReadJSON(w, r, limit, word)
+}
+
+func uncompressed(w http.ResponseWriter, r *http.Request) bool { return httpapi.Uncompressed(w, r) }
+
+func bearer(r *http.Request) string { return httpapi.Bearer(r) }
+
+func digestOf(token string) digest { return httpapi.DigestOf(token) }
+
+// bodyMax bounds every body, in bytes (contract, section 5).
+const bodyMax = 1 << 20
 
 // refuseField answers an error that knows which member is wrong.
 func refuseField(w http.ResponseWriter, err error) {
@@ -52,66 +67,5 @@ func refuseField(w http.ResponseWriter, err error) {
 		refuseAt(w, field.Pointer, field.Reason)
 	default:
 		refuse(w, http.StatusBadRequest, fault.BadEvent, err.Error())
-	}
-}
-
-// refuseFor answers with a problem that is over after a time, rounded up to seconds.
-func refuseFor(w http.ResponseWriter, wait time.Duration, kind fault.Kind, detail string) {
-	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	refuse(w, http.StatusServiceUnavailable, kind, detail)
-}
-
-// refuseFailed answers a request that failed on this side. Only a server that is away is worth another try: then the answer
-// is 503, and a rejection or a fault of hookturn is 4xx or 500.
-func refuseFailed(w http.ResponseWriter, err error, what string) {
-	var f *fault.Fault
-	switch {
-	case errors.As(err, &f) && f.Kind == fault.TooLarge:
-		refuse(w, http.StatusRequestEntityTooLarge, f.Kind, f.Message)
-	case errors.As(err, &f) && f.Kind == fault.QueueFull:
-		refuseFor(w, 10*time.Second, f.Kind, f.Message)
-	case errors.As(err, &f) && f.Kind == fault.BadEvent:
-		refuse(w, http.StatusBadRequest, f.Kind, f.Message)
-	case errors.As(err, &f):
-		refuse(w, http.StatusInternalServerError, f.Kind, f.Message)
-	case bus.IsAway(err) || temporalAway(err):
-		refuseFor(w, time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")
-	default:
-		refuse(w, http.StatusInternalServerError, fault.Internal, what+": the log of the gateway has the reason")
-	}
-}
-
-// temporalAway reports whether an error means that Temporal cannot take requests now.
-func temporalAway(err error) bool {
-	var unavailable *serviceerror.Unavailable
-	var exhausted *serviceerror.ResourceExhausted
-	var late *serviceerror.DeadlineExceeded
-	var cancelled *serviceerror.Canceled
-	var namespace *serviceerror.NamespaceNotFound
-	return errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &late) ||
-		errors.As(err, &cancelled) || errors.As(err, &namespace)
-}
-
-func answer(w http.ResponseWriter, contentType string, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		http.Error(w, "the answer cannot be written as JSON", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // a write error means that the client has disconnected
-}
-
-func notFound(w http.ResponseWriter, r *http.Request) {
-	refuse(w, http.StatusNotFound, "", "no such path: "+r.URL.Path)
-}
-
-// only answers every method but those of a path.
-func only(methods ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", strings.Join(methods, ", "))
-		refuse(w, http.StatusMethodNotAllowed, "", "use "+strings.Join(methods, " or "))
 	}
 }

@@ -1,4 +1,4 @@
-package gateway
+package adminapi
 
 import (
 	"cmp"
@@ -16,29 +16,30 @@ import (
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Administration is the admin API for channels that are not defined in a bot file. The admin listener serves it. All
+// Channels is the admin API for channels that are not defined in a bot file. The admin listener serves it. All
 // fields are required.
-type Administration struct {
-	Channels *channel.Administration
-	Token    string // of the operator
-	Advise   func(owner schemas.BotID, advisory []byte) error
-	Log      *slog.Logger
+type Channels struct {
+	Administration *channel.Administration
+	Token          string // of the operator
+	Advise         func(owner schemas.BotID, advisory []byte) error
+	Log            *slog.Logger
 }
 
 const (
-	adminBodyMax  = 64 << 10
-	adminTimeout  = 10 * time.Second
-	adminPage     = 100
-	adminPageMax  = 1000
-	adminTokenMin = 20
+	bodyMax     = 64 << 10
+	timeout     = 10 * time.Second
+	pageDefault = 100
+	pageMax     = 1000
+	tokenMin    = 20
 )
 
 // Handler is every path below /admin/v1/.
-func (a Administration) Handler() http.Handler {
+func (a Channels) Handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]http.HandlerFunc{
 		"GET /admin/v1/channels":         a.list,
@@ -50,30 +51,30 @@ func (a Administration) Handler() http.Handler {
 	} {
 		mux.HandleFunc(pattern, handle)
 	}
-	mux.HandleFunc("/admin/v1/channels", only(http.MethodGet, http.MethodPost))
-	mux.HandleFunc("/admin/v1/channels/{id}", only(http.MethodGet, http.MethodPatch, http.MethodDelete))
-	mux.HandleFunc("/", notFound)
-	operator := digestOf(a.Token)
+	mux.HandleFunc("/admin/v1/channels", httpapi.Only(http.MethodGet, http.MethodPost))
+	mux.HandleFunc("/admin/v1/channels/{id}", httpapi.Only(http.MethodGet, http.MethodPatch, http.MethodDelete))
+	mux.HandleFunc("/", httpapi.NotFound)
+	operator := httpapi.DigestOf(a.Token)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if token := bearer(r); token == "" || !digestOf(token).is(operator) {
-			unauthorized(w)
+		if token := httpapi.Bearer(r); token == "" || !httpapi.DigestOf(token).Is(operator) {
+			httpapi.Unauthorized(w)
 			return
 		}
-		ctx, cancel := context.WithTimeout(r.Context(), adminTimeout)
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		mux.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
 
-func (a Administration) list(w http.ResponseWriter, r *http.Request) {
+func (a Channels) list(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
-	offset, limit := number(query.Get("offset"), 0), number(query.Get("limit"), adminPage)
-	if offset < 0 || limit < 1 || limit > adminPageMax {
-		refuse(w, http.StatusBadRequest, fault.BadEvent, "offset must be at least 0, limit from 1 to "+strconv.Itoa(adminPageMax))
+	offset, limit := number(query.Get("offset"), 0), number(query.Get("limit"), pageDefault)
+	if offset < 0 || limit < 1 || limit > pageMax {
+		httpapi.Refuse(w, http.StatusBadRequest, fault.BadEvent, "offset must be at least 0, limit from 1 to "+strconv.Itoa(pageMax))
 		return
 	}
 	page, total := []channel.Shown{}, 0
-	for _, entry := range a.Channels.List() {
+	for _, entry := range a.Administration.List() {
 		if !matchesQuery(entry, query) {
 			continue
 		}
@@ -82,7 +83,7 @@ func (a Administration) list(w http.ResponseWriter, r *http.Request) {
 		}
 		total++
 	}
-	answer(w, mediaJSON, http.StatusOK, map[string]any{"channels": page, "total": total})
+	httpapi.Answer(w, "application/json", http.StatusOK, map[string]any{"channels": page, "total": total})
 }
 
 // number returns a number from the query; -1 when the text is not a valid number.
@@ -110,25 +111,25 @@ func matchesQuery(e channel.Entry, query map[string][]string) bool {
 }
 
 // lookUp finds a channel by its code.
-func (a Administration) lookUp(w http.ResponseWriter, r *http.Request) {
+func (a Channels) lookUp(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	owner := schemas.BotID{Tenant: cmp.Or(query.Get("tenant"), "default"), Bot: query.Get("bot")}
-	entry, err := a.Channels.LookUp(owner, query.Get("code"))
+	entry, err := a.Administration.LookUp(owner, query.Get("code"))
 	if err != nil {
-		refuse(w, http.StatusNotFound, "", "no channel of this tenant and bot has the code")
+		httpapi.Refuse(w, http.StatusNotFound, "", "no channel of this tenant and bot has the code")
 		return
 	}
-	answer(w, mediaJSON, http.StatusOK, entry.Shown())
+	httpapi.Answer(w, "application/json", http.StatusOK, entry.Shown())
 }
 
-func (a Administration) show(w http.ResponseWriter, r *http.Request) {
-	entry, err := a.Channels.Get(r.PathValue("id"))
+func (a Channels) show(w http.ResponseWriter, r *http.Request) {
+	entry, err := a.Administration.Get(r.PathValue("id"))
 	if err != nil {
 		a.refuse(w, err)
 		return
 	}
 	w.Header().Set("ETag", etag(entry))
-	answer(w, mediaJSON, http.StatusOK, entry.Shown())
+	httpapi.Answer(w, "application/json", http.StatusOK, entry.Shown())
 }
 
 // etag is the revision of a channel; of one of a bot file, when the file changed last.
@@ -139,24 +140,24 @@ func etag(e channel.Entry) string {
 	return `"` + strconv.FormatUint(e.Revision, 10) + `"`
 }
 
-func (a Administration) create(w http.ResponseWriter, r *http.Request) {
-	body, ok := readJSON(w, r, adminBodyMax, fault.BadEvent)
+func (a Channels) create(w http.ResponseWriter, r *http.Request) {
+	body, ok := httpapi.ReadJSON(w, r, bodyMax, fault.BadEvent)
 	if !ok {
 		return
 	}
 	if strictjson.Kind(body) != "object" {
-		refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+strictjson.ErrNotObject.Error())
+		httpapi.Refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+strictjson.ErrNotObject.Error())
 		return
 	}
 	var to schemas.BotID
 	if err := json.Unmarshal(body, &to); err != nil || to.Bot == "" {
-		refuseAt(w, "/bot", "is required: the bot of the channel, and its tenant unless that is default")
+		httpapi.RefuseAt(w, "/bot", "is required: the bot of the channel, and its tenant unless that is default")
 		return
 	}
 	if to.Tenant == "" {
 		to.Tenant = "default"
 	}
-	entry, token, err := a.Channels.Create(r.Context(), to, body)
+	entry, token, err := a.Administration.Create(r.Context(), to, body)
 	if err != nil {
 		a.refuse(w, err)
 		return
@@ -167,14 +168,14 @@ func (a Administration) create(w http.ResponseWriter, r *http.Request) {
 }
 
 // change is a JSON merge patch (RFC 7396) on the channel; rotate_token asks for a new token.
-func (a Administration) change(w http.ResponseWriter, r *http.Request) {
-	body, ok := readJSON(w, r, adminBodyMax, fault.BadEvent)
+func (a Channels) change(w http.ResponseWriter, r *http.Request) {
+	body, ok := httpapi.ReadJSON(w, r, bodyMax, fault.BadEvent)
 	if !ok {
 		return
 	}
 	var patch map[string]any
 	if json.Unmarshal(body, &patch) != nil {
-		refuse(w, http.StatusBadRequest, fault.BadEvent, "the body must be an object")
+		httpapi.Refuse(w, http.StatusBadRequest, fault.BadEvent, "the body must be an object")
 		return
 	}
 	entry, ok := a.current(w, r)
@@ -187,7 +188,7 @@ func (a Administration) change(w http.ResponseWriter, r *http.Request) {
 	}
 	for fixed, value := range map[string]string{"id": entry.ID, "tenant": entry.Tenant, "bot": entry.Bot} {
 		if given, there := patch[fixed]; there && given != value {
-			refuseAt(w, "/"+fixed, "cannot change")
+			httpapi.RefuseAt(w, "/"+fixed, "cannot change")
 			return
 		}
 		delete(patch, fixed)
@@ -204,7 +205,7 @@ func (a Administration) change(w http.ResponseWriter, r *http.Request) {
 		a.refuse(w, err)
 		return
 	}
-	changed, token, err := a.Channels.Change(r.Context(), entry.ID, entry.Revision, after, rotate)
+	changed, token, err := a.Administration.Change(r.Context(), entry.ID, entry.Revision, after, rotate)
 	if err != nil {
 		a.refuse(w, err)
 		return
@@ -213,12 +214,12 @@ func (a Administration) change(w http.ResponseWriter, r *http.Request) {
 	a.answerWritten(w, http.StatusOK, changed, token)
 }
 
-func (a Administration) remove(w http.ResponseWriter, r *http.Request) {
+func (a Channels) remove(w http.ResponseWriter, r *http.Request) {
 	entry, ok := a.current(w, r)
 	if !ok {
 		return
 	}
-	if err := a.Channels.Remove(r.Context(), entry.ID, entry.Revision); err != nil {
+	if err := a.Administration.Remove(r.Context(), entry.ID, entry.Revision); err != nil {
 		a.refuse(w, err)
 		return
 	}
@@ -227,47 +228,47 @@ func (a Administration) remove(w http.ResponseWriter, r *http.Request) {
 }
 
 // current returns the channel of the path. The request is rejected when If-Match names an earlier version of the channel.
-func (a Administration) current(w http.ResponseWriter, r *http.Request) (channel.Entry, bool) {
-	entry, err := a.Channels.Get(r.PathValue("id"))
+func (a Channels) current(w http.ResponseWriter, r *http.Request) (channel.Entry, bool) {
+	entry, err := a.Administration.Get(r.PathValue("id"))
 	if err != nil {
 		a.refuse(w, err)
 		return entry, false
 	}
 	if match := r.Header.Get("If-Match"); match != "" && match != "*" && match != etag(entry) {
-		refuse(w, http.StatusPreconditionFailed, "", "the channel was changed since it was read")
+		httpapi.Refuse(w, http.StatusPreconditionFailed, "", "the channel was changed since it was read")
 		return entry, false
 	}
 	return entry, true
 }
 
-func (a Administration) answerWritten(w http.ResponseWriter, status int, e channel.Entry, token string) {
+func (a Channels) answerWritten(w http.ResponseWriter, status int, e channel.Entry, token string) {
 	w.Header().Set("ETag", etag(e))
 	body := map[string]any{"channel": e.Shown()}
 	if token != "" {
 		body["token_local"] = token // the only time that it is seen
 	}
-	answer(w, mediaJSON, status, body)
+	httpapi.Answer(w, "application/json", status, body)
 }
 
-func (a Administration) refuse(w http.ResponseWriter, err error) {
+func (a Channels) refuse(w http.ResponseWriter, err error) {
 	var invalid *channel.InvalidError
 	switch {
 	case errors.Is(err, channel.ErrNotFound):
-		refuse(w, http.StatusNotFound, "", err.Error())
+		httpapi.Refuse(w, http.StatusNotFound, "", err.Error())
 	case errors.Is(err, store.ErrChanged), errors.Is(err, channel.ErrOfFile):
-		refuse(w, http.StatusConflict, "", err.Error())
+		httpapi.Refuse(w, http.StatusConflict, "", err.Error())
 	case errors.As(err, &invalid):
-		refuse(w, http.StatusUnprocessableEntity, fault.Config, invalid.Reason)
+		httpapi.Refuse(w, http.StatusUnprocessableEntity, fault.Config, invalid.Reason)
 	default:
 		a.Log.Warn("storing a channel failed", "error", err)
-		refuseFailed(w, err, "the channel is not stored")
+		httpapi.RefuseFailed(w, err, "the channel is not stored")
 	}
 }
 
 // audit logs a change of a channel and publishes an advisory for it.
-func (a Administration) audit(r *http.Request, e channel.Entry, action string) {
+func (a Channels) audit(r *http.Request, e channel.Entry, action string) {
 	is := e.Is()
-	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: peer(r, nil).String()}
+	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: httpapi.Peer(r, nil).String()}
 	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
 		"channel", is.Code, "from", changed.From)
 	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.BotID, time.Now(), changed))
@@ -302,8 +303,8 @@ func merge(target, patch any) any {
 // ReadOperatorToken takes the token out of a file's text.
 func ReadOperatorToken(text []byte) (string, error) {
 	token := strings.TrimSpace(string(text))
-	if len(token) < adminTokenMin {
-		return "", fmt.Errorf("the operator's token is shorter than %d characters", adminTokenMin)
+	if len(token) < tokenMin {
+		return "", fmt.Errorf("the operator's token is shorter than %d characters", tokenMin)
 	}
 	return token, nil
 }

@@ -1,4 +1,6 @@
-package gateway
+// Package fresh keeps a value that is made of files and makes it again when they change. A bad new file never replaces a
+// good one.
+package fresh
 
 import (
 	"fmt"
@@ -9,11 +11,11 @@ import (
 	"time"
 )
 
-// freshFor is how long a value made of files is believed before the files are looked at again.
-const freshFor = time.Second
+// Interval is how long a value made of files is believed before the files are looked at again.
+const Interval = time.Second
 
-// fresh is a value made of files. It is made again when one of them has changed; a bad new one never replaces a good one.
-type fresh[T any] struct {
+// Value is a value made of files. It is made again when one of them has changed; a bad new one never replaces a good one.
+type Value[T any] struct {
 	read  func() (T, error)
 	paths []string
 	log   *slog.Logger
@@ -24,22 +26,23 @@ type fresh[T any] struct {
 	until time.Time // when they are looked at again
 }
 
-func newFresh[T any](log *slog.Logger, read func() (T, error), paths ...string) (*fresh[T], error) {
-	f := &fresh[T]{read: read, paths: paths, log: log, seen: look(paths), until: time.Now().Add(freshFor)}
+// Read makes the value.
+func Read[T any](log *slog.Logger, read func() (T, error), paths ...string) (*Value[T], error) {
+	f := &Value[T]{read: read, paths: paths, log: log, seen: look(paths), until: time.Now().Add(Interval)}
 	var err error
 	f.value, err = read()
 	return f, err
 }
 
-// get returns the value as the files say it, or as they last said it well.
-func (f *fresh[T]) get() T {
+// Get returns the value of the files as they are now, or of their last valid state.
+func (f *Value[T]) Get() T {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	now := time.Now()
 	if now.Before(f.until) {
 		return f.value
 	}
-	f.until = now.Add(freshFor)
+	f.until = now.Add(Interval)
 	seen := look(f.paths)
 	if seen == f.seen {
 		return f.value
@@ -47,7 +50,7 @@ func (f *fresh[T]) get() T {
 	f.seen = seen
 	value, err := f.read()
 	if err != nil {
-		f.log.Error("files refused, what they said before stays in use", "files", strings.Join(f.paths, ", "), "error", err)
+		f.log.Error("reading changed files failed, their earlier content stays in use", "files", strings.Join(f.paths, ", "), "error", err)
 		return f.value
 	}
 	f.log.Info("files read again", "files", strings.Join(f.paths, ", "))

@@ -1,8 +1,7 @@
-package gateway
+package adminapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,6 +16,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -65,9 +65,9 @@ func newOffice(t *testing.T) *office {
 	o := &office{store: &kept{text: map[string][]byte{}, at: map[string]uint64{}}}
 	log := slog.New(slog.DiscardHandler)
 	o.registry = channel.NewRegistry(loadBots(t), bot.Options{}, log)
-	o.Handler = Administration{
-		Channels: &channel.Administration{Registry: o.registry, Store: o.store, Licences: map[string]int{"public": 3}},
-		Token:    operatorToken, Log: log,
+	o.Handler = Channels{
+		Administration: &channel.Administration{Registry: o.registry, Store: o.store, Licences: map[string]int{"public": 3}},
+		Token:          operatorToken, Log: log,
 		Advise: func(owner schemas.BotID, advisory []byte) error {
 			o.advised = append(o.advised, owner.Tenant+"/"+owner.Bot+" "+string(advisory))
 			return nil
@@ -87,13 +87,6 @@ func (o *office) ask(method, path, body string, headers ...string) *httptest.Res
 	return w
 }
 
-func decoded(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
-	t.Helper()
-	var body map[string]any
-	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &body), w.Body)
-	return body
-}
-
 func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
@@ -110,7 +103,7 @@ func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 	require.NotEmpty(t, ch["ext"].(map[string]any)["ct"])
 	require.Equal(t, "/admin/v1/channels/"+id, w.Header().Get("Location"))
 	require.NotContains(t, string(o.store.text[id]), token, "only a hash is kept")
-	found, ok := o.registry.ByToken(digestOf(token))
+	found, ok := o.registry.ByToken(httpapi.DigestOf(token))
 	require.True(t, ok)
 	require.Equal(t, id, found.ID)
 	require.NotContains(t, w.Body.String()[strings.Index(w.Body.String(), "channel"):strings.Index(w.Body.String(), "token_local")], token)
@@ -130,13 +123,13 @@ func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 		"roles": []any{"a"}, "userid": "",
 	}, ch["opts"])
 	for _, valid := range []string{token, second} {
-		found, ok = o.registry.ByToken(digestOf(valid))
+		found, ok = o.registry.ByToken(httpapi.DigestOf(valid))
 		require.True(t, ok, "both are valid while they are rotated")
 		require.True(t, found.Opts.Sync)
 	}
 	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"url":null}`, "If-Match", etag), 412, "", "changed since")
 	third := decoded(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"rotate_token":true}`))["token_local"].(string)
-	_, ok = o.registry.ByToken(digestOf(token))
+	_, ok = o.registry.ByToken(httpapi.DigestOf(token))
 	require.False(t, ok, "the third makes the first invalid")
 
 	list := decoded(t, o.ask("GET", "/admin/v1/channels?bot=shop2&type=public&origin=admin&limit=1", ""))
@@ -148,7 +141,7 @@ func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 	require.Equal(t, "sync", decoded(t, o.ask("GET", "/admin/v1/channels/lookup?tenant=default&bot=shop2&code=sync", ""))["code"])
 
 	require.Equal(t, 204, o.ask("DELETE", "/admin/v1/channels/"+id, "").Code)
-	_, ok = o.registry.ByToken(digestOf(third))
+	_, ok = o.registry.ByToken(httpapi.DigestOf(third))
 	require.False(t, ok)
 	requireProblem(t, o.ask("GET", "/admin/v1/channels/"+id, ""), 404, "", "no such channel")
 	require.Len(t, o.advised, 4)

@@ -1,0 +1,32 @@
+package httpapi
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+)
+
+// Digest is the SHA-256 of a token: all that is kept of it, and all that is compared.
+type Digest [sha256.Size]byte
+
+// DigestOf returns the digest of a token.
+func DigestOf(token string) Digest { return sha256.Sum256([]byte(token)) }
+
+// Is compares without telling by its time how much of a guess was right.
+func (d Digest) Is(other Digest) bool { return subtle.ConstantTimeCompare(d[:], other[:]) == 1 }
+
+// Bearer is the token of the Authorization header (RFC 6750, section 2.1), "" when there is none.
+func Bearer(r *http.Request) string {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return ""
+	}
+	return strings.TrimSpace(token)
+}
+
+// Unauthorized answers a request with no token or a wrong one; it does not say which.
+func Unauthorized(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="hookturn"`)
+	Refuse(w, http.StatusUnauthorized, "", "the request needs the header Authorization: Bearer with a valid token")
+}
