@@ -52,6 +52,7 @@ type bundle struct {
 
 	stored *schemas.Reply // what PublishReply finds stored already
 	found  *schemas.Reply // what FindReply finds
+	since  time.Time      // from when FindReply last looked
 	lost   error          // why it finds nothing
 	looked int            // how often it was asked
 	fences []int64        // of the writes to the user store
@@ -160,8 +161,10 @@ func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Repl
 	return b.stored, b.publish(r)
 }
 
-func (b *bundle) FindReply(_ context.Context, _ schemas.ConversationKey, id string, _ time.Time) (*schemas.Reply, error) {
+func (b *bundle) FindReply(_ context.Context, _ schemas.ConversationKey, id string, since time.Time,
+) (*schemas.Reply, error) {
 	b.looked++
+	b.since = since
 	if b.found != nil && b.found.ID != id {
 		return nil, b.lost
 	}

@@ -25,6 +25,10 @@ const findTimeout = 500 * time.Millisecond
 // clockSlack is how far the clocks of NATS and Temporal may be apart.
 const clockSlack = time.Minute
 
+// lookBack bounds how long before the latest begin of a step its reply is looked for. Every reply of the conversation since
+// then may have to be read.
+const lookBack = time.Hour
+
 // runs are the runs that this process has made attempts for. The zero value is ready.
 type runs struct {
 	mu    sync.Mutex
@@ -61,12 +65,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	ctx, cancel := context.WithTimeout(ctx, min(findTimeout, max(c.clock.left()/2, time.Millisecond)))
 	defer cancel()
 	to := c.address()
-	since := c.in.Accepted
-	if since.IsZero() {
-		since = c.in.Deadline.Add(-w.Timeout.D())
-	}
-	r, err := c.Publisher.FindReply(ctx, to.ConversationKey, to.ReplyID(schemas.TypeStepReplied),
-		since.Add(-clockSlack))
+	r, err := c.Publisher.FindReply(ctx, to.ConversationKey, to.ReplyID(schemas.TypeStepReplied), c.earliest())
 	if err != nil {
 		c.Log.WarnContext(ctx, "looking for an earlier reply failed, the endpoint is called", "event", c.in.Event.ID,
 			"step", c.in.Plan.Step, "error", err)
@@ -76,6 +75,24 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 		return nil
 	}
 	return repliedOf(*r)
+}
+
+// earliest is the earliest moment at which a reply of the step can have been published. A workflow task that the server
+// repeats after an outage begins the step again, with a new Accepted; the event's time, which the engine sets, shows how
+// long ago the step may have begun before.
+func (c *call) earliest() time.Time {
+	accepted := c.in.Accepted
+	if accepted.IsZero() {
+		accepted = c.in.Deadline.Add(-c.in.Plan.Webhook.Timeout.D())
+	}
+	since := accepted
+	if sent := c.in.Event.Time; !sent.IsZero() && sent.Before(since) {
+		since = sent
+	}
+	if bound := accepted.Add(-lookBack); since.Before(bound) {
+		since = bound
+	}
+	return since.Add(-clockSlack)
 }
 
 // adopt makes the end of the attempt that of a reply which the engine has already.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/interceptor"
@@ -47,6 +48,28 @@ func TestCallWebhook_AdoptsTheReplyOfALostWorker(t *testing.T) {
 	again, err := json.Marshal(in.Replied(result, nil))
 	require.NoError(t, err)
 	require.JSONEq(t, string(b.found.Data), string(again), "the workflow comes to the reply that was read")
+}
+
+// TestCallWebhook_LooksForRepliesOfAnEarlierBegin: after an outage the server repeats a workflow task, and the step begins
+// again with a new time. Its reply may be as old as the event, within bounds.
+func TestCallWebhook_LooksForRepliesOfAnEarlierBegin(t *testing.T) {
+	t.Parallel()
+	accepted := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	for sent, since := range map[time.Time]time.Time{
+		{}:                              accepted.Add(-time.Minute),
+		accepted.Add(time.Hour):         accepted.Add(-time.Minute), // the engine's clock is ahead
+		accepted.Add(-20 * time.Minute): accepted.Add(-21 * time.Minute),
+		accepted.AddDate(-1, 0, 0):      accepted.Add(-time.Hour - time.Minute),
+	} {
+		b := setup(t)
+		b.local = true
+		in := b.input(t, "PLAIN")
+		in.Event.Subject, in.Event.Time, in.Accepted, in.Reply = "c-42", sent, accepted, true
+		b.found = readBefore(t, in, nil)
+		_, err := b.call(in)
+		require.NoError(t, err)
+		require.Equal(t, since, b.since, sent)
+	}
 }
 
 func TestCallWebhook_AdoptsAFailureThatWasRead(t *testing.T) {

@@ -15,8 +15,8 @@ func (s Streams) Queues() jetstream.Stream { return s.queues }
 // Bucket returns the key-value bucket of one of the names in this package, nil for another name.
 func (s Streams) Bucket(name string) jetstream.KeyValue { return s.buckets[name] }
 
-// BucketLog returns the stream behind a bucket: one request to it lists every key. Only BucketUsers, BucketChats and
-// BucketStarters have one here.
+// BucketLog returns the stream behind a bucket: one request to it lists every key, and a value read from it
+// is the latest. Only BucketUsers, BucketChats, BucketPosted and BucketStarters have one here.
 func (s Streams) BucketLog(name string) jetstream.Stream { return s.logs[name] }
 
 // Files returns the object store of files.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -289,18 +290,34 @@ func (g guardedStream) UnpinConsumer(ctx context.Context, consumer, group string
 	return g.Stream.UnpinConsumer(ctx, consumer, group)
 }
 
+// GetLastMsgForSubject reads from the leader.
 func (g guardedStream) GetLastMsgForSubject(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
 	if err := checkFilter(subject); err != nil {
 		return nil, err
 	}
-	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) { return g.Stream.GetLastMsgForSubject(ctx, subject) })
+	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) {
+		return leader(ctx, g.js, func(js nats.JetStreamContext, o ...nats.JSOpt) (*nats.RawStreamMsg, error) {
+			return js.GetLastMsg(g.name(), subject, o...)
+		})
+	})
 }
 
 func (g guardedStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
 	return repeated(ctx, g.up, func() (*jetstream.StreamInfo, error) { return g.Stream.Info(ctx, opts...) })
 }
 
+// GetMsg reads from the leader. With options, which choose by subject, it reads as the stream allows: no stream that is read
+// so allows direct reads.
 func (g guardedStream) GetMsg(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg,
 	error) {
-	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) { return g.Stream.GetMsg(ctx, seq, opts...) })
+	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) {
+		if len(opts) > 0 {
+			return g.Stream.GetMsg(ctx, seq, opts...)
+		}
+		return leader(ctx, g.js, func(js nats.JetStreamContext, o ...nats.JSOpt) (*nats.RawStreamMsg, error) {
+			return js.GetMsg(g.name(), seq, o...)
+		})
+	})
 }
+
+func (g guardedStream) name() string { return g.CachedInfo().Config.Name }

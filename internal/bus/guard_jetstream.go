@@ -19,6 +19,7 @@ type guardedJetStream struct {
 type guardedStream struct {
 	jetstream.Stream
 
+	js jetstream.JetStream
 	up *upkeep
 }
 
@@ -102,7 +103,7 @@ func (g guardedJetStream) Stream(ctx context.Context, stream string) (jetstream.
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened, g.up}, nil
+	return guardedStream{opened, g.JetStream, g.up}, nil
 }
 
 func (g guardedJetStream) CreateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -113,7 +114,7 @@ func (g guardedJetStream) CreateStream(ctx context.Context, cfg jetstream.Stream
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened, g.up}, nil
+	return guardedStream{opened, g.JetStream, g.up}, nil
 }
 
 func (g guardedJetStream) UpdateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
@@ -124,7 +125,7 @@ func (g guardedJetStream) UpdateStream(ctx context.Context, cfg jetstream.Stream
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened, g.up}, nil
+	return guardedStream{opened, g.JetStream, g.up}, nil
 }
 
 func (g guardedJetStream) CreateOrUpdateStream(
@@ -137,7 +138,7 @@ func (g guardedJetStream) CreateOrUpdateStream(
 	if err != nil {
 		return nil, err
 	}
-	return guardedStream{opened, g.up}, nil
+	return guardedStream{opened, g.JetStream, g.up}, nil
 }
 
 func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {

@@ -47,13 +47,18 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 	}
 	v := fencedValue{revision: m.Sequence}
 	v.fence, _ = strconv.ParseInt(m.Header.Get(headerFence), 10, 64)
-	if m.Header.Get(headerOperation) == "" && m.Header.Get("Nats-Marker-Reason") == "" {
+	if !removed(m) {
 		v.data = m.Data
 		if v.data == nil {
 			v.data = []byte{}
 		}
 	}
 	return v, nil
+}
+
+// removed reports whether the latest message of a key is the marker of its removal.
+func removed(m *jetstream.RawStreamMsg) bool {
+	return m.Header.Get(headerOperation) != "" || m.Header.Get("Nats-Marker-Reason") != ""
 }
 
 // put stores a value over the revision that was read, nil data removes it; IsConflict reports that the key has changed

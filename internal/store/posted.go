@@ -13,13 +13,18 @@ import (
 
 // Posted stores the content that was posted under an event's id, for as long as the event stream recognises the id:
 // without it an event with a used id and other content would be answered as a repetition, and lost.
-type Posted struct{ bucket jetstream.KeyValue }
+type Posted struct {
+	bucket jetstream.KeyValue
+	log    jetstream.Stream // behind the bucket: a replica of it may lack the latest reservation
+}
 
 // ErrOtherContent reports that an event of the same conversation and id has other content.
 var ErrOtherContent = errors.New("the id was used for an event with other content")
 
 // NewPosted returns a new Posted on an account's streams.
-func NewPosted(s bus.Streams) *Posted { return &Posted{bucket: s.Bucket(bus.BucketPosted)} }
+func NewPosted(s bus.Streams) *Posted {
+	return &Posted{bucket: s.Bucket(bus.BucketPosted), log: s.BucketLog(bus.BucketPosted)}
+}
 
 // Reserve stores the content of an event before it is published. It returns ErrOtherContent when the conversation has
 // another event of this id. The same content may be reserved any number of times.
@@ -32,13 +37,15 @@ func (p *Posted) Reserve(ctx context.Context, key schemas.ConversationKey, event
 	if !bus.IsConflict(err) {
 		return fmt.Errorf("reserve the id of an event: %w", err)
 	}
-	entry, err := p.bucket.Get(ctx, name)
+	stored, err := p.log.GetLastMsgForSubject(ctx, "$KV."+bus.BucketPosted+"."+name)
 	switch {
-	case errors.Is(err, jetstream.ErrKeyNotFound): // it has expired in between
+	case errors.Is(err, jetstream.ErrMsgNotFound): // it has expired in between
 		return nil
 	case err != nil:
 		return fmt.Errorf("read the reservation of an event: %w", err)
-	case string(entry.Value()) != content:
+	case removed(stored):
+		return nil
+	case string(stored.Data) != content:
 		return ErrOtherContent
 	}
 	return nil

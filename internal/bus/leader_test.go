@@ -1,0 +1,77 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestLeader_ReadsLatest reads with a user that may not use direct reads, which any replica answers: each
+// read that must see the latest write goes to the leader, although the streams allow direct reads.
+func TestLeader_ReadsLatest(t *testing.T) {
+	t.Parallel()
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
+		Users: []*server.User{{Username: "u", Password: "p", Permissions: &server.Permissions{
+			Publish: &server.SubjectPermission{Allow: []string{">"}, Deny: []string{"$JS.API.DIRECT.>"}},
+		}}},
+	})
+	require.NoError(t, err)
+	s.Start()
+	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
+	require.True(t, s.ReadyForConnections(soon))
+	ctx := testContext(t)
+	nc, js, err := Connect(ctx, "nats://u:p@"+s.Addr().String(), "", t.Name(), nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := Setup(ctx, js, StreamOptions{})
+	require.NoError(t, err)
+	require.True(t, streams.replies.CachedInfo().Config.AllowDirect, "the test needs a stream with direct reads")
+
+	r := NewReplies(js, streams)
+	first, second := aReply(), aReply()
+	second.Data = json.RawMessage(`{"text":"another"}`)
+	_, err = r.PublishReply(ctx, shopID(), first)
+	require.NoError(t, err)
+	before, err := r.PublishReply(ctx, shopID(), second)
+	require.NoError(t, err)
+	require.JSONEq(t, string(first.Data), string(before.Data))
+	found, err := r.FindReply(ctx, shopID().WithConversation(first.Subject), first.ID, time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Equal(t, first.ID, found.ID)
+
+	for _, bucket := range []string{BucketUsers, BucketChats, BucketPosted} {
+		_, err = streams.Bucket(bucket).Put(ctx, "key", []byte("v"))
+		require.NoError(t, err)
+		m, err := streams.BucketLog(bucket).GetLastMsgForSubject(ctx, "$KV."+bucket+".key")
+		require.NoError(t, err)
+		require.Equal(t, "v", string(m.Data))
+	}
+}
+
+func TestLeader_Errors(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	ctx := testContext(t)
+	_, err := streams.replies.GetMsg(ctx, 99)
+	require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
+	_, err = streams.replies.GetLastMsgForSubject(ctx, "hookturn.replies.a.b.c")
+	require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
+	plain, err := js.(guardedJetStream).JetStream.Stream(ctx, schemas.StreamReplies)
+	require.NoError(t, err)
+	gone := guardedStream{Stream: plain, js: js.(guardedJetStream).JetStream} // without upkeep: it is not created again
+	require.NoError(t, js.DeleteStream(ctx, schemas.StreamReplies))
+	_, err = gone.GetMsg(ctx, 1)
+	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	_, err = gone.GetMsg(ended, 1)
+	require.ErrorIs(t, err, context.Canceled)
+}
