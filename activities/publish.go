@@ -48,6 +48,9 @@ func (c *call) address() step.Address {
 // PublishReply puts one reply on NATS, trying again until its context ends. A step.replied that was there already is the
 // result: the engine has read it. A reply that no message can hold fails for good with the type too_large.
 func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*step.Published, error) {
+	if a.overtaken(ctx, in) {
+		return nil, nil
+	}
 	started := time.Now()
 	before, err := a.publishReply(ctx, in)
 	if err == nil {
@@ -62,6 +65,25 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 	f := fault.Of(err)
 	return nil, temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),
 		temporal.ApplicationErrorOptions{NonRetryable: f.Kind == fault.TooLarge})
+}
+
+// overtaken reports whether a progress message comes too late: the reply to its event is stored. The workflow publishes a
+// progress message before the reply; but when the worker that published the reply is lost before the server has its
+// workflow task, and the soft deadline passes meanwhile, the repeated task finds both at once.
+func (a *Activities) overtaken(ctx context.Context, in step.PublishInput) bool {
+	if in.Reply.Type != schemas.TypeStepProgress {
+		return false
+	}
+	var progress schemas.StepProgress
+	if json.Unmarshal(in.Reply.Data, &progress) != nil {
+		return false
+	}
+	of := in.BotID.WithConversation(in.Reply.Subject)
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	stored, err := a.Publisher.FindReply(ctx, of, schemas.ReplyID(of, progress.EventID, schemas.TypeStepReplied),
+		in.Reply.Time.Add(-lookBack))
+	return err == nil && stored != nil
 }
 
 // publishReply publishes a reply. A repeated publishing looks for the reply first: the first one may be stored, and
