@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -60,7 +61,7 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		}
 		return &step.Published{Stored: repliedOf(*before)}, nil
 	}
-	a.Log.WarnContext(ctx, "publishing a reply failed, will retry",
+	a.Log.Log(ctx, bus.RetryLevel(err), "publishing a reply failed, will retry",
 		"tenant", in.Tenant, "bot", in.Bot, "conversation", in.Reply.Subject, "reply", in.Reply.ID, "error", err)
 	f := fault.Of(err)
 	return nil, temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),

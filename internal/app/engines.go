@@ -39,8 +39,8 @@ func keepEngines(ctx context.Context, b *base, log *slog.Logger) {
 		}
 		for tenant := range lost {
 			if err := bus.EnsureEngine(ctx, b.js, tenant); err != nil {
-				log.Error("creating consumers of an engine failed, will retry", "tenant", tenant, "error", err,
-					"retry_in", enginesEvery, "hint", "run \"starter setup\"")
+				log.Log(ctx, bus.RetryLevel(err), "creating consumers of an engine failed, will retry", "tenant", tenant,
+					"error", err, "retry_in", enginesEvery, "hint", "run \"starter setup\"")
 				continue
 			}
 			delete(lost, tenant)

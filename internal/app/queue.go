@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -61,7 +62,8 @@ func (s sweeper) run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Warn("looking for background queues without a run failed, will retry", "error", err, "retry_in", sweepEvery)
+			s.log.Log(ctx, bus.RetryLevel(err), "looking for background queues without a run failed, will retry",
+				"error", err, "retry_in", sweepEvery)
 		}
 		select {
 		case <-ctx.Done():

@@ -18,6 +18,9 @@ func IsAway(err error) bool {
 	if _, rejected := errors.AsType[*fault.Fault](err); rejected {
 		return false
 	}
+	if IsDenied(err) { // until an operator permits it
+		return true
+	}
 	for _, away := range []error{
 		context.DeadlineExceeded, context.Canceled, nats.ErrTimeout, nats.ErrNoResponders, nats.ErrConnectionClosed,
 		nats.ErrConnectionDraining, nats.ErrConnectionReconnecting, nats.ErrDisconnected, nats.ErrNoServers,

@@ -114,7 +114,7 @@ func ensureFiles(ctx context.Context, js jetstream.JetStream, replicas int) (jet
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open or create object store %s: %w", BucketFiles, err)
+		return nil, fmt.Errorf("open or create object store %s: %w", BucketFiles, maybeDenied(err))
 	}
 	return store, nil
 }

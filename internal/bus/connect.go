@@ -27,7 +27,8 @@ func Connect(
 	ctx context.Context, address, creds, name string, logger *slog.Logger, more ...ConnectOption,
 ) (*nats.Conn, jetstream.JetStream, error) {
 	logger = orDiscard(logger).With("nats", redacted(address))
-	options := connectOptions(name, logger)
+	rights := newRights(logger)
+	options := connectOptions(name, logger, rights)
 	for _, one := range more {
 		option, err := one()
 		if err != nil {
@@ -55,12 +56,13 @@ func Connect(
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to nats at %s: %w: %s", redacted(address), err, connectAdvice(err))
 	}
+	rights.inbox = inboxPrefixOf(nc)
 	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout))
 	if err != nil {
 		nc.Close()
 		return nil, nil, fmt.Errorf("use jetstream at %s: %w", redacted(address), err)
 	}
-	return nc, guardedJetStream{js, newUpkeep(guardedJetStream{JetStream: js}, logger)}, nil
+	return nc, guardedJetStream{js, newUpkeep(guardedJetStream{JetStream: js, rights: rights}, logger), rights}, nil
 }
 
 // ConnectOption is an option of a connection.
@@ -81,6 +83,12 @@ func WithInboxPrefix(prefix string) ConnectOption {
 	}
 }
 
+// inboxPrefixOf returns the inbox prefix of a connection.
+func inboxPrefixOf(nc *nats.Conn) string {
+	inbox := nc.NewInbox()
+	return inbox[:strings.LastIndex(inbox, ".")]
+}
+
 // inboxPrefixMax bounds an inbox prefix, in bytes.
 const inboxPrefixMax = 128
 
@@ -94,7 +102,7 @@ func OnClosed(closed func(reason error)) ConnectOption {
 
 // connectOptions returns the options of a connection. The pings detect a dead server in about 15 s. The reconnect buffer
 // keeps its default size, so that acknowledgements survive a short interruption.
-func connectOptions(name string, logger *slog.Logger) []nats.Option {
+func connectOptions(name string, logger *slog.Logger, rights *rights) []nats.Option {
 	return []nats.Option{
 		nats.Name(name),
 		nats.Timeout(connectTimeout),
@@ -109,10 +117,13 @@ func connectOptions(name string, logger *slog.Logger) []nats.Option {
 			}
 		}),
 		nats.ReconnectHandler(func(nc *nats.Conn) {
+			rights.reset()
 			logger.Info("nats connection restored", "server", nc.ConnectedServerName())
 		}),
-		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
-			logger.Warn("nats error reported", "error", err)
+		nats.ErrorHandler(func(nc *nats.Conn, _ *nats.Subscription, err error) {
+			if !rights.violation(nc, err) {
+				logger.Warn("nats error reported", "error", err)
+			}
 		}),
 	}
 }

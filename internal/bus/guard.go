@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
 )
@@ -73,7 +74,12 @@ func firstError(errs ...error) error {
 }
 
 // guardedConn is what hookturn does with a connection outside of JetStream, behind the guard.
-type guardedConn struct{ nc *nats.Conn }
+type guardedConn struct {
+	nc     *nats.Conn
+	rights *rights
+}
+
+func guardedConnOf(js jetstream.JetStream) guardedConn { return guardedConn{js.Conn(), rightsOf(js)} }
 
 func (c guardedConn) publish(subject string, data []byte) error {
 	if err := checkSubject(subject); err != nil {
@@ -82,10 +88,12 @@ func (c guardedConn) publish(subject string, data []byte) error {
 	return c.nc.Publish(subject, data)
 }
 
-func (c guardedConn) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
+func (c guardedConn) request(ctx context.Context, subject string, data []byte) (_ *nats.Msg, err error) {
 	if err := checkSubject(subject); err != nil {
 		return nil, err
 	}
+	ctx, end := c.rights.begin(ctx, subject)
+	defer end(&err)
 	return c.nc.RequestWithContext(ctx, subject, data)
 }
 

@@ -48,10 +48,12 @@ func checkEach(check func(string) error, texts []string) error {
 
 func (g guardedJetStream) CreateOrUpdateConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
-) (jetstream.Consumer, error) {
+) (_ jetstream.Consumer, err error) {
 	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(stream, cfg.FilterSubject)...)
+	defer end(&err)
 	return repeated(ctx, g.up, func() (jetstream.Consumer, error) {
 		return g.JetStream.CreateOrUpdateConsumer(ctx, stream,
 			cfg)
@@ -60,241 +62,301 @@ func (g guardedJetStream) CreateOrUpdateConsumer(
 
 func (g guardedJetStream) CreateConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
-) (jetstream.Consumer, error) {
+) (_ jetstream.Consumer, err error) {
 	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(stream, cfg.FilterSubject)...)
+	defer end(&err)
 	return g.JetStream.CreateConsumer(ctx, stream, cfg)
 }
 
 func (g guardedJetStream) UpdateConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
-) (jetstream.Consumer, error) {
+) (_ jetstream.Consumer, err error) {
 	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(stream, cfg.FilterSubject)...)
+	defer end(&err)
 	return g.JetStream.UpdateConsumer(ctx, stream, cfg)
 }
 
 func (g guardedJetStream) OrderedConsumer(
 	ctx context.Context, stream string, cfg jetstream.OrderedConsumerConfig,
-) (jetstream.Consumer, error) {
+) (_ jetstream.Consumer, err error) {
 	if err := firstError(CheckKey(stream), checkOrdered(cfg)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(stream, cfg.FilterSubjects...)...)
+	defer end(&err)
 	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.JetStream.OrderedConsumer(ctx, stream, cfg) })
 }
 
-func (g guardedJetStream) Consumer(ctx context.Context, stream string, consumer string) (jetstream.Consumer, error) {
+func (g guardedJetStream) Consumer(ctx context.Context, stream string, consumer string) (_ jetstream.Consumer, err error) {
 	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.INFO."+stream+"."+consumer)
+	defer end(&err)
 	return g.JetStream.Consumer(ctx, stream, consumer)
 }
 
-func (g guardedJetStream) DeleteConsumer(ctx context.Context, stream string, consumer string) error {
+func (g guardedJetStream) DeleteConsumer(ctx context.Context, stream string, consumer string) (err error) {
 	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.DELETE."+stream+"."+consumer)
+	defer end(&err)
 	return g.JetStream.DeleteConsumer(ctx, stream, consumer)
 }
 
 func (g guardedJetStream) PauseConsumer(
 	ctx context.Context, stream string, consumer string, until time.Time,
-) (*jetstream.ConsumerPauseResponse, error) {
+) (_ *jetstream.ConsumerPauseResponse, err error) {
 	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.PAUSE."+stream+"."+consumer)
+	defer end(&err)
 	return g.JetStream.PauseConsumer(ctx, stream, consumer, until)
 }
 
 func (g guardedJetStream) ResumeConsumer(
 	ctx context.Context, stream string, consumer string,
-) (*jetstream.ConsumerPauseResponse, error) {
+) (_ *jetstream.ConsumerPauseResponse, err error) {
 	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.PAUSE."+stream+"."+consumer)
+	defer end(&err)
 	return g.JetStream.ResumeConsumer(ctx, stream, consumer)
 }
 
 func (g guardedJetStream) ResetConsumer(
 	ctx context.Context, stream string, consumer string,
-) (*jetstream.ConsumerResetResponse, error) {
+) (_ *jetstream.ConsumerResetResponse, err error) {
 	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.RESET."+stream+"."+consumer)
+	defer end(&err)
 	return g.JetStream.ResetConsumer(ctx, stream, consumer)
 }
 
 func (g guardedJetStream) ResetConsumerToSequence(
 	ctx context.Context, stream string, consumer string, seq uint64,
-) (*jetstream.ConsumerResetResponse, error) {
+) (_ *jetstream.ConsumerResetResponse, err error) {
 	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.RESET."+stream+"."+consumer)
+	defer end(&err)
 	return g.JetStream.ResetConsumerToSequence(ctx, stream, consumer, seq)
 }
 
 func (g guardedJetStream) CreateOrUpdatePushConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
-) (jetstream.PushConsumer, error) {
+) (_ jetstream.PushConsumer, err error) {
 	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(stream, cfg.FilterSubject)...)
+	defer end(&err)
 	return g.JetStream.CreateOrUpdatePushConsumer(ctx, stream, cfg)
 }
 
 func (g guardedJetStream) CreatePushConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
-) (jetstream.PushConsumer, error) {
+) (_ jetstream.PushConsumer, err error) {
 	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(stream, cfg.FilterSubject)...)
+	defer end(&err)
 	return g.JetStream.CreatePushConsumer(ctx, stream, cfg)
 }
 
 func (g guardedJetStream) UpdatePushConsumer(
 	ctx context.Context, stream string, cfg jetstream.ConsumerConfig,
-) (jetstream.PushConsumer, error) {
+) (_ jetstream.PushConsumer, err error) {
 	if err := firstError(CheckKey(stream), checkConsumer(cfg)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(stream, cfg.FilterSubject)...)
+	defer end(&err)
 	return g.JetStream.UpdatePushConsumer(ctx, stream, cfg)
 }
 
 func (g guardedJetStream) PushConsumer(
 	ctx context.Context, stream string, consumer string,
-) (jetstream.PushConsumer, error) {
+) (_ jetstream.PushConsumer, err error) {
 	if err := firstError(CheckKey(stream), CheckKey(consumer)); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.INFO."+stream+"."+consumer)
+	defer end(&err)
 	return g.JetStream.PushConsumer(ctx, stream, consumer)
 }
 
 func (g guardedStream) CreateOrUpdateConsumer(
 	ctx context.Context, cfg jetstream.ConsumerConfig,
-) (jetstream.Consumer, error) {
+) (_ jetstream.Consumer, err error) {
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
-	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.CreateOrUpdateConsumer(ctx, cfg) })
+	ctx, end := g.rights.begin(ctx, createsConsumer(g.name(), cfg.FilterSubject)...)
+	defer end(&err)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) {
+		return g.guarded(g.Stream.CreateOrUpdateConsumer(ctx, cfg))
+	})
 }
 
-func (g guardedStream) CreateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+func (g guardedStream) CreateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(g.name(), cfg.FilterSubject)...)
+	defer end(&err)
 	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.CreateConsumer(ctx, cfg) })
 }
 
-func (g guardedStream) UpdateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
+func (g guardedStream) UpdateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (_ jetstream.Consumer, err error) {
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(g.name(), cfg.FilterSubject)...)
+	defer end(&err)
 	return g.Stream.UpdateConsumer(ctx, cfg)
 }
 
 func (g guardedStream) OrderedConsumer(
 	ctx context.Context, cfg jetstream.OrderedConsumerConfig,
-) (jetstream.Consumer, error) {
+) (_ jetstream.Consumer, err error) {
 	if err := checkOrdered(cfg); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(g.name(), cfg.FilterSubjects...)...)
+	defer end(&err)
 	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.OrderedConsumer(ctx, cfg) })
 }
 
-func (g guardedStream) Consumer(ctx context.Context, consumer string) (jetstream.Consumer, error) {
+func (g guardedStream) Consumer(ctx context.Context, consumer string) (_ jetstream.Consumer, err error) {
 	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
-	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.Stream.Consumer(ctx, consumer) })
+	ctx, end := g.rights.begin(ctx, "CONSUMER.INFO."+g.name()+"."+consumer)
+	defer end(&err)
+	return repeated(ctx, g.up, func() (jetstream.Consumer, error) { return g.guarded(g.Stream.Consumer(ctx, consumer)) })
 }
 
-func (g guardedStream) DeleteConsumer(ctx context.Context, consumer string) error {
+func (g guardedStream) DeleteConsumer(ctx context.Context, consumer string) (err error) {
 	if err := CheckKey(consumer); err != nil {
 		return err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.DELETE."+g.name()+"."+consumer)
+	defer end(&err)
 	return g.Stream.DeleteConsumer(ctx, consumer)
 }
 
 func (g guardedStream) PauseConsumer(
 	ctx context.Context, consumer string, until time.Time,
-) (*jetstream.ConsumerPauseResponse, error) {
+) (_ *jetstream.ConsumerPauseResponse, err error) {
 	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.PAUSE."+g.name()+"."+consumer)
+	defer end(&err)
 	return g.Stream.PauseConsumer(ctx, consumer, until)
 }
 
-func (g guardedStream) ResumeConsumer(ctx context.Context, consumer string) (*jetstream.ConsumerPauseResponse, error) {
+func (g guardedStream) ResumeConsumer(ctx context.Context, consumer string) (_ *jetstream.ConsumerPauseResponse, err error) {
 	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.PAUSE."+g.name()+"."+consumer)
+	defer end(&err)
 	return g.Stream.ResumeConsumer(ctx, consumer)
 }
 
-func (g guardedStream) ResetConsumer(ctx context.Context, consumer string) (*jetstream.ConsumerResetResponse, error) {
+func (g guardedStream) ResetConsumer(ctx context.Context, consumer string) (_ *jetstream.ConsumerResetResponse, err error) {
 	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.RESET."+g.name()+"."+consumer)
+	defer end(&err)
 	return g.Stream.ResetConsumer(ctx, consumer)
 }
 
 func (g guardedStream) ResetConsumerToSequence(
 	ctx context.Context, consumer string, seq uint64,
-) (*jetstream.ConsumerResetResponse, error) {
+) (_ *jetstream.ConsumerResetResponse, err error) {
 	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.RESET."+g.name()+"."+consumer)
+	defer end(&err)
 	return g.Stream.ResetConsumerToSequence(ctx, consumer, seq)
 }
 
 func (g guardedStream) CreateOrUpdatePushConsumer(
 	ctx context.Context, cfg jetstream.ConsumerConfig,
-) (jetstream.PushConsumer, error) {
+) (_ jetstream.PushConsumer, err error) {
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(g.name(), cfg.FilterSubject)...)
+	defer end(&err)
 	return g.Stream.CreateOrUpdatePushConsumer(ctx, cfg)
 }
 
 func (g guardedStream) CreatePushConsumer(
 	ctx context.Context, cfg jetstream.ConsumerConfig,
-) (jetstream.PushConsumer, error) {
+) (_ jetstream.PushConsumer, err error) {
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(g.name(), cfg.FilterSubject)...)
+	defer end(&err)
 	return g.Stream.CreatePushConsumer(ctx, cfg)
 }
 
 func (g guardedStream) UpdatePushConsumer(
 	ctx context.Context, cfg jetstream.ConsumerConfig,
-) (jetstream.PushConsumer, error) {
+) (_ jetstream.PushConsumer, err error) {
 	if err := checkConsumer(cfg); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, createsConsumer(g.name(), cfg.FilterSubject)...)
+	defer end(&err)
 	return g.Stream.UpdatePushConsumer(ctx, cfg)
 }
 
-func (g guardedStream) PushConsumer(ctx context.Context, consumer string) (jetstream.PushConsumer, error) {
+func (g guardedStream) PushConsumer(ctx context.Context, consumer string) (_ jetstream.PushConsumer, err error) {
 	if err := CheckKey(consumer); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.INFO."+g.name()+"."+consumer)
+	defer end(&err)
 	return g.Stream.PushConsumer(ctx, consumer)
 }
 
-func (g guardedStream) UnpinConsumer(ctx context.Context, consumer, group string) error {
+func (g guardedStream) UnpinConsumer(ctx context.Context, consumer, group string) (err error) {
 	if err := firstError(CheckKey(consumer), CheckKey(group)); err != nil {
 		return err
 	}
+	ctx, end := g.rights.begin(ctx, "CONSUMER.UNPIN."+g.name()+"."+consumer)
+	defer end(&err)
 	return g.Stream.UnpinConsumer(ctx, consumer, group)
 }
 
 // GetLastMsgForSubject reads from the leader.
-func (g guardedStream) GetLastMsgForSubject(ctx context.Context, subject string) (*jetstream.RawStreamMsg, error) {
+func (g guardedStream) GetLastMsgForSubject(ctx context.Context, subject string) (_ *jetstream.RawStreamMsg, err error) {
 	if err := checkFilter(subject); err != nil {
 		return nil, err
 	}
+	ctx, end := g.rights.begin(ctx, "STREAM.MSG.GET."+g.name())
+	defer end(&err)
 	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) {
 		return leader(ctx, g.js, func(js nats.JetStreamContext, o ...nats.JSOpt) (*nats.RawStreamMsg, error) {
 			return js.GetLastMsg(g.name(), subject, o...)
@@ -302,14 +364,19 @@ func (g guardedStream) GetLastMsgForSubject(ctx context.Context, subject string)
 	})
 }
 
-func (g guardedStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+func (g guardedStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (_ *jetstream.StreamInfo, err error) {
+	ctx, end := g.rights.begin(ctx, "STREAM.INFO."+g.name())
+	defer end(&err)
 	return repeated(ctx, g.up, func() (*jetstream.StreamInfo, error) { return g.Stream.Info(ctx, opts...) })
 }
 
 // GetMsg reads from the leader. With options, which choose by subject, it reads as the stream allows: no stream that is read
 // so allows direct reads.
-func (g guardedStream) GetMsg(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg,
-	error) {
+func (g guardedStream) GetMsg(
+	ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt,
+) (_ *jetstream.RawStreamMsg, err error) {
+	ctx, end := g.rights.begin(ctx, "STREAM.MSG.GET."+g.name(), "DIRECT.GET."+g.name())
+	defer end(&err)
 	return repeated(ctx, g.up, func() (*jetstream.RawStreamMsg, error) {
 		if len(opts) > 0 {
 			return g.Stream.GetMsg(ctx, seq, opts...)

@@ -35,7 +35,7 @@ func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply
 		return err
 	}
 	if _, err = p.publish(ctx, owner, m); err == nil {
-		guardedConn{p.js.Conn()}.announce(owner, noticesOf(reply)...)
+		guardedConnOf(p.js).announce(owner, noticesOf(reply)...)
 	}
 	return err
 }
@@ -117,7 +117,7 @@ func publishError(err error, m *nats.Msg) error {
 		return backoff.Permanent(tooLarge(m))
 	case IsStreamFull(err):
 		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject):
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject), IsDenied(err):
 		return backoff.Permanent(err)
 	case errors.As(err, &api) && api.Code == 400:
 		return backoff.Permanent(err)

@@ -22,7 +22,7 @@ type PubSub struct{ nc guardedConn }
 const subjectSockets = "hookturn.sockets"
 
 // NewPubSub returns a new PubSub on a connection.
-func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConn{js.Conn()}} }
+func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConnOf(js)} }
 
 // Notices calls received for every event notification of a bot whose class matches, with the class and the CloudEvents
 // event, until stop is called. The words of class may be wildcards of NATS. The calls are sequential.

@@ -34,7 +34,7 @@ func (r *Replies) PublishReply(ctx context.Context, owner schemas.BotID, reply s
 	}
 	stored, err := r.publisher.publish(ctx, owner, m)
 	if err == nil {
-		guardedConn{r.js.Conn()}.announce(owner, noticesOf(reply)...)
+		guardedConnOf(r.js).announce(owner, noticesOf(reply)...)
 	}
 	if err != nil || !stored.Duplicate || stored.Sequence == 0 {
 		return nil, err
@@ -73,7 +73,11 @@ func (r *Replies) FindReply(
 }
 
 // scan reads a conversation's replies from a moment up to a sequence.
-func (r *Replies) scan(ctx context.Context, subject, id string, since time.Time, until uint64) (*schemas.Reply, error) {
+func (r *Replies) scan(
+	ctx context.Context, subject, id string, since time.Time, until uint64,
+) (_ *schemas.Reply, err error) {
+	ctx, end := rightsOf(r.js).begin(ctx, readsConsumer(schemas.StreamReplies)...)
+	defer end(&err)
 	consumer, err := r.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
 	})

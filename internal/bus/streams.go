@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -195,11 +194,10 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 	return stream, checkStream(stream.CachedInfo().Config, want)
 }
 
-// maybeDenied adds what to do to the error of a request without a response: the server does not answer requests that the
-// user is not permitted to send.
+// maybeDenied adds what to do to the error of a creation that the user is not permitted to request.
 func maybeDenied(err error) error {
-	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, nats.ErrTimeout) {
-		return fmt.Errorf("the server did not answer; if this user may not create streams, run \"starter setup\" once: %w", err)
+	if IsDenied(err) {
+		return fmt.Errorf("run \"starter setup\" once, as a user that may create it: %w", err)
 	}
 	return err
 }

@@ -31,7 +31,11 @@ type StoredReply struct {
 
 // Follow calls each for the replies that a Tail selects, in stream order, until ctx ends or each returns an error. It calls
 // ready when it will receive everything that is published from now on. The end of ctx is not an error.
-func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
+func Follow(
+	ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error,
+) (err error) {
+	ctx, end := rightsOf(js).begin(ctx, readsConsumer(schemas.StreamReplies)...)
+	defer end(&err)
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{t.subject()},
 		DeliverPolicy:  jetstream.DeliverNewPolicy,
@@ -56,7 +60,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	for {
 		m, err := messages.Next()
 		if ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgIteratorClosed) {
-			return nil
+			return deniedOr(ctx, nil)
 		}
 		if err != nil {
 			return fmt.Errorf("read replies: %w", err)

@@ -166,9 +166,11 @@ func (u *upkeep) run(r *restoration) {
 	u.mu.Unlock()
 	fresh, err := setUp(ctx, js, options)
 	if r.err = err; err != nil {
-		u.log.Warn("creating vanished streams again failed, will retry", "error", r.err)
+		u.log.Log(ctx, RetryLevel(err), "creating vanished streams again failed, will retry", "error", r.err)
 	} else if r.err = u.restoreKeys(ctx, fresh.Bucket(BucketKeys)); r.err == nil {
-		r.err = u.note(ctx)
+		if r.err = u.note(ctx); r.err == nil {
+			rightsOf(js).forgetCreation()
+		}
 	}
 }
 
@@ -271,9 +273,12 @@ func streamNames() []string {
 }
 
 // Ready reports whether events can be read and replies published: it checks the account, every stream and bucket of
-// Setup on this connection, and whether JetStream stores writes. An open connection alone is not sufficient. Vanished
-// streams and buckets are created again.
+// Setup on this connection, whether JetStream stores writes, and whether the user has the permissions that it needs. An open
+// connection alone is not sufficient. Vanished streams and buckets are created again.
 func Ready(ctx context.Context, js jetstream.JetStream) error {
+	if err := rightsOf(js).denied(); err != nil {
+		return err
+	}
 	if _, err := js.AccountInfo(ctx); err != nil {
 		return fmt.Errorf("jetstream does not answer: %w", err)
 	}

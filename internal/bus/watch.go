@@ -35,7 +35,7 @@ func (s Streams) Watch(
 		}
 		return err
 	}, backoff.WithContext(waits, ctx), func(err error, wait time.Duration) {
-		log.Warn("bucket watch ended, will retry", "bucket", bucket, "error", err, "retry_in", wait)
+		log.Log(ctx, RetryLevel(err), "bucket watch ended, will retry", "bucket", bucket, "error", err, "retry_in", wait)
 	})
 }
 

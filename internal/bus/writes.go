@@ -23,6 +23,7 @@ const (
 	ReasonTimeout    = "timeout"
 	ReasonConnection = "connection"
 	ReasonRefused    = "refused" // another reason of the server
+	ReasonDenied     = "denied"  // the NATS user does not have the permission
 )
 
 const (
@@ -63,7 +64,7 @@ func ObserveWrites(js JetStream, failed func(reason string)) {
 
 // write runs an operation that stores something, with repeat, and records its result.
 func (u *upkeep) write(ctx context.Context, stream string, operation func() error) error {
-	err := u.repeat(ctx, operation)
+	err := deniedOr(ctx, u.repeat(ctx, operation))
 	if u != nil {
 		u.wrote(stream, err)
 	}
@@ -89,6 +90,9 @@ func (u *upkeep) wrote(stream string, err error) {
 	if w.observed != nil {
 		w.observed(reason)
 	}
+	if reason == ReasonDenied {
+		return // see rights
+	}
 	f := w.failing[stream]
 	f.reason, f.err, f.at = reason, err, now
 	f.count++
@@ -110,6 +114,8 @@ func writeFailure(err error) string {
 	case err == nil, IsConflict(err), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrMaxPayload),
 		errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return ""
+	case IsDenied(err):
+		return ReasonDenied
 	case vanished(err):
 		return ReasonNoStream
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):

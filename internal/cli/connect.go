@@ -21,7 +21,9 @@ func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, j
 		return err
 	}
 	defer nc.Close()
-	if err := bus.Ready(cmd.Context(), js); err != nil {
+	if err := bus.Ready(cmd.Context(), js); bus.IsDenied(err) {
+		return err
+	} else if err != nil {
 		return fmt.Errorf("streams of hookturn are missing in nats: %w: run \"starter setup\" once", err)
 	}
 	return work(cmd.Context(), js)

@@ -35,7 +35,7 @@ func (r *Reader) rebalanceLoop(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := r.rebalance(ctx); err != nil && ctx.Err() == nil {
-			r.log.Warn("listing the other starters failed, will retry", "error", err)
+			r.log.Log(ctx, bus.RetryLevel(err), "listing the other starters failed, will retry", "error", err)
 		}
 		r.readBacklog(ctx)
 		select {
@@ -164,7 +164,7 @@ func (r *Reader) runPartition(h *assignment) {
 	right, err := acquireLease(r.sharing, r.streams, h.partition, r.owner)
 	if err != nil {
 		if !errors.Is(err, jetstream.ErrKeyExists) && r.sharing.Err() == nil {
-			log.Warn("acquiring partition lease failed, will retry", "error", err)
+			log.Log(r.sharing, bus.RetryLevel(err), "acquiring partition lease failed, will retry", "error", err)
 		}
 		return
 	}
@@ -172,7 +172,7 @@ func (r *Reader) runPartition(h *assignment) {
 	h.reading.Store(p)
 	if err := p.open(); err != nil {
 		if r.sharing.Err() == nil {
-			log.Warn("opening partition failed, will retry", "error", err)
+			log.Log(r.sharing, bus.RetryLevel(err), "opening partition failed, will retry", "error", err)
 		}
 	} else {
 		log.Info("partition lease acquired, reading")
@@ -182,7 +182,8 @@ func (r *Reader) runPartition(h *assignment) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := right.release(ctx); err != nil {
-		log.Warn("releasing partition lease failed, it expires", "error", err, "after", r.streams.StarterTTL())
+		log.Log(ctx, bus.RetryLevel(err), "releasing partition lease failed, it expires",
+			"error", err, "after", r.streams.StarterTTL())
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // receive takes one delivery in. New events of the partition come in stream order, but only what was never delivered
@@ -113,7 +115,7 @@ func (p *partition) backfill(to uint64) bool {
 		case p.stopped(), p.r.sharing.Err() != nil:
 			return false
 		case err != nil:
-			p.log.Warn("reading the events that an earlier reader left failed, will retry", "error", err)
+			p.log.Log(p.ctx, bus.RetryLevel(err), "reading the events that an earlier reader left failed, will retry", "error", err)
 			if !p.pause(wait.NextBackOff()) {
 				return false
 			}

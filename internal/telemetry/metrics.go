@@ -74,8 +74,8 @@ func NewMetrics() *Metrics {
 			Name: "hookturn_events_taken_over_total", Help: "Events taken over from another starter that did not acknowledge them.",
 		}),
 		unwritten: counter("hookturn_nats_write_failures_total",
-			"Messages that JetStream did not store, by reason: no_space, stream_full, no_stream, timeout, connection or "+
-				"refused.", "reason"),
+			"Messages that JetStream did not store, by reason: no_space, stream_full, no_stream, timeout, connection, "+
+				"denied or refused.", "reason"),
 		refused: counter("hookturn_requests_refused_total",
 			"Requests that were not made because of their endpoint's limits, by error code.", "tenant", "bot", "step", "reason"),
 		gateway: histogram("hookturn_gateway_duration_seconds", "Duration of one request to the gateway.", "route", "status"),

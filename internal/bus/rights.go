@@ -1,0 +1,292 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/nats-io/jwt/v2"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+const (
+	// deniedLogEvery bounds the log lines about missing permissions, of one connection.
+	deniedLogEvery = time.Minute
+	// deniedLasts is how long a denied publication makes a process not ready when it is not repeated.
+	deniedLasts = time.Minute
+)
+
+// DeniedError reports that the server does not permit the user of a connection to use a subject. A server does not answer
+// a request that it denies: it reports the subject on the connection, and the request would wait until its deadline.
+type DeniedError struct {
+	Subject string
+	User    string
+	// Subscribe reports that a subscription was denied; false: a publication or a request.
+	Subscribe bool
+	// Inbox reports that the subject is the one on which the connection receives responses.
+	Inbox bool
+}
+
+// Error returns the subject, the user and what to do.
+func (e *DeniedError) Error() string {
+	switch {
+	case e.Inbox:
+		return fmt.Sprintf("nats user %s is not permitted to receive responses on %q: set --nats-inbox-prefix or "+
+			"HOOKTURN_NATS_INBOX_PREFIX to the prefix that the user's permissions name", e.User, e.Subject)
+	case e.Subscribe:
+		return fmt.Sprintf("nats user %s is not permitted to subscribe to %q: add the subject to the user's permissions "+
+			"and restart the process (docs/operations.md, NATS users and permissions)", e.User, e.Subject)
+	}
+	return fmt.Sprintf("nats user %s is not permitted to publish to %q: add the subject to the user's permissions "+
+		"(docs/operations.md, NATS users and permissions)", e.User, e.Subject)
+}
+
+// Unwrap returns the error of the NATS library.
+func (*DeniedError) Unwrap() error { return nats.ErrPermissionViolation }
+
+// IsDenied reports whether an operation failed because the NATS user does not have the permission for it.
+func IsDenied(err error) bool {
+	_, denied := errors.AsType[*DeniedError](err)
+	return denied
+}
+
+// RetryLevel returns the level of a log line about a failure that is retried: debug for a missing permission, which the
+// connection itself logs once a minute, else warn.
+func RetryLevel(err error) slog.Level {
+	if IsDenied(err) {
+		return slog.LevelDebug
+	}
+	return slog.LevelWarn
+}
+
+// rights ends the operations of one connection that the server denies, and records what it has denied.
+type rights struct {
+	log   *slog.Logger
+	inbox string // subject prefix of responses
+
+	mu            sync.Mutex
+	running       map[*operation]struct{}
+	latest        *DeniedError // publication
+	at            time.Time    // of latest
+	subscriptions map[string]*DeniedError
+	logged        time.Time
+	count         int // denials since logged
+}
+
+// operation is a request that is under way, or several that follow each other.
+type operation struct {
+	subjects []string // filters, without the prefix of the JetStream API
+	cancel   context.CancelCauseFunc
+}
+
+func newRights(log *slog.Logger) *rights {
+	return &rights{log: log, running: map[*operation]struct{}{}, subscriptions: map[string]*DeniedError{}}
+}
+
+// rightsOf returns the rights of a connection of Connect, nil of any other.
+func rightsOf(js jetstream.JetStream) *rights {
+	if g, ok := js.(guardedJetStream); ok {
+		return g.rights
+	}
+	return nil
+}
+
+// begin registers an operation on subjects, which may have wildcards. Its context ends when one of them is denied; end
+// replaces the operation's error then. JetStream API subjects are without their prefix.
+func (r *rights) begin(ctx context.Context, subjects ...string) (_ context.Context, end func(*error)) {
+	ctx, finish, cancel := r.beginLasting(ctx, subjects...)
+	return ctx, func(err *error) {
+		finish(err)
+		cancel()
+	}
+}
+
+// beginLasting is begin for an operation whose result depends on the context: it stays valid after end.
+func (r *rights) beginLasting(
+	ctx context.Context, subjects ...string,
+) (_ context.Context, end func(*error), cancel context.CancelFunc) {
+	if r == nil {
+		return ctx, func(*error) {}, func() {}
+	}
+	ctx, stop := context.WithCancelCause(ctx)
+	o := &operation{subjects, stop}
+	r.mu.Lock()
+	r.running[o] = struct{}{}
+	if denied := r.inboxDenied(); denied != nil {
+		stop(denied)
+	}
+	r.mu.Unlock()
+	return ctx, func(err *error) {
+		r.mu.Lock()
+		delete(r.running, o)
+		r.mu.Unlock()
+		*err = deniedOr(ctx, *err)
+	}, func() { stop(nil) }
+}
+
+// deniedOr returns the denial that has ended the context of a failed operation, else the error of the operation.
+func deniedOr(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if denied, ok := errors.AsType[*DeniedError](context.Cause(ctx)); ok {
+		return denied
+	}
+	return err
+}
+
+// inboxDenied returns the denial of the subscription for responses. The library subscribes once for all requests.
+func (r *rights) inboxDenied() *DeniedError {
+	for _, denied := range r.subscriptions {
+		if denied.Inbox {
+			return denied
+		}
+	}
+	return nil
+}
+
+// deniedSubject finds the subject in the text of a violation: the library does not report it in another form.
+var deniedSubject = regexp.MustCompile(`(Publish to|Reply of|Subscription to) "([^"\s]+)"`)
+
+// violation handles an error that the server has reported; false: it is about something else.
+func (r *rights) violation(nc *nats.Conn, err error) bool {
+	if !errors.Is(err, nats.ErrPermissionViolation) {
+		return false
+	}
+	found := deniedSubject.FindStringSubmatch(err.Error())
+	if found == nil {
+		return false
+	}
+	denied := &DeniedError{Subject: found[2], User: userOf(nc), Subscribe: found[1] == "Subscription to"}
+	denied.Inbox = denied.Subscribe && strings.HasPrefix(denied.Subject, r.inbox+".")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for o := range r.running {
+		if denied.Inbox || !denied.Subscribe && o.uses(denied.Subject) {
+			o.cancel(denied)
+		}
+	}
+	if denied.Subject == "$KV."+BucketClaims+"."+probeKey {
+		return true // other writes show whether JetStream stores them
+	}
+	if denied.Subscribe {
+		r.subscriptions[denied.Subject] = denied
+	} else {
+		r.latest, r.at = denied, time.Now()
+	}
+	r.count++
+	if now := time.Now(); now.Sub(r.logged) >= deniedLogEvery {
+		r.log.Warn("nats permission denied", "subject", denied.Subject, "user", denied.User, "denials", r.count, "hint",
+			denied.Error())
+		r.logged, r.count = now, 0
+	}
+	return true
+}
+
+// uses reports whether the operation sends to a subject.
+func (o *operation) uses(subject string) bool {
+	subject = withoutAPIPrefix(subject)
+	for _, filter := range o.subjects {
+		if matchesSubject(filter, subject) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutAPIPrefix returns a subject without the prefix of the JetStream API, with or without a domain.
+func withoutAPIPrefix(subject string) string {
+	if rest, found := strings.CutPrefix(subject, "$JS."); found {
+		if _, api, found := strings.Cut("."+rest, ".API."); found {
+			return api
+		}
+	}
+	return subject
+}
+
+// matchesSubject reports whether a subject matches a filter.
+func matchesSubject(filter, subject string) bool {
+	for {
+		want, filters, moreFilters := strings.Cut(filter, ".")
+		have, subjects, moreSubjects := strings.Cut(subject, ".")
+		switch {
+		case want == ">":
+			return true
+		case want != "*" && want != have, moreFilters != moreSubjects && filters != ">":
+			return false
+		case !moreSubjects:
+			return !moreFilters
+		}
+		filter, subject = filters, subjects
+	}
+}
+
+// denied returns what the server denies at present, nil for nothing.
+func (r *rights) denied() error {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if denied := r.inboxDenied(); denied != nil {
+		return denied
+	}
+	for _, denied := range r.subscriptions {
+		return denied
+	}
+	if r.latest != nil && time.Since(r.at) < deniedLasts {
+		return r.latest
+	}
+	return nil
+}
+
+// reset forgets the denials of an earlier connection to a server: another one may permit more, and reports its own denials.
+func (r *rights) reset() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.latest = nil
+	clear(r.subscriptions)
+}
+
+// forgetCreation forgets denied creations of streams: another process has created them.
+func (r *rights) forgetCreation() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.latest != nil && strings.HasPrefix(withoutAPIPrefix(r.latest.Subject), "STREAM.CREATE.") {
+		r.latest = nil
+	}
+}
+
+// userOf returns the name of a connection's user: user name, public key, or the name in its JWT.
+func userOf(nc *nats.Conn) string {
+	if nc == nil {
+		return "(unknown)"
+	}
+	if nc.Opts.User != "" {
+		return nc.Opts.User
+	}
+	if u, err := url.Parse(nc.ConnectedUrl()); err == nil && u.User.Username() != "" {
+		return u.User.Username()
+	}
+	if nc.Opts.Nkey != "" {
+		return nc.Opts.Nkey
+	}
+	if nc.Opts.UserJWT != nil {
+		if token, err := nc.Opts.UserJWT(); err == nil {
+			if claims, err := jwt.DecodeUserClaims(token); err == nil {
+				return claims.Name
+			}
+		}
+	}
+	return "(without a name)"
+}
