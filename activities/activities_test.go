@@ -20,10 +20,7 @@ import (
 
 	"github.com/hookturn/hookturn/activities"
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/dialect"
-	"github.com/hookturn/hookturn/internal/dialect/haptik"
-	"github.com/hookturn/hookturn/internal/dialect/loyjoy"
-	"github.com/hookturn/hookturn/internal/dialect/plain"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/limit"
@@ -92,12 +89,12 @@ func setup(t *testing.T) *bundle {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(botFile), 0o600))
 	env := map[string]string{"KEY": "hunter2", "NEW": "new secret", "OLD": "old secret", "BEARER": "Bearer token"}
-	set, err := bot.Load(dir, bot.Options{FreeSecrets: true, LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
 	require.NoError(t, err)
 	var suite testsuite.WorkflowTestSuite
 	b := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), users: map[string]json.RawMessage{}, bots: set}
 	a := &activities.Activities{
-		Bots: b, Dialects: dialect.New(haptik.New(), loyjoy.New(), plain.New(nil)), HTTP: b, Limits: &limit.Limiter{},
+		Bots: b, Dialects: dialects.New(nil), HTTP: b, Limits: &limit.Limiter{},
 		Tokens: &b.tokens, Users: b, Publisher: b, Queues: &b.queue, Log: slog.New(slog.DiscardHandler),
 		Wake: func(_ context.Context, q step.Queue) error { b.woken = append(b.woken, q); return b.asleep },
 	}

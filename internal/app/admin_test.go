@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -33,7 +34,7 @@ func TestAdmin_ReadyzVerbose(t *testing.T) {
 	t.Parallel()
 	dir := botDir(t, goodBot)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.yaml"), []byte("bot: bad\ncolour: red\n"), 0o600))
-	bots, err := bot.NewStore(dir, bot.Options{}, slog.New(slog.DiscardHandler))
+	bots, err := bot.NewStore(dir, bot.Options{Dialects: dialects.Specs()}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	var state adminapi.Readiness
 	p := parts{log: slog.New(slog.DiscardHandler)}

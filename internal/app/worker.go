@@ -14,11 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/dialect"
-	"github.com/hookturn/hookturn/internal/dialect/haptik"
-	"github.com/hookturn/hookturn/internal/dialect/loyjoy"
-	"github.com/hookturn/hookturn/internal/dialect/plain"
-	"github.com/hookturn/hookturn/internal/dialect/twoway"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/jq"
 	"github.com/hookturn/hookturn/internal/load"
@@ -104,7 +100,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 	programs.Observe = cfg.Metrics.Program
 	w.parts.add("jq processes", func(context.Context) error { programs.Close(); return nil })
 	acts := &activities.Activities{
-		Bots: b.bots, Dialects: dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(programs)),
+		Bots: b.bots, Dialects: dialects.New(programs),
 		HTTP: out, Limits: limiter, Tokens: oauth2.New(out.RoundTripper(tokenTimeout, tokenMax)),
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.js, b.streams),
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
@@ -201,6 +197,7 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	}
 	out.Close()
 	return bot.Options{
+		Dialects:   dialects.Specs(),
 		SecretsDir: cfg.SecretsDir, FreeSecrets: cfg.FreeSecrets, RefuseBad: cfg.BadBots == BadBotsRefuse,
 		AllowPlainHTTP: true, // CheckURL decides, which has the operator's list
 		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },

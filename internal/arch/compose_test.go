@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/permissions"
 )
 
@@ -201,7 +202,7 @@ func TestCompose_GoodBotFiles(t *testing.T) {
 		require.NotNil(t, mounted, "%s does not set the directory of the bot files", name)
 		at := slices.IndexFunc(service.Volumes, func(v types.ServiceVolumeConfig) bool { return v.Target == *mounted })
 		require.GreaterOrEqual(t, at, 0, "%s has no volume at %s", name, *mounted)
-		_, err := bot.Load(service.Volumes[at].Source, bot.Options{})
+		_, err := bot.Load(service.Volumes[at].Source, bot.Options{Dialects: dialects.Specs()})
 		require.NoError(t, err, "%s would not start with these bot files", name)
 	}
 }

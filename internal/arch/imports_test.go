@@ -97,6 +97,10 @@ var importTable = map[string]row{
 			"schemas", "internal/bot", "internal/fault", "internal/dialect", "internal/dialect/strictjson",
 		},
 	},
+	"internal/dialects": {
+		"the list of the dialects of this release: the one place in which a dialect is registered",
+		[]string{"internal/bot", "internal/dialect", "internal/dialect/*"},
+	},
 	"internal/signedurl": {"tokens of addresses at which a step is ended or a file is read, encrypted", nil},
 	"internal/limit": {
 		"how much an endpoint may be asked",

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -146,7 +147,7 @@ func TestChannels_NullAndEmptyMembersAbsent(t *testing.T) {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(file+channels+"\n"), 0o600))
-		set, err := bot.Load(dir, bot.Options{})
+		set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
 		require.NoError(t, err, channels)
 		b := set.Bots()[0]
 		require.False(t, b.Modified().IsZero())

@@ -26,6 +26,7 @@ const (
 type checker struct {
 	*document
 	file     *file
+	dialects specs
 	home     home
 	options  Options
 	sources  secret.Sources
@@ -46,6 +47,7 @@ func readBot(base string, data []byte, h home, options Options, abandoned func()
 	c := &checker{
 		document: document,
 		file:     newFile(),
+		dialects: options.Dialects,
 		home:     h,
 		options:  options,
 		bot: &Bot{
@@ -140,7 +142,7 @@ func (c *checker) warnBotBreak() {
 
 func (c *checker) settings() {
 	f := c.file
-	c.oneOf("$.dialect", f.Dialect, DialectHaptik, DialectLoyJoy, DialectTwoWay, DialectChannel, DialectPlain)
+	c.oneOf("$.dialect", f.Dialect, c.dialects.names()...)
 	c.oneOf("$.environment", f.Environment, environmentTest, environmentProduction)
 	c.oneOf("$.base_url_environment", f.BaseURLEnvironment, environmentTest, environmentProduction)
 	c.oneOf("$.ordering", f.Ordering, OrderingConversation, OrderingNone)
@@ -154,7 +156,7 @@ func (c *checker) settings() {
 // onFailure is what a failed step of a dialect does by default: with human assistance a person takes over where the bot
 // would break.
 func (c *checker) onFailure(dialect string) string {
-	onFailure := defaultsOf(dialect).onFailure
+	onFailure := c.dialects.get(dialect).OnFailure
 	if onFailure == OnFailureBotBreak && c.file.HumanAssistance {
 		return OnFailureHandover
 	}

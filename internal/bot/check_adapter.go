@@ -62,10 +62,10 @@ func (c *checker) endpoint(path string, a Adapter, url string, headers map[strin
 	if url != "" {
 		resolved = c.absolute(path+".url", url)
 	}
-	d := defaultsOf(DialectTwoWay)
+	d := c.dialects.get(DialectTwoWay).defaults()
 	return Plan{
 		BotID: c.bot.id, Step: a.Name, Dialect: DialectTwoWay, Revision: c.revision,
-		OnFailure: OnFailureUndelivered, Adapter: &a,
+		OnFailure: d.onFailure, Adapter: &a,
 		Webhook: &Webhook{
 			URL: resolved, Headers: c.headers(path+".headers", headers),
 			Timeout: d.timeout, AttemptTimeout: d.attemptTimeout, Retry: defaultRetry(d.maxAttempts),

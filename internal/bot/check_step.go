@@ -38,13 +38,14 @@ func (c *checker) step(name string, s *fileStep) Plan {
 
 func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 	if c.has(path + ".dialect") {
-		c.oneOf(path+".dialect", w.Dialect, DialectHaptik, DialectLoyJoy, DialectTwoWay, DialectChannel, DialectPlain)
+		c.oneOf(path+".dialect", w.Dialect, c.dialects.names()...)
 		plan.Dialect = w.Dialect
 	}
-	if plan.Dialect == DialectTwoWay || plan.Dialect == DialectChannel {
-		c.once(path, "a webhook cannot speak %s: it is spoken by %ss", plan.Dialect, partOf(plan.Dialect))
+	if part := c.dialects.partOf(plan.Dialect); part != "" {
+		c.once(path, "a webhook cannot speak %s: it is spoken by %ss", plan.Dialect, part)
 	}
-	defaults := defaultsOf(plan.Dialect)
+	spec := c.dialects.get(plan.Dialect)
+	defaults := spec.defaults()
 	background := w.Mode == ModeBackground
 	if background {
 		defaults = backgroundDefaults(defaults)
@@ -65,8 +66,8 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 		Execution:     w.Execution,
 		Limits:        c.limits(path+".limits", w.Limits),
 		Params:        c.params(path+".params", w.Params, plan.Dialect),
-		Request:       c.program(path+".request", w.Request, plan.Dialect),
-		Response:      c.program(path+".response", w.Response, plan.Dialect),
+		Request:       c.program(path, "request", w.Request, plan.Dialect),
+		Response:      c.program(path, "response", w.Response, plan.Dialect),
 		OAuth2:        c.oauth2(path+".oauth2", w.OAuth2),
 		TLS:           c.clientTLS(path+".tls", w.TLS),
 	}
@@ -74,7 +75,7 @@ func (c *checker) webhook(path string, w *fileWebhook, plan *Plan) {
 	if w.OAuth2 != nil && w.Authorization != nil {
 		c.problem(path+".oauth2", "and authorization both set the header Authorization: want one of them")
 	}
-	hook.Timeout, hook.AttemptTimeout = c.timeouts(path, w, boundsOf(plan.Dialect, background), defaults)
+	hook.Timeout, hook.AttemptTimeout = c.timeouts(path, w, boundsOf(spec, background), defaults)
 	if c.has(path + ".execution") {
 		c.oneOf(path+".execution", w.Execution, ExecutionAuto, ExecutionLocal, ExecutionActivity)
 	}
@@ -136,12 +137,4 @@ func (c *checker) headers(path string, headers map[string]string) map[string]str
 		canonical[key] = headers[name]
 	}
 	return canonical
-}
-
-// partOf is the section of a bot file that a dialect without webhook steps belongs to.
-func partOf(dialect string) string {
-	if dialect == DialectTwoWay {
-		return "adapter"
-	}
-	return "channel"
 }

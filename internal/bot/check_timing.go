@@ -8,8 +8,6 @@ const (
 	timeoutMax        = Duration(10 * time.Minute)
 	attemptTimeoutMin = Duration(time.Second)
 	attemptTimeoutMax = Duration(30 * time.Second)
-	// callbackTimeoutMax is for endpoints that may answer "I will call back".
-	callbackTimeoutMax = Duration(30 * 24 * time.Hour)
 	// No user waits for a background step, but a step must not block its queue for long.
 	backgroundTimeoutMax        = Duration(time.Hour)
 	backgroundAttemptTimeoutMax = Duration(2 * time.Minute)
@@ -23,14 +21,11 @@ const (
 // bounds are the longest timeouts of a kind of step.
 type bounds struct{ timeout, attempt Duration }
 
-func boundsOf(dialect string, background bool) bounds {
-	switch {
-	case background:
+func boundsOf(dialect Spec, background bool) bounds {
+	if background {
 		return bounds{backgroundTimeoutMax, backgroundAttemptTimeoutMax}
-	case dialect == DialectPlain:
-		return bounds{callbackTimeoutMax, attemptTimeoutMax}
 	}
-	return bounds{timeoutMax, attemptTimeoutMax}
+	return bounds{dialect.timeoutMax(), attemptTimeoutMax}
 }
 
 // timeouts reads both deadlines. A request whose late answer is wanted may go on after the step's end; no other may.

@@ -12,9 +12,7 @@ func (c *checker) params(path string, params map[string]anyJSON, dialect string)
 	if !c.has(path) {
 		return nil
 	}
-	if dialect != DialectLoyJoy {
-		c.problem(path, "belongs to the loyjoy dialect: this step speaks %s", quote(dialect))
-	}
+	c.belongs(path, "params", dialect)
 	out := make(map[string]json.RawMessage, len(params))
 	for name, value := range params {
 		if name == "" {
@@ -26,12 +24,12 @@ func (c *checker) params(path string, params map[string]anyJSON, dialect string)
 }
 
 // program checks a jq program of the plain dialect.
-func (c *checker) program(path string, program *string, dialect string) string {
+func (c *checker) program(path, key string, program *string, dialect string) string {
+	path += "." + key
 	if !c.has(path) || program == nil {
 		return ""
 	}
-	if dialect != DialectPlain {
-		c.problem(path, "belongs to the plain dialect: this step speaks %s", quote(dialect))
+	if !c.belongs(path, key, dialect) {
 		return ""
 	}
 	if strings.TrimSpace(*program) == "" {

@@ -26,19 +26,6 @@ type defaults struct {
 	signature      []string // for steps with a secret
 }
 
-// defaultsOf is the table of the contract, section 3.
-func defaultsOf(dialect string) defaults {
-	switch dialect {
-	case DialectLoyJoy:
-		return defaults{20 * second, 20 * second, 1, OnFailureContinue, nil}
-	case DialectTwoWay:
-		return defaults{60 * second, 10 * second, 4, OnFailureUndelivered, nil}
-	case DialectPlain:
-		return defaults{30 * second, 15 * second, 3, OnFailureBotBreak, []string{SignatureStandard}}
-	}
-	return defaults{30 * second, 15 * second, 3, OnFailureBotBreak, []string{SignatureHubSHA1}}
-}
-
 // backgroundDefaults are the defaults of background steps (contract, section 4.2); the timeout has room for all
 // attempts and the waits between them.
 func backgroundDefaults(d defaults) defaults {

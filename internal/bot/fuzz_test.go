@@ -7,9 +7,21 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 )
+
+// fuzzDialects stand for those of internal/dialects, which imports this package.
+var fuzzDialects = []Spec{
+	{Name: DialectHaptik, Timeout: time.Minute, AttemptTimeout: time.Second, MaxAttempts: 3, OnFailure: OnFailureBotBreak},
+	{Name: "loyjoy", Timeout: time.Minute, AttemptTimeout: time.Second, MaxAttempts: 1, OnFailure: OnFailureContinue, Keys: []string{"params"}},
+	{Name: DialectTwoWay, PartOf: "adapter", Timeout: time.Minute, AttemptTimeout: time.Second, MaxAttempts: 4, OnFailure: OnFailureUndelivered},
+	{
+		Name: DialectPlain, Timeout: time.Minute, AttemptTimeout: time.Second, MaxAttempts: 3, OnFailure: OnFailureBotBreak,
+		Keys: []string{"request", "response"},
+	},
+}
 
 // FuzzReadBot reads anything as a bot file: the result is either a bot whose plans are complete, or problems that say
 // where.
@@ -28,6 +40,7 @@ func FuzzReadBot(f *testing.F) {
 	f.Add([]byte("bot: x\nsteps: &a {X: *a}\n"))
 	f.Add([]byte("bot: x\nsteps: {? : {}}\n"))
 	options := Options{
+		Dialects:  fuzzDialects,
 		LookupEnv: func(string) (string, bool) { return "hunter2", true }, FreeSecrets: true,
 	}.withDefaults()
 

@@ -1,6 +1,7 @@
 package bot
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -8,6 +9,8 @@ import (
 
 // Options configures how bot files are read. The zero value is for production.
 type Options struct {
+	// Dialects are those that bot files can name; dialects.Specs returns those of this release. Required.
+	Dialects []Spec
 	// SecretsDir is the directory with a directory of secrets for each tenant. "": none.
 	SecretsDir string
 	// LookupEnv finds the environment variables of secrets. nil: os.LookupEnv.
@@ -35,6 +38,9 @@ type Options struct {
 }
 
 const loadTimeout = 10 * time.Second
+
+// errNoDialects is a mistake in the wiring of a process.
+var errNoDialects = errors.New("bot files: Options.Dialects is empty, expected dialects.Specs()")
 
 func (o Options) withDefaults() Options {
 	if o.LookupEnv == nil {
@@ -74,6 +80,9 @@ func Load(dir string, options Options) (*Set, error) {
 // the directories that are named like tenants. It returns a Set of the good ones, the problems of the bad ones, and
 // warnings that hold nothing back. The error is about the directory as a whole.
 func Check(dir string, options Options) (set *Set, problems, warnings Problems, err error) {
+	if len(options.Dialects) == 0 {
+		return nil, nil, nil, errNoDialects
+	}
 	l, err := newLoader(dir, options.withDefaults()).load(nil)
 	if err != nil {
 		return nil, nil, nil, err

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -22,6 +23,7 @@ func testOptions() bot.Options {
 		"ORDERS": "hunter2", "ORDERS_NEW": "hunter3", "EMPTY": "", "TWO_LINES": "Bearer hunter2\nX",
 	}
 	return bot.Options{
+		Dialects:  dialects.Specs(),
 		LookupEnv: func(name string) (string, bool) { text, ok := env[name]; return text, ok }, FreeSecrets: true,
 	}
 }
@@ -244,7 +246,7 @@ func TestLoad_Directory(t *testing.T) {
 func TestLoad_MissingDirectory(t *testing.T) {
 	t.Parallel()
 
-	_, err := bot.Load(filepath.Join(t.TempDir(), "absent"), bot.Options{})
+	_, err := bot.Load(filepath.Join(t.TempDir(), "absent"), bot.Options{Dialects: dialects.Specs()})
 	require.ErrorIs(t, err, fs.ErrNotExist)
 	var problems bot.Problems
 	require.NotErrorAs(t, err, &problems)
@@ -267,7 +269,7 @@ func TestLoad_AllowPlainHTTP(t *testing.T) {
 func TestLoad_Example(t *testing.T) {
 	t.Parallel()
 
-	set, err := bot.Load("../../examples/bots", bot.Options{AllowPlainHTTP: true, SecretsDir: "../../examples/secrets"})
+	set, err := bot.Load("../../examples/bots", bot.Options{Dialects: dialects.Specs(), AllowPlainHTTP: true, SecretsDir: "../../examples/secrets"})
 	require.NoError(t, err)
 	shop, ok := set.Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
 	require.True(t, ok)
@@ -287,7 +289,7 @@ func TestLoad_RegularFilesOnly(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "huge"), make([]byte, 1<<20+1), 0o600))
 	const text = "bot: b\nsecrets: {s: {file: huge}}\n"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "b.yaml"), []byte(text), 0o600))
-	_, err := bot.Load(dir, bot.Options{FreeSecrets: true})
+	_, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true})
 	require.EqualError(t, err, "a.yaml: cannot be read: it is not a regular file\n"+
 		"b.yaml:2:11: $.secrets.s: the file cannot be read: it is larger than 65552 bytes")
 }

@@ -7,10 +7,10 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Dialects: the JSON that a partner's endpoint speaks.
+// Dialects that more than their own package knows: of bot files that name none and of code steps, of adapters, of
+// channels, and the one whose endpoints call back.
 const (
 	DialectHaptik  = "haptik"
-	DialectLoyJoy  = "loyjoy"
 	DialectTwoWay  = "twoway"
 	DialectChannel = "channel"
 	DialectPlain   = "plain"

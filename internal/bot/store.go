@@ -45,6 +45,9 @@ func NewStore(dir string, options Options, logger *slog.Logger) (*Store, error) 
 	if err != nil {
 		return nil, fmt.Errorf("bot files: %w", err)
 	}
+	if len(options.Dialects) == 0 {
+		return nil, errNoDialects
+	}
 	options = options.withDefaults()
 	s := &Store{options: options, logger: logger, loader: newLoader(dir, options)}
 	err = s.Reload()

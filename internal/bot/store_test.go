@@ -15,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -43,7 +44,7 @@ func setupStore(t *testing.T, dir, text string, change ...func(*bot.Options)) *s
 	if text != "" {
 		b.write(t, "shop.yaml", text)
 	}
-	options := bot.Options{FreeSecrets: true, OnLoad: func(status bot.Status) {
+	options := bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, OnLoad: func(status bot.Status) {
 		b.mu.Lock()
 		defer b.mu.Unlock()
 		b.reloads = append(b.reloads, status)
@@ -110,7 +111,7 @@ func TestNewStore_RefuseBad(t *testing.T) {
 
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "shop.yaml"), badBot)
-	_, err := bot.NewStore(dir, bot.Options{RefuseBad: true}, slog.New(slog.DiscardHandler))
+	_, err := bot.NewStore(dir, bot.Options{Dialects: dialects.Specs(), RefuseBad: true}, slog.New(slog.DiscardHandler))
 	require.EqualError(t, err, badText)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -26,7 +27,7 @@ func check(t *testing.T, files map[string]string, change ...func(*bot.Options)) 
 	} {
 		writeFile(t, filepath.Join(dir, "secrets", name), text)
 	}
-	options := bot.Options{SecretsDir: filepath.Join(dir, "secrets"), LookupEnv: func(string) (string, bool) { return "", false }}
+	options := bot.Options{Dialects: dialects.Specs(), SecretsDir: filepath.Join(dir, "secrets"), LookupEnv: func(string) (string, bool) { return "", false }}
 	for _, f := range change {
 		f(&options)
 	}
@@ -99,7 +100,7 @@ func TestTenants_Scripts(t *testing.T) {
 	write("acme/link", "link.py")
 	write("acme/up", "../other/own.py")
 	write("other/good", "own.py")
-	set, problems, _, err := bot.Check(dir, bot.Options{})
+	set, problems, _, err := bot.Check(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
 	require.Equal(t, []string{"acme/good", "default/good", "default/library", "other/good"}, names(set))
 	require.Len(t, problems, 3)
@@ -186,7 +187,7 @@ func TestLoad_PipeDoesNotBlock(t *testing.T) {
 	dir := t.TempDir()
 	writeFile(t, filepath.Join(dir, "good.yaml"), "bot: good\n")
 	require.NoError(t, syscall.Mkfifo(filepath.Join(dir, "pipe.yaml"), 0o600))
-	set, problems, _, err := bot.Check(dir, bot.Options{})
+	set, problems, _, err := bot.Check(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
 	require.Equal(t, []string{"default/good"}, names(set))
 	require.Equal(t, "pipe.yaml: cannot be read: it is not a regular file", problems.Error())

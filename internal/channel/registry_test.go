@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -28,7 +29,7 @@ func (f *files) Current() *bot.Set { return f.set }
 func (f *files) write(text string) {
 	f.t.Helper()
 	require.NoError(f.t, os.WriteFile(filepath.Join(f.dir, "shop.yaml"), []byte(text), 0o600))
-	set, err := bot.Load(f.dir, bot.Options{FreeSecrets: true, LookupEnv: func(string) (string, bool) { return "0123456789abcdef", true }})
+	set, err := bot.Load(f.dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(string) (string, bool) { return "0123456789abcdef", true }})
 	require.NoError(f.t, err)
 	f.set = set
 }

@@ -57,8 +57,8 @@ type Answer struct {
 
 // Dialect is one partner's JSON, both ways.
 type Dialect interface {
-	// Name is the word that bot files use.
-	Name() string
+	// Spec returns what bot files know of the dialect: its name, its defaults, its keys.
+	Spec() bot.Spec
 	// Encode makes the request of the step in c. The same Context gives the same bytes.
 	Encode(c Context) (Request, error)
 	// GoodStatus reports whether the body of an answer with this HTTP status is worth decoding.

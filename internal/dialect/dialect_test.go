@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -22,7 +23,7 @@ type named struct {
 	good func(int) bool
 }
 
-func (n named) Name() string          { return n.name }
+func (n named) Spec() bot.Spec        { return bot.Spec{Name: n.name} }
 func (n named) GoodStatus(s int) bool { return n.good(s) }
 
 func only200(status int) bool { return status == http.StatusOK }
@@ -36,7 +37,7 @@ func TestSet(t *testing.T) {
 
 	got, err := set.Get("b")
 	require.NoError(t, err)
-	require.Equal(t, "b", got.Name())
+	require.Equal(t, "b", got.Spec().Name)
 
 	_, err = set.Get("c")
 	require.Equal(t, fault.Config, fault.Of(err).Kind)

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
@@ -15,10 +16,11 @@ type Set struct{ byName map[string]Dialect }
 func New(dialects ...Dialect) Set {
 	set := Set{byName: make(map[string]Dialect, len(dialects))}
 	for _, d := range dialects {
-		if _, taken := set.byName[d.Name()]; taken {
-			panic("dialect: two dialects are named " + d.Name())
+		name := d.Spec().Name
+		if _, taken := set.byName[name]; taken {
+			panic("dialect: two dialects are named " + name)
 		}
-		set.byName[d.Name()] = d
+		set.byName[name] = d
 	}
 	return set
 }
@@ -29,6 +31,15 @@ func (s Set) Get(name string) (Dialect, error) {
 		return d, nil
 	}
 	return nil, fault.New(fault.Config, "no dialect is named %q: use one of %s", name, strings.Join(s.Names(), ", "))
+}
+
+// Specs returns what bot files know of the dialects, in the order of their names.
+func (s Set) Specs() []bot.Spec {
+	specs := make([]bot.Spec, 0, len(s.byName))
+	for _, name := range s.Names() {
+		specs = append(specs, s.byName[name].Spec())
+	}
+	return specs
 }
 
 // Names lists the dialects of the set in alphabetical order.

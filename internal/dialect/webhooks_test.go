@@ -15,10 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
-	"github.com/hookturn/hookturn/internal/dialect/haptik"
-	"github.com/hookturn/hookturn/internal/dialect/loyjoy"
-	"github.com/hookturn/hookturn/internal/dialect/plain"
-	"github.com/hookturn/hookturn/internal/dialect/twoway"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -47,7 +44,7 @@ func examples(t *testing.T) []example {
 }
 
 func documented() dialect.Set {
-	return dialect.New(haptik.New(), loyjoy.New(), twoway.New(), plain.New(nil))
+	return dialects.New(nil)
 }
 
 // exampleContext is the step of the page's examples.
@@ -190,7 +187,7 @@ steps:
 adapters:
   agents: {account: a, message_endpoint: {url: "https://test.example/a"}}
 `), 0o600))
-	set, err := bot.Load(dir, bot.Options{WithoutSecrets: true})
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), WithoutSecrets: true})
 	require.NoError(t, err)
 	shop, ok := set.Bot(schemas.BotID{Tenant: "default", Bot: "shop"})
 	require.True(t, ok)

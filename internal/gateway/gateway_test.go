@@ -17,6 +17,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -105,7 +106,7 @@ func loadBots(t *testing.T) Bots {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "other.yaml"), []byte(otherFile), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop2.yaml"), []byte(channelsFile), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
-	set, err := bot.Load(dir, bot.Options{FreeSecrets: true, LookupEnv: func(name string) (string, bool) {
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(name string) (string, bool) {
 		value, ok := map[string]string{"PRODUCT_NEW": "new-token", "PRODUCT_OLD": "old-token",
 			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "FEED": tokenOfFeed, "FILES": tokenOfFiles}[name]
 		return value, ok

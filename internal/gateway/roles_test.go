@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
@@ -19,7 +20,7 @@ func TestPermitted_RoleOfTheUseNeeded(t *testing.T) {
 channel_roles: {exec: caller, ws: reader, files: filer, subscriptions: monitor}
 channels: [{code: a, type: public, opts: {roles: [caller, monitor]}}, {code: b, type: public}]
 `), 0o600))
-	set, err := bot.Load(dir, bot.Options{})
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
 	all := map[string]string{bot.UseExec: "caller", bot.UseWS: "reader", bot.UseFiles: "filer", bot.UseSubscriptions: "monitor"}
 	for at, has := range []map[string]bool{{bot.UseExec: true, bot.UseSubscriptions: true}, {}} {

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/mocks"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -45,7 +46,7 @@ func TestAdapters(t *testing.T) {
 	for name, text := range map[string]string{"helpdesk": helpdesk, "crowd": crowd, "shop": ordered} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600))
 	}
-	set, err := bot.Load(dir, bot.Options{})
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
 	const text, media = `{"message":{"type":"text","text":"x"}}`, `{"message":{"type":"media"}}`
 	for name, c := range map[string]struct {

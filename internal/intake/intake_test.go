@@ -28,6 +28,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/intake"
@@ -55,7 +56,7 @@ func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(ordered), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), []byte(unordered), 0o600))
-	set, err := bot.Load(dir, bot.Options{})
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
 	c := mocks.NewClient(t)
 	return &intake.Intake{

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
@@ -103,7 +104,7 @@ func start(t *testing.T) *around {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "out.py"), []byte("def main(event, context): pass"), 0o600))
-	set, err := bot.Load(dir, bot.Options{FreeSecrets: true, LookupEnv: func(string) (string, bool) { return "token-of-the-far-end", true }})
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(string) (string, bool) { return "token-of-the-far-end", true }})
 	require.NoError(t, err)
 	a := &around{answer: &egress.Response{Status: 404, Header: http.Header{"X-A": {"b", "c"}}, Body: []byte("no")}}
 	s := store{set}

@@ -44,7 +44,8 @@ func Run(t *testing.T, d dialect.Dialect, f Fixtures) {
 	t.Helper()
 	t.Run("name", func(t *testing.T) {
 		t.Parallel()
-		require.Regexp(t, "^[a-z]+$", d.Name())
+		require.Regexp(t, "^[a-z]+$", d.Spec().Name)
+		require.Equal(t, d.Spec(), d.Spec())
 	})
 	t.Run("encode", func(t *testing.T) {
 		t.Parallel()

@@ -8,6 +8,7 @@ package haptik
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
@@ -36,8 +37,13 @@ var _ dialect.Dialect = Dialect{}
 // New returns the dialect.
 func New() Dialect { return Dialect{} }
 
-// Name is "haptik".
-func (Dialect) Name() string { return bot.DialectHaptik }
+// Spec is what bot files know of the dialect.
+func (Dialect) Spec() bot.Spec {
+	return bot.Spec{
+		Name: bot.DialectHaptik, Timeout: 30 * time.Second, AttemptTimeout: 15 * time.Second, MaxAttempts: 3,
+		OnFailure: bot.OnFailureBotBreak, Signature: []string{bot.SignatureHubSHA1},
+	}
+}
 
 // GoodStatus takes 200 and nothing else: the vendor breaks the bot on every other status.
 func (Dialect) GoodStatus(status int) bool { return status == http.StatusOK }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -23,8 +24,13 @@ var _ dialect.Dialect = Dialect{}
 // New returns the dialect.
 func New() Dialect { return Dialect{} }
 
-// Name is "loyjoy".
-func (Dialect) Name() string { return bot.DialectLoyJoy }
+// Spec is what bot files know of the dialect.
+func (Dialect) Spec() bot.Spec {
+	return bot.Spec{
+		Name: "loyjoy", Timeout: 20 * time.Second, AttemptTimeout: 20 * time.Second, MaxAttempts: 1,
+		OnFailure: bot.OnFailureContinue, Keys: []string{"params"},
+	}
+}
 
 // GoodStatus takes every 2xx: the vendor lists no good codes and treats errors as such.
 func (Dialect) GoodStatus(status int) bool { return status/100 == 2 }

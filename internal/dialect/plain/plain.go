@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
@@ -33,8 +34,17 @@ var (
 // New returns the dialect. Programs may be nil where no bot file has one.
 func New(programs Programs) Dialect { return Dialect{programs: programs} }
 
-// Name is "plain".
-func (Dialect) Name() string { return bot.DialectPlain }
+// callbackTimeoutMax is long, because an endpoint can answer "I will call back".
+const callbackTimeoutMax = 30 * 24 * time.Hour
+
+// Spec is what bot files know of the dialect.
+func (Dialect) Spec() bot.Spec {
+	return bot.Spec{
+		Name: bot.DialectPlain, Timeout: 30 * time.Second, AttemptTimeout: 15 * time.Second, MaxAttempts: 3,
+		OnFailure: bot.OnFailureBotBreak, Signature: []string{bot.SignatureStandard},
+		TimeoutMax: callbackTimeoutMax, Keys: []string{"request", "response"},
+	}
+}
 
 // GoodStatus takes every 2xx.
 func (Dialect) GoodStatus(status int) bool { return status/100 == 2 }

@@ -6,6 +6,7 @@ package twoway
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
@@ -22,8 +23,13 @@ var _ dialect.Dialect = Dialect{}
 // New returns the dialect.
 func New() Dialect { return Dialect{} }
 
-// Name is "twoway".
-func (Dialect) Name() string { return bot.DialectTwoWay }
+// Spec is what bot files know of the dialect.
+func (Dialect) Spec() bot.Spec {
+	return bot.Spec{
+		Name: bot.DialectTwoWay, PartOf: "adapter", Timeout: time.Minute, AttemptTimeout: 10 * time.Second, MaxAttempts: 4,
+		OnFailure: bot.OnFailureUndelivered,
+	}
+}
 
 // GoodStatus takes every 2xx: older adapters answer 201, newer ones 200.
 func (Dialect) GoodStatus(status int) bool { return status/100 == 2 }
