@@ -5,3 +5,5 @@
 // A rule reports its reason when it fails. Change a rule here, together with the sentence in docs/ that describes it; do not
 // work around it.
 package arch
+
+//go:generate go test -run ^TestPackages_Documented$ -update .

@@ -26,9 +26,9 @@ var doers = []string{
 	"internal/step", "internal/telemetry", "internal/scripthost",
 }
 
-// importTable is the import table. A package imports only packages above it.
+// importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above it.
 var importTable = map[string]row{
-	"schemas":           {"what travels outside", []string{"internal/dialect/strictjson"}},
+	"schemas":           {"what travels outside: JSON Schema, AsyncAPI, Go types, subjects", []string{"internal/dialect/strictjson"}},
 	"internal/fault":    {"failures and their error codes", nil},
 	"internal/confined": {"reading files that other users can write", nil},
 	"internal/secret": {
@@ -45,11 +45,11 @@ var importTable = map[string]row{
 		[]string{"internal/fault", "internal/header", "schemas"}, // schemas: the record of an attempt
 	},
 	"internal/sandbox": {
-		"the only package that starts processes",
+		"the only package that starts processes: Python in a sandbox",
 		[]string{"schemas", "internal/fault", "internal/egress"},
 	},
 	"internal/bus": {
-		"connection to NATS, streams, publishing, dead letters, publish-subscribe",
+		"connection to NATS, streams and their upkeep, publishing, dead letters, publish-subscribe",
 		[]string{"schemas", "internal/fault"},
 	},
 	"internal/store": {
@@ -61,7 +61,7 @@ var importTable = map[string]row{
 		[]string{"schemas"},
 	},
 	"internal/bot": {
-		"what a bot file means",
+		"what a bot file means: loading, checking, hot reload",
 		[]string{"schemas", "internal/secret", "internal/confined", "internal/fault", "internal/header"},
 	},
 	"internal/jq":                 {"running jq programs, each in a process with bounds", nil},
@@ -75,18 +75,18 @@ var importTable = map[string]row{
 		[]string{"internal/bot", "internal/step", "internal/fault", "internal/dialect/strictjson"},
 	},
 	"internal/channel": {
-		"which integration channels there are, and their administration",
+		"which integration channels there are: those of bot files, and those of the administration",
 		[]string{"schemas", "internal/bot"},
 	},
 	"internal/scripthost": {
-		"what a script may ask of hookturn while it runs",
+		"the functions of hookturn that a script can call",
 		[]string{
 			"schemas", "internal/fault", "internal/egress", "internal/header", "internal/sandbox", "internal/store", "internal/bot",
 			"internal/secret", "internal/socket",
 		},
 	},
 	"internal/socket": {
-		"speaking with the clients that keep a websocket open to a channel",
+		"WebSocket connections of clients to a channel; handles frames, not HTTP",
 		[]string{
 			"schemas", "internal/bot", "internal/step", "internal/fault", "internal/dialect/channel", "internal/dialect/strictjson",
 		},
@@ -103,7 +103,7 @@ var importTable = map[string]row{
 	},
 	"internal/signedurl": {"tokens of addresses at which a step is ended or a file is read, encrypted", nil},
 	"internal/limit": {
-		"how much an endpoint may be asked",
+		"limits of requests to an endpoint: rate, pauses, circuit breaker",
 		[]string{"schemas", "internal/bot", "internal/fault"},
 	},
 	"internal/oauth2": {
@@ -120,7 +120,7 @@ var importTable = map[string]row{
 		[]string{"internal/step", "internal/bot", "schemas", "internal/fault"},
 	},
 	"activities": {
-		"doing it; thin; never workflows",
+		"doing it; thin; never imports workflows",
 		doers,
 	},
 	"internal/fresh": {"values made of files, made again when the files change", nil},
@@ -136,7 +136,7 @@ var importTable = map[string]row{
 		},
 	},
 	"internal/gateway": {
-		"the gateway: HTTP and WebSocket",
+		"the public HTTP and WebSocket API",
 		[]string{
 			"schemas", "internal/fresh", "internal/httpapi", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/store", "internal/signature",
 			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",

@@ -102,7 +102,7 @@ func TestNATS_AccountsAreTheTable(t *testing.T) {
 	require.Equal(t, want, have, "write the file again: go test ./internal/arch -run TestNATS_AccountsAreTheTable -update")
 }
 
-var update = flag.Bool("update", false, "write deploy/nats-server.conf again instead of comparing")
+var update = flag.Bool("update", false, "write the generated files and parts of documents again instead of comparing")
 
 // passwordVariable is the variable of .env with the password of a user of NATS.
 func passwordVariable(user string) string {

@@ -86,7 +86,6 @@ func TestStatusTableCoversEveryStatus(t *testing.T) {
 		covered := false
 		for _, row := range dialect.StatusTable {
 			if row.First <= status && status <= row.Last {
-				require.Equal(t, fault.RetryableStatus(status), row.Retryable, "%d", status)
 				covered = true
 				break
 			}
