@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
 )
@@ -33,7 +34,7 @@ func loadBots(t *testing.T) botSet {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop2.yaml"), []byte(channelsFile), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
-	set, err := bot.Load(dir, bot.Options{FreeSecrets: true, LookupEnv: func(name string) (string, bool) {
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(name string) (string, bool) {
 		value, ok := map[string]string{"HOOK": "0123456789abcdef-hook", "SYNC": "0123456789abcdef-sync"}[name]
 		return value, ok
 	}})

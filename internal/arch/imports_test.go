@@ -153,11 +153,12 @@ var importTable = map[string]row{
 			"schemas", "internal/eventreader", "internal/bot", "internal/step", "internal/fault", "internal/telemetry",
 		},
 	},
-	"internal/app":  {"wires a process; owns the order of start and stop", anything},
-	"internal/cli":  {"the commands of starter and worker as a library", anything},
-	"internal/arch": {"tests of layout and imports", anything},
-	"worker":        {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
-	"starter":       {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
+	"internal/natstest": {"NATS servers inside of tests", nil},
+	"internal/app":      {"wires a process; owns the order of start and stop", anything},
+	"internal/cli":      {"the commands of starter and worker as a library", anything},
+	"internal/arch":     {"tests of layout and imports", anything},
+	"worker":            {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
+	"starter":           {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
 }
 
 // nested is the module that may use everything and that nothing may use: it carries the Temporal server.

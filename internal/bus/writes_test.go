@@ -10,23 +10,16 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // TestUpkeep_FullStore: readiness, a metric and a log line tell of a store that takes nothing, and of its end.
 func TestUpkeep_FullStore(t *testing.T) {
 	t.Parallel()
-	options := &server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		JetStreamMaxStore: 8 << 20,
-	}
-	srv, err := server.NewServer(options)
-	require.NoError(t, err)
-	srv.Start()
-	t.Cleanup(func() { srv.Shutdown(); srv.WaitForShutdown() })
-	require.True(t, srv.ReadyForConnections(soon))
+	srv := natstest.Start(t, func(o *server.Options) { o.JetStreamMaxStore = 8 << 20 })
 	js := connectTo(t, srv)
-	_, err = setUpSmall(testContext(t), js)
+	_, err := setUpSmall(testContext(t), js)
 	require.NoError(t, err)
 	require.NoError(t, Ready(testContext(t), js))
 

@@ -6,28 +6,27 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// StatusRow returns what the HTTP statuses First to Last mean when the dialect does not call them good.
+// StatusRow is what the HTTP statuses First to Last mean when the dialect does not call them good.
 type StatusRow struct {
 	First, Last int
 	Kind        fault.Kind
-	Retryable   bool
 	Meaning     string // for the bot's builder
 }
 
-// StatusTable is the one table from which every dialect's failures are named; the first row that fits counts. A status
-// in no row (below 100, above 599) reads as Status without a retry.
+// StatusTable is the one table from which every dialect's failures are named; the first row that fits counts. Package fault
+// decides which of them another attempt may follow.
 var StatusTable = []StatusRow{
-	{100, 199, fault.Status, false, "which is not a final answer"},
-	{200, 299, fault.Status, false, "which this dialect does not take for success"},
-	{300, 399, fault.Redirect, false, "and redirects are not followed: put the final address into the bot file"},
-	{408, 408, fault.Status, true, "it gave up waiting for the request"},
-	{410, 410, fault.Gone, false, "the endpoint does not exist any more"},
-	{425, 425, fault.Status, true, "it wants the request later"},
-	{429, 429, fault.RateLimited, true, "it gets too many requests"},
-	{400, 499, fault.Status, false, "it refuses the request"},
-	{500, 500, fault.Status, true, "it failed"},
-	{502, 504, fault.Status, true, "it is not available"},
-	{500, 599, fault.Status, false, "it failed in a way that another attempt does not resolve"},
+	{100, 199, fault.Status, "which is not a final answer"},
+	{200, 299, fault.Status, "which this dialect does not take for success"},
+	{300, 399, fault.Redirect, "and redirects are not followed: put the final address into the bot file"},
+	{408, 408, fault.Status, "it gave up waiting for the request"},
+	{410, 410, fault.Gone, "the endpoint does not exist any more"},
+	{425, 425, fault.Status, "it wants the request later"},
+	{429, 429, fault.RateLimited, "it gets too many requests"},
+	{400, 499, fault.Status, "it refuses the request"},
+	{500, 500, fault.Status, "it failed"},
+	{502, 504, fault.Status, "it is not available"},
+	{500, 599, fault.Status, "it failed in a way that another attempt does not resolve"},
 }
 
 // Classify names the failure that an answer with this status is; nil when the dialect calls the status good. retryAfter
@@ -39,7 +38,7 @@ func Classify(d Dialect, status int, retryAfter time.Duration) *fault.Fault {
 	row := rowOf(status)
 	f := fault.New(row.Kind, "the endpoint answered %d: %s", status, row.Meaning)
 	f.Status = status
-	if row.Retryable {
+	if f.Retryable() {
 		f.RetryAfter = max(retryAfter, 0)
 	}
 	return f

@@ -5,12 +5,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -26,17 +26,7 @@ func testContext(t testing.TB) context.Context {
 // setup starts a server with streams and a connection to it.
 func setup(t testing.TB, o bus.StreamOptions) (jetstream.JetStream, bus.Streams) {
 	t.Helper()
-	s, err := server.NewServer(&server.Options{
-		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoLog: true, NoSigs: true,
-		MaxPayload: 2 << 20,
-	})
-	require.NoError(t, err)
-	s.Start()
-	t.Cleanup(func() {
-		s.Shutdown()
-		s.WaitForShutdown()
-	})
-	require.True(t, s.ReadyForConnections(20*time.Second))
+	s := natstest.Start(t)
 	nc, js, err := bus.Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)

@@ -1,0 +1,148 @@
+package intake_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/golang/mock/gomock"
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	workflowservicemock "go.temporal.io/api/workflowservicemock/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestIntake_PoisonEvent holds which events are given up, and that no outage gives one up.
+func TestIntake_PoisonEvent(t *testing.T) {
+	t.Parallel()
+	const failed, timedOut = enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED, enumspb.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT
+	for name, tc := range map[string]struct {
+		err    error
+		since  time.Duration
+		latest enumspb.EventType
+		letter fault.Kind
+	}{
+		"invalid, new":              {serviceerror.NewInvalidArgument("no"), time.Minute, timedOut, ""},
+		"invalid":                   {serviceerror.NewInvalidArgument("no"), 3 * time.Minute, timedOut, fault.Config},
+		"task fails":                {context.DeadlineExceeded, 3 * time.Minute, failed, fault.Internal},
+		"task fails, new":           {context.DeadlineExceeded, time.Minute, failed, ""},
+		"no worker":                 {context.DeadlineExceeded, time.Hour, timedOut, ""},
+		"server away":               {serviceerror.NewUnavailable("away"), time.Hour, failed, ""},
+		"credentials have expired":  {serviceerror.NewPermissionDenied("no", ""), time.Hour, failed, ""},
+		"server is at its limit":    {serviceerror.NewResourceExhausted(0, "busy"), time.Hour, failed, ""},
+		"surprise and a sane event": {errors.New("surprise"), time.Hour, timedOut, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(
+				&workflowservice.DescribeWorkflowExecutionResponse{
+					WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING},
+					PendingWorkflowTask:   &workflowpb.PendingWorkflowTaskInfo{Attempt: 7},
+				}, nil)
+			service := workflowservicemock.NewMockWorkflowServiceClient(gomock.NewController(t))
+			service.EXPECT().GetWorkflowExecutionHistoryReverse(gomock.Any(), gomock.Any()).Return(
+				&workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{Events: []*historypb.HistoryEvent{
+					{EventType: tc.latest}, {EventType: failed},
+				}}}, nil).AnyTimes()
+			c.On("WorkflowService").Return(service).Maybe()
+			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, tc.err })
+			m := requested("shop")
+			m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
+			in.SetTried(m.Sequence, time.Now().Add(-tc.since))
+			verdict(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
+			published := in.Replies.(*replies).published
+			require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
+		})
+	}
+}
+
+func TestEventsThatBecomeDeadLetters(t *testing.T) {
+	t.Parallel()
+	elsewhere := requested("shop")
+	elsewhere.Conversation = "c-43"
+	for name, tc := range map[string]struct {
+		message *eventreader.Message
+		letter  fault.Kind
+	}{
+		"no event":               {&eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte("{")}, fault.BadEvent},
+		"other subject":          {elsewhere, fault.BadEvent},
+		"unknown bot":            {requested("unknown"), fault.UnknownBot},
+		"unordered, entities":    {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
+		"unordered, end":         {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
+		"unknown type of events": {message("shop", "hookturn.step.invented", `{}`), fault.BadEvent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				return handle(nil), nil
+			})
+			verdict(t, in.Handle(t.Context(), tc.message), tc.letter, false)
+		})
+	}
+}
+
+// TestIntake_DeadLetterIsAnswered: an event whose envelope can be read is answered though it becomes a dead letter, by its
+// conversation where there is one.
+func TestIntake_DeadLetterIsAnswered(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		message        *eventreader.Message
+		letter         fault.Kind
+		conversation   bool
+		answered, fail bool
+	}{
+		"bad data":            {message: message("shop", schemas.TypeStepRequested, `{"step":7}`), letter: fault.BadEvent, conversation: true},
+		"bad step name":       {message: message("shop", schemas.TypeStepRequested, `{"step":""}`), letter: fault.BadEvent, conversation: true},
+		"unknown bot":         {message: requested("unknown"), letter: fault.UnknownBot, answered: true},
+		"NATS away":           {message: requested("unknown"), fail: true},
+		"no step":             {message: message("unknown", schemas.TypeConversationEnded, `{}`), letter: fault.UnknownBot},
+		"no conversation":     {message: &eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte(`{"id":"e1"}`)}, letter: fault.BadEvent},
+		"unordered, entities": {message: message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), letter: fault.BadEvent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			var taken []step.Delivery
+			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, delivered(o.UpdateOptions))
+				return handle(nil), nil
+			})
+			sent := &replies{}
+			if tc.fail {
+				sent.fail = errors.New("away")
+			}
+			in.Replies = sent
+			verdict(t, in.Handle(t.Context(), tc.message), tc.letter, tc.fail)
+			if tc.conversation {
+				require.Len(t, taken, 1)
+				require.Equal(t, tc.letter, taken[0].Refused.Kind)
+			} else {
+				require.Empty(t, taken)
+			}
+			if !tc.answered {
+				require.Empty(t, sent.published)
+				return
+			}
+			require.Len(t, sent.published, 1)
+			var data schemas.StepReplied
+			require.NoError(t, json.Unmarshal(sent.published[0].Data, &data))
+			require.Equal(t, schemas.OutcomeRejected, data.Outcome)
+			require.Equal(t, string(tc.letter), data.Error.Kind)
+			require.Equal(t, "e1", data.EventID)
+		})
+	}
+}
