@@ -16,7 +16,7 @@ import (
 // deploymentsTool runs "starter deployments".
 func deploymentsTool(t *testing.T, where map[string]string, args ...string) []byte {
 	t.Helper()
-	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, append(args, "--connect-timeout=1m")...)...)
+	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, append(args, "--connect-timeout=1m")...)...) // on two busy cores
 	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+where["temporal"])
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
@@ -67,9 +67,9 @@ func TestDeployment_NewerVersionPromotesItself(t *testing.T) {
 		return bytes.Contains(deploymentsTool(t, c.where, "list"), []byte("v1.2.0"))
 	}, patience, 200*time.Millisecond)
 	require.Equal(t, "v1.1.0", currentVersion(t, c.where))
-	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--build-id=v1.2.0")), "current version is v1.2.0, was v1.1.0")
+	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--yes", "--build-id=v1.2.0")), "current version is v1.2.0, was v1.1.0")
 	answered(3)
-	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--build-id=v1.0.0")), "current version is v1.0.0, was v1.2.0")
+	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--yes", "--build-id=v1.0.0")), "current version is v1.0.0, was v1.2.0")
 	third.stop(t)
 	answered(4)
 	require.Equal(t, "v1.0.0", currentVersion(t, c.where), "a version that was rolled back does not come back by itself")

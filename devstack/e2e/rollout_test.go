@@ -67,7 +67,7 @@ func TestRollout(t *testing.T) {
 		}, patience, 100*time.Millisecond)
 		return p
 	}
-	promote := func(build string) { deploymentsTool(t, r.cluster.where, "promote", "--build-id="+build) }
+	promote := func(build string) { deploymentsTool(t, r.cluster.where, "promote", "--yes", "--build-id="+build) }
 	old := start(previous, "previous")
 	promote("previous")
 	r.cluster.start(t, "starter")

@@ -31,6 +31,9 @@ type Config struct {
 	// own prefix, which their permissions name.
 	NATSInboxPrefix string
 
+	// ConnectTimeout bounds how long Setup waits until NATS and Temporal answer; 0 = until its context ends.
+	ConnectTimeout time.Duration
+
 	// Temporal is the connection to Temporal, from the TEMPORAL_ variables and files; see TemporalFromEnvironment.
 	Temporal client.Options
 

@@ -137,7 +137,7 @@ func OpenDeployments(ctx context.Context, cfg Config, name string, timeout time.
 func (d *Deployments) Close() { d.close() }
 
 func (d *Deployments) describe(ctx context.Context) (info deploymentInfo, err error) {
-	err = retryTransient(ctx, d.timeout, func(ctx context.Context) (failed error) {
+	err = Retry(ctx, d.timeout, func(ctx context.Context) (failed error) {
 		info, _, failed = d.api.describe(ctx)
 		return failed
 	})
@@ -157,7 +157,7 @@ func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
 			shown.Current = &v.Lasted
 		}
 		var polled time.Time
-		err := retryTransient(ctx, d.timeout, func(ctx context.Context) (failed error) {
+		err := Retry(ctx, d.timeout, func(ctx context.Context) (failed error) {
 			polled, failed = d.api.lastPoll(ctx, step.QueueMain, v.BuildID)
 			return failed
 		})
@@ -184,7 +184,7 @@ func (d *Deployments) Promote(ctx context.Context, build string, force bool) (pr
 		return "", fmt.Errorf("worker deployment %s has no version %q: start its workers first; "+
 			"\"starter deployments list\" shows the versions", d.name, build)
 	}
-	return info.Current, retryTransient(ctx, max(d.timeout, promoteTimeout), func(ctx context.Context) error {
+	return info.Current, Retry(ctx, max(d.timeout, promoteTimeout), func(ctx context.Context) error {
 		return d.ensure(ctx, build, force)
 	})
 }

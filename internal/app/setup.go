@@ -12,8 +12,10 @@ func Setup(ctx context.Context, cfg Config) error {
 	if err := cfg.validateStreams(); err != nil {
 		return err
 	}
-	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, "hookturn-setup", cfg.Log,
+	connecting, connected := cfg.connecting(ctx)
+	nc, js, err := bus.Connect(connecting, cfg.NATSURL, cfg.NATSCreds, "hookturn-setup", cfg.Log,
 		bus.WithInboxPrefix(cfg.NATSInboxPrefix))
+	connected()
 	if err != nil {
 		return err
 	}
@@ -29,10 +31,20 @@ func Setup(ctx context.Context, cfg Config) error {
 			return err
 		}
 	}
-	c, err := dialTemporal(ctx, cfg.Temporal, cfg.Log, nil)
+	connecting, connected = cfg.connecting(ctx)
+	defer connected()
+	c, err := dialTemporal(connecting, cfg.Temporal, cfg.Log, nil)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
 	return ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace, cfg.Log)
+}
+
+// connecting returns a context that ends when connecting has taken too long.
+func (c Config) connecting(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.ConnectTimeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, c.ConnectTimeout)
 }

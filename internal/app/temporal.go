@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -18,6 +19,7 @@ import (
 	"go.temporal.io/sdk/log"
 	"google.golang.org/grpc/codes"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
@@ -46,15 +48,26 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		return err
 	}
 	retry := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	var last error
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
+		last = err
 		l.Warn("connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace, "retry_in",
 			wait,
 			"error", err, "hint", "check TEMPORAL_ADDRESS and that the server runs")
 	})
+	if errors.Is(err, context.DeadlineExceeded) && last != nil {
+		err = fmt.Errorf("%w: %w", bus.ErrUnreachable, last)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", opts.HostPort, err)
 	}
 	return c, nil
+}
+
+// OpenTemporal connects a tool to Temporal until ctx ends.
+func OpenTemporal(ctx context.Context, cfg Config) (client.Client, error) {
+	cfg = cfg.withDefaults()
+	return dialTemporal(ctx, cfg.Temporal, cfg.Log, nil)
 }
 
 // keepAlive detects a dead connection within 20 s: polls take up to a minute, and would otherwise wait on it. Servers
@@ -118,7 +131,7 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	if len(want) == 0 {
 		return nil
 	}
-	err = retryTransient(ctx, time.Minute, func(ctx context.Context) error {
+	err = Retry(ctx, time.Minute, func(ctx context.Context) error {
 		_, err := c.OperatorService().AddSearchAttributes(ctx,
 			&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want})
 		return err

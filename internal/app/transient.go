@@ -9,11 +9,17 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"google.golang.org/grpc/codes"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// transient reports whether Temporal may answer the same request when it is sent again: the server is busy, restarts, or
-// answered too late. A limit of the number of deployments or versions is not transient, although it has the same code.
-func transient(err error) bool {
+// Transient reports whether NATS or Temporal may answer the same request when it is sent again: the server is busy,
+// restarts, or answered too late. A limit of the number of deployments or versions is not transient, although it has the
+// same code.
+func Transient(err error) bool {
+	if bus.Transient(err) {
+		return true
+	}
 	if exhausted, ok := errors.AsType[*serviceerror.ResourceExhausted](err); ok {
 		return exhausted.Cause != enumspb.RESOURCE_EXHAUSTED_CAUSE_WORKER_DEPLOYMENT_LIMITS
 	}
@@ -25,8 +31,8 @@ func transient(err error) bool {
 	}
 }
 
-// retryTransient sends a request until it succeeds, fails for good, or within has passed, and returns its last error.
-func retryTransient(ctx context.Context, within time.Duration, request func(context.Context) error) error {
+// Retry sends a request until it succeeds, fails for good, or within has passed, and returns its last error.
+func Retry(ctx context.Context, within time.Duration, request func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
@@ -36,7 +42,7 @@ func retryTransient(ctx context.Context, within time.Duration, request func(cont
 		if failed := request(ctx); failed == nil || last == nil || ctx.Err() == nil {
 			last = failed // the error of the request that the end of the time cut short names no reason
 		}
-		if last == nil || transient(last) {
+		if last == nil || Transient(last) {
 			return last
 		}
 		return backoff.Permanent(last)

@@ -21,6 +21,9 @@ const (
 	pingInterval   = 5 * time.Second
 )
 
+// ErrUnreachable reports that a server did not accept a connection before the context of the attempt ended.
+var ErrUnreachable = errors.New("not reachable in time")
+
 // Connect connects to NATS. It retries until ctx ends and logs every failure. Once connected it reconnects for
 // ever. creds is the path of a credentials file, or empty; name is the connection's name on the server.
 func Connect(
@@ -47,12 +50,17 @@ func Connect(
 		return nil, nil, errors.New("invalid nats address: check HOOKTURN_NATS_URL")
 	}
 	var nc *nats.Conn
+	var last error
 	err := backoff.RetryNotify(func() (err error) {
 		nc, err = nats.Connect(address, options...)
 		return err
 	}, backoff.WithContext(Backoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
+		last = err
 		logger.Warn("connecting to nats failed, will retry", "error", err, "retry_in", wait, "hint", connectAdvice(err))
 	})
+	if errors.Is(err, context.DeadlineExceeded) && last != nil {
+		err = fmt.Errorf("%w: %w", ErrUnreachable, last)
+	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("connect to nats at %s: %w: %s", redacted(address), err, connectAdvice(err))
 	}

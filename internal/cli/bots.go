@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -17,44 +16,37 @@ import (
 )
 
 func botsCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "bots", Short: "Show the bots of the bot files", Args: cobra.NoArgs}
+	cmd := group("bots", "Show the bots of the bot files")
 	cmd.AddCommand(botsShowCommand())
 	return cmd
 }
 
 func botsShowCommand() *cobra.Command {
 	var s settings
-	var tenant, output string
+	var tenant string
 	cmd := &cobra.Command{
 		Use: "show BOT",
 		Short: "Print the addresses of a bot: the URL of each step, the endpoints and the outbound URL of each adapter, " +
 			"the address of each channel",
-		Args: cobra.ExactArgs(1),
+		Example: `  starter bots show shop --bots examples/bots`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.environment(cmd); err != nil {
 				return err
-			}
-			if output != "text" && output != "json" {
-				return fmt.Errorf("--output %q is not a valid format, expected text or json", output)
 			}
 			b, err := s.findBot(cmd, schemas.BotID{Tenant: tenant, Bot: args[0]})
 			if err != nil {
 				return err
 			}
 			shown := addressesOf(b, strings.TrimSuffix(s.cfg.GatewayURL, "/"))
-			if output == "json" {
-				encoder := json.NewEncoder(cmd.OutOrStdout())
-				encoder.SetEscapeHTML(false)
-				return encoder.Encode(shown)
-			}
-			return shown.write(cmd.OutOrStdout())
+			return s.print(cmd, shown, shown.write)
 		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
 	f.StringVar(&s.cfg.GatewayURL, "gateway-url", "", "where others reach the gateway; empty: paths are printed")
 	f.StringVar(&tenant, "tenant", "default", "tenant of the bot")
-	f.StringVar(&output, "output", "text", "text or json")
+	s.tool(cmd)
 	s.egress(f)
 	s.logging(f)
 	return cmd
@@ -63,7 +55,7 @@ func botsShowCommand() *cobra.Command {
 // findBot reads the bot files without their secrets.
 func (s *settings) findBot(cmd *cobra.Command, id schemas.BotID) (*bot.Bot, error) {
 	if s.cfg.Bots == "" {
-		return nil, fmt.Errorf("--bots is missing: the directory of the bot files, also as HOOKTURN_BOTS")
+		return nil, problem(kindUsage, "--bots is missing: the directory of the bot files, also as HOOKTURN_BOTS")
 	}
 	options, err := app.BotOptions(s.cfg)
 	if err != nil {
@@ -79,9 +71,10 @@ func (s *settings) findBot(cmd *cobra.Command, id schemas.BotID) (*bot.Bot, erro
 	case ok:
 		return b, nil
 	case len(problems) > 0:
-		return nil, fmt.Errorf("no valid bot file of bot %s of tenant %s in %s: %w", id.Bot, id.Tenant, s.cfg.Bots, problems)
+		return nil, problem(kindInvalid, "no valid bot file of bot %s of tenant %s in %s: %w", id.Bot, id.Tenant, s.cfg.Bots,
+			problems)
 	}
-	return nil, fmt.Errorf("no bot file of bot %s of tenant %s in %s", id.Bot, id.Tenant, s.cfg.Bots)
+	return nil, problem(kindNotFound, "no bot file of bot %s of tenant %s in %s", id.Bot, id.Tenant, s.cfg.Bots)
 }
 
 // addresses are what integrators need to know of a bot.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -12,15 +13,11 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func deadlettersCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "deadletters",
-		Short: "List, show and replay events that could not be handled",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group("deadletters", "List, show and replay events that could not be handled")
 	cmd.AddCommand(listCommand(), showCommand(), replayCommand())
 	return cmd
 }
@@ -41,33 +38,37 @@ func listCommand() *cobra.Command {
 	var f bus.DeadLetterFilter
 	var reason string
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List dead letters, oldest first",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List dead letters, oldest first",
+		Example: `  starter deadletters list --bot shop --reason unknown_step`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFilter(f.BotID); err != nil {
 				return err
 			}
 			f.Reason = fault.Kind(reason)
 			return withLetters(cmd, &s, func(ctx context.Context, letters *bus.DeadLetters) error {
-				list, err := letters.List(ctx, f)
+				var list []bus.DeadLetter
+				err := s.retry(ctx, func(ctx context.Context) (err error) {
+					list, err = letters.List(ctx, f)
+					return err
+				})
 				if err != nil {
 					return err
 				}
-				w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-				fmt.Fprintln(w, "SEQ\tTIME\tTENANT\tBOT\tCONVERSATION\tREASON\tBYTES\tDETAIL")
-				for _, l := range list {
-					fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Sequence, l.Time.UTC().Format(time.RFC3339),
-						l.Tenant, l.Bot, l.Conversation, l.Reason, l.Size, l.Detail)
+				if len(list) == 0 {
+					return problem(kindNotFound, "no dead letters match")
 				}
-				return w.Flush()
+				return s.print(cmd, lettersShown(list), func(out io.Writer) error { return writeLetters(out, list) })
 			})
 		},
 	}
+	s.connects(cmd)
 	s.connection(cmd.Flags())
 	cmd.Flags().StringVar(&f.Tenant, "tenant", "", "only this tenant")
 	cmd.Flags().StringVar(&f.Bot, "bot", "", "only this bot")
 	cmd.Flags().StringVar(&reason, "reason", "", "only this error code")
+	completesKinds(cmd, "reason")
 	cmd.Flags().Uint64Var(&f.After, "after", 0, "only sequences above this one")
 	cmd.Flags().IntVar(&f.Limit, "limit", 100, "at most this many")
 	return cmd
@@ -78,7 +79,10 @@ func showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show SEQ",
 		Short: "Print the headers and the unchanged payload of a dead letter",
-		Args:  cobra.ExactArgs(1),
+		Long: "Print the headers and the unchanged payload of a dead letter.\n" +
+			"In a JSON document, \"data\" is the payload as base64.",
+		Example: `  starter deadletters show 1`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return letter(cmd, &s, args[0], func(ctx context.Context, letters *bus.DeadLetters, seq uint64) error {
 				l, err := letters.Show(ctx, seq)
@@ -89,11 +93,12 @@ func showCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s\n", header, l.Data)
-				return err
+				document := map[string]any{"header": l.Header, "data": l.Data}
+				return s.printLine(cmd, document, "%s\n%s", header, l.Data)
 			})
 		},
 	}
+	s.connects(cmd)
 	s.connection(cmd.Flags())
 	return cmd
 }
@@ -101,29 +106,87 @@ func showCommand() *cobra.Command {
 func replayCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
-		Use:   "replay SEQ",
-		Short: "Publish the event of a dead letter again and delete the dead letter",
-		Args:  cobra.ExactArgs(1),
+		Use:     "replay SEQ",
+		Short:   "Publish the event of a dead letter again and delete the dead letter",
+		Example: `  starter deadletters replay 1 --yes`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return letter(cmd, &s, args[0], func(ctx context.Context, letters *bus.DeadLetters, seq uint64) error {
+				l, err := letters.Show(ctx, seq)
+				if err != nil {
+					return err
+				}
+				if s.dryRun {
+					return s.printLine(cmd, map[string]any{"sequence": seq}, "would publish dead letter %d again as an event of %s",
+						seq, l.Subject)
+				}
+				if err := s.confirm(cmd, "publish dead letter %d again as an event of %s", seq, l.Subject); err != nil {
+					return err
+				}
 				stored, err := letters.Replay(ctx, seq)
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "dead letter %d published again as event %d\n", seq, stored)
-				return err
+				return s.printLine(cmd, map[string]any{"sequence": seq, "event": stored}, "dead letter %d published again as event %d",
+					seq, stored)
 			})
 		},
 	}
+	s.connects(cmd)
+	s.changes(cmd)
 	s.connection(cmd.Flags())
 	return cmd
+}
+
+// letterShown is a dead letter in a list.
+type letterShown struct {
+	schemas.BotID
+
+	Sequence     uint64     `json:"sequence"`
+	Time         time.Time  `json:"time"`
+	Conversation string     `json:"conversation"`
+	Reason       fault.Kind `json:"reason"`
+	Detail       string     `json:"detail"`
+	Bytes        int        `json:"bytes"`
+	Subject      string     `json:"subject"`
+}
+
+func lettersShown(list []bus.DeadLetter) []letterShown {
+	shown := make([]letterShown, 0, len(list))
+	for _, l := range list {
+		shown = append(shown, letterShown{
+			BotID: l.BotID, Sequence: l.Sequence, Time: l.Time, Conversation: l.Conversation, Reason: l.Reason, Detail: l.Detail,
+			Bytes: l.Size, Subject: l.Subject,
+		})
+	}
+	return shown
+}
+
+func writeLetters(out io.Writer, list []bus.DeadLetter) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SEQ\tTIME\tTENANT\tBOT\tCONVERSATION\tREASON\tBYTES\tDETAIL")
+	for _, l := range list {
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Sequence, l.Time.UTC().Format(time.RFC3339),
+			l.Tenant, l.Bot, l.Conversation, l.Reason, l.Size, l.Detail)
+	}
+	return w.Flush()
+}
+
+// completesKinds lets shells complete an error code.
+func completesKinds(cmd *cobra.Command, flag string) {
+	var kinds []string
+	for _, kind := range fault.Kinds() {
+		kinds = append(kinds, string(kind))
+	}
+	completes(cmd, flag, kinds...)
 }
 
 // letter runs a command's work on the one dead letter that its argument names.
 func letter(cmd *cobra.Command, s *settings, arg string, work func(context.Context, *bus.DeadLetters, uint64) error) error {
 	seq, err := strconv.ParseUint(arg, 10, 64)
 	if err != nil {
-		return fmt.Errorf("invalid sequence %q: expected a number from the first column of \"starter deadletters list\"", arg)
+		return problem(kindUsage, "invalid sequence %q: expected a number from the first column of "+
+			"\"starter deadletters list\"", arg)
 	}
 	return withLetters(cmd, s, func(ctx context.Context, letters *bus.DeadLetters) error { return work(ctx, letters, seq) })
 }

@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"text/tabwriter"
@@ -15,12 +13,7 @@ import (
 )
 
 func deploymentsCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:   "deployments",
-		Short: "List the versions of the worker, and roll out or back",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
+	cmd := group("deployments", "List the versions of the worker, and roll out or back")
 	cmd.AddCommand(listDeploymentsCommand(), promoteCommand())
 	return cmd
 }
@@ -28,14 +21,13 @@ func deploymentsCommand() *cobra.Command {
 // deploymentTool is what the commands on a deployment have in common.
 type deploymentTool struct {
 	settings
-	name    string
-	timeout time.Duration
+	name string
 }
 
 func (d *deploymentTool) flags(cmd *cobra.Command) {
+	d.connects(cmd)
 	d.logging(cmd.Flags())
 	cmd.Flags().StringVar(&d.name, "deployment-name", app.DeploymentDefault, "Worker Deployment of the workers")
-	cmd.Flags().DurationVar(&d.timeout, "connect-timeout", 5*time.Second, "how long to wait for Temporal")
 }
 
 // open runs a command's work on a connection to Temporal.
@@ -55,29 +47,25 @@ func (d *deploymentTool) open(cmd *cobra.Command, work func(context.Context, *ap
 
 func listDeploymentsCommand() *cobra.Command {
 	var d deploymentTool
-	var output string
 	cmd := &cobra.Command{
-		Use:   "list",
-		Short: "List the versions of the worker, newest first",
-		Args:  cobra.NoArgs,
+		Use:     "list",
+		Short:   "List the versions of the worker, newest first",
+		Example: `  starter deployments list --output json`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return errors.New("invalid --output: expected text or json")
-			}
 			return d.open(cmd, func(ctx context.Context, deployments *app.Deployments) error {
 				list, err := deployments.List(ctx)
 				if err != nil {
 					return err
 				}
-				if output == "json" {
-					return json.NewEncoder(cmd.OutOrStdout()).Encode(list)
+				if len(list) == 0 {
+					return problem(kindNotFound, "worker deployment %s has no versions", d.name).do("start a worker of it")
 				}
-				return printVersions(cmd.OutOrStdout(), list)
+				return d.print(cmd, list, func(out io.Writer) error { return printVersions(out, list) })
 			})
 		},
 	}
 	d.flags(cmd)
-	cmd.Flags().StringVar(&output, "output", "text", "text or json")
 	return cmd
 }
 
@@ -100,26 +88,30 @@ func moment(at *time.Time) string {
 func promoteCommand() *cobra.Command {
 	var d deploymentTool
 	var build string
-	var unversioned, force, dryRun bool
+	var unversioned, force bool
 	cmd := &cobra.Command{
-		Use:   "promote",
+		Use: "promote",
+		Example: `  starter deployments promote --build-id v1.2.0 --dry-run
+  starter deployments promote --build-id v1.2.0 --yes`,
 		Short: "Make a version of the worker the current one: all conversations move to it",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (build == "") != unversioned {
-				return errors.New("expected either --build-id or --unversioned")
+				return problem(kindUsage, "expected either --build-id or --unversioned")
 			}
 			return d.open(cmd, func(ctx context.Context, deployments *app.Deployments) error {
-				if dryRun {
-					_, err := fmt.Fprintf(cmd.OutOrStdout(), "would promote %s\n", named(build))
+				if d.dryRun {
+					return d.printLine(cmd, promoted{Promote: build}, "would promote %s", named(build))
+				}
+				if err := d.confirm(cmd, "promote %s in worker deployment %s", named(build), d.name); err != nil {
 					return err
 				}
 				previous, err := deployments.Promote(ctx, build, force)
 				if err != nil {
 					return err
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "current version is %s, was %s\n", named(build), named(previous))
-				return err
+				return d.printLine(cmd, promoted{Promote: build, Previous: &previous, Done: true}, "current version is %s, was %s",
+					named(build), named(previous))
 			})
 		},
 	}
@@ -127,8 +119,15 @@ func promoteCommand() *cobra.Command {
 	cmd.Flags().StringVar(&build, "build-id", "", "the version's build id")
 	cmd.Flags().BoolVar(&unversioned, "unversioned", false, "hand the tasks to workers without a deployment")
 	cmd.Flags().BoolVar(&force, "force", false, "promote a version that does not serve every task queue in use")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "print what would be done")
+	d.changes(cmd)
 	return cmd
+}
+
+// promoted is the result of a promotion; "" stands for unversioned workers.
+type promoted struct {
+	Promote  string  `json:"promote"`
+	Previous *string `json:"previous,omitempty"`
+	Done     bool    `json:"done"`
 }
 
 func named(build string) string {

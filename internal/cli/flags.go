@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +17,8 @@ import (
 // settings are the options of a process. Without its flag, an option has the value of its environment variable
 // (HOOKTURN_ and the name in capitals), then its default.
 type settings struct {
+	frame
+
 	cfg                 app.Config
 	logLevel, logFormat string
 }
@@ -102,7 +102,7 @@ func (s *settings) sandbox(f *pflag.FlagSet) {
 // environment sets options without a flag from the environment. The task of a tool, such as the event to send, comes
 // from its flags only. Temporal's own package reads the TEMPORAL_ variables.
 func (s *settings) environment(cmd *cobra.Command) error {
-	var problem error
+	var wrong *toolError
 	lookup, known := ioOf(cmd).LookupEnv, app.EnvironmentVariables()
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
@@ -113,23 +113,23 @@ func (s *settings) environment(cmd *cobra.Command) error {
 		if !ok || value == "" {
 			return
 		}
-		if err := f.Value.Set(value); err != nil && problem == nil {
-			problem = fmt.Errorf("%s=%q: %w", name, value, err)
+		if err := f.Value.Set(value); err != nil && wrong == nil {
+			wrong = problem(kindUsage, "%s=%q: %w", name, value, err)
 		}
 	})
-	if problem != nil {
-		return problem
+	if wrong != nil {
+		return wrong
 	}
 	var err error
 	if s.cfg.Log, err = telemetry.NewLogger(ioOf(cmd).Err, s.logLevel, s.logFormat); err != nil {
-		return fmt.Errorf("check --log-level and --log-format, or HOOKTURN_LOG_LEVEL and HOOKTURN_LOG_FORMAT: %w", err)
+		return problem(kindUsage, "check --log-level and --log-format, or HOOKTURN_LOG_LEVEL and HOOKTURN_LOG_FORMAT: %w", err)
 	}
 	telemetry.LibrariesTo(s.cfg.Log)
 	return nil
 }
 
 // errNoToken reports that a name is not a valid subject token, so that no message can have it.
-var errNoToken = errors.New("invalid --tenant or --bot: expected [A-Za-z0-9_-]{1,64}")
+var errNoToken error = problem(kindUsage, "invalid --tenant or --bot: expected [A-Za-z0-9_-]{1,64}")
 
 // checkFilter checks the names of a filter; empty names match everything.
 func checkFilter(chosen schemas.BotID) error {
@@ -148,6 +148,8 @@ func (s *settings) everything(cmd *cobra.Command) error {
 		return err
 	}
 	var err error
-	s.cfg.Temporal, err = app.TemporalFromEnvironment()
-	return err
+	if s.cfg.Temporal, err = app.TemporalFromEnvironment(); err != nil {
+		return problem(kindUsage, "connection to Temporal: %w", err)
+	}
+	return nil
 }

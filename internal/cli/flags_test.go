@@ -18,7 +18,8 @@ import (
 func variables(cmd *cobra.Command) []string {
 	var names []string
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if f.Name != "help" && f.Name != "version" {
+		// The options that tools have in common belong to one call: a variable would change the calls of scripts.
+		if !slices.Contains([]string{"help", "version", "output", "connect-timeout", "dry-run", "yes"}, f.Name) {
 			names = append(names, "HOOKTURN_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")))
 		}
 	})
@@ -62,7 +63,7 @@ func TestABadValueNamesItsVariable(t *testing.T) {
 		t.Run(variable, func(t *testing.T) {
 			t.Parallel()
 			w := &world{env: map[string]string{variable: "a/b/c"}}
-			require.Equal(t, 1, w.run(testContext(t), cmd(), "--bots", t.TempDir()))
+			require.NotZero(t, w.run(testContext(t), cmd(), "--bots", t.TempDir()))
 			require.Contains(t, w.err.String(), variable)
 			require.Contains(t, w.err.String(), `"a/b/c"`)
 		})
@@ -87,7 +88,8 @@ func TestTheFlagWins(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			succeed(t, &world{env: c.env}, append([]string{"deadletters", "list"}, c.args...)...)
+			w := &world{env: c.env}
+			require.Equal(t, 3, w.run(testContext(t), cli.StarterCommand(), append([]string{"deadletters", "list"}, c.args...)...), "%s", &w.err)
 		})
 	}
 	said := fail(t, &world{env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@%zz"}}, "deadletters", "list")
@@ -117,7 +119,7 @@ func TestUnknownWordsAreRefused(t *testing.T) {
 		require.Empty(t, w.out.String())
 	}
 	w := &world{}
-	require.Equal(t, 1, w.run(testContext(t), cli.WorkerCommand(), "--gateway-addr", ":1"))
+	require.Equal(t, 2, w.run(testContext(t), cli.WorkerCommand(), "--gateway-addr", ":1"))
 	require.Equal(t, "worker: unknown flag: --gateway-addr\n", w.err.String())
 }
 

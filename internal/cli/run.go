@@ -4,8 +4,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -13,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
@@ -23,15 +22,16 @@ type IO struct {
 	In        io.Reader
 	Out, Err  io.Writer
 	LookupEnv func(string) (string, bool)
+	Terminal  bool // In is a terminal, at which a command may ask
 }
 
 // OS is the IO of a process.
 func OS() IO {
-	return IO{Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv}
+	return IO{
+		Args: os.Args[1:], In: os.Stdin, Out: os.Stdout, Err: os.Stderr, LookupEnv: os.LookupEnv,
+		Terminal: term.IsTerminal(int(os.Stdin.Fd())),
+	}
 }
-
-// errSilent ends a command with status 1 when the command has already printed its errors.
-var errSilent = errors.New("failed")
 
 // gcPercent is the value of GOGC when the environment does not set it.
 const gcPercent = 300
@@ -59,14 +59,28 @@ func RunContext(ctx context.Context, cmd *cobra.Command, world IO) int {
 	cmd.SetOut(world.Out)
 	cmd.SetErr(world.Err)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	err := cmd.ExecuteContext(WithIO(ctx, world))
-	switch {
-	case err == nil:
+	started := false
+	each(cmd, func(c *cobra.Command) {
+		if run := c.RunE; run != nil {
+			c.RunE = func(cmd *cobra.Command, args []string) error {
+				started = true
+				return run(cmd, args)
+			}
+		}
+	})
+	executed, err := cmd.ExecuteContextC(WithIO(ctx, world))
+	if err == nil {
 		return 0
-	case !errors.Is(err, errSilent):
-		fmt.Fprintf(world.Err, "%s: %v\n", cmd.Name(), err)
 	}
-	return 1
+	return report(classify(err, started), cmd.Name(), outputOf(executed, world.Args), world)
+}
+
+// each calls visit for a command and all its subcommands.
+func each(cmd *cobra.Command, visit func(*cobra.Command)) {
+	visit(cmd)
+	for _, c := range cmd.Commands() {
+		each(c, visit)
+	}
 }
 
 // WithIO returns a context with the IO of a command that is part of another program's tree.

@@ -114,7 +114,7 @@ func TestTools_MissingStreams(t *testing.T) {
 		"send and wait":      {"send", "--bot", "shop", "-", "--wait", "1h"},
 		"tail":               {"tail"},
 		"deadletters list":   {"deadletters", "list"},
-		"deadletters replay": {"deadletters", "replay", "1"},
+		"deadletters replay": {"deadletters", "replay", "1", "--yes"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -128,7 +128,7 @@ func TestTools_MissingStreams(t *testing.T) {
 func TestToolsStopWhileTheyWaitForNATS(t *testing.T) {
 	t.Parallel()
 	w := &world{in: event("e-1"), env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@" + unreachableAddr(t)}}
-	stop := beside(t, w, cli.StarterCommand(), "send", "--bot", "shop", "-")
+	stop := beside(t, w, cli.StarterCommand(), "send", "--bot", "shop", "-", "--connect-timeout", "1h")
 	require.Eventually(t, func() bool { return strings.Contains(w.err.String(), "connecting to nats failed") }, soon, poll)
 	require.Equal(t, 1, stop())
 	require.NotContains(t, w.err.String(), "hidden")
@@ -140,7 +140,7 @@ func TestABadTemporalConfigurationIsRefused(t *testing.T) {
 	t.Setenv("TEMPORAL_PROFILE", "absent")
 	for name, p := range processes() {
 		w := &world{}
-		require.Equal(t, 1, w.run(testContext(t), p.command(), append(p.args, "--bots", t.TempDir())...), name)
+		require.Equal(t, 2, w.run(testContext(t), p.command(), append(p.args, "--bots", t.TempDir())...), name)
 		require.Contains(t, w.err.String(), "absent", name)
 	}
 	require.Contains(t, fail(t, &world{}, "setup"), "absent")

@@ -27,14 +27,16 @@ func runScriptCommand() *cobra.Command {
 		Long: "Run one script of a code step in the sandbox and print what main returned and what the script wrote.\n" +
 			"The event file contains the JSON of event[\"body\"]; its user_data becomes user, as in the vendor's own editor.\n" +
 			"The egress policy is that of a worker. Requires root and bubblewrap.",
-		Args: cobra.ExactArgs(1),
+		Example: `  starter run-script examples/bots/verify_otp.py --event event.json`,
+		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := s.everything(cmd); err != nil {
 				return err
 			}
-			return runScript(cmd, s.cfg, args[0], event, timeout)
+			return runScript(cmd, &s, args[0], event, timeout)
 		},
 	}
+	s.tool(cmd)
 	s.egress(cmd.Flags())
 	s.sandbox(cmd.Flags())
 	s.logging(cmd.Flags())
@@ -43,7 +45,7 @@ func runScriptCommand() *cobra.Command {
 	return cmd
 }
 
-func runScript(cmd *cobra.Command, cfg app.Config, file, event string, timeout time.Duration) error {
+func runScript(cmd *cobra.Command, s *settings, file, event string, timeout time.Duration) error {
 	script, err := os.ReadFile(file)
 	if err != nil {
 		return fmt.Errorf("script: %w", err)
@@ -53,7 +55,7 @@ func runScript(cmd *cobra.Command, cfg app.Config, file, event string, timeout t
 		return err
 	}
 	name := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
-	r, f, err := app.RunScript(cmd.Context(), cfg, sandbox.Job{
+	r, f, err := app.RunScript(cmd.Context(), s.cfg, sandbox.Job{
 		BotID: schemas.BotID{Tenant: "default", Bot: "run-script"}, Step: name, EventID: "run-script", Script: string(script),
 		Body:    body,
 		Timeout: timeout,
@@ -67,7 +69,7 @@ func runScript(cmd *cobra.Command, cfg app.Config, file, event string, timeout t
 	if f != nil {
 		return f
 	}
-	return printValue(cmd, r.Value)
+	return printValue(cmd, &s.frame, r.Value)
 }
 
 // readBody reads the event and renames user_data to user.
@@ -92,13 +94,15 @@ func readBody(file string) (string, error) {
 }
 
 // printValue prints what main returned; a body that is JSON is printed as JSON.
-func printValue(cmd *cobra.Command, value []byte) error {
+func printValue(cmd *cobra.Command, f *frame, value []byte) error {
 	var returned struct {
 		StatusCode json.Number `json:"statusCode"`
 		Body       *string     `json:"body"`
 	}
 	if json.Unmarshal(value, &returned) != nil || returned.Body == nil || !json.Valid([]byte(*returned.Body)) {
-		fmt.Fprintf(cmd.OutOrStdout(), "%s\n", value)
+		if f.output == formatText {
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\n", value)
+		}
 		return errors.New(`main must return {"statusCode": 200, "headers": {…}, "body": "<JSON text>"}`)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "--- status %s\n", returned.StatusCode)
@@ -110,6 +114,5 @@ func printValue(cmd *cobra.Command, value []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n", out)
-	return err
+	return f.printLine(cmd, map[string]any{"status": returned.StatusCode, "body": shown}, "%s", out)
 }

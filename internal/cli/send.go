@@ -20,30 +20,42 @@ import (
 // send holds the flags of the command.
 type send struct {
 	schemas.ConversationKey
+	*settings
 
 	eventType, data, id string
 	ttl, wait           time.Duration
 }
 
+// sent is the result of the command.
+type sent struct {
+	Event     string            `json:"event"`
+	Sequence  uint64            `json:"sequence"`
+	Duplicate bool              `json:"duplicate"`
+	Replies   []json.RawMessage `json:"replies,omitempty"`
+}
+
 func sendCommand() *cobra.Command {
 	var s settings
-	var o send
+	o := send{settings: &s}
 	cmd := &cobra.Command{
 		Use:   "send [FILE]",
 		Short: "Publish one event: from FILE (- = standard input), or built from the flags",
 		Example: `  starter send --bot shop --conversation c-42 --data '{"step":"ORDER_STATUS"}' --wait 10s
-  starter send --bot shop event.json`,
+  starter send --bot shop event.json --dry-run`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			raw, err := o.event(cmd, args)
 			if err != nil {
 				return err
 			}
-			return connected(cmd, &s, func(ctx context.Context, js bus.JetStream) error {
-				return o.publish(ctx, cmd.OutOrStdout(), js, raw)
-			})
+			if s.dryRun {
+				return s.printLine(cmd, json.RawMessage(raw), "%s", raw)
+			}
+			return connected(cmd, &s, func(ctx context.Context, js bus.JetStream) error { return o.publish(ctx, cmd, js, raw) })
 		},
 	}
+	s.connects(cmd)
+	s.dry(cmd)
 	s.connection(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&o.Tenant, "tenant", "default", "tenant of the bot")
@@ -61,7 +73,7 @@ func sendCommand() *cobra.Command {
 // event reads or builds the event and validates it, so that the command reports a mistake and not a dead letter.
 func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	if o.ttl < 0 || o.wait < 0 {
-		return nil, errors.New("invalid --ttl or --wait: must not be negative")
+		return nil, problem(kindUsage, "invalid --ttl or --wait: must not be negative")
 	}
 	if !o.Valid() {
 		return nil, errNoToken
@@ -72,7 +84,7 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	}
 	e, err := schemas.DecodeEvent(raw)
 	if err != nil {
-		return nil, fmt.Errorf("invalid event: %w", err)
+		return nil, problem(kindInvalid, "invalid event: %w", err)
 	}
 	o.id, o.Conversation = e.ID, e.Subject
 	return raw, nil
@@ -82,7 +94,7 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	if len(args) == 1 {
 		for _, name := range []string{"conversation", "type", "data", "id"} {
 			if cmd.Flags().Changed(name) {
-				return nil, fmt.Errorf("FILE contains the whole event: remove --%s", name)
+				return nil, problem(kindUsage, "FILE contains the whole event: remove --%s", name)
 			}
 		}
 	}
@@ -92,9 +104,10 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	case len(args) == 1:
 		return os.ReadFile(args[0])
 	case o.Conversation == "" || o.data == "":
-		return nil, errors.New("missing event: expected FILE, or --conversation and --data")
+		return nil, problem(kindUsage, "missing event: expected FILE, or --conversation and --data")
 	case !json.Valid([]byte(o.data)):
-		return nil, errors.New("invalid --data: expected JSON, quoted for the shell, such as --data '{\"step\":\"ORDER_STATUS\"}'")
+		return nil, problem(kindInvalid, "invalid --data: expected JSON, quoted for the shell, such as "+
+			"--data '{\"step\":\"ORDER_STATUS\"}'")
 	}
 	if o.id == "" {
 		o.id = uuid.NewString()
@@ -106,27 +119,44 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 	})
 }
 
-func (o *send) publish(ctx context.Context, out io.Writer, js bus.JetStream, raw []byte) error {
+func (o *send) publish(ctx context.Context, cmd *cobra.Command, js bus.JetStream, raw []byte) error {
 	header := nats.Header{}
 	if o.ttl > 0 {
 		header.Set(bus.HeaderTTL, o.ttl.String())
 	}
+	result := sent{Event: o.id}
 	store := func() error {
-		seq, duplicate, err := bus.NewPublisher(js).PublishEvent(ctx, o.ConversationKey, raw, o.id, header)
-		if err != nil {
+		err := o.retry(ctx, func(ctx context.Context) (err error) { // the stream stores an event id once
+			result.Sequence, result.Duplicate, err = bus.NewPublisher(js).PublishEvent(ctx, o.ConversationKey, raw, o.id, header)
+			return err
+		})
+		if err != nil || o.output == formatJSON {
 			return err
 		}
-		_, err = fmt.Fprintf(out, "event %s stored as %d (duplicate: %t)\n", o.id, seq, duplicate)
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "event %s stored as %d (duplicate: %t)\n", o.id, result.Sequence, result.Duplicate)
 		return err
 	}
-	if o.wait <= 0 {
-		return store()
+	received := func(r bus.StoredReply) error {
+		if o.output == formatJSON {
+			result.Replies = append(result.Replies, r.Data)
+			return nil
+		}
+		return printReply(cmd.OutOrStdout(), r)
 	}
-	return o.await(ctx, out, js, store)
+	publish := store
+	if o.wait > 0 {
+		publish = func() error { return o.await(ctx, js, store, received) }
+	}
+	if err := publish(); err != nil || o.output != formatJSON {
+		return err
+	}
+	return printJSON(cmd.OutOrStdout(), result)
 }
 
-// await publishes the event when the reader of replies is ready, then prints replies up to that of the step.
-func (o *send) await(whole context.Context, out io.Writer, js bus.JetStream, store func() error) error {
+// await publishes the event when the reader of replies is ready, then passes replies on up to that of the step.
+func (o *send) await(
+	whole context.Context, js bus.JetStream, store func() error, received func(bus.StoredReply) error,
+) error {
 	ctx, cancel := context.WithTimeout(whole, o.wait)
 	defer cancel()
 	answered := errors.New("answered")
@@ -142,7 +172,7 @@ func (o *send) await(whole context.Context, out io.Writer, js bus.JetStream, sto
 			if eventID != o.id {
 				return nil
 			}
-			if err := printReply(out, r); err != nil {
+			if err := received(r); err != nil {
 				return err
 			}
 			if replyType == schemas.TypeStepReplied {
@@ -160,5 +190,6 @@ func (o *send) await(whole context.Context, out io.Writer, js bus.JetStream, sto
 	case whole.Err() != nil:
 		return fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
 	}
-	return fmt.Errorf("no reply within %s: check that a starter and a worker run, and \"starter deadletters list\"", o.wait)
+	return problem(kindFailed, "no reply within %s", o.wait).
+		do("check that a starter and a worker run, and \"starter deadletters list\"")
 }

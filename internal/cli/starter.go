@@ -61,20 +61,27 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 func setupCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
-		Use:   "setup",
-		Short: "Create streams, buckets and search attributes that are missing",
-		Args:  cobra.NoArgs,
+		Use:     "setup",
+		Short:   "Create streams, buckets and search attributes that are missing",
+		Example: `  starter setup --engines default,acme`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.everything(cmd); err != nil {
 				return err
 			}
+			if s.dryRun {
+				return s.printLine(cmd, map[string]any{"ready": false},
+					"would create the streams, buckets and search attributes that are missing")
+			}
+			s.cfg.ConnectTimeout = s.timeout
 			if err := app.Setup(cmd.Context(), s.cfg); err != nil {
 				return err
 			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "streams, buckets and search attributes are ready")
-			return err
+			return s.printLine(cmd, map[string]any{"ready": true}, "streams, buckets and search attributes are ready")
 		},
 	}
+	s.connects(cmd)
+	s.dry(cmd)
 	s.connection(cmd.Flags())
 	s.streams(cmd.Flags())
 	cmd.Flags().StringSliceVar(&s.cfg.Engines, "engines", []string{"default"},

@@ -20,7 +20,10 @@ func tailCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Print replies as they are stored, one JSON document a line, until interrupted",
-		Args:  cobra.NoArgs,
+		Long: "Print replies as they are stored, one JSON document a line, until interrupted.\n" +
+			"With --output json an error is a document too.",
+		Example: `  starter tail --bot shop --since 1h`,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := checkFilter(t.BotID); err != nil {
 				return err
@@ -33,6 +36,7 @@ func tailCommand() *cobra.Command {
 			})
 		},
 	}
+	s.connects(cmd)
 	s.connection(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&t.Tenant, "tenant", "", "only this tenant")

@@ -123,11 +123,8 @@ func TestValidate_InvalidAllowList(t *testing.T) {
 func TestValidate_NoBotFiles(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	require.Equal(t, "no bot files (*.yaml) in "+dir+"\n", succeed(t, &world{}, "validate", dir))
-
-	w := &world{}
-	require.Empty(t, fail(t, w, "validate", filepath.Join(dir, "missing")))
-	require.Contains(t, w.out.String(), "no such file or directory")
+	require.Equal(t, "starter: no bot files (*.yaml) in "+dir+"\n", fail(t, &world{}, "validate", dir))
+	require.Contains(t, fail(t, &world{}, "validate", filepath.Join(dir, "missing")), "no such file or directory")
 	require.Contains(t, fail(t, &world{}, "validate"), "accepts 1 arg(s), received 0")
 }
 

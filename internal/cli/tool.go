@@ -1,0 +1,133 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/bus"
+)
+
+//go:generate go test -count=1 -run ^TestDocs_CommandLine$ . -update
+
+// group returns a command that has only subcommands.
+func group(use, short string) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+}
+
+// frame are the options that tools have in common.
+type frame struct {
+	output      format
+	timeout     time.Duration
+	dryRun, yes bool
+}
+
+// tool adds the option of a tool that connects to no server.
+func (f *frame) tool(cmd *cobra.Command) {
+	f.output = formatText
+	cmd.Flags().Var(&f.output, "output", "text, or json: one JSON document on standard output, also for an error")
+	completes(cmd, "output", formats()...)
+}
+
+// connects adds the options of a tool that connects to NATS or Temporal.
+func (f *frame) connects(cmd *cobra.Command) {
+	f.tool(cmd)
+	cmd.Flags().DurationVar(&f.timeout, "connect-timeout", 5*time.Second,
+		"how long to wait for a server that does not answer, or is too busy to")
+}
+
+// changes adds the options of a tool that changes what exists.
+func (f *frame) changes(cmd *cobra.Command) {
+	f.dry(cmd)
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it without a question; needed where there is no terminal")
+}
+
+func (f *frame) dry(cmd *cobra.Command) {
+	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and do nothing")
+}
+
+// completes lets shells complete the value of a flag.
+func completes(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(err) // the command does not have this flag
+	}
+}
+
+// print prints the result of a tool: the document, or its text.
+func (f *frame) print(cmd *cobra.Command, document any, text func(out io.Writer) error) error {
+	if f.output == formatJSON {
+		return printJSON(cmd.OutOrStdout(), document)
+	}
+	return text(cmd.OutOrStdout())
+}
+
+// printed prints the result of a tool in one line of text.
+func (f *frame) printLine(cmd *cobra.Command, document any, format string, args ...any) error {
+	return f.print(cmd, document, func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, format+"\n", args...)
+		return err
+	})
+}
+
+// confirm asks on a terminal whether to do something, which begins with a verb. Without --yes and without a terminal the
+// error is that nothing was done.
+func (f *frame) confirm(cmd *cobra.Command, format string, args ...any) error {
+	what := fmt.Sprintf(format, args...)
+	if f.yes {
+		return nil
+	}
+	world := ioOf(cmd)
+	if !world.Terminal {
+		return problem(kindRefused, "not confirmed, nothing was done: %s", what).
+			do("add --yes, or --dry-run to see what would be done")
+	}
+	fmt.Fprintf(world.Err, "%s? [y/N] ", what)
+	answer, err := bufio.NewReader(world.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	if a := strings.ToLower(strings.TrimSpace(answer)); a != "y" && a != "yes" {
+		return problem(kindRefused, "not confirmed, nothing was done: %s", what)
+	}
+	return nil
+}
+
+// retry repeats what reads from NATS or Temporal, while the server is away or busy.
+func (f *frame) retry(ctx context.Context, read func(context.Context) error) error {
+	return app.Retry(ctx, f.timeout, read)
+}
+
+// connected runs a tool's work on a connection to NATS. Missing streams are an error immediately: waiting for them would
+// hang without a message, and creating them here would fix their partitions and sizes by accident.
+func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, js bus.JetStream) error) error {
+	if err := s.environment(cmd); err != nil {
+		return err
+	}
+	connecting, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+	defer cancel()
+	nc, js, err := bus.Connect(connecting, s.cfg.NATSURL, s.cfg.NATSCreds, "hookturn-"+cmd.Name(), s.cfg.Log,
+		bus.WithInboxPrefix(s.cfg.NATSInboxPrefix))
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	err = s.retry(cmd.Context(), func(ctx context.Context) error { return bus.Ready(ctx, js) })
+	if err != nil && !app.Transient(err) && !bus.IsDenied(err) {
+		return fmt.Errorf("streams of hookturn are missing in nats: %w: run \"starter setup\" once", err)
+	}
+	if err != nil {
+		return err
+	}
+	return work(cmd.Context(), js)
+}

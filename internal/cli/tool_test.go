@@ -1,0 +1,162 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// tools returns every command that is a tool: those that do something and end.
+func tools() map[string]*cobra.Command {
+	found := map[string]*cobra.Command{}
+	var visit func(*cobra.Command)
+	visit = func(c *cobra.Command) {
+		for _, child := range c.Commands() {
+			if child.Name() != "completion" && child.Name() != "help" && child.Name() != "run" {
+				visit(child)
+			}
+		}
+		if c.HasParent() && len(c.Commands()) == 0 {
+			found[c.CommandPath()] = c
+		}
+	}
+	visit(cli.StarterCommand())
+	return found
+}
+
+func TestTools_CommonOptions(t *testing.T) {
+	t.Parallel()
+	for name, cmd := range tools() {
+		require.NotNil(t, cmd.Flag("output"), name)
+		require.NotEmpty(t, cmd.Example, name)
+		if cmd.Flag("nats-url") != nil || cmd.Flag("deployment-name") != nil {
+			require.Equal(t, "5s", cmd.Flag("connect-timeout").DefValue, name)
+		}
+		if cmd.Flag("yes") != nil {
+			require.NotNil(t, cmd.Flag("dry-run"), name)
+		}
+	}
+}
+
+func TestTools_ExitStatus(t *testing.T) {
+	t.Parallel()
+	n, bare := startNATS(t), startBareNATS(t)
+	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, event("e-1"), fault.UnknownBot)
+	dir := directory(t, map[string]string{"shop.yaml": badBot})
+	nowhere := map[string]string{"HOOKTURN_NATS_URL": "nats://" + unreachableAddr(t)}
+	for name, c := range map[string]struct {
+		env    map[string]string
+		args   []string
+		status int
+		kind   string
+	}{
+		"unknown flag":      {nil, []string{"tail", "--frob"}, 2, "usage"},
+		"unknown command":   {nil, []string{"frob"}, 2, "usage"},
+		"missing argument":  {nil, []string{"deadletters", "show"}, 2, "usage"},
+		"missing flag":      {nil, []string{"send", "-"}, 2, "usage"},
+		"bad argument":      {nil, []string{"deadletters", "show", "first"}, 2, "usage"},
+		"bad variable":      {map[string]string{"HOOKTURN_LOG_LEVEL": "x"}, []string{"deadletters", "list"}, 2, "usage"},
+		"no such letter":    {n.at(), []string{"deadletters", "show", "99"}, 3, "not_found"},
+		"empty filter":      {n.at(), []string{"deadletters", "list", "--bot", "bank"}, 3, "not_found"},
+		"no such bot":       {nil, []string{"bots", "show", "x", "--bots", "../../examples/bots", "--egress-allow", "127.0.0.1"}, 3, "not_found"},
+		"not confirmed":     {n.at(), []string{"deadletters", "replay", "1"}, 4, "refused"},
+		"invalid event":     {nil, []string{"send", "--bot", "b", "--conversation", "c", "--data", "{}"}, 4, "invalid"},
+		"invalid directory": {nil, []string{"validate", dir + "/missing"}, 4, "invalid"},
+		"no server":         {nowhere, []string{"deadletters", "list", "--connect-timeout", "100ms"}, 5, "unreachable"},
+		"no temporal": {
+			nil, []string{"deployments", "list", "--connect-timeout", "100ms"}, 5, "unreachable",
+		},
+		"no streams": {bare.at(), []string{"deadletters", "list"}, 1, "failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &world{env: c.env}
+			require.Equal(t, c.status, w.run(testContext(t), cli.StarterCommand(), c.args...), "%s", &w.err)
+			require.Empty(t, w.out.String())
+			require.Contains(t, w.err.String(), "starter: ")
+
+			w = &world{env: c.env}
+			require.Equal(t, c.status, w.run(testContext(t), cli.StarterCommand(), append(c.args, "--output", "json")...))
+			var document struct {
+				Error struct {
+					Kind, Message string
+					Hint          *string
+				}
+			}
+			require.NoError(t, json.Unmarshal([]byte(w.out.String()), &document), "one document: %s", &w.out)
+			require.Equal(t, c.kind, document.Error.Kind)
+			require.NotEmpty(t, document.Error.Message)
+			require.NotNil(t, document.Error.Hint)
+			require.NotContains(t, w.err.String(), "starter: ")
+		})
+	}
+}
+
+func TestTools_JSONDocument(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	n.answer(t)
+	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, event("e-1"), fault.UnknownBot)
+	dir := directory(t, map[string]string{"shop.yaml": badBot})
+	for name, c := range map[string]struct {
+		args   []string
+		status int
+		want   string
+	}{
+		"secret":  {[]string{"secret", "new"}, 0, `"secret":"whsec_`},
+		"list":    {[]string{"deadletters", "list"}, 0, `"reason":"unknown_bot"`},
+		"show":    {[]string{"deadletters", "show", "1"}, 0, `"data":"eyJzcGVj`},
+		"dry run": {[]string{"deadletters", "replay", "1", "--dry-run"}, 0, `{"sequence":1}`},
+		"check":   {[]string{"validate", dir}, 4, `"problems":["`},
+		"setup":   {[]string{"setup", "--dry-run"}, 0, `{"ready":false}`},
+		"send":    {[]string{"send", "--bot", "shop", "-", "--wait", "1h"}, 0, `"replies":[{`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := &world{env: n.at(), in: event("e-9")}
+			require.Equal(t, c.status, w.run(testContext(t), cli.StarterCommand(), append(c.args, "--output=json")...), "%s", &w.err)
+			require.True(t, json.Valid([]byte(w.out.String())), &w.out)
+			require.Contains(t, w.out.String(), c.want)
+		})
+	}
+}
+
+// TestTools_Confirmation: a tool that changes something does so only when it was confirmed.
+func TestTools_Confirmation(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, event("e-1"), fault.UnknownBot)
+	left := func() int {
+		list, err := bus.NewDeadLetters(n.js, n.streams).List(testContext(t), bus.DeadLetterFilter{})
+		require.NoError(t, err)
+		return len(list)
+	}
+	for _, w := range []*world{{}, {in: "y\n"}, {terminal: true}, {terminal: true, in: "n\n"}, {terminal: true, in: "maybe\n"}} {
+		w.env = n.at()
+		require.Equal(t, 4, w.run(testContext(t), cli.StarterCommand(), "deadletters", "replay", "1"))
+		require.Contains(t, w.err.String(), "not confirmed, nothing was done: publish dead letter 1 again")
+		require.Equal(t, 1, left())
+	}
+	succeed(t, &world{env: n.at()}, "deadletters", "replay", "1", "--dry-run")
+	require.Equal(t, 1, left())
+	w := &world{env: n.at(), terminal: true, in: "y\n"}
+	succeed(t, w, "deadletters", "replay", "1")
+	require.Contains(t, w.err.String(), "publish dead letter 1 again as an event of hookturn.events.default.shop.c-42? [y/N] ")
+	require.Zero(t, left())
+}
+
+func TestTools_Completion(t *testing.T) {
+	t.Parallel()
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		require.Contains(t, succeed(t, &world{}, "completion", shell), "starter")
+	}
+	require.Contains(t, succeed(t, &world{}, "__complete", "deadletters", "list", "--output", ""), "json\n")
+	require.Contains(t, succeed(t, &world{}, "__complete", "deadletters", "list", "--reason", "unknown"), "unknown_bot\n")
+}
