@@ -29,7 +29,7 @@ func NewReply(key ConversationKey, eventID, replyType string, at time.Time, data
 		Type:            replyType,
 		Time:            at.UTC(),
 		Subject:         key.Conversation,
-		DataContentType: "application/json",
+		DataContentType: mediaJSON,
 		Data:            raw,
 	}, nil
 }

@@ -52,7 +52,7 @@ func NewNotice(owner BotID, class, object string, at time.Time, data json.RawMes
 	}
 	return Notice{
 		SpecVersion: "1.0", ID: uuid.NewString(), Source: owner.Source(), Type: class, Time: at.UTC(),
-		Subject: object, DataContentType: "application/json", Data: data,
+		Subject: object, DataContentType: mediaJSON, Data: data,
 	}, nil
 }
 

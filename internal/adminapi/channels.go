@@ -41,7 +41,7 @@ const (
 // Handler is every path below /admin/v1/.
 func (a Channels) Handler() http.Handler {
 	mux := http.NewServeMux()
-	for pattern, handle := range map[string]http.HandlerFunc{
+	for pattern, handle := range map[string]httpapi.Handler{
 		"GET /admin/v1/channels":         a.list,
 		"POST /admin/v1/channels":        a.create,
 		"GET /admin/v1/channels/lookup":  a.lookUp,
@@ -49,29 +49,30 @@ func (a Channels) Handler() http.Handler {
 		"PATCH /admin/v1/channels/{id}":  a.change,
 		"DELETE /admin/v1/channels/{id}": a.remove,
 	} {
-		mux.HandleFunc(pattern, handle)
+		mux.Handle(pattern, httpapi.Serve(a.Log, handle))
 	}
-	mux.HandleFunc("/admin/v1/channels", httpapi.Only(http.MethodGet, http.MethodPost))
-	mux.HandleFunc("/admin/v1/channels/{id}", httpapi.Only(http.MethodGet, http.MethodPatch, http.MethodDelete))
-	mux.HandleFunc("/", httpapi.NotFound)
+	mux.Handle("/admin/v1/channels", httpapi.Serve(a.Log, httpapi.Only(http.MethodGet, http.MethodPost)))
+	mux.Handle("/admin/v1/channels/{id}",
+		httpapi.Serve(a.Log, httpapi.Only(http.MethodGet, http.MethodPatch, http.MethodDelete)))
+	mux.Handle("/", httpapi.Serve(a.Log, httpapi.NotFound))
 	operator := httpapi.DigestOf(a.Token)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return httpapi.Serve(a.Log, func(w http.ResponseWriter, r *http.Request) error {
 		if token := httpapi.Bearer(r); token == "" || !httpapi.DigestOf(token).Is(operator) {
-			httpapi.Unauthorized(w)
-			return
+			return httpapi.Unauthorized()
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		mux.ServeHTTP(w, r.WithContext(ctx))
+		return nil
 	})
 }
 
-func (a Channels) list(w http.ResponseWriter, r *http.Request) {
+func (a Channels) list(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	offset, limit := number(query.Get("offset"), 0), number(query.Get("limit"), pageDefault)
 	if offset < 0 || limit < 1 || limit > pageMax {
-		httpapi.Refuse(w, http.StatusBadRequest, fault.BadEvent, "offset must be at least 0, limit from 1 to "+strconv.Itoa(pageMax))
-		return
+		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent,
+			"offset must be at least 0, limit from 1 to "+strconv.Itoa(pageMax))
 	}
 	page, total := []channel.Shown{}, 0
 	for _, entry := range a.Administration.List() {
@@ -83,7 +84,7 @@ func (a Channels) list(w http.ResponseWriter, r *http.Request) {
 		}
 		total++
 	}
-	httpapi.Answer(w, "application/json", http.StatusOK, map[string]any{"channels": page, "total": total})
+	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusOK, map[string]any{"channels": page, "total": total})
 }
 
 // number returns a number from the query; -1 when the text is not a valid number.
@@ -111,25 +112,23 @@ func matchesQuery(e channel.Entry, query map[string][]string) bool {
 }
 
 // lookUp finds a channel by its code.
-func (a Channels) lookUp(w http.ResponseWriter, r *http.Request) {
+func (a Channels) lookUp(w http.ResponseWriter, r *http.Request) error {
 	query := r.URL.Query()
 	owner := schemas.BotID{Tenant: cmp.Or(query.Get("tenant"), "default"), Bot: query.Get("bot")}
 	entry, err := a.Administration.LookUp(owner, query.Get("code"))
 	if err != nil {
-		httpapi.Refuse(w, http.StatusNotFound, "", "no channel of this tenant and bot has the code")
-		return
+		return httpapi.Reject(http.StatusNotFound, "", "no channel of this tenant and bot has the code")
 	}
-	httpapi.Answer(w, "application/json", http.StatusOK, entry.Shown())
+	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusOK, entry.Shown())
 }
 
-func (a Channels) show(w http.ResponseWriter, r *http.Request) {
+func (a Channels) show(w http.ResponseWriter, r *http.Request) error {
 	entry, err := a.Administration.Get(r.PathValue("id"))
 	if err != nil {
-		a.refuse(w, err)
-		return
+		return rejected(err)
 	}
 	w.Header().Set("ETag", etag(entry))
-	httpapi.Answer(w, "application/json", http.StatusOK, entry.Shown())
+	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusOK, entry.Shown())
 }
 
 // etag is the revision of a channel; of one of a bot file, when the file changed last.
@@ -140,56 +139,50 @@ func etag(e channel.Entry) string {
 	return `"` + strconv.FormatUint(e.Revision, 10) + `"`
 }
 
-func (a Channels) create(w http.ResponseWriter, r *http.Request) {
-	body, ok := httpapi.ReadJSON(w, r, bodyMax, fault.BadEvent)
-	if !ok {
-		return
+func (a Channels) create(w http.ResponseWriter, r *http.Request) error {
+	body, err := httpapi.ReadJSON(w, r, bodyMax, fault.BadEvent)
+	if err != nil {
+		return err
 	}
 	if strictjson.Kind(body) != "object" {
-		httpapi.Refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+strictjson.ErrNotObject.Error())
-		return
+		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "the body: "+strictjson.ErrNotObject.Error())
 	}
 	var to schemas.BotID
 	if err := json.Unmarshal(body, &to); err != nil || to.Bot == "" {
-		httpapi.RefuseAt(w, "/bot", "is required: the bot of the channel, and its tenant unless that is default")
-		return
+		return httpapi.RejectAt("/bot", "is required: the bot of the channel, and its tenant unless that is default")
 	}
 	if to.Tenant == "" {
 		to.Tenant = "default"
 	}
 	entry, token, err := a.Administration.Create(r.Context(), to, body)
 	if err != nil {
-		a.refuse(w, err)
-		return
+		return rejected(err)
 	}
 	a.audit(r, entry, "created")
 	w.Header().Set("Location", "/admin/v1/channels/"+url.PathEscape(entry.ID))
-	a.answerWritten(w, http.StatusCreated, entry, token)
+	return answerWritten(w, http.StatusCreated, entry, token)
 }
 
 // change is a JSON merge patch (RFC 7396) on the channel; rotate_token asks for a new token.
-func (a Channels) change(w http.ResponseWriter, r *http.Request) {
-	body, ok := httpapi.ReadJSON(w, r, bodyMax, fault.BadEvent)
-	if !ok {
-		return
+func (a Channels) change(w http.ResponseWriter, r *http.Request) error {
+	body, err := httpapi.ReadJSON(w, r, bodyMax, fault.BadEvent)
+	if err != nil {
+		return err
 	}
 	var patch map[string]any
 	if json.Unmarshal(body, &patch) != nil {
-		httpapi.Refuse(w, http.StatusBadRequest, fault.BadEvent, "the body must be an object")
-		return
+		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "the body must be an object")
 	}
-	entry, ok := a.current(w, r)
-	if !ok {
-		return
+	entry, err := a.current(r)
+	if err != nil {
+		return err
 	}
 	if entry.Origin == channel.OriginFile {
-		a.refuse(w, channel.ErrOfFile)
-		return
+		return rejected(channel.ErrOfFile)
 	}
 	for fixed, value := range map[string]string{"id": entry.ID, "tenant": entry.Tenant, "bot": entry.Bot} {
 		if given, there := patch[fixed]; there && given != value {
-			httpapi.RefuseAt(w, "/"+fixed, "cannot change")
-			return
+			return httpapi.RejectAt("/"+fixed, "cannot change")
 		}
 		delete(patch, fixed)
 	}
@@ -197,72 +190,66 @@ func (a Channels) change(w http.ResponseWriter, r *http.Request) {
 	delete(patch, "rotate_token")
 	var before any
 	if err := json.Unmarshal(entry.Channel, &before); err != nil {
-		a.refuse(w, err)
-		return
+		return rejected(err)
 	}
 	after, err := strictjson.Encode(merge(before, patch))
 	if err != nil {
-		a.refuse(w, err)
-		return
+		return rejected(err)
 	}
 	changed, token, err := a.Administration.Change(r.Context(), entry.ID, entry.Revision, after, rotate)
 	if err != nil {
-		a.refuse(w, err)
-		return
+		return rejected(err)
 	}
 	a.audit(r, changed, "changed")
-	a.answerWritten(w, http.StatusOK, changed, token)
+	return answerWritten(w, http.StatusOK, changed, token)
 }
 
-func (a Channels) remove(w http.ResponseWriter, r *http.Request) {
-	entry, ok := a.current(w, r)
-	if !ok {
-		return
+func (a Channels) remove(w http.ResponseWriter, r *http.Request) error {
+	entry, err := a.current(r)
+	if err != nil {
+		return err
 	}
 	if err := a.Administration.Remove(r.Context(), entry.ID, entry.Revision); err != nil {
-		a.refuse(w, err)
-		return
+		return rejected(err)
 	}
 	a.audit(r, entry, "deleted")
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // current returns the channel of the path. The request is rejected when If-Match names an earlier version of the channel.
-func (a Channels) current(w http.ResponseWriter, r *http.Request) (channel.Entry, bool) {
+func (a Channels) current(r *http.Request) (channel.Entry, error) {
 	entry, err := a.Administration.Get(r.PathValue("id"))
 	if err != nil {
-		a.refuse(w, err)
-		return entry, false
+		return entry, rejected(err)
 	}
 	if match := r.Header.Get("If-Match"); match != "" && match != "*" && match != etag(entry) {
-		httpapi.Refuse(w, http.StatusPreconditionFailed, "", "the channel was changed since it was read")
-		return entry, false
+		return entry, httpapi.Reject(http.StatusPreconditionFailed, "", "the channel was changed since it was read")
 	}
-	return entry, true
+	return entry, nil
 }
 
-func (a Channels) answerWritten(w http.ResponseWriter, status int, e channel.Entry, token string) {
+func answerWritten(w http.ResponseWriter, status int, e channel.Entry, token string) error {
 	w.Header().Set("ETag", etag(e))
 	body := map[string]any{"channel": e.Shown()}
 	if token != "" {
 		body["token_local"] = token // the only time that it is seen
 	}
-	httpapi.Answer(w, "application/json", status, body)
+	return httpapi.Answer(w, httpapi.MediaJSON, status, body)
 }
 
-func (a Channels) refuse(w http.ResponseWriter, err error) {
+// rejected returns what the operator reads when the administration did not do what was asked.
+func rejected(err error) error {
 	var invalid *channel.InvalidError
 	switch {
 	case errors.Is(err, channel.ErrNotFound):
-		httpapi.Refuse(w, http.StatusNotFound, "", err.Error())
+		return httpapi.Reject(http.StatusNotFound, "", err.Error())
 	case errors.Is(err, store.ErrChanged), errors.Is(err, channel.ErrOfFile):
-		httpapi.Refuse(w, http.StatusConflict, "", err.Error())
+		return httpapi.Reject(http.StatusConflict, "", err.Error())
 	case errors.As(err, &invalid):
-		httpapi.Refuse(w, http.StatusUnprocessableEntity, fault.Config, invalid.Reason)
-	default:
-		a.Log.Warn("storing a channel failed", "error", err)
-		httpapi.RefuseFailed(w, err, "the channel is not stored")
+		return httpapi.Reject(http.StatusUnprocessableEntity, fault.Config, invalid.Reason)
 	}
+	return httpapi.Failed(err, "the channel is not stored").Because(err, "storing a channel failed")
 }
 
 // audit logs a change of a channel and publishes an advisory for it.

@@ -18,6 +18,8 @@ type Tail struct {
 
 	// Since is the time from which stored replies are read; the zero time = only new replies.
 	Since time.Time
+	// From is the sequence from which stored replies are read; 0 = by Since.
+	From uint64
 }
 
 // StoredReply is one reply as stored in the stream.
@@ -40,7 +42,10 @@ func Follow(
 		FilterSubjects: []string{t.subject()},
 		DeliverPolicy:  jetstream.DeliverNewPolicy,
 	}
-	if !t.Since.IsZero() {
+	switch {
+	case t.From > 0:
+		config.DeliverPolicy, config.OptStartSeq = jetstream.DeliverByStartSequencePolicy, t.From
+	case !t.Since.IsZero():
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.Since
 	}
 	reader, err := js.OrderedConsumer(ctx, schemas.StreamReplies, config)

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -38,19 +39,17 @@ type Temporal interface {
 
 // takeCallback ends a step that was answered 202: 202 when the step has it, and a problem otherwise. The same body posted
 // again while the step is open is one call back, so an endpoint may repeat a request whose answer it did not get.
-func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) {
+func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 	to, err := o.Callbacks.Verify(r.PathValue("token"), time.Now())
 	switch {
 	case errors.Is(err, signedurl.ErrExpired):
-		refuse(w, http.StatusGone, fault.Expired, "the step's deadline is over: it was answered without you")
-		return
+		return httpapi.Reject(http.StatusGone, fault.Expired, "the step's deadline is over: it was answered without you")
 	case err != nil:
-		refuse(w, http.StatusNotFound, "", "no such callback address")
-		return
+		return httpapi.Reject(http.StatusNotFound, "", "no such callback address")
 	}
-	body, ok := readJSON(w, r, callbackMax, fault.BadResponse)
-	if !ok {
-		return
+	body, err := httpapi.ReadJSON(w, r, callbackMax, fault.BadResponse)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callbackTimeout)
 	defer cancel()
@@ -65,26 +64,26 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		err = handle.Get(ctx, nil)
 	}
-	o.answerCallback(w, to, err)
+	if err != nil {
+		return rejectCallback(to, err)
+	}
+	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusAccepted, map[string]bool{"accepted": true})
 }
 
-func (o Options) answerCallback(w http.ResponseWriter, to signedurl.Payload, err error) {
+// rejectCallback returns what an endpoint reads when its step did not take the answer.
+func rejectCallback(to signedurl.Payload, err error) error {
 	failure, refused := errors.AsType[*temporal.ApplicationError](err)
 	_, noRun := errors.AsType[*serviceerror.NotFound](err)
 	switch {
-	case err == nil:
-		answer(w, "application/json", http.StatusAccepted, map[string]bool{"accepted": true})
 	case refused && failure.Type() == step.RejectedAnswer:
-		refuse(w, http.StatusUnprocessableEntity, fault.BadResponse, failure.Message())
+		return httpapi.Reject(http.StatusUnprocessableEntity, fault.BadResponse, failure.Message())
 	case refused && failure.Type() == step.RejectedCallback:
-		refuse(w, http.StatusGone, fault.Gone, failure.Message())
+		return httpapi.Reject(http.StatusGone, fault.Gone, failure.Message())
 	case refused && failure.Type() == step.RejectedEarly:
-		refuseFor(w, time.Second, fault.Internal, failure.Message())
+		return httpapi.RejectFor(time.Second, fault.Internal, failure.Message())
 	case noRun:
-		refuse(w, http.StatusGone, fault.Gone, "the step has ended")
-	default:
-		o.Log.Warn("delivering callback failed, the endpoint will retry", "workflow", to.Owner,
-			"event", to.Item, "error", err)
-		refuseFor(w, time.Second, fault.Internal, "the step cannot be reached now: try again")
+		return httpapi.Reject(http.StatusGone, fault.Gone, "the step has ended")
 	}
+	return httpapi.RejectFor(time.Second, fault.Internal, "the step cannot be reached now: try again").
+		Because(err, "delivering callback failed, the endpoint will retry", "workflow", to.Owner, "event", to.Item)
 }

@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -118,7 +119,7 @@ func TestCallback_ErrorResponses(t *testing.T) {
 			w := d.post("/callbacks/"+token, c.contentType, strings.NewReader(c.body))
 			require.Equal(t, c.status, w.Code, w.Body)
 			require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-			var p problem
+			var p httpapi.Problem
 			require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
 			require.Equal(t, c.status, p.Status)
 			require.Equal(t, c.kind, p.Kind)

@@ -9,13 +9,12 @@ import (
 	"errors"
 	"mime"
 	"net/http"
-	"net/url"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 
 	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -24,37 +23,33 @@ import (
 const (
 	mediaStructured = "application/cloudevents+json"
 	mediaBatch      = "application/cloudevents-batch+json"
-	mediaJSON       = "application/json"
+	mediaJSON       = httpapi.MediaJSON
 )
 
 // botAttribute is the CloudEvents extension attribute that names the bot: on NATS the subject does.
 const botAttribute = "bot"
 
 // takeEvent publishes one event for an engine without NATS: the same validation, the same stream, the same ids.
-func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
-	tenant, ok := o.EventTokens.tenant(bearer(r))
+func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) error {
+	tenant, ok := o.EventTokens.tenant(httpapi.Bearer(r))
 	if !ok {
-		unauthorized(w)
-		return
+		return httpapi.Unauthorized()
 	}
-	document, ok := readEvent(w, r)
-	if !ok {
-		return
+	document, err := readEvent(w, r)
+	if err != nil {
+		return err
 	}
 	event, err := schemas.DecodeEvent(document)
 	if err != nil {
-		refuseField(w, err)
-		return
+		return rejectField(err)
 	}
 	var to struct{ Bot string }
 	if json.Unmarshal(event.Extensions[botAttribute], &to.Bot) != nil || to.Bot == "" {
-		refuseAt(w, "/"+botAttribute, "is required: the CloudEvents extension attribute that names the bot")
-		return
+		return httpapi.RejectAt("/"+botAttribute, "is required: the CloudEvents extension attribute that names the bot")
 	}
 	key := schemas.BotID{Tenant: tenant, Bot: to.Bot}.WithConversation(event.Subject)
 	if _, ok := o.Bots.Current().Bot(key.BotID); !ok {
-		refuse(w, http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
-		return
+		return httpapi.Reject(http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
 	}
 	header := nats.Header{}
 	for _, name := range []string{"traceparent", "tracestate"} {
@@ -66,14 +61,14 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	duplicate, err := o.storeEvent(ctx, key, event.ID, document, header)
 	if errors.Is(err, store.ErrOtherContent) {
-		refuseClash(w)
-		return
+		return httpapi.Reject(http.StatusConflict, fault.BadEvent, "the conversation has an event of this id with other content: "+
+			"send a new event under an id of its own, such as a UUID")
 	}
 	if err != nil {
-		o.refusePublish(w, err, "tenant", tenant, "bot", to.Bot, "event", event.ID)
-		return
+		return publishFailed(err, "tenant", tenant, "bot", to.Bot, "event", event.ID)
 	}
-	answer(w, mediaJSON, http.StatusAccepted, map[string]any{"accepted": true, "id": event.ID, "duplicate": duplicate})
+	return httpapi.Answer(w, mediaJSON, http.StatusAccepted,
+		map[string]any{"accepted": true, "id": event.ID, "duplicate": duplicate})
 }
 
 // storeEvent publishes an event, and reports whether the same event is stored already.
@@ -105,62 +100,30 @@ func contentOf(document json.RawMessage) string {
 	return hex.EncodeToString(sum[:])
 }
 
-func refuseClash(w http.ResponseWriter) {
-	refuse(w, http.StatusConflict, fault.BadEvent,
-		"the conversation has an event of this id with other content: send a new event under an id of its own, such as a UUID")
-}
-
 // readEvent returns the event of a request in structured mode, whichever mode it came in.
-func readEvent(w http.ResponseWriter, r *http.Request) (json.RawMessage, bool) {
+func readEvent(w http.ResponseWriter, r *http.Request) (json.RawMessage, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	switch {
 	case err == nil && media == mediaStructured:
-		return readBody(w, r, bodyMax)
+		return httpapi.ReadBody(w, r, httpapi.BodyMax)
 	case err == nil && media == mediaBatch:
-		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "batches are not taken: send one event a request")
-		return nil, false
+		return nil, httpapi.Reject(http.StatusUnsupportedMediaType, fault.Encoding,
+			"batches are not taken: send one event a request")
 	case err == nil && media == mediaJSON && r.Header.Get("Ce-Specversion") != "":
-		body, ok := readBody(w, r, bodyMax)
-		if !ok {
-			return nil, false
+		body, err := httpapi.ReadBody(w, r, httpapi.BodyMax)
+		if err != nil {
+			return nil, err
 		}
 		// The data travels as it came: what is replaced and what is rejected in it is DecodeEvent's to say.
 		if _, err := strictjson.Read(body); err != nil {
-			refuse(w, http.StatusBadRequest, fault.BadEvent, "the body: "+err.Error())
-			return nil, false
+			return nil, httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "the body: "+err.Error())
 		}
-		document, err := structured(r.Header, strictjson.WithoutBOM(body))
+		document, err := schemas.FromBinary(r.Header, body)
 		if err != nil {
-			refuse(w, http.StatusBadRequest, fault.BadEvent, err.Error())
-			return nil, false
+			return nil, httpapi.Reject(http.StatusBadRequest, fault.BadEvent, err.Error())
 		}
-		return document, true
+		return document, nil
 	}
-	refuse(w, http.StatusUnsupportedMediaType, fault.Encoding,
+	return nil, httpapi.Reject(http.StatusUnsupportedMediaType, fault.Encoding,
 		"send "+mediaStructured+" (structured mode), or "+mediaJSON+" with ce- headers (binary mode)")
-	return nil, false
-}
-
-// structured makes the structured form of an event in binary mode: every ce- header is an attribute, percent-encoded (HTTP
-// binding of CloudEvents, section 3.1.3).
-func structured(header http.Header, data json.RawMessage) (json.RawMessage, error) {
-	event := map[string]any{"data": data, "datacontenttype": mediaJSON}
-	for name, values := range header {
-		attribute, isAttribute := strings.CutPrefix(strings.ToLower(name), "ce-")
-		if !isAttribute {
-			continue
-		}
-		if attribute == "data" || attribute == "datacontenttype" {
-			return nil, errors.New("the header ce-" + attribute + " means nothing: the body is the data")
-		}
-		if len(values) > 1 {
-			return nil, errors.New("the header ce-" + attribute + " is there more than once")
-		}
-		value, err := url.PathUnescape(values[0])
-		if err != nil {
-			return nil, errors.New("the header ce-" + attribute + " is not percent-encoded as CloudEvents asks for")
-		}
-		event[attribute] = value
-	}
-	return schemas.Marshal(event)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -108,9 +109,9 @@ func TestAnEventInBinaryMode(t *testing.T) {
 		headers []string
 		detail  string
 	}{
-		"twice":       {append(slices.Clip(binary), "ce-id", "e3"), "ce-id is there more than once"},
-		"bad percent": {append(slices.Clip(binary), "ce-x", "%zz"), "ce-x is not percent-encoded"},
-		"data":        {append(slices.Clip(binary), "ce-data", "{}"), "ce-data means nothing"},
+		"twice":       {append(slices.Clip(binary), "ce-id", "e3"), "has the header ce-id more than once"},
+		"bad percent": {append(slices.Clip(binary), "ce-x", "%zz"), "must be UTF-8, percent-encoded, in the header ce-x"},
+		"data":        {append(slices.Clip(binary), "ce-data", "{}"), "the header ce-data, which has no meaning"},
 		"no id":       {append(binary[:2:2], binary[4:]...), "/id is required"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,7 +141,7 @@ func TestWhyAnEventIsRefused(t *testing.T) {
 		"no JSON":        {body: "<xml/>", status: 400, kind: fault.BadEvent, detail: "bad JSON at byte 0"},
 		"empty":          {body: " ", status: 400, kind: fault.BadEvent, detail: "empty"},
 		"not UTF-8":      {body: edit("c 1", "\xff"), status: 400, kind: fault.BadEvent, detail: "UTF-8"},
-		"too large":      {body: `"` + strings.Repeat("a", bodyMax), status: 413, kind: fault.TooLarge, detail: "1048576 bytes"},
+		"too large":      {body: `"` + strings.Repeat("a", httpapi.BodyMax), status: 413, kind: fault.TooLarge, detail: "1048576 bytes"},
 		"batch":          {contentType: mediaBatch, status: 415, kind: fault.Encoding, detail: "one event a request"},
 		"plain JSON":     {contentType: mediaJSON, status: 415, kind: fault.Encoding, detail: "structured mode"},
 		"no type":        {contentType: ";", status: 415, kind: fault.Encoding, detail: "structured mode"},
@@ -179,11 +180,11 @@ func TestWhyAnEventIsRefused(t *testing.T) {
 }
 
 // requireProblem checks a refusal and gives it.
-func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int, kind fault.Kind, detail string) problem {
+func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int, kind fault.Kind, detail string) *httpapi.Problem {
 	t.Helper()
 	require.Equal(t, status, w.Code, w.Body)
 	require.Equal(t, "application/problem+json", w.Header().Get("Content-Type"))
-	var p problem
+	var p httpapi.Problem
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &p))
 	require.Equal(t, status, p.Status)
 	require.Equal(t, kind, p.Kind)
@@ -191,7 +192,7 @@ func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int, kind
 	if status == http.StatusServiceUnavailable {
 		require.NotEmpty(t, w.Header().Get("Retry-After"))
 	}
-	return p
+	return &p
 }
 
 func TestEventTokensFile(t *testing.T) {
@@ -200,7 +201,7 @@ func TestEventTokensFile(t *testing.T) {
 	tokens, err := parseEventTokens([]byte("# for the shop\n\ndefault aaaaaaaaaaaaaaaaaaaa\r\nacme\tsha256:" + sum + "\n"))
 	require.NoError(t, err)
 	require.Len(t, tokens, 2)
-	require.Equal(t, "default", tokens[digestOf("aaaaaaaaaaaaaaaaaaaa")])
+	require.Equal(t, "default", tokens[httpapi.DigestOf("aaaaaaaaaaaaaaaaaaaa")])
 	for text, want := range map[string]string{
 		"default":                      "line 1: want a tenant and a token",
 		"\na.b aaaaaaaaaaaaaaaaaaaaaa": "line 2: the tenant is not of the form",

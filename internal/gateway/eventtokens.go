@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/hookturn/hookturn/internal/fresh"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -24,13 +25,13 @@ const (
 // EventTokens are the bearer tokens with which tenants publish events over HTTP. They are read from a file again when it
 // changes.
 type EventTokens struct {
-	file *fresh.Value[map[digest]string]
+	file *fresh.Value[map[httpapi.Digest]string]
 }
 
 // ReadEventTokens reads a file with one line for each token: the tenant, spaces, and the token or "sha256:" and its SHA-256
 // in hex. Several lines of one tenant are valid side by side, for rotation. Lines that begin with # are comments.
 func ReadEventTokens(path string, log *slog.Logger) (*EventTokens, error) {
-	file, err := fresh.Read(log, func() (map[digest]string, error) {
+	file, err := fresh.Read(log, func() (map[httpapi.Digest]string, error) {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("event tokens: %w", err)
@@ -49,16 +50,16 @@ func (t *EventTokens) tenant(token string) (string, bool) {
 	if t == nil || token == "" {
 		return "", false
 	}
-	name, ok := t.file.Get()[digestOf(token)] // the timing of a lookup by hash does not leak similar tokens
+	name, ok := t.file.Get()[httpapi.DigestOf(token)] // the timing of a lookup by hash does not leak similar tokens
 	return name, ok
 }
 
 // parseEventTokens never quotes a token.
-func parseEventTokens(text []byte) (map[digest]string, error) {
+func parseEventTokens(text []byte) (map[httpapi.Digest]string, error) {
 	if len(text) > tokensMax {
 		return nil, fmt.Errorf("larger than %d bytes", tokensMax)
 	}
-	tokens := map[digest]string{}
+	tokens := map[httpapi.Digest]string{}
 	for n, line := range bytes.Split(bytes.TrimPrefix(text, []byte("\uFEFF")), []byte("\n")) {
 		fields := strings.Fields(string(line))
 		if len(fields) == 0 || strings.HasPrefix(fields[0], "#") {
@@ -82,17 +83,17 @@ func parseEventTokens(text []byte) (map[digest]string, error) {
 	return tokens, nil
 }
 
-func tokenDigest(text string) (digest, error) {
+func tokenDigest(text string) (httpapi.Digest, error) {
 	given, isHash := strings.CutPrefix(text, hashed)
 	if !isHash {
 		if len(text) < tokenMin {
-			return digest{}, fmt.Errorf("the token is shorter than %d characters", tokenMin)
+			return httpapi.Digest{}, fmt.Errorf("the token is shorter than %d characters", tokenMin)
 		}
-		return digestOf(text), nil
+		return httpapi.DigestOf(text), nil
 	}
 	sum, err := hex.DecodeString(given)
-	if err != nil || len(sum) != len(digest{}) {
-		return digest{}, fmt.Errorf("after %q 64 hex digits must follow", hashed)
+	if err != nil || len(sum) != len(httpapi.Digest{}) {
+		return httpapi.Digest{}, fmt.Errorf("after %q 64 hex digits must follow", hashed)
 	}
-	return digest(sum), nil
+	return httpapi.Digest(sum), nil
 }

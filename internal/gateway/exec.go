@@ -12,34 +12,35 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect/channel"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 )
 
 // exec runs a channel's script for an HTTP request: in asynchronous mode the caller is answered once Temporal has the
 // run, in synchronous mode with what the script returns.
-func (o Options) exec(w http.ResponseWriter, r *http.Request) {
+func (o Options) exec(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead { // the mux routes HEAD as GET; HEAD must not run a script
-		only(http.MethodPost, http.MethodGet)(w, r)
-		return
+		return httpapi.Only(http.MethodPost, http.MethodGet)(w, r)
 	}
-	ch, ok := o.channel(w, r, bearer(r))
-	if !ok || !permitted(w, ch, bot.UseExec) {
-		return
+	ch, err := o.channel(r, httpapi.Bearer(r))
+	if err != nil {
+		return err
+	}
+	if err := permitted(ch, bot.UseExec); err != nil {
+		return err
 	}
 	if !ch.Scripted() || ch.Recv == "" {
-		refuse(w, http.StatusForbidden, fault.Config, "the channel "+ch.Code+" has no script for HTTP")
-		return
+		return httpapi.Reject(http.StatusForbidden, fault.Config, "the channel "+ch.Code+" has no script for HTTP")
 	}
-	body, ok := readBody(w, r, bodyMax)
-	if !ok {
-		return
+	body, err := httpapi.ReadBody(w, r, httpapi.BodyMax)
+	if err != nil {
+		return err
 	}
 	run, err := o.Scripts.prepare(ch, ch.Recv)
 	if err == nil {
 		err = channel.HTTP(run, ch, r, body, o.peer(r))
 	}
 	if err != nil {
-		o.refuseRun(w, ch, err)
-		return
+		return runFailed(ch, err)
 	}
 	if ch.Opts.Sync {
 		run.Timeout = bot.Duration(ch.Timeout())
@@ -47,52 +48,45 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) {
 	handle, err := o.Scripts.start(r.Context(), run)
 	switch {
 	case err != nil:
-		o.refuseRun(w, ch, err)
+		return runFailed(ch, err)
 	case !ch.Opts.Sync:
-		answer(w, mediaJSON, http.StatusOK, map[string]any{"accepted": true, "id": run.ID})
-	default:
-		o.answerExec(w, r, ch, handle)
+		return httpapi.Answer(w, mediaJSON, http.StatusOK, map[string]any{"accepted": true, "id": run.ID})
 	}
+	return o.answerExec(w, r, ch, handle)
 }
 
-// permitted answers a request whose channel does not have the role that the bot file asks for.
-func permitted(w http.ResponseWriter, ch *bot.Channel, use string) bool {
+// permitted rejects a channel that does not have the role that the bot file asks for.
+func permitted(ch *bot.Channel, use string) error {
 	if role := ch.Lacks(use); role != "" {
-		refuse(w, http.StatusForbidden, fault.Blocked, "the channel "+ch.Code+" does not have the role "+role)
-		return false
+		return httpapi.Reject(http.StatusForbidden, fault.Blocked, "the channel "+ch.Code+" does not have the role "+role)
 	}
-	return true
+	return nil
 }
 
-// channel is the one that a token opens for this sender; a request that may not in is answered here.
-func (o Options) channel(w http.ResponseWriter, r *http.Request, token string) (*bot.Channel, bool) {
-	ch, known := o.Channels.ByToken(digestOf(token))
+// channel returns the channel that a token opens for this sender.
+func (o Options) channel(r *http.Request, token string) (*bot.Channel, error) {
+	ch, known := o.Channels.ByToken(httpapi.DigestOf(token))
 	switch {
 	case !known || token == "":
-		unauthorized(w)
+		return nil, httpapi.Unauthorized()
 	case !ch.Admits(o.peer(r)):
-		refuse(w, http.StatusForbidden, fault.Blocked, "the channel does not admit the address of the sender")
-	default:
-		return ch, true
+		return nil, httpapi.Reject(http.StatusForbidden, fault.Blocked, "the channel does not admit the address of the sender")
 	}
-	return nil, false
+	return ch, nil
 }
 
 // answerExec waits for the script and writes the response that the script returned.
-func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, handle client.WorkflowRun) {
+func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, handle client.WorkflowRun) error {
 	result, err := o.Scripts.await(r.Context(), ch.Timeout(), handle)
 	if err != nil {
-		o.refuseRun(w, ch, err)
-		return
+		return runFailed(ch, err)
 	}
 	a, err := channel.DecodeHTTP(result.Value)
 	if err != nil {
-		o.refuseRun(w, ch, err)
-		return
+		return runFailed(ch, err)
 	}
 	if a.File != "" {
-		o.sendFile(w, r, ch.BotID, a.File, a.Status)
-		return
+		return o.sendFile(w, r, ch.BotID, a.File, a.Status)
 	}
 	maps.Copy(w.Header(), a.Header)
 	// The body is written by a tenant: the browser must use its declared content type only, and must not run it with the
@@ -101,24 +95,24 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 	w.Header().Add("Content-Security-Policy", "sandbox")
 	w.WriteHeader(a.Status)
 	_, _ = w.Write(a.Body) // a write error means that the client has disconnected
+	return nil
 }
 
-// refuseRun answers a run that did not end well. What a script raised is its builder's to read, in the run: a caller
-// learns the error code.
-func (o Options) refuseRun(w http.ResponseWriter, ch *bot.Channel, err error) {
+// runFailed returns the problem of a run that did not end well. What a script raised is its builder's to read, in the run: a
+// caller learns the error code.
+func runFailed(ch *bot.Channel, err error) error {
 	var f *fault.Fault
 	var invalid *serviceerror.InvalidArgument
 	switch {
 	case errors.As(err, &f) && f.Kind == fault.ScriptTimeout:
-		refuse(w, http.StatusGatewayTimeout, f.Kind, "the script did not answer in time")
+		return httpapi.Reject(http.StatusGatewayTimeout, f.Kind, "the script did not answer in time")
 	case errors.As(err, &f) && f.Kind == fault.SandboxUnavailable:
-		refuseFor(w, time.Second, f.Kind, "no sandbox is free: try again")
+		return httpapi.RejectFor(time.Second, f.Kind, "no sandbox is free: try again")
 	case errors.As(err, &f):
-		refuse(w, http.StatusInternalServerError, f.Kind, "the script failed: see its run for the reason")
+		return httpapi.Reject(http.StatusInternalServerError, f.Kind, "the script failed: see its run for the reason")
 	case errors.As(err, &invalid):
-		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "the request is too large to be kept")
-	default:
-		o.Log.Warn("running a channel's script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "error", err)
-		refuseFailed(w, err, "the script has no result")
+		return httpapi.Reject(http.StatusRequestEntityTooLarge, fault.TooLarge, "the request is too large to be kept")
 	}
+	return httpapi.Failed(err, "the script has no result").
+		Because(err, "running a channel's script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code)
 }

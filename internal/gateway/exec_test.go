@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -159,7 +160,7 @@ func TestWhyAChannelDoesNotAnswer(t *testing.T) {
 		"subscriber":      {token: tokenOfFeed, status: 403, kind: fault.Config},
 		"wrong method":    {status: 405, change: func(r *http.Request) { r.Method = http.MethodPut }},
 		"compressed":      {status: 415, kind: fault.Encoding, change: func(r *http.Request) { r.Header.Set("Content-Encoding", "br") }},
-		"too large":       {status: 413, kind: fault.TooLarge, change: func(r *http.Request) { r.Body = http.NoBody; *r = *withBody(r, bodyMax+1) }},
+		"too large":       {status: 413, kind: fault.TooLarge, change: func(r *http.Request) { r.Body = http.NoBody; *r = *withBody(r, httpapi.BodyMax+1) }},
 		"too slow":        {script: run{never: true}, status: 504, kind: fault.ScriptTimeout},
 		"timed out":       {script: failed(fault.ScriptTimeout), status: 504, kind: fault.ScriptTimeout},
 		"raised":          {script: failed(fault.ScriptException), status: 500, kind: fault.ScriptException},

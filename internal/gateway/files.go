@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -33,93 +34,92 @@ type Files interface {
 }
 
 // fileChannel is the channel of a request for files.
-func (o Options) fileChannel(w http.ResponseWriter, r *http.Request) (*bot.Channel, bool) {
-	ch, ok := o.channel(w, r, bearer(r))
-	if ok && !ch.Opts.AllowFiles {
-		refuse(w, http.StatusForbidden, fault.Config, "the channel has no files: allow_files_api is not set")
-		return nil, false
+func (o Options) fileChannel(r *http.Request) (*bot.Channel, error) {
+	ch, err := o.channel(r, httpapi.Bearer(r))
+	if err != nil {
+		return nil, err
 	}
-	return ch, ok && permitted(w, ch, bot.UseFiles)
+	if !ch.Opts.AllowFiles {
+		return nil, httpapi.Reject(http.StatusForbidden, fault.Config, "the channel has no files: allow_files_api is not set")
+	}
+	return ch, permitted(ch, bot.UseFiles)
 }
 
 // putFile keeps the body of a request as a file of the channel's bot.
-func (o Options) putFile(w http.ResponseWriter, r *http.Request) {
-	ch, ok := o.fileChannel(w, r)
-	if !ok {
-		return
+func (o Options) putFile(w http.ResponseWriter, r *http.Request) error {
+	ch, err := o.fileChannel(r)
+	if err != nil {
+		return err
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !store.FileTypeAllowed(media) {
-		refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "files of this Content-Type are not taken")
-		return
+		return httpapi.Reject(http.StatusUnsupportedMediaType, fault.Encoding, "files of this Content-Type are not taken")
 	}
-	if !uncompressed(w, r) {
-		return
+	if err := httpapi.Uncompressed(r); err != nil {
+		return err
 	}
 	name := store.FileName(r.URL.Query().Get("name"))
 	file, err := o.Files.Put(r.Context(), ch.BotID, store.File{Name: name, Type: media, Channel: ch.Code},
 		http.MaxBytesReader(w, r.Body, FileMax))
 	if err != nil {
-		o.refuseFile(w, err)
-		return
+		return fileFailed(err)
 	}
 	w.Header().Set("Location", "/files/"+file.ID)
-	answer(w, mediaJSON, http.StatusCreated, file)
+	return httpapi.Answer(w, mediaJSON, http.StatusCreated, file)
 }
 
-func (o Options) getFile(w http.ResponseWriter, r *http.Request) {
-	if ch, ok := o.fileChannel(w, r); ok {
-		o.sendFile(w, r, ch.BotID, r.PathValue("id"), http.StatusOK)
+func (o Options) getFile(w http.ResponseWriter, r *http.Request) error {
+	ch, err := o.fileChannel(r)
+	if err != nil {
+		return err
 	}
+	return o.sendFile(w, r, ch.BotID, r.PathValue("id"), http.StatusOK)
 }
 
-func (o Options) deleteFile(w http.ResponseWriter, r *http.Request) {
-	ch, ok := o.fileChannel(w, r)
-	if !ok {
-		return
+func (o Options) deleteFile(w http.ResponseWriter, r *http.Request) error {
+	ch, err := o.fileChannel(r)
+	if err != nil {
+		return err
 	}
 	if err := o.Files.Delete(r.Context(), ch.BotID, r.PathValue("id")); err != nil {
-		o.refuseFile(w, err)
-		return
+		return fileFailed(err)
 	}
 	w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // linkFile returns a new address at which anybody can read a file for five minutes.
-func (o Options) linkFile(w http.ResponseWriter, r *http.Request) {
-	ch, ok := o.fileChannel(w, r)
-	if !ok {
-		return
+func (o Options) linkFile(w http.ResponseWriter, r *http.Request) error {
+	ch, err := o.fileChannel(r)
+	if err != nil {
+		return err
 	}
 	_, content, err := o.Files.Get(r.Context(), ch.BotID, r.PathValue("id"))
 	if err != nil {
-		o.refuseFile(w, err)
-		return
+		return fileFailed(err)
 	}
 	_ = content.Close() // nothing was read
 	link, expires := o.Links.Make(ch.BotID, r.PathValue("id"), time.Now())
-	answer(w, mediaJSON, http.StatusCreated, map[string]any{"url": link, "expires": expires})
+	return httpapi.Answer(w, mediaJSON, http.StatusCreated, map[string]any{"url": link, "expires": expires})
 }
 
 // publicFile is where such an address leads.
-func (o Options) publicFile(w http.ResponseWriter, r *http.Request) {
+func (o Options) publicFile(w http.ResponseWriter, r *http.Request) error {
 	owner, id, err := o.Links.open(r.PathValue("token"), time.Now())
 	switch {
 	case errors.Is(err, signedurl.ErrExpired):
-		refuse(w, http.StatusGone, fault.Expired, "the link was good for five minutes")
+		return httpapi.Reject(http.StatusGone, fault.Expired, "the link was good for five minutes")
 	case err != nil:
-		refuse(w, http.StatusNotFound, "", "no such link")
-	default:
-		o.sendFile(w, r, owner, id, http.StatusOK)
+		return httpapi.Reject(http.StatusNotFound, "", "no such link")
 	}
+	return o.sendFile(w, r, owner, id, http.StatusOK)
 }
 
 // sendFile answers with a file's content. A browser keeps it, and runs nothing of it.
-func (o Options) sendFile(w http.ResponseWriter, r *http.Request, owner schemas.BotID, id string, status int) {
+func (o Options) sendFile(w http.ResponseWriter, r *http.Request, owner schemas.BotID, id string, status int) error {
 	file, content, err := o.Files.Get(r.Context(), owner, id)
 	if err != nil {
-		o.refuseFile(w, err)
-		return
+		return fileFailed(err)
 	}
 	defer content.Close()
 	header := w.Header()
@@ -133,23 +133,23 @@ func (o Options) sendFile(w http.ResponseWriter, r *http.Request, owner schemas.
 	if r.Method != http.MethodHead {
 		_, _ = io.Copy(w, content) // a copy error means that the client has disconnected
 	}
+	return nil
 }
 
-func (o Options) refuseFile(w http.ResponseWriter, err error) {
+func fileFailed(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, store.ErrNoFile):
-		refuse(w, http.StatusNotFound, "", err.Error())
+		return httpapi.Reject(http.StatusNotFound, "", err.Error())
 	case errors.As(err, &large):
-		refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, "a file has at most "+strconv.Itoa(FileMax)+" bytes")
+		return httpapi.Reject(http.StatusRequestEntityTooLarge, fault.TooLarge,
+			"a file has at most "+strconv.Itoa(FileMax)+" bytes")
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		refuse(w, http.StatusRequestTimeout, fault.Timeout, "the file did not come in time")
+		return httpapi.Reject(http.StatusRequestTimeout, fault.Timeout, "the file did not come in time")
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		refuse(w, http.StatusBadRequest, fault.Reset, "the file ended early")
-	default:
-		o.Log.Warn("storing or reading a file failed", "error", err)
-		refuseFailed(w, err, "the file is not stored or read")
+		return httpapi.Reject(http.StatusBadRequest, fault.Reset, "the file ended early")
 	}
+	return httpapi.Failed(err, "the file is not stored or read").Because(err, "storing or reading a file failed")
 }
 
 // Links are addresses of files that need no token and end by themselves.

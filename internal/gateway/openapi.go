@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -11,23 +12,28 @@ import (
 const mediaSchema = "application/schema+json"
 
 // openAPI serves the description of the gateway and of webhooks.
-func openAPI(w http.ResponseWriter, _ *http.Request) { describe(w, mediaJSON, schemas.OpenAPI()) }
+func openAPI(w http.ResponseWriter, _ *http.Request) error {
+	return describe(w, mediaJSON, schemas.OpenAPI())
+}
 
 // asyncAPI serves the description of what travels on NATS.
-func asyncAPI(w http.ResponseWriter, _ *http.Request) { describe(w, mediaJSON, schemas.AsyncAPIJSON()) }
+func asyncAPI(w http.ResponseWriter, _ *http.Request) error {
+	return describe(w, mediaJSON, schemas.AsyncAPIJSON())
+}
 
 // jsonSchema serves one of the JSON Schemas.
-func jsonSchema(w http.ResponseWriter, r *http.Request) {
+func jsonSchema(w http.ResponseWriter, r *http.Request) error {
 	name, isJSON := strings.CutSuffix(r.PathValue("file"), ".json")
 	text, err := schemas.JSONSchema(name)
 	if err != nil || !isJSON {
-		refuse(w, http.StatusNotFound, "", "no such schema: use one of "+strings.Join(schemas.SchemaNames(), ", ")+", and .json")
-		return
+		return httpapi.Reject(http.StatusNotFound, "",
+			"no such schema: use one of "+strings.Join(schemas.SchemaNames(), ", ")+", and .json")
 	}
-	describe(w, mediaSchema, text)
+	return describe(w, mediaSchema, text)
 }
 
-func describe(w http.ResponseWriter, media string, text []byte) {
+func describe(w http.ResponseWriter, media string, text []byte) error {
 	w.Header().Set("Content-Type", media)
 	_, _ = w.Write(text) //nolint:gosec // an embedded document, never HTML; a client that is gone needs nothing
+	return nil
 }

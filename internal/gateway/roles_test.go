@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"net/http/httptest"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,6 +11,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 )
 
 func TestPermitted_RoleOfTheUseNeeded(t *testing.T) {
@@ -25,10 +26,13 @@ channels: [{code: a, type: public, opts: {roles: [caller, monitor]}}, {code: b, 
 	all := map[string]string{bot.UseExec: "caller", bot.UseWS: "reader", bot.UseFiles: "filer", bot.UseSubscriptions: "monitor"}
 	for at, has := range []map[string]bool{{bot.UseExec: true, bot.UseSubscriptions: true}, {}} {
 		for use, role := range all {
-			w := httptest.NewRecorder()
-			require.Equal(t, has[use], permitted(w, set.Bots()[0].Channels()[at], use))
+			err := permitted(set.Bots()[0].Channels()[at], use)
+			require.Equal(t, has[use], err == nil)
 			if !has[use] {
-				requireProblem(t, w, 403, fault.Blocked, "does not have the role "+role)
+				p, ok := errors.AsType[*httpapi.Problem](err)
+				require.True(t, ok)
+				require.Equal(t, []any{403, fault.Blocked}, []any{p.Status, p.Kind})
+				require.Contains(t, p.Detail, "does not have the role "+role)
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/socket"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -87,7 +88,7 @@ func Start(addr string, o Options) (*Server, error) { return o.serve(addr, o.rou
 // route is one operation of the gateway; schemas/openapi.yaml describes each.
 type route struct {
 	method, path string
-	handle       http.HandlerFunc
+	handle       httpapi.Handler
 }
 
 // table is every route of the gateway. Go's mux takes GET for HEAD too.
@@ -116,13 +117,13 @@ func (o Options) table() []route {
 func (o Options) routes() http.Handler {
 	mux, methods := http.NewServeMux(), map[string][]string{}
 	for _, r := range o.table() {
-		mux.HandleFunc(r.method+" "+r.path, r.handle)
+		mux.Handle(r.method+" "+r.path, httpapi.Serve(o.Log, r.handle))
 		methods[r.path] = append(methods[r.path], r.method)
 	}
 	for path, known := range methods {
-		mux.HandleFunc(path, only(known...))
+		mux.Handle(path, httpapi.Serve(o.Log, httpapi.Only(known...)))
 	}
-	mux.HandleFunc("/", notFound)
+	mux.Handle("/", httpapi.Serve(o.Log, httpapi.NotFound))
 	return o.watched(mux)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -20,30 +21,28 @@ const publishTimeout = 10 * time.Second
 // takeSent is an adapter's outbound URL (contract, section 4.3): its owner sends messages to the client. Each becomes one
 // hookturn.message.sent; a message that is posted again under its id within the dedupe window of the replies, 15 minutes, is
 // answered alike and sent once.
-func (o Options) takeSent(w http.ResponseWriter, r *http.Request) {
+func (o Options) takeSent(w http.ResponseWriter, r *http.Request) error {
 	b, adapter, ok := o.Bots.Current().Adapter(r.PathValue("account"), r.PathValue("adapter"),
 		r.Header.Get("X-Cm-Producttoken"))
 	if !ok {
 		// The vendor sends no WWW-Authenticate either.
-		refuse(w, http.StatusUnauthorized, "", "the header X-Cm-Producttoken is not that of an adapter at this address")
-		return
+		return httpapi.Reject(http.StatusUnauthorized, "",
+			"the header X-Cm-Producttoken is not that of an adapter at this address")
 	}
-	body, ok := readJSON(w, r, bodyMax, fault.BadEvent)
-	if !ok {
-		return
+	body, err := httpapi.ReadJSON(w, r, httpapi.BodyMax, fault.BadEvent)
+	if err != nil {
+		return err
 	}
 	sent, err := twoway.DecodeSent(body, adapter)
 	if err != nil {
-		refuseField(w, err)
-		return
+		return rejectField(err)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
 	if err := o.publishSent(ctx, b, adapter, sent); err != nil {
-		o.refusePublish(w, err, "bot", b.Name(), "adapter", adapter.Name)
-		return
+		return publishFailed(err, "bot", b.Name(), "adapter", adapter.Name)
 	}
-	answer(w, "application/json", http.StatusCreated, map[string]any{"chat": sent.Chat, "message": "Message(s) accepted"})
+	return httpapi.Answer(w, mediaJSON, http.StatusCreated, map[string]any{"chat": sent.Chat, "message": "Message(s) accepted"})
 }
 
 func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAdapter, sent twoway.Sent) error {
@@ -74,10 +73,24 @@ func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAd
 	return nil
 }
 
-// refusePublish answers what could not be stored.
-func (o Options) refusePublish(w http.ResponseWriter, err error, names ...any) {
-	if _, rejected := errors.AsType[*fault.Fault](err); !rejected {
-		o.Log.Warn("storing a request on NATS failed", append(names, "error", err)...)
+// rejectField returns the problem of an error that knows which member of the body is wrong.
+func rejectField(err error) error {
+	var event *schemas.InvalidError
+	var field *twoway.FieldError
+	switch {
+	case errors.As(err, &event):
+		return httpapi.RejectAt(event.Pointer, event.Message)
+	case errors.As(err, &field):
+		return httpapi.RejectAt(field.Pointer, field.Reason)
 	}
-	refuseFailed(w, err, "the request is not stored")
+	return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, err.Error())
+}
+
+// publishFailed returns the problem of what could not be stored. A rejection is not logged: its client reads it.
+func publishFailed(err error, names ...any) error {
+	p := httpapi.Failed(err, "the request is not stored")
+	if _, rejected := errors.AsType[*fault.Fault](err); !rejected {
+		_ = p.Because(err, "storing a request on NATS failed", names...)
+	}
+	return p
 }

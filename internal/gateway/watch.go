@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 )
 
 // watched returns every request an id, counts it and logs it. Neither the log nor the figures hold the path, which may be a
@@ -19,7 +20,7 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 		_, route := routes.Handler(r)
 		id, began, seen := uuid.NewString(), time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		w.Header().Set("X-Request-Id", id)
-		o.recovered(routes, seen, r)
+		httpapi.Serve(o.Log, o.recovered(routes)).ServeHTTP(seen, r)
 		took := time.Since(began)
 		if seen.status == http.StatusSwitchingProtocols {
 			took = 0 // it is the connection's life, not the request's
@@ -35,20 +36,32 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 }
 
 // recovered serves a request. A handler that panics answers 500 and takes no other request of the connection with it.
-func (o Options) recovered(routes http.Handler, w *statusWriter, r *http.Request) {
-	defer func() {
-		reason := recover()
-		if reason == nil {
-			return
+func (o Options) recovered(routes http.Handler) httpapi.Handler {
+	return func(w http.ResponseWriter, r *http.Request) (err error) {
+		defer func() {
+			reason := recover()
+			if reason == nil {
+				return
+			}
+			if reason == http.ErrAbortHandler { //nolint:errorlint // net/http compares it as well
+				panic(reason)
+			}
+			o.Log.Error("a handler of the gateway panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
+			if seen, ok := w.(*statusWriter); !ok || !seen.wrote {
+				err = httpapi.Reject(http.StatusInternalServerError, fault.Internal,
+					"the gateway failed: the request id is in its log")
+			}
+		}()
+		if err := sound(w, r); err != nil {
+			return err
 		}
-		if reason == http.ErrAbortHandler { //nolint:errorlint // net/http compares it as well
-			panic(reason)
-		}
-		o.Log.Error("a handler of the gateway panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
-		if !w.wrote {
-			refuse(w, http.StatusInternalServerError, fault.Internal, "the gateway failed: the request id is in its log")
-		}
-	}()
+		routes.ServeHTTP(w, r)
+		return nil
+	}
+}
+
+// sound rejects a request that two readers may understand in two ways.
+func sound(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
 		// net/http removes a Content-Length beside it, so nothing shows whether there was one: then a proxy in between may see
@@ -56,10 +69,9 @@ func (o Options) recovered(routes http.Handler, w *statusWriter, r *http.Request
 		w.Header().Set("Connection", "close")
 	}
 	if name := repeated(r.Header); name != "" {
-		refuse(w, http.StatusBadRequest, fault.BadEvent, "the header "+name+" is there more than once")
-		return
+		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "the header "+name+" is there more than once")
 	}
-	routes.ServeHTTP(w, r)
+	return nil
 }
 
 // repeated returns the name of a header that decides who sends what, and is there more than once: what reads the request

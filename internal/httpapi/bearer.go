@@ -13,10 +13,10 @@ type Digest [sha256.Size]byte
 // DigestOf returns the digest of a token.
 func DigestOf(token string) Digest { return sha256.Sum256([]byte(token)) }
 
-// Is compares without telling by its time how much of a guess was right.
+// Is reports whether two digests are equal; its time does not show how much of a guess was right.
 func (d Digest) Is(other Digest) bool { return subtle.ConstantTimeCompare(d[:], other[:]) == 1 }
 
-// Bearer is the token of the Authorization header (RFC 6750, section 2.1), "" when there is none.
+// Bearer returns the token of the Authorization header (RFC 6750, section 2.1), "" when there is none.
 func Bearer(r *http.Request) string {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -25,8 +25,8 @@ func Bearer(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// Unauthorized answers a request with no token or a wrong one; it does not say which.
-func Unauthorized(w http.ResponseWriter) {
-	w.Header().Set("WWW-Authenticate", `Bearer realm="hookturn"`)
-	Refuse(w, http.StatusUnauthorized, "", "the request needs the header Authorization: Bearer with a valid token")
+// Unauthorized returns the problem of a request without a token or with a wrong one; it does not distinguish them.
+func Unauthorized() *Problem {
+	return Reject(http.StatusUnauthorized, "", "the request needs the header Authorization: Bearer with a valid token").
+		With("Www-Authenticate", `Bearer realm="hookturn"`)
 }

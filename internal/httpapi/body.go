@@ -13,51 +13,50 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// ReadBody reads a whole body of at most limit bytes; what is wrong with it is answered here.
-func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, bool) {
-	if !Uncompressed(w, r) {
-		return nil, false
+// BodyMax bounds every body, in bytes (contract, section 5).
+const BodyMax = 1 << 20
+
+// ReadBody reads a whole body of at most limit bytes.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if err := Uncompressed(r); err != nil {
+		return nil, err
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	_, tooLarge := errors.AsType[*http.MaxBytesError](err)
 	switch {
 	case err == nil:
-		return body, true
+		return body, nil
 	case tooLarge:
-		Refuse(w, http.StatusRequestEntityTooLarge, fault.TooLarge, fmt.Sprintf("the body is larger than %d bytes", limit))
+		return nil, Reject(http.StatusRequestEntityTooLarge, fault.TooLarge,
+			fmt.Sprintf("the body is larger than %d bytes", limit))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		Refuse(w, http.StatusRequestTimeout, fault.Timeout, "the body did not come in time")
-	default:
-		Refuse(w, http.StatusBadRequest, fault.Reset, "the body ended early")
+		return nil, Reject(http.StatusRequestTimeout, fault.Timeout, "the body did not come in time")
 	}
-	return nil, false
+	return nil, Reject(http.StatusBadRequest, fault.Reset, "the body ended early")
 }
 
-// Uncompressed refuses a body that is compressed.
-func Uncompressed(w http.ResponseWriter, r *http.Request) bool {
+// Uncompressed rejects a body that is compressed.
+func Uncompressed(r *http.Request) error {
 	if r.Header.Get("Content-Encoding") == "" {
-		return true
+		return nil
 	}
-	Refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
-	return false
+	return Reject(http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
 }
 
-// ReadJSON reads a body that must be JSON; what is wrong with it is answered here with the error code.
-func ReadJSON(w http.ResponseWriter, r *http.Request, limit int64, word fault.Kind) ([]byte, bool) {
+// ReadJSON reads a body that must be JSON; kind is the error code of what is wrong with it.
+func ReadJSON(w http.ResponseWriter, r *http.Request, limit int64, kind fault.Kind) ([]byte, error) {
 	if !isJSON(r.Header.Get("Content-Type")) {
-		Refuse(w, http.StatusUnsupportedMediaType, fault.Encoding, "Content-Type must be application/json")
-		return nil, false
+		return nil, Reject(http.StatusUnsupportedMediaType, fault.Encoding, "Content-Type must be application/json")
 	}
-	body, ok := ReadBody(w, r, limit)
-	if !ok {
-		return nil, false
+	body, err := ReadBody(w, r, limit)
+	if err != nil {
+		return nil, err
 	}
 	document, err := strictjson.Read(body)
 	if err != nil {
-		Refuse(w, http.StatusBadRequest, word, "the body: "+err.Error())
-		return nil, false
+		return nil, Reject(http.StatusBadRequest, kind, "the body: "+err.Error())
 	}
-	return document, true
+	return document, nil
 }
 
 // isJSON reports whether a media type is JSON's; a request that names none is believed to be.

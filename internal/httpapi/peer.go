@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Peer is the address that a request really comes from. X-Forwarded-For is believed only as far as trusted proxies wrote it:
-// read from its end, the first address that does not belong to a trusted proxy is the sender.
+// Peer returns the address that a request really comes from. X-Forwarded-For is believed only as far as trusted proxies
+// wrote it: read from its end, the first address that does not belong to a trusted proxy is the sender.
 func Peer(r *http.Request, proxies []netip.Prefix) netip.Addr {
 	at, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {

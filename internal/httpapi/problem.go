@@ -1,10 +1,8 @@
-// Package httpapi is what the HTTP APIs of hookturn have in common: error responses as problems (RFC 9457), the reading of
-// bodies, and bearer tokens.
 package httpapi
 
 import (
-	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -16,55 +14,82 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// Problem is the body of a refusal (RFC 9457).
+// Problem is an error that a client reads: the body of an error response (RFC 9457).
 type Problem struct {
 	Title  string     `json:"title"`
 	Status int        `json:"status"`
 	Detail string     `json:"detail"`
-	Kind   fault.Kind `json:"kind,omitempty"` // a error code, contract section 7
+	Kind   fault.Kind `json:"kind,omitempty"` // an error code, contract section 7
 	// Pointer names the member of the body that is wrong (RFC 6901).
 	Pointer string `json:"pointer,omitempty"`
+
+	header     http.Header
+	cause      error  // for the log only: it may name addresses of the installation
+	event      string // what the log line reads; "": nothing is logged
+	attributes []any
 }
 
-// Refuse answers with a problem.
-func Refuse(w http.ResponseWriter, status int, kind fault.Kind, detail string) {
-	Answer(w, "application/problem+json", status, Problem{
-		Title: http.StatusText(status), Status: status, Detail: detail, Kind: kind,
-	})
+// Error returns what the client reads.
+func (p *Problem) Error() string { return p.Detail }
+
+// Unwrap returns the cause.
+func (p *Problem) Unwrap() error { return p.cause }
+
+// With adds a header to the response.
+func (p *Problem) With(name, value string) *Problem {
+	if p.header == nil {
+		p.header = http.Header{}
+	}
+	p.header.Set(name, value)
+	return p
 }
 
-// RefuseAt answers a body in which one member is wrong.
-func RefuseAt(w http.ResponseWriter, pointer, reason string) {
-	Answer(w, "application/problem+json", http.StatusBadRequest, Problem{
-		Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Kind: fault.BadEvent,
-		Detail: strings.TrimSpace(strings.ToValidUTF8(pointer, "_") + " " + reason), Pointer: pointer,
-	})
+// Because adds the cause, which Serve logs as a warning with the event and its attributes. The client does not read it.
+func (p *Problem) Because(cause error, event string, attributes ...any) *Problem {
+	p.cause, p.event, p.attributes = cause, event, attributes
+	return p
 }
 
-// RefuseFor answers with a problem that is over after a time, rounded up to seconds.
-func RefuseFor(w http.ResponseWriter, wait time.Duration, kind fault.Kind, detail string) {
-	w.Header().Set("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
-	Refuse(w, http.StatusServiceUnavailable, kind, detail)
+func (p *Problem) write(w http.ResponseWriter) {
+	maps.Copy(w.Header(), p.header)
+	_ = Answer(w, "application/problem+json", p.Status, p) // a problem is JSON in every case: text and a number
 }
 
-// RefuseFailed answers a request that failed on this side. Only a server that is away is worth another try: then the answer
-// is 503, and a rejection or a fault of hookturn is 4xx or 500.
-func RefuseFailed(w http.ResponseWriter, err error, what string) {
+// Reject returns a new problem.
+func Reject(status int, kind fault.Kind, detail string) *Problem {
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail, Kind: kind}
+}
+
+// RejectAt returns a new problem of a body in which one member is wrong.
+func RejectAt(pointer, reason string) *Problem {
+	p := Reject(http.StatusBadRequest, fault.BadEvent, strings.TrimSpace(strings.ToValidUTF8(pointer, "_")+" "+reason))
+	p.Pointer = pointer
+	return p
+}
+
+// RejectFor returns a new problem that is over after a time, rounded up to seconds.
+func RejectFor(wait time.Duration, kind fault.Kind, detail string) *Problem {
+	return Reject(http.StatusServiceUnavailable, kind, detail).
+		With("Retry-After", strconv.Itoa(int((wait+time.Second-1)/time.Second)))
+}
+
+// Failed returns the problem of a request that failed on this side. Only a server that is away is worth another try: then
+// the status is 503, and for a rejection or a fault of hookturn it is 4xx or 500.
+func Failed(err error, what string) *Problem {
 	var f *fault.Fault
 	switch {
 	case errors.As(err, &f) && f.Kind == fault.TooLarge:
-		Refuse(w, http.StatusRequestEntityTooLarge, f.Kind, f.Message)
+		return Reject(http.StatusRequestEntityTooLarge, f.Kind, f.Message)
 	case errors.As(err, &f) && f.Kind == fault.QueueFull:
-		RefuseFor(w, 10*time.Second, f.Kind, f.Message)
+		return RejectFor(10*time.Second, f.Kind, f.Message)
 	case errors.As(err, &f) && f.Kind == fault.BadEvent:
-		Refuse(w, http.StatusBadRequest, f.Kind, f.Message)
+		return Reject(http.StatusBadRequest, f.Kind, f.Message)
 	case errors.As(err, &f):
-		Refuse(w, http.StatusInternalServerError, f.Kind, f.Message)
+		return Reject(http.StatusInternalServerError, f.Kind, f.Message)
 	case bus.IsAway(err) || temporalAway(err):
-		RefuseFor(w, time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")
-	default:
-		Refuse(w, http.StatusInternalServerError, fault.Internal, what+": the log of the gateway has the reason")
+		return RejectFor(time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")
 	}
+	return Reject(http.StatusInternalServerError, fault.Internal, what+": the log of the gateway has the reason")
 }
 
 // temporalAway reports whether an error means that Temporal cannot take requests now.
@@ -76,30 +101,4 @@ func temporalAway(err error) bool {
 	var namespace *serviceerror.NamespaceNotFound
 	return errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &late) ||
 		errors.As(err, &cancelled) || errors.As(err, &namespace)
-}
-
-// Answer answers with a JSON document that caches do not keep.
-func Answer(w http.ResponseWriter, contentType string, status int, body any) {
-	text, err := json.Marshal(body)
-	if err != nil {
-		http.Error(w, "the answer cannot be written as JSON", http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", contentType)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(text) // a write error means that the client has disconnected
-}
-
-// NotFound answers a path that does not exist.
-func NotFound(w http.ResponseWriter, r *http.Request) {
-	Refuse(w, http.StatusNotFound, "", "no such path: "+r.URL.Path)
-}
-
-// Only answers every method but those of a path.
-func Only(methods ...string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Allow", strings.Join(methods, ", "))
-		Refuse(w, http.StatusMethodNotAllowed, "", "use "+strings.Join(methods, " or "))
-	}
 }

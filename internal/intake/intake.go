@@ -73,13 +73,17 @@ func (i *Intake) labels(m *eventreader.Message) schemas.BotID {
 }
 
 func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
+	document, err := documentOf(m)
 	b, known := i.Bots.Current().Bot(m.BotID)
 	if !known {
-		return i.unserved(ctx, nil, m, rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s", m.Bot, m.Tenant))
+		return i.unserved(ctx, nil, m, document, rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s", m.Bot, m.Tenant))
 	}
-	event, err := schemas.DecodeEvent(m.Data)
+	var event schemas.Event
+	if err == nil {
+		event, err = schemas.DecodeEvent(document)
+	}
 	if err != nil {
-		return i.unserved(ctx, b, m, rejectf(fault.BadEvent, "%s", err))
+		return i.unserved(ctx, b, m, document, rejectf(fault.BadEvent, "%s", err))
 	}
 	if token := schemas.ConversationToken(event.Subject); token != m.Conversation {
 		return rejectf(fault.BadEvent,
@@ -90,17 +94,26 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		event.TraceParent, event.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
 	}
 	d := step.Delivery{
-		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(m.Data),
+		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(document),
 	}
 	resolve(b, &d)
-	if err := fits(m, d); err != nil {
-		return i.unserved(ctx, b, m, err)
+	if err := fits(d); err != nil {
+		return i.unserved(ctx, b, m, document, err)
 	}
 	err = i.deliver(ctx, b, m, d)
 	if rejected, ok := errors.AsType[*rejection](err); ok {
 		return i.answerDirectly(ctx, m, envelopeOf(event), rejected)
 	}
 	return err
+}
+
+// documentOf returns the event of a message in structured mode, whichever mode it came in. With an error, it returns what
+// can be read of the event.
+func documentOf(m *eventreader.Message) ([]byte, error) {
+	if schemas.IsBinary(m.Header) {
+		return schemas.FromBinary(m.Header, m.Data)
+	}
+	return m.Data, nil
 }
 
 // deliver hands an event to its workflow.

@@ -89,8 +89,8 @@ func retryKind(err error) string {
 }
 
 // fits rejects what Temporal would never take, before it is asked.
-func fits(m *eventreader.Message, d step.Delivery) *rejection {
-	if len(m.Data) <= deliveryMax/8 { // no encoding makes it eight times as long
+func fits(d step.Delivery) *rejection {
+	if d.Size <= deliveryMax/8 { // no encoding makes it eight times as long
 		return nil
 	}
 	payload, err := schemas.Marshal(d)

@@ -17,8 +17,10 @@ const answerTimeout = 5 * time.Second
 // unserved answers an event that becomes a dead letter, so that the user in the chat is not left without a reply
 // (contract, section 9.1). A known bot's conversation answers it, in the order of its events; an unknown bot has none.
 // The result is the rejection, or why the answer could not be given yet.
-func (i *Intake) unserved(ctx context.Context, b *bot.Bot, m *eventreader.Message, rejected *rejection) error {
-	envelope, ok := schemas.DecodeEnvelope(m.Data)
+func (i *Intake) unserved(
+	ctx context.Context, b *bot.Bot, m *eventreader.Message, document []byte, rejected *rejection,
+) error {
+	envelope, ok := schemas.DecodeEnvelope(document)
 	if !ok || envelope.Type != schemas.TypeStepRequested || schemas.ConversationToken(envelope.Subject) != m.Conversation {
 		return rejected
 	}

@@ -1,0 +1,65 @@
+package intake_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// inBinaryMode returns an event whose attributes are headers, as the CloudEvents binding for NATS has it.
+func inBinaryMode(bot, data string) *eventreader.Message {
+	m := requested(bot)
+	m.Data = []byte(data)
+	m.Header = nats.Header{
+		"ce-specversion": {"1.0"}, "ce-id": {"e1"}, "ce-source": {"/x"}, "ce-type": {schemas.TypeStepRequested},
+		"ce-time": {"2026-11-20T12:00:00Z"}, "ce-subject": {"c%2D42"}, "Nats-Msg-Id": {"e1"},
+	}
+	return m
+}
+
+func TestIntake_EventInBinaryMode(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		bot, data string
+		letter    fault.Kind
+		answered  bool // by the intake itself
+	}{
+		"served":      {bot: "shop", data: `{"step":"ORDER","variables":{"a":"b"}}`},
+		"bad data":    {bot: "shop", data: `{"step"`, letter: fault.BadEvent},
+		"unknown bot": {bot: "gone", data: `{"step":"ORDER"}`, letter: fault.UnknownBot, answered: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, mock := setup(t)
+			var taken []step.Delivery
+			accepting(mock, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, delivered(o.UpdateOptions))
+				return handle(nil), nil
+			})
+			sent := &replies{}
+			in.Replies = sent
+			verdict(t, in.Handle(t.Context(), inBinaryMode(c.bot, c.data)), c.letter, false)
+			if c.answered {
+				require.Len(t, sent.published, 1)
+				var data schemas.StepReplied
+				require.NoError(t, json.Unmarshal(sent.published[0].Data, &data))
+				require.Equal(t, "e1", data.EventID)
+				return
+			}
+			require.Len(t, taken, 1, "an event whose data is wrong is answered, too")
+			require.Equal(t, []string{"e1", "c-42"}, []string{taken[0].Event.ID, taken[0].Event.Subject})
+			if c.letter == "" {
+				require.Equal(t, map[string]string{"a": "b"}, taken[0].Event.Data.Variables)
+				require.Equal(t, "ORDER", taken[0].Plan.Step)
+			}
+		})
+	}
+}
