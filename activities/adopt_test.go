@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -103,6 +104,36 @@ func TestCallWebhook_AdoptsTheReplyPublishedMeanwhile(t *testing.T) {
 	require.Len(t, b.requests, 1)
 	require.Equal(t, []schemas.Message{schemas.Text("first")}, result.Messages)
 	require.Equal(t, schemas.ConversationComplete, result.Conversation)
+}
+
+// TestCallWebhook_AdoptionUndoesUserDetails: the details of the user are those of the reply that the engine has read, not those
+// that the repeated attempt has stored.
+func TestCallWebhook_AdoptionUndoesUserDetails(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.local = true
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	b.users["default/91"] = json.RawMessage(`{"shoe":"42","size":"M"}`)
+	b.answer = func(int) (*egress.Response, error) {
+		return response(200, `{"response":["ok"],"user_details":{"shoe":"43","hat":"7"}}`), nil
+	}
+	b.stored = readBefore(t, in, func(r *schemas.StepReplied) { r.UserDetails = json.RawMessage(`{"shoe":"44","size":"M"}`) })
+	b.publish = func(schemas.Reply) error { return nil }
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Nil(t, result.Wrote)
+	require.JSONEq(t, `{"shoe":"44","size":"M"}`, string(b.users["default/91"]))
+
+	b.stored = nil
+	b.publish = func(schemas.Reply) error { return errors.New("away") }
+	in = b.input(t, "PLAIN")
+	in.Reply = true
+	result, err = b.call(in)
+	require.NoError(t, err)
+	require.Empty(t, result.ReplyID)
+	require.NotNil(t, result.Wrote, "the workflow publishes the reply, and must know what to undo")
+	require.JSONEq(t, `{"shoe":"43","hat":"7","size":"M"}`, string(b.users["default/91"]))
 }
 
 // TestCallWebhook_LooksForAReplyOncePerRun: the steps of a conversation that this process serves cost no search.

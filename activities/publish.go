@@ -30,12 +30,14 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) (id string
 	if err != nil {
 		return "", nil // the workflow comes to the same and logs it
 	}
+	publish.Wrote = result.Wrote
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	published, err := c.PublishReply(ctx, publish)
 	if err != nil {
 		return "", nil
 	}
+	result.Wrote = nil
 	if published != nil {
 		stored = published.Stored
 	}
@@ -59,7 +61,9 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
 			return nil, nil
 		}
-		return &step.Published{Stored: repliedOf(*before)}, nil
+		stored := repliedOf(*before)
+		a.undoUserDetails(ctx, in, stored)
+		return &step.Published{Stored: stored}, nil
 	}
 	a.Log.Log(ctx, bus.RetryLevel(err), "publishing a reply failed, will retry",
 		"tenant", in.Tenant, "bot", in.Bot, "conversation", in.Reply.Subject, "reply", in.Reply.ID, "error", err)

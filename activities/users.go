@@ -12,6 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // keepTimeout is how long the user's store is tried after the endpoint has answered. It lies within what an activity gets
@@ -41,6 +42,7 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 		return err
 	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond)), ctx))
 	if err == nil {
+		result.Wrote = step.NewUserWrite(in.User.ID, answer.UserDetailsUpdate, c.progress.UserDetails)
 		return
 	}
 	f, ok := errors.AsType[*fault.Fault](err)
@@ -50,6 +52,25 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 	}
 	c.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)
 	result.Problem = cmp.Or(result.Problem, f)
+}
+
+// undoTimeout bounds undoing a write to the user's details.
+const undoTimeout = 2 * time.Second
+
+// undoUserDetails undoes what an attempt wrote to the user's details: the engine has read the reply of another attempt.
+func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, read *schemas.StepReplied) {
+	if in.Wrote == nil || read == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	_, err := a.Users.Update(ctx, in.Tenant, in.Wrote.User, 0, func(old json.RawMessage) (json.RawMessage, error) {
+		return in.Wrote.Undo(old, read.UserDetails)
+	})
+	if err != nil {
+		a.Log.WarnContext(ctx, "user details keep what a repeated attempt wrote", "tenant", in.Tenant, "bot", in.Bot,
+			"event", read.EventID, "step", read.Step, "error", err)
+	}
 }
 
 // fenceOf orders the writes of steps to what outlives them: a worker that was stopped in the middle of a step must not

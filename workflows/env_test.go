@@ -37,6 +37,7 @@ type world struct {
 	refuse func(n int, in step.PublishInput) error
 	// stored are step.replied that the stream has already, by id.
 	stored map[string]schemas.StepReplied
+	undone []*step.UserWrite // to be undone for the sake of stored
 
 	queue []step.Queued // the background queue
 	full  error         // why the queue takes nothing; nil: it does
@@ -123,6 +124,7 @@ func (w *world) publish(_ context.Context, in step.PublishInput) (*step.Publishe
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if before, ok := w.stored[in.Reply.ID]; ok {
+		w.undone = append(w.undone, in.Wrote)
 		return &step.Published{Stored: &before}, nil
 	}
 	if w.refuse != nil {

@@ -14,28 +14,28 @@ import (
 
 // reject answers a delivery as rejected.
 func (c *conversation) reject(ctx workflow.Context, r *rejection) step.Result {
-	done, sent := c.reply(ctx, r.delivery.Event, rejected(r), "")
+	done, sent, _ := c.reply(ctx, r.delivery.Event, rejected(r), step.WebhookResult{})
 	c.record(ctx, workflow.Now(ctx), sent)
 	return done
 }
 
-// reply publishes the end of a step, unless the activity that had the answer has: then it brings the reply's id. It returns
-// what the engine got besides the Update's result.
-func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied, id string,
-) (step.Result, schemas.StepReplied) {
-	sent := data
+// reply publishes the end of a step, unless the activity that had the answer has: then the answer has the reply's id. It
+// returns what the engine got besides the Update's result. When that is what an earlier attempt has published, it is part
+// of the conversation, and the answer must not be.
+func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied, answer step.WebhookResult,
+) (done step.Result, sent schemas.StepReplied, adopted bool) {
+	sent, id := data, answer.ReplyID
 	if id == "" {
 		data.Workflow = c.workflow
-		var stored bool
-		if id, sent, stored = publishReplied(ctx, c.address(e), data); stored {
+		if id, sent, adopted = publishReplied(ctx, c.address(e), data, answer.Wrote); adopted {
 			c.adopt(sent)
 		}
 	}
-	result := step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, UserText: userText(sent)}
+	done = step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, UserText: userText(sent)}
 	if sent.Error != nil {
-		result.Error = sent.Error.Kind
+		done.Error = sent.Error.Kind
 	}
-	return result, sent
+	return done, sent, adopted
 }
 
 // record keeps the end of a step for the run's result and the UI, and writes the search attributes that it changes.

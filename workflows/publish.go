@@ -10,7 +10,7 @@ import (
 
 // publish puts one reply on NATS and returns its id once JetStream has stored it. It does not give up while NATS is away.
 func publish(ctx workflow.Context, to step.Address, replyType string, data any) string {
-	id, _, err := publishData(ctx, to, replyType, data)
+	id, _, err := publishData(ctx, to, replyType, data, nil)
 	if err != nil {
 		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.Event.ID, "type", replyType, "error", err)
 	}
@@ -18,12 +18,12 @@ func publish(ctx workflow.Context, to step.Address, replyType string, data any) 
 }
 
 // publishReplied publishes the end of a step and returns what the engine got. A reply that was stored already stands:
-// another attempt of the step, in a worker that was taken for lost, has published it. The data of a reply that NATS can
-// never take is replaced by one that reports it.
-func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied) (
+// another attempt of the step, in a worker that was taken for lost, has published it; then what this attempt wrote to the
+// user's details is undone. The data of a reply that NATS can never take is replaced by one that reports it.
+func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied, wrote *step.UserWrite) (
 	id string, sent schemas.StepReplied, stored bool,
 ) {
-	id, before, err := publishData(ctx, to, schemas.TypeStepReplied, data)
+	id, before, err := publishData(ctx, to, schemas.TypeStepReplied, data, wrote)
 	switch {
 	case err == nil && before.Stored != nil:
 		return id, *before.Stored, true
@@ -45,13 +45,14 @@ func (c *conversation) adopt(read schemas.StepReplied) {
 	c.setVariables(read.Variables)
 }
 
-func publishData(ctx workflow.Context, to step.Address, replyType string, data any) (
+func publishData(ctx workflow.Context, to step.Address, replyType string, data any, wrote *step.UserWrite) (
 	id string, before step.Published, err error,
 ) {
 	in, err := to.Reply(replyType, workflow.Now(ctx), data)
 	if err != nil {
 		return "", before, err
 	}
+	in.Wrote = wrote
 	err = reliably(ctx, step.ActivityPublish, replyType, in, &before)
 	return in.Reply.ID, before, err
 }

@@ -20,17 +20,21 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		Round: c.state.Round, Params: c.state.Params,
 	}
 	var data schemas.StepReplied
-	var replyID string
+	var result step.WebhookResult // stays empty when the step has no answer
 	if queued(d.Plan) {
 		data = accepted(in, enqueue(ctx, step.Queued{Conversation: c.state.Conversation, Webhook: in}))
 	} else {
-		result, failed := c.answer(ctx, d, in)
-		if failed == nil {
-			c.takeOver(&result)
+		answer, failed := c.answer(ctx, d, in)
+		answer.FitVariables(c.state.Variables)
+		data = in.Replied(answer, failed)
+		if result.ReplyID = answer.ReplyID; failed == nil {
+			result = answer
 		}
-		data, replyID = in.Replied(result, failed), result.ReplyID
 	}
-	done, sent := c.reply(ctx, d.Event, data, replyID)
+	done, sent, adopted := c.reply(ctx, d.Event, data, result)
+	if !adopted {
+		c.takeOver(result)
+	}
 	c.record(ctx, started, sent)
 	switch {
 	case d.Event.Type == schemas.TypeConversationHandover:
@@ -59,11 +63,10 @@ func (c *conversation) answer(ctx workflow.Context, d *step.Delivery, in step.We
 }
 
 // takeOver makes what the endpoint changed part of the conversation.
-func (c *conversation) takeOver(result *step.WebhookResult) {
+func (c *conversation) takeOver(result step.WebhookResult) {
 	if result.Details != nil {
 		c.state.Details = result.Details
 	}
-	result.FitVariables(c.state.Variables)
 	c.setVariables(result.Variables)
 }
 

@@ -117,3 +117,31 @@ func TestPublish_AdoptsWhatTheEngineHasRead(t *testing.T) {
 	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].Details))
 	require.Equal(t, map[string]string{"size": "43"}, w.calls[1].Variables)
 }
+
+// TestPublish_DropsAnAnswerThatWasNotRead: the engine has read the reply of another attempt, so nothing of this attempt's answer
+// becomes part of the conversation, and the user's details that it wrote are undone.
+func TestPublish_DropsAnAnswerThatWasNotRead(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.stored = map[string]schemas.StepReplied{
+		schemas.ReplyID(newState().ConversationKey, "e1", schemas.TypeStepReplied): {
+			EventID: "e1", Step: "ORDER_STATUS", Outcome: schemas.OutcomeSuccess, Conversation: schemas.ConversationOpen,
+		},
+	}
+	wrote := step.NewUserWrite("91", json.RawMessage(`{"city":"Delft"}`), nil)
+	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		r := succeed(in, "hello")
+		if n == 1 {
+			size := "42"
+			r.ReplyID, r.Wrote = "", wrote
+			r.Details, r.Variables = json.RawMessage(`{"order":"B7"}`), map[string]*string{"size": &size}
+		}
+		return r, nil
+	}
+	w.send(1*time.Second, requested("e1", plan()))
+	w.send(2*time.Second, requested("e2", plan()))
+	w.converse(t, newState())
+	require.Empty(t, w.calls[1].Details)
+	require.Empty(t, w.calls[1].Variables)
+	require.Equal(t, []*step.UserWrite{wrote}, w.undone)
+}

@@ -203,6 +203,8 @@ type WebhookResult struct {
 	Attempts     []schemas.Attempt  `json:"attempts,omitempty"`
 	// ReplyID is the id of step.replied when it is published; "" leaves that to the workflow.
 	ReplyID string `json:"reply_id,omitempty"`
+	// Wrote is what the attempt has stored of the user's details; only when the workflow publishes the reply.
+	Wrote *UserWrite `json:"wrote,omitempty"`
 	// AsActivity reports whether no attempt was made because the endpoint is slow: a normal activity makes the first one.
 	AsActivity bool `json:"as_activity,omitempty"`
 }
@@ -246,6 +248,8 @@ type PublishInput struct {
 	schemas.BotID
 
 	Reply schemas.Reply `json:"reply"`
+	// Wrote is what the step's attempt wrote to the user's details, to be undone when another attempt's reply stands.
+	Wrote *UserWrite `json:"wrote,omitempty"`
 }
 
 // Published is the result of the publishing activity when the reply was already stored.
