@@ -34,6 +34,9 @@ type checker struct {
 	base     string   // the base URL of the running environment
 	revision string   // fingerprint of the file
 	watch    []string // paths of secrets and scripts
+
+	ownPackages    []Package // of all scripts of the bot
+	ownConnections []string
 }
 
 // readBot reads the text of one bot file. It stops when the load was abandoned.
@@ -74,6 +77,8 @@ func (c *checker) check() {
 	c.envVariables("$.env_variables.production", c.file.EnvVariables.Production)
 	c.checkTexts("$.bot_break", c.file.BotBreak)
 	c.resolveSecrets()
+	c.visibility()
+	c.ownPackages, c.ownConnections = c.packages(), c.connections()
 	for _, name := range slices.Sorted(maps.Keys(c.file.Steps)) {
 		if c.abandoned() {
 			return

@@ -36,7 +36,7 @@ func (c *checker) scripts() {
 
 // code reads a script. What Python itself thinks of it is found when it first runs: a starter needs no Python.
 func (c *checker) code(path string, code *fileCode, timeoutMax Duration) *Code {
-	plan := &Code{File: code.File, Timeout: codeTimeout}
+	plan := &Code{File: code.File, Timeout: codeTimeout, Packages: c.ownPackages, Connections: c.ownConnections}
 	if code.Timeout != nil {
 		plan.Timeout = *code.Timeout
 		c.within(path+".timeout", plan.Timeout, timeoutMin, timeoutMax)

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"strings"
+	"time"
 )
 
 // params are configured params of the loyjoy dialect.
@@ -120,6 +121,7 @@ const (
 	concurrencyMax = 1_000
 	tripAfterMax   = 1_000
 	openForMax     = retryWaitMax
+	maxPauseMax    = Duration(time.Hour)
 )
 
 func (c *checker) limits(path string, l fileLimits) Limits {
@@ -144,6 +146,10 @@ func (c *checker) limits(path string, l fileLimits) Limits {
 	if l.OpenFor != nil {
 		limits.OpenFor = *l.OpenFor
 		c.within(path+".open_for", limits.OpenFor, second, openForMax)
+	}
+	if l.MaxPause != nil {
+		limits.MaxPause = *l.MaxPause
+		c.within(path+".max_pause", limits.MaxPause, second, maxPauseMax)
 	}
 	return limits
 }

@@ -14,6 +14,7 @@ func newFile() *file {
 		BaseURLEnvironment: environmentTest,
 		Ordering:           OrderingConversation,
 		IdleTimeout:        Duration(3 * time.Hour),
+		Visibility:         fileVisibility{User: true, Conversation: VisibleID},
 	}
 }
 

@@ -58,6 +58,9 @@ type file struct {
 	AbsoluteURLs       *bool                   `yaml:"absolute_urls"`
 	ChannelRoles       channelRoles            `yaml:"channel_roles"`
 	Scripts            map[string]*fileCode    `yaml:"scripts"`
+	Packages           []filePackage           `yaml:"packages"`
+	Connections        []string                `yaml:"connections"`
+	Visibility         fileVisibility          `yaml:"visibility"`
 }
 
 type byEnvironment struct {
@@ -123,6 +126,7 @@ type fileLimits struct {
 	Concurrency *int      `yaml:"concurrency"`
 	TripAfter   *int      `yaml:"trip_after"`
 	OpenFor     *Duration `yaml:"open_for"`
+	MaxPause    *Duration `yaml:"max_pause"`
 }
 
 // fileAdapter is a TwoWay adapter (contract, section 4.3).

@@ -28,6 +28,9 @@ type Options struct {
 	CheckURL func(raw string) error
 	// CheckProgram checks a jq program of the plain dialect; its error names the place. nil: no check.
 	CheckProgram func(program string) error
+	// CheckPackage checks a wheel of a bot, by its name and the SHA-256 of its content. nil: no check, in processes without the
+	// operator's directory of packages.
+	CheckPackage func(wheel, sum string) error
 	// Licences limits the channels of a type, over all bots. Types without an entry are not limited.
 	Licences map[string]int
 	// LoadTimeout bounds the time for one file, or for all files of one tenant's directory; default 10 s. Slower loads are
@@ -54,6 +57,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.CheckProgram == nil {
 		o.CheckProgram = func(string) error { return nil }
+	}
+	if o.CheckPackage == nil {
+		o.CheckPackage = func(string, string) error { return nil }
 	}
 	if o.LoadTimeout <= 0 {
 		o.LoadTimeout = loadTimeout

@@ -85,6 +85,9 @@ type Code struct {
 	File    string   `json:"file"`   // as the bot file names it
 	Script  string   `json:"script"` // SHA-256 of its text, in hex
 	Timeout Duration `json:"timeout"`
+
+	Packages    []Package `json:"packages,omitempty"`   // wheels that the script can import
+	Connections []string  `json:"connections,omitzero"` // hosts to which it can connect; absent = the egress policy decides alone
 }
 
 // Limits limits the requests to an endpoint on one worker. A denied request does not count as an attempt.
@@ -94,6 +97,7 @@ type Limits struct {
 	Concurrency int      `json:"concurrency,omitempty"` // requests in flight; 0 = the worker's default
 	TripAfter   int      `json:"trip_after,omitempty"`  // failures in a row that open the circuit; 0 = the worker's default
 	OpenFor     Duration `json:"open_for,omitempty"`    // wait before a probe; 0 = the worker's default
+	MaxPause    Duration `json:"max_pause,omitempty"`   // longest pause that the endpoint can ask for; 0 = the worker's default
 }
 
 // OAuth2 configures a client-credentials grant (RFC 6749, section 4.4).

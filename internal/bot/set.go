@@ -70,7 +70,8 @@ type Bot struct {
 	channelTypes   map[string]*fileChannelType
 	channelScripts map[string]*Code  // by the names that channels use
 	channelNeeds   map[string]string // roles that channels need, by use
-	absoluteURLs   bool              // scripts may send requests to absolute URLs through a channel
+	visibility     Visibility
+	absoluteURLs   bool // scripts may send requests to absolute URLs through a channel
 	revision       string
 	places         map[string]place // positions of keys in the file
 	modified       time.Time        // when the file was written last; zero = not known

@@ -130,9 +130,9 @@ func (i *Intake) updateWithStart(ctx context.Context, fresh step.State, e schema
 		TaskQueue:                i.Queue,
 		WorkflowTaskTimeout:      WorkflowTaskTimeout,
 		WorkflowIDConflictPolicy: enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		TypedSearchAttributes:    attributes(fresh.BotID, e),
+		TypedSearchAttributes:    i.attributes(fresh.BotID, e),
 		Priority:                 temporal.Priority{FairnessKey: fresh.Tenant},
-		StaticSummary:            fresh.Bot + ": conversation " + shorten(e.Subject),
+		StaticSummary:            fresh.Bot + ": conversation " + shorten(i.visibleID(fresh.BotID, e.Subject)),
 	}, step.WorkflowConversation, fresh)
 	return i.Temporal.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: start, UpdateOptions: o,
@@ -156,7 +156,7 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, bef
 		WorkflowTaskTimeout:                      WorkflowTaskTimeout,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    attributes(b.ID(), e),
+		TypedSearchAttributes:                    i.attributes(b.ID(), e),
 		Priority:                                 temporal.Priority{FairnessKey: b.ID().Tenant},
 		StaticSummary:                            b.Name() + ": step " + shorten(e.Data.Step),
 	}, step.WorkflowStep, step.Request{ConversationKey: b.ID().WithConversation(e.Subject), Delivery: d,
@@ -164,19 +164,36 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, bef
 	return i.answered(ctx, err, id, e, before)
 }
 
-func attributes(owner schemas.BotID, e schemas.Event) temporal.SearchAttributes {
+// attributes are what a search finds a run by, as far as the bot file lets the ids of people be seen.
+func (i *Intake) attributes(owner schemas.BotID, e schemas.Event) temporal.SearchAttributes {
 	set := []temporal.SearchAttributeUpdate{
 		temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(owner.Tenant),
 		temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(owner.Bot),
-		temporal.NewSearchAttributeKeyKeyword(step.AttributeConversation).ValueSet(searchable(e.Subject)),
+		temporal.NewSearchAttributeKeyKeyword(step.AttributeConversation).ValueSet(i.visibleID(owner, e.Subject)),
 	}
 	if e.Data.Step != "" {
 		set = append(set, temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(e.Data.Step))
 	}
-	if e.Data.User != nil && e.Data.User.ID != "" {
+	if e.Data.User != nil && e.Data.User.ID != "" && i.visibility(owner).User {
 		set = append(set, temporal.NewSearchAttributeKeyKeyword(step.AttributeUser).ValueSet(searchable(e.Data.User.ID)))
 	}
 	return temporal.NewSearchAttributes(set...)
+}
+
+// visibleID is a conversation's id in search attributes and summaries.
+func (i *Intake) visibleID(owner schemas.BotID, id string) string {
+	if !i.visibility(owner).Conversation {
+		return schemas.ConversationToken(id)
+	}
+	return searchable(id)
+}
+
+// visibility is what a bot lets be seen: nothing while its file is not known.
+func (i *Intake) visibility(owner schemas.BotID) bot.Visibility {
+	if b, known := i.Bots.Current().Bot(owner); known {
+		return b.Visibility()
+	}
+	return bot.Visibility{}
 }
 
 // searchable is an id as a search attribute holds it: as it is while it has at most 255 printable characters, else as its

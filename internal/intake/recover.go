@@ -131,7 +131,7 @@ func (i *Intake) restartStep(ctx context.Context, id string, request step.Reques
 		ID: id, TaskQueue: i.Queue, WorkflowTaskTimeout: WorkflowTaskTimeout,
 		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
 		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    attributes(request.BotID, request.Delivery.Event),
+		TypedSearchAttributes:                    i.attributes(request.BotID, request.Delivery.Event),
 		Priority:                                 temporal.Priority{FairnessKey: request.Tenant},
 		StaticSummary:                            request.Bot + ": step " + shorten(request.Delivery.Event.Data.Step),
 	}, step.WorkflowStep, request)

@@ -54,6 +54,8 @@ func (e *endpoint) set(l bot.Limits) {
 	}
 }
 
+func (e *endpoint) maxPause() time.Duration { return cmp.Or(e.limits.MaxPause.D(), DefaultMaxPause) }
+
 func (e *endpoint) concurrency() int { return cmp.Or(e.limits.Concurrency, DefaultConcurrency) }
 
 // check returns nil when a request may be made now, or the fault that denies it.
@@ -117,9 +119,9 @@ func (e *endpoint) record(now time.Time, r Request, f *fault.Fault) {
 	case f.Status == http.StatusTooManyRequests:
 		e.rejected++
 		pause := min(pauseFirst<<min(e.rejected-1, 10), pauseLongest)
-		e.pause(StatePaused, now, min(cmp.Or(f.RetryAfter, pause), pauseMax), f)
+		e.pause(StatePaused, now, min(cmp.Or(f.RetryAfter, pause), e.maxPause()), f)
 	case f.Status == http.StatusServiceUnavailable && f.RetryAfter > 0:
-		e.pause(StatePaused, now, min(f.RetryAfter, pauseMax), f)
+		e.pause(StatePaused, now, min(f.RetryAfter, e.maxPause()), f)
 	case isOutage(f):
 		e.failed(now, f)
 	case isAnswer(f):

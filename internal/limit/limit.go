@@ -23,8 +23,10 @@ const (
 	DefaultTripAfter         = 10              // failures in a row that open a circuit
 	DefaultOpenFor           = 2 * time.Second // from the opening to the first probe; doubles while probes fail
 
-	openGrowth   = 8                // the longest wait for a probe, as a multiple of the open time
-	pauseMax     = time.Hour        // the longest pause that an endpoint or another worker can set
+	openGrowth      = 8                // the longest wait for a probe, as a multiple of the open time
+	DefaultMaxPause = 10 * time.Minute // the longest pause that an endpoint can ask for
+
+	pauseMax     = time.Hour        // the longest pause that another worker can set
 	pauseFirst   = time.Second      // pause after a 429 without a Retry-After; doubles with each in a row
 	pauseLongest = 30 * time.Second // the longest pause after a 429 without a Retry-After
 

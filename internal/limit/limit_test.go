@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -111,6 +112,22 @@ func TestLimiter_Rate(t *testing.T) {
 	})
 }
 
+func TestLimiter_MaxPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for status, longest := range map[int]time.Duration{429: 0, 503: 30 * time.Second} {
+			l, v := &Limiter{}, request(bot.Limits{MaxPause: bot.Duration(longest)})
+			send(t, l, v, answered(status, 60_000*time.Second)) // an endpoint that means milliseconds
+			longest = cmp.Or(longest, DefaultMaxPause)
+			f := deny(t, l, v, fault.RateLimited)
+			require.GreaterOrEqual(t, f.RetryAfter, longest)
+			require.Less(t, f.RetryAfter, longest+time.Second)
+			time.Sleep(longest)
+			send(t, l, v, nil)
+		}
+	})
+}
+
 func TestLimiter_429PausesTheEndpoint(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -142,7 +159,7 @@ func TestLimiter_LengthOfPause(t *testing.T) {
 		"429 without a Retry-After":          {[]*fault.Fault{answered(429, 0)}, time.Second},
 		"third 429 in a row":                 {[]*fault.Fault{answered(429, 0), answered(429, 0), answered(429, 0)}, 4 * time.Second},
 		"hundredth 429 in a row":             {slices.Repeat([]*fault.Fault{answered(429, 0)}, 100), 30 * time.Second},
-		"429 with a Retry-After of a year":   {[]*fault.Fault{answered(429, 365*24*time.Hour)}, time.Hour},
+		"429 with a Retry-After of a year":   {[]*fault.Fault{answered(429, 365*24*time.Hour)}, DefaultMaxPause},
 		"503 with a Retry-After":             {[]*fault.Fault{answered(503, 3*time.Second)}, 3 * time.Second},
 		"a shorter pause after a longer one": {[]*fault.Fault{answered(503, 9*time.Second), answered(429, time.Second)}, 9 * time.Second},
 		"503 without a Retry-After":          {[]*fault.Fault{answered(503, 0)}, 0},

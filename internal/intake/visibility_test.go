@@ -1,0 +1,63 @@
+package intake_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/mock"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestIntake_Visibility: the bot file decides which ids of people the search attributes and summaries of its runs show.
+func TestIntake_Visibility(t *testing.T) {
+	t.Parallel()
+	const id = "+31 612345678"
+	token := schemas.ConversationToken(id)
+	cases := map[string]struct{ keys, conversation, user string }{
+		"default": {"", id, "u-7"},
+		"hidden":  {"visibility: {user: false, conversation: token}\n", token, ""},
+		"no user": {"visibility: {user: false}\n", id, ""},
+	}
+	for name, c := range cases {
+		for _, text := range []string{ordered, unordered} {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				in, temporalClient := setup(t)
+				dir := t.TempDir()
+				require.NoError(t, os.WriteFile(filepath.Join(dir, text[5:9]+".yaml"), []byte(text+c.keys), 0o600))
+				set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
+				require.NoError(t, err)
+				in.Bots = bots{set}
+				var start client.StartWorkflowOptions
+				keep := func(at int) func(mock.Arguments) {
+					return func(args mock.Arguments) { start, _ = args[at].(client.StartWorkflowOptions) }
+				}
+				temporalClient.On("NewWithStartWorkflowOperation", mock.Anything, mock.Anything, mock.Anything).Run(keep(0)).Return(nil).Maybe()
+				temporalClient.On("UpdateWithStartWorkflow", mock.Anything, mock.Anything).Return(handle(nil), nil).Maybe()
+				temporalClient.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Run(keep(1)).
+					Return(nil, nil).Maybe()
+				m := message(text[5:9], schemas.TypeStepRequested, `{"step":"ORDER","user":{"id":"u-7"}}`)
+				m.Conversation = token
+				m.Data = []byte(`{"specversion":"1.0","id":"e1","source":"/x","type":"hookturn.step.requested","time":"2026-11-20T12:00:00Z",` +
+					`"subject":"` + id + `","data":{"step":"ORDER","user":{"id":"u-7"}}}`)
+				verdict(t, in.Handle(t.Context(), m), "", false)
+
+				got, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(step.AttributeConversation))
+				require.Equal(t, c.conversation, got)
+				user, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(step.AttributeUser))
+				require.Equal(t, c.user, user)
+				if c.conversation != id {
+					require.NotContains(t, start.StaticSummary, id)
+				}
+			})
+		}
+	}
+}
