@@ -131,12 +131,13 @@ func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
 // run hands a plan's job, for a channel or for none (""), to a sandbox. An error means that the script did not
 // begin; how it ended is the fault.
 func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
-	j.BotID, j.Step = p.BotID, p.Step
+	j.BotID, j.Step, j.Connections = p.BotID, p.Step, p.Code.Connections
+	j.Packages = scripthost.WheelsOf(p.Code)
 	j.Host = c.Host.For(scripthost.Run{
 		BotID: p.BotID, Step: p.Step, Revision: p.Revision, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
 	})
 	r, f := c.Sandbox.Run(ctx, j)
-	if f != nil && !r.Sent && f.Kind == fault.SandboxUnavailable {
+	if f != nil && !r.Sent && (f.Kind == fault.SandboxUnavailable || f.Kind == fault.Config) {
 		return r, nil, again(f)
 	}
 	return r, f, nil

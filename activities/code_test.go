@@ -60,7 +60,10 @@ func (b *bundle) codeOn(t *testing.T, code *activities.Code, script string) (ste
 	in := step.WebhookInput{
 		Plan: bot.Plan{
 			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "OTP",
-			Code: &bot.Code{File: "otp.py", Script: script, Timeout: bot.Duration(5 * time.Second)},
+			Code: &bot.Code{
+				File: "otp.py", Script: script, Timeout: bot.Duration(5 * time.Second),
+				Packages: []bot.Package{{Wheel: "toy-1-py3-none-any.whl", SHA256: "e3"}}, Connections: []string{"db.example:5432"},
+			},
 		},
 		Event: schemas.Event{ID: "e1"}, User: schemas.User{ID: "91"}, Details: json.RawMessage(`{"visits":1}`),
 	}
@@ -95,6 +98,8 @@ func TestAScriptGetsTheVendorsBody(t *testing.T) {
 	require.Equal(t, "the text of id", s.jobs[0].Script)
 	require.Equal(t, 5*time.Second, s.jobs[0].Timeout)
 	require.Equal(t, "e1", s.jobs[0].EventID)
+	require.Equal(t, []sandbox.Wheel{{File: "toy-1-py3-none-any.whl", SHA256: "e3"}}, s.jobs[0].Packages)
+	require.Equal(t, []string{"db.example:5432"}, s.jobs[0].Connections)
 	var body map[string]any
 	require.NoError(t, json.Unmarshal([]byte(s.jobs[0].Body), &body))
 	require.Equal(t, map[string]any{"visits": 1.0}, body["conversation_details"])

@@ -24,6 +24,11 @@ need python3-requests "code steps may use it" /usr/bin/python3 -c 'import reques
 need ca-certificates "code steps check servers by them" test -e /etc/ssl/certs/ca-certificates.crt
 if [ "${1:-}" = --tests ] || [ "${1:-}" = --ci ]; then # Debian keeps the servers out of PATH.
 	need postgresql "the fault drill runs Temporal on it" compgen -G '/usr/lib/postgresql/*/bin/initdb'
+	need mariadb-server-core "code steps are tested with it" test -x /usr/sbin/mariadbd
+	need redis-server "code steps are tested with it" command -v redis-server
+	for client in psycopg2 pymysql redis; do
+		need "python3-$client" "code steps are tested with it" /usr/bin/python3 -c "import $client"
+	done
 fi
 if [ "${1:-}" = --ci ]; then
 	need curl "the documentation's commands use it" command -v curl

@@ -69,7 +69,18 @@ func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {
 	}
 	return sandbox.Options{
 		Concurrency: scriptsPerCore * runtime.GOMAXPROCS(0), Warm: 2 * runtime.GOMAXPROCS(0), Users: users,
-		Cgroup: cfg.SandboxCgroup,
-		Dial:   out.DialContext, CheckURL: out.CheckURL, Log: cfg.Log,
+		Cgroup: cfg.SandboxCgroup, Packages: cfg.Packages,
+		Dial: out.DialContext, CheckURL: out.CheckURL, Log: cfg.Log,
 	}, nil
+}
+
+// checkPackage returns the check of the wheels that bot files name, nil without a directory of packages.
+func checkPackage(dir string) func(wheel, sum string) error {
+	if dir == "" {
+		return nil
+	}
+	return func(wheel, sum string) error {
+		_, err := sandbox.ReadWheel(dir, sandbox.Wheel{File: wheel, SHA256: sum})
+		return err
+	}
 }

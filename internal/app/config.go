@@ -52,6 +52,9 @@ type Config struct {
 	// possible, "off" = none, "v1" = the hierarchies of cgroup v1.
 	SandboxCgroup string
 
+	// Packages is the directory of the wheels that bot files name; "" = none, for processes that do not run scripts.
+	Packages string
+
 	AdminAddr string // host:port of /healthz, /readyz and /metrics; "" = none
 	Gateway   Gateway
 	// Licences bound the number of integration channels of a type; a type that is not listed is not bounded.
@@ -225,7 +228,7 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_INBOX_PREFIX",
 		"HOOKTURN_NATS_URL",
-		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_SANDBOX_CGROUP",
+		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PACKAGES", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_SANDBOX_CGROUP",
 		"HOOKTURN_SANDBOX_USERS", "HOOKTURN_SECRETS_DIR", "HOOKTURN_STOP_TIMEOUT",
 		"HOOKTURN_TASK_QUEUES",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",

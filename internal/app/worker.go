@@ -197,8 +197,9 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	}
 	out.Close()
 	return bot.Options{
-		Dialects:   dialects.Specs(),
-		SecretsDir: cfg.SecretsDir, FreeSecrets: cfg.FreeSecrets, RefuseBad: cfg.BadBots == BadBotsRefuse,
+		CheckPackage: checkPackage(cfg.Packages),
+		Dialects:     dialects.Specs(),
+		SecretsDir:   cfg.SecretsDir, FreeSecrets: cfg.FreeSecrets, RefuseBad: cfg.BadBots == BadBotsRefuse,
 		AllowPlainHTTP: true, // CheckURL decides, which has the operator's list
 		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
 		CheckProgram:   jq.Check,

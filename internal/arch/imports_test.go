@@ -46,7 +46,7 @@ var importTable = map[string]row{
 	},
 	"internal/sandbox": {
 		"the only package that starts processes: Python in a sandbox",
-		[]string{"schemas", "internal/fault", "internal/egress"},
+		[]string{"schemas", "internal/fault", "internal/egress", "internal/confined"},
 	},
 	"internal/bus": {
 		"connection to NATS, streams and their upkeep, publishing, dead letters, publish-subscribe",

@@ -94,6 +94,7 @@ func (s *settings) egress(f *pflag.FlagSet) {
 func (s *settings) sandbox(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.SandboxUsers, "sandbox-users", "",
 		"host user ids, FIRST-LAST; every script uses a separate one (default "+sandbox.DefaultUsers.String()+")")
+	f.StringVar(&s.cfg.Packages, "packages", "", "directory of the wheels that bot files name under packages; empty: none")
 	f.StringVar(&s.cfg.SandboxCgroup, "sandbox-cgroup", "",
 		"delegated cgroup v2 directory in which every script has a group; off: none; v1: cgroup v1; "+
 			"empty: the worker's own, if possible")

@@ -48,7 +48,7 @@ func BenchmarkStart(b *testing.B) {
 	for b.Loop() {
 		z, err := startZygote(b.Context(), o, Users{First: DefaultUsers.First, Count: 4})
 		require.NoError(b, err)
-		c, err := z.ask(place{user: 1}, nil)
+		c, err := z.ask(place{user: 1}, "", nil)
 		require.NoError(b, err)
 		require.NoError(b, c.awaitReady(b.Context()))
 		c.close()

@@ -1,11 +1,16 @@
 """The module hookturn: requests of a script to the worker (docs/gateway.md)."""
 
 import base64
+import collections
 import http.client
 import json
+import selectors
+import socket
+import threading
 
 __name__ = "hookturn"  # the name under which scripts import it
 PROXY_PORT = 3128
+TUNNEL_PORTS = range(3130, 3138)
 
 
 class Error(Exception):
@@ -86,3 +91,91 @@ def get_file(id):
     file = ask("get_file", id=id)
     file["content"] = base64.b64decode(file["content"])
     return file
+
+
+def tunnel(host, port):
+    """Returns a port of 127.0.0.1 that leads to a host, for libraries that open sockets without Python, such as psycopg2.
+
+    The first connection is made at once, so that a denial is an error here.
+    """
+    far = socket.create_connection((host, port), 15)
+    for number in TUNNEL_PORTS:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", number))
+            listener.listen(8)
+        except OSError:
+            listener.close()
+            continue
+        threading.Thread(target=forward, args=(listener, far, host, port), daemon=True).start()
+        return number
+    far.close()
+    raise OSError(98, f"tunnel: at most {len(TUNNEL_PORTS)} are possible in a run")
+
+
+BUFFER_MAX = 1 << 18
+
+
+class End:
+    """One end of a forwarded connection: what waits to be sent to it, and the end from which that comes."""
+
+    def __init__(self, sock):
+        self.sock, self.waiting, self.peer, self.open, self.ended = sock, bytearray(), None, True, False
+        sock.setblocking(False)
+
+    def events(self):
+        read = selectors.EVENT_READ if self.open and len(self.peer.waiting) < BUFFER_MAX else 0
+        return read | (selectors.EVENT_WRITE if self.waiting else 0)
+
+    def step(self, events):
+        if events & selectors.EVENT_READ:
+            data = self.sock.recv(1 << 16)
+            self.peer.waiting += data
+            self.open = bool(data)
+        if events & selectors.EVENT_WRITE:
+            del self.waiting[:self.sock.send(self.waiting)]
+        for end in (self, self.peer):
+            if not end.peer.open and not end.waiting and not end.ended:
+                end.ended = True
+                end.sock.shutdown(socket.SHUT_WR)
+
+
+def forward(listener, far, host, port):
+    ready, selector = collections.deque([far]), selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ, None)
+    while True:
+        for key, events in selector.select():
+            if key.data is None:
+                join(selector, listener.accept()[0], ready, host, port)
+            elif key.fileobj.fileno() >= 0:  # not closed together with its peer in this round
+                pump(selector, key.data, events)
+
+
+def join(selector, near, ready, host, port):
+    try:
+        far = ready.popleft() if ready else socket.create_connection((host, port), 15)
+    except OSError:
+        near.close()
+        return
+    ends = End(near), End(far)
+    ends[0].peer, ends[1].peer = ends[1], ends[0]
+    for end in ends:
+        selector.register(end.sock, end.events(), end)
+
+
+def pump(selector, end, events):
+    try:
+        end.step(events)
+        broken = end.ended and end.peer.ended
+    except BlockingIOError:
+        broken = False
+    except OSError:
+        broken = True
+    for one in (end, end.peer):
+        if one.sock in selector.get_map():
+            selector.unregister(one.sock)
+        if broken:
+            one.sock.close()
+        elif one.events():
+            selector.register(one.sock, one.events(), one)

@@ -19,12 +19,12 @@ var probeScript string
 
 // probe runs the script once beside another interpreter. The error names the layers that this machine does not have.
 func (s *Sandbox) probe(ctx context.Context) error {
-	neighbour, err := s.spawn(ctx)
+	neighbour, err := s.spawn(ctx, "")
 	if err != nil {
 		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, advice(err.Error()))
 	}
 	defer neighbour.close()
-	c, err := s.spawn(ctx)
+	c, err := s.spawn(ctx, "")
 	if err != nil {
 		return fmt.Errorf("%w: %w%s", ErrUnavailable, err, advice(err.Error()))
 	}

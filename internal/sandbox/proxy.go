@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -137,9 +138,20 @@ func (p *proxy) askHost(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// connects reports whether the job's own list allows a connection to host:port.
+func (j Job) connects(target string) bool {
+	host, _, err := net.SplitHostPort(target)
+	return j.Connections == nil || err == nil && slices.ContainsFunc(j.Connections, func(entry string) bool {
+		return strings.EqualFold(entry, target) || strings.EqualFold(strings.Trim(entry, "[]"), host)
+	})
+}
+
 func (p *proxy) dial(ctx context.Context, target string) (net.Conn, *fault.Fault) {
 	if p.options.Dial == nil {
 		return nil, fault.New(fault.Blocked, "network access of scripts is disabled")
+	}
+	if !p.job.connects(target) {
+		return nil, fault.New(fault.Blocked, "the key connections of this bot does not list %s", target)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()

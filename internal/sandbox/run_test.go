@@ -302,15 +302,15 @@ func TestWarm_LastHalf(t *testing.T) {
 		(<-s.warm).close()
 	}
 	for len(s.warm) < 2 {
-		c, err := s.spawn(t.Context())
+		c, err := s.spawn(t.Context(), "")
 		require.NoError(t, err)
 		s.warm <- c
 	}
-	c, err := s.take(t.Context(), false)
+	c, err := s.take(t.Context(), false, "")
 	require.NoError(t, err)
 	c.close()
 	require.Len(t, s.warm, 2, "a tenant that has another script gets a fresh one")
-	c, err = s.take(t.Context(), true)
+	c, err = s.take(t.Context(), true, "")
 	require.NoError(t, err)
 	c.close()
 	require.Len(t, s.warm, 1)

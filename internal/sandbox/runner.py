@@ -123,7 +123,7 @@ def run(job, config):
     logging.getLogger().addHandler(handler)
     answer = {"log": ""}
     try:
-        answer.update(call(job))
+        answer.update(call(job, config))
     except MemoryError as error:
         error.__traceback__ = None  # its frames hold the objects that filled the memory
         answer.update(kind="memory", message="the script needed more memory than its limit")
@@ -134,11 +134,11 @@ def run(job, config):
     return answer
 
 
-def call(job):
+def call(job, config):
     import inspect
 
     script = job["script"].removeprefix("\ufeff")
-    module = module_of(script)
+    module = module_of(script, config["site"])
     try:
         code = compile(script, NAME, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, OverflowError) as error:
@@ -165,7 +165,7 @@ def call(job):
     return {"kind": "ok", "value": main(event, context)}
 
 
-def module_of(script):
+def module_of(script, site):
     """Returns a module like Python's own import does: in sys.modules, with a file that can be read."""
     import importlib.util
     import linecache
@@ -176,7 +176,7 @@ def module_of(script):
     module = importlib.util.module_from_spec(spec)
     linecache.cache[NAME] = (len(script), None, script.splitlines(True), NAME)
     sys.modules[MODULE] = sys.modules["__main__"] = module
-    sys.path.insert(0, os.path.dirname(FILE))
+    sys.path[:0] = [os.path.dirname(FILE)] + ["/site"] * bool(site)
     sys.argv = [FILE]
     return module
 
@@ -228,13 +228,79 @@ def quicken():
 
     class Socket(plain):
         def connect(self, address):
-            super().connect(address)
+            host, port = outside(self, address)
+            if host:
+                through(self, plain, host, port)
+            else:
+                super().connect(address)
             if self.family in (socket.AF_INET, socket.AF_INET6) and self.type == socket.SOCK_STREAM:
                 self.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     Socket.__name__ = Socket.__qualname__ = "socket"
     Socket.__module__ = "socket"
     socket.socket = Socket
+
+
+# Names that the script looked up, by the address that stands for each. The worker resolves names: the proxy gets the name.
+FIRST_NAME = 0xF0000001  # 240.0.0.1: reserved, so that it is not the address of a host
+named, lookup = {}, threading.Lock()
+
+
+def names():
+    """Lets the script connect to hosts with its own sockets: each connection goes through the egress proxy."""
+    numeric, flag = socket.getaddrinfo, socket.AI_NUMERICHOST
+
+    def getaddrinfo(host, port, family=0, type=0, proto=0, flags=0):
+        try:
+            return numeric(host, port, family, type, proto, flags | flag)
+        except socket.gaierror:
+            name = host.decode("ascii") if isinstance(host, (bytes, bytearray)) else host
+            if flags & flag or not name or name == "localhost" or family == socket.AF_INET6:
+                raise
+        name = name.encode("idna").decode("ascii").lower()
+        with lookup:
+            known = {text: address for address, text in named.items()}
+            address = known.get(name) or socket.inet_ntoa(struct.pack(">I", FIRST_NAME + len(named)))
+            named[address] = name
+        return numeric(address, port, family, type, proto, flags | flag)
+
+    socket.getaddrinfo = getaddrinfo
+    socket.gethostbyname = lambda name: getaddrinfo(name, None, socket.AF_INET)[0][4][0]
+
+
+def outside(sock, address):
+    """Returns host and port when the address is not in the sandbox, else (None, None)."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type != socket.SOCK_STREAM or not isinstance(address, tuple):
+        return None, None
+    try:
+        host, port = socket.getaddrinfo(address[0], address[1], sock.family, socket.SOCK_STREAM)[0][4][:2]
+    except (socket.gaierror, UnicodeError):
+        return None, None
+    if host.startswith("127.") or host in ("::1", "0.0.0.0", "::"):
+        return None, None
+    return named.get(host, host), port
+
+
+def through(sock, plain, host, port):
+    """Connects a socket to a host through the egress proxy. A denial is a PermissionError with its reason."""
+    limit = sock.gettimeout()
+    sock.settimeout(limit or 15)  # the worker takes 10 s at most
+    plain.connect(sock, ("127.0.0.1" if sock.family == socket.AF_INET else "::ffff:127.0.0.1", 3128))
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    sock.sendall(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        byte = sock.recv(1)  # what comes after the header is the host's
+        if not byte or len(head) > 4096:
+            raise ConnectionResetError(104, f"connect to {target}: the proxy closed the connection")
+        head += byte
+    status = head.split(b" ", 2)[1]
+    if status != b"200":
+        reason = sock.recv(2000).decode("utf-8", "replace").strip()
+        sock.close()
+        raise (PermissionError(13, f"connect to {target}: {reason}") if status == b"403"
+               else ConnectionRefusedError(111, f"connect to {target}: {reason}"))
+    sock.settimeout(limit)
 
 
 pairing = threading.Lock()
@@ -312,6 +378,7 @@ def thread_pools():
 
 
 quicken()
+names()
 socket.socketpair = socketpair
 few_cores()
 thread_pools()

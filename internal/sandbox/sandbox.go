@@ -58,6 +58,9 @@ type Options struct {
 	// group with bounds on memory, processes and processor time. "": the process's own, where that is possible; "off":
 	// none; "v1": cgroup v1.
 	Cgroup string
+	// Packages is the directory of the wheels that scripts can have; "" = none. TMPDIR must allow programs (no noexec) for
+	// wheels with compiled code.
+	Packages string
 	// Bubblewrap and Python are the programs; "" = found on the path, and /usr/bin/python3.
 	Bubblewrap, Python string
 	// Dial connects to external hosts. Nil: scripts cannot connect to any host.
@@ -66,7 +69,8 @@ type Options struct {
 	CheckURL func(raw string) error
 	Log      *slog.Logger
 
-	without []string // layers that a test removes: setsid, landlock, seccomp
+	packages string   // directory of unpacked wheels
+	without  []string // layers that a test removes: setsid, landlock, seccomp
 }
 
 // Dial connects to host:port when the egress policy allows it. *egress.Client implements it.
@@ -98,6 +102,12 @@ type Job struct {
 	Body    string        // event["body"]; bytes that are not UTF-8 arrive in base64, with event["isBase64Encoded"]
 	Timeout time.Duration // wall time
 
+	// Packages are the wheels that the script can import.
+	Packages []Wheel
+	// Connections are the hosts, or host:port, to which the script can connect when the egress policy allows it too. Nil:
+	// the egress policy decides alone.
+	Connections []string
+
 	// Only for scripts of channels.
 	Event     json.RawMessage   // further members of event; a JSON object
 	Params    []json.RawMessage // results of startparam(1) and so on; nil: the function is not defined
@@ -121,6 +131,7 @@ type Sandbox struct {
 	options Options
 	slots   *slots
 	places  *places
+	library *library
 	warm    chan *process
 	stop    context.CancelFunc
 	filled  sync.WaitGroup
@@ -139,6 +150,7 @@ func New(ctx context.Context, o Options) (*Sandbox, error) {
 	if err := s.probe(ctx); err != nil {
 		s.dropZygote()
 		s.places.close()
+		s.library.close()
 		return nil, err
 	}
 	s.start()
@@ -156,7 +168,15 @@ func prepare(o Options) (*Sandbox, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	return &Sandbox{options: o, slots: newSlots(o.Concurrency), places: at, warm: make(chan *process, o.Warm)}, nil
+	library, err := newLibrary(o.Packages)
+	if err != nil {
+		at.close()
+		return nil, err
+	}
+	o.packages = library.root
+	return &Sandbox{
+		options: o, slots: newSlots(o.Concurrency), places: at, library: library, warm: make(chan *process, o.Warm),
+	}, nil
 }
 
 // start begins to start interpreters in advance.
@@ -176,8 +196,13 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	if f != nil {
 		return Result{}, f
 	}
+	set, f := s.library.get(ctx, j.Packages)
+	if f != nil {
+		leave()
+		return Result{}, f
+	}
 	for tries := 1; ; tries++ {
-		c, err := s.take(ctx, s.slots.alone(j.Tenant))
+		c, err := s.take(ctx, s.slots.alone(j.Tenant), set)
 		if err != nil {
 			leave()
 			s.options.Log.Error("sandbox start failed", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)

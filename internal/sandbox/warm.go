@@ -7,9 +7,9 @@ import (
 )
 
 // take returns a process that waits for a job: a warm one, or a new one. The last half of the warm processes is for tenants
-// without another running script.
-func (s *Sandbox) take(ctx context.Context, alone bool) (*process, error) {
-	for alone || len(s.warm) > cap(s.warm)/2 {
+// without another running script. A process with packages is always a new one: they are part of its file system.
+func (s *Sandbox) take(ctx context.Context, alone bool, packages string) (*process, error) {
+	for packages == "" && (alone || len(s.warm) > cap(s.warm)/2) {
 		select {
 		case c := <-s.warm:
 			if c.alive() {
@@ -21,7 +21,7 @@ func (s *Sandbox) take(ctx context.Context, alone bool) (*process, error) {
 		}
 		break
 	}
-	return s.spawn(ctx)
+	return s.spawn(ctx, packages)
 }
 
 // refillPause delays the next start while more than half are ready, so that the running script gets the processor first.
@@ -30,7 +30,7 @@ const refillPause = 10 * time.Millisecond
 // fill starts processes in advance until ctx ends. It waits longer after each failure in a row.
 func (s *Sandbox) fill(ctx context.Context) {
 	for failures := 0; ; {
-		c, err := s.spawn(ctx)
+		c, err := s.spawn(ctx, "")
 		wait := time.Duration(0)
 		if err != nil {
 			if ctx.Err() != nil {
@@ -62,8 +62,8 @@ func (s *Sandbox) fill(ctx context.Context) {
 
 // spawn requests a process from the zygote. It starts a new zygote when there is none or it must be replaced. Several
 // callers can wait at a time.
-func (s *Sandbox) spawn(ctx context.Context) (*process, error) {
-	c, err := s.ask(ctx)
+func (s *Sandbox) spawn(ctx context.Context, packages string) (*process, error) {
+	c, err := s.ask(ctx, packages)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +80,7 @@ func (s *Sandbox) spawn(ctx context.Context) (*process, error) {
 	return c, nil
 }
 
-func (s *Sandbox) ask(ctx context.Context) (*process, error) {
+func (s *Sandbox) ask(ctx context.Context, packages string) (*process, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.zygote != nil && s.zygote.worn() {
@@ -98,7 +98,7 @@ func (s *Sandbox) ask(ctx context.Context) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := s.zygote.ask(at, func() { s.places.free <- at })
+	c, err := s.zygote.ask(at, packages, func() { s.places.free <- at })
 	if err != nil {
 		s.zygote.retire()
 		s.zygote = nil
@@ -131,4 +131,5 @@ func (s *Sandbox) Close() {
 	}
 	s.dropZygote()
 	s.places.close()
+	s.library.close()
 }

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -114,6 +115,9 @@ func (o Options) arguments() []string {
 	for _, device := range []string{"/dev/null", "/dev/zero", "/dev/random", "/dev/urandom"} {
 		args = append(args, "--dev-bind", device, device)
 	}
+	if o.packages != "" {
+		args = append(args, "--ro-bind", o.packages, "/packages", "--perms", "0755", "--dir", "/site")
+	}
 	for i, name := range programFiles {
 		args = append(args, "--perms", "0444", "--ro-bind-data", strconv.Itoa(4+i), "/hookturn/"+name)
 	}
@@ -132,6 +136,7 @@ type config struct {
 	Without     []string          `json:"without"`      // layers that a test takes away
 	LogBytes    int               `json:"log_bytes"`
 	Environment map[string]string `json:"environment"`
+	Packages    bool              `json:"packages"` // /packages exists
 }
 
 func (z *zygote) configure(ctx context.Context, o Options) error {
@@ -149,6 +154,7 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 			"RLIMIT_STACK": 2 * stackBytes, "RLIMIT_SIGPENDING": 64,
 			"RLIMIT_CORE": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
 		},
+		Packages: o.packages != "",
 		Environment: map[string]string{
 			"LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp", "PATH": "/usr/bin", "TZ": "UTC",
 			"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "http_proxy": proxy, "https_proxy": proxy,
@@ -172,9 +178,9 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 	return nil
 }
 
-// ask requests a process in a place and does not wait until it is ready. It calls gone after the process has ended
+// ask requests a process in a place, with the folder of its packages ("" = none), and does not wait until it is ready. It calls gone after the process has ended
 // completely.
-func (z *zygote) ask(at place, gone func()) (*process, error) {
+func (z *zygote) ask(at place, packages string, gone func()) (*process, error) {
 	c := &process{zygote: z, place: at, gone: gone}
 	theirs, err := c.connect()
 	if err != nil {
@@ -184,7 +190,7 @@ func (z *zygote) ask(at place, gone func()) (*process, error) {
 	z.spawned++
 	z.processes.Add(1)
 	c.counted = true
-	_, _, err = z.ctl.WriteMsgUnix([]byte(strconv.Itoa(int(at.user))), unix.UnixRights(numbers(theirs)...), nil)
+	_, _, err = z.ctl.WriteMsgUnix([]byte(strings.TrimSpace(fmt.Sprint(at.user, " ", packages))), unix.UnixRights(numbers(theirs)...), nil)
 	closeAll(theirs) // otherwise the end of the other side would not be noticed
 	if err != nil {
 		c.close()

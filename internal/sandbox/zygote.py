@@ -65,7 +65,8 @@ def serve():
             return  # the worker has ended
         if os.fork() == 0:
             ctl.close()
-            supervise(int(message), fds, config)
+            user, *packages = message.decode().split()
+            supervise(int(user), fds, {**config, "site": packages[0] if packages else ""})
         for fd in fds:
             os.close(fd)
 
@@ -139,7 +140,7 @@ def answer(fd, text):
 
 # ---- process -----------------------------------------------------------------------------------------------------------
 
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 PROXY_PORT = 3128
 
 
@@ -188,6 +189,10 @@ def own_files(config):
     mount(None, "/", None, MS_REC | MS_PRIVATE, None)
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None)
     mount("tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={config['tmp_bytes']},nr_inodes=1024,mode=700")
+    if config["site"]:
+        mount("/packages/" + config["site"], "/site", None, MS_BIND, None)
+    if config["packages"]:  # the packages of other bots are out of sight
+        mount("tmpfs", "/packages", "tmpfs", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, "size=4k,nr_inodes=1,mode=000")
     mount("tmpfs", "/code", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, f"size={config['code_bytes']},nr_inodes=16,mode=700")
     system("sethostname", b"sandbox", 7)
     # No resource limit counts the socket buffers in kernel memory: 64 sockets could use 400 MiB.
@@ -231,12 +236,14 @@ def landlock():
         os.close(fd)
     if abi >= 4:
         system("syscall", 445, ruleset, 2, struct.pack("QQ", 1 << 1, PROXY_PORT), 0)
-        system("syscall", 445, ruleset, 2, struct.pack("QQ", 3, PAIR_PORT), 0)
+        for port in (PAIR_PORT, *TUNNEL_PORTS):
+            system("syscall", 445, ruleset, 2, struct.pack("QQ", 3, port), 0)
     system("syscall", 446, ruleset, 0)
     os.close(ruleset)
 
 
 PAIR_PORT = 3129  # where the two ends of a socket pair connect (runner.py)
+TUNNEL_PORTS = range(3130, 3138)  # of hookturn.tunnel (hookturn_host.py)
 
 
 def seccomp(program):

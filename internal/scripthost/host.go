@@ -56,6 +56,15 @@ type HTTP interface {
 	Do(ctx context.Context, r egress.Request) (*egress.Response, schemas.Attempt, error)
 }
 
+// WheelsOf returns the packages of a plan's script for the sandbox.
+func WheelsOf(code *bot.Code) []sandbox.Wheel {
+	var wheels []sandbox.Wheel
+	for _, p := range code.Packages {
+		wheels = append(wheels, sandbox.Wheel{File: p.Wheel, SHA256: p.SHA256})
+	}
+	return wheels
+}
+
 // Sandbox runs scripts. *sandbox.Sandbox is one.
 type Sandbox interface {
 	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
@@ -183,6 +192,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 	r, f := a.Sandbox.Run(ctx, sandbox.Job{
 		BotID: run.BotID, Step: run.Step, EventID: run.EventID, Script: text, Body: string(q.Data),
 		Timeout: time.Until(run.Until), Params: params, Host: a.For(run),
+		Packages: WheelsOf(plan.Code), Connections: plan.Code.Connections,
 	})
 	if f != nil {
 		a.Log.InfoContext(ctx, "sending script failed", "tenant", run.Tenant, "bot", run.Bot, "channel", ch.Code,
