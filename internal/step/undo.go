@@ -7,7 +7,8 @@ import (
 	"maps"
 )
 
-// UserWrite is a write to the details of a user: a JSON object of the members that it changed, null for those that it removed.
+// UserWrite is a write to the details of a user: a JSON object of the members that it changed, null for those that it
+// removed.
 type UserWrite struct {
 	User   string          `json:"user"`
 	Update json.RawMessage `json:"update"`
@@ -22,7 +23,9 @@ func NewUserWrite(user string, update, before json.RawMessage) *UserWrite {
 		return w
 	}
 	maps.DeleteFunc(all, func(name string, _ json.RawMessage) bool { _, is := changed[name]; return !is })
-	w.Before, _ = json.Marshal(all) // what was read as JSON can be written
+	if members, err := json.Marshal(all); err == nil {
+		w.Before = members
+	}
 	return w
 }
 
