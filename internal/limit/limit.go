@@ -8,6 +8,8 @@ package limit
 
 import (
 	"container/list"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -122,21 +124,25 @@ func (l *Limiter) find(name Endpoint, now time.Time) *endpoint {
 	return e
 }
 
-// evict removes every idle endpoint. When there is none, it removes one endpoint without a request in flight.
+// evict removes every idle endpoint. When there is none, it removes one endpoint without a request in flight, of the tenant
+// with the most of them: a tenant cannot remove the states of others.
 func (l *Limiter) evict(now time.Time) {
-	var unused *endpoint
+	unused, held := map[string]*endpoint{}, map[string]int{}
 	for name, e := range l.endpoints {
 		switch {
 		case e.inFlight > 0:
 		case e.idle(now):
 			delete(l.endpoints, name)
 		default:
-			unused = e
+			unused[name.Tenant] = e
+			held[name.Tenant]++
 		}
 	}
-	if len(l.endpoints) >= endpointsMax && unused != nil {
-		delete(l.endpoints, unused.name)
+	if len(l.endpoints) < endpointsMax || len(held) == 0 {
+		return
 	}
+	largest := slices.MaxFunc(slices.Collect(maps.Keys(held)), func(a, b string) int { return held[a] - held[b] })
+	delete(l.endpoints, unused[largest].name)
 }
 
 func (l *Limiter) notify(changes []StateChange) {

@@ -369,6 +369,19 @@ func TestLimiter_ApplyOtherWorkersChanges(t *testing.T) {
 	})
 }
 
+// TestLimiter_FloodKeepsStatesOfOthers: one tenant's endpoints, however many, do not make a worker forget another's.
+func TestLimiter_FloodKeepsStatesOfOthers(t *testing.T) {
+	t.Parallel()
+	l := &Limiter{}
+	quiet := Request{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "quiet"}, URL: "u"}}
+	send(t, l, quiet, answered(410, 0))
+	for i := range endpointsMax + 100 {
+		v := Request{Endpoint: Endpoint{BotID: schemas.BotID{Tenant: "loud"}, URL: strconv.Itoa(i)}}
+		send(t, l, v, answered(429, 0)) // not idle
+	}
+	deny(t, l, quiet, fault.Gone)
+}
+
 func TestLimiter_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	l := &Limiter{}

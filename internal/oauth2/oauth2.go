@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/internal/tenantcache"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -43,7 +43,7 @@ const (
 	failureKept = time.Second
 	// fetchTimeout bounds one fetch. A fetch continues when the step that started it has ended: other steps wait for it.
 	fetchTimeout = 10 * time.Second
-	// entriesMax bounds the tokens that are kept.
+	// entriesMax bounds the tokens that are kept, of all tenants together.
 	entriesMax = 1000
 )
 
@@ -52,9 +52,8 @@ type Tokens struct {
 	client  *http.Client
 	fetches singleflight.Group
 
-	mu      sync.Mutex
-	entries map[string]entry
-	styles  map[string]oauth2.AuthStyle // of token endpoints, by client: how the client's secret must be sent
+	entries *tenantcache.Cache[string, entry]
+	styles  *tenantcache.Cache[string, oauth2.AuthStyle] // by client: how the client's secret must be sent
 }
 
 // entry is the latest result of a fetch for one grant.
@@ -71,7 +70,7 @@ func New(transport http.RoundTripper) *Tokens {
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
-		entries: map[string]entry{}, styles: map[string]oauth2.AuthStyle{},
+		entries: tenantcache.New[string, entry](entriesMax), styles: tenantcache.New[string, oauth2.AuthStyle](entriesMax),
 	}
 }
 
@@ -79,17 +78,17 @@ func New(transport http.RoundTripper) *Tokens {
 // ctx: the fault then names the token endpoint.
 func (t *Tokens) Get(ctx context.Context, g Grant) (string, *fault.Fault) {
 	key := g.key()
-	if e, ok := t.kept(key); ok {
+	if e, ok := t.kept(g); ok {
 		return e.token, e.failed
 	}
 	fetched := t.fetches.DoChan(key, func() (any, error) {
-		if e, ok := t.kept(key); ok { // another fetch has just ended
+		if e, ok := t.kept(g); ok { // another fetch has just ended
 			return e, nil
 		}
 		fetching, stop := context.WithTimeout(context.WithoutCancel(ctx), fetchTimeout)
 		defer stop()
 		e := t.fetch(fetching, g)
-		t.keep(key, e)
+		t.entries.Put(g.Tenant, key, e)
 		return e, nil
 	})
 	select {
@@ -103,31 +102,14 @@ func (t *Tokens) Get(ctx context.Context, g Grant) (string, *fault.Fault) {
 
 // Forget drops a token that the endpoint rejected, unless a newer one has replaced it.
 func (t *Tokens) Forget(g Grant, used string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if key := g.key(); t.entries[key].token == used {
-		delete(t.entries, key)
+	if e, ok := t.entries.Get(g.Tenant, g.key()); ok && e.token == used {
+		t.entries.Remove(g.Tenant, g.key())
 	}
 }
 
-func (t *Tokens) kept(key string) (entry, bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	e, ok := t.entries[key]
+func (t *Tokens) kept(g Grant) (entry, bool) {
+	e, ok := t.entries.Get(g.Tenant, g.key())
 	return e, ok && time.Now().Before(e.until)
-}
-
-// keep stores the result of a fetch. When the cache is full it drops an arbitrary entry.
-func (t *Tokens) keep(key string, e entry) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for known := range t.entries {
-		if len(t.entries) < entriesMax {
-			break
-		}
-		delete(t.entries, known)
-	}
-	t.entries[key] = e
 }
 
 func (t *Tokens) fetch(ctx context.Context, g Grant) entry {
@@ -164,9 +146,7 @@ func (t *Tokens) request(ctx context.Context, g Grant) (*oauth2.Token, error) {
 }
 
 func (t *Tokens) style(g Grant) (style oauth2.AuthStyle, known bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if style, known = t.styles[g.client()]; known {
+	if style, known = t.styles.Get(g.Tenant, g.client()); known {
 		return style, true
 	}
 	return oauth2.AuthStyleInHeader, false
@@ -174,16 +154,11 @@ func (t *Tokens) style(g Grant) (style oauth2.AuthStyle, known bool) {
 
 // learn remembers a style; AuthStyleAutoDetect forgets it.
 func (t *Tokens) learn(g Grant, style oauth2.AuthStyle) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if style == oauth2.AuthStyleAutoDetect {
-		delete(t.styles, g.client())
+		t.styles.Remove(g.Tenant, g.client())
 		return
 	}
-	if len(t.styles) >= entriesMax {
-		clear(t.styles)
-	}
-	t.styles[g.client()] = style
+	t.styles.Put(g.Tenant, g.client(), style)
 }
 
 // isStyleRejected reports whether a token endpoint may have rejected the way in which the client authenticated.
