@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
@@ -59,7 +61,8 @@ func (c *checker) requests() {
 					e.Key(), r.Attempt, clock(r.In), before.first.Attempt, clock(before.first.In), clock(before.first.Out)))
 			}
 			if !bytes.Equal(withoutUserDetails(before.first.Body), withoutUserDetails(r.Body)) || before.first.Path != r.Path {
-				c.problem("(c) attempts %d and %d of %s are not the same request", before.first.Attempt, r.Attempt, e.Key())
+				c.problem("(c) attempts %d and %d of %s are not the same request: %s", before.first.Attempt, r.Attempt, e.Key(),
+					difference(before.first, r))
 			}
 		} else {
 			events[e.Key()] = &seen{first: r, attempts: map[int]bool{}}
@@ -70,6 +73,28 @@ func (c *checker) requests() {
 		}
 		c.owner(r, e)
 	}
+}
+
+// difference names what two requests differ in.
+func difference(first, again endpoint.Entry) string {
+	if first.Path != again.Path {
+		return first.Path + " and " + again.Path
+	}
+	var a, b map[string]json.RawMessage
+	if json.Unmarshal(first.Body, &a) != nil || json.Unmarshal(again.Body, &b) != nil {
+		return fmt.Sprintf("%q and %q", first.Body, again.Body)
+	}
+	var all []string
+	for _, name := range slices.Sorted(maps.Keys(b)) {
+		if !bytes.Equal(a[name], b[name]) {
+			all = append(all, fmt.Sprintf("%s is %.200s and %.200s", name, a[name], b[name]))
+		}
+		delete(a, name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(a)) {
+		all = append(all, name+" is missing")
+	}
+	return strings.Join(all, ", ")
 }
 
 // withoutUserDetails is a body without the user's details: another conversation of the user may change them between

@@ -111,7 +111,7 @@ var importTable = map[string]row{
 		[]string{"schemas", "internal/secret", "internal/fault", "internal/tenantcache"},
 	},
 	"internal/tenantcache": {"a bounded cache in which a tenant pushes out its own entries only", nil},
-	"internal/load": {"whether this process can take on more work and still report in time", nil},
+	"internal/load":        {"whether this process can take on more work and still report in time", nil},
 	"internal/step": {
 		"names and payloads across the Temporal boundary, and the reply that follows from them",
 		[]string{"schemas", "internal/bot", "internal/fault"},
