@@ -41,8 +41,7 @@ func startBase(
 	}
 	p.add("bot files", watchBots(b.bots, cfg.Log))
 	watch := &natsWatch{fail: fail}
-	nc, js, err := bus.Connect(ctx, cfg.NATSURL, cfg.NATSCreds, name, cfg.Log,
-		bus.WithInboxPrefix(cfg.NATSInboxPrefix), bus.OnClosed(watch.closed))
+	nc, js, err := cfg.Login().Connect(ctx, name, cfg.Log, bus.OnClosed(watch.closed))
 	if err != nil {
 		return nil, err
 	}

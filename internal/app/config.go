@@ -12,15 +12,23 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // Config is the configuration of both processes. The parts document their own durations and sizes.
 type Config struct {
-	NATSURL   string // address of NATS; default nats://127.0.0.1:4222
-	NATSCreds string // path of a NATS credentials file; "" = none
-	Bots      string // directory of the bot files
+	// NATSURL is the address of NATS; default: that of NATSContext, else nats://127.0.0.1:4222.
+	NATSURL     string
+	NATSCreds   string // path of a NATS credentials file; "" = none
+	NATSContext string // name or absolute path of a context of the NATS CLI; "" = none
+	NATSNKey    string // path of a file with the seed of a NATS user; "" = none
+	NATSCA      string // PEM file of the authorities of NATS servers; "" = those of the system
+	NATSCert    string // PEM file of the client certificate for NATS; "" = none
+	NATSKey     string // PEM file of its key
+	NATSDomain  string // JetStream domain; "" = the context's, else the server's own
+	Bots        string // directory of the bot files
 	// SecretsDir is the directory with a directory of secrets for each tenant; "" = secrets are environment variables.
 	SecretsDir string
 	// FreeSecrets allows bot files to name any variable and file, except settings. For development stacks and tests only.
@@ -114,7 +122,9 @@ const (
 
 // withDefaults returns the configuration with defaults for unset members.
 func (c Config) withDefaults() Config {
-	set(&c.NATSURL, "nats://127.0.0.1:4222")
+	if c.NATSContext == "" {
+		set(&c.NATSURL, "nats://127.0.0.1:4222")
+	}
 	set(&c.BadBots, BadBotsHold)
 	set(&c.Partitions, 8)
 	set(&c.EventsMaxBytes, 1<<30)
@@ -212,9 +222,24 @@ func (c Config) validateStreams() error {
 	return errors.Join(problems...)
 }
 
+// Login returns how this process connects to NATS.
+func (c Config) Login() bus.Login {
+	return bus.Login{
+		URL: c.NATSURL, Context: c.NATSContext, Creds: c.NATSCreds, NKey: c.NATSNKey, CA: c.NATSCA, Cert: c.NATSCert,
+		Key: c.NATSKey, Domain: c.NATSDomain, InboxPrefix: c.NATSInboxPrefix,
+	}
+}
+
 // TemporalFromEnvironment returns the connection to Temporal from the TEMPORAL_ variables and the configuration file of
 // Temporal's own tools.
-func TemporalFromEnvironment() (client.Options, error) { return envconfig.LoadDefaultClientOptions() }
+func TemporalFromEnvironment() (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return options, fmt.Errorf("invalid options of Temporal: %w: check the TEMPORAL_ variables (TEMPORAL_PROFILE chooses a "+
+			"profile of the file in TEMPORAL_CONFIG_FILE), for example TEMPORAL_ADDRESS=temporal.example:7233", err)
+	}
+	return options, nil
+}
 
 // EnvironmentVariables returns every variable that the programs read. Temporal's envconfig package reads those that
 // begin with TEMPORAL_; the list contains the documented ones.
@@ -226,12 +251,16 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_EVENT_TOKENS", "HOOKTURN_FREE_SECRETS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
-		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_INBOX_PREFIX",
-		"HOOKTURN_NATS_URL",
-		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PACKAGES", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS", "HOOKTURN_SANDBOX_CGROUP",
+		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CA", "HOOKTURN_NATS_CERT",
+		"HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_DOMAIN", "HOOKTURN_NATS_INBOX_PREFIX", "HOOKTURN_NATS_KEY",
+		"HOOKTURN_NATS_NKEY", "HOOKTURN_NATS_URL",
+		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PACKAGES", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS",
+		"HOOKTURN_SANDBOX_CGROUP",
 		"HOOKTURN_SANDBOX_USERS", "HOOKTURN_SECRETS_DIR", "HOOKTURN_STOP_TIMEOUT",
 		"HOOKTURN_TASK_QUEUES",
-		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_NAMESPACE", "TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
+		"NATS_CONTEXT",
+		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_CONFIG_FILE", "TEMPORAL_NAMESPACE", "TEMPORAL_PROFILE",
+		"TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",
 	}
 }

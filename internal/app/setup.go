@@ -13,8 +13,7 @@ func Setup(ctx context.Context, cfg Config) error {
 		return err
 	}
 	connecting, connected := cfg.connecting(ctx)
-	nc, js, err := bus.Connect(connecting, cfg.NATSURL, cfg.NATSCreds, "hookturn-setup", cfg.Log,
-		bus.WithInboxPrefix(cfg.NATSInboxPrefix))
+	nc, js, err := cfg.Login().Connect(connecting, "hookturn-setup", cfg.Log)
 	connected()
 	if err != nil {
 		return err

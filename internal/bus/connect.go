@@ -2,17 +2,18 @@ package bus
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"strings"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/natscontext"
 )
 
 const (
@@ -24,14 +25,25 @@ const (
 // ErrUnreachable reports that a server did not accept a connection before the context of the attempt ended.
 var ErrUnreachable = errors.New("not reachable in time")
 
-// Connect connects to NATS. It retries until ctx ends and logs every failure. Once connected it reconnects for
-// ever. creds is the path of a credentials file, or empty; name is the connection's name on the server.
+// Connect connects to NATS at an address, with a credentials file or without; see Login.Connect.
 func Connect(
 	ctx context.Context, address, creds, name string, logger *slog.Logger, more ...ConnectOption,
 ) (*nats.Conn, jetstream.JetStream, error) {
-	logger = orDiscard(logger).With("nats", redacted(address))
+	return Login{URL: address, Creds: creds}.Connect(ctx, name, logger, more...)
+}
+
+// Connect connects to NATS. It retries until ctx ends and logs every failure; a login that can never work is an error at
+// once. Once connected it reconnects for ever. name is the connection's name on the server.
+func (l Login) Connect(
+	ctx context.Context, name string, logger *slog.Logger, more ...ConnectOption,
+) (*nats.Conn, jetstream.JetStream, error) {
+	logger = orDiscard(logger).With("nats", l.address())
 	rights := newRights(logger)
-	options := connectOptions(name, logger, rights)
+	login, err := l.options()
+	if err != nil {
+		return nil, nil, err
+	}
+	options := append(connectOptions(name, logger, rights), login...)
 	for _, one := range more {
 		option, err := one()
 		if err != nil {
@@ -39,20 +51,11 @@ func Connect(
 		}
 		options = append(options, option)
 	}
-	if creds != "" {
-		if _, err := os.Stat(creds); err != nil {
-			return nil, nil, fmt.Errorf("nats credentials: %w: check HOOKTURN_NATS_CREDS", err)
-		}
-		options = append(options, nats.UserCredentials(creds))
-	}
-	if isBadAddress(address) {
-		// The parser's own error would quote the address, password and all.
-		return nil, nil, errors.New("invalid nats address: check HOOKTURN_NATS_URL")
-	}
 	var nc *nats.Conn
 	var last error
-	err := backoff.RetryNotify(func() (err error) {
-		nc, err = nats.Connect(address, options...)
+	var found natscontext.Settings
+	err = backoff.RetryNotify(func() (err error) {
+		nc, found, err = l.dial(options)
 		return err
 	}, backoff.WithContext(Backoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
 		last = err
@@ -62,13 +65,13 @@ func Connect(
 		err = fmt.Errorf("%w: %w", ErrUnreachable, last)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to nats at %s: %w: %s", redacted(address), err, connectAdvice(err))
+		return nil, nil, fmt.Errorf("connect to nats at %s: %w: %s", l.address(), err, connectAdvice(err))
 	}
 	rights.inbox = inboxPrefixOf(nc)
-	js, err := jetstream.New(nc, jetstream.WithDefaultTimeout(apiTimeout))
+	js, err := l.jetStream(nc, found)
 	if err != nil {
 		nc.Close()
-		return nil, nil, fmt.Errorf("use jetstream at %s: %w", redacted(address), err)
+		return nil, nil, fmt.Errorf("use jetstream at %s: %w", l.address(), err)
 	}
 	return nc, guardedJetStream{js, newUpkeep(guardedJetStream{JetStream: js, rights: rights}, logger), rights}, nil
 }
@@ -139,11 +142,19 @@ func connectOptions(name string, logger *slog.Logger, rights *rights) []nats.Opt
 func connectAdvice(err error) string {
 	switch {
 	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked):
-		return "the server rejects the credentials: check HOOKTURN_NATS_CREDS"
+		return "the server rejects the credentials: check the user and password of HOOKTURN_NATS_URL, HOOKTURN_NATS_CREDS, " +
+			"HOOKTURN_NATS_NKEY or NATS_CONTEXT, whichever is set"
+	case isUnknownAuthority(err):
+		return "the certificate of the server is not trusted: set --nats-ca or HOOKTURN_NATS_CA to the PEM file of its authority"
 	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted):
 		return "only one of server and client uses TLS: check the scheme of HOOKTURN_NATS_URL"
 	}
 	return "check that the server runs and that HOOKTURN_NATS_URL is its address"
+}
+
+func isUnknownAuthority(err error) bool {
+	_, unverified := errors.AsType[*tls.CertificateVerificationError](err)
+	return unverified
 }
 
 // isBadAddress reports whether an address, or one of a list of them, is invalid.

@@ -173,7 +173,7 @@ func (r *rights) violation(nc *nats.Conn, err error) bool {
 			o.cancel(denied)
 		}
 	}
-	if denied.Subject == "$KV."+BucketClaims+"."+probeKey {
+	if withoutAPIPrefix(denied.Subject) == "$KV."+BucketClaims+"."+probeKey {
 		return true // other writes show whether JetStream stores them
 	}
 	if denied.Subscribe {

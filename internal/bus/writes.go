@@ -205,7 +205,11 @@ func (u *upkeep) writable(ctx context.Context) error {
 func (u *upkeep) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	m := nats.NewMsg("$KV." + BucketClaims + "." + probeKey)
+	subject := "$KV." + BucketClaims + "." + probeKey
+	if domain := u.js.Options().Domain; domain != "" {
+		subject = "$JS." + domain + ".API." + subject // as the library writes a key
+	}
+	m := nats.NewMsg(subject)
 	m.Data = []byte(time.Now().UTC().Format(time.RFC3339))
 	_, err := u.js.PublishMsg(ctx, m)
 	return err

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -24,8 +26,15 @@ type settings struct {
 }
 
 func (s *settings) connection(f *pflag.FlagSet) {
-	f.StringVar(&s.cfg.NATSURL, "nats-url", "nats://127.0.0.1:4222", "address of NATS")
-	f.StringVar(&s.cfg.NATSCreds, "nats-creds", "", "path of a NATS credentials file")
+	f.StringVar(&s.cfg.NATSURL, "nats-url", "",
+		"address of NATS, with user and password if any (default: the context's, else nats://127.0.0.1:4222)")
+	f.StringVar(&s.cfg.NATSContext, "nats-context", "", "context of the NATS CLI, by name or absolute path (NATS_CONTEXT)")
+	f.StringVar(&s.cfg.NATSCreds, "nats-creds", "", "NATS credentials file (JWT and seed)")
+	f.StringVar(&s.cfg.NATSNKey, "nats-nkey", "", "file with the seed of a NATS user")
+	f.StringVar(&s.cfg.NATSCA, "nats-ca", "", "PEM file of the authorities of the NATS server's certificate")
+	f.StringVar(&s.cfg.NATSCert, "nats-cert", "", "PEM file of the client certificate for NATS")
+	f.StringVar(&s.cfg.NATSKey, "nats-key", "", "PEM file of the key of --nats-cert")
+	f.StringVar(&s.cfg.NATSDomain, "nats-domain", "", "JetStream domain that has the streams")
 	f.StringVar(&s.cfg.NATSInboxPrefix, "nats-inbox-prefix", "", "inbox prefix on NATS (default _INBOX)")
 	s.logging(f)
 }
@@ -106,7 +115,7 @@ func (s *settings) environment(cmd *cobra.Command) error {
 	var wrong *toolError
 	lookup, known := ioOf(cmd).LookupEnv, app.EnvironmentVariables()
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variableOf(f)
 		if f.Changed || !slices.Contains(known, name) {
 			return
 		}
@@ -115,7 +124,7 @@ func (s *settings) environment(cmd *cobra.Command) error {
 			return
 		}
 		if err := f.Value.Set(value); err != nil && wrong == nil {
-			wrong = problem(kindUsage, "%s=%q: %w", name, value, err)
+			wrong = problem(kindUsage, "%s=%q: %w%s", name, value, err, exampleOf(name, f))
 		}
 	})
 	if wrong != nil {
@@ -127,6 +136,31 @@ func (s *settings) environment(cmd *cobra.Command) error {
 	}
 	telemetry.LibrariesTo(s.cfg.Log)
 	return nil
+}
+
+// variableOf returns the environment variable of a flag.
+func variableOf(f *pflag.Flag) string {
+	if f.Name == "nats-context" {
+		return "NATS_CONTEXT" // as the NATS CLI
+	}
+	return "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
+// exampleOf returns a valid value of a flag as an example: its default, where there is one.
+func exampleOf(name string, f *pflag.Flag) string {
+	if f.DefValue == "" || f.DefValue == "[]" {
+		return ""
+	}
+	return fmt.Sprintf(": expected %s, for example %s=%s", f.Value.Type(), name, f.DefValue)
+}
+
+// withVariable adds the environment variable and an example to the error of a flag.
+func withVariable(_ *cobra.Command, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		f := invalid.GetFlag()
+		return fmt.Errorf("%w (or %s)%s", err, variableOf(f), exampleOf("--"+f.Name, f))
+	}
+	return err
 }
 
 // errNoToken reports that a name is not a valid subject token, so that no message can have it.

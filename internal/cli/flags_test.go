@@ -20,10 +20,18 @@ func variables(cmd *cobra.Command) []string {
 	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		// The options that tools have in common belong to one call: a variable would change the calls of scripts.
 		if !slices.Contains([]string{"help", "version", "output", "connect-timeout", "dry-run", "yes"}, f.Name) {
-			names = append(names, "HOOKTURN_"+strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_")))
+			names = append(names, variableOf(f.Name))
 		}
 	})
 	return names
+}
+
+// variableOf is the variable of an option: that of the NATS CLI for its contexts.
+func variableOf(option string) string {
+	if option == "nats-context" {
+		return "NATS_CONTEXT"
+	}
+	return "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(option, "-", "_"))
 }
 
 func find(t *testing.T, path ...string) *cobra.Command {
@@ -36,7 +44,7 @@ func find(t *testing.T, path ...string) *cobra.Command {
 
 func TestEveryOptionHasItsVariable(t *testing.T) {
 	t.Parallel()
-	listed := slices.DeleteFunc(app.EnvironmentVariables(), func(name string) bool { return !strings.HasPrefix(name, "HOOKTURN_") })
+	listed := slices.DeleteFunc(app.EnvironmentVariables(), func(name string) bool { return strings.HasPrefix(name, "TEMPORAL_") })
 	found := map[string]bool{}
 	for _, cmd := range []*cobra.Command{cli.WorkerCommand(), cli.StarterCommand(), find(t, "run"), find(t, "setup")} {
 		for _, name := range variables(cmd) {
@@ -70,6 +78,21 @@ func TestABadValueNamesItsVariable(t *testing.T) {
 	}
 }
 
+func TestFlags_BadValueNamesItsVariableAndAnExample(t *testing.T) {
+	t.Parallel()
+	w := &world{}
+	require.Equal(t, 2, w.run(testContext(t), cli.WorkerCommand(), "--bots", t.TempDir(), "--partitions", "many"))
+	for _, want := range []string{"--partitions", "HOOKTURN_PARTITIONS", `"many"`, "expected int, for example --partitions=8"} {
+		require.Contains(t, w.err.String(), want)
+	}
+	w = &world{env: map[string]string{"HOOKTURN_STOP_TIMEOUT": "long"}}
+	require.Equal(t, 2, w.run(testContext(t), cli.WorkerCommand(), "--bots", t.TempDir()))
+	require.Contains(t, w.err.String(), "expected duration, for example HOOKTURN_STOP_TIMEOUT=30s")
+	w = &world{env: map[string]string{"NATS_CONTEXT": "not-there"}}
+	require.NotZero(t, w.run(testContext(t), cli.StarterCommand(), "tail"))
+	require.Contains(t, w.err.String(), "NATS_CONTEXT")
+}
+
 func TestTheFlagWins(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
@@ -93,7 +116,7 @@ func TestTheFlagWins(t *testing.T) {
 		})
 	}
 	said := fail(t, &world{env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@%zz"}}, "deadletters", "list")
-	require.Contains(t, said, "invalid nats address: check HOOKTURN_NATS_URL")
+	require.Contains(t, said, "invalid nats address: check --nats-url or HOOKTURN_NATS_URL")
 	require.NotContains(t, said, "hidden")
 }
 

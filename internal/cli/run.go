@@ -59,6 +59,7 @@ func RunContext(ctx context.Context, cmd *cobra.Command, world IO) int {
 	cmd.SetOut(world.Out)
 	cmd.SetErr(world.Err)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	cmd.SetFlagErrorFunc(withVariable)
 	started := false
 	each(cmd, func(c *cobra.Command) {
 		if run := c.RunE; run != nil {

@@ -116,8 +116,7 @@ func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, j
 	}
 	connecting, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 	defer cancel()
-	nc, js, err := bus.Connect(connecting, s.cfg.NATSURL, s.cfg.NATSCreds, "hookturn-"+cmd.Name(), s.cfg.Log,
-		bus.WithInboxPrefix(s.cfg.NATSInboxPrefix))
+	nc, js, err := s.cfg.Login().Connect(connecting, "hookturn-"+cmd.Name(), s.cfg.Log)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,141 @@
+package app
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/metadata"
+)
+
+// frontend is a stand-in for Temporal's frontend: it answers what a client asks when it connects.
+type frontend struct {
+	workflowservice.UnimplementedWorkflowServiceServer
+
+	requests chan metadata.MD
+}
+
+func (f frontend) GetSystemInfo(
+	ctx context.Context, _ *workflowservice.GetSystemInfoRequest,
+) (*workflowservice.GetSystemInfoResponse, error) {
+	header, _ := metadata.FromIncomingContext(ctx)
+	select {
+	case f.requests <- header:
+	default:
+	}
+	return &workflowservice.GetSystemInfoResponse{
+		Capabilities: &workflowservice.GetSystemInfoResponse_Capabilities{},
+	}, nil
+}
+
+// serveFrontend serves the stand-in and returns its address.
+func serveFrontend(t *testing.T, options ...grpc.ServerOption) (frontend, string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	server := grpc.NewServer(options...)
+	f := frontend{requests: make(chan metadata.MD, 1)}
+	workflowservice.RegisterWorkflowServiceServer(server, f)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		require.NoError(t, <-done)
+	})
+	return f, listener.Addr().String()
+}
+
+// certificates writes an authority, and a certificate from it that is valid for both ends of a connection.
+func certificates(t *testing.T) (ca, cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+		return path
+	}
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "company"}, NotAfter: time.Now().Add(time.Hour), IsCA: true,
+		BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		DNSNames:    []string{"temporal.company"},
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	require.NoError(t, err)
+	secret, err := x509.MarshalPKCS8PrivateKey(private)
+	require.NoError(t, err)
+	cert = write("cert.pem", "CERTIFICATE", der)
+	return cert, cert, write("key.pem", "PRIVATE KEY", secret)
+}
+
+// TestTemporal_ProfileWithMutualTLS connects by a profile of Temporal's configuration file to a server that requires a
+// client certificate.
+func TestTemporal_ProfileWithMutualTLS(t *testing.T) { //nolint:paralleltest // the environment is shared
+	ca, cert, key := certificates(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	text, err := os.ReadFile(ca)
+	require.NoError(t, err)
+	require.True(t, pool.AppendCertsFromPEM(text))
+	f, address := serveFrontend(t, grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12,
+	})))
+	file := filepath.Join(t.TempDir(), "temporal.toml")
+	require.NoError(t, os.WriteFile(file, fmt.Appendf(nil, `[profile.company]
+address = %q
+namespace = "bots"
+[profile.company.tls]
+server_ca_cert_path = %q
+client_cert_path = %q
+client_key_path = %q
+server_name = "temporal.company"
+`, address, ca, cert, key), 0o600))
+	t.Setenv("TEMPORAL_CONFIG_FILE", file)
+	t.Setenv("TEMPORAL_PROFILE", "company")
+	options, err := TemporalFromEnvironment()
+	require.NoError(t, err)
+	require.Equal(t, "bots", options.Namespace)
+	c, err := dialTemporal(t.Context(), options, Config{}.withDefaults().Log, nil)
+	require.NoError(t, err)
+	c.Close()
+	<-f.requests
+
+	t.Setenv("TEMPORAL_PROFILE", "not-there")
+	_, err = TemporalFromEnvironment()
+	require.ErrorContains(t, err, "TEMPORAL_PROFILE")
+	require.ErrorContains(t, err, "TEMPORAL_ADDRESS=")
+}
+
+func TestTemporal_APIKey(t *testing.T) { //nolint:paralleltest // the environment is shared
+	f, address := serveFrontend(t)
+	t.Setenv("TEMPORAL_CONFIG_FILE", filepath.Join(t.TempDir(), "none.toml"))
+	t.Setenv("TEMPORAL_ADDRESS", address)
+	t.Setenv("TEMPORAL_NAMESPACE", "bots")
+	t.Setenv("TEMPORAL_API_KEY", "a-key")
+	t.Setenv("TEMPORAL_TLS", "false")
+	options, err := TemporalFromEnvironment()
+	require.NoError(t, err)
+	c, err := dialTemporal(t.Context(), options, Config{}.withDefaults().Log, nil)
+	require.NoError(t, err)
+	c.Close()
+	require.Equal(t, []string{"Bearer a-key"}, (<-f.requests).Get("authorization"))
+}
