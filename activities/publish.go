@@ -45,7 +45,10 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) (id string
 }
 
 func (c *call) address() step.Address {
-	return step.Address{ConversationKey: c.in.Plan.BotID.WithConversation(c.in.Event.Subject), Event: c.in.Event}
+	return step.Address{
+		ConversationKey: c.in.Plan.BotID.WithConversation(c.in.Event.Subject), Event: c.in.Event,
+		Plan: &c.in.Plan, Accepted: c.in.Arrived,
+	}
 }
 
 // PublishReply puts one reply on NATS, trying again until its context ends. A step.replied that was there already is the
@@ -58,6 +61,7 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 	before, err := a.publishReply(ctx, in)
 	if err == nil {
 		a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
+		a.measure(in, before)
 		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
 			return nil, nil
 		}
@@ -89,6 +93,20 @@ func (a *Activities) overtaken(ctx context.Context, in step.PublishInput) bool {
 	stored, err := a.Publisher.FindReply(ctx, of, schemas.ReplyID(of, progress.EventID, schemas.TypeStepReplied),
 		in.Reply.Time.Add(-lookBack))
 	return err == nil && stored != nil
+}
+
+// measure records how long the step took until the engine had its reply: the one that was stored before, when there was one.
+func (a *Activities) measure(in step.PublishInput, before *schemas.Reply) {
+	t := in.Timing
+	if t == nil {
+		return
+	}
+	until := time.Now()
+	if before != nil {
+		until = before.Time
+	}
+	took := max(until.Sub(t.Accepted), 0) // the worker's clock may be behind the server's
+	a.Metrics.Step(in.BotID, t.Step, string(t.Outcome), t.Answered(took), took)
 }
 
 // publishReply publishes a reply. A repeated publishing looks for the reply first: the first one may be stored, and

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"time"
 
 	"go.temporal.io/sdk/workflow"
 
@@ -31,11 +32,12 @@ type conversation struct {
 	state    step.State
 	workflow schemas.WorkflowRef
 	turns    turns
-	calling  *calling // the step in hand, while its endpoint may call back
-	late     int      // answers that are still awaited after their step's reply
-	load     load     // what this run has taken
-	closed   string   // why the conversation was closed by the latest event, "" while it is open
-	visible  visible  // what the search attributes hold
+	calling  *calling  // the step in hand, while its endpoint may call back
+	late     int       // answers that are still awaited after their step's reply
+	load     load      // what this run has taken
+	closed   string    // why the conversation was closed by the latest event, "" while it is open
+	visible  visible   // what the search attributes hold
+	arrived  time.Time // when the event in hand was accepted; zero = no event is
 }
 
 // idle reports whether nothing is in hand: the run may complete or continue as new.
@@ -69,11 +71,13 @@ func (c *conversation) validate(ctx workflow.Context, d step.Delivery) error {
 // handleEvent is the Update: one event, from its turn to its reply.
 func (c *conversation) handleEvent(ctx workflow.Context, d step.Delivery) (step.Result, error) {
 	c.markSeen(d)
+	arrived := workflow.Now(ctx)
 	c.turns.wait(ctx)
 	defer c.turns.end()
 	defer c.load.end(d.Size)
 
-	c.closed = ""
+	c.closed, c.arrived = "", arrived
+	defer func() { c.arrived = time.Time{} }()
 	now := workflow.Now(ctx)
 	if f := tooLarge(c.state, d); f != nil && d.Refused == nil {
 		d.Refused = f

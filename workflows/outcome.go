@@ -14,7 +14,7 @@ import (
 
 // reject answers a delivery as rejected.
 func (c *conversation) reject(ctx workflow.Context, r *rejection) step.Result {
-	done, sent, _ := c.reply(ctx, r.delivery.Event, rejected(r), step.WebhookResult{})
+	done, sent, _ := c.reply(ctx, &r.delivery, rejected(r), step.WebhookResult{})
 	c.record(ctx, workflow.Now(ctx), sent)
 	return done
 }
@@ -22,12 +22,12 @@ func (c *conversation) reject(ctx workflow.Context, r *rejection) step.Result {
 // reply publishes the end of a step, unless the activity that had the answer has: then the answer has the reply's id. It
 // returns what the engine got besides the Update's result. When that is what an earlier attempt has published, it is part
 // of the conversation, and the answer must not be.
-func (c *conversation) reply(ctx workflow.Context, e schemas.Event, data schemas.StepReplied, answer step.WebhookResult,
+func (c *conversation) reply(ctx workflow.Context, d *step.Delivery, data schemas.StepReplied, answer step.WebhookResult,
 ) (done step.Result, sent schemas.StepReplied, adopted bool) {
 	sent, id := data, answer.ReplyID
 	if id == "" {
 		data.Workflow = c.workflow
-		if id, sent, adopted = publishReplied(ctx, c.address(e), data, answer.Wrote); adopted {
+		if id, sent, adopted = publishReplied(ctx, c.timed(d), data, answer.Wrote); adopted {
 			c.adopt(sent)
 		}
 	}
@@ -82,6 +82,13 @@ func (c *conversation) close(ctx workflow.Context, reason string) {
 
 func (c *conversation) address(e schemas.Event) step.Address {
 	return step.Address{ConversationKey: c.state.ConversationKey, Event: e}
+}
+
+// timed is the address of the reply that ends a delivery.
+func (c *conversation) timed(d *step.Delivery) step.Address {
+	to := c.address(d.Event)
+	to.Plan, to.Accepted = d.Plan, c.arrived
+	return to
 }
 
 // userText is the text that the user read when a step failed, for the people who look at the run.

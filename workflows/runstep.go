@@ -17,7 +17,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		Plan: *d.Plan, Event: withoutEntities(*d).Event, // they are among the conversation's
 		User: c.state.User, ConversationNo: c.state.ConversationNo,
 		Entities: c.state.Entities, Variables: c.state.Variables, Details: c.state.Details,
-		Round: c.state.Round, Params: c.state.Params,
+		Round: c.state.Round, Params: c.state.Params, Arrived: c.arrived,
 	}
 	var data schemas.StepReplied
 	var result step.WebhookResult // stays empty when the step has no answer
@@ -31,7 +31,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 			result = answer
 		}
 	}
-	done, sent, adopted := c.reply(ctx, d.Event, data, result)
+	done, sent, adopted := c.reply(ctx, d, data, result)
 	if !adopted {
 		c.takeOver(result)
 	}

@@ -22,7 +22,7 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	c := &conversation{
 		state: step.State{ConversationKey: in.BotID.WithConversation(in.Conversation), LastEventID: in.Delivery.Event.ID,
 			Format: in.Format},
-		workflow: reference(ctx),
+		workflow: reference(ctx), arrived: workflow.Now(ctx),
 	}
 	if err := c.listenForCallbacks(ctx); err != nil {
 		return step.Result{}, err

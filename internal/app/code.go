@@ -34,6 +34,7 @@ func (w *Worker) pollCode(
 		return err
 	}
 	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
+	w.showSlots(step.QueueCode, cfg, box.Used)
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
 		// More than the scripts that run at a time, so that scripts of other tenants pass those of a tenant that has used
 		// its share. The sandbox allows one tenant sixteen times the running scripts, a quarter of this number.

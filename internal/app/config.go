@@ -146,6 +146,7 @@ func (c Config) withDefaults() Config {
 	if c.Metrics == nil {
 		c.Metrics = telemetry.NewMetrics()
 	}
+	c.Metrics.Build(Version, Build.Revision, Build.Go)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
+	"sync"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -30,29 +31,30 @@ const (
 // bounds the number, not the cores.
 func slots() int { return 1000 * max(2, runtime.GOMAXPROCS(0)) }
 
-// tuner returns the slot suppliers of a worker that measures its load. Local activities are never delayed: they are part
-// of a workflow task that has begun.
-func tuner(m *load.Monitor) (worker.WorkerTuner, error) {
+// tuner returns the slot suppliers of a worker that measures its load, and a function that returns the share of slots in
+// use. Local activities are never delayed: they are part of a workflow task that has begun.
+func tuner(m *load.Monitor) (tuned worker.WorkerTuner, used func() float64, err error) {
 	tasks, err := newSupplier(m, tasksAlways, slots())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	acts, err := newSupplier(m, activitiesAlways, slots())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	local, err := worker.NewFixedSizeSlotSupplier(slots())
 	if err != nil {
-		return nil, fmt.Errorf("create slot supplier: %w", err)
+		return nil, nil, fmt.Errorf("create slot supplier: %w", err)
 	}
 	one, err := worker.NewFixedSizeSlotSupplier(1) // for features that hookturn does not use
 	if err != nil {
-		return nil, fmt.Errorf("create slot supplier: %w", err)
+		return nil, nil, fmt.Errorf("create slot supplier: %w", err)
 	}
-	return worker.NewCompositeTuner(worker.CompositeTunerOptions{
+	tuned, err = worker.NewCompositeTuner(worker.CompositeTunerOptions{
 		WorkflowSlotSupplier: tasks, ActivitySlotSupplier: acts, LocalActivitySlotSupplier: local,
 		NexusSlotSupplier: one, SessionActivitySlotSupplier: one,
 	})
+	return tuned, func() float64 { return max(tasks.usedShare(), acts.usedShare()) }, err
 }
 
 // supplier supplies slots up to a limit; above a smaller limit it supplies them only while the load is not high.
@@ -61,6 +63,10 @@ type supplier struct {
 
 	load   *load.Monitor
 	always int
+	most   int
+
+	mu   sync.Mutex
+	used map[*worker.SlotPermit]struct{} // permits of running work; those of polls are reserved and not used
 }
 
 func newSupplier(m *load.Monitor, always, most int) (*supplier, error) {
@@ -68,7 +74,9 @@ func newSupplier(m *load.Monitor, always, most int) (*supplier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create slot supplier: %w", err)
 	}
-	return &supplier{SlotSupplier: fixed, load: m, always: always}, nil
+	return &supplier{
+		SlotSupplier: fixed, load: m, always: always, most: most, used: map[*worker.SlotPermit]struct{}{},
+	}, nil
 }
 
 // ReserveSlot waits for a slot.
@@ -94,6 +102,36 @@ func (s *supplier) TryReserveSlot(info worker.SlotReservationInfo) *worker.SlotP
 		return nil
 	}
 	return s.SlotSupplier.TryReserveSlot(info)
+}
+
+// MarkSlotUsed records that work runs in a slot.
+func (s *supplier) MarkSlotUsed(info worker.SlotMarkUsedInfo) {
+	s.mu.Lock()
+	s.used[info.Permit()] = struct{}{}
+	s.mu.Unlock()
+	s.SlotSupplier.MarkSlotUsed(info)
+}
+
+// ReleaseSlot takes a slot back.
+func (s *supplier) ReleaseSlot(info worker.SlotReleaseInfo) {
+	if info != nil {
+		s.mu.Lock()
+		delete(s.used, info.Permit())
+		s.mu.Unlock()
+	}
+	s.SlotSupplier.ReleaseSlot(info)
+}
+
+// usedShare returns the slots in use as a share of those that the worker uses under its present load, at most 1.
+func (s *supplier) usedShare() float64 {
+	s.mu.Lock()
+	used := len(s.used)
+	s.mu.Unlock()
+	limit := s.most
+	if s.load.High() {
+		limit = s.always
+	}
+	return min(1, float64(used)/float64(limit))
 }
 
 func (s *supplier) full(info worker.SlotReservationInfo) bool {

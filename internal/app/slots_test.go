@@ -49,14 +49,54 @@ func TestSupplier_Overload(t *testing.T) {
 	require.Nil(t, s.TryReserveSlot(issued{n: 4}), "never more than all")
 }
 
+// markUsed and release are the information about one slot.
+type markUsed struct {
+	worker.SlotMarkUsedInfo
+
+	permit *worker.SlotPermit
+}
+
+func (m markUsed) Permit() *worker.SlotPermit { return m.permit }
+
+type release struct {
+	worker.SlotReleaseInfo
+
+	permit *worker.SlotPermit
+}
+
+func (r release) Permit() *worker.SlotPermit { return r.permit }
+
+func TestSupplier_UsedShare(t *testing.T) {
+	t.Parallel()
+	m := overloaded()
+	s, err := newSupplier(m, 4, 10)
+	require.NoError(t, err)
+	var permits []*worker.SlotPermit
+	for n := range 3 {
+		permits = append(permits, s.TryReserveSlot(issued{n: n}))
+	}
+	require.Zero(t, s.usedShare(), "slots of polls are not in use")
+	for _, p := range permits[:2] {
+		s.MarkSlotUsed(markUsed{permit: p})
+	}
+	require.InDelta(t, 0.5, s.usedShare(), 1e-9, "2 of the 4 that an overloaded worker uses")
+	m.Lagged(time.Minute, 0)
+	require.InDelta(t, 0.2, s.usedShare(), 1e-9, "2 of 10")
+	for _, p := range permits {
+		s.ReleaseSlot(release{permit: p})
+	}
+	require.Zero(t, s.usedShare())
+}
+
 func TestTuner(t *testing.T) {
 	t.Parallel()
-	tuned, err := tuner(overloaded())
+	tuned, used, err := tuner(overloaded())
 	require.NoError(t, err)
 	require.Nil(t, tuned.GetWorkflowTaskSlotSupplier().TryReserveSlot(issued{n: tasksAlways}))
 	require.Nil(t, tuned.GetActivityTaskSlotSupplier().TryReserveSlot(issued{n: activitiesAlways}))
 	require.NotNil(t, tuned.GetLocalActivitySlotSupplier().TryReserveSlot(issued{n: tasksAlways}),
 		"a local activity is part of a task that was taken on")
+	require.Zero(t, used(), "no work runs")
 	require.True(t, isReport("/temporal.api.workflowservice.v1.WorkflowService/RecordActivityTaskHeartbeat"))
 	require.False(t, isReport("/temporal.api.workflowservice.v1.WorkflowService/PollActivityTaskQueue"))
 }

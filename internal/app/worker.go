@@ -125,10 +125,11 @@ const (
 // poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a
 // thousand conversations run (docs/benchmarks).
 func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) error {
-	tuned, err := tuner(w.load)
+	tuned, used, err := tuner(w.load)
 	if err != nil {
 		return err
 	}
+	w.showSlots(step.QueueMain, cfg, used)
 	sdk := worker.New(c, step.QueueMain, worker.Options{
 		Tuner:                        tuned,
 		WorkflowTaskPollerBehavior:   pollers(),
@@ -153,6 +154,12 @@ func (w *Worker) run(sdk worker.Worker, queue string) error {
 	}
 	w.parts.add("worker of "+queue, func(context.Context) error { sdk.Stop(); return nil })
 	return nil
+}
+
+// showSlots exports the share of slots in use for as long as the worker runs.
+func (w *Worker) showSlots(queue string, cfg Config, used func() float64) {
+	stop := cfg.Metrics.WatchSlots(queue, used)
+	w.parts.add("slots of "+queue, func(context.Context) error { stop(); return nil })
 }
 
 // heartbeatInterval is how often a running activity sends a heartbeat; the server waits for three of them (see workflows).

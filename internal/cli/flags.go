@@ -23,6 +23,7 @@ type settings struct {
 
 	cfg                 app.Config
 	logLevel, logFormat string
+	level               *telemetry.Level // of cfg.Log
 }
 
 func (s *settings) connection(f *pflag.FlagSet) {
@@ -40,8 +41,8 @@ func (s *settings) connection(f *pflag.FlagSet) {
 }
 
 func (s *settings) logging(f *pflag.FlagSet) {
-	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&s.logFormat, "log-format", "text", "text or json")
+	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error; SIGUSR1 and SIGUSR2 change it")
+	f.StringVar(&s.logFormat, "log-format", telemetry.FormatAuto, "auto (text on a terminal, else json), text or json")
 }
 
 func (s *settings) streams(f *pflag.FlagSet) {
@@ -131,7 +132,7 @@ func (s *settings) environment(cmd *cobra.Command) error {
 		return wrong
 	}
 	var err error
-	if s.cfg.Log, err = telemetry.NewLogger(ioOf(cmd).Err, s.logLevel, s.logFormat); err != nil {
+	if s.cfg.Log, s.level, err = telemetry.NewLeveledLogger(ioOf(cmd).Err, s.logLevel, s.logFormat); err != nil {
 		return problem(kindUsage, "check --log-level and --log-format, or HOOKTURN_LOG_LEVEL and HOOKTURN_LOG_FORMAT: %w", err)
 	}
 	telemetry.LibrariesTo(s.cfg.Log)

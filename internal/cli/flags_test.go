@@ -166,6 +166,6 @@ func TestHelpIsOutput(t *testing.T) {
 	for _, cmd := range []*cobra.Command{cli.WorkerCommand(), cli.StarterCommand()} {
 		w := &world{env: map[string]string{"HOOKTURN_VERSION": "1.2"}}
 		require.Zero(t, w.run(testContext(t), cmd, "--version"))
-		require.Equal(t, cmd.Name()+" version "+app.Version+"\n", w.out.String())
+		require.Equal(t, cmd.Name()+" version "+app.Build.String()+"\n", w.out.String())
 	}
 }

@@ -13,7 +13,7 @@ import (
 func StarterCommand() *cobra.Command {
 	root := runCommand("starter")
 	root.Short = "Send events from NATS to Temporal"
-	root.Version = app.Version
+	root.Version = app.Build.String()
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
 		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand())
 	return root
@@ -29,6 +29,7 @@ func runCommand(use string) *cobra.Command {
 			if err := s.everything(cmd); err != nil {
 				return err
 			}
+			defer followLevel(s.level, s.cfg.Log)()
 			return runStarter(cmd.Context(), s.cfg)
 		},
 	}
@@ -44,7 +45,7 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version)
+	cfg.Log.Info("starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version, "revision", app.Build.Revision)
 	var fatal error
 	select {
 	case <-ctx.Done():

@@ -21,9 +21,10 @@ func WorkerCommand() *cobra.Command {
 			if err := s.everything(cmd); err != nil {
 				return err
 			}
+			defer followLevel(s.level, s.cfg.Log)()
 			return runWorker(cmd.Context(), s.cfg)
 		},
-		Version: app.Version,
+		Version: app.Build.String(),
 	}
 	s.process(cmd.Flags())
 	cmd.Flags().StringSliceVar(&s.cfg.TaskQueues, "task-queues", []string{step.QueueMain},
@@ -38,7 +39,7 @@ func runWorker(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("worker started", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version)
+	cfg.Log.Info("worker started", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version, "revision", app.Build.Revision)
 	var fatal error
 	select {
 	case <-ctx.Done():

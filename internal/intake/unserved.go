@@ -60,6 +60,7 @@ func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e s
 	if err := i.Replies.PublishReply(ctx, m.BotID, in.Reply); fault.Of(err) != nil && fault.Of(err).Kind != fault.TooLarge {
 		return err
 	}
+	i.Metrics.Step(i.labels(m), "", string(schemas.OutcomeRejected), "", time.Since(m.Received))
 	return rejected
 }
 

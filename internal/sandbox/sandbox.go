@@ -179,6 +179,9 @@ func prepare(o Options) (*Sandbox, error) {
 	}, nil
 }
 
+// Used returns the share of the sandbox's slots that is in use; scripts that wait for one count. At 1 every slot is used.
+func (s *Sandbox) Used() float64 { return s.slots.used() }
+
 // start begins to start interpreters in advance.
 func (s *Sandbox) start() {
 	filling, stop := context.WithCancel(context.Background())

@@ -79,6 +79,17 @@ func (s *slots) share(tenant string) (slots chan struct{}, done func()) {
 	}
 }
 
+// used returns the scripts that run or wait as a share of the slots, at most 1.
+func (s *slots) used() float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	users := 0
+	for _, t := range s.tenants {
+		users += t.users
+	}
+	return min(1, float64(users)/float64(cap(s.all)))
+}
+
 // alone reports whether at most one script of the tenant runs or waits.
 func (s *slots) alone(tenant string) bool {
 	s.mu.Lock()

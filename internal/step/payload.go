@@ -160,6 +160,9 @@ type WebhookInput struct {
 	// Accepted is when the step began, by the server's clock. The user details of a later step are not overwritten by those of
 	// an earlier one.
 	Accepted time.Time `json:"accepted,omitzero"`
+	// Arrived is when the event that made the step run was accepted: before Accepted when the step waited for its turn. Zero =
+	// unknown (runs of earlier releases). For the metrics only.
+	Arrived time.Time `json:"arrived,omitzero"`
 	// Left is the time until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock of
 	// its own machine. 0 = unknown.
 	Left time.Duration `json:"left,omitempty"`
@@ -250,6 +253,8 @@ type PublishInput struct {
 	Reply schemas.Reply `json:"reply"`
 	// Wrote is what the step's attempt wrote to the user's details, to be undone when another attempt's reply stands.
 	Wrote *UserWrite `json:"wrote,omitempty"`
+	// Timing is that of step.replied; nil = unknown (runs of earlier releases).
+	Timing *Timing `json:"timing,omitempty"`
 }
 
 // Published is the result of the publishing activity when the reply was already stored.

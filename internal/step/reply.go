@@ -17,13 +17,16 @@ type Address struct {
 	schemas.ConversationKey
 
 	Event schemas.Event
+	// Plan is that of the step which the event made run, and Accepted when the event was accepted; both for the metrics only.
+	Plan     *bot.Plan
+	Accepted time.Time
 }
 
 // Reply returns the input of ActivityPublish: a reply to the event, in the event's trace.
 func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
 	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, replyType, at, data)
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
-	return PublishInput{BotID: to.BotID, Reply: r}, err
+	return PublishInput{BotID: to.BotID, Reply: r, Timing: to.timing(data)}, err
 }
 
 // ReplyID returns the id of a reply to the event.

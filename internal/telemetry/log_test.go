@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"log/slog"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -47,13 +49,41 @@ func TestNewLogger_Format(t *testing.T) {
 	require.Contains(t, out.String(), `level=INFO msg="step ended" step=ORDER`)
 }
 
+func TestNewLogger_AutoFormat(t *testing.T) {
+	t.Parallel()
+	read, write, err := os.Pipe()
+	require.NoError(t, err)
+	defer read.Close()
+	log, err := telemetry.NewLogger(write, "info", telemetry.FormatAuto)
+	require.NoError(t, err)
+	log.Info("step ended", "retry_in", 1500*time.Millisecond)
+	require.NoError(t, write.Close())
+	line := map[string]any{}
+	require.NoError(t, json.NewDecoder(read).Decode(&line), "a pipe is not a terminal")
+	require.Equal(t, "1.5s", line["retry_in"], "durations are readable")
+}
+
+func TestNewLeveledLogger_LevelChanges(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	log, level, err := telemetry.NewLeveledLogger(&out, "warn", telemetry.FormatText)
+	require.NoError(t, err)
+	log.Info("first")
+	level.Debug()
+	log.Debug("second")
+	level.Reset()
+	log.Info("third")
+	require.Equal(t, 1, strings.Count(out.String(), "msg="), out.String())
+	require.Contains(t, out.String(), "second")
+}
+
 func TestNewLogger_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ level, format, want string }{
 		"level":     {"loud", "text", `invalid log level "loud": use debug, info, warn or error`},
 		"no level":  {"", "text", `invalid log level "": use debug, info, warn or error`},
-		"format":    {"info", "xml", `invalid log format "xml": use text or json`},
-		"no format": {"info", "", `invalid log format "": use text or json`},
+		"format":    {"info", "xml", `invalid log format "xml": use auto, text or json`},
+		"no format": {"info", "", `invalid log format "": use auto, text or json`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -41,16 +41,24 @@ type Metrics struct {
 	frames    *prometheus.CounterVec
 	programs  *prometheus.CounterVec
 	readers   readers
+	steps     steps
+	build     *prometheus.GaugeVec
+	workers   workers
 }
 
 // NewMetrics returns new metrics with a registry of their own, so that two processes in one test do not share values.
 func NewMetrics() *Metrics {
 	m := &Metrics{
 		registry: prometheus.NewRegistry(),
+		steps:    newSteps(),
+		build:    newBuild(),
 		events: counter("hookturn_events_total",
 			"Events read from JetStream, by result: accepted, duplicate, dead_letter or retry.", "tenant", "bot", "result"),
-		lag: histogram("hookturn_event_lag_seconds",
-			"Time from an event's arrival in JetStream to its acceptance by a workflow.", "tenant", "bot"),
+		lag: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "hookturn_event_lag_seconds",
+			Help:    "Time from an event's arrival in JetStream to its acceptance by a workflow.",
+			Buckets: waits,
+		}, []string{"tenant", "bot"}),
 		attempts: counter("hookturn_attempts_total",
 			"HTTP requests to endpoints of steps, by status class or error code.", "tenant", "bot", "step", "result"),
 		programs: counter("hookturn_jq_runs_total",
@@ -59,7 +67,7 @@ func NewMetrics() *Metrics {
 			"bot", "step"),
 		replies: counter("hookturn_replies_total", "Replies stored in JetStream, by type.", "tenant", "bot", "type"),
 		publish: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name: "hookturn_publish_duration_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: buckets,
+			Name: "hookturn_publish_duration_seconds", Help: "Duration of publishing one reply, retries included.", Buckets: waits,
 		}),
 		reloads: counter("hookturn_bot_file_loads_total", "Loads of the bot files, by result: good or bad.", "result"),
 		badFiles: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -91,7 +99,7 @@ func NewMetrics() *Metrics {
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by error code.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
-	m.registry.MustRegister(m.retries, &m.readers)
+	m.registry.MustRegister(m.retries, &m.readers, &m.workers, m.steps.duration, m.steps.answers, m.build)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles,
 		m.lastLoad, m.taken,
 		m.letters, m.recovered, m.refused, m.unwritten, m.gateway, m.sockets, m.frames, m.programs,
@@ -99,8 +107,8 @@ func NewMetrics() *Metrics {
 	return m
 }
 
-// buckets are in seconds, from a fast endpoint on the same machine to the longest attempt.
-var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+// buckets are in seconds, from a fast endpoint on the same machine to the longest attempt and the longest wait of /exec.
+var buckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)

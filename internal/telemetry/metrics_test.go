@@ -47,6 +47,10 @@ var labels = map[string][]string{
 	"hookturn_parked_tenants":                        nil,
 	"hookturn_kept_bytes":                            nil,
 	"hookturn_slots":                                 {"state", "tenant"},
+	"hookturn_build_info":                            {"goversion", "revision", "version"},
+	"hookturn_step_answers_total":                    {"bot", "result", "step", "tenant"},
+	"hookturn_step_duration_seconds":                 {"bot", "outcome", "step", "tenant"},
+	"hookturn_step_slots_used_ratio":                 {"task_queue"},
 }
 
 // use calls every method that records a value.
@@ -67,6 +71,11 @@ func use(t *testing.T, m *telemetry.Metrics) {
 			}
 		})
 	}
+	m.Build("v0.0.9", "0123", "go1.26.8")
+	m.Build("v0.1.0", "4567", "go1.26.8")
+	m.Step(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "success", "in_time", 200*time.Millisecond)
+	m.Step(schemas.BotID{Tenant: "acme", Bot: "shop"}, "", "rejected", "", 40*time.Minute)
+	m.WatchSlots("hookturn", func() float64 { return 0.25 })
 	m.TakenOver()
 	m.DeadLetter("bad_event")
 	m.Recovered()
@@ -125,6 +134,12 @@ func TestMetrics_RecordedValues(t *testing.T) {
 		`hookturn_sockets 2`,
 		`hookturn_frames_total{name="message",result="ok"} 1`,
 		`hookturn_jq_runs_total{result="denied",tenant="acme"} 1`,
+		`hookturn_build_info{goversion="go1.26.8",revision="4567",version="v0.1.0"} 1`,
+		`hookturn_step_answers_total{bot="shop",result="in_time",step="ORDER",tenant="acme"} 1`,
+		`hookturn_step_duration_seconds_bucket{bot="shop",outcome="success",step="ORDER",tenant="acme",le="0.25"} 1`,
+		`hookturn_step_duration_seconds_bucket{bot="shop",outcome="rejected",step="_",tenant="acme",le="900"} 0`,
+		`hookturn_step_duration_seconds_bucket{bot="shop",outcome="rejected",step="_",tenant="acme",le="3600"} 1`,
+		`hookturn_step_slots_used_ratio{task_queue="hookturn"} 0.25`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}
@@ -161,7 +176,7 @@ func TestMetrics_Documented(t *testing.T) {
 	page, err := os.ReadFile("../../docs/operations.md")
 	require.NoError(t, err)
 	documented := map[string][]string{}
-	for _, row := range regexp.MustCompile("(?m)^\\| `(hookturn_[a-z_]+)` \\| ([a-z, ]*) ?\\|").FindAllStringSubmatch(string(page), -1) {
+	for _, row := range regexp.MustCompile("(?m)^\\| `(hookturn_[a-z_]+)` \\| ([a-z_, ]*) ?\\|").FindAllStringSubmatch(string(page), -1) {
 		names := strings.FieldsFunc(row[2], func(r rune) bool { return r == ',' || r == ' ' })
 		slices.Sort(names)
 		documented[row[1]] = names
@@ -200,8 +215,8 @@ func TestMetrics_Nil(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "BotFiles", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "Program", "Recovered",
-		"Refused", "Reply", "Retried", "Sockets", "TakenOver",
+		"Accepted", "Attempt", "BotFiles", "Build", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "Program", "Recovered",
+		"Refused", "Reply", "Retried", "Sockets", "Step", "TakenOver",
 	}, called)
 }
 
