@@ -15,6 +15,9 @@ GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
 # The version that the programs report, and the build id of workers: the tag of a release, else "dev" and the revision.
 VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null || echo dev)
 
+# With -buildvcs=auto, the default, Go records revision and date itself.
+STAMP := -X github.com/hookturn/hookturn/internal/app.version=$(VERSION)
+
 # Settings, as in: make fuzz FUZZTIME=1m
 FUZZTIME ?= 10s
 SOAKTIME ?= 600
@@ -74,7 +77,7 @@ PASSWORDS := POSTGRES_PASSWORD NATS_PASSWORD NATS_SETUP_PASSWORD NATS_STARTER_PA
 
 
 build: ## Build bin/worker, bin/starter and bin/devstack
-	go build -tags netgo,osusergo -ldflags "-X github.com/hookturn/hookturn/internal/app.version=$(VERSION)" -o $(BIN)/ ./worker ./starter
+	go build -tags netgo,osusergo -ldflags "$(STAMP)" -o $(BIN)/ ./worker ./starter
 	$(MAKE) --no-print-directory $(BIN)/devstack
 .PHONY: build
 
@@ -95,6 +98,32 @@ $(BIN)/govulncheck: tools/go.mod tools/go.sum
 	@mkdir -p $(BIN)
 	cd tools && go build -o $@ golang.org/x/vuln/cmd/govulncheck
 
+$(BIN)/goreleaser $(BIN)/cyclonedx-gomod: tools/release/go.mod tools/release/go.sum
+	@mkdir -p $(BIN)
+	cd tools/release && go build -o $(BIN)/goreleaser github.com/goreleaser/goreleaser/v2
+	cd tools/release && go build -o $(BIN)/cyclonedx-gomod github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod
+
+release-check: $(BIN)/goreleaser ## Check .goreleaser.yaml with goreleaser
+	$(BIN)/goreleaser check
+.PHONY: release-check
+
+snapshot: $(BIN)/goreleaser $(BIN)/cyclonedx-gomod ## Build what a release has into dist/: programs, archives, checksums, SBOMs
+	PATH=$(BIN):$$PATH $(BIN)/goreleaser release --snapshot --clean
+.PHONY: snapshot
+
+# Every program for every platform of a release, without running it; and the tests of the sandbox for arm64.
+platforms:
+	@for platform in linux/arm64 darwin/amd64 darwin/arm64; do \
+		echo "build for $$platform"; \
+		GOOS=$${platform%/*} GOARCH=$${platform#*/} CGO_ENABLED=0 go build -o /dev/null ./worker ./starter; \
+	done
+	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 go vet ./internal/sandbox
+.PHONY: platforms
+
+licenses: ## The license texts of everything in the programs, in dist/licenses
+	@rm -rf dist/licenses && tools/licenses.sh dist/licenses
+.PHONY: licenses
+
 vulnerabilities: ## Known vulnerabilities in what the programs call, where the database can be reached
 	.ci/vulnerabilities
 .PHONY: vulnerabilities
@@ -103,11 +132,11 @@ FORCE:
 .PHONY: FORCE
 
 clean: ## Remove what was built and the state of `make dev`
-	rm -rf $(BIN) .devstack
+	rm -rf $(BIN) .devstack dist
 .PHONY: clean
 
 
-check: fmt vet lint workflowcheck house tidy generated ## Everything but the tests: format, vet, lint, import table, go.mod
+check: fmt vet lint workflowcheck house tidy generated platforms ## Everything but the tests: format, vet, lint, import table, go.mod
 .PHONY: check
 
 fmt:
@@ -159,6 +188,7 @@ tidy:
 	go mod tidy -diff
 	cd devstack && go mod tidy -diff
 	cd tools && go mod tidy -diff
+	cd tools/release && go mod tidy -diff
 .PHONY: tidy
 
 # Generated files are committed; generating them again must change nothing.

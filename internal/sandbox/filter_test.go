@@ -29,8 +29,8 @@ func TestFilter_Machines(t *testing.T) {
 		arch  uint32
 		files []string
 	}{
-		"amd64": {0xc000003e, []string{"filter.go", "filter_amd64.go"}},
-		"arm64": {0xc00000b7, []string{"filter.go", "filter_arm64.go"}},
+		"amd64": {0xc000003e, []string{"filter_linux.go", "filter_linux_amd64.go"}},
+		"arm64": {0xc00000b7, []string{"filter_linux.go", "filter_linux_arm64.go"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

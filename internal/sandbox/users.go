@@ -2,14 +2,11 @@ package sandbox
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
 	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // Users is a range of host user ids (and of group ids with the same numbers). Each interpreter has one of its own, so that
@@ -80,20 +77,4 @@ func (u Users) within(uidMap []byte) Users {
 		}
 	}
 	return Users{First: largest.First + largest.Count/2, Count: largest.Count - largest.Count/2}
-}
-
-// mayChangeUser returns an error when this process cannot start interpreters under other user ids.
-func mayChangeUser() error {
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	var data [2]unix.CapUserData
-	if err := unix.Capget(&header, &data[0]); err != nil {
-		return fmt.Errorf("read this process's capabilities: %w", err)
-	}
-	const needed = 1<<unix.CAP_SETUID | 1<<unix.CAP_SETGID
-	if data[0].Effective&needed != needed {
-		return errors.New("missing layer: a user id of its own for each script. This process runs as user " +
-			strconv.Itoa(os.Getuid()) + " without the capabilities SETUID and SETGID: run workers for code steps as root, in a " +
-			"container of their own")
-	}
-	return nil
 }

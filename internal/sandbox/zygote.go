@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -72,11 +71,7 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 	z.cmd.Stderr = z.stderr
 	// A user namespace with a range of ids: the zygote is user 0, which is not a user of the host, and every process has
 	// another id.
-	ids := []syscall.SysProcIDMap{{ContainerID: 0, HostID: int(users.First), Size: int(users.Count)}}
-	z.cmd.SysProcAttr = &syscall.SysProcAttr{
-		Cloneflags: unix.CLONE_NEWUSER, UidMappings: ids, GidMappings: ids, GidMappingsEnableSetgroups: true,
-		Credential: &syscall.Credential{Uid: 0, Gid: 0}, Setpgid: true,
-	}
+	z.cmd.SysProcAttr = ownUsers(users)
 	if err := z.cmd.Start(); err != nil {
 		_ = ours.Close()
 		return nil, fmt.Errorf("start bubblewrap as the users %s: %w", users, err)
@@ -256,38 +251,16 @@ func bounded(ctx context.Context, conn deadliner, timeout time.Duration) (done f
 	}
 }
 
-// socketPair returns one end of a socket pair as a connection and the other as a file.
-func socketPair(kind int) (*net.UnixConn, *os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, kind|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, nil, fmt.Errorf("create a socket pair: %w", err)
-	}
-	ours, theirs := os.NewFile(uintptr(fds[0]), "sandbox"), os.NewFile(uintptr(fds[1]), "sandbox")
-	conn, err := net.FileConn(ours)
-	_ = ours.Close() // FileConn has a copy
-	if err != nil {
-		_ = theirs.Close()
-		return nil, nil, fmt.Errorf("use a socket pair: %w", err)
-	}
-	unixConn, ok := conn.(*net.UnixConn)
-	if !ok {
-		_ = theirs.Close()
-		return nil, nil, errors.New("a socket pair is not a UNIX connection")
-	}
-	return unixConn, theirs, nil
-}
-
 // programFile returns a file in memory with a part of the zygote's program.
 func programFile(name string) (*os.File, error) {
 	content, err := programs.ReadFile(name)
 	if err != nil {
 		return nil, err
 	}
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	file, err := memoryFile(name)
 	if err != nil {
 		return nil, fmt.Errorf("create a file in memory: %w", err)
 	}
-	file := os.NewFile(uintptr(fd), name)
 	_, err = file.Write(content)
 	if err == nil {
 		_, err = file.Seek(0, io.SeekStart)
