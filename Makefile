@@ -25,6 +25,7 @@ SOAKSTEPS ?= 100000
 DRILLTIME ?= 1h
 BENCHFLAGS ?=
 DEVFLAGS ?=
+PROFILES ?=
 TEST_TIMEOUT ?= 10m
 E2E_TIMEOUT ?= 30m
 
@@ -54,17 +55,17 @@ dev: try-setup build ## The same stack, staying up; prints its addresses (flags:
 		--operator-token-file examples/operator-token $(DEVFLAGS)
 .PHONY: dev
 
-up: .env ## Start PostgreSQL, Temporal, NATS, workers and a starter in containers
-	docker compose up --build --detach --wait
+up: .env ## Start PostgreSQL, Temporal, NATS, workers and a starter in containers (PROFILES=code,monitoring for more)
+	COMPOSE_PROFILES=$(PROFILES) docker compose up --build --detach --wait
 	@echo "Temporal UI http://127.0.0.1:8233   NATS 127.0.0.1:4222   gateway http://127.0.0.1:8080"
 .PHONY: up
 
 down: ## Stop the containers; their data stays
-	docker compose down
+	COMPOSE_PROFILES='*' docker compose down
 .PHONY: down
 
 PASSWORDS := POSTGRES_PASSWORD NATS_PASSWORD NATS_SETUP_PASSWORD NATS_STARTER_PASSWORD NATS_WORKER_PASSWORD \
-	NATS_CODE_PASSWORD NATS_ENGINE_PASSWORD
+	NATS_CODE_PASSWORD NATS_ENGINE_PASSWORD GRAFANA_PASSWORD
 
 # Passwords are made once and never have a default: a letter and hex digits, which are safe in a URL and which the NATS
 # configuration never reads as an option, a number or a date.
@@ -189,6 +190,7 @@ tidy:
 	cd devstack && go mod tidy -diff
 	cd tools && go mod tidy -diff
 	cd tools/release && go mod tidy -diff
+	cd deploy/helm/test && go mod tidy -diff
 .PHONY: tidy
 
 # Generated files are committed; generating them again must change nothing.
@@ -200,8 +202,13 @@ generated:
 .PHONY: generated
 
 
-test: setup vet ## All tests of both modules
+chart: ## The tests of the Helm chart: strict decoding, policy, schema of the values
+	cd deploy/helm/test && go test -count=1 -v ./...
+.PHONY: chart
+
+test: setup vet ## All tests of all modules
 	go test -timeout $(TEST_TIMEOUT) ./...
+	cd deploy/helm/test && go test ./...
 	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel 1 -skip '$(SOAKONLY)' ./...
 .PHONY: test
 

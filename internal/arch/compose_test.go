@@ -33,6 +33,7 @@ func loadCompose(t *testing.T) *types.Project {
 		[]string{filepath.Join(repoRoot, "docker-compose.yml")},
 		cli.WithWorkingDirectory(repoRoot),
 		cli.WithEnv(passwords()),
+		cli.WithProfiles([]string{"*"}),
 	)
 	require.NoError(t, err)
 	project, err := options.LoadProject(t.Context())
@@ -42,7 +43,7 @@ func loadCompose(t *testing.T) *types.Project {
 
 // passwords stand for what make up writes to .env.
 func passwords() []string {
-	all := []string{"POSTGRES_PASSWORD=p"}
+	all := []string{"POSTGRES_PASSWORD=p", "GRAFANA_PASSWORD=g"}
 	for _, user := range natsUsers() {
 		all = append(all, passwordVariable(user)+"=password-of-"+user)
 	}

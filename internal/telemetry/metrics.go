@@ -130,7 +130,11 @@ func (m *Metrics) newMeter() (metric.Meter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter)).Meter("hookturn"), nil
+	// The default buckets are made for milliseconds; libraries measure in seconds.
+	inSeconds := sdkmetric.NewView(sdkmetric.Instrument{Kind: sdkmetric.InstrumentKindHistogram}, sdkmetric.Stream{
+		Aggregation: sdkmetric.AggregationExplicitBucketHistogram{Boundaries: buckets},
+	})
+	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithView(inSeconds)).Meter("hookturn"), nil
 }
 
 // Handler returns a handler that serves the metrics in the Prometheus text format.

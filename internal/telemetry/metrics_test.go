@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -230,4 +231,15 @@ func TestMetrics_WatchEndpointsStops(t *testing.T) {
 	require.NotContains(t, scrape(t, m), "hookturn_endpoint_state")
 	_, err = m.WatchEndpoints(func() []telemetry.Endpoint { return nil })
 	require.NoError(t, err, "another worker in the same process")
+}
+
+func TestMetrics_LibrariesMeasureInSeconds(t *testing.T) {
+	t.Parallel()
+	m := telemetry.NewMetrics()
+	meter, err := m.Meter()
+	require.NoError(t, err)
+	latency, err := meter.Float64Histogram("temporal_request_latency", metric.WithUnit("s"))
+	require.NoError(t, err)
+	latency.Record(t.Context(), 0.03)
+	require.Contains(t, scrape(t, m), `temporal_request_latency_seconds_bucket{le="0.05"} 1`)
 }

@@ -1,0 +1,134 @@
+{{- define "hookturn.name" -}}
+{{- ternary .Release.Name (printf "%s-%s" .Release.Name .Chart.Name) (contains .Chart.Name .Release.Name) | trunc 45 | trimSuffix "-" }}
+{{- end }}
+
+{{- define "hookturn.selector" -}}
+app.kubernetes.io/name: hookturn
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "hookturn.labels" -}}
+{{ include "hookturn.selector" . }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end }}
+
+{{- define "hookturn.serviceAccount" -}}
+{{- if .Values.serviceAccount.create }}{{ default (include "hookturn.name" .) .Values.serviceAccount.name }}{{ else }}{{ default "default" .Values.serviceAccount.name }}{{ end }}
+{{- end }}
+
+{{- define "hookturn.image" -}}
+{{- $image := .root.Values.image }}
+{{- $repository := ternary $image.codeRepository $image.repository (eq .component "code") }}
+{{- $digest := ternary $image.codeDigest $image.digest (eq .component "code") }}
+{{- if $digest }}{{ $repository }}@{{ $digest }}{{ else }}{{ $repository }}:{{ default .root.Chart.AppVersion $image.tag }}{{ end }}
+{{- end }}
+
+{{/* The ConfigMap with the bot files. */}}
+{{- define "hookturn.botsMap" -}}
+{{- default (printf "%s-bots" (include "hookturn.name" .)) .Values.bots.configMap }}
+{{- end }}
+
+{{- define "hookturn.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+capabilities: {drop: [ALL]}
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{/* Scripts run as users of their own: this container starts as user 0 of its pod's user namespace. */}}
+{{- define "hookturn.codeSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+runAsUser: 0
+runAsGroup: 0
+capabilities: {drop: [ALL], add: [SETUID, SETGID, KILL]}
+procMount: Unmasked
+seccompProfile: {type: Localhost, localhostProfile: {{ .Values.code.seccompProfile }}}
+appArmorProfile: {type: Unconfined}
+{{- end }}
+
+{{- define "hookturn.environment" -}}
+{{- $v := .root.Values }}
+- {name: HOOKTURN_ADMIN_ADDR, value: "0.0.0.0:9090"}
+- {name: HOOKTURN_LOG_FORMAT, value: {{ $v.log.format | quote }}}
+- {name: HOOKTURN_LOG_LEVEL, value: {{ $v.log.level | quote }}}
+{{- if $v.nats.urlSecret }}
+- name: HOOKTURN_NATS_URL
+  valueFrom: {secretKeyRef: {name: {{ $v.nats.urlSecret }}, key: {{ .component }}}}
+{{- else }}
+- {name: HOOKTURN_NATS_URL, value: {{ $v.nats.url | quote }}}
+{{- end }}
+{{- if $v.nats.credsSecret }}
+- {name: HOOKTURN_NATS_CREDS, value: /etc/hookturn/nats/{{ .component }}.creds}
+{{- end }}
+{{- if $v.nats.inboxPrefixes }}
+- {name: HOOKTURN_NATS_INBOX_PREFIX, value: _INBOX_{{ .component }}}
+{{- end }}
+- {name: HOOKTURN_PARTITIONS, value: {{ $v.streams.partitions | quote }}}
+- {name: HOOKTURN_REPLICAS, value: {{ $v.streams.replicas | quote }}}
+- {name: HOOKTURN_EVENTS_MAX_BYTES, value: {{ $v.streams.eventsMaxBytes | int64 | quote }}}
+- {name: TEMPORAL_ADDRESS, value: {{ $v.temporal.address | quote }}}
+- {name: TEMPORAL_NAMESPACE, value: {{ $v.temporal.namespace | quote }}}
+{{- with $v.temporal.apiKeySecret }}{{- if .name }}
+- name: TEMPORAL_API_KEY
+  valueFrom: {secretKeyRef: {name: {{ .name }}, key: {{ .key }}}}
+{{- end }}{{- end }}
+{{- if $v.temporal.tls.enabled }}
+- {name: TEMPORAL_TLS, value: "true"}
+{{- with $v.temporal.tls.serverName }}
+- {name: TEMPORAL_TLS_SERVER_NAME, value: {{ . | quote }}}
+{{- end }}
+{{- if $v.temporal.tls.secret }}
+- {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/hookturn/temporal/tls.crt}
+- {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/hookturn/temporal/tls.key}
+- {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/hookturn/temporal/ca.crt}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Of processes that run steps: everything but the setup. */}}
+{{- define "hookturn.stepEnvironment" -}}
+{{- $v := .root.Values }}
+- {name: HOOKTURN_BOTS, value: /etc/hookturn/bots{{ if $v.bots.git.enabled }}/current{{ with $v.bots.git.path }}/{{ . }}{{ end }}{{ end }}}
+{{- if $v.tenantSecrets }}
+- {name: HOOKTURN_SECRETS_DIR, value: /etc/hookturn/secrets}
+{{- end }}
+- {name: HOOKTURN_STOP_TIMEOUT, value: "{{ $v.stopTimeoutSeconds }}s"}
+{{- with $v.egressAllow }}
+- {name: HOOKTURN_EGRESS_ALLOW, value: {{ join "," . | quote }}}
+{{- end }}
+{{- with $v.gatewayURL }}
+- {name: HOOKTURN_GATEWAY_URL, value: {{ . | quote }}}
+{{- end }}
+- name: GOMEMLIMIT
+  valueFrom: {resourceFieldRef: {resource: limits.memory}}
+{{- if ne .component "starter" }}
+- {name: HOOKTURN_DEPLOYMENT_NAME, value: {{ $v.workerDeployment.name | quote }}}
+- {name: HOOKTURN_DEPLOYMENT_PROMOTE, value: {{ $v.workerDeployment.promote | quote }}}
+{{- with $v.workerDeployment.buildID }}
+- {name: HOOKTURN_BUILD_ID, value: {{ . | quote }}}
+{{- end }}
+{{- else }}
+{{- if $v.gateway.enabled }}
+- {name: HOOKTURN_GATEWAY_ADDR, value: "0.0.0.0:{{ $v.gateway.port }}"}
+{{- with $v.gateway.proxies }}
+- {name: HOOKTURN_GATEWAY_PROXIES, value: {{ join "," . | quote }}}
+{{- end }}
+{{- with $v.gateway.origins }}
+- {name: HOOKTURN_GATEWAY_ORIGINS, value: {{ join "," . | quote }}}
+{{- end }}
+{{- end }}
+{{- if $v.operatorTokenSecret.name }}
+- {name: HOOKTURN_OPERATOR_TOKEN_FILE, value: /etc/hookturn/operator/{{ $v.operatorTokenSecret.key }}}
+{{- end }}
+{{- if $v.eventTokensSecret.name }}
+- {name: HOOKTURN_EVENT_TOKENS, value: /etc/hookturn/events/{{ $v.eventTokensSecret.key }}}
+{{- end }}
+{{- end }}
+{{- end }}
