@@ -306,6 +306,9 @@ func (d *drill) check(t *testing.T) {
 	}
 	totals, problems := recorded.Check()
 	t.Logf("%s; failures: %v", totals, totals.Failures)
+	for _, of := range recorded.Concerns(problems) {
+		t.Logf("%v:\n%s", of, recorded.Timeline(of))
+	}
 	require.Zero(t, d.samples.Ledger().Dropped())
 	require.Empty(t, problems[:min(len(problems), 20)], "%d problems", len(problems))
 	require.Len(t, totals.Outcomes, 1, "every step has more time than the faults take, and succeeds: %v", totals.Outcomes)

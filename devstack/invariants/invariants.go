@@ -75,6 +75,30 @@ type Totals struct {
 
 // Check returns a sentence for everything that does not hold.
 func (t Traffic) Check() (Totals, []string) {
+	c := newChecker(t)
+	c.replies()
+	c.ends()
+	c.requests()
+	c.overlaps()
+	c.memories()
+	c.leaks()
+	slices.Sort(c.problems)
+	return c.totals, c.problems
+}
+
+// Concerns returns the conversations whose events problems name.
+func (t Traffic) Concerns(problems []string) []schemas.ConversationKey {
+	var all []schemas.ConversationKey
+	for _, e := range t.Sent {
+		named := func(problem string) bool { return strings.Contains(problem, e.Key()) }
+		if !slices.Contains(all, e.ConversationKey) && slices.ContainsFunc(problems, named) {
+			all = append(all, e.ConversationKey)
+		}
+	}
+	return all
+}
+
+func newChecker(t Traffic) *checker {
 	c := &checker{
 		traffic: t, totals: Totals{Outcomes: map[schemas.Outcome]int{}, Failures: map[string]int{}},
 		sent: map[string]Event{}, place: map[string]int{}, replied: map[string]int{}, late: map[string]int{},
@@ -85,14 +109,7 @@ func (t Traffic) Check() (Totals, []string) {
 		c.byID[e.ID] = append(c.byID[e.ID], e.Key())
 	}
 	c.totals.Events, c.totals.Requests = len(t.Sent), len(t.Requests)
-	c.replies()
-	c.ends()
-	c.requests()
-	c.overlaps()
-	c.memories()
-	c.leaks()
-	slices.Sort(c.problems)
-	return c.totals, c.problems
+	return c
 }
 
 type checker struct {
