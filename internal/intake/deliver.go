@@ -1,9 +1,9 @@
 package intake
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -65,8 +65,8 @@ func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Deliv
 	}
 	if !before.repeated {
 		options.RunID = i.runs.get(id)
-	} else if i.closedRunKnows(ctx, id, d.Event.ID) {
-		return errDuplicate
+	} else if known, err := i.closedRunKnows(ctx, id, d.Event.ID, before); err != nil || known {
+		return cmp.Or(err, errDuplicate)
 	}
 	asked := time.Now()
 	for {
@@ -108,18 +108,6 @@ func (i *Intake) offer(ctx context.Context, fresh step.State, e schemas.Event, o
 	}
 	i.runs.set(o.WorkflowID, handle.RunID())
 	return nil
-}
-
-// closedRunKnows reports whether the latest run of a conversation has completed and had taken an event. A running one
-// recognises the event itself.
-func (i *Intake) closedRunKnows(ctx context.Context, id, eventID string) bool {
-	described, err := i.Temporal.DescribeWorkflowExecution(ctx, id, "")
-	if err != nil || described.GetWorkflowExecutionInfo().GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED {
-		return false
-	}
-	var result step.ConversationResult
-	run := described.GetWorkflowExecutionInfo().GetExecution().GetRunId()
-	return i.Temporal.GetWorkflow(ctx, id, run).Get(ctx, &result) == nil && slices.Contains(result.EventIDs, eventID)
 }
 
 func (i *Intake) updateWithStart(ctx context.Context, fresh step.State, e schemas.Event, o client.UpdateWorkflowOptions,

@@ -119,7 +119,9 @@ func documentOf(m *eventreader.Message) ([]byte, error) {
 // deliver hands an event to its workflow.
 func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message, d step.Delivery) error {
 	before := i.tries.of(m.Sequence)
-	before.repeated = before.count > 0 || m.Deliveries > 1 || m.TakenOver
+	before.redelivered = m.Deliveries > 1 || m.TakenOver
+	before.repeated = before.count > 0 || before.redelivered
+	before.stored = m.Received
 	if b.Ordering() == bot.OrderingNone {
 		return i.startStep(ctx, b, d, before)
 	}

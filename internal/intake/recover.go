@@ -104,7 +104,7 @@ func (i *Intake) recoverRun(ctx context.Context, run *workflowpb.WorkflowExecuti
 }
 
 func (i *Intake) handOverAgain(ctx context.Context, id string, left remains, d step.Delivery) error {
-	again := tried{repeated: true}
+	again := tried{repeated: true, redelivered: true}
 	if left.request != nil {
 		return ignoreDuplicate(i.restartStep(ctx, id, *left.request))
 	}

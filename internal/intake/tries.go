@@ -15,7 +15,9 @@ const (
 type tried struct {
 	first, last time.Time
 	count       int
-	repeated    bool // the event may have been accepted before: by an earlier try, or from another reader
+	stored      time.Time // when the event was; the zero time when that is not known
+	redelivered bool      // the event comes from another delivery or reader than an earlier one
+	repeated    bool      // the event may have been accepted before: by an earlier try, or from another reader
 }
 
 // tries remembers the events of this process that were not accepted at once, by their sequence. The zero value is ready.
