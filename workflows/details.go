@@ -46,10 +46,10 @@ func details(s step.State, closed string) string {
 	if len(s.Recent) == 0 {
 		return b.String()
 	}
-	b.WriteString("| started | step | outcome | error | attempts | ms | the user read |\n|---|---|---|---|---|---|---|\n")
-	for _, r := range slices.Backward(s.Recent) {
+	b.WriteString("| step | outcome | error | the user read | attempts | ms | started |\n|---|---|---|---|---|---|---|\n")
+	for _, r := range slices.Backward(s.Recent) { // the UI shows the first columns of a narrow window
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %d | %d | %s |\n",
-			r.At.UTC().Format("2006-01-02 15:04:05.000"), r.Step, r.Outcome, r.Error, r.Attempts, r.Millis, cell(r.UserText))
+			r.Step, r.Outcome, r.Error, cell(r.UserText), r.Attempts, r.Millis, r.At.UTC().Format("2006-01-02 15:04:05.000"))
 	}
 	return b.String()
 }
