@@ -36,9 +36,13 @@ type Activities struct {
 	Publisher Publisher
 	Queues    Queues
 	Wake      Wake
-	Callbacks Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set
-	Log       *slog.Logger
-	Metrics   *telemetry.Metrics
+	// Sessions keep the sessions of adapters; nil: no events about sessions.
+	Sessions Sessions
+	// HasSessions reports whether a bot has an adapter that gets events about sessions; required with Sessions.
+	HasSessions func(id schemas.BotID) bool
+	Callbacks   Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set
+	Log         *slog.Logger
+	Metrics     *telemetry.Metrics
 
 	attempts flights[attempted]
 	runs     runs

@@ -60,6 +60,7 @@ func (c *call) run(ctx context.Context) attempted {
 	result.CallsBack, result.Attempts = callsBack, c.progress.Attempts
 	ctx = context.WithoutCancel(ctx) // the endpoint has answered: its answer is used
 	c.keepUserDetails(ctx, answer, &result)
+	c.handedOver(ctx)
 	if c.in.Reply && !callsBack {
 		var stored *schemas.StepReplied
 		if result.ReplyID, stored = c.reply(ctx, &result); stored != nil {
@@ -104,6 +105,7 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 		return egress.Request{}, fault.Of(err)
 	}
 	c.rememberChat(ctx, encoded.Chat)
+	c.joinSession(ctx)
 	secrets := secretsOf{a: c.Activities, plan: c.in.Plan, refused: refusals(c.progress.Attempts)}
 	header, failed := c.header(c.in, secrets, encoded, len(c.progress.Attempts)+1)
 	if failed != nil {

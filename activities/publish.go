@@ -54,7 +54,7 @@ func (c *call) address() step.Address {
 // PublishReply puts one reply on NATS, trying again until its context ends. A step.replied that was there already is the
 // result: the engine has read it. A reply that no message can hold fails for good with the type too_large.
 func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*step.Published, error) {
-	if a.overtaken(ctx, in) {
+	if a.overtaken(ctx, in) || a.aboutSessions(ctx, in) {
 		return nil, nil
 	}
 	started := time.Now()
@@ -62,6 +62,9 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 	if err == nil {
 		a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
 		a.measure(in, before)
+		if err := a.endSession(ctx, in); err != nil {
+			return nil, err // the same reply is stored once
+		}
 		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
 			return nil, nil
 		}

@@ -22,6 +22,7 @@ import (
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
 	"github.com/hookturn/hookturn/workflows"
 )
 
@@ -105,6 +106,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.js, b.streams),
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
 	}
+	acts.Sessions, acts.HasSessions = store.NewSessions(b.js, b.streams), func(id schemas.BotID) bool { return hasSessions(b.bots, id) }
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return acts, nil
 	}
@@ -212,4 +214,10 @@ func BotOptions(cfg Config) (bot.Options, error) {
 		CheckProgram:   jq.Check,
 		Licences:       cfg.Licences,
 	}, nil
+}
+
+// hasSessions reports whether a bot has an adapter that gets events about sessions.
+func hasSessions(bots *bot.Store, id schemas.BotID) bool {
+	b, known := bots.Current().Bot(id)
+	return known && slices.ContainsFunc(b.Adapters(), func(a *bot.BotAdapter) bool { return a.Events != "" })
 }

@@ -34,6 +34,9 @@ func (c *checker) adapter(name string, a *fileAdapter) *BotAdapter {
 	if own.Host == "" {
 		own.Host = c.file.Bot
 	}
+	if e := a.EventsEndpoint; e != nil && (e.SessionEvents == nil || *e.SessionEvents) {
+		own.Events = e.URL // checked below
+	}
 	adapter := &BotAdapter{Adapter: own, ProductToken: a.ProductToken, ExtraMessageTypes: a.ExtraMessageTypes,
 		plans: map[string]Plan{}}
 	if e := a.MessageEndpoint; e != nil {

@@ -155,7 +155,8 @@ type fileHandoverEndpoint struct {
 
 // fileEventsEndpoint has no headers: the vendor's has none either.
 type fileEventsEndpoint struct {
-	URL string `yaml:"url"`
+	URL           string `yaml:"url"`
+	SessionEvents *bool  `yaml:"session_events"` // nil: true
 }
 
 type fileAuthorization struct {

@@ -124,6 +124,8 @@ type Adapter struct {
 	Channel string `json:"channel"`        // of the chat when the event does not set it
 	Host    string `json:"host"`           // conversationHostId of the chat when the event does not set it
 	Body    string `json:"body,omitempty"` // template of the handover notification
+	// Events is the URL of the endpoint that gets the router's own events about sessions; "" = none.
+	Events string `json:"events,omitempty"`
 }
 
 // How the first attempt of a webhook runs.

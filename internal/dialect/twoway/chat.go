@@ -55,6 +55,10 @@ func chatOf(c dialect.Context) (Chat, error) {
 		ClientName: cmp.Or(fields[3], c.User.FullName, c.User.Name),
 	}
 	chat.ID = ChatID(chat.ClientID, chat.HostID, chat.Channel)
-	chat.SessionID = idOf("session", c.Plan.Tenant, c.Plan.Bot, c.Event.Subject, strconv.FormatInt(c.ConversationNo, 10))
+	session := []string{"session", c.Plan.Tenant, c.Plan.Bot, c.Event.Subject, strconv.FormatInt(c.ConversationNo, 10)}
+	if c.Round != "" { // each round of a conversation is a session
+		session = append(session, c.Round)
+	}
+	chat.SessionID = idOf(session...)
 	return chat, nil
 }

@@ -157,3 +157,25 @@ func TestBadMessages(t *testing.T) {
 		require.True(t, strings.HasSuffix(err.Error(), want), "%s: %s", text, err)
 	}
 }
+
+// TestEncode_SessionOfARound: each round of a conversation is a session, whose id all its requests share.
+func TestEncode_SessionOfARound(t *testing.T) {
+	t.Parallel()
+	session := func(round, event string) string {
+		c := full()
+		c.Round, c.Event.ID = round, event
+		r, err := twoway.New().Encode(c)
+		require.NoError(t, err)
+		var body struct {
+			Chat struct {
+				SessionID string `json:"sessionId"`
+			} `json:"chat"`
+		}
+		require.NoError(t, json.Unmarshal(r.Body, &body))
+		require.NotEmpty(t, body.Chat.SessionID)
+		return body.Chat.SessionID
+	}
+	require.Equal(t, session("e1", "e1"), session("e1", "e2"))
+	require.NotEqual(t, session("e1", "e1"), session("e3", "e3"))
+	require.NotEqual(t, session("", "e1"), session("e1", "e1"))
+}

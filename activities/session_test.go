@@ -1,0 +1,193 @@
+package activities_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// sessions is a store of sessions. Another worker can write before the next Put.
+type sessions struct {
+	data      map[schemas.ConversationKey][]byte
+	revision  uint64
+	conflicts int
+	fault     error
+}
+
+func (s *sessions) Get(_ context.Context, of schemas.ConversationKey) ([]byte, uint64, error) {
+	return s.data[of], s.revision, s.fault
+}
+
+func (s *sessions) Put(_ context.Context, of schemas.ConversationKey, data []byte, revision uint64) (bool, error) {
+	if s.conflicts > 0 {
+		s.conflicts--
+		return false, nil
+	}
+	s.data[of], s.revision = data, revision+1
+	return s.fault == nil, s.fault
+}
+
+// router is a bundle whose bot has a bot's and an agents' adapter with events endpoints.
+func router(t *testing.T) (*bundle, *sessions) {
+	t.Helper()
+	b, s := setup(t), &sessions{data: map[schemas.ConversationKey][]byte{}}
+	b.activities.Sessions, b.activities.HasSessions = s, func(schemas.BotID) bool { return true }
+	b.activities.Chats = noChats{}
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusCreated, ""), nil }
+	b.publish = func(schemas.Reply) error { return nil }
+	return b, s
+}
+
+type noChats struct{}
+
+func (noChats) Remember(_ context.Context, _ schemas.BotID, _, conversation string, _ int64) (string, error) {
+	return conversation, nil
+}
+
+// deliver is a request to an adapter for an event of a round.
+func (b *bundle) deliver(t *testing.T, adapter, round, eventType, event string) {
+	t.Helper()
+	b.events++
+	_, err := b.call(step.WebhookInput{
+		Plan: bot.Plan{
+			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: adapter, Dialect: bot.DialectTwoWay, OnFailure: bot.OnFailureUndelivered,
+			Adapter: &bot.Adapter{Name: adapter, Account: "a", Channel: "WhatsApp", Host: "h", Events: "https://" + adapter + ".example/events"},
+			Webhook: &bot.Webhook{
+				URL: "https://" + adapter + ".example/messages", Headers: map[string]string{"X-Key": "1"},
+				Timeout: bot.Duration(time.Minute), AttemptTimeout: bot.Duration(10 * time.Second), Retry: bot.Retry{MaxAttempts: 4},
+			},
+		},
+		Event: schemas.Event{
+			ID: "e" + string(rune('0'+b.events)), Subject: "c-1", Type: eventType,
+			Data: schemas.EventData{
+				Message: json.RawMessage(`{"type":"text","text":"hi"}`), Event: json.RawMessage(event),
+				Params: map[string]json.RawMessage{"conversationClientId": json.RawMessage(`"+31612"`)},
+			},
+		},
+		User: schemas.User{ID: "91"}, Round: round, ConversationNo: 1, Deadline: time.Now().Add(time.Minute),
+	})
+	require.NoError(t, err)
+}
+
+func (b *bundle) close(t *testing.T, reason string) error {
+	t.Helper()
+	data, err := json.Marshal(schemas.ConversationClosed{Reason: reason})
+	require.NoError(t, err)
+	_, err = b.ExecuteActivity(step.ActivityPublish, step.PublishInput{
+		BotID: schemas.BotID{Tenant: "default", Bot: "shop"},
+		Reply: schemas.Reply{ID: "r", Subject: "c-1", Type: schemas.TypeConversationClosed, Data: data},
+	})
+	return err
+}
+
+// queued are the events that wait for their adapters.
+func (b *bundle) announced(t *testing.T) (list []string, inputs []step.WebhookInput) {
+	t.Helper()
+	for _, entry := range b.queue.entries {
+		var q step.Queued
+		require.NoError(t, json.Unmarshal(entry, &q))
+		require.Equal(t, "c-1", q.Conversation)
+		require.Equal(t, schemas.TypeConversationEvent, q.Webhook.Event.Type)
+		list, inputs = append(list, q.Webhook.Event.ID+" "+string(q.Webhook.Event.Data.Event)), append(inputs, q.Webhook)
+	}
+	b.queue.entries = nil
+	return list, inputs
+}
+
+func TestSession_StartHandoverEnd(t *testing.T) {
+	t.Parallel()
+	b, s := router(t)
+	s.conflicts = 1
+	b.deliver(t, "robot", "e1", schemas.TypeMessageReceived, "")
+	list, inputs := b.announced(t)
+	require.Equal(t, `e1/RouterSessionStarted/robot {"type":"RouterSessionStarted"}`, list[0], "another worker wrote in between: the same id again")
+	require.Equal(t, list[0], list[1])
+	require.Equal(t, "https://robot.example/events", inputs[0].Plan.Webhook.URL)
+	require.Empty(t, inputs[0].Plan.Webhook.Headers, "they belong to the message endpoint")
+	require.Empty(t, inputs[0].Plan.Adapter.Events, "delivering it is not part of a session")
+	require.Equal(t, json.RawMessage(`"+31612"`), inputs[0].Event.Data.Params["conversationClientId"])
+
+	b.deliver(t, "robot", "e1", schemas.TypeMessageReceived, "")
+	list, _ = b.announced(t)
+	require.Empty(t, list, "the session has begun")
+
+	b.deliver(t, "agents", "e1", schemas.TypeConversationHandover, "")
+	list, _ = b.announced(t)
+	require.Equal(t, []string{
+		`e1/RouterSessionStarted/agents {"type":"RouterSessionStarted"}`,
+		`e3/RouterSessionHandedOver/robot {"type":"RouterSessionHandedOver"}`,
+		`e3/RouterSessionHandedOver/agents {"type":"RouterSessionHandedOver"}`,
+	}, list)
+
+	require.NoError(t, b.close(t, "completed"))
+	ended := []string{
+		`e1/RouterSessionEnded/robot {"reason":"completed","type":"RouterSessionEnded"}`,
+		`e1/RouterSessionEnded/agents {"reason":"completed","type":"RouterSessionEnded"}`,
+	}
+	list, _ = b.announced(t)
+	require.Equal(t, ended, list)
+	require.NoError(t, b.close(t, "completed"))
+	list, _ = b.announced(t)
+	require.Empty(t, list, "a session ends once")
+}
+
+func TestSession_IdleRoundEndsBeforeTheNext(t *testing.T) {
+	t.Parallel()
+	b, _ := router(t)
+	b.deliver(t, "robot", "e1", schemas.TypeMessageReceived, "")
+	b.announced(t)
+	b.deliver(t, "robot", "e2", schemas.TypeMessageReceived, "")
+	list, _ := b.announced(t)
+	require.Equal(t, []string{
+		`e1/RouterSessionEnded/robot {"reason":"idle","type":"RouterSessionEnded"}`, `e2/RouterSessionStarted/robot {"type":"RouterSessionStarted"}`,
+	}, list)
+}
+
+func TestSession_None(t *testing.T) {
+	t.Parallel()
+	b, s := router(t)
+	b.deliver(t, "robot", "", schemas.TypeMessageReceived, "") // a run of an earlier release
+	b.deliver(t, "robot", "e2", schemas.TypeConversationEvent, `{"type":"RouterSessionEnded"}`)
+	s.fault = errors.New("no NATS")
+	b.deliver(t, "robot", "e3", schemas.TypeMessageReceived, "") // the message is delivered all the same
+	list, _ := b.announced(t)
+	require.Empty(t, list)
+	require.Len(t, b.requests, 3)
+	require.ErrorContains(t, b.close(t, "completed"), "no NATS", "the activity is tried again")
+	s.fault = nil
+	require.NoError(t, b.close(t, "completed"))
+
+	b.deliver(t, "robot", "e4", schemas.TypeMessageReceived, "")
+	b.queue.full = fault.New(fault.QueueFull, "full")
+	require.NoError(t, b.close(t, "completed"), "a queue that is full does not keep the conversation open")
+}
+
+// TestSession_NoReply: the engine did not send the events about sessions, so it gets no replies to them.
+func TestSession_NoReply(t *testing.T) {
+	t.Parallel()
+	b, _ := router(t)
+	var published []string
+	b.publish = func(r schemas.Reply) error { published = append(published, r.ID); return nil }
+	for id, event := range map[string]string{
+		"session": "e1/RouterSessionEnded/robot", "other step": "e1/RouterSessionEnded/agents", "background": "e1", "odd": "/robot",
+	} {
+		data, err := json.Marshal(schemas.StepReplied{EventID: event, Step: "robot", Outcome: schemas.OutcomeFailure})
+		require.NoError(t, err)
+		_, err = b.ExecuteActivity(step.ActivityPublish, step.PublishInput{
+			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Reply: schemas.Reply{ID: id, Subject: "c-1", Type: schemas.TypeStepLate, Data: data},
+		})
+		require.NoError(t, err)
+	}
+	require.ElementsMatch(t, []string{"other step", "background", "odd"}, published)
+}
