@@ -65,8 +65,8 @@ func aboutSession(e schemas.Event) bool {
 		strings.HasPrefix(event.Type, sessionPrefix)
 }
 
-// join adds an adapter to the stored session. An earlier round that was not closed, because it was idle, ends now. The events
-// are queued before the session is stored: a repetition finds them in the queue by their ids.
+// join adds an adapter to the stored session. An earlier round that was not closed, because it was idle, ends now. The
+// events are queued before the session is stored: a repetition finds them in the queue by their ids.
 func (a *Activities) join(ctx context.Context, in step.WebhookInput) error {
 	key := in.Plan.BotID.WithConversation(in.Event.Subject)
 	for {
@@ -107,10 +107,6 @@ func (a *Activities) readSession(ctx context.Context, key schemas.ConversationKe
 func sessionInput(in step.WebhookInput) step.WebhookInput {
 	adapter, hook := *in.Plan.Adapter, *in.Plan.Webhook
 	hook.URL, hook.Headers, adapter.Events, adapter.Body = adapter.Events, nil, "", ""
-	params := map[string]json.RawMessage{}
-	for name, value := range in.Event.Data.Params { // the chat's names are among them
-		params[name] = value
-	}
 	return step.WebhookInput{
 		Plan: bot.Plan{
 			BotID: in.Plan.BotID, Step: in.Plan.Step, Dialect: in.Plan.Dialect, Revision: in.Plan.Revision,
@@ -118,7 +114,7 @@ func sessionInput(in step.WebhookInput) step.WebhookInput {
 		},
 		Event: schemas.Event{
 			SpecVersion: in.Event.SpecVersion, Source: in.Event.Source, Subject: in.Event.Subject,
-			Type: schemas.TypeConversationEvent, Data: schemas.EventData{Params: params},
+			Type: schemas.TypeConversationEvent, Data: schemas.EventData{Params: in.Event.Data.Params}, // with the names of the chat
 		},
 		User: in.User, ConversationNo: in.ConversationNo, Round: in.Round,
 	}
@@ -192,8 +188,8 @@ func (a *Activities) endSession(ctx context.Context, in step.PublishInput) error
 	}
 }
 
-// aboutSessions reports whether a reply is the end of a delivery that hookturn itself asked for. The engine does not know its
-// event, so the end is logged.
+// aboutSessions reports whether a reply is the end of a delivery that hookturn itself asked for. The engine does not know
+// its event, so the end is logged.
 func (a *Activities) aboutSessions(ctx context.Context, in step.PublishInput) bool {
 	var late schemas.StepReplied
 	if a.Sessions == nil || in.Reply.Type != schemas.TypeStepLate || json.Unmarshal(in.Reply.Data, &late) != nil {

@@ -106,7 +106,8 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.js, b.streams),
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics,
 	}
-	acts.Sessions, acts.HasSessions = store.NewSessions(b.js, b.streams), func(id schemas.BotID) bool { return hasSessions(b.bots, id) }
+	acts.Sessions = store.NewSessions(b.js, b.streams)
+	acts.HasSessions = func(id schemas.BotID) bool { return hasSessions(b.bots, id) }
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return acts, nil
 	}

@@ -87,7 +87,7 @@ type Code struct {
 	Timeout Duration `json:"timeout"`
 
 	Packages    []Package `json:"packages,omitempty"`   // wheels that the script can import
-	Connections []string  `json:"connections,omitzero"` // hosts to which it can connect; absent = the egress policy decides alone
+	Connections []string  `json:"connections,omitzero"` // hosts to which it can connect; absent = the egress policy alone
 }
 
 // Limits limits the requests to an endpoint on one worker. A denied request does not count as an attempt.

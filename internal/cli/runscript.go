@@ -30,9 +30,9 @@ func runScriptCommand() *cobra.Command {
 		Use:   "run-script FILE",
 		Short: "Run one script of a code step in the sandbox and print its output and its log",
 		Long: "Run one script of a code step in the sandbox and print what main returned and what the script wrote.\n" +
-			"event[\"body\"] has all members of a live run, with the vendor's initial values; the event file contains those that\n" +
-			"differ. Its user_data becomes user, as in the vendor's own editor. With --bots, --bot and --step the script runs with\n" +
-			"the environment variables, packages, connections and timeout of that step.\n" +
+			"event[\"body\"] has all members of a live run, with the vendor's initial values; the event file contains those\n" +
+			"that differ. Its user_data becomes user, as in the vendor's own editor. With --bots, --bot and --step the script\n" +
+			"runs with the environment variables, packages, connections and timeout of that step.\n" +
 			"The egress policy is that of a worker. Requires root and bubblewrap.",
 		Example: `  starter run-script examples/bots/verify_otp.py --event event.json
   starter run-script verify_otp.py --bots bots --bot shop --step VERIFY_OTP --packages packages`,
@@ -72,7 +72,8 @@ func (r *scriptRun) plan(cmd *cobra.Command, s *settings) (bot.Plan, error) {
 	name := strings.TrimSuffix(filepath.Base(r.file), filepath.Ext(r.file))
 	if r.bot.Bot == "" && r.step == "" {
 		return bot.Plan{
-			BotID: schemas.BotID{Tenant: r.bot.Tenant, Bot: "run-script"}, Step: name, Code: &bot.Code{Timeout: bot.Duration(20 * time.Second)},
+			BotID: schemas.BotID{Tenant: r.bot.Tenant, Bot: "run-script"}, Step: name,
+			Code: &bot.Code{Timeout: bot.Duration(20 * time.Second)},
 		}, nil
 	}
 	if r.bot.Bot == "" || r.step == "" {

@@ -109,7 +109,8 @@ func TestSpecs_Contract(t *testing.T) {
 		"plain":  {30 * time.Second, 15 * time.Second, 3, "bot_break", []string{"standard"}},
 	}
 	for _, s := range dialects.Specs() {
-		require.Equal(t, want[s.Name], row{s.Timeout, s.AttemptTimeout, s.MaxAttempts, s.OnFailure, s.Signature}, s.Name)
+		got := row{s.Timeout, s.AttemptTimeout, s.MaxAttempts, s.OnFailure, s.Signature}
+		require.Equal(t, want[s.Name], got, s.Name)
 		delete(want, s.Name)
 	}
 	require.Empty(t, want)

@@ -79,7 +79,7 @@ func prepareDatabase(t *testing.T, name string, args ...string) {
 // dataDirectory is a directory of an unprivileged user. Its path is short: servers put sockets into it.
 func dataDirectory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "db")
+	dir, err := os.MkdirTemp("", "db") //nolint:usetesting // another user must be able to reach it
 	require.NoError(t, err)
 	require.NoError(t, os.Chown(dir, unprivileged, unprivileged))
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })

@@ -173,8 +173,8 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 	return nil
 }
 
-// ask requests a process in a place, with the folder of its packages ("" = none), and does not wait until it is ready. It calls gone after the process has ended
-// completely.
+// ask requests a process in a place, with the folder of its packages ("" = none), and does not wait until it is ready. It
+// calls gone after the process has ended completely.
 func (z *zygote) ask(at place, packages string, gone func()) (*process, error) {
 	c := &process{zygote: z, place: at, gone: gone}
 	theirs, err := c.connect()
@@ -185,7 +185,8 @@ func (z *zygote) ask(at place, packages string, gone func()) (*process, error) {
 	z.spawned++
 	z.processes.Add(1)
 	c.counted = true
-	_, _, err = z.ctl.WriteMsgUnix([]byte(strings.TrimSpace(fmt.Sprint(at.user, " ", packages))), unix.UnixRights(numbers(theirs)...), nil)
+	request := strings.TrimSpace(fmt.Sprint(at.user, " ", packages))
+	_, _, err = z.ctl.WriteMsgUnix([]byte(request), unix.UnixRights(numbers(theirs)...), nil)
 	closeAll(theirs) // otherwise the end of the other side would not be noticed
 	if err != nil {
 		c.close()

@@ -10,8 +10,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Sessions stores which adapters take part in the session of a conversation, in the bucket of chats. A session without events
-// for 30 days expires.
+// Sessions stores which adapters take part in the session of a conversation, in the bucket of chats. A session without
+// events for 30 days expires.
 type Sessions struct{ bucket fenced }
 
 // NewSessions returns a new Sessions on an account's streams.
@@ -30,7 +30,9 @@ func (s *Sessions) Get(ctx context.Context, of schemas.ConversationKey) (data []
 
 // Put replaces the session of a conversation, or removes it when data is nil, unless its revision has changed: then stored
 // is false.
-func (s *Sessions) Put(ctx context.Context, of schemas.ConversationKey, data []byte, revision uint64) (stored bool, err error) {
+func (s *Sessions) Put(ctx context.Context, of schemas.ConversationKey, data []byte, revision uint64) (
+	stored bool, err error,
+) {
 	err = s.bucket.put(ctx, sessionKey(of), fencedValue{data: data, revision: revision})
 	if bus.IsConflict(err) {
 		return false, nil
