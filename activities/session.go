@@ -2,8 +2,10 @@ package activities
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -30,16 +32,20 @@ type Sessions interface {
 	Put(ctx context.Context, of schemas.ConversationKey, data []byte, revision uint64) (stored bool, err error)
 }
 
-// session is one round of a conversation, from its first event for an adapter to its close. The events about it wait in the
-// background queue of each adapter that takes part, so that they are delivered in order and survive restarts.
+// session is one round of a conversation, from its first event for an adapter to its close. The events about it wait in a
+// background queue of each adapter that takes part, so that they are delivered in order and survive restarts. Conversations
+// share a few queues, so that none of them waits for all the others.
 type session struct {
 	Round    string              `json:"round"`
 	Adapters []step.WebhookInput `json:"adapters"` // an event for each of them is made from these
 }
 
 func (s session) has(adapter string) bool {
-	return slices.ContainsFunc(s.Adapters, func(in step.WebhookInput) bool { return in.Plan.Step == adapter })
+	return slices.ContainsFunc(s.Adapters, func(in step.WebhookInput) bool { return in.Plan.Adapter.Name == adapter })
 }
+
+// sessionQueue is the name, before the hex digit of the conversation, of the queues of an adapter's events about sessions.
+func sessionQueue(adapter string) string { return adapter + "-session-" }
 
 // joinSession lets the adapter of a request take part in the session, and begins it when the request is the first of its
 // round. The request is worth making without it.
@@ -71,7 +77,7 @@ func (a *Activities) join(ctx context.Context, in step.WebhookInput) error {
 	key := in.Plan.BotID.WithConversation(in.Event.Subject)
 	for {
 		s, revision, err := a.readSession(ctx, key)
-		if err != nil || s.Round == in.Round && s.has(in.Plan.Step) {
+		if err != nil || s.Round == in.Round && s.has(in.Plan.Adapter.Name) {
 			return err
 		}
 		if s.Round != in.Round {
@@ -106,10 +112,11 @@ func (a *Activities) readSession(ctx context.Context, key schemas.ConversationKe
 // sessionInput is what the session needs of a request: who talks to whom, and the adapter's events endpoint.
 func sessionInput(in step.WebhookInput) step.WebhookInput {
 	adapter, hook := *in.Plan.Adapter, *in.Plan.Webhook
+	sum := sha256.Sum256([]byte(in.Event.Subject))
 	hook.URL, hook.Headers, adapter.Events, adapter.Body = adapter.Events, nil, "", ""
 	return step.WebhookInput{
 		Plan: bot.Plan{
-			BotID: in.Plan.BotID, Step: in.Plan.Step, Dialect: in.Plan.Dialect, Revision: in.Plan.Revision,
+			BotID: in.Plan.BotID, Step: fmt.Sprintf("%s%x", sessionQueue(adapter.Name), sum[0]>>4), Dialect: in.Plan.Dialect, Revision: in.Plan.Revision,
 			OnFailure: in.Plan.OnFailure, Adapter: &adapter, Webhook: &hook,
 		},
 		Event: schemas.Event{
@@ -136,7 +143,7 @@ func (a *Activities) announce(ctx context.Context, s session, kind, cause, reaso
 		if cause != "" {
 			id = cause
 		}
-		in.Event.ID, in.Event.Time, in.Event.Data.Event = id+"/"+kind+"/"+in.Plan.Step, time.Now().UTC(), data
+		in.Event.ID, in.Event.Time, in.Event.Data.Event = id+"/"+kind+"/"+in.Plan.Adapter.Name, time.Now().UTC(), data
 		err = a.Enqueue(ctx, step.Queued{Conversation: in.Event.Subject, Webhook: in})
 		if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.NonRetryable() {
 			continue // the queue is full: Enqueue has logged it
@@ -195,16 +202,17 @@ func (a *Activities) aboutSessions(ctx context.Context, in step.PublishInput) bo
 	if a.Sessions == nil || in.Reply.Type != schemas.TypeStepLate || json.Unmarshal(in.Reply.Data, &late) != nil {
 		return false
 	}
-	id, own := strings.CutSuffix(late.EventID, "/"+late.Step)
-	kind := id[strings.LastIndex(id, "/")+1:]
-	if !own || !slices.Contains([]string{sessionStarted, sessionHandedOver, sessionEnded}, kind) {
+	parts := strings.Split(late.EventID, "/")
+	adapter := parts[len(parts)-1]
+	if len(parts) < 3 || !strings.HasPrefix(late.Step, sessionQueue(adapter)) ||
+		!slices.Contains([]string{sessionStarted, sessionHandedOver, sessionEnded}, parts[len(parts)-2]) {
 		return false
 	}
 	level := slog.LevelDebug
 	if late.Outcome != schemas.OutcomeSuccess {
 		level = slog.LevelWarn
 	}
-	a.Log.Log(ctx, level, "event about a session delivered", "tenant", in.Tenant, "bot", in.Bot, "adapter", late.Step,
+	a.Log.Log(ctx, level, "event about a session delivered", "tenant", in.Tenant, "bot", in.Bot, "adapter", adapter,
 		"event", late.EventID, "outcome", late.Outcome, "attempts", len(late.Attempts))
 	return true
 }

@@ -114,6 +114,7 @@ func TestSession_StartHandoverEnd(t *testing.T) {
 	require.Equal(t, `e1/RouterSessionStarted/robot {"type":"RouterSessionStarted"}`, list[0], "another worker wrote in between: the same id again")
 	require.Equal(t, list[0], list[1])
 	require.Equal(t, "https://robot.example/events", inputs[0].Plan.Webhook.URL)
+	require.Regexp(t, "^robot-session-[0-9a-f]$", inputs[0].Plan.Step, "the queue")
 	require.Empty(t, inputs[0].Plan.Webhook.Headers, "they belong to the message endpoint")
 	require.Empty(t, inputs[0].Plan.Adapter.Events, "delivering it is not part of a session")
 	require.Equal(t, json.RawMessage(`"+31612"`), inputs[0].Event.Data.Params["conversationClientId"])
@@ -181,13 +182,14 @@ func TestSession_NoReply(t *testing.T) {
 	b.publish = func(r schemas.Reply) error { published = append(published, r.ID); return nil }
 	for id, event := range map[string]string{
 		"session": "e1/RouterSessionEnded/robot", "other step": "e1/RouterSessionEnded/agents", "background": "e1", "odd": "/robot",
+		"short": "RouterSessionEnded/robot",
 	} {
-		data, err := json.Marshal(schemas.StepReplied{EventID: event, Step: "robot", Outcome: schemas.OutcomeFailure})
+		data, err := json.Marshal(schemas.StepReplied{EventID: event, Step: "robot-session-7", Outcome: schemas.OutcomeFailure})
 		require.NoError(t, err)
 		_, err = b.ExecuteActivity(step.ActivityPublish, step.PublishInput{
 			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Reply: schemas.Reply{ID: id, Subject: "c-1", Type: schemas.TypeStepLate, Data: data},
 		})
 		require.NoError(t, err)
 	}
-	require.ElementsMatch(t, []string{"other step", "background", "odd"}, published)
+	require.ElementsMatch(t, []string{"other step", "background", "odd", "short"}, published)
 }
