@@ -24,6 +24,7 @@ need python3-requests "code steps may use it" /usr/bin/python3 -c 'import reques
 need ca-certificates "code steps check servers by them" test -e /etc/ssl/certs/ca-certificates.crt
 if [ "${1:-}" = --tests ] || [ "${1:-}" = --ci ]; then # Debian keeps the servers out of PATH.
 	need prometheus "metrics and alerts are checked with promtool" command -v promtool
+	need nodejs "a test runs the engine of examples/engines/node" command -v node
 	need postgresql "the fault drill runs Temporal on it" compgen -G '/usr/lib/postgresql/*/bin/initdb'
 	need mariadb-server-core "code steps are tested with it" test -x /usr/sbin/mariadbd
 	need redis-server "code steps are tested with it" command -v redis-server

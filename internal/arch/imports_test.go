@@ -154,12 +154,13 @@ var importTable = map[string]row{
 			"schemas", "internal/eventreader", "internal/bot", "internal/step", "internal/fault", "internal/telemetry",
 		},
 	},
-	"internal/natstest": {"NATS servers inside of tests", nil},
-	"internal/app":      {"wires a process; owns the order of start and stop", anything},
-	"internal/cli":      {"the commands of starter and worker as a library", anything},
-	"internal/arch":     {"tests of layout and imports", anything},
-	"worker":            {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
-	"starter":           {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
+	"internal/natstest":   {"NATS servers inside of tests", nil},
+	"internal/app":        {"wires a process; owns the order of start and stop", anything},
+	"internal/cli":        {"the commands of starter and worker as a library", anything},
+	"internal/arch":       {"tests of layout and imports", anything},
+	"worker":              {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
+	"starter":             {"os.Exit(run(...))", []string{"internal/app", "internal/cli"}},
+	"examples/engines/go": {"a bot engine that has only HTTP, as an example", nil},
 }
 
 // nested is the module that may use everything and that nothing may use: it carries the Temporal server.

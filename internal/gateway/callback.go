@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"time"
@@ -53,10 +51,9 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), callbackTimeout)
 	defer cancel()
-	sum := sha256.Sum256(body)
 	handle, err := o.Temporal.UpdateWorkflow(ctx, client.UpdateWorkflowOptions{
 		WorkflowID:   to.Owner,
-		UpdateID:     "callback/" + to.Item + "/" + hex.EncodeToString(sum[:8]),
+		UpdateID:     step.CallbackID(to.Item, body),
 		UpdateName:   step.UpdateCallback,
 		Args:         []any{step.Callback{EventID: to.Item, Body: body}},
 		WaitForStage: client.WorkflowUpdateStageCompleted,

@@ -3,6 +3,8 @@ package gateway
 import (
 	"bufio"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,6 +74,31 @@ func TestCallback_ReachesItsStep(t *testing.T) {
 	require.NotEqual(t, first.UpdateID, other.UpdateID)
 	require.NotContains(t, d.log.String(), path, "the address is a secret")
 	require.Contains(t, d.log.String(), `route="POST /callbacks/{token}"`)
+}
+
+// TestCallback_AnyEventID: an event id is any text of its engine, an Update's id is not.
+func TestCallback_AnyEventID(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	ids := map[string]string{}
+	for _, event := range []string{"e1", "e\u00fc 1", "e.1", strings.Repeat("x", 300), "\u8ba2\u5355/1"} {
+		token := d.signer.Sign(signedurl.Payload{
+			Owner: "conversation/default/shop/c-1", Item: event, Expires: time.Now().Add(time.Minute),
+		})
+		w := d.post("/callbacks/"+token, "", strings.NewReader(`{"messages":["done"]}`))
+		require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+		sent := d.runs.updates[len(d.runs.updates)-1]
+		require.Equal(t, event, sent.Args[0].(step.Callback).EventID, "the workflow compares the id as the engine spells it")
+		require.Regexp(t, `^callback/[!-~]{1,256}/[0-9a-f]{16}$`, sent.UpdateID)
+		require.NotContains(t, ids, sent.UpdateID)
+		ids[sent.UpdateID] = event
+	}
+	require.Contains(t, ids, "callback/e1/"+hex.EncodeToString(sumOf(`{"messages":["done"]}`)), "a plain id stays as it is")
+}
+
+func sumOf(body string) []byte {
+	sum := sha256.Sum256([]byte(body))
+	return sum[:8]
 }
 
 func TestCallback_ErrorResponses(t *testing.T) {

@@ -29,61 +29,97 @@ const (
 // botAttribute is the CloudEvents extension attribute that names the bot: on NATS the subject does.
 const botAttribute = "bot"
 
-// takeEvent publishes one event for an engine without NATS: the same validation, the same stream, the same ids.
+// postedEvent is one event as it came over HTTP.
+type postedEvent struct {
+	schemas.ConversationKey
+
+	id, eventType string
+	document      json.RawMessage // in structured mode
+	header        nats.Header
+}
+
+// eventAccepted is the body of the answer to a posted event.
+type eventAccepted struct {
+	Accepted  bool           `json:"accepted"`
+	Duplicate bool           `json:"duplicate"`
+	ID        string         `json:"id"`
+	Reply     *schemas.Reply `json:"reply,omitempty"` // with wait, when it came in time
+}
+
+// takeEvent publishes one event for an engine without NATS: the same validation, the same stream, the same ids. With
+// ?wait=10s it waits for the reply and answers 200 with it, or 202 when it does not come in time.
 func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) error {
 	tenant, ok := o.EventTokens.tenant(httpapi.Bearer(r))
 	if !ok {
 		return httpapi.Unauthorized()
 	}
-	document, err := readEvent(w, r)
+	wait, err := waitOf(r)
 	if err != nil {
 		return err
 	}
+	e, err := o.readPosted(w, r, tenant)
+	if err != nil {
+		return err
+	}
+	if wait > 0 && len(awaited(e.eventType)) > 0 {
+		return o.publishAndWait(w, r, e, wait)
+	}
+	duplicate, err := o.storeEvent(r.Context(), e)
+	if err != nil {
+		return err
+	}
+	return httpapi.Answer(w, mediaJSON, http.StatusAccepted, eventAccepted{Accepted: true, ID: e.id, Duplicate: duplicate})
+}
+
+// readPosted reads and validates the event of a request.
+func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant string) (*postedEvent, error) {
+	document, err := readEvent(w, r)
+	if err != nil {
+		return nil, err
+	}
 	event, err := schemas.DecodeEvent(document)
 	if err != nil {
-		return rejectField(err)
+		return nil, rejectField(err)
 	}
 	var to struct{ Bot string }
 	if json.Unmarshal(event.Extensions[botAttribute], &to.Bot) != nil || to.Bot == "" {
-		return httpapi.RejectAt("/"+botAttribute, "is required: the CloudEvents extension attribute that names the bot")
+		return nil, httpapi.RejectAt("/"+botAttribute, "is required: the CloudEvents extension attribute that names the bot")
 	}
-	key := schemas.BotID{Tenant: tenant, Bot: to.Bot}.WithConversation(event.Subject)
-	if _, ok := o.Bots.Current().Bot(key.BotID); !ok {
-		return httpapi.Reject(http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
+	e := &postedEvent{
+		ConversationKey: schemas.BotID{Tenant: tenant, Bot: to.Bot}.WithConversation(event.Subject),
+		id:              event.ID, eventType: event.Type, document: document, header: nats.Header{},
 	}
-	header := nats.Header{}
+	if _, ok := o.Bots.Current().Bot(e.BotID); !ok {
+		return nil, httpapi.Reject(http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
+	}
 	for _, name := range []string{"traceparent", "tracestate"} {
 		if value := r.Header.Get(name); value != "" {
-			header.Set(name, value)
+			e.header.Set(name, value)
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
-	defer cancel()
-	duplicate, err := o.storeEvent(ctx, key, event.ID, document, header)
-	if errors.Is(err, store.ErrOtherContent) {
-		return httpapi.Reject(http.StatusConflict, fault.BadEvent, "the conversation has an event of this id with other content: "+
-			"send a new event under an id of its own, such as a UUID")
-	}
-	if err != nil {
-		return publishFailed(err, "tenant", tenant, "bot", to.Bot, "event", event.ID)
-	}
-	return httpapi.Answer(w, mediaJSON, http.StatusAccepted,
-		map[string]any{"accepted": true, "id": event.ID, "duplicate": duplicate})
+	return e, nil
 }
 
 // storeEvent publishes an event, and reports whether the same event is stored already.
-func (o Options) storeEvent(
-	ctx context.Context, key schemas.ConversationKey, id string, document json.RawMessage, header nats.Header,
-) (duplicate bool, err error) {
-	if err := o.Posted.Reserve(ctx, key, id, contentOf(document)); err != nil {
-		return false, err
+func (o Options) storeEvent(ctx context.Context, e *postedEvent) (duplicate bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	err = o.Posted.Reserve(ctx, e.ConversationKey, e.id, contentOf(e.document))
+	if errors.Is(err, store.ErrOtherContent) {
+		return false, httpapi.Reject(http.StatusConflict, fault.BadEvent,
+			"the conversation has an event of this id with other content: send a new event under an id of its own, such as a UUID")
 	}
-	_, duplicate, err = o.Bus.PublishEvent(ctx, key, document, id, header)
-	if _, refused := errors.AsType[*fault.Fault](err); refused {
-		// The event is not in the stream: its id is free. When this fails, the reservation expires.
-		_ = o.Posted.Release(ctx, key, id)
+	if err == nil {
+		_, duplicate, err = o.Bus.PublishEvent(ctx, e.ConversationKey, e.document, e.id, e.header)
+		if _, refused := errors.AsType[*fault.Fault](err); refused {
+			// The event is not in the stream: its id is free. When this fails, the reservation expires.
+			_ = o.Posted.Release(ctx, e.ConversationKey, e.id)
+		}
 	}
-	return duplicate, err
+	if err != nil {
+		return false, publishFailed(err, "tenant", e.Tenant, "bot", e.Bot, "event", e.id)
+	}
+	return duplicate, nil
 }
 
 // contentOf is a fingerprint of an event's members: neither their order nor white space counts.

@@ -11,11 +11,13 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/signedurl"
@@ -46,7 +48,7 @@ func newTestGateway(t *testing.T) *testGateway {
 	d.Options = Options{
 		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
 		Files: &shelf{}, Links: Links{Signer: links, Gateway: "https://hooks.example/"},
-		Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
+		Engines: &Engines{Replies: silent{}}, Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
 	}
 	return d
@@ -160,6 +162,23 @@ func (s *stored) PublishReply(_ context.Context, _ schemas.BotID, reply schemas.
 	defer s.mu.Unlock()
 	s.replies = append(s.replies, reply)
 	return s.err
+}
+
+// silent is a reply stream without replies.
+type silent struct{}
+
+func (silent) Follow(ctx context.Context, _ bus.Tail, _ func(), _ func(bus.StoredReply) error) error {
+	<-ctx.Done()
+	return nil
+}
+func (silent) Last(context.Context) (uint64, error) { return 0, nil }
+
+func (silent) Listen(schemas.ConversationKey, []string) (<-chan schemas.Reply, func(), error) {
+	return nil, func() {}, nil
+}
+
+func (silent) FindReply(context.Context, schemas.ConversationKey, string, time.Time) (*schemas.Reply, error) {
+	return nil, nil
 }
 
 // posted keeps reservations in memory.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
@@ -159,6 +160,11 @@ func (c attempt) make(t *testing.T, d *testGateway, o http.Handler, method, path
 		token, handler = operatorToken, o
 	case path == "/events":
 		token = tokenOfDefault
+	case path == "/replies":
+		token = tokenOfDefault
+		ended, end := context.WithCancel(t.Context())
+		end() // the stream ends as soon as it has begun
+		r = r.WithContext(ended)
 	}
 	if c.admitted {
 		r.Header.Set("Authorization", "Bearer "+token)

@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,7 +37,8 @@ type Options struct {
 	Links       Links
 	Callbacks   Callbacks // opens callback addresses
 	Temporal    Temporal
-	EventTokens *EventTokens   // nil: events cannot be published over HTTP
+	EventTokens *EventTokens   // nil: engines cannot publish and read over HTTP
+	Engines     *Engines       // used with EventTokens only
 	TLS         *tls.Config    // nil: plain HTTP
 	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; none by default
 	Origins     []string       // web origins that may open websockets; "*" = all; none: only pages of the gateway's own host
@@ -97,6 +99,7 @@ func (o Options) table() []route {
 	return []route{
 		{http.MethodPost, "/callbacks/{token}", o.takeCallback},
 		{http.MethodPost, "/events", o.takeEvent},
+		{http.MethodGet, "/replies", o.streamReplies},
 		{http.MethodPost, adapter, o.takeSent},
 		{http.MethodPost, "/exec", o.exec},
 		{http.MethodGet, "/exec", o.exec},
@@ -147,6 +150,9 @@ func (o Options) serve(addr string, routes http.Handler) (*Server, error) {
 		sockets:  o.Sockets,
 		done:     make(chan error, 1),
 	}
+	stop := make(chan struct{})
+	s.http.BaseContext = func(net.Listener) context.Context { return context.WithValue(context.Background(), stopping{}, stop) }
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(stop) }))
 	go func() {
 		if o.TLS == nil {
 			s.done <- s.http.Serve(listener)

@@ -22,7 +22,7 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 		w.Header().Set("X-Request-Id", id)
 		httpapi.Serve(o.Log, o.recovered(routes)).ServeHTTP(seen, r)
 		took := time.Since(began)
-		if seen.status == http.StatusSwitchingProtocols {
+		if seen.status == http.StatusSwitchingProtocols || w.Header().Get("Content-Type") == mediaEvents {
 			took = 0 // it is the connection's life, not the request's
 		}
 		o.Metrics.Gateway(route, seen.status, took)

@@ -65,7 +65,7 @@ func Users() []User {
 func starter() User {
 	return User{
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
-		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), consumes(streamReplies), consumes(streamDeadLetters),
+		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters),

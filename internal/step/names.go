@@ -4,6 +4,8 @@
 package step
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strings"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -113,6 +115,13 @@ func ID(key schemas.ConversationKey, eventID string) string {
 // UpdateID returns the id of the Update that carries an event. AgainID is for the same event when the run that had
 // accepted it no longer exists: the next run must not confuse it with the first Update, which ended with its run.
 func UpdateID(eventID string) string { return schemas.EncodeID(eventID) }
+
+// CallbackID returns the id of the Update that carries a body which was posted to the callback address of an event. A body
+// that is posted again is the same Update.
+func CallbackID(eventID string, body []byte) string {
+	sum := sha256.Sum256(body)
+	return "callback/" + schemas.EncodeID(eventID) + "/" + hex.EncodeToString(sum[:8])
+}
 
 // AgainID is never the UpdateID of another event, because the result of EncodeID does not contain dots.
 func AgainID(eventID string) string { return schemas.EncodeID(eventID) + ".again" }
