@@ -48,6 +48,12 @@ func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 		publish(schemas.TypeStepReplied, `{"event_id":"e-2","step":"ORDER","outcome":"handover"}`)))
 	require.Equal(t, schemas.ClassStepEnded, (<-received).Type, "a waiting step does not count as ended")
 	require.Equal(t, schemas.ClassConversationHandover, (<-received).Type)
+	require.NoError(t, p.PublishReply(testContext(t), shopID(),
+		publish(schemas.TypeStepReplied, `{"event_id":"e-3","step":"agents","outcome":"delivered","conversation":"handover"}`)))
+	require.Equal(t, schemas.ClassStepEnded, (<-received).Type)
+	n = <-received
+	require.Equal(t, schemas.ClassConversationHandover, n.Type, "a TwoWay adapter took the conversation over")
+	require.JSONEq(t, `{"event_id":"e-3","step":"agents","outcome":"delivered"}`, string(n.Data))
 	require.NoError(t, p.PublishReply(testContext(t), shopID(), publish(schemas.TypeConversationClosed, `{"reason":"idle","workflow":{}}`)))
 	n = <-received
 	require.Equal(t, schemas.ClassConversationClosed, n.Type)

@@ -91,6 +91,19 @@ channel_types: [{type: desk, recv_svcscriptcode: hook, issync: true}]
 	tokenOfFeed  = "0123456789abcdef-feed"
 	tokenOfFiles = "0123456789abcdef-files"
 
+	guardedFile = `
+bot: guarded
+secrets: {bare: {env: BARE}, roles: {env: ROLES}}
+scripts: {hook: {file: hook.py, timeout: 45s}}
+channel_roles: {exec: caller, ws: reader, files: filer, subscriptions: monitor}
+channels:
+  - {code: bare, type: public, token_local: bare, recv_svcscriptcode: hook, opts: {allow_files_api: true}}
+  - {code: roles, type: public, token_local: roles, recv_svcscriptcode: hook,
+     opts: {allow_files_api: true, roles: [caller, reader, filer, monitor]}}
+`
+	tokenWithoutRoles = "0123456789abcdef-bare"
+	tokenWithRoles    = "0123456789abcdef-roles"
+
 	otherFile = "bot: other\ntenant: acme\n"
 
 	tokenOfDefault = "tttttttttttttttttttt-default"
@@ -107,10 +120,12 @@ func loadBots(t *testing.T) Bots {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(shopFile), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "other.yaml"), []byte(otherFile), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop2.yaml"), []byte(channelsFile), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "guarded.yaml"), []byte(guardedFile), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
 	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(name string) (string, bool) {
 		value, ok := map[string]string{"PRODUCT_NEW": "new-token", "PRODUCT_OLD": "old-token",
-			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "FEED": tokenOfFeed, "FILES": tokenOfFiles}[name]
+			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "FEED": tokenOfFeed, "FILES": tokenOfFiles,
+			"BARE": tokenWithoutRoles, "ROLES": tokenWithRoles}[name]
 		return value, ok
 	}})
 	require.NoError(t, err)

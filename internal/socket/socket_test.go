@@ -3,6 +3,8 @@ package socket
 import (
 	"context"
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +15,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -234,6 +237,28 @@ func TestSubscriptions(t *testing.T) {
 	require.Zero(t, w.listeners())
 	require.NotEmpty(t, c.ask(`["subscribe",{"qid":5,"events":["a"],"expires":1}]`)["id"], "it gets an id")
 	require.Eventually(t, func() bool { return w.listeners() == 0 }, soon, 10*time.Millisecond, "it expires")
+}
+
+// TestSubscribe_NeedsRole: a channel without the role may end a subscription and begin none.
+func TestSubscribe_NeedsRole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(`bot: shop
+channel_roles: {subscriptions: monitor}
+channels: [{code: bare, type: public}, {code: seeing, type: public, opts: {roles: [monitor]}}]
+`), 0o600))
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
+	require.NoError(t, err)
+	w := newPubSub(t)
+	channels := set.Bots()[0].Channels()
+	bare := serve(t, w, channels[0]).dial()
+	answer := bare.ask(`["subscribe",{"qid":1,"id":"s","events":["orders.*"]}]`)
+	require.Equal(t, false, answer["success"])
+	require.Equal(t, map[string]any{"kind": "blocked", "message": "the channel does not have the role monitor"}, answer["error"])
+	require.Zero(t, w.listeners())
+	require.Equal(t, true, bare.ask(`["subscribe",{"qid":2,"id":"s","expires":0}]`)["success"], "ending needs no role")
+	seeing := serve(t, w, channels[1]).dial()
+	require.Equal(t, true, seeing.ask(`["subscribe",{"qid":1,"id":"s","events":["orders.*"]}]`)["success"])
 }
 
 // TestSubscriber_ReceivesEventOnce has three connections on two gateways, each with two subscriptions that match.
