@@ -188,3 +188,20 @@ func isEventSubject(subject string) bool {
 	key, ok := schemas.ParseSubject(schemas.SubjectEvents, subject)
 	return ok && key.Valid() && schemas.IsToken(key.Conversation)
 }
+
+// ListenDeadLetters calls received for each dead letter of a conversation that is published from now on, until stop is
+// called. The calls are sequential; Sequence is 0, because the letter may not be stored yet.
+func ListenDeadLetters(
+	js jetstream.JetStream, of schemas.ConversationKey, received func(DeadLetter),
+) (stop func(), err error) {
+	s, err := guardedConnOf(js).subscribe(schemas.Subject(schemas.SubjectDeadLetters, of), func(m *nats.Msg) {
+		received(readLetter(m.Subject, 0, m.Header, m.Data))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("listen for dead letters: %w", err)
+	}
+	if err := js.Conn().Flush(); err != nil {
+		return nil, fmt.Errorf("listen for dead letters: %w", err)
+	}
+	return unsubscribe(s), nil
+}

@@ -24,14 +24,24 @@ type send struct {
 
 	eventType, data, id string
 	ttl, wait           time.Duration
+	result              sent
 }
 
 // sent is the result of the command.
 type sent struct {
-	Event     string            `json:"event"`
-	Sequence  uint64            `json:"sequence"`
-	Duplicate bool              `json:"duplicate"`
-	Replies   []json.RawMessage `json:"replies,omitempty"`
+	Event     string `json:"event"`
+	Sequence  uint64 `json:"sequence"`
+	Duplicate bool   `json:"duplicate"`
+	// Result is how the wait ended: replied, rejected, waiting, dead_letter or no_reply; empty without --wait.
+	Result     string            `json:"result,omitempty"`
+	Replies    []json.RawMessage `json:"replies,omitempty"`
+	DeadLetter *sentLetter       `json:"dead_letter,omitempty"`
+}
+
+// sentLetter is the dead letter that the event became.
+type sentLetter struct {
+	Reason string `json:"reason"`
+	Detail string `json:"detail"`
 }
 
 func sendCommand() *cobra.Command {
@@ -40,6 +50,9 @@ func sendCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send [FILE]",
 		Short: "Publish one event: from FILE (- = standard input), or built from the flags",
+		Long: "Publish one event: from FILE (- = standard input), or built from the flags.\n" +
+			"--wait ends with the first of: the reply of the step (status 0; 4 when its outcome is rejected), the reply that\n" +
+			"the step waits for entities (6), a dead letter (4), the end of the time (1). A duplicate gets the stored replies.",
 		Example: `  starter send --bot shop --conversation c-42 --data '{"step":"ORDER_STATUS"}' --wait 10s
   starter send --bot shop event.json --dry-run`,
 		Args: cobra.MaximumNArgs(1),
@@ -120,76 +133,42 @@ func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {
 }
 
 func (o *send) publish(ctx context.Context, cmd *cobra.Command, js bus.JetStream, raw []byte) error {
+	o.result = sent{Event: o.id}
+	if o.wait <= 0 {
+		if err := o.store(ctx, cmd, js, raw); err != nil || o.output != formatJSON {
+			return err
+		}
+		return printJSON(cmd.OutOrStdout(), o.result)
+	}
+	end, err := o.storeAndWait(ctx, cmd, js, raw)
+	if err != nil || o.output != formatJSON {
+		return errors.Join(err, end)
+	}
+	if err := printJSON(cmd.OutOrStdout(), o.result); err != nil || end == nil {
+		return err
+	}
+	kind := kindFailed
+	if known, ok := errors.AsType[*toolError](end); ok {
+		kind = known.kind
+	}
+	return printed(kind)
+}
+
+// store publishes the event.
+func (o *send) store(ctx context.Context, cmd *cobra.Command, js bus.JetStream, raw []byte) error {
 	header := nats.Header{}
 	if o.ttl > 0 {
 		header.Set(bus.HeaderTTL, o.ttl.String())
 	}
-	result := sent{Event: o.id}
-	store := func() error {
-		err := o.retry(ctx, func(ctx context.Context) (err error) { // the stream stores an event id once
-			result.Sequence, result.Duplicate, err = bus.NewPublisher(js).PublishEvent(ctx, o.ConversationKey, raw, o.id, header)
-			return err
-		})
-		if err != nil || o.output == formatJSON {
-			return err
-		}
-		_, err = fmt.Fprintf(cmd.OutOrStdout(), "event %s stored as %d (duplicate: %t)\n", o.id, result.Sequence, result.Duplicate)
+	err := o.retry(ctx, func(ctx context.Context) error { // the stream stores an event id once
+		seq, duplicate, err := bus.NewPublisher(js).PublishEvent(ctx, o.ConversationKey, raw, o.id, header)
+		o.result.Sequence, o.result.Duplicate = seq, duplicate
+		return err
+	})
+	if err != nil || o.output == formatJSON {
 		return err
 	}
-	received := func(r bus.StoredReply) error {
-		if o.output == formatJSON {
-			result.Replies = append(result.Replies, r.Data)
-			return nil
-		}
-		return printReply(cmd.OutOrStdout(), r)
-	}
-	publish := store
-	if o.wait > 0 {
-		publish = func() error { return o.await(ctx, js, store, received) }
-	}
-	if err := publish(); err != nil || o.output != formatJSON {
-		return err
-	}
-	return printJSON(cmd.OutOrStdout(), result)
-}
-
-// await publishes the event when the reader of replies is ready, then passes replies on up to that of the step.
-func (o *send) await(
-	whole context.Context, js bus.JetStream, store func() error, received func(bus.StoredReply) error,
-) error {
-	ctx, cancel := context.WithTimeout(whole, o.wait)
-	defer cancel()
-	answered := errors.New("answered")
-	var stored error
-	err := bus.Follow(ctx, js, bus.Tail{ConversationKey: o.ConversationKey},
-		func() {
-			if stored = store(); stored != nil {
-				cancel()
-			}
-		},
-		func(r bus.StoredReply) error {
-			eventID, replyType := answers(r)
-			if eventID != o.id {
-				return nil
-			}
-			if err := received(r); err != nil {
-				return err
-			}
-			if replyType == schemas.TypeStepReplied {
-				return answered
-			}
-			return nil
-		})
-	switch {
-	case errors.Is(err, answered):
-		return nil
-	case stored != nil:
-		return stored
-	case err != nil:
-		return err
-	case whole.Err() != nil:
-		return fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
-	}
-	return problem(kindFailed, "no reply within %s", o.wait).
-		do("check that a starter and a worker run, and \"starter deadletters list\"")
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "event %s stored as %d (duplicate: %t)\n",
+		o.id, o.result.Sequence, o.result.Duplicate)
+	return err
 }

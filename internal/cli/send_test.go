@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/cli"
 	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -126,20 +127,32 @@ func TestSendRefusesAMistakeAtOnce(t *testing.T) {
 	}
 }
 
-// answerEvent answers an event: first with a reply to another event with a longer id.
+// answerEvent answers an event: first another event whose id begins alike; then by its step, "ORDER" is replied to, "WAIT" waits for
+// an entity, "REFUSE" is rejected, "LETTER" becomes a dead letter.
 func (n nats) answerEvent(ctx context.Context, m *eventreader.Message) error {
 	e, err := schemas.DecodeEvent(m.Data)
 	if err != nil {
 		return err
 	}
-	if err := n.replied(ctx, m.WithConversation(e.Subject), e.ID+"0"); err != nil {
+	key := m.WithConversation(e.Subject)
+	if err := n.replied(ctx, key, e.ID+"0"); err != nil {
 		return err
 	}
-	waiting := schemas.StepWaiting{EventID: e.ID, Step: "ORDER", Missing: []string{"size"}}
-	if err := n.reply(ctx, m.WithConversation(e.Subject), e.ID, schemas.TypeStepWaiting, waiting); err != nil {
+	switch e.Data.Step {
+	case "WAIT":
+		return n.reply(ctx, key, e.ID, schemas.TypeStepWaiting,
+			schemas.StepWaiting{EventID: e.ID, Step: "WAIT", Missing: []string{"size", "colour"}})
+	case "REFUSE":
+		return n.reply(ctx, key, e.ID, schemas.TypeStepReplied, schemas.StepReplied{
+			EventID: e.ID, Outcome: schemas.OutcomeRejected, Error: &schemas.Error{Kind: "unknown_step", Message: "no step REFUSE"},
+		})
+	case "LETTER":
+		return nil
+	}
+	if err := n.reply(ctx, key, e.ID, schemas.TypeStepProgress, schemas.StepProgress{EventID: e.ID}); err != nil {
 		return err
 	}
-	return n.replied(ctx, m.WithConversation(e.Subject), e.ID)
+	return n.replied(ctx, key, e.ID)
 }
 
 // answer runs a reader that answers every event.
@@ -148,6 +161,9 @@ func (n nats) answer(t *testing.T) {
 	handler := func(ctx context.Context, m *eventreader.Message) eventreader.Outcome {
 		if err := n.answerEvent(ctx, m); err != nil {
 			return eventreader.Retry("test", err)
+		}
+		if strings.Contains(string(m.Data), `"LETTER"`) {
+			return eventreader.DeadLetter(fault.BadEvent, "not of this test")
 		}
 		return eventreader.Ack()
 	}
@@ -167,11 +183,59 @@ func TestSendWaitsForTheReplyOfItsEvent(t *testing.T) {
 	out := lines(succeed(t, &world{env: n.at(), in: event("e-1")}, "send", "--bot", "shop", "-", "--wait", "1h"))
 	require.Len(t, out, 3)
 	require.Equal(t, "event e-1 stored as 1 (duplicate: false)", out[0])
-	for i, want := range []string{schemas.TypeStepWaiting, schemas.TypeStepReplied} {
+	for i, want := range []string{schemas.TypeStepProgress, schemas.TypeStepReplied} {
 		var r schemas.Reply
 		require.NoError(t, json.Unmarshal([]byte(out[i+1]), &r))
 		require.Equal(t, want, r.Type)
 		require.Equal(t, schemas.ReplyID(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), "e-1", want), r.ID)
+	}
+}
+
+func TestSend_WaitEnds(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	n.answer(t)
+	for step, c := range map[string]struct {
+		status          int
+		result, message string
+	}{
+		"ORDER":  {0, "replied", ""},
+		"WAIT":   {6, "waiting", "the step WAIT waits for entities: size, colour: send them with --type hookturn.entities.collected"},
+		"REFUSE": {4, "rejected", "the event was rejected: unknown_step: no step REFUSE"},
+		"LETTER": {4, "dead_letter", "the event became the dead letter of the reason bad_event: not of this test"},
+	} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			args := []string{
+				"send", "--bot", "shop", "--conversation", "c-" + step, "--id", "e-" + step, "--data", `{"step":"` + step + `"}`,
+				"--wait", "1h",
+			}
+			w := &world{env: n.at()}
+			require.Equal(t, c.status, w.run(testContext(t), cli.StarterCommand(), args...), &w.err)
+			require.Contains(t, w.err.String(), c.message)
+			if step == "LETTER" || step == "WAIT" {
+				return // a duplicate of theirs has nothing to wait for
+			}
+			w = &world{env: n.at()} // a duplicate gets what is stored
+			require.Equal(t, c.status, w.run(testContext(t), cli.StarterCommand(), append(args, "--output", "json")...), &w.err)
+			var document map[string]any
+			require.NoError(t, json.Unmarshal([]byte(w.out.String()), &document), "one document: %s", &w.out)
+			require.Equal(t, []any{c.result, true}, []any{document["result"], document["duplicate"]})
+			require.NotEmpty(t, document["replies"])
+		})
+	}
+}
+
+func TestSend_WaitEndsAsJSON(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	n.answer(t)
+	for step, want := range map[string]string{"WAIT": `"result":"waiting"`, "LETTER": `"dead_letter":{"reason":"bad_event"`} {
+		w := &world{env: n.at()}
+		require.NotZero(t, w.run(testContext(t), cli.StarterCommand(), "send", "--bot", "shop", "--conversation", "c-1",
+			"--data", `{"step":"`+step+`"}`, "--wait", "1h", "--output", "json"))
+		require.Contains(t, w.out.String(), want)
+		require.Len(t, lines(w.out.String()), 1)
 	}
 }
 
@@ -181,7 +245,7 @@ func TestSend_WaitTimeout(t *testing.T) {
 	w := &world{env: n.at(), in: event("e-1")}
 	said := fail(t, w, "send", "--bot", "shop", "-", "--wait", "2s")
 	require.Equal(t, "event e-1 stored as 1 (duplicate: false)\n", w.out.String())
-	require.Equal(t, "starter: no reply within 2s: check that a starter and a worker run, and \"starter deadletters list\"\n", said)
+	require.Equal(t, "starter: no reply within 2s: check that a starter and a worker run; \"starter tail --bot shop\" prints replies as they come\n", said)
 }
 
 func TestAnInterruptEndsTheWait(t *testing.T) {

@@ -56,17 +56,3 @@ func printReply(out io.Writer, r bus.StoredReply) error {
 	_, err := line.WriteTo(out)
 	return err
 }
-
-// answers returns the id of the event that a reply answers, and the reply's type; both are empty when it answers none.
-func answers(r bus.StoredReply) (eventID, replyType string) {
-	var reply struct {
-		Type string `json:"type"`
-		Data struct {
-			EventID string `json:"event_id"`
-		} `json:"data"`
-	}
-	if json.Unmarshal(r.Data, &reply) != nil {
-		return "", ""
-	}
-	return reply.Data.EventID, reply.Type
-}

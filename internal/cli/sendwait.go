@@ -1,0 +1,146 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Ends of the wait for a reply.
+const (
+	resultReplied    = "replied"
+	resultRejected   = "rejected"
+	resultWaiting    = "waiting"
+	resultDeadLetter = "dead_letter"
+	resultNoReply    = "no_reply"
+)
+
+const (
+	// clockDrift is how much the clocks of this machine and of NATS may differ: replies since then are read.
+	clockDrift = 10 * time.Minute
+	// repliesKept is how long replies are stored; those to a duplicate may be that old.
+	repliesKept = 72 * time.Hour
+)
+
+// errAnswered ends the reading of replies.
+var errAnswered = errors.New("answered")
+
+// storeAndWait publishes the event and passes its replies on until an end. end is how it ended, nil for the step's reply;
+// err is what failed before.
+func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.JetStream, raw []byte) (end, err error) {
+	ctx, cancel := context.WithTimeout(whole, o.wait)
+	defer cancel()
+	letters := make(chan bus.DeadLetter, 16)
+	stop, err := bus.ListenDeadLetters(js, o.ConversationKey, func(l bus.DeadLetter) {
+		select {
+		case letters <- l:
+		default: // more letters of one conversation than a person waits for
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	since := time.Now().Add(-clockDrift)
+	if err := o.store(whole, cmd, js, raw); err != nil {
+		return nil, err
+	}
+	if o.result.Duplicate {
+		since = time.Now().Add(-repliesKept)
+	}
+	reading, ended := make(chan error, 1), error(nil)
+	go func() {
+		reading <- bus.Follow(ctx, js, bus.Tail{ConversationKey: o.ConversationKey, Since: since}, nil,
+			func(r bus.StoredReply) (err error) { ended, err = o.received(cmd, r); return err })
+	}()
+	for {
+		select {
+		case l := <-letters:
+			if l.EventSequence != o.result.Sequence {
+				continue
+			}
+			cancel()
+			_ = <-reading // ended by cancel
+			return o.deadLetter(l), nil
+		case err := <-reading:
+			return o.endOf(whole, err, ended)
+		}
+	}
+}
+
+// endOf returns how the wait ended once replies are read no more.
+func (o *send) endOf(whole context.Context, err, ended error) (end, failed error) {
+	switch {
+	case errors.Is(err, errAnswered):
+		return ended, nil
+	case err != nil:
+		return nil, err
+	case whole.Err() != nil:
+		return nil, fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
+	case o.result.Result == resultWaiting: // a duplicate whose step still waits
+		return ended, nil
+	}
+	o.result.Result = resultNoReply
+	return problem(kindFailed, "no reply within %s", o.wait).
+		do("check that a starter and a worker run; \"starter tail --bot " + o.Bot + "\" prints replies as they come"), nil
+}
+
+// received passes a reply on, and returns errAnswered with the end for the one that ends the wait.
+func (o *send) received(cmd *cobra.Command, r bus.StoredReply) (end, stop error) {
+	var reply struct {
+		Type string `json:"type"`
+		Data struct {
+			EventID string          `json:"event_id"`
+			Step    string          `json:"step"`
+			Outcome schemas.Outcome `json:"outcome"`
+			Missing []string        `json:"missing"`
+			Error   *schemas.Error  `json:"error"`
+		} `json:"data"`
+	}
+	err := json.Unmarshal(r.Data, &reply)
+	if err != nil || reply.Data.EventID != o.id {
+		return nil, nil //nolint:nilerr // a reply to another event, whatever it is
+	}
+	if o.output == formatJSON {
+		o.result.Replies = append(o.result.Replies, r.Data)
+	} else if err := printReply(cmd.OutOrStdout(), r); err != nil {
+		return nil, err
+	}
+	data := reply.Data
+	switch {
+	case reply.Type == schemas.TypeStepReplied && data.Outcome == schemas.OutcomeRejected:
+		o.result.Result = resultRejected
+		reason := "without a reason"
+		if data.Error != nil {
+			reason = data.Error.Kind + ": " + data.Error.Message
+		}
+		return problem(kindInvalid, "the event was rejected: %s", reason), errAnswered
+	case reply.Type == schemas.TypeStepReplied:
+		o.result.Result = resultReplied
+		return nil, errAnswered
+	case reply.Type == schemas.TypeStepWaiting:
+		o.result.Result = resultWaiting
+		waits := problem(kindPartly, "the step %s waits for entities: %s", data.Step, strings.Join(data.Missing, ", ")).
+			do("send them with --type " + schemas.TypeEntitiesCollected + ", or in \"entities\" of --data")
+		if o.result.Duplicate {
+			return waits, nil // the reply may be stored behind it
+		}
+		return waits, errAnswered
+	}
+	return nil, nil
+}
+
+// deadLetter returns the end of an event that became a dead letter.
+func (o *send) deadLetter(l bus.DeadLetter) error {
+	o.result.Result, o.result.DeadLetter = resultDeadLetter, &sentLetter{string(l.Reason), l.Detail}
+	return problem(kindInvalid, "the event became the dead letter of the reason %s: %s", l.Reason, l.Detail).
+		do("\"starter deadletters list\" has it")
+}
