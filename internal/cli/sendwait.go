@@ -56,9 +56,11 @@ func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.Je
 	if o.result.Duplicate {
 		since = time.Now().Add(-repliesKept)
 	}
-	reading, ended := make(chan error, 1), error(nil)
+	var failed, ended error
+	read := make(chan struct{})
 	go func() {
-		reading <- bus.Follow(ctx, js, bus.Tail{ConversationKey: o.ConversationKey, Since: since}, nil,
+		defer close(read)
+		failed = bus.Follow(ctx, js, bus.Tail{ConversationKey: o.ConversationKey, Since: since}, nil,
 			func(r bus.StoredReply) (err error) { ended, err = o.received(cmd, r); return err })
 	}()
 	for {
@@ -68,10 +70,10 @@ func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.Je
 				continue
 			}
 			cancel()
-			_ = <-reading // ended by cancel
+			<-read
 			return o.deadLetter(l), nil
-		case err := <-reading:
-			return o.endOf(whole, err, ended)
+		case <-read:
+			return o.endOf(whole, failed, ended)
 		}
 	}
 }
