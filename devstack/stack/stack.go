@@ -43,6 +43,8 @@ type Options struct {
 	// TemporalPostgres and HistoryShards are where Temporal keeps its state instead, see servers.TemporalOptions.
 	TemporalPostgres string
 	HistoryShards    int
+	// PayloadKeys is the directory of the keys that encrypt what goes to Temporal; "" = in clear.
+	PayloadKeys string
 	// DynamicConfig overrides settings of the Temporal server.
 	DynamicConfig map[string]any
 	// UI starts the Temporal UI.
@@ -122,7 +124,7 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 func (s *Stack) Config(o Options) app.Config {
 	return app.Config{
 		NATSURL: s.NATS.URL(), Bots: o.Bots, SecretsDir: secretsOf(o), FreeSecrets: true, EgressDevelopment: true,
-		StopTimeout: 10 * time.Second, Log: o.Log,
+		StopTimeout: 10 * time.Second, Log: o.Log, PayloadKeys: o.PayloadKeys,
 		Deployment: app.Deployment{Name: app.DeploymentDefault, BuildID: app.Version},
 		Temporal:   client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()},
 	}

@@ -2,15 +2,12 @@ package adminapi
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/channel"
@@ -25,21 +22,18 @@ import (
 // fields are required.
 type Channels struct {
 	Administration *channel.Administration
-	Token          string // of the operator
 	Advise         func(owner schemas.BotID, advisory []byte) error
 	Log            *slog.Logger
 }
 
 const (
 	bodyMax     = 64 << 10
-	timeout     = 10 * time.Second
 	pageDefault = 100
 	pageMax     = 1000
-	tokenMin    = 20
 )
 
-// Handler is every path below /admin/v1/.
-func (a Channels) Handler() http.Handler {
+// handler is every path below /admin/v1/.
+func (a Channels) handler() http.Handler {
 	mux := http.NewServeMux()
 	for pattern, handle := range map[string]httpapi.Handler{
 		"GET /admin/v1/channels":         a.list,
@@ -55,16 +49,7 @@ func (a Channels) Handler() http.Handler {
 	mux.Handle("/admin/v1/channels/{id}",
 		httpapi.Serve(a.Log, httpapi.Only(http.MethodGet, http.MethodPatch, http.MethodDelete)))
 	mux.Handle("/", httpapi.Serve(a.Log, httpapi.NotFound))
-	operator := httpapi.DigestOf(a.Token)
-	return httpapi.Serve(a.Log, func(w http.ResponseWriter, r *http.Request) error {
-		if token := httpapi.Bearer(r); token == "" || !httpapi.DigestOf(token).Is(operator) {
-			return httpapi.Unauthorized()
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
-		defer cancel()
-		mux.ServeHTTP(w, r.WithContext(ctx))
-		return nil
-	})
+	return mux
 }
 
 func (a Channels) list(w http.ResponseWriter, r *http.Request) error {
@@ -257,7 +242,7 @@ func (a Channels) audit(r *http.Request, e channel.Entry, action string) {
 	is := e.Is()
 	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: httpapi.Peer(r, nil).String()}
 	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
-		"channel", is.Code, "from", changed.From)
+		"channel", is.Code, "operator", operatorOf(r.Context()).Name, "from", changed.From)
 	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.BotID, time.Now(), changed))
 	if err == nil {
 		err = a.Advise(e.BotID, advisory)
@@ -285,13 +270,4 @@ func merge(target, patch any) any {
 		}
 	}
 	return object
-}
-
-// ReadOperatorToken takes the token out of a file's text.
-func ReadOperatorToken(text []byte) (string, error) {
-	token := strings.TrimSpace(string(text))
-	if len(token) < tokenMin {
-		return "", fmt.Errorf("the operator's token is shorter than %d characters", tokenMin)
-	}
-	return token, nil
 }

@@ -55,6 +55,7 @@ const operatorToken = "token-of-the-operator"
 // office is an administration whose store is in memory, and what it advised.
 type office struct {
 	http.Handler
+	channels Channels
 	registry *channel.Registry
 	store    *kept
 	advised  []string
@@ -65,14 +66,15 @@ func newOffice(t *testing.T) *office {
 	o := &office{store: &kept{text: map[string][]byte{}, at: map[string]uint64{}}}
 	log := slog.New(slog.DiscardHandler)
 	o.registry = channel.NewRegistry(loadBots(t), bot.Options{}, log)
-	o.Handler = Channels{
+	o.channels = Channels{
 		Administration: &channel.Administration{Registry: o.registry, Store: o.store, Licences: map[string]int{"public": 3}},
-		Token:          operatorToken, Log: log,
+		Log:            log,
 		Advise: func(owner schemas.BotID, advisory []byte) error {
 			o.advised = append(o.advised, owner.Tenant+"/"+owner.Bot+" "+string(advisory))
 			return nil
 		},
-	}.Handler()
+	}
+	o.Handler = API{Log: log, Operators: operatorsOf(t, operatorToken), Channels: o.channels}.Handler()
 	return o
 }
 
@@ -197,6 +199,4 @@ func TestWhatTheAdministrationRefuses(t *testing.T) {
 	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{}}`), 400, fault.BadEvent, "invalid key")
 	o.store.err = fmt.Errorf("address of NATS: %w", nats.ErrNoResponders)
 	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{}}`), 503, fault.Internal, "try again")
-	_, err := ReadOperatorToken([]byte("short\n"))
-	require.ErrorContains(t, err, "shorter than 20")
 }

@@ -42,6 +42,15 @@ func loadBots(t *testing.T) botSet {
 	return botSet{set}
 }
 
+func operatorsOf(t *testing.T, text string) *Operators {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "operators")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	operators, err := ReadOperators(path, discardLogger)
+	require.NoError(t, err)
+	return operators
+}
+
 func decoded(t *testing.T, w *httptest.ResponseRecorder) map[string]any {
 	t.Helper()
 	var body map[string]any

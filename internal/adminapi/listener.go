@@ -50,6 +50,7 @@ func Start(addr string, m *telemetry.Metrics, state *Readiness, log *slog.Logger
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.Handler())
 	mux.HandleFunc("/admin/v1/", s.serveAPI)
+	mux.HandleFunc("/codec/", s.serveAPI)
 	mux.HandleFunc("GET /healthz", state.healthz)
 	mux.HandleFunc("GET /readyz", state.readyz)
 	s.http = &http.Server{

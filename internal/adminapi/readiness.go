@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 )
 
-// Readiness answers /healthz and /readyz. The listener starts before the connections, so that an orchestrator sees a live process while
-// NATS or Temporal is not available.
+// Readiness answers /healthz and /readyz. The listener starts before the connections, so that an orchestrator sees a live
+// process while NATS or Temporal is not available.
 type Readiness struct {
 	question atomic.Pointer[func(context.Context) error]
 	dead     atomic.Pointer[error] // why the process cannot continue; nil: it can

@@ -1,14 +1,12 @@
 package app
 
 import (
-	"fmt"
 	"net/http"
-	"os"
 
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
-	"github.com/hookturn/hookturn/internal/secret"
+	"github.com/hookturn/hookturn/internal/codec"
 	"github.com/hookturn/hookturn/internal/store"
 )
 
@@ -22,25 +20,25 @@ func startAdmin(cfg Config, state *adminapi.Readiness, p *parts) (*adminapi.Serv
 	return s, err
 }
 
-// administration returns the admin API, nil when no operator token is configured.
-func administration(cfg Config, b *base) (http.Handler, error) {
+// adminAPI returns the admin API, nil when no operator token is configured.
+func adminAPI(cfg Config, b *base) (http.Handler, error) {
 	if cfg.Gateway.OperatorToken == "" {
 		return nil, nil
 	}
-	text, err := os.ReadFile(cfg.Gateway.OperatorToken)
-	if err != nil {
-		return nil, fmt.Errorf("operator token: %w", err)
-	}
-	value, err := secret.Parse(string(text))
-	if err != nil {
-		return nil, fmt.Errorf("operator token: %w", err)
-	}
-	token, err := adminapi.ReadOperatorToken([]byte(value.Reveal()))
+	operators, err := adminapi.ReadOperators(cfg.Gateway.OperatorToken, cfg.Log)
 	if err != nil {
 		return nil, err
 	}
-	return adminapi.Channels{
+	api := adminapi.API{Log: cfg.Log, Operators: operators, Channels: adminapi.Channels{
 		Administration: &channel.Administration{Registry: b.channels, Store: store.NewChannels(b.streams), Licences: cfg.Licences},
-		Token:          token, Advise: bus.NewPubSub(b.js).Advise, Log: cfg.Log,
-	}.Handler(), nil
+		Advise:         bus.NewPubSub(b.js).Advise, Log: cfg.Log,
+	}}
+	if cfg.PayloadKeys != "" {
+		payloads, err := codec.New(cfg.PayloadKeys, cfg.Log)
+		if err != nil {
+			return nil, err
+		}
+		api.Codec = &adminapi.Codec{Payloads: payloads, Origins: cfg.Gateway.CodecOrigins}
+	}
+	return api.Handler(), nil
 }

@@ -44,6 +44,8 @@ type Config struct {
 
 	// Temporal is the connection to Temporal, from the TEMPORAL_ variables and files; see TemporalFromEnvironment.
 	Temporal client.Options
+	// PayloadKeys is the directory of the keys that encrypt what goes to Temporal, one file for each; "" = in clear.
+	PayloadKeys string
 
 	// TaskQueues are the task queues that a worker polls; default hookturn.
 	TaskQueues []string
@@ -103,6 +105,9 @@ type Gateway struct {
 	Origins []string
 	// OperatorToken is a file with the token of the admin API on the admin listener; "" = disabled.
 	OperatorToken string
+	// CodecOrigins are the web origins, as in https://temporal.example, whose pages may use the codec server at /codec of the
+	// admin listener: that of the Temporal UI.
+	CodecOrigins []string
 	// EventTokens is a file with the tokens with which tenants publish events over HTTP; "" = disabled.
 	EventTokens string
 }
@@ -247,7 +252,7 @@ func TemporalFromEnvironment() (client.Options, error) {
 func EnvironmentVariables() []string {
 	return []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",
-		"HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
+		"HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_CODEC_ORIGIN", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
 		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_MEMORY",
 		"HOOKTURN_EVENT_TOKENS", "HOOKTURN_FREE_SECRETS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
@@ -255,7 +260,8 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CA", "HOOKTURN_NATS_CERT",
 		"HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_DOMAIN", "HOOKTURN_NATS_INBOX_PREFIX", "HOOKTURN_NATS_KEY",
 		"HOOKTURN_NATS_NKEY", "HOOKTURN_NATS_URL",
-		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PACKAGES", "HOOKTURN_PARTITIONS", "HOOKTURN_REPLICAS",
+		"HOOKTURN_OPERATOR_TOKEN_FILE", "HOOKTURN_PACKAGES", "HOOKTURN_PARTITIONS",
+		"HOOKTURN_PAYLOAD_KEYS", "HOOKTURN_REPLICAS",
 		"HOOKTURN_SANDBOX_CGROUP",
 		"HOOKTURN_SANDBOX_USERS", "HOOKTURN_SECRETS_DIR", "HOOKTURN_STOP_TIMEOUT",
 		"HOOKTURN_TASK_QUEUES",

@@ -31,6 +31,10 @@ func StartStarter(ctx context.Context, cfg Config) (*Starter, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg, err := cfg.WithPayloadKeys()
+	if err != nil {
+		return nil, err
+	}
 	s := &Starter{parts: parts{log: cfg.Log}, fatal: newFatal()}
 	if err := s.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, s.parts.stop(context.WithoutCancel(ctx)))
@@ -56,7 +60,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	}
 	in := &intake.Intake{
 		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewPublisher(base.js),
-		Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
+		Converter: cfg.payloads(), Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
 	}
 	reader := newReader(cfg, base, in)
 	if err := reader.Start(ctx); err != nil {
@@ -71,12 +75,12 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := s.startGateway(ctx, cfg, base); err != nil {
 		return err
 	}
-	channels, err := administration(cfg, base)
+	api, err := adminAPI(cfg, base)
 	if err != nil {
 		return err
 	}
-	if channels != nil {
-		s.admin.Enable(channels)
+	if api != nil {
+		s.admin.Enable(api)
 	}
 	ready.Begin(base.ready)
 	return nil

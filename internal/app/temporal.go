@@ -27,7 +27,9 @@ import (
 // dialTemporal connects to Temporal, trying again until ctx ends.
 func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *telemetry.Metrics) (client.Client, error) {
 	opts.Logger = log.NewStructuredLogger(l)
-	opts.DataConverter = step.DataConverter()
+	if opts.DataConverter == nil {
+		opts.DataConverter = step.DataConverter()
+	}
 	if opts.ConnectionOptions.GrpcCompression == nil {
 		// The SDK compresses by default. On a local network this has no benefit and costs a fifth of a worker's CPU.
 		opts.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}

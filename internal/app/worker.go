@@ -41,6 +41,10 @@ func StartWorker(ctx context.Context, cfg Config) (*Worker, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	cfg, err := cfg.withPayloadKeys(true)
+	if err != nil {
+		return nil, err
+	}
 	w := &Worker{parts: parts{log: cfg.Log}, fatal: newFatal()}
 	if err := w.start(ctx, cfg); err != nil {
 		return nil, errors.Join(err, w.parts.stop(context.WithoutCancel(ctx)))

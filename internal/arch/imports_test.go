@@ -125,6 +125,7 @@ var importTable = map[string]row{
 		doers,
 	},
 	"internal/fresh": {"values made of files, made again when the files change", nil},
+	"internal/codec": {"encrypting what goes to Temporal", []string{"internal/fresh"}},
 	"internal/httpapi": {
 		"what HTTP APIs have in common: problems, bodies, bearer tokens",
 		[]string{"internal/bus", "internal/dialect/strictjson", "internal/fault"},
@@ -132,8 +133,8 @@ var importTable = map[string]row{
 	"internal/adminapi": {
 		"the operator's listener: health, metrics, the admin API",
 		[]string{
-			"schemas", "internal/channel", "internal/dialect/strictjson", "internal/fault", "internal/httpapi", "internal/store",
-			"internal/telemetry",
+			"schemas", "internal/channel", "internal/dialect/strictjson", "internal/fault", "internal/fresh", "internal/httpapi",
+			"internal/store", "internal/telemetry",
 		},
 	},
 	"internal/gateway": {

@@ -40,6 +40,12 @@ func (s *settings) connection(f *pflag.FlagSet) {
 	s.logging(f)
 }
 
+// payloads are the options of what reads or writes payloads of Temporal.
+func (s *settings) payloads(f *pflag.FlagSet) {
+	f.StringVar(&s.cfg.PayloadKeys, "payload-keys", "",
+		"directory of the keys that encrypt what goes to Temporal; empty: in clear")
+}
+
 func (s *settings) logging(f *pflag.FlagSet) {
 	f.StringVar(&s.logLevel, "log-level", "info", "debug, info, warn or error; SIGUSR1 and SIGUSR2 change it")
 	f.StringVar(&s.logFormat, "log-format", telemetry.FormatAuto, "auto (text on a terminal, else json), text or json")
@@ -53,6 +59,7 @@ func (s *settings) streams(f *pflag.FlagSet) {
 
 func (s *settings) process(f *pflag.FlagSet) {
 	s.connection(f)
+	s.payloads(f)
 	s.streams(f)
 	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
 	f.StringVar(&s.cfg.BadBots, "bad-bots", app.BadBotsHold,
@@ -73,6 +80,8 @@ func (s *settings) gateway(f *pflag.FlagSet) {
 	f.StringSliceVar(&g.Proxies, "gateway-proxies", nil, "CIDRs of the proxies whose X-Forwarded-For is trusted")
 	f.StringSliceVar(&g.Origins, "gateway-origins", nil, "web origins from which browsers may open a WebSocket; * = all")
 	f.StringVar(&g.OperatorToken, "operator-token-file", "", "file with the token of the admin API")
+	f.StringSliceVar(&g.CodecOrigins, "codec-origin", nil,
+		"web origin of the Temporal UI, whose pages may use the codec server at /codec of the admin listener")
 	f.StringVar(&g.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events on each line")
 }
 
@@ -186,6 +195,9 @@ func (s *settings) everything(cmd *cobra.Command) error {
 	var err error
 	if s.cfg.Temporal, err = app.TemporalFromEnvironment(); err != nil {
 		return problem(kindUsage, "connection to Temporal: %w", err)
+	}
+	if s.cfg, err = s.cfg.WithPayloadKeys(); err != nil {
+		return problem(kindUsage, "%w", err)
 	}
 	return nil
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,14 +12,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-const (
-	// tokenMin keeps tokens out of reach of guessing: 20 random characters of 64 are 120 bits.
-	tokenMin = 20
-	// hashed marks a line that holds the SHA-256 of a token, in hex, instead of the token.
-	hashed = "sha256:"
-	// tokensMax bounds the file of event tokens, in bytes.
-	tokensMax = 1 << 20
-)
+// tokensMax bounds the file of event tokens, in bytes.
+const tokensMax = 1 << 20
 
 // EventTokens are the bearer tokens with which tenants publish events over HTTP. They are read from a file again when it
 // changes.
@@ -71,7 +64,7 @@ func parseEventTokens(text []byte) (map[httpapi.Digest]string, error) {
 		if !schemas.IsToken(fields[0]) {
 			return nil, fmt.Errorf("line %d: the tenant is not of the form [A-Za-z0-9_-]{1,64}", n+1)
 		}
-		key, err := tokenDigest(fields[1])
+		key, err := httpapi.ParseToken(fields[1])
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", n+1, err)
 		}
@@ -81,19 +74,4 @@ func parseEventTokens(text []byte) (map[httpapi.Digest]string, error) {
 		tokens[key] = fields[0]
 	}
 	return tokens, nil
-}
-
-func tokenDigest(text string) (httpapi.Digest, error) {
-	given, isHash := strings.CutPrefix(text, hashed)
-	if !isHash {
-		if len(text) < tokenMin {
-			return httpapi.Digest{}, fmt.Errorf("the token is shorter than %d characters", tokenMin)
-		}
-		return httpapi.DigestOf(text), nil
-	}
-	sum, err := hex.DecodeString(given)
-	if err != nil || len(sum) != len(httpapi.Digest{}) {
-		return httpapi.Digest{}, fmt.Errorf("after %q 64 hex digits must follow", hashed)
-	}
-	return httpapi.Digest(sum), nil
 }

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -129,10 +131,13 @@ const operatorToken = "token-of-the-operator"
 func newAdminAPI(t *testing.T) http.Handler {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	return adminapi.Channels{
-		Administration: &channel.Administration{Registry: channel.NewRegistry(loadBots(t), bot.Options{}, log)},
-		Token:          operatorToken, Log: log,
-	}.Handler()
+	path := filepath.Join(t.TempDir(), "operator")
+	require.NoError(t, os.WriteFile(path, []byte(operatorToken), 0o600))
+	operators, err := adminapi.ReadOperators(path, log)
+	require.NoError(t, err)
+	return adminapi.API{Log: log, Operators: operators, Channels: adminapi.Channels{
+		Administration: &channel.Administration{Registry: channel.NewRegistry(loadBots(t), bot.Options{}, log)}, Log: log,
+	}}.Handler()
 }
 
 // attempt is a request that every operation gets.

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
 	"net/http"
 	"strings"
 )
@@ -29,4 +31,28 @@ func Bearer(r *http.Request) string {
 func Unauthorized() *Problem {
 	return Reject(http.StatusUnauthorized, "", "the request needs the header Authorization: Bearer with a valid token").
 		With("Www-Authenticate", `Bearer realm="hookturn"`)
+}
+
+const (
+	// tokenMin keeps tokens out of reach of guessing: 20 random characters of 64 are 120 bits.
+	tokenMin = 20
+	// hashed marks a text that holds the SHA-256 of a token, in hex, instead of the token.
+	hashed = "sha256:"
+)
+
+// ParseToken returns the digest of a token of a file of tokens: the token, or "sha256:" and its SHA-256 in hex. Errors do
+// not quote it.
+func ParseToken(text string) (Digest, error) {
+	given, isHash := strings.CutPrefix(text, hashed)
+	if !isHash {
+		if len(text) < tokenMin {
+			return Digest{}, fmt.Errorf("the token is shorter than %d characters", tokenMin)
+		}
+		return DigestOf(text), nil
+	}
+	sum, err := hex.DecodeString(given)
+	if err != nil || len(sum) != len(Digest{}) {
+		return Digest{}, fmt.Errorf("after %q 64 hex digits must follow", hashed)
+	}
+	return Digest(sum), nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/eventreader"
@@ -19,10 +20,11 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Intake hands events to their workflows. All fields but Metrics are required.
+// Intake hands events to their workflows. All fields but Metrics and Converter are required.
 type Intake struct {
 	Temporal  client.Client
-	Namespace string // of the workflows
+	Namespace string                  // of the workflows
+	Converter converter.DataConverter // of the payloads in histories; nil: step.DataConverter
 	Bots      Bots
 	Replies   Replies
 	Queue     string // task queue of the workflows

@@ -10,6 +10,7 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -88,7 +89,7 @@ func (i *Intake) recoverSince(ctx context.Context, since time.Time, done *lru.Ca
 func (i *Intake) recoverRun(ctx context.Context, run *workflowpb.WorkflowExecutionInfo) error {
 	id, runID := run.GetExecution().GetWorkflowId(), run.GetExecution().GetRunId()
 	events := i.Temporal.GetWorkflowHistory(ctx, id, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	left, err := readRemains(events)
+	left, err := readRemains(events, i.payloads())
 	if err != nil {
 		return err
 	}
@@ -101,6 +102,14 @@ func (i *Intake) recoverRun(ctx context.Context, run *workflowpb.WorkflowExecuti
 		i.Metrics.Recovered()
 	}
 	return nil
+}
+
+// payloads returns the converter of histories.
+func (i *Intake) payloads() converter.DataConverter {
+	if i.Converter == nil {
+		return step.DataConverter()
+	}
+	return i.Converter
 }
 
 func (i *Intake) handOverAgain(ctx context.Context, id string, left remains, d step.Delivery) error {

@@ -7,6 +7,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -27,8 +28,8 @@ func (r remains) state() step.State {
 }
 
 // readRemains reads a whole history.
-func readRemains(events client.HistoryEventIterator) (remains, error) {
-	r := reading{accepted: map[string]step.Delivery{}}
+func readRemains(events client.HistoryEventIterator, payloads converter.DataConverter) (remains, error) {
+	r := reading{converter: payloads, accepted: map[string]step.Delivery{}}
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {
@@ -43,10 +44,11 @@ func readRemains(events client.HistoryEventIterator) (remains, error) {
 
 // reading collects the Updates of a history.
 type reading struct {
-	left     remains
-	accepted map[string]step.Delivery // by update id
-	order    []string
-	waiting  *step.Delivery // the step that waits for entities
+	converter converter.DataConverter
+	left      remains
+	accepted  map[string]step.Delivery // by update id
+	order     []string
+	waiting   *step.Delivery // the step that waits for entities
 }
 
 func (r *reading) event(e *historypb.HistoryEvent) error {
@@ -67,7 +69,7 @@ func (r *reading) event(e *historypb.HistoryEvent) error {
 func (r *reading) started(a *historypb.WorkflowExecutionStartedEventAttributes) error {
 	if a.GetWorkflowType().GetName() == step.WorkflowStep {
 		var request step.Request
-		if err := decode(a.GetInput(), &request); err != nil {
+		if err := r.decode(a.GetInput(), &request); err != nil {
 			return err
 		}
 		if request.Script == nil { // a script belongs to a request over HTTP, which has ended
@@ -76,7 +78,7 @@ func (r *reading) started(a *historypb.WorkflowExecutionStartedEventAttributes) 
 		}
 		return nil
 	}
-	err := decode(a.GetInput(), &r.left.input)
+	err := r.decode(a.GetInput(), &r.left.input)
 	r.waiting = r.left.input.Waiting
 	return err
 }
@@ -87,7 +89,7 @@ func (r *reading) take(request *updatepb.Request) error {
 		return nil
 	}
 	var d step.Delivery
-	if err := decode(request.GetInput().GetArgs(), &d); err != nil {
+	if err := r.decode(request.GetInput().GetArgs(), &d); err != nil {
 		return err
 	}
 	if _, known := r.accepted[id]; !known {
@@ -104,7 +106,7 @@ func (r *reading) complete(id string, outcome *updatepb.Outcome) error {
 	}
 	delete(r.accepted, id)
 	var result step.Result
-	if err := decode(outcome.GetSuccess(), &result); err != nil {
+	if err := r.decode(outcome.GetSuccess(), &result); err != nil {
 		return err
 	}
 	switch {
@@ -154,9 +156,9 @@ func notTwice(d step.Delivery) step.Delivery {
 }
 
 // decode reads the only payload, when there is one.
-func decode(payloads *commonpb.Payloads, into any) error {
+func (r *reading) decode(payloads *commonpb.Payloads, into any) error {
 	if len(payloads.GetPayloads()) == 0 {
 		return nil
 	}
-	return step.DataConverter().FromPayloads(payloads, into)
+	return r.converter.FromPayloads(payloads, into)
 }

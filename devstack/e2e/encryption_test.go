@@ -1,0 +1,102 @@
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestEncryption_NothingInClear runs a step with a marker in its event and in its answer, and looks for the marker in the
+// history and in every file of the Temporal server.
+func TestEncryption_NothingInClear(t *testing.T) {
+	t.Parallel()
+	const marker = "MARKER-of-a-person"
+	samples := endpoint.New(endpoint.Options{})
+	samples.Handle("/orders", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, `{"status":true,"response":["%s"]}`, marker)
+	})
+	_, err := samples.Start()
+	require.NoError(t, err)
+	keys, data, operator := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "operator")
+	bots := t.TempDir()
+	for path, text := range map[string]string{
+		filepath.Join(keys, "2026-11"):   strings.Repeat("5a", 32),
+		filepath.Join(bots, "shop.yaml"): "bot: shop\ndialect: haptik\nbase_urls: {test: " + samples.URL() + "}\nsteps: {ORDER: {webhook: {path: /orders}}}\n",
+		operator:                         "ann operator token-of-the-operator\n",
+	} {
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	s, e := startWith(t, stack.Options{
+		Bots: bots, DataDir: data, PayloadKeys: keys, Endpoint: samples, AdminAddr: "127.0.0.1:0",
+		Gateway: app.Gateway{OperatorToken: operator},
+	})
+	const conversation = "conversation-in-clear"
+	e.publish(t, "shop", conversation, uuid.NewString(), schemas.TypeStepRequested, fmt.Sprintf(
+		`{"step":"ORDER","entities":{"name":[{"detection":"message","original_text":%q,"entity_value":"x"}]}}`, marker))
+	reply := e.replied(t, "shop", conversation, 1)[0]
+	require.Contains(t, fmt.Sprint(reply.Messages), marker)
+
+	c, err := client.DialContext(t.Context(), client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()})
+	require.NoError(t, err)
+	defer c.Close()
+	var encrypted []*commonpb.Payload
+	history := c.GetWorkflowHistory(t.Context(), "conversation/default/shop/"+conversation, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(t, err)
+		raw, err := event.Marshal()
+		require.NoError(t, err)
+		require.NotContains(t, string(raw), marker)
+		if accepted := event.GetWorkflowExecutionUpdateAcceptedEventAttributes(); accepted != nil {
+			encrypted = append(encrypted, accepted.GetAcceptedRequest().GetInput().GetArgs().GetPayloads()...)
+		}
+	}
+	require.NotEmpty(t, encrypted)
+	decoded, err := converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{
+		Endpoint: "http://" + s.Starter.AdminAddr() + "/codec",
+		ModifyRequest: func(r *http.Request) error {
+			r.Header.Set("Authorization", "Bearer token-of-the-operator")
+			return nil
+		},
+	}).Decode(encrypted)
+	require.NoError(t, err)
+	require.Contains(t, string(decoded[0].GetData()), marker, "the codec server shows it")
+
+	found := filesWith(t, filepath.Join(data, "temporal"), []byte(conversation))
+	require.NotEmpty(t, found, "the search reads what the server has written")
+	require.Empty(t, filesWith(t, filepath.Join(data, "temporal"), []byte(marker)))
+}
+
+// filesWith lists the files below a directory that hold some bytes.
+func filesWith(t *testing.T, dir string, text []byte) []string {
+	t.Helper()
+	var found []string
+	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if bytes.Contains(content, text) {
+			found = append(found, path)
+		}
+		return err
+	}))
+	return found
+}

@@ -1,0 +1,73 @@
+package adminapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"go.temporal.io/sdk/converter"
+
+	"github.com/hookturn/hookturn/internal/httpapi"
+)
+
+// codecBodyMax bounds a request to the codec server, in bytes: a page of a history in the Temporal UI.
+const codecBodyMax = 32 << 20
+
+// Codec is the codec server (Temporal's "remote codec"): /codec/encode and /codec/decode. The Temporal UI and CLI send it
+// payloads, and show what it returns.
+type Codec struct {
+	Payloads converter.PayloadCodec
+	// Origins are the web origins whose pages may use the server; none: only clients that are not browsers.
+	Origins []string
+}
+
+// codecPage is what a person opens in a browser.
+const codecPage = "/codec/"
+
+// handler returns the handler of all paths below /codec/. A person opens /codec/ in the browser once, and enters the token as
+// a password: the Temporal UI can send what the browser then keeps, but no token.
+func (c Codec) handler(log *slog.Logger) http.Handler {
+	codec := converter.NewPayloadCodecHTTPHandler(c.Payloads)
+	mux := http.NewServeMux()
+	for _, path := range []string{"/codec/encode", "/codec/decode"} {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			r.Body = http.MaxBytesReader(w, r.Body, codecBodyMax)
+			w.Header().Set("Cache-Control", "no-store")
+			codec.ServeHTTP(w, r)
+		})
+		mux.Handle(path, httpapi.Serve(log, httpapi.Only(http.MethodPost)))
+	}
+	mux.HandleFunc("GET "+codecPage+"{$}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		fmt.Fprintln(w, "the codec server accepts this browser: "+
+			"use this address without the last / in the settings of the Temporal UI")
+	})
+	mux.Handle("/", httpapi.Serve(log, httpapi.NotFound))
+	return mux
+}
+
+// allow writes the CORS headers of a request, and reports whether the request was only a question about them.
+func (c Codec) allow(w http.ResponseWriter, r *http.Request) (answered bool, err error) {
+	origin, question := r.Header.Get("Origin"), r.Method == http.MethodOptions
+	if origin == "" {
+		return false, nil
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	if !slices.Contains(c.Origins, origin) {
+		if question {
+			return true, httpapi.Reject(http.StatusForbidden, "", "the origin of the page is not allowed: set --codec-origin")
+		}
+		return false, nil
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Allow-Credentials", "true")
+	if question {
+		h.Set("Access-Control-Allow-Methods", http.MethodPost)
+		h.Set("Access-Control-Allow-Headers", "Authorization, Authorization-Extras, Content-Type, X-Namespace")
+		h.Set("Access-Control-Max-Age", "600")
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return question, nil
+}
