@@ -28,6 +28,8 @@ if [ "${1:-}" = --tests ] || [ "${1:-}" = --ci ]; then # Debian keeps the server
 	need postgresql "the fault drill runs Temporal on it" compgen -G '/usr/lib/postgresql/*/bin/initdb'
 	need mariadb-server-core "code steps are tested with it" test -x /usr/sbin/mariadbd
 	need redis-server "code steps are tested with it" command -v redis-server
+	need nodejs "the examples of integrators are tested with it" command -v node
+	need php-cli "the examples of integrators are tested with it" command -v php
 	for client in psycopg2 pymysql redis; do
 		need "python3-$client" "code steps are tested with it" /usr/bin/python3 -c "import $client"
 	done

@@ -124,7 +124,17 @@ var importTable = map[string]row{
 		"doing it; thin; never imports workflows",
 		doers,
 	},
-	"internal/fresh": {"values made of files, made again when the files change", nil},
+	"internal/fresh":   {"values made of files, made again when the files change", nil},
+	"docs/integrators": {"the verification of signatures as integrators write it", nil},
+	"internal/conformance": {
+		"whether an integrator's endpoint is a careful receiver",
+		[]string{"schemas", "internal/bot", "internal/dialect", "internal/fault", "internal/secret", "internal/signature"},
+	},
+	"internal/erase": {
+		"deleting what is held of a person, in Temporal and NATS",
+		[]string{"schemas", "internal/step", "internal/store"},
+	},
+	"internal/chaos": {"an endpoint that goes wrong on the wire, to try clients against it", nil},
 	"internal/codec": {"encrypting what goes to Temporal", []string{"internal/fresh"}},
 	"internal/httpapi": {
 		"what HTTP APIs have in common: problems, bodies, bearer tokens",
