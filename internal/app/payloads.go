@@ -36,3 +36,14 @@ func (c Config) payloads() converter.DataConverter {
 	}
 	return c.Temporal.DataConverter
 }
+
+// PayloadCodec returns the codec of the payload keys, nil when payloads are in clear.
+func (c Config) PayloadCodec() (converter.PayloadCodec, error) {
+	if c.PayloadKeys == "" {
+		return nil, nil
+	}
+	return codec.New(c.PayloadKeys, c.Log)
+}
+
+// NamespaceOf returns the namespace of Temporal that a configuration names.
+func NamespaceOf(c Config) string { return c.withDefaults().Temporal.Namespace }

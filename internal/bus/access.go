@@ -9,6 +9,15 @@ import (
 // Events returns the stream of events.
 func (s Streams) Events() jetstream.Stream { return s.events }
 
+// Partitioned reports whether the stored subjects of events have the number of their partition before the tenant.
+func (s Streams) Partitioned() bool { return s.partitioned }
+
+// Replies returns the stream of replies.
+func (s Streams) Replies() jetstream.Stream { return s.replies }
+
+// DeadLetters returns the stream of dead letters.
+func (s Streams) DeadLetters() jetstream.Stream { return s.deadLetters }
+
 // Queues returns the stream of the background queues.
 func (s Streams) Queues() jetstream.Stream { return s.queues }
 

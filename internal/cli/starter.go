@@ -15,7 +15,7 @@ func StarterCommand() *cobra.Command {
 	root.Short = "Send events from NATS to Temporal"
 	root.Version = app.Build.String()
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
-		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand())
+		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand(), eraseCommand())
 	return root
 }
 

@@ -1,0 +1,186 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const marker = "MARKER-of-a-person"
+
+// eraseRig is a server whose files a test reads, with data of two people.
+type eraseRig struct {
+	dir     string
+	js      bus.JetStream
+	streams bus.Streams
+	eraser  *Eraser
+	file    string // of the person's reply
+}
+
+var (
+	theirs = schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1")
+	others = schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-2")
+	tenant = schemas.BotID{Tenant: "bcme", Bot: "shop"}.WithConversation("c-1")
+)
+
+func newEraseRig(t *testing.T) *eraseRig {
+	t.Helper()
+	r := &eraseRig{dir: t.TempDir()}
+	s, err := server.NewServer(&server.Options{
+		Host: "127.0.0.1", Port: server.RANDOM_PORT, JetStream: true, StoreDir: r.dir, NoLog: true, NoSigs: true, MaxPayload: 2 << 20,
+	})
+	require.NoError(t, err)
+	s.Start()
+	require.True(t, s.ReadyForConnections(time.Minute))
+	t.Cleanup(func() {
+		s.Shutdown()
+		s.WaitForShutdown()
+	})
+	nc, js, err := bus.Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	r.js = js
+	r.streams, err = bus.Setup(testContext(t), js, bus.StreamOptions{})
+	require.NoError(t, err)
+	r.eraser = NewEraser(js, r.streams)
+	for _, key := range []schemas.ConversationKey{theirs, others, tenant} {
+		r.fill(t, key)
+	}
+	return r
+}
+
+// fill stores something of a conversation in every place. The marker is that of the conversation.
+func (r *eraseRig) fill(t *testing.T, key schemas.ConversationKey) {
+	t.Helper()
+	ctx, mark := testContext(t), markerOf(key)
+	file, err := NewFiles(r.streams).Put(ctx, key.BotID, File{Name: "f", Type: "text/plain"}, strings.NewReader("in a file"))
+	require.NoError(t, err)
+	if key == theirs {
+		r.file = file.ID
+	}
+	event := fmt.Sprintf(`{"specversion":"1.0","id":"e-1","subject":%q,"type":"hookturn.step.requested","data":{"user":{"id":%q},"text":%q}}`,
+		key.Conversation, "user-"+key.Conversation, mark)
+	_, _, err = bus.NewPublisher(r.js).PublishEvent(ctx, key, []byte(event), "e-1", nil)
+	require.NoError(t, err)
+	reply, err := schemas.NewReply(key, "e-1", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{
+		EventID: "e-1", Step: "ORDER", Outcome: schemas.OutcomeSuccess, Messages: []schemas.Message{{Type: "text", Text: mark + " " + file.ID}},
+	})
+	require.NoError(t, err)
+	require.NoError(t, bus.NewPublisher(r.js).PublishReply(ctx, key.BotID, reply))
+	require.NoError(t, bus.NewDeadLetters(r.js, r.streams).Write(ctx, &bus.FailedEvent{
+		BotID: key.BotID, Conversation: key.Conversation, Subject: schemas.Subject(schemas.SubjectEvents, key), Data: []byte(event),
+		Sequence: 7, Deliveries: 1, Received: time.Now(),
+	}, fault.New(fault.UnknownBot, "because")))
+	queued := fmt.Sprintf(`{"conversation":%q,"webhook":{"user":{"id":%q},"text":%q}}`, key.Conversation, "user-"+key.Conversation, mark)
+	require.NoError(t, NewQueues(r.js, r.streams).Add(ctx, key, "NOTIFY", "e-1", []byte(queued)))
+	_, err = NewChats(r.js, r.streams).Remember(ctx, key.BotID, "aaaa-"+key.Conversation, key.Conversation, 1)
+	require.NoError(t, err)
+	_, err = NewUsers(r.js, r.streams).Update(ctx, key.Tenant, "user-"+key.Conversation, 1, func(json.RawMessage) (json.RawMessage, error) {
+		return json.RawMessage(`{"text":"in the details"}`), nil
+	})
+	require.NoError(t, err)
+}
+
+func markerOf(key schemas.ConversationKey) string {
+	return marker + "-" + key.Tenant + "-" + key.Conversation
+}
+
+// holds reports whether a file of the server has a text.
+func (r *eraseRig) holds(t *testing.T, text string) bool {
+	t.Helper()
+	found := false
+	require.NoError(t, filepath.WalkDir(r.dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		found = found || bytes.Contains(content, []byte(text))
+		if os.IsNotExist(err) { // the server compacts while the test reads
+			return nil
+		}
+		return err
+	}))
+	return found
+}
+
+func TestEraser_UserInEveryPlace(t *testing.T) {
+	t.Parallel()
+	r := newEraseRig(t)
+	ctx := testContext(t)
+	require.True(t, r.holds(t, markerOf(theirs)), "the search reads what the server writes")
+	keys, err := r.eraser.Conversations(ctx, "acme", "user-c-1")
+	require.NoError(t, err)
+	require.Equal(t, map[schemas.ConversationKey]struct{}{theirs: {}}, keys)
+
+	erase := func() (erased Erased) {
+		files := FileIDs{}
+		var err error
+		erased, err = r.eraser.Conversation(ctx, theirs, files)
+		require.NoError(t, err)
+		erased.UserDetails, err = r.eraser.User(ctx, "acme", "user-c-1")
+		require.NoError(t, err)
+		if _, named := files[r.file]; named {
+			there, err := r.eraser.File(ctx, theirs.BotID, r.file)
+			require.NoError(t, err)
+			if there {
+				erased.Files++
+			}
+		}
+		return erased
+	}
+	all := Erased{Events: 1, Replies: 1, DeadLetters: 1, Queued: 1, Chats: 1, UserDetails: 1, Files: 1}
+	r.eraser.Dry = true
+	require.Equal(t, all, erase())
+	r.eraser.Dry = false
+	require.Equal(t, all, erase(), "the dry run has deleted nothing")
+	require.Zero(t, erase(), "a second run deletes nothing")
+	require.Eventually(t, func() bool { return !r.holds(t, markerOf(theirs)) }, time.Minute, 100*time.Millisecond)
+
+	details, err := NewUsers(r.js, r.streams).Get(ctx, "acme", "user-c-1")
+	require.NoError(t, err)
+	require.Nil(t, details)
+	for _, key := range []schemas.ConversationKey{others, tenant} {
+		require.True(t, r.holds(t, markerOf(key)), "data of others stays")
+		erased, err := r.eraser.Conversation(ctx, key, FileIDs{})
+		require.NoError(t, err)
+		require.Equal(t, Erased{Events: 1, Replies: 1, DeadLetters: 1, Queued: 1, Chats: 1}, erased, key)
+	}
+}
+
+func TestEraser_OwnersOfAConversation(t *testing.T) {
+	t.Parallel()
+	r := newEraseRig(t)
+	keys, err := r.eraser.Owners(testContext(t), "acme", "c-1")
+	require.NoError(t, err)
+	require.Equal(t, map[schemas.ConversationKey]struct{}{theirs: {}}, keys)
+	keys, err = r.eraser.Owners(testContext(t), "acme", "c-3")
+	require.NoError(t, err)
+	require.Empty(t, keys)
+}
+
+func TestEraser_DataAfterTheErase(t *testing.T) {
+	t.Parallel()
+	r := newEraseRig(t)
+	_, err := r.eraser.User(testContext(t), "acme", "user-c-1")
+	require.NoError(t, err)
+	users := NewUsers(r.js, r.streams)
+	stored, err := users.Update(testContext(t), "acme", "user-c-1", 2, func(old json.RawMessage) (json.RawMessage, error) {
+		require.Nil(t, old)
+		return json.RawMessage(`{"a":1}`), nil
+	})
+	require.NoError(t, err)
+	require.JSONEq(t, `{"a":1}`, string(stored), "the user may come back")
+}
