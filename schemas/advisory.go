@@ -58,6 +58,7 @@ type ChannelChanged struct {
 	ID     string `json:"id"`
 	Code   string `json:"code"`
 	Action string `json:"action"` // created, changed or deleted
+	By     string `json:"by"`     // name of the operator
 	From   string `json:"from"`   // address of who asked for it
 }
 

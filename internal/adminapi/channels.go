@@ -240,9 +240,11 @@ func rejected(err error) error {
 // audit logs a change of a channel and publishes an advisory for it.
 func (a Channels) audit(r *http.Request, e channel.Entry, action string) {
 	is := e.Is()
-	changed := schemas.ChannelChanged{ID: e.ID, Code: is.Code, Action: action, From: httpapi.Peer(r, nil).String()}
+	changed := schemas.ChannelChanged{
+		ID: e.ID, Code: is.Code, Action: action, By: operatorOf(r.Context()).Name, From: httpapi.Peer(r, nil).String(),
+	}
 	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
-		"channel", is.Code, "operator", operatorOf(r.Context()).Name, "from", changed.From)
+		"channel", is.Code, "operator", changed.By, "from", changed.From)
 	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.BotID, time.Now(), changed))
 	if err == nil {
 		err = a.Advise(e.BotID, advisory)

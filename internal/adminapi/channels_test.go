@@ -148,7 +148,7 @@ func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 	requireProblem(t, o.ask("GET", "/admin/v1/channels/"+id, ""), 404, "", "no such channel")
 	require.Len(t, o.advised, 4)
 	for i, action := range []string{"created", "changed", "changed", "deleted"} {
-		require.Contains(t, o.advised[i], `"action":"`+action+`"`)
+		require.Contains(t, o.advised[i], `"action":"`+action+`","by":"operator"`)
 		require.Contains(t, o.advised[i], "default/shop2 ")
 	}
 }
