@@ -15,7 +15,8 @@ func StarterCommand() *cobra.Command {
 	root.Short = "Send events from NATS to Temporal"
 	root.Version = app.Build.String()
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
-		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand(), eraseCommand())
+		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand(),
+		eraseCommand(), chaosCommand())
 	return root
 }
 
