@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestStepMetrics_BothWaysToPublish(t *testing.T) {
 	require.NoError(t, err)
 
 	answer := httptest.NewRecorder()
-	m.Handler().ServeHTTP(answer, httptest.NewRequest("GET", "/metrics", nil))
+	m.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	text := answer.Body.String()
 	for _, line := range []string{
 		`hookturn_step_answers_total{bot="shop",result="late",step="PLAIN",tenant="default"} 1`,

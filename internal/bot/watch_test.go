@@ -69,6 +69,29 @@ func TestStore_WatchKubernetesSwap(t *testing.T) {
 	s.eventually(t, func() bool { return s.url(t) == "https://two.example/" })
 }
 
+// TestStore_WatchGitSyncSwap replaces the link above the directory, and then removes the old checkout, as git-sync does.
+func TestStore_WatchGitSyncSwap(t *testing.T) {
+	t.Parallel()
+
+	root := t.TempDir()
+	checkout := func(revision, text string) {
+		dir := filepath.Join(root, revision, "bots")
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(text), 0o600))
+		require.NoError(t, os.Symlink(revision, filepath.Join(root, "next")))
+		require.NoError(t, os.Rename(filepath.Join(root, "next"), filepath.Join(root, "current")))
+	}
+	checkout("1", goodBot)
+	s := setupStore(t, filepath.Join(root, "current", "bots"), goodBot)
+	s.watch(t)
+	checkout("2", otherBot)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "1")))
+	s.eventually(t, func() bool { return s.url(t) == "https://two.example/" })
+	checkout("3", goodBot)
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "2")))
+	s.eventually(t, func() bool { return s.url(t) == "https://one.example/" })
+}
+
 func TestStore_WatchSecretFile(t *testing.T) {
 	t.Parallel()
 

@@ -46,7 +46,8 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version, "revision", app.Build.Revision)
+	cfg.Log.Info("starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version,
+		"revision", app.Build.Revision)
 	var fatal error
 	select {
 	case <-ctx.Done():

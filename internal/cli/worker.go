@@ -39,7 +39,8 @@ func runWorker(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("worker started", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version, "revision", app.Build.Revision)
+	cfg.Log.Info("worker started", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version,
+		"revision", app.Build.Revision)
 	var fatal error
 	select {
 	case <-ctx.Done():

@@ -84,7 +84,7 @@ func render(t *testing.T, values string) (map[string]any, error) {
 		if filepath.Ext(name) != ".yaml" {
 			continue
 		}
-		for _, document := range strings.Split("\n"+text, "\n---") {
+		for document := range strings.SplitSeq("\n"+text, "\n---") {
 			if strings.TrimSpace(document) == "" {
 				continue
 			}

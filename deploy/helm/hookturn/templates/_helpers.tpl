@@ -87,7 +87,9 @@ appArmorProfile: {type: Unconfined}
 {{- if $v.temporal.tls.secret }}
 - {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/hookturn/temporal/tls.crt}
 - {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/hookturn/temporal/tls.key}
+{{- if $v.temporal.tls.privateCA }}
 - {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/hookturn/temporal/ca.crt}
+{{- end }}
 {{- end }}
 {{- end }}
 {{- end }}
