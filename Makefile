@@ -206,6 +206,10 @@ chart: ## The tests of the Helm chart: strict decoding, policy, schema of the va
 	cd deploy/helm/test && go test -count=1 -v ./...
 .PHONY: chart
 
+dashboards: ## Run every query of the dashboards in a Prometheus that scrapes the stack
+	cd devstack && go test -count=1 -v -timeout $(E2E_TIMEOUT) -run '^TestDashboards$$' ./e2e
+.PHONY: dashboards
+
 test: setup vet ## All tests of all modules
 	go test -timeout $(TEST_TIMEOUT) ./...
 	cd deploy/helm/test && go test ./...

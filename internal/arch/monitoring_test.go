@@ -77,7 +77,8 @@ func TestAlerts_TestedAndDocumented(t *testing.T) {
 }
 
 // TestQueries_NameExportedMetrics compares the metrics and labels in dashboards and rules with the table of
-// docs/operations.md, which a test of internal/telemetry compares with the programs.
+// docs/operations.md, which a test of internal/telemetry compares with the programs. TestDashboards in devstack runs the
+// queries.
 func TestQueries_NameExportedMetrics(t *testing.T) {
 	t.Parallel()
 	exported := exportedMetrics(t)
