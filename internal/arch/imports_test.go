@@ -154,6 +154,10 @@ var importTable = map[string]row{
 			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",
 		},
 	},
+	"internal/inspect": {
+		"what happened in conversations, from the runs in Temporal and the stored replies",
+		[]string{"schemas", "internal/bus", "internal/step"},
+	},
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas"}},
 	"internal/eventreader": {
 		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",

@@ -15,10 +15,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-const (
-	defaultListLimit = 100
-	listBatch        = 256
-)
+const defaultListLimit = 100
 
 // ErrNoDeadLetter reports that there is no dead letter with this sequence.
 var ErrNoDeadLetter = errors.New("no such dead letter")
@@ -44,79 +41,46 @@ type DeadLetter struct {
 type DeadLetterFilter struct {
 	schemas.BotID
 
-	Reason fault.Kind
-	After  uint64 // only sequences above this one: the last one of the previous call
-	Limit  int    // 100 when 0
+	Conversation string // the true id
+	Reason       fault.Kind
+	Since        time.Time // only events that became dead letters at this time or later
+	Until        time.Time // only those before
+	After        uint64    // only sequences above this one: the last one of the previous call
+	Limit        int       // 100 when 0
 }
 
 // List returns the dead letters that match a filter, oldest first.
 func (d *DeadLetters) List(ctx context.Context, f DeadLetterFilter) ([]DeadLetter, error) {
-	reader, err := d.stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
-		FilterSubject: deadLetterSubject(f), AckPolicy: jetstream.AckNonePolicy, HeadersOnly: true, MemoryStorage: true,
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.After + 1, InactiveThreshold: time.Minute,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list dead letters: %w", err)
-	}
-	name := reader.CachedInfo().Name
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
-		defer cancel()
-		// The server deletes the consumer after its InactiveThreshold when this request fails.
-		_ = d.stream.DeleteConsumer(ctx, name)
-	}()
-	return readLetters(ctx, reader, f)
-}
-
-func readLetters(ctx context.Context, reader jetstream.Consumer, f DeadLetterFilter) ([]DeadLetter, error) {
 	limit := f.Limit
 	if limit <= 0 {
 		limit = defaultListLimit
 	}
 	var letters []DeadLetter
-	for left := reader.CachedInfo().NumPending; left > 0; {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("list dead letters: %w", err)
+	err := readStored(ctx, d.stream, jetstream.ConsumerConfig{
+		FilterSubject: deadLetterSubject(f), HeadersOnly: true,
+		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.After + 1,
+	}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) (bool, error) {
+		letter := readLetter(m.Subject(), meta.Sequence.Stream, m.Headers(), nil)
+		letter.Size, _ = strconv.Atoi(m.Headers().Get("Nats-Msg-Size"))
+		if f.selects(letter) {
+			letters = append(letters, letter)
 		}
-		batch, err := reader.FetchNoWait(listBatch)
-		if err != nil {
-			return nil, fmt.Errorf("list dead letters: %w", err)
-		}
-		got := 0
-		for m := range batch.Messages() {
-			got++
-			meta, err := m.Metadata()
-			if err != nil {
-				return nil, fmt.Errorf("list dead letters: %w", err)
-			}
-			left = meta.NumPending
-			letter := readLetter(m.Subject(), meta.Sequence.Stream, m.Headers(), nil)
-			letter.Size, _ = strconv.Atoi(m.Headers().Get("Nats-Msg-Size"))
-			if f.Reason == "" || letter.Reason == f.Reason {
-				letters = append(letters, letter)
-			}
-			if len(letters) == limit {
-				return letters, nil
-			}
-		}
-		if err := batch.Error(); err != nil {
-			return nil, fmt.Errorf("list dead letters: %w", err)
-		}
-		if got == 0 {
-			break // The pending messages have expired.
-		}
+		return len(letters) < limit, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list dead letters: %w", err)
 	}
 	return letters, nil
 }
 
+// selects reports whether a dead letter matches what its subject does not contain.
+func (f DeadLetterFilter) selects(l DeadLetter) bool {
+	return (f.Reason == "" || l.Reason == f.Reason) && (f.Since.IsZero() || !l.Time.Before(f.Since)) &&
+		(f.Until.IsZero() || l.Time.Before(f.Until))
+}
+
 func deadLetterSubject(f DeadLetterFilter) string {
-	orAny := func(token string) string {
-		if token == "" {
-			return "*"
-		}
-		return token
-	}
-	return schemas.SubjectDeadLetters + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + ".*"
+	return schemas.SubjectDeadLetters + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + "." + orAnyConversation(f.Conversation)
 }
 
 // Show returns one dead letter with its payload. The error is ErrNoDeadLetter when there is none with this sequence.

@@ -27,6 +27,11 @@ type settings struct {
 }
 
 func (s *settings) connection(f *pflag.FlagSet) {
+	s.nats(f)
+	s.logging(f)
+}
+
+func (s *settings) nats(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.NATSURL, "nats-url", "",
 		"address of NATS, with user and password if any (default: the context's, else nats://127.0.0.1:4222)")
 	f.StringVar(&s.cfg.NATSContext, "nats-context", "", "context of the NATS CLI, by name or absolute path (NATS_CONTEXT)")
@@ -37,7 +42,6 @@ func (s *settings) connection(f *pflag.FlagSet) {
 	f.StringVar(&s.cfg.NATSKey, "nats-key", "", "PEM file of the key of --nats-cert")
 	f.StringVar(&s.cfg.NATSDomain, "nats-domain", "", "JetStream domain that has the streams")
 	f.StringVar(&s.cfg.NATSInboxPrefix, "nats-inbox-prefix", "", "inbox prefix on NATS (default _INBOX)")
-	s.logging(f)
 }
 
 // payloads are the options of what reads or writes payloads of Temporal.

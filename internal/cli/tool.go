@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
@@ -129,4 +131,20 @@ func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, j
 		return err
 	}
 	return work(cmd.Context(), js)
+}
+
+// connectedTemporal runs a tool's work on a connection to Temporal.
+func connectedTemporal(cmd *cobra.Command, s *settings, work func(ctx context.Context, c client.Client) error) error {
+	if err := s.everything(cmd); err != nil {
+		return err
+	}
+	s.cfg.Temporal.Namespace = cmp.Or(s.cfg.Temporal.Namespace, client.DefaultNamespace)
+	connecting, cancel := context.WithTimeout(cmd.Context(), s.timeout)
+	defer cancel()
+	c, err := app.OpenTemporal(connecting, s.cfg)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return work(cmd.Context(), c)
 }

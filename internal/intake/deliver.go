@@ -4,10 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
@@ -163,7 +160,7 @@ func (i *Intake) attributes(owner schemas.BotID, e schemas.Event) temporal.Searc
 		set = append(set, temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(e.Data.Step))
 	}
 	if e.Data.User != nil && e.Data.User.ID != "" && i.visibility(owner).User {
-		set = append(set, temporal.NewSearchAttributeKeyKeyword(step.AttributeUser).ValueSet(searchable(e.Data.User.ID)))
+		set = append(set, temporal.NewSearchAttributeKeyKeyword(step.AttributeUser).ValueSet(step.Searchable(e.Data.User.ID)))
 	}
 	return temporal.NewSearchAttributes(set...)
 }
@@ -173,7 +170,7 @@ func (i *Intake) visibleID(owner schemas.BotID, id string) string {
 	if !i.visibility(owner).Conversation {
 		return schemas.ConversationToken(id)
 	}
-	return searchable(id)
+	return step.Searchable(id)
 }
 
 // visibility is what a bot lets be seen: nothing while its file is not known.
@@ -183,18 +180,6 @@ func (i *Intake) visibility(owner schemas.BotID) bot.Visibility {
 	}
 	return bot.Visibility{}
 }
-
-// searchable is an id as a search attribute holds it: as it is while it has at most 255 printable characters, else as its
-// token, because a keyword has a bound.
-func searchable(id string) string {
-	const most = 255
-	if len(id) <= most*utf8.UTFMax && utf8.RuneCountInString(id) <= most && !strings.ContainsFunc(id, unprintable) {
-		return id
-	}
-	return schemas.ConversationToken(id)
-}
-
-func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
 // shorten keeps a name within what a summary takes (400 bytes).
 func shorten(s string) string {

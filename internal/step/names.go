@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -108,8 +110,12 @@ func QueueID(owner schemas.BotID, step string) string {
 
 // ID returns the workflow id of an unordered step.
 func ID(key schemas.ConversationKey, eventID string) string {
-	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/" +
-		schemas.EncodeID(eventID)
+	return IDPrefix(key) + schemas.EncodeID(eventID)
+}
+
+// IDPrefix returns the beginning of the workflow ids of a conversation's unordered steps.
+func IDPrefix(key schemas.ConversationKey) string {
+	return "step/" + key.Tenant + "/" + key.Bot + "/" + schemas.ConversationToken(key.Conversation) + "/"
 }
 
 // UpdateID returns the id of the Update that carries an event. AgainID is for the same event when the run that had
@@ -125,3 +131,15 @@ func CallbackID(eventID string, body []byte) string {
 
 // AgainID is never the UpdateID of another event, because the result of EncodeID does not contain dots.
 func AgainID(eventID string) string { return schemas.EncodeID(eventID) + ".again" }
+
+// Searchable returns an id as a search attribute holds it: as it is while it has at most 255 printable characters, else as
+// its token, because a keyword has a bound.
+func Searchable(id string) string {
+	const most = 255
+	if len(id) <= most*utf8.UTFMax && utf8.RuneCountInString(id) <= most && !strings.ContainsFunc(id, unprintable) {
+		return id
+	}
+	return schemas.ConversationToken(id)
+}
+
+func unprintable(r rune) bool { return !unicode.IsPrint(r) }

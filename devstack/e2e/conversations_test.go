@@ -1,0 +1,82 @@
+package e2e
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/inspect"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// tool runs a command of "starter" and returns its output and its status.
+func tool(t *testing.T, natsURL, temporal string, args ...string) (out string, status int) {
+	t.Helper()
+	cmd := exec.Command(program(t, "starter"), append(args, "--connect-timeout=1m")...)
+	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+temporal, "HOOKTURN_NATS_URL="+natsURL)
+	var printed, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &printed, &problem
+	err := cmd.Run()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		t.Logf("%v: %s", args, &problem)
+		return printed.String(), exit.ExitCode()
+	}
+	require.NoError(t, err, problem.String())
+	return printed.String(), 0
+}
+
+// TestConversations_FoundShownCancelled finds a conversation whose step hangs among others, looks at it and ends it.
+func TestConversations_FoundShownCancelled(t *testing.T) {
+	t.Parallel()
+	samples, g := endpoint.New(endpoint.Options{}), newGate()
+	samples.Handle("/orders", ok)
+	samples.Handle("/held", g.ServeHTTP)
+	_, err := samples.Start()
+	require.NoError(t, err)
+	s, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples})
+	run := func(args ...string) (string, int) { return tool(t, s.NATS.URL(), s.Temporal.Addr(), args...) }
+
+	e.request(t, "shop", "o'done", "ORDER")
+	e.replied(t, "shop", "o'done", 1)
+	e.request(t, "shop", "stuck", "ORDER")
+	e.replied(t, "shop", "stuck", 1)
+	held := e.request(t, "shop", "stuck", "HELD")
+	g.await(t, 1)
+
+	var runs []inspect.Run
+	require.Eventually(t, func() bool {
+		out, status := run("conversations", "list", "--bot", "shop", "--busy", "100ms", "--output", "json")
+		return status == 0 && json.Unmarshal([]byte(out), &runs) == nil && len(runs) == 1
+	}, patience, 100*time.Millisecond)
+	require.Equal(t, "stuck", runs[0].Conversation)
+	require.Equal(t, "HELD", runs[0].InHand[0].Step)
+	out, status := run("conversations", "list", "--bot", "shop", "--since", "1h")
+	require.Zero(t, status)
+	require.Contains(t, out, "o'done")
+	_, status = run("conversations", "list", "--user", "nobody's")
+	require.Equal(t, 3, status)
+
+	out, status = run("conversations", "show", "stuck", "--bot", "shop", "--ui-url", "https://ui.example")
+	require.Zero(t, status)
+	for _, want := range []string{"step.replied: success", "attempt 1 at ", "the user read: ", held, "in hand for ", "https://ui.example/namespaces/default/workflows/"} {
+		require.Contains(t, out, want)
+	}
+	_, status = run("conversations", "show", "none", "--bot", "shop")
+	require.Equal(t, 3, status)
+
+	_, status = run("conversations", "cancel", "stuck", "--bot", "shop")
+	require.Equal(t, 4, status, "nothing is done without a confirmation")
+	out, status = run("conversations", "cancel", "stuck", "--bot", "shop", "--yes")
+	require.Zero(t, status, out)
+	require.Equal(t, "cancelled", e.replied(t, "shop", "stuck", 2)[1].Error.Kind)
+	require.Equal(t, schemas.OutcomeSuccess, e.replied(t, "shop", "stuck", 2)[0].Outcome)
+	close(g.open)
+}

@@ -1,0 +1,77 @@
+package bus
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const readBatch = 256
+
+// readStored calls each for the messages of a stream that a consumer selects, oldest first, up to those that are stored
+// when it begins, until each returns false.
+func readStored(
+	ctx context.Context, stream jetstream.Stream, from jetstream.ConsumerConfig,
+	each func(m jetstream.Msg, meta *jetstream.MsgMetadata) (more bool, err error),
+) error {
+	from.AckPolicy, from.MemoryStorage, from.InactiveThreshold = jetstream.AckNonePolicy, true, time.Minute
+	reader, err := stream.CreateConsumer(ctx, from)
+	if err != nil {
+		return err
+	}
+	name := reader.CachedInfo().Name
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+		defer cancel()
+		// The server deletes the consumer after its InactiveThreshold when this request fails.
+		_ = stream.DeleteConsumer(ctx, name)
+	}()
+	for left := reader.CachedInfo().NumPending; left > 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		batch, err := reader.FetchNoWait(readBatch)
+		if err != nil {
+			return err
+		}
+		got := 0
+		for m := range batch.Messages() {
+			got++
+			meta, err := m.Metadata()
+			if err != nil {
+				return err
+			}
+			left = meta.NumPending
+			if more, err := each(m, meta); err != nil || !more {
+				return err
+			}
+		}
+		if err := batch.Error(); err != nil {
+			return err
+		}
+		if got == 0 {
+			return nil // The pending messages have expired.
+		}
+	}
+	return nil
+}
+
+// ReadReplies calls each for the stored replies that a Tail selects, oldest first, up to the latest one at the call, until
+// each returns false.
+func ReadReplies(ctx context.Context, s Streams, t Tail, each func(StoredReply) (more bool, err error)) error {
+	from := jetstream.ConsumerConfig{FilterSubject: t.subject(), DeliverPolicy: jetstream.DeliverAllPolicy}
+	if !t.Since.IsZero() {
+		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.Since
+	}
+	err := readStored(ctx, s.replies, from, func(m jetstream.Msg, meta *jetstream.MsgMetadata) (bool, error) {
+		return each(StoredReply{meta.Sequence.Stream, m.Subject(), meta.Timestamp, m.Headers(), m.Data()})
+	})
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", schemas.StreamReplies, err)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package inspect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/serviceerror"
+	updatepb "go.temporal.io/api/update/v1"
+
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// handled is one event as the history of a run has it.
+type handled struct {
+	event  schemas.Event
+	at     time.Time // when the run accepted it
+	done   bool
+	result step.Result
+}
+
+// inHand returns the events that a run has accepted before a moment and not answered.
+func (i *Inspector) inHand(ctx context.Context, of schemas.WorkflowRef, before time.Time) ([]InHand, error) {
+	events, err := i.history(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	var left []InHand
+	for _, e := range events {
+		if !e.done && e.at.Before(before) {
+			left = append(left, InHand{EventID: e.event.ID, Type: e.event.Type, Step: e.event.Data.Step, Since: e.at})
+		}
+	}
+	return left, nil
+}
+
+// history returns the events of a run, in the order in which it accepted them; none when the server keeps it no longer.
+func (i *Inspector) history(ctx context.Context, of schemas.WorkflowRef) ([]handled, error) {
+	events := i.Temporal.GetWorkflowHistory(ctx, of.ID, of.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	r := reading{byUpdate: map[string]int{}}
+	for events.HasNext() {
+		e, err := events.Next()
+		if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
+			return nil, nil
+		}
+		if err == nil {
+			err = r.take(e)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read the history of run %s of %s: %w", of.RunID, of.ID, err)
+		}
+	}
+	return r.events, nil
+}
+
+// reading collects the events of a history.
+type reading struct {
+	events   []handled
+	byUpdate map[string]int // index of the event, by the id of its Update
+}
+
+func (r *reading) take(e *historypb.HistoryEvent) error {
+	at := e.GetEventTime().AsTime()
+	switch {
+	case e.GetWorkflowExecutionStartedEventAttributes() != nil:
+		started := e.GetWorkflowExecutionStartedEventAttributes()
+		if started.GetWorkflowType().GetName() != step.WorkflowStep {
+			return nil
+		}
+		var request step.Request
+		if err := decode(started.GetInput(), &request); err != nil || request.Script != nil {
+			return err
+		}
+		r.add("", handled{event: request.Delivery.Event, at: at})
+	case e.GetWorkflowExecutionUpdateAdmittedEventAttributes() != nil:
+		return r.accept(e.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest(), at)
+	case e.GetWorkflowExecutionUpdateAcceptedEventAttributes() != nil:
+		return r.accept(e.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest(), at)
+	case e.GetWorkflowExecutionUpdateCompletedEventAttributes() != nil:
+		done := e.GetWorkflowExecutionUpdateCompletedEventAttributes()
+		return r.complete(done.GetMeta().GetUpdateId(), done.GetOutcome().GetSuccess())
+	case e.GetWorkflowExecutionCompletedEventAttributes() != nil:
+		return r.complete("", e.GetWorkflowExecutionCompletedEventAttributes().GetResult())
+	}
+	return nil
+}
+
+func (r *reading) add(id string, h handled) {
+	if _, known := r.byUpdate[id]; known {
+		return
+	}
+	r.byUpdate[id] = len(r.events)
+	r.events = append(r.events, h)
+}
+
+func (r *reading) accept(request *updatepb.Request, at time.Time) error {
+	name := request.GetInput().GetName()
+	if name == "" || name == step.UpdateCallback {
+		return nil
+	}
+	var d step.Delivery
+	if err := decode(request.GetInput().GetArgs(), &d); err != nil {
+		return err
+	}
+	r.add(request.GetMeta().GetUpdateId(), handled{event: d.Event, at: at})
+	return nil
+}
+
+func (r *reading) complete(id string, result *commonpb.Payloads) error {
+	n, known := r.byUpdate[id]
+	if !known {
+		return nil
+	}
+	r.events[n].done = true
+	return decode(result, &r.events[n].result)
+}
+
+// decode reads the only payload, when there is one.
+func decode(payloads *commonpb.Payloads, into any) error {
+	if len(payloads.GetPayloads()) == 0 {
+		return nil
+	}
+	return step.DataConverter().FromPayloads(payloads, into)
+}
+
+// link returns the address of a run in the Temporal UI.
+func (i *Inspector) link(of schemas.WorkflowRef) string {
+	return strings.TrimSuffix(i.UI, "/") + "/namespaces/" + url.PathEscape(i.Namespace) + "/workflows/" +
+		url.PathEscape(of.ID) + "/" + url.PathEscape(of.RunID) + "/history"
+}

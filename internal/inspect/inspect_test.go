@@ -1,0 +1,92 @@
+package inspect
+
+import (
+	"compress/gzip"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func TestFilter_Query(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	const all = "WorkflowType IN ('Conversation', 'Step') AND HookturnConversation IS NOT NULL"
+	for name, c := range map[string]struct {
+		filter Filter
+		want   string
+	}{
+		"all":  {Filter{}, all},
+		"bot":  {Filter{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}}, all + " AND HookturnTenant = 'acme' AND HookturnBot = 'shop'"},
+		"user": {Filter{User: `o'neil\`}, all + ` AND HookturnUser = 'o\'neil\\'`},
+		"id that cannot be searched": {
+			Filter{Conversation: "a\nb"}, all + " AND HookturnConversation IN ('" + schemas.ConversationToken("a\nb") + "', '" +
+				schemas.ConversationToken("a\nb") + "')",
+		},
+		"outcome": {Filter{Outcome: "waiting", Open: true}, all + " AND HookturnOutcome = 'waiting' AND ExecutionStatus = 'Running'"},
+		"busy":    {Filter{Busy: 5 * time.Minute}, all + " AND ExecutionStatus = 'Running' AND StartTime <= '2026-11-28T11:55:00Z'"},
+		"time": {
+			Filter{Since: now.Add(-time.Hour), Until: now},
+			all + " AND (ExecutionStatus = 'Running' OR CloseTime >= '2026-11-28T11:00:00Z') AND StartTime < '2026-11-28T12:00:00Z'",
+		},
+	} {
+		require.Equal(t, c.want, c.filter.query(now), name)
+	}
+}
+
+// TestReading_RecordedHistories reads the histories of all releases: of a run that has ended, every event is answered.
+func TestReading_RecordedHistories(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("../../workflows/testdata/histories/v*/*.json.gz")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	read := 0
+	for _, file := range files {
+		compressed, err := os.Open(file)
+		require.NoError(t, err)
+		raw, err := gzip.NewReader(compressed)
+		require.NoError(t, err)
+		history, err := client.HistoryFromJSON(raw, client.HistoryJSONOptions{})
+		require.NoError(t, err, file)
+		require.NoError(t, compressed.Close())
+		r := reading{byUpdate: map[string]int{}}
+		for _, e := range history.GetEvents() {
+			require.NoError(t, r.take(e), file)
+		}
+		last := history.GetEvents()[len(history.GetEvents())-1]
+		for _, e := range r.events {
+			require.NotEmpty(t, e.event.ID, file)
+			require.False(t, e.at.IsZero(), file)
+			if last.GetWorkflowExecutionCompletedEventAttributes() != nil {
+				require.True(t, e.done, "%s: %s", file, e.event.ID)
+			}
+			read++
+		}
+	}
+	require.Greater(t, read, len(files)/2)
+}
+
+func TestConversation_RepliesJoinTheirEvents(t *testing.T) {
+	t.Parallel()
+	i := &Inspector{UI: "https://ui.example/", Namespace: "default"}
+	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	c := &Conversation{}
+	c.add(Run{}, handled{event: schemas.Event{ID: "e-2", Type: schemas.TypeStepRequested}, at: at})
+	reply := func(event string) Reply {
+		return Reply{Type: schemas.TypeStepReplied, Time: at.Add(time.Second), replyData: replyData{
+			EventID: event, Workflow: schemas.WorkflowRef{ID: "conversation/default/shop/c 1", RunID: "r"},
+		}}
+	}
+	c.answer(reply("e-2"), i)
+	c.answer(reply("e-1"), i)
+	require.Len(t, c.Events, 2)
+	require.True(t, c.Events[0].InHand)
+	require.Len(t, c.Events[0].Replies, 1)
+	require.Equal(t, "e-1", c.Events[1].ID, "an event whose run is not read any more")
+	require.Equal(t, "https://ui.example/namespaces/default/workflows/conversation%2Fdefault%2Fshop%2Fc%201/r/history", c.Events[1].URL)
+}
