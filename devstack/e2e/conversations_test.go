@@ -61,7 +61,7 @@ func TestConversations_FoundShownCancelled(t *testing.T) {
 	out, status := run("conversations", "list", "--bot", "shop", "--since", "1h")
 	require.Zero(t, status)
 	require.Contains(t, out, "o'done")
-	_, status = run("conversations", "list", "--user", "nobody's")
+	_, status = run("conversations", "list", "--user", "o'neil")
 	require.Equal(t, 3, status)
 
 	out, status = run("conversations", "show", "stuck", "--bot", "shop", "--ui-url", "https://ui.example")

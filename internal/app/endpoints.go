@@ -34,6 +34,7 @@ func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) 
 		notices: make(chan limit.StateChange, noticesMax),
 	}
 	e.limiter.OnChange = e.changed
+	followPauses(base, log, p, e.decided)
 	hide, err := m.WatchEndpoints(e.unusual)
 	if err != nil {
 		return nil, err

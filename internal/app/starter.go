@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Starter is a running starter: it sends events from NATS to Temporal and serves the gateway.
@@ -58,7 +59,15 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}
+	paused := &pausedBots{log: cfg.Log, bots: map[schemas.BotID]pausedBot{}}
+	followPauses(base, cfg.Log, &s.parts, paused.decided)
+	hidePaused, err := metrics.WatchPausedBots(paused.now)
+	if err != nil {
+		return err
+	}
+	s.parts.add("metrics of pauses", func(context.Context) error { hidePaused(); return nil })
 	in := &intake.Intake{
+		Pauses:   paused,
 		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewPublisher(base.js),
 		Converter: cfg.payloads(), Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
 	}

@@ -76,6 +76,7 @@ func (c *checker) check() {
 	c.envVariables("$.env_variables.test", c.file.EnvVariables.Test)
 	c.envVariables("$.env_variables.production", c.file.EnvVariables.Production)
 	c.checkTexts("$.bot_break", c.file.BotBreak)
+	c.checkTexts("$.bot_paused", c.file.BotPaused)
 	c.resolveSecrets()
 	c.visibility()
 	c.ownPackages, c.ownConnections = c.packages(), c.connections()
@@ -154,6 +155,7 @@ func (c *checker) settings() {
 	c.within("$.idle_timeout", f.IdleTimeout, idleTimeoutMin, idleTimeoutMax)
 
 	c.bot.ordering, c.bot.idleTimeout, c.bot.botBreak = f.Ordering, f.IdleTimeout.D(), f.BotBreak
+	c.bot.botPaused = f.BotPaused
 	c.bot.onFailure = c.onFailure(f.Dialect)
 	c.bot.absoluteURLs, c.bot.revision, c.bot.places = f.AbsoluteURLs == nil || *f.AbsoluteURLs, c.revision, c.places
 }

@@ -48,6 +48,7 @@ type file struct {
 	EnvVariables       fileEnv                 `yaml:"env_variables"`
 	Secrets            map[string]refs         `yaml:"secrets"`
 	BotBreak           Texts                   `yaml:"bot_break"`
+	BotPaused          Texts                   `yaml:"bot_paused"`
 	HumanAssistance    bool                    `yaml:"human_assistance"`
 	Ordering           string                  `yaml:"ordering"`
 	IdleTimeout        Duration                `yaml:"idle_timeout"`

@@ -61,6 +61,7 @@ type Bot struct {
 	idleTimeout time.Duration
 	onFailure   string
 	botBreak    Texts
+	botPaused   Texts
 	plans       map[string]Plan
 	secrets     map[string][]secret.Value
 	adapters    map[string]*BotAdapter
@@ -111,6 +112,9 @@ func (b *Bot) OnFailure() string { return b.onFailure }
 
 // BotBreak returns the texts for the user when a step fails; it can be empty. Do not change the map.
 func (b *Bot) BotBreak() Texts { return b.botBreak }
+
+// BotPaused returns what the user reads while an operator has paused the bot.
+func (b *Bot) BotPaused() Texts { return b.botPaused }
 
 // Steps returns the names of all steps, sorted.
 func (b *Bot) Steps() []string { return slices.Sorted(maps.Keys(b.plans)) }

@@ -17,6 +17,8 @@ const (
 	BucketStarters = "HOOKTURN_STARTERS"
 	// BucketEndpoints keeps the states of endpoints that workers share.
 	BucketEndpoints = "HOOKTURN_ENDPOINTS"
+	// BucketPauses keeps what operators decided about bots and endpoints.
+	BucketPauses = "HOOKTURN_PAUSES"
 	// BucketKeys keeps the keys that all processes share. A reader of it can create callback addresses.
 	BucketKeys = "HOOKTURN_KEYS"
 	// BucketChats keeps the conversations of TwoWay chats.
@@ -47,6 +49,7 @@ func bucketConfigs(o StreamOptions) []jetstream.KeyValueConfig {
 		{Bucket: BucketUsers, Description: "user_details by tenant and user"},
 		{Bucket: BucketStarters, Description: "live starters and partition leases", TTL: o.StarterTTL},
 		{Bucket: BucketEndpoints, Description: "states of endpoints", TTL: endpointsTTL},
+		{Bucket: BucketPauses, Description: "pauses of bots and endpoints by operators"},
 		{Bucket: BucketKeys, Description: "keys that all processes share"},
 		{Bucket: BucketChats, Description: "conversations of TwoWay chats", TTL: chatsTTL},
 		{Bucket: BucketClaims, Description: "event notifications that a gateway delivers", TTL: claimsTTL},

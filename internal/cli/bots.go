@@ -16,8 +16,8 @@ import (
 )
 
 func botsCommand() *cobra.Command {
-	cmd := group("bots", "Show the bots of the bot files")
-	cmd.AddCommand(botsShowCommand())
+	cmd := group("bots", "Show, pause and resume bots")
+	cmd.AddCommand(botsShowCommand(), listPausesCommand(false), pauseCommand(false), resumeCommand(false))
 	return cmd
 }
 

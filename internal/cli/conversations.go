@@ -141,8 +141,8 @@ func showConversationCommand() *cobra.Command {
 		Use:   "show CONVERSATION",
 		Short: "Print what happened in one conversation: events, steps, attempts, what the user read, links to the runs",
 		Long: "Print what happened in one conversation: its events and steps, each attempt with its timings,\n" +
-			"what the user read, and links to the runs in the Temporal UI. The events come from the latest runs in Temporal, the rest from the\n" +
-			"stored replies.",
+			"what the user read, and links to the runs in the Temporal UI. The events come from the latest runs\n" +
+			"in Temporal, the rest from the stored replies.",
 		Example: `  starter conversations show c-42 --bot shop`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -16,7 +16,8 @@ func StarterCommand() *cobra.Command {
 	root.Version = app.Build.String()
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
 		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand(),
-		eraseCommand(), chaosCommand(), conversationsCommand())
+		eraseCommand(), chaosCommand(), conversationsCommand(),
+		endpointsCommand())
 	return root
 }
 

@@ -36,10 +36,12 @@ func (p *partition) run(q *conversationQueue, k *task) {
 	p.r.scheduler.release(k, o)
 	switch {
 	case !ran: // the next reader reads the event
-	case m == nil && o.cause == nil: // there was no event
+	case m == nil && o.cause == nil && o.held == nil: // there was no event
 		p.mu.Lock()
 		p.next(q)
 		p.mu.Unlock()
+	case o.held != nil:
+		p.hold(o.held, q)
 	case o.action == actionRetry:
 		p.retryLater(q, m, o)
 	default:
@@ -176,6 +178,20 @@ func (p *partition) start(q *conversationQueue, m *Message) *Message {
 	}
 	m.TakenOver = m.Sequence <= p.inherited || slices.Contains(q.again, m.Sequence)
 	return m
+}
+
+// hold schedules a queue again when a context ends.
+func (p *partition) hold(until context.Context, q *conversationQueue) {
+	p.mu.Lock()
+	q.current = 0
+	p.mu.Unlock()
+	context.AfterFunc(until, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !p.closing {
+			p.schedule(q)
+		}
+	})
 }
 
 // retryLater schedules a queue again after a backoff.

@@ -22,6 +22,8 @@ type Outcome struct {
 	// overload reports whether the call failed because a server is overloaded.
 	overload bool
 	reason   *fault.Fault // of a dead letter
+	// held is the context whose end is the time of the next try; nil: after a backoff.
+	held context.Context //nolint:containedctx // it is the wait itself
 }
 
 type action int
@@ -41,6 +43,10 @@ func Ack() Outcome { return Outcome{action: actionAck} }
 // word for logs and metrics ("unavailable"), from a small set; cause is for the log.
 func Retry(kind string, cause error) Outcome { return Outcome{kind: kind, cause: cause} }
 
+// Hold keeps the event at the head of its conversation, without a slot, and calls the handler again when a context ends. It
+// is not a failure: nothing is logged, and other conversations are not slowed down.
+func Hold(until context.Context, kind string) Outcome { return Outcome{kind: kind, held: until} }
+
 // Overloaded returns a retry for a call that failed because a server is overloaded or did not answer in time: the reader
 // then calls the handler for fewer conversations of the tenant at a time.
 func Overloaded(kind string, cause error) Outcome {
@@ -52,6 +58,9 @@ func Overloaded(kind string, cause error) Outcome {
 func DeadLetter(reason fault.Kind, detail string) Outcome {
 	return Outcome{action: actionDeadLetter, reason: fault.New(reason, "%s", detail)}
 }
+
+// Held reports whether the event waits for the end of a context.
+func (o Outcome) Held() bool { return o.held != nil }
 
 // Result returns "ack", "retry" or "dead_letter".
 func (o Outcome) Result() string { return o.action.String() }

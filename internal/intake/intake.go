@@ -20,13 +20,14 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Intake hands events to their workflows. All fields but Metrics and Converter are required.
+// Intake hands events to their workflows. All fields but Metrics, Converter and Pauses are required.
 type Intake struct {
 	Temporal  client.Client
 	Namespace string                  // of the workflows
 	Converter converter.DataConverter // of the payloads in histories; nil: step.DataConverter
 	Bots      Bots
 	Replies   Replies
+	Pauses    Pauses // nil: no bot pauses
 	Queue     string // task queue of the workflows
 	Log       *slog.Logger
 	Metrics   *telemetry.Metrics
@@ -47,6 +48,9 @@ type Replies interface {
 
 // Handle is the event reader's handler.
 func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader.Outcome {
+	if outcome, held := i.hold(ctx, m); held {
+		return outcome
+	}
 	err := i.handle(ctx, m)
 	outcome := outcomeOf(err)
 	result := outcome.Result()

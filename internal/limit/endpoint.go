@@ -23,6 +23,7 @@ type endpoint struct {
 
 	state    State
 	until    time.Time // end of the pause
+	hold     hold      // by an operator
 	revision string    // of the bot file that the endpoint is disabled for
 	ramp     int       // requests that may be in flight while the endpoint recovers; 0 = not limited
 	failures int       // in a row
@@ -65,6 +66,8 @@ func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
 	}
 	e.endPause(now)
 	switch {
+	case e.hold.inForce(now):
+		return e.held(now)
 	case e.state == StateDisabled:
 		return fault.New(fault.Gone, "the endpoint answered 410: no requests until the bot file changes")
 	case e.state == StatePaused:
@@ -189,7 +192,7 @@ func (e *endpoint) takeChanges() []StateChange {
 
 // idle reports whether the endpoint can be removed from memory without an effect.
 func (e *endpoint) idle(now time.Time) bool {
-	return e.inFlight == 0 && e.state == StateClosed && e.failures == 0 &&
+	return e.inFlight == 0 && e.state == StateClosed && !e.hold.inForce(now) && e.failures == 0 &&
 		(e.rate == nil || e.rate.TokensAt(now) >= float64(e.rate.Burst()))
 }
 

@@ -130,7 +130,7 @@ func (l *Limiter) evict(now time.Time) {
 	unused, held := map[string]*endpoint{}, map[string]int{}
 	for name, e := range l.endpoints {
 		switch {
-		case e.inFlight > 0:
+		case e.inFlight > 0 || e.hold.inForce(now):
 		case e.idle(now):
 			delete(l.endpoints, name)
 		default:

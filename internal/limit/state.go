@@ -9,18 +9,19 @@ import (
 // State is the state of an endpoint's circuit.
 type State string
 
-// The states. Paused, open and disabled endpoints get no requests.
+// The states. Paused, open, disabled and held endpoints get no requests.
 const (
 	StateClosed     State = "closed"     // normal operation
 	StateRecovering State = "recovering" // few requests at a time; each success doubles the number
 	StatePaused     State = "paused"     // the endpoint asked for a pause (429 or 503 with Retry-After)
 	StateOpen       State = "open"       // repeated failures: no request before the next probe
 	StateDisabled   State = "disabled"   // the endpoint answered 410: no request until the bot file changes
+	StateHeld       State = "held"       // an operator has paused the endpoint
 )
 
 // States returns all states, for metrics.
 func States() []State {
-	return []State{StateClosed, StateRecovering, StatePaused, StateOpen, StateDisabled}
+	return []State{StateClosed, StateRecovering, StatePaused, StateOpen, StateDisabled, StateHeld}
 }
 
 // StateChange is a change of an endpoint's state. Workers publish changes to each other.
@@ -67,6 +68,9 @@ func (l *Limiter) Snapshot() []StateChange {
 	var all []StateChange
 	for _, e := range l.endpoints {
 		e.endPause(now)
+		if e.hold.inForce(now) {
+			all = append(all, StateChange{Endpoint: e.name, State: StateHeld, Until: e.hold.until})
+		}
 		if e.state != StateClosed {
 			all = append(all, e.stateChange(""))
 		}

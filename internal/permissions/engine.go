@@ -13,6 +13,7 @@ const (
 	bucketUsers     = "HOOKTURN_USERS"
 	bucketStarters  = "HOOKTURN_STARTERS"
 	bucketEndpoints = "HOOKTURN_ENDPOINTS"
+	bucketPauses    = "HOOKTURN_PAUSES"
 	bucketKeys      = "HOOKTURN_KEYS"
 	bucketChats     = "HOOKTURN_CHATS"
 	bucketClaims    = "HOOKTURN_CLAIMS"
@@ -25,7 +26,7 @@ const (
 func everyStream() []string {
 	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamFiles}
 	return append(streams, each("KV_", []string{
-		bucketUsers, bucketStarters, bucketEndpoints, bucketKeys, bucketChats, bucketClaims, bucketChannels,
+		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketKeys, bucketChats, bucketClaims, bucketChannels,
 		bucketPosted,
 	})...)
 }

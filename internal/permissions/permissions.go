@@ -71,7 +71,7 @@ func starter() User {
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted),
-			reads(bucketChats), watches(bucketChannels), writes(bucketChannels), files(),
+			reads(bucketChats), watches(bucketPauses), watches(bucketChannels), writes(bucketChannels), files(),
 			keyOf("callback-address"), keyOf("file-link")),
 		Subscribe: []string{"hookturn.replies.>", "hookturn.notices.>", "hookturn.sockets.>"}, Responds: true,
 	}
@@ -79,7 +79,8 @@ func starter() User {
 
 // runs is what each worker may do.
 func runs() []string {
-	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints),
+	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints), watches(bucketPauses),
+
 		watches(bucketChannels), files(),
 		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>"))
 }

@@ -52,6 +52,13 @@ func (e *Endpoints) Listen(ctx context.Context, received func(notice []byte)) er
 	}, jetstream.IgnoreDeletes()))
 }
 
+// List returns the stored states.
+func (e *Endpoints) List(ctx context.Context) ([][]byte, error) {
+	var all [][]byte
+	err := listBucket(ctx, e.bucket, func(value []byte) { all = append(all, value) })
+	return all, err
+}
+
 // endpointKey returns a key with a hash of the address, which may be long and contain any character.
 func endpointKey(owner schemas.BotID, url string) string {
 	sum := sha256.Sum256([]byte(url))

@@ -44,6 +44,7 @@ var labels = map[string][]string{
 	"hookturn_jq_runs_total":                         {"result", "tenant"},
 	"hookturn_event_retries_total":                   {"kind", "tenant"},
 	"hookturn_backlog_events":                        nil,
+	"hookturn_bot_paused":                            {"bot", "tenant"},
 	"hookturn_conversations_held":                    {"state"},
 	"hookturn_parked_tenants":                        nil,
 	"hookturn_kept_bytes":                            nil,
@@ -86,6 +87,8 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	_, err := m.WatchEndpoints(func() []telemetry.Endpoint {
 		return []telemetry.Endpoint{{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, URL: "https://shop.example/orders", State: "open"}}
 	})
+	require.NoError(t, err)
+	_, err = m.WatchPausedBots(func() []schemas.BotID { return []schemas.BotID{{Tenant: "acme", Bot: "shop"}} })
 	require.NoError(t, err)
 	m.Sockets(3)
 	m.Sockets(-1)

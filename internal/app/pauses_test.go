@@ -1,0 +1,69 @@
+package app
+
+import (
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestPauses_ReachEveryProcess pauses and resumes, while one process follows, and starts another one in between.
+func TestPauses_ReachEveryProcess(t *testing.T) {
+	t.Parallel()
+	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", "test", nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
+	require.NoError(t, err)
+	log, shop := slog.New(slog.DiscardHandler), schemas.BotID{Tenant: "default", Bot: "shop"}
+	follow := func() (*limit.Limiter, *pausedBots) {
+		p := &parts{log: log}
+		e := &endpoints{log: log, limiter: &limit.Limiter{}}
+		bots := &pausedBots{log: log, bots: map[schemas.BotID]pausedBot{}}
+		followPauses(&base{streams: streams}, log, p, func(d store.Pause, stored bool) {
+			e.decided(d, stored)
+			bots.decided(d, stored)
+		})
+		t.Cleanup(func() { require.NoError(t, p.stop(t.Context())) })
+		return e.limiter, bots
+	}
+	orders := limit.Endpoint{BotID: shop, URL: "https://shop.example/orders"}
+	denied := func(l *limit.Limiter) bool {
+		permit, f := l.Acquire(limit.Request{Endpoint: orders, Limits: bot.Limits{}})
+		if f == nil {
+			permit.Release(limit.Result{})
+		}
+		return f != nil
+	}
+	holds := func(condition func() bool) { require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond) }
+
+	first, firstBots := follow()
+	pauses := store.NewPauses(streams)
+	require.NoError(t, pauses.Put(t.Context(), store.Pause{BotID: shop, URL: orders.URL}))
+	require.NoError(t, pauses.Put(t.Context(), store.Pause{BotID: shop}))
+	holds(func() bool { return denied(first) && firstBots.Paused(shop) != nil })
+	over := firstBots.Paused(shop)
+	second, secondBots := follow()
+	holds(func() bool { return denied(second) && secondBots.Paused(shop) != nil }) // a restart changes nothing
+
+	require.NoError(t, pauses.Put(t.Context(), store.Pause{BotID: shop, URL: orders.URL, Resumed: true}))
+	require.NoError(t, pauses.Put(t.Context(), store.Pause{BotID: shop, Resumed: true}))
+	for _, l := range []*limit.Limiter{first, second} {
+		holds(func() bool { return !denied(l) })
+	}
+	<-over.Done()
+	require.Nil(t, firstBots.Paused(shop))
+	require.Empty(t, firstBots.now())
+
+	require.NoError(t, pauses.Put(t.Context(), store.Pause{BotID: shop, Until: time.Now().Add(time.Second)}))
+	holds(func() bool { return len(firstBots.now()) == 1 })
+	holds(func() bool { return firstBots.Paused(shop) == nil }) // the time is over
+}

@@ -1,0 +1,62 @@
+package intake
+
+import (
+	"context"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Pauses knows which bots an operator has paused.
+type Pauses interface {
+	// Paused returns a context that ends with the pause of a bot, nil when the bot does not pause.
+	Paused(bot schemas.BotID) context.Context
+}
+
+// hold keeps an event in JetStream while its bot pauses, and publishes the text for the user who waits. It reports whether
+// it did. A repeated try publishes the text under the same id.
+func (i *Intake) hold(ctx context.Context, m *eventreader.Message) (o eventreader.Outcome, held bool) {
+	if i.Pauses == nil {
+		return o, false
+	}
+	over := i.Pauses.Paused(m.BotID)
+	if over == nil {
+		return o, false
+	}
+	if err := i.publishPaused(ctx, m); err != nil {
+		return eventreader.Retry("publish_paused", err), true
+	}
+	return eventreader.Hold(over, "bot_paused"), true
+}
+
+func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message) error {
+	b, known := i.Bots.Current().Bot(m.BotID)
+	if !known || len(b.BotPaused()) == 0 {
+		return nil
+	}
+	document, err := documentOf(m)
+	if err != nil {
+		return nil // the event becomes a dead letter after the pause
+	}
+	e, err := schemas.DecodeEvent(document)
+	if err != nil || e.Type != schemas.TypeStepRequested || schemas.ConversationToken(e.Subject) != m.Conversation {
+		return nil
+	}
+	var user schemas.User
+	if e.Data.User != nil {
+		user = *e.Data.User
+	}
+	text := b.BotPaused().For(step.LanguageOf(user))
+	to := step.Address{ConversationKey: m.BotID.WithConversation(e.Subject), Event: e}
+	in, err := to.Reply(schemas.TypeStepProgress, time.Now(), schemas.StepProgress{
+		EventID: e.ID, Step: e.Data.Step, Messages: []schemas.Message{schemas.Text(text)},
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	return i.Replies.PublishReply(ctx, m.BotID, in.Reply)
+}

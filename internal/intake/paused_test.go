@@ -1,0 +1,61 @@
+package intake_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// pauses are the paused bots of a test.
+type pauses map[schemas.BotID]context.Context
+
+func (p pauses) Paused(id schemas.BotID) context.Context { return p[id] }
+
+const pausedShop = `bot: shop
+base_urls: {test: "https://shop.example"}
+bot_break: {default: "Sorry."}
+bot_paused: {default: "We are back soon.", de: "Wir sind bald wieder da."}
+steps: {ORDER: {webhook: {path: /orders}}}
+`
+
+func TestHandle_PausedBotsEventWaits(t *testing.T) {
+	t.Parallel()
+	in, _ := setup(t) // a call of Temporal would fail the test
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(pausedShop), 0o600))
+	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
+	require.NoError(t, err)
+	sent := &replies{}
+	in.Bots, in.Replies = bots{set}, sent
+	in.Pauses = pauses{schemas.BotID{Tenant: "default", Bot: "shop"}: t.Context()}
+
+	german := message("shop", schemas.TypeStepRequested, `{"step":"ORDER","user":{"language":"de-AT"}}`)
+	for range 2 {
+		require.True(t, in.Handle(t.Context(), german).Held())
+	}
+	require.Len(t, sent.published, 2)
+	require.Equal(t, sent.published[0].ID, sent.published[1].ID, "NATS stores it once")
+	require.Equal(t, schemas.TypeStepProgress, sent.published[0].Type)
+	require.Contains(t, string(sent.published[0].Data), "Wir sind bald wieder da.")
+
+	for _, m := range []*eventreader.Message{
+		message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`), message("shop", schemas.TypeStepRequested, `{}`),
+	} {
+		require.True(t, in.Handle(t.Context(), m).Held())
+	}
+	require.Len(t, sent.published, 2, "only a step makes a user wait")
+
+	sent.fail = errors.New("nats is away")
+	o := in.Handle(t.Context(), german)
+	require.False(t, o.Held())
+	require.ErrorIs(t, o.Err(), sent.fail, "the text is published before the event waits")
+}

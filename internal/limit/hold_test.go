@@ -1,0 +1,59 @@
+package limit
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+)
+
+func TestLimiter_HeldByAnOperator(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l, v := &Limiter{}, request(bot.Limits{})
+		l.Hold(shop, time.Time{})
+		require.Equal(t, StateHeld, state(l))
+		require.GreaterOrEqual(t, deny(t, l, v, fault.RateLimited).RetryAfter, heldRecheck)
+		l.Resume(shop)
+		send(t, l, v, nil)
+
+		l.Hold(shop, time.Now().Add(time.Hour))
+		require.GreaterOrEqual(t, deny(t, l, v, fault.RateLimited).RetryAfter, time.Hour)
+		<-time.After(time.Hour)
+		send(t, l, v, nil)
+		require.Empty(t, l.Snapshot())
+	})
+}
+
+func TestLimiter_ResumeLiftsEveryState(t *testing.T) {
+	t.Parallel()
+	for name, f := range map[string]*fault.Fault{
+		"open circuit": fault.New(fault.Connect, "refused"), "retry after": answered(429, time.Hour), "gone": answered(410, 0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var last StateChange
+			l, v := &Limiter{OnChange: func(c StateChange) { last = c }}, request(bot.Limits{TripAfter: 1})
+			send(t, l, v, f)
+			_, denied := l.Acquire(v)
+			require.NotNil(t, denied)
+			l.Hold(shop, time.Time{})
+			l.Resume(shop)
+			require.Equal(t, StateClosed, last.State)
+			acquire(t, l, v)
+			acquire(t, l, v) // no probe alone
+		})
+	}
+}
+
+func TestLimiter_HeldEndpointStaysInMemory(t *testing.T) {
+	t.Parallel()
+	l := &Limiter{}
+	l.Hold(shop, time.Time{})
+	l.evict(time.Now())
+	deny(t, l, request(bot.Limits{}), fault.RateLimited)
+}

@@ -1,0 +1,111 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Pause is what an operator decided about a bot, or about one endpoint of a bot: that it pauses, or that it goes on.
+type Pause struct {
+	schemas.BotID
+
+	URL string `json:"url,omitempty"` // of the endpoint, without query; "" = the bot
+	// Resumed ends a pause, and for an endpoint also an open circuit, a Retry-After and a 410.
+	Resumed bool      `json:"resumed,omitempty"`
+	Until   time.Time `json:"until,omitzero"` // end of the pause; zero = until it is resumed
+	At      time.Time `json:"at"`
+	By      string    `json:"by,omitempty"`
+	Reason  string    `json:"reason,omitempty"`
+}
+
+// Active reports whether the pause is in force.
+func (p Pause) Active(now time.Time) bool {
+	return !p.Resumed && (p.Until.IsZero() || p.Until.After(now))
+}
+
+// Pauses stores the decisions of operators. Each bot and each endpoint has the latest one.
+type Pauses struct {
+	bucket  jetstream.KeyValue
+	streams bus.Streams
+}
+
+// NewPauses returns a new Pauses on an account's streams.
+func NewPauses(s bus.Streams) *Pauses {
+	return &Pauses{bucket: s.Bucket(bus.BucketPauses), streams: s}
+}
+
+// Put stores a decision. All processes apply it at once.
+func (p *Pauses) Put(ctx context.Context, decided Pause) error {
+	value, err := json.Marshal(decided)
+	if err != nil {
+		return err
+	}
+	if _, err := p.bucket.Put(ctx, pauseKey(decided), value); err != nil {
+		return fmt.Errorf("store a pause: %w", err)
+	}
+	return nil
+}
+
+// Follow calls decided for every stored decision, then ready, then decided for every later one, until ctx ends. It
+// continues after reconnections, with all stored decisions again: a revision that is not above the one before is known.
+func (p *Pauses) Follow(ctx context.Context, decided func(d Pause, key string, revision uint64), ready func()) error {
+	return ignoreEnd(ctx, p.streams.Watch(ctx, bus.BucketPauses, func() {}, func(entry jetstream.KeyValueEntry) {
+		if entry == nil {
+			ready()
+			return
+		}
+		var d Pause
+		if json.Unmarshal(entry.Value(), &d) == nil {
+			decided(d, entry.Key(), entry.Revision())
+		}
+	}, jetstream.IgnoreDeletes()))
+}
+
+// List returns the stored decisions.
+func (p *Pauses) List(ctx context.Context) ([]Pause, error) {
+	var all []Pause
+	err := listBucket(ctx, p.bucket, func(value []byte) {
+		var d Pause
+		if json.Unmarshal(value, &d) == nil {
+			all = append(all, d)
+		}
+	})
+	return all, err
+}
+
+// listBucket calls each for the entries of a bucket as they are now.
+func listBucket(ctx context.Context, bucket jetstream.KeyValue, each func(value []byte)) error {
+	watcher, err := bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
+	if err != nil {
+		return fmt.Errorf("list bucket %s: %w", bucket.Bucket(), err)
+	}
+	defer func() { _ = watcher.Stop() }() // the entries were read
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case entry, open := <-watcher.Updates():
+			if !open {
+				return fmt.Errorf("list bucket %s: the connection was lost", bucket.Bucket())
+			}
+			if entry == nil {
+				return nil
+			}
+			each(entry.Value())
+		}
+	}
+}
+
+func pauseKey(p Pause) string {
+	if p.URL == "" {
+		return "bot." + p.Tenant + "." + p.Bot
+	}
+	return "endpoint." + endpointKey(p.BotID, p.URL)
+}
