@@ -25,7 +25,7 @@ func (a *Activities) header(
 	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
 		h.Set(name, w.Headers[name])
 	}
-	id := schemas.EncodeID(in.Event.ID) // the same for every attempt of a step
+	id := schemas.EncodeID(in.Event.AskedID()) // the same for every attempt of a step, and for its repetitions
 	h.Set("Webhook-Id", id)
 	h.Set("Hookturn-Attempt", strconv.Itoa(n))
 	if in.Event.TraceParent != "" {

@@ -112,7 +112,7 @@ func failure(o schemas.Outcome) bool {
 // accepted makes the data of step.replied for a step that runs in the background, or that found its queue full.
 func accepted(in step.WebhookInput, queueFault *fault.Fault) schemas.StepReplied {
 	r := schemas.StepReplied{
-		EventID: in.Event.ID, Step: in.Plan.Step, Outcome: schemas.OutcomeAccepted, Conversation: schemas.ConversationOpen,
+		EventID: in.Event.AskedID(), Step: in.Plan.Step, Outcome: schemas.OutcomeAccepted, Conversation: schemas.ConversationOpen,
 		ConversationDetails: in.Details,
 	}
 	if queueFault != nil {
@@ -124,7 +124,7 @@ func accepted(in step.WebhookInput, queueFault *fault.Fault) schemas.StepReplied
 // rejected makes the data of step.replied for an event that is valid but not served.
 func rejected(r *rejection) schemas.StepReplied {
 	return schemas.StepReplied{
-		EventID:      r.delivery.Event.ID,
+		EventID:      r.delivery.Event.AskedID(),
 		Step:         r.delivery.Event.Data.Step,
 		Outcome:      schemas.OutcomeRejected,
 		Conversation: schemas.ConversationOpen,

@@ -158,6 +158,10 @@ var importTable = map[string]row{
 		"what happened in conversations, from the runs in Temporal and the stored replies",
 		[]string{"schemas", "internal/bus", "internal/step"},
 	},
+	"internal/redrive": {
+		"repeating many events: at a rate, in order, resumable",
+		[]string{"schemas", "internal/bus", "internal/store", "internal/inspect", "internal/fault"},
+	},
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas"}},
 	"internal/eventreader": {
 		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",

@@ -19,6 +19,8 @@ const (
 	BucketEndpoints = "HOOKTURN_ENDPOINTS"
 	// BucketPauses keeps what operators decided about bots and endpoints.
 	BucketPauses = "HOOKTURN_PAUSES"
+	// BucketRedrives keeps how far the repetitions of many events have come.
+	BucketRedrives = "HOOKTURN_REDRIVES"
 	// BucketKeys keeps the keys that all processes share. A reader of it can create callback addresses.
 	BucketKeys = "HOOKTURN_KEYS"
 	// BucketChats keeps the conversations of TwoWay chats.
@@ -38,6 +40,7 @@ const FilesTTL = 7 * 24 * time.Hour
 
 const (
 	endpointsTTL  = time.Hour
+	redrivesTTL   = 30 * 24 * time.Hour
 	chatsTTL      = 30 * 24 * time.Hour
 	claimsTTL     = 2 * time.Minute
 	filesMaxBytes = 4 << 30
@@ -50,6 +53,7 @@ func bucketConfigs(o StreamOptions) []jetstream.KeyValueConfig {
 		{Bucket: BucketStarters, Description: "live starters and partition leases", TTL: o.StarterTTL},
 		{Bucket: BucketEndpoints, Description: "states of endpoints", TTL: endpointsTTL},
 		{Bucket: BucketPauses, Description: "pauses of bots and endpoints by operators"},
+		{Bucket: BucketRedrives, Description: "progress of redrives", TTL: redrivesTTL},
 		{Bucket: BucketKeys, Description: "keys that all processes share"},
 		{Bucket: BucketChats, Description: "conversations of TwoWay chats", TTL: chatsTTL},
 		{Bucket: BucketClaims, Description: "event notifications that a gateway delivers", TTL: claimsTTL},

@@ -32,6 +32,7 @@ type DeadLetter struct {
 	EventSequence uint64
 	Deliveries    uint64
 	Time          time.Time
+	Expires       time.Time // latest useful moment by the headers of the event; zero = it has none there
 	Header        nats.Header
 	Size          int // of the payload, in bytes
 	Data          []byte
@@ -144,7 +145,27 @@ func readLetter(subject string, seq uint64, header nats.Header, data []byte) Dea
 	l.EventSequence, _ = strconv.ParseUint(header.Get(HeaderSequence), 10, 64)
 	l.Deliveries, _ = strconv.ParseUint(header.Get(HeaderDeliveries), 10, 64)
 	l.Time, _ = time.Parse(time.RFC3339Nano, header.Get(HeaderTime))
+	original := nats.Header{}
+	for name, values := range header {
+		if kept, found := strings.CutPrefix(name, headerOriginal); found {
+			original[kept] = values
+		}
+	}
+	// The event was received before it became a dead letter: a TTL may have ended a moment earlier than this.
+	l.Expires = Expires(original, l.Time)
 	return l
+}
+
+// Replayable reports whether the event can be published again: it has a subject of events.
+func (l DeadLetter) Replayable() bool { return isEventSubject(l.Subject) }
+
+// Last returns the sequence of the latest dead letter, 0 when there was none.
+func (d *DeadLetters) Last(ctx context.Context) (uint64, error) {
+	info, err := d.stream.Info(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("read the state of the dead letters: %w", err)
+	}
+	return info.State.LastSeq, nil
 }
 
 // isEventSubject reports whether a subject has three valid tokens after the root of events.

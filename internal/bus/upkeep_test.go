@@ -49,7 +49,8 @@ func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]
 		"KV_" + bus.BucketEndpoints: func(ctx context.Context) error {
 			return store.NewEndpoints(s).Tell(ctx, key.BotID, "https://a.example", []byte("{}"))
 		},
-		"KV_" + bus.BucketPauses: func(ctx context.Context) error { return store.NewPauses(s).Put(ctx, store.Pause{BotID: key.BotID}) },
+		"KV_" + bus.BucketPauses:   func(ctx context.Context) error { return store.NewPauses(s).Put(ctx, store.Pause{BotID: key.BotID}) },
+		"KV_" + bus.BucketRedrives: func(ctx context.Context) error { return store.NewRedrives(s).Put(ctx, "name", 1) },
 		"KV_" + bus.BucketKeys: func(ctx context.Context) error {
 			_, err := store.NewKeys(s).Ensure(ctx, "purpose", func() ([]byte, error) { return []byte("fresh"), nil })
 			return err

@@ -35,22 +35,20 @@ func withLetters(cmd *cobra.Command, s *settings, work func(context.Context, *bu
 
 func listCommand() *cobra.Command {
 	var s settings
-	var f bus.DeadLetterFilter
-	var reason string
+	var f letterFilter
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List dead letters, oldest first",
 		Example: `  starter deadletters list --bot shop --reason unknown_step`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := checkFilter(f.BotID); err != nil {
+			if err := f.complete(); err != nil {
 				return err
 			}
-			f.Reason = fault.Kind(reason)
 			return withLetters(cmd, &s, func(ctx context.Context, letters *bus.DeadLetters) error {
 				var list []bus.DeadLetter
 				err := s.retry(ctx, func(ctx context.Context) (err error) {
-					list, err = letters.List(ctx, f)
+					list, err = letters.List(ctx, f.DeadLetterFilter)
 					return err
 				})
 				if err != nil {
@@ -65,10 +63,7 @@ func listCommand() *cobra.Command {
 	}
 	s.connects(cmd)
 	s.connection(cmd.Flags())
-	cmd.Flags().StringVar(&f.Tenant, "tenant", "", "only this tenant")
-	cmd.Flags().StringVar(&f.Bot, "bot", "", "only this bot")
-	cmd.Flags().StringVar(&reason, "reason", "", "only this error code")
-	completesKinds(cmd, "reason")
+	f.flags(cmd)
 	cmd.Flags().Uint64Var(&f.After, "after", 0, "only sequences above this one")
 	cmd.Flags().IntVar(&f.Limit, "limit", 100, "at most this many")
 	return cmd
@@ -99,41 +94,6 @@ func showCommand() *cobra.Command {
 		},
 	}
 	s.connects(cmd)
-	s.connection(cmd.Flags())
-	return cmd
-}
-
-func replayCommand() *cobra.Command {
-	var s settings
-	cmd := &cobra.Command{
-		Use:     "replay SEQ",
-		Short:   "Publish the event of a dead letter again and delete the dead letter",
-		Example: `  starter deadletters replay 1 --yes`,
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return letter(cmd, &s, args[0], func(ctx context.Context, letters *bus.DeadLetters, seq uint64) error {
-				l, err := letters.Show(ctx, seq)
-				if err != nil {
-					return err
-				}
-				if s.dryRun {
-					return s.printLine(cmd, map[string]any{"sequence": seq}, "would publish dead letter %d again as an event of %s",
-						seq, l.Subject)
-				}
-				if err := s.confirm(cmd, "publish dead letter %d again as an event of %s", seq, l.Subject); err != nil {
-					return err
-				}
-				stored, err := letters.Replay(ctx, seq)
-				if err != nil {
-					return err
-				}
-				return s.printLine(cmd, map[string]any{"sequence": seq, "event": stored}, "dead letter %d published again as event %d",
-					seq, stored)
-			})
-		},
-	}
-	s.connects(cmd)
-	s.changes(cmd)
 	s.connection(cmd.Flags())
 	return cmd
 }

@@ -39,7 +39,7 @@ func TestPauses_OfEndpoints(t *testing.T) {
 	require.Regexp(t, `default +shop +https://shop.example/orders +disabled +- +- +answered 410`, out)
 	require.NotContains(t, out, "held", "nothing was confirmed")
 
-	out, status = run("pause", orders+"?key=1", "--bot", "shop", "--for", "1h", "--by", "ann", "--reason", "maintenance", "--yes")
+	out, status = run("pause", orders+"?key=1", "--bot", "shop", "--for", "1h", "--by", "ann", "--reason", "maintenance", "--log-format", "text", "--yes")
 	require.Zero(t, status)
 	require.Contains(t, out, "done: pause endpoint https://shop.example/orders of bot shop of tenant default until 20")
 	require.Contains(t, out, `msg="operator action" action=pause`)

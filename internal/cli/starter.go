@@ -17,7 +17,7 @@ func StarterCommand() *cobra.Command {
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
 		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand(),
 		eraseCommand(), chaosCommand(), conversationsCommand(),
-		endpointsCommand())
+		endpointsCommand(), stepsCommand())
 	return root
 }
 

@@ -21,7 +21,8 @@ import (
 // handled is one event as the history of a run has it.
 type handled struct {
 	event  schemas.Event
-	at     time.Time // when the run accepted it
+	until  *time.Time // its latest useful moment
+	at     time.Time  // when the run accepted it
 	done   bool
 	result step.Result
 }
@@ -39,6 +40,29 @@ func (i *Inspector) inHand(ctx context.Context, of schemas.WorkflowRef, before t
 		}
 	}
 	return left, nil
+}
+
+// Found is an event as a run accepted it.
+type Found struct {
+	Event       schemas.Event
+	UsefulUntil *time.Time
+}
+
+// Event returns an event of a run; nil when the run does not have it, or is not kept any more.
+func (i *Inspector) Event(ctx context.Context, of schemas.WorkflowRef, id string) (*Found, error) {
+	if of.ID == "" || of.RunID == "" {
+		return nil, nil
+	}
+	events, err := i.history(ctx, of)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range events {
+		if e.event.ID == id {
+			return &Found{Event: e.event, UsefulUntil: e.until}, nil
+		}
+	}
+	return nil, nil
 }
 
 // history returns the events of a run, in the order in which it accepted them; none when the server keeps it no longer.
@@ -78,7 +102,7 @@ func (r *reading) take(e *historypb.HistoryEvent) error {
 		if err := decode(started.GetInput(), &request); err != nil || request.Script != nil {
 			return err
 		}
-		r.add("", handled{event: request.Delivery.Event, at: at})
+		r.add("", handled{event: request.Delivery.Event, until: request.Delivery.UsefulUntil, at: at})
 	case e.GetWorkflowExecutionUpdateAdmittedEventAttributes() != nil:
 		return r.accept(e.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest(), at)
 	case e.GetWorkflowExecutionUpdateAcceptedEventAttributes() != nil:
@@ -109,7 +133,7 @@ func (r *reading) accept(request *updatepb.Request, at time.Time) error {
 	if err := decode(request.GetInput().GetArgs(), &d); err != nil {
 		return err
 	}
-	r.add(request.GetMeta().GetUpdateId(), handled{event: d.Event, at: at})
+	r.add(request.GetMeta().GetUpdateId(), handled{event: d.Event, until: d.UsefulUntil, at: at})
 	return nil
 }
 

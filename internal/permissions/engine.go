@@ -14,6 +14,7 @@ const (
 	bucketStarters  = "HOOKTURN_STARTERS"
 	bucketEndpoints = "HOOKTURN_ENDPOINTS"
 	bucketPauses    = "HOOKTURN_PAUSES"
+	bucketRedrives  = "HOOKTURN_REDRIVES"
 	bucketKeys      = "HOOKTURN_KEYS"
 	bucketChats     = "HOOKTURN_CHATS"
 	bucketClaims    = "HOOKTURN_CLAIMS"
@@ -26,7 +27,7 @@ const (
 func everyStream() []string {
 	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamFiles}
 	return append(streams, each("KV_", []string{
-		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketKeys, bucketChats, bucketClaims, bucketChannels,
+		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketRedrives, bucketKeys, bucketChats, bucketClaims, bucketChannels,
 		bucketPosted,
 	})...)
 }

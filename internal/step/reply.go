@@ -24,14 +24,23 @@ type Address struct {
 
 // Reply returns the input of ActivityPublish: a reply to the event, in the event's trace.
 func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
-	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, replyType, at, data)
+	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, to.typeOf(replyType), at, data)
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
 	return PublishInput{BotID: to.BotID, Reply: r, Timing: to.timing(data)}, err
 }
 
 // ReplyID returns the id of a reply to the event.
 func (to Address) ReplyID(replyType string) string {
-	return schemas.ReplyID(to.ConversationKey, to.Event.ID, replyType)
+	return schemas.ReplyID(to.ConversationKey, to.Event.ID, to.typeOf(replyType))
+}
+
+// typeOf returns the type under which a reply is published: the end of a repeated step is a late answer to the event that
+// asked first, which has its step.replied already.
+func (to Address) typeOf(replyType string) string {
+	if replyType == schemas.TypeStepReplied && to.Event.Repeats() != "" {
+		return schemas.TypeStepLate
+	}
+	return replyType
 }
 
 // Replied returns the data of step.replied for the endpoint's response or for its failure. It is a pure function: the
@@ -39,7 +48,7 @@ func (to Address) ReplyID(replyType string) string {
 func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schemas.StepReplied {
 	p := &in.Plan
 	r := schemas.StepReplied{
-		EventID:             in.Event.ID,
+		EventID:             in.Event.AskedID(),
 		Step:                p.Step,
 		Messages:            result.Messages,
 		Variables:           result.Variables,

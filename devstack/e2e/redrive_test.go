@@ -1,0 +1,115 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/devstack/stack"
+	"github.com/hookturn/hookturn/internal/redrive"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// TestRedrive_StepsRepeatedOnce lets steps of several conversations fail, repairs the endpoint and repeats them, with a kill
+// of the tool in the middle.
+func TestRedrive_StepsRepeatedOnce(t *testing.T) {
+	t.Parallel()
+	const conversations, each = 4, 3
+	samples := endpoint.New(endpoint.Options{})
+	var repaired atomic.Bool
+	var mu sync.Mutex
+	called := map[string]int{} // successful calls by webhook-id
+	samples.Handle("/orders", func(w http.ResponseWriter, r *http.Request) {
+		if !repaired.Load() {
+			w.WriteHeader(http.StatusNotFound) // not retried
+			return
+		}
+		mu.Lock()
+		called[r.Header.Get("Webhook-Id")]++
+		mu.Unlock()
+		ok(w, r)
+	})
+	_, err := samples.Start()
+	require.NoError(t, err)
+	s, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples})
+	run := func(args ...string) (string, int) {
+		return tool(t, s.NATS.URL(), s.Temporal.Addr(), append([]string{"steps"}, args...)...)
+	}
+	asked := map[string][]string{}
+	for n := range conversations {
+		c := fmt.Sprintf("c-%d", n)
+		for range each {
+			asked[c] = append(asked[c], e.request(t, "shop", c, "ORDER"))
+		}
+	}
+	for c := range asked {
+		for _, r := range e.replied(t, "shop", c, each) {
+			require.Equal(t, schemas.OutcomeBotBreak, r.Outcome)
+		}
+	}
+	repaired.Store(true)
+
+	_, status := run("repeat", "--bot", "shop", "--since", "1h")
+	require.Equal(t, 4, status, "nothing is done without a confirmation")
+	out, status := run("repeat", "--bot", "shop", "--since", "1h", "--dry-run", "--output", "json")
+	require.Zero(t, status)
+	var count redrive.Count
+	require.NoError(t, json.Unmarshal([]byte(out), &count))
+	require.Equal(t, map[string]int{"status": conversations * each}, count.ByReason)
+
+	killed := exec.Command(program(t, "starter"), "steps", "repeat", "--bot", "shop", "--since", "1h", "--rate", "4", "--yes")
+	killed.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Addr(), "HOOKTURN_NATS_URL="+s.NATS.URL())
+	require.NoError(t, killed.Start())
+	late := func() (n int) {
+		for c := range asked {
+			n += len(lateOf(t, e, c))
+		}
+		return n
+	}
+	require.Eventually(t, func() bool { return late() >= 2 }, patience, 20*time.Millisecond)
+	require.NoError(t, killed.Process.Kill())
+	_ = killed.Wait() // it was killed
+	out, status = run("repeat", "--bot", "shop", "--since", "1h", "--rate", "200", "--yes")
+	require.Zero(t, status, out)
+	require.Eventually(t, func() bool { return late() == conversations*each }, patience, 20*time.Millisecond)
+
+	for c, ids := range asked {
+		var order []string
+		for _, r := range lateOf(t, e, c) {
+			require.Equal(t, schemas.OutcomeSuccess, r.Outcome)
+			order = append(order, r.EventID)
+		}
+		require.Equal(t, ids, order, "each once, in the order of the conversation, for the event that asked")
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.Len(t, called, conversations*each)
+	for _, ids := range asked {
+		for _, id := range ids {
+			require.Equal(t, 1, called[schemas.EncodeID(id)], "the endpoint receives the webhook-id of the first try")
+		}
+	}
+	_, status = run("list", "--bot", "shop")
+	require.Equal(t, 3, status, "what was repaired is not listed")
+}
+
+// lateOf returns the late answers of a conversation, in stream order.
+func lateOf(t *testing.T, e *engine, conversation string) (all []schemas.StepReplied) {
+	t.Helper()
+	for _, r := range e.of("shop", conversation) {
+		var data schemas.StepReplied
+		if r.Type == schemas.TypeStepLate && json.Unmarshal(r.Data, &data) == nil {
+			all = append(all, data)
+		}
+	}
+	return all
+}

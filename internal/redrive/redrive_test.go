@@ -1,0 +1,181 @@
+package redrive
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/inspect"
+	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var shop = schemas.BotID{Tenant: "default", Bot: "shop"}
+
+func setup(t *testing.T) (bus.JetStream, bus.Streams) {
+	t.Helper()
+	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", t.Name(), nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 1})
+	require.NoError(t, err)
+	return js, streams
+}
+
+func options(s bus.Streams) Options {
+	return Options{
+		Rate: 1e6, Stored: store.NewRedrives(s), Each: func(uint64, string) {},
+		Retry: func(ctx context.Context, request func(context.Context) error) error { return request(ctx) },
+	}
+}
+
+func event(id, conversation string) string {
+	return fmt.Sprintf(`{"specversion":"1.0","id":%q,"source":"/e","type":"hookturn.step.requested","time":"2026-11-20T12:00:00Z",`+
+		`"subject":%q,"data":{"step":"ORDER"}}`, id, conversation)
+}
+
+// write stores a dead letter.
+func write(t *testing.T, l *bus.DeadLetters, n uint64, conversation string, kind fault.Kind, header nats.Header) {
+	t.Helper()
+	require.NoError(t, l.Write(t.Context(), &bus.FailedEvent{
+		BotID: shop, Conversation: conversation, Subject: "hookturn.events.default.shop." + conversation, Sequence: n, Header: header,
+		Data: []byte(event(fmt.Sprintf("e-%d", n), conversation)), Received: time.Now(),
+	}, fault.New(kind, "a test")))
+}
+
+// published returns the ids of the stored events, in stream order.
+func published(t *testing.T, js bus.JetStream) []string {
+	t.Helper()
+	stream, err := js.Stream(t.Context(), schemas.StreamEvents)
+	require.NoError(t, err)
+	info, err := stream.Info(t.Context())
+	require.NoError(t, err)
+	var ids []string
+	for seq := uint64(1); seq <= info.State.LastSeq; seq++ {
+		m, err := stream.GetMsg(t.Context(), seq)
+		require.NoError(t, err)
+		e, err := schemas.DecodeEvent(m.Data)
+		require.NoError(t, err)
+		ids = append(ids, e.ID)
+	}
+	return ids
+}
+
+// TestLetters_InterruptedRedriveContinues interrupts a redrive in the middle of an event, and starts it again.
+func TestLetters_InterruptedRedriveContinues(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t)
+	stored := bus.NewDeadLetters(js, streams)
+	for n := range uint64(40) {
+		write(t, stored, n+1, fmt.Sprintf("c-%d", n%4), fault.UnknownBot, nil)
+	}
+	write(t, stored, 41, "c-1", fault.BadEvent, nil)
+	write(t, stored, 42, "c-1", fault.UnknownBot, nats.Header{"Nats-TTL": {"1ns"}})
+	letters := &Letters{Stored: stored, Filter: bus.DeadLetterFilter{Reason: fault.UnknownBot}}
+
+	count, err := letters.Count(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, Count{ByReason: map[string]int{"unknown_bot": 40}, LeftOut: map[string]int{LeftExpired: 1}}, count)
+
+	o, killed := options(streams), errors.New("killed")
+	calls := 0
+	o.Retry = func(ctx context.Context, request func(context.Context) error) error {
+		if calls++; calls >= 17 {
+			return killed
+		}
+		return request(ctx)
+	}
+	p, err := letters.Run(t.Context(), o, "reason=unknown_bot")
+	require.ErrorIs(t, err, killed)
+	require.Positive(t, Total(p.Done))
+	before := len(published(t, js))
+	require.Less(t, before, 40)
+	write(t, stored, 43, "c-2", fault.UnknownBot, nil) // fails while the redrive is interrupted
+
+	p, err = letters.Run(t.Context(), options(streams), "reason=unknown_bot")
+	require.NoError(t, err)
+	require.True(t, p.Resumed)
+	require.True(t, p.Finished)
+	require.Equal(t, map[string]int{LeftExpired: 1}, p.LeftOut)
+	var want []string
+	for n := range 40 {
+		want = append(want, fmt.Sprintf("e-%d", n+1))
+	}
+	require.Equal(t, want, published(t, js), "each once, in order, and only what was there at the start")
+	left, err := stored.List(t.Context(), bus.DeadLetterFilter{})
+	require.NoError(t, err)
+	require.Len(t, left, 3)
+
+	p, err = letters.Run(t.Context(), options(streams), "reason=unknown_bot")
+	require.NoError(t, err)
+	require.False(t, p.Resumed, "a finished redrive begins again")
+	require.Equal(t, 1, Total(p.Done))
+}
+
+func TestSteps_ListedUntilTheyEndWell(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t)
+	publisher := bus.NewPublisher(js)
+	reply := func(event, asked, replyType string, outcome schemas.Outcome, kind string) {
+		data := schemas.StepReplied{EventID: asked, Step: "ORDER", Outcome: outcome}
+		if kind != "" {
+			data.Error = &schemas.Error{Kind: kind}
+		}
+		r, err := schemas.NewReply(shop.WithConversation("c 1"), event, replyType, time.Now(), data)
+		require.NoError(t, err)
+		require.NoError(t, publisher.PublishReply(t.Context(), shop, r))
+	}
+	reply("good", "good", schemas.TypeStepReplied, schemas.OutcomeSuccess, "")
+	reply("broken", "broken", schemas.TypeStepReplied, schemas.OutcomeBotBreak, "status")
+	reply("repaired", "repaired", schemas.TypeStepReplied, schemas.OutcomeFailure, "timeout")
+	reply("repaired/r1", "repaired", schemas.TypeStepLate, schemas.OutcomeSuccess, "")
+	reply("again", "again", schemas.TypeStepReplied, schemas.OutcomeUndelivered, "status")
+	reply("again/r1", "again", schemas.TypeStepLate, schemas.OutcomeUndelivered, "status")
+	reply("handed", "handed", schemas.TypeStepReplied, schemas.OutcomeHandover, "status")
+
+	list := func(f StepFilter) (ids []string) {
+		found, err := (&Steps{Inspector: &inspect.Inspector{Streams: streams}, Filter: f}).List(t.Context())
+		require.NoError(t, err)
+		for _, s := range found {
+			require.Equal(t, "c 1", s.Conversation)
+			ids = append(ids, fmt.Sprint(s.EventID, s.Repeated))
+		}
+		return ids
+	}
+	require.Equal(t, []string{"broken0", "again1"}, list(StepFilter{}))
+	require.Equal(t, []string{"broken0"}, list(StepFilter{BotID: shop, Conversation: "c 1", Outcome: schemas.OutcomeBotBreak}))
+	require.Equal(t, []string{"broken0", "again1"}, list(StepFilter{Kind: "status", Step: "ORDER", Since: time.Now().Add(-time.Hour)}))
+	require.Empty(t, list(StepFilter{Kind: "timeout"}))
+	require.Empty(t, list(StepFilter{Until: time.Now().Add(-time.Hour)}))
+	require.Empty(t, list(StepFilter{BotID: schemas.BotID{Bot: "bank"}}))
+}
+
+func TestEvent_Repeat(t *testing.T) {
+	t.Parallel()
+	first, err := schemas.DecodeEvent([]byte(event("e-1", "c 1")))
+	require.NoError(t, err)
+	require.Equal(t, "e-1", first.AskedID())
+	again := first.Repeat(1)
+	third := again.Repeat(3)
+	raw, err := json.Marshal(third)
+	require.NoError(t, err)
+	read, err := schemas.DecodeEvent(raw)
+	require.NoError(t, err)
+	require.Equal(t, "e-1/r3", read.ID)
+	require.Equal(t, "e-1", read.Repeats())
+	require.Equal(t, "e-1", read.AskedID())
+	require.Equal(t, first.Data, read.Data)
+	require.Empty(t, first.Repeats())
+}
