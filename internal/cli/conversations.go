@@ -35,6 +35,7 @@ type conversationTool struct {
 func (c *conversationTool) flags(cmd *cobra.Command) {
 	c.connects(cmd)
 	c.logging(cmd.Flags())
+	c.payloads(cmd.Flags())
 	cmd.Flags().StringVar(&c.ui, "ui-url", "http://127.0.0.1:8233", "URL of the Temporal UI, for links")
 }
 
@@ -70,7 +71,7 @@ func (c *conversationTool) selection() (inspect.Filter, error) {
 
 // list returns the runs that the flags choose.
 func (c *conversationTool) list(ctx context.Context, t client.Client, f inspect.Filter) (runs []inspect.Run, err error) {
-	i := inspect.Inspector{Temporal: t, Namespace: c.cfg.Temporal.Namespace, UI: c.ui}
+	i := inspect.Inspector{Temporal: t, Namespace: c.cfg.Temporal.Namespace, Converter: c.cfg.Temporal.DataConverter, UI: c.ui}
 	err = c.retry(ctx, func(ctx context.Context) (failed error) {
 		runs, failed = i.List(ctx, f)
 		return failed
@@ -180,7 +181,7 @@ func (c *conversationTool) read(
 	if err != nil {
 		return nil, err
 	}
-	i := inspect.Inspector{Temporal: t, Namespace: c.cfg.Temporal.Namespace, Streams: streams, UI: c.ui}
+	i := inspect.Inspector{Temporal: t, Namespace: c.cfg.Temporal.Namespace, Converter: c.cfg.Temporal.DataConverter, Streams: streams, UI: c.ui}
 	var shown *inspect.Conversation
 	err = c.retry(ctx, func(ctx context.Context) (failed error) {
 		shown, failed = i.Show(ctx, key, runs)

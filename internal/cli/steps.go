@@ -58,7 +58,9 @@ func withSteps(cmd *cobra.Command, s *settings, f redrive.StepFilter,
 				return err
 			}
 			steps := &redrive.Steps{
-				Inspector: &inspect.Inspector{Temporal: t, Namespace: s.cfg.Temporal.Namespace, Streams: streams},
+				Inspector: &inspect.Inspector{
+					Temporal: t, Namespace: s.cfg.Temporal.Namespace, Converter: s.cfg.Temporal.DataConverter, Streams: streams,
+				},
 				Publisher: bus.NewPublisher(js), Filter: f,
 			}
 			var list []redrive.Step
@@ -99,6 +101,7 @@ func listStepsCommand() *cobra.Command {
 	}
 	s.connects(cmd)
 	s.connection(cmd.Flags())
+	s.payloads(cmd.Flags())
 	f.flags(cmd)
 	return cmd
 }
@@ -139,6 +142,7 @@ func repeatStepsCommand() *cobra.Command {
 		},
 	}
 	r.flags(cmd)
+	r.payloads(cmd.Flags())
 	f.flags(cmd)
 	return cmd
 }

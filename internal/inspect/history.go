@@ -13,6 +13,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/api/serviceerror"
 	updatepb "go.temporal.io/api/update/v1"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -68,7 +69,10 @@ func (i *Inspector) Event(ctx context.Context, of schemas.WorkflowRef, id string
 // history returns the events of a run, in the order in which it accepted them; none when the server keeps it no longer.
 func (i *Inspector) history(ctx context.Context, of schemas.WorkflowRef) ([]handled, error) {
 	events := i.Temporal.GetWorkflowHistory(ctx, of.ID, of.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	r := reading{byUpdate: map[string]int{}}
+	r := reading{byUpdate: map[string]int{}, payloads: i.Converter}
+	if r.payloads == nil {
+		r.payloads = step.DataConverter()
+	}
 	for events.HasNext() {
 		e, err := events.Next()
 		if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
@@ -87,6 +91,7 @@ func (i *Inspector) history(ctx context.Context, of schemas.WorkflowRef) ([]hand
 // reading collects the events of a history.
 type reading struct {
 	events   []handled
+	payloads converter.DataConverter
 	byUpdate map[string]int // index of the event, by the id of its Update
 }
 
@@ -99,7 +104,7 @@ func (r *reading) take(e *historypb.HistoryEvent) error {
 			return nil
 		}
 		var request step.Request
-		if err := decode(started.GetInput(), &request); err != nil || request.Script != nil {
+		if err := r.decode(started.GetInput(), &request); err != nil || request.Script != nil {
 			return err
 		}
 		r.add("", handled{event: request.Delivery.Event, until: request.Delivery.UsefulUntil, at: at})
@@ -130,7 +135,7 @@ func (r *reading) accept(request *updatepb.Request, at time.Time) error {
 		return nil
 	}
 	var d step.Delivery
-	if err := decode(request.GetInput().GetArgs(), &d); err != nil {
+	if err := r.decode(request.GetInput().GetArgs(), &d); err != nil {
 		return err
 	}
 	r.add(request.GetMeta().GetUpdateId(), handled{event: d.Event, until: d.UsefulUntil, at: at})
@@ -143,15 +148,15 @@ func (r *reading) complete(id string, result *commonpb.Payloads) error {
 		return nil
 	}
 	r.events[n].done = true
-	return decode(result, &r.events[n].result)
+	return r.decode(result, &r.events[n].result)
 }
 
 // decode reads the only payload, when there is one.
-func decode(payloads *commonpb.Payloads, into any) error {
+func (r *reading) decode(payloads *commonpb.Payloads, into any) error {
 	if len(payloads.GetPayloads()) == 0 {
 		return nil
 	}
-	return step.DataConverter().FromPayloads(payloads, into)
+	return r.payloads.FromPayloads(payloads, into)
 }
 
 // link returns the address of a run in the Temporal UI.

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
 
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -54,7 +55,7 @@ func TestReading_RecordedHistories(t *testing.T) {
 		history, err := client.HistoryFromJSON(raw, client.HistoryJSONOptions{})
 		require.NoError(t, err, file)
 		require.NoError(t, compressed.Close())
-		r := reading{byUpdate: map[string]int{}}
+		r := reading{byUpdate: map[string]int{}, payloads: step.DataConverter()}
 		for _, e := range history.GetEvents() {
 			require.NoError(t, r.take(e), file)
 		}

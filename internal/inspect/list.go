@@ -25,6 +25,8 @@ import (
 type Inspector struct {
 	Temporal  client.Client
 	Namespace string
+	// Converter reads the payloads of histories; nil: step.DataConverter.
+	Converter converter.DataConverter
 	Streams   bus.Streams // of the replies; List does not need them
 	UI        string      // URL of the Temporal UI, for links
 }
