@@ -27,7 +27,7 @@ func TestDocs_ExamplesParse(t *testing.T) {
 	t.Parallel()
 	read := 0
 	for name, documented := range tools() {
-		for line := range strings.Lines(documented.Example) {
+		for line := range strings.Lines(strings.ReplaceAll(documented.Example, "\\\n", " ")) {
 			args := words(strings.TrimSpace(line))
 			require.Equal(t, "starter", args[0], name)
 			root, ran := cli.StarterCommand(), ""
