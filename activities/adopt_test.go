@@ -136,6 +136,29 @@ func TestCallWebhook_AdoptionUndoesUserDetails(t *testing.T) {
 	require.JSONEq(t, `{"shoe":"43","hat":"7","size":"M"}`, string(b.users["default/91"]))
 }
 
+// TestCallWebhook_FailedWriteIsUndone: a write whose acknowledgement was lost may be stored. The reply reports that the details
+// could not be kept, so they are not.
+func TestCallWebhook_FailedWriteIsUndone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	b.users["default/91"] = json.RawMessage(`{"shoe":"42"}`)
+	b.answer = func(int) (*egress.Response, error) {
+		b.broken = errors.New("away")
+		return response(200, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
+	}
+	b.publish = func(schemas.Reply) error {
+		b.broken = nil
+		b.users["default/91"] = json.RawMessage(`{"shoe":"43"}`) // stored all the same
+		return nil
+	}
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, fault.Internal, result.Problem.Kind)
+	require.JSONEq(t, `{"shoe":"42"}`, string(b.users["default/91"]))
+}
+
 // TestCallWebhook_LooksForAReplyOncePerRun: the steps of a conversation that this process serves cost no search.
 func TestCallWebhook_LooksForAReplyOncePerRun(t *testing.T) {
 	t.Parallel()

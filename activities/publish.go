@@ -65,6 +65,9 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		if err := a.endSession(ctx, in); err != nil {
 			return nil, err // the same reply is stored once
 		}
+		if before == nil && in.Wrote != nil && in.Wrote.Failed {
+			a.undoUserDetails(ctx, in, repliedOf(in.Reply))
+		}
 		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
 			return nil, nil
 		}

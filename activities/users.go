@@ -49,6 +49,8 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 	if !ok {
 		f = fault.Wrap(fault.Internal, err, "user_details could not be kept: NATS did not answer")
 		result.UserDetails = c.progress.UserDetails
+		result.Wrote = step.NewUserWrite(in.User.ID, answer.UserDetailsUpdate, c.progress.UserDetails)
+		result.Wrote.Failed = true
 	}
 	c.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)
 	result.Problem = cmp.Or(result.Problem, f)
@@ -57,7 +59,8 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 // undoTimeout bounds undoing a write to the user's details.
 const undoTimeout = 2 * time.Second
 
-// undoUserDetails undoes what an attempt wrote to the user's details: the engine has read the reply of another attempt.
+// undoUserDetails undoes what an attempt wrote to the user's details, so that they are those of the reply that stands: that
+// of another attempt, or one that reports that they could not be kept.
 func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, read *schemas.StepReplied) {
 	if in.Wrote == nil || read == nil {
 		return
@@ -68,7 +71,7 @@ func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, 
 		return in.Wrote.Undo(old, read.UserDetails)
 	})
 	if err != nil {
-		a.Log.WarnContext(ctx, "user details keep what a repeated attempt wrote", "tenant", in.Tenant, "bot", in.Bot,
+		a.Log.WarnContext(ctx, "user details differ from the reply", "tenant", in.Tenant, "bot", in.Bot,
 			"event", read.EventID, "step", read.Step, "error", err)
 	}
 }

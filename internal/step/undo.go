@@ -13,6 +13,8 @@ type UserWrite struct {
 	User   string          `json:"user"`
 	Update json.RawMessage `json:"update"`
 	Before json.RawMessage `json:"before,omitempty"` // the same members before the write
+	// Failed reports that the write was reported as failed. It may have been stored all the same.
+	Failed bool `json:"failed,omitempty"`
 }
 
 // NewUserWrite returns the write of an update over details.
