@@ -47,9 +47,7 @@ func startBase(
 	}
 	p.add("NATS", watch.close(nc))
 	b.js = js
-	b.streams, err = bus.Setup(ctx, js, bus.StreamOptions{
-		Partitions: cfg.Partitions, MaxBytes: cfg.EventsMaxBytes, Replicas: cfg.Replicas,
-	})
+	b.streams, err = bus.Setup(ctx, js, cfg.streamOptions())
 	if err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -75,9 +77,10 @@ type Config struct {
 
 	// Partitions of the event stream when it is created, 1 to 256; default 8. More starters than partitions idle.
 	Partitions int
-	// EventsMaxBytes bounds the event stream when it is created, in bytes; default 1 GiB.
-	EventsMaxBytes int64
-	// Replicas of the streams when they are created, 1 to 5; default 1.
+	// Sizes are the sizes of streams and buckets in bytes, by the names of bus.Sizes. They apply when a stream is created, and in
+	// Setup to those that exist. Default: those of bus.Sizes.
+	Sizes map[string]int64
+	// Replicas of the streams, 1 to 5, applied as Sizes; default 1 when they are created.
 	Replicas int
 	// Engines are the tenants for whose engines Setup creates consumers.
 	Engines []string
@@ -132,8 +135,6 @@ func (c Config) withDefaults() Config {
 	}
 	set(&c.BadBots, BadBotsHold)
 	set(&c.Partitions, 8)
-	set(&c.EventsMaxBytes, 1<<30)
-	set(&c.Replicas, 1)
 	set(&c.MaxInFlight, 512)
 	set(&c.EventMemory, 128<<20)
 	set(&c.StopTimeout, 30*time.Second)
@@ -219,13 +220,21 @@ func (c Config) validateStreams() error {
 	if c.Partitions < 1 || c.Partitions > partitionsMax {
 		problems = append(problems, fmt.Errorf("partitions are %d: use 1 to %d", c.Partitions, partitionsMax))
 	}
-	if c.EventsMaxBytes < 0 {
-		problems = append(problems, fmt.Errorf("events max bytes is %d: use a size above 0", c.EventsMaxBytes))
+	for _, size := range bus.Sizes() {
+		if set, ok := c.Sizes[size.Name]; ok && set < bus.SizeMin {
+			problems = append(problems, fmt.Errorf("size of %s is %d bytes: use at least %d (--%s)", size.Name, set, bus.SizeMin,
+				size.Flag()))
+		}
 	}
-	if c.Replicas < 1 || c.Replicas > replicasMax {
+	if c.Replicas < 0 || c.Replicas > replicasMax {
 		problems = append(problems, fmt.Errorf("replicas are %d: use 1 to %d", c.Replicas, replicasMax))
 	}
 	return errors.Join(problems...)
+}
+
+// streamOptions returns the options of streams that are created.
+func (c Config) streamOptions() bus.StreamOptions {
+	return bus.StreamOptions{Partitions: c.Partitions, Sizes: c.Sizes, Replicas: c.Replicas}
 }
 
 // Login returns how this process connects to NATS.
@@ -250,10 +259,10 @@ func TemporalFromEnvironment() (client.Options, error) {
 // EnvironmentVariables returns every variable that the programs read. Temporal's envconfig package reads those that
 // begin with TEMPORAL_; the list contains the documented ones.
 func EnvironmentVariables() []string {
-	return []string{
+	names := []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",
 		"HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_CODEC_ORIGIN", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
-		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENTS_MAX_BYTES", "HOOKTURN_EVENT_MEMORY",
+		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENT_MEMORY",
 		"HOOKTURN_EVENT_TOKENS", "HOOKTURN_FREE_SECRETS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
 		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
@@ -270,4 +279,9 @@ func EnvironmentVariables() []string {
 		"TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",
 	}
+	for _, size := range bus.Sizes() {
+		names = append(names, "HOOKTURN_"+strings.ToUpper(strings.ReplaceAll(size.Flag(), "-", "_")))
+	}
+	slices.Sort(names)
+	return names
 }

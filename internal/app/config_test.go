@@ -21,7 +21,7 @@ func TestUnsetMembersHaveDefaults(t *testing.T) {
 	require.Equal(t, Config{
 		NATSURL:    "nats://127.0.0.1:4222",
 		Temporal:   client.Options{HostPort: "localhost:7233", Namespace: "default"},
-		TaskQueues: []string{"hookturn"}, Partitions: 8, EventsMaxBytes: 1 << 30, Replicas: 1, MaxInFlight: 512, EventMemory: 128 << 20,
+		TaskQueues: []string{"hookturn"}, Partitions: 8, MaxInFlight: 512, EventMemory: 128 << 20,
 		StopTimeout: 30 * time.Second, BadBots: BadBotsHold,
 	}, c)
 }
@@ -30,7 +30,7 @@ func TestDefaultsLeaveWhatIsSet(t *testing.T) {
 	t.Parallel()
 	c := Config{
 		BadBots: BadBotsRefuse, NATSURL: "nats://n:1", Temporal: client.Options{HostPort: "t:1", Namespace: "prod"}, TaskQueues: []string{step.QueueCode},
-		Partitions: 3, EventsMaxBytes: 5, Replicas: 2, MaxInFlight: 7, EventMemory: 9 << 20, StopTimeout: time.Second, AdminAddr: ":1", Gateway: Gateway{Addr: ":2"},
+		Partitions: 3, Sizes: map[string]int64{"events": 5}, Replicas: 2, MaxInFlight: 7, EventMemory: 9 << 20, StopTimeout: time.Second, AdminAddr: ":1", Gateway: Gateway{Addr: ":2"},
 	}
 	filled := c.withDefaults()
 	filled.Log, filled.Metrics = nil, nil
@@ -49,7 +49,7 @@ func TestConfig_AllProblemsReported(t *testing.T) {
 		"no partitions":     {func(c *Config) { c.Partitions = -1 }, []string{"partitions are -1: use 1 to 256"}},
 		"many partitions":   {func(c *Config) { c.Partitions = 257 }, []string{"partitions are 257: use 1 to 256"}},
 		"many replicas":     {func(c *Config) { c.Replicas = 6 }, []string{"replicas are 6: use 1 to 5"}},
-		"negative size":     {func(c *Config) { c.EventsMaxBytes = -1 }, []string{"events max bytes is -1"}},
+		"negative size":     {func(c *Config) { c.Sizes = map[string]int64{"events": 5} }, []string{"size of events is 5 bytes"}},
 		"nothing in hand":   {func(c *Config) { c.MaxInFlight = -1 }, []string{"max in flight is -1"}},
 		"too little memory": {func(c *Config) { c.EventMemory = 1 << 20 }, []string{"event memory is 1048576 bytes"}},
 		"no time to stop":   {func(c *Config) { c.StopTimeout = -time.Second }, []string{"stop timeout is -1s"}},

@@ -6,7 +6,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// Setup creates the missing streams, buckets and search attributes. It is idempotent.
+// Setup creates the missing streams, buckets and search attributes, and applies sizes and replicas that are set to those that
+// exist. It is idempotent.
 func Setup(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	if err := cfg.validateStreams(); err != nil {
@@ -19,10 +20,12 @@ func Setup(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer nc.Close()
-	_, err = bus.Setup(ctx, js, bus.StreamOptions{
-		Partitions: cfg.Partitions, MaxBytes: cfg.EventsMaxBytes, Replicas: cfg.Replicas,
-	})
-	if err != nil {
+	if _, err = bus.Setup(ctx, js, cfg.streamOptions()); err != nil {
+		return err
+	}
+	if err := bus.Resize(ctx, js, cfg.streamOptions(), func(stream, what string) {
+		cfg.Log.Info("stream changed", "stream", stream, "change", what)
+	}); err != nil {
 		return err
 	}
 	for _, tenant := range cfg.Engines {

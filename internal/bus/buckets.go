@@ -39,11 +39,10 @@ const (
 const FilesTTL = 7 * 24 * time.Hour
 
 const (
-	endpointsTTL  = time.Hour
-	redrivesTTL   = 30 * 24 * time.Hour
-	chatsTTL      = 30 * 24 * time.Hour
-	claimsTTL     = 2 * time.Minute
-	filesMaxBytes = 4 << 30
+	endpointsTTL = time.Hour
+	redrivesTTL  = 30 * 24 * time.Hour
+	chatsTTL     = 30 * 24 * time.Hour
+	claimsTTL    = 2 * time.Minute
 )
 
 // bucketConfigs returns the configurations of the key-value buckets.
@@ -68,6 +67,7 @@ func (s *Streams) openBuckets(ctx context.Context, js jetstream.JetStream, o Str
 	s.buckets, s.logs = map[string]jetstream.KeyValue{}, map[string]jetstream.Stream{}
 	for _, want := range bucketConfigs(o) {
 		want.History, want.Storage, want.Replicas = 1, jetstream.FileStorage, o.Replicas
+		want.MaxBytes = o.sizeOf("KV_" + want.Bucket)
 		if s.buckets[want.Bucket], err = ensureBucket(ctx, js, want); err != nil {
 			return err
 		}
@@ -95,7 +95,8 @@ func ensureBucket(
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open or create bucket %s: %w", want.Bucket, maybeDenied(err))
+		asked := jetstream.StreamConfig{Name: "KV_" + want.Bucket, MaxBytes: want.MaxBytes, Replicas: want.Replicas}
+		return nil, fmt.Errorf("open or create bucket %s: %w", want.Bucket, maybeDenied(tooSmall(ctx, js, asked, err)))
 	}
 	status, err := bucket.Status(ctx)
 	if err != nil {
@@ -109,19 +110,20 @@ func ensureBucket(
 	return bucket, nil
 }
 
-func ensureFiles(ctx context.Context, js jetstream.JetStream, replicas int) (jetstream.ObjectStore, error) {
+func ensureFiles(ctx context.Context, js jetstream.JetStream, o StreamOptions) (jetstream.ObjectStore, error) {
 	store, err := js.ObjectStore(ctx, BucketFiles)
 	if errors.Is(err, jetstream.ErrBucketNotFound) || errors.Is(err, jetstream.ErrStreamNotFound) {
 		store, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
-			Bucket: BucketFiles, Description: "files of channels and scripts", TTL: FilesTTL, MaxBytes: filesMaxBytes,
-			Storage: jetstream.FileStorage, Replicas: replicas,
+			Bucket: BucketFiles, Description: "files of channels and scripts", TTL: FilesTTL,
+			MaxBytes: o.sizeOf("OBJ_" + BucketFiles), Storage: jetstream.FileStorage, Replicas: o.Replicas,
 		})
 		if errors.Is(err, jetstream.ErrBucketExists) {
 			store, err = js.ObjectStore(ctx, BucketFiles)
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open or create object store %s: %w", BucketFiles, maybeDenied(err))
+		asked := jetstream.StreamConfig{Name: "OBJ_" + BucketFiles, MaxBytes: o.sizeOf("OBJ_" + BucketFiles), Replicas: o.Replicas}
+		return nil, fmt.Errorf("open or create object store %s: %w", BucketFiles, maybeDenied(tooSmall(ctx, js, asked, err)))
 	}
 	return store, nil
 }

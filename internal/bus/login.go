@@ -36,12 +36,15 @@ type Login struct {
 
 // badOption returns the error of an option with its flag, its variable and an example.
 func badOption(flag, value string, reason error, example string) error {
-	variable := "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+	variable := "HOOKTURN_" + variableName(flag)
 	if flag == "nats-context" {
 		variable = "NATS_CONTEXT"
 	}
 	return fmt.Errorf("invalid --%s or %s %q: %w, for example --%s %s", flag, variable, value, reason, flag, example)
 }
+
+// variableName returns the name of a flag's variable without its prefix.
+func variableName(flag string) string { return strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) }
 
 // options returns the options of the connection, or the first problem of the login.
 func (l Login) options() ([]nats.Option, error) {

@@ -20,13 +20,12 @@ const (
 	// QueueMax is how many entries one queue holds (contract, section 4.2).
 	QueueMax = 10_000
 
-	queuesMaxBytes = 1 << 30 // of all queues together
-	queuesDedupe   = time.Hour
+	queuesDedupe = time.Hour
 )
 
 const (
 	defaultPartitions   = 8
-	defaultMaxBytes     = 1 << 30
+	defaultMaxBytes     = 256 << 20
 	defaultStarterTTL   = 6 * time.Second
 	eventsDedupe        = 10 * time.Minute
 	repliesDedupe       = 15 * time.Minute
@@ -37,12 +36,13 @@ const (
 	deadLetterHeaderMax = 4 << 10
 )
 
-// StreamOptions are the options of missing streams. Existing streams keep their settings.
+// StreamOptions are the options of missing streams. Existing streams keep their settings; Resize changes sizes.
 type StreamOptions struct {
-	Partitions int           // of the event stream; 8 when 0
-	MaxBytes   int64         // of the event stream, which rejects new events when full; 1 GiB when 0
-	Replicas   int           // of every stream and bucket; 1 when 0
-	StarterTTL time.Duration // after this time without an announcement a starter counts as dead; 6 s when 0
+	Partitions int              // of the event stream; 8 when 0
+	MaxBytes   int64            // of the event stream, which rejects new events when full; the default of Sizes when 0
+	Sizes      map[string]int64 // bytes of other streams and buckets, by name; the default of Sizes when absent
+	Replicas   int              // of every stream and bucket; 1 when 0
+	StarterTTL time.Duration    // after this time without an announcement a starter counts as dead; 6 s when 0
 	// RefuseTTL configures the server to reject events with a Nats-TTL header. Without it the server accepts them, and removes
 	// an event that is not read in time without a trace.
 	RefuseTTL bool
@@ -95,16 +95,13 @@ func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	if err := s.openBuckets(ctx, js, o); err != nil {
 		return Streams{}, err
 	}
-	s.files, err = ensureFiles(ctx, js, o.Replicas)
+	s.files, err = ensureFiles(ctx, js, o)
 	return s, err
 }
 
 func (o StreamOptions) withDefaults() StreamOptions {
 	if o.Partitions <= 0 {
 		o.Partitions = defaultPartitions
-	}
-	if o.MaxBytes <= 0 {
-		o.MaxBytes = defaultMaxBytes
 	}
 	if o.Replicas <= 0 {
 		o.Replicas = 1
@@ -127,7 +124,7 @@ func eventsConfig(o StreamOptions, maxPayload int64) jetstream.StreamConfig {
 		Storage:          jetstream.FileStorage,
 		Discard:          jetstream.DiscardNew,
 		Duplicates:       eventsDedupe,
-		MaxBytes:         o.MaxBytes,
+		MaxBytes:         o.sizeOf(schemas.StreamEvents),
 		MaxMsgSize:       int32(largest),
 		AllowMsgTTL:      !o.RefuseTTL,
 		Replicas:         o.Replicas,
@@ -143,6 +140,7 @@ func repliesConfig(o StreamOptions) jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		Duplicates:  repliesDedupe,
 		MaxAge:      repliesMaxAge,
+		MaxBytes:    o.sizeOf(schemas.StreamReplies),
 		AllowDirect: true, // workers look for the reply of a step that they repeat
 		Replicas:    o.Replicas,
 	}
@@ -157,6 +155,7 @@ func deadLettersConfig(o StreamOptions) jetstream.StreamConfig {
 		Storage:     jetstream.FileStorage,
 		Duplicates:  deadLettersDedupe,
 		MaxAge:      deadLettersMaxAge,
+		MaxBytes:    o.sizeOf(schemas.StreamDeadLetters),
 		Replicas:    o.Replicas,
 	}
 }
@@ -172,7 +171,7 @@ func queuesConfig(o StreamOptions) jetstream.StreamConfig {
 		Discard:              jetstream.DiscardNew,
 		DiscardNewPerSubject: true,
 		MaxMsgsPerSubject:    QueueMax,
-		MaxBytes:             queuesMaxBytes,
+		MaxBytes:             o.sizeOf(StreamQueues),
 		Duplicates:           queuesDedupe,
 		Replicas:             o.Replicas,
 	}
@@ -189,7 +188,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open or create stream %s: %w", want.Name, maybeDenied(err))
+		return nil, fmt.Errorf("open or create stream %s: %w", want.Name, maybeDenied(tooSmall(ctx, js, want, err)))
 	}
 	return stream, checkStream(stream.CachedInfo().Config, want)
 }

@@ -45,8 +45,15 @@ func TestUpkeep_FullStore(t *testing.T) {
 func setUpSmall(ctx context.Context, js jetstream.JetStream) (Streams, error) {
 	small := func(c jetstream.StreamConfig) jetstream.StreamConfig { c.MaxBytes = 0; return c }
 	o := StreamOptions{}.withDefaults()
-	for _, c := range []jetstream.StreamConfig{small(eventsConfig(o, 1<<20)), small(queuesConfig(o))} {
+	for _, c := range []jetstream.StreamConfig{
+		small(eventsConfig(o, 1<<20)), small(queuesConfig(o)), small(repliesConfig(o)), small(deadLettersConfig(o)),
+	} {
 		if _, err := js.CreateStream(ctx, c); err != nil {
+			return Streams{}, err
+		}
+	}
+	for _, bucket := range bucketConfigs(o) {
+		if _, err := js.CreateKeyValue(ctx, bucket); err != nil {
 			return Streams{}, err
 		}
 	}

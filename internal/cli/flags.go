@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -57,8 +58,11 @@ func (s *settings) logging(f *pflag.FlagSet) {
 
 func (s *settings) streams(f *pflag.FlagSet) {
 	f.IntVar(&s.cfg.Partitions, "partitions", 8, "partitions of the event stream when it is created")
-	f.Int64Var(&s.cfg.EventsMaxBytes, "events-max-bytes", 1<<30, "maximum bytes of the event stream when it is created")
-	f.IntVar(&s.cfg.Replicas, "replicas", 1, "replicas of the streams when they are created")
+	f.IntVar(&s.cfg.Replicas, "replicas", 0, "replicas of streams and buckets (default 1 when they are created)")
+	for _, size := range bus.Sizes() {
+		f.Var(&sizeValue{&s.cfg.Sizes, size.Name}, size.Flag(), fmt.Sprintf("size of %s: %s (default %s when created)",
+			size.Stream, size.Content, sizeText(size.Default)))
+	}
 }
 
 func (s *settings) process(f *pflag.FlagSet) {
@@ -162,6 +166,9 @@ func variableOf(f *pflag.Flag) string {
 
 // exampleOf returns a valid value of a flag as an example: its default, where there is one.
 func exampleOf(name string, f *pflag.Flag) string {
+	if size, ok := f.Value.(*sizeValue); ok {
+		return fmt.Sprintf(": expected %s, for example %s=1GiB", size.Type(), name)
+	}
 	if f.DefValue == "" || f.DefValue == "[]" {
 		return ""
 	}

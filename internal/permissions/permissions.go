@@ -38,7 +38,7 @@ func Users() []User {
 	return []User{
 		{
 			Name: Setup, Purpose: "starter setup: creates streams, buckets and the consumers of engines",
-			Publish: slices.Concat(opens(), restores(),
+			Publish: slices.Concat(opens(), restores(), each("$JS.API.STREAM.UPDATE.", everyStream()),
 				each("$JS.API.CONSUMER.CREATE.", []string{streamReplies + ".>", streamDeadLetters + ".>"}),
 				each("$JS.API.CONSUMER.INFO.", []string{streamReplies + ".*", streamDeadLetters + ".*"})),
 		},

@@ -1,0 +1,101 @@
+package bus
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/nats-io/nats-server/v2/server"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// loginLimited returns a login to an account with a limit on its storage.
+func loginLimited(t *testing.T, maxFile int64) Login {
+	t.Helper()
+	o := server.Options{}
+	require.NoError(t, o.ProcessConfigString(fmt.Sprintf(
+		"accounts { A { jetstream: { max_file: %d }, users: [ { user: a, password: a } ] } }", maxFile)))
+	o.JetStream, o.StoreDir = true, t.TempDir()
+	return Login{URL: "nats://a:a@" + startWith(t, o).Addr().String()}
+}
+
+func TestSizes_EveryStreamHasOne(t *testing.T) {
+	t.Parallel()
+	var total int64
+	sized := map[string]bool{}
+	for _, s := range Sizes() {
+		total += s.Default
+		sized[s.Stream] = true
+		require.GreaterOrEqual(t, s.Default, int64(SizeMin), s.Stream)
+	}
+	for _, name := range streamNames() {
+		require.True(t, sized[name], "stream %s does not have a size: add it to Sizes", name)
+	}
+	require.LessOrEqual(t, total, int64(1<<30))
+}
+
+func TestSizes_DefaultsFitAnAccountOf1GiB(t *testing.T) {
+	t.Parallel()
+	js := requireWorks(t, loginLimited(t, 1<<30))
+	for _, s := range Sizes() {
+		stream, err := js.Stream(testContext(t), s.Stream)
+		require.NoError(t, err)
+		require.Equal(t, s.Default, stream.CachedInfo().Config.MaxBytes, s.Stream)
+	}
+}
+
+func TestSizes_AccountTooSmall(t *testing.T) {
+	t.Parallel()
+	login := loginLimited(t, 300<<20)
+	nc, js, err := login.Connect(testContext(t), t.Name(), nil)
+	require.NoError(t, err)
+	defer nc.Close()
+	_, err = Setup(testContext(t), js, StreamOptions{})
+	for _, want := range []string{
+		"HOOKTURN_REPLIES", "asks for 268435456 bytes", "allows 314572800 bytes", "46137344 are not reserved",
+		"--replies-max-bytes", "HOOKTURN_REPLIES_MAX_BYTES", "at most 46137344",
+	} {
+		require.ErrorContains(t, err, want)
+	}
+	small := map[string]int64{}
+	for _, s := range Sizes() {
+		small[s.Name] = SizeMin
+	}
+	_, err = Setup(testContext(t), js, StreamOptions{Sizes: small})
+	require.NoError(t, err)
+
+	_, err = Setup(testContext(t), connectTo(t, startServer(t)), StreamOptions{MaxBytes: 1 << 60})
+	require.ErrorContains(t, err, "HOOKTURN_EVENTS_MAX_BYTES")
+	require.ErrorContains(t, err, "max_file_store")
+}
+
+func TestResize_LiveStream(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	ctx := testContext(t)
+	for n := range 3 {
+		publish(t, js, "c", n)
+	}
+	changes := map[string]string{}
+	resize := func(o StreamOptions) error {
+		clear(changes)
+		return Resize(ctx, js, o, func(stream, what string) { changes[stream] = what })
+	}
+	require.NoError(t, resize(StreamOptions{}))
+	require.Empty(t, changes, "what is not set stays")
+	require.NoError(t, resize(StreamOptions{Sizes: map[string]int64{"events": 512 << 20, "users": 128 << 20}}))
+	require.Equal(t, map[string]string{
+		schemas.StreamEvents: "max_bytes 268435456 to 536870912, replicas 1 to 1",
+		"KV_" + BucketUsers:  "max_bytes 67108864 to 134217728, replicas 1 to 1",
+	}, changes)
+	info, err := streams.Events().Info(ctx)
+	require.NoError(t, err)
+	require.Equal(t, int64(512<<20), info.Config.MaxBytes)
+	require.NotNil(t, info.Config.SubjectTransform, "other settings stay")
+	require.EqualValues(t, 3, info.State.Msgs)
+	require.ErrorContains(t, resize(StreamOptions{Sizes: map[string]int64{"events": 10}}), "set --events-max-bytes to more than that")
+	again, err := Setup(ctx, js, StreamOptions{})
+	require.NoError(t, err)
+	require.Equal(t, int64(512<<20), again.events.CachedInfo().Config.MaxBytes, "a process with the defaults changes nothing")
+}
