@@ -43,6 +43,7 @@ type Activities struct {
 	Callbacks   Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set
 	Log         *slog.Logger
 	Metrics     *telemetry.Metrics
+	Traces      *telemetry.Traces
 
 	attempts flights[attempted]
 	runs     runs

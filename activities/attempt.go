@@ -171,6 +171,12 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	running.Running = &schemas.Attempt{N: n, Started: time.Now().UTC(), URL: limitsOf(c.in.Plan).Endpoint.URL}
 	c.flight.begin(running)
 	c.flight.keep = true // from here on the endpoint may know of the request
+	span := c.Traces.Attempt(spanOf(c.in), running.Running.URL, n)
+	if span != nil {
+		parent, state := span.Parent()
+		r.Header.Set("Traceparent", parent)
+		r.Header.Set("Tracestate", state)
+	}
 	response, attempt, err := c.HTTP.Do(ctx, r)
 	attempt.N = n
 	c.flight.bytes = attemptBytes + int(attempt.Bytes)
@@ -183,6 +189,7 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	if failed != nil {
 		attempt.Error = string(failed.Kind)
 	}
+	endAttempt(span, attempt)
 	c.progress.Attempts = append(slices.Clip(c.progress.Attempts), attempt)
 	c.flight.begin(c.progress)
 	c.note(ctx, c.in, attempt)

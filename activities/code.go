@@ -78,6 +78,7 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	if err != nil {
 		return step.CodeResult{}, final(err)
 	}
+	span := c.Traces.Script(spanOf(in), in.Plan.Code.File)
 	attempt := schemas.Attempt{N: 1, Started: time.Now().UTC(), URL: "script:" + in.Plan.Code.File}
 	r, f, err := c.run(ctx, in.Plan, "", sandbox.Job{
 		EventID: in.Event.ID, Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
@@ -93,8 +94,9 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	if f != nil {
 		attempt.Error = string(f.Kind)
 		c.Log.InfoContext(ctx, "code step failed", "workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "event", in.Event.ID,
-			"step", in.Plan.Step, "script", in.Plan.Code.File, "kind", f.Kind)
+			"step", in.Plan.Step, "script", in.Plan.Code.File, "kind", f.Kind, "trace_id", in.Event.TraceID())
 	}
+	span.End(attempt.Error)
 	result.Fault, result.Attempts = f, []schemas.Attempt{attempt}
 	c.note(ctx, in, attempt)
 	return result, nil

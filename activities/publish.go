@@ -11,6 +11,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -125,7 +126,17 @@ func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*s
 			return stored, nil
 		}
 	}
-	return a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
+	span := a.Traces.Reply(telemetry.StepSpan{
+		BotID: in.BotID, TraceParent: in.Reply.TraceParent, TraceState: in.Reply.TraceState,
+	}, in.Reply.Type, in.Reply.ID)
+	if span != nil {
+		in.Reply.TraceParent, in.Reply.TraceState = span.Parent()
+	}
+	before, err := a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
+	if err == nil && before == nil {
+		span.End("")
+	}
+	return before, err
 }
 
 // repliedOf reads the data of a step.replied, nil when it cannot be read.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // RunScript runs the script of a channel once, by the rules of RunCode.
@@ -22,6 +23,7 @@ func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	if err != nil {
 		return step.ScriptResult{}, err
 	}
+	span := c.Traces.Script(telemetry.StepSpan{BotID: in.Plan.BotID, Step: in.Plan.Step}, in.Plan.Code.File)
 	began := time.Now()
 	r, f, err := c.run(ctx, in.Plan, in.Channel, sandbox.Job{
 		EventID: in.ID, Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Event: in.Event, Params: in.Params,
@@ -36,6 +38,11 @@ func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 		c.Log.InfoContext(ctx, "channel script failed", "workflow", activity.GetInfo(ctx).WorkflowExecution.ID,
 			"channel", in.Channel, "request", in.ID, "script", in.Plan.Code.File, "kind", f.Kind)
 	}
-	c.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, time.Since(began))
+	if f != nil {
+		span.End(result)
+	} else {
+		span.End("")
+	}
+	c.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, time.Since(began), "")
 	return step.ScriptResult{Value: r.Value, Fault: f, Log: r.Log}, nil
 }

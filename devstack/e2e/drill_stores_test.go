@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -126,15 +127,18 @@ func TestDrill_FullStore(t *testing.T) {
 	d.check(t)
 }
 
-// shrinkStore limits the store of JetStream so that a test can fill it. Streams reserve their maximum size, so the
-// large ones shrink first.
+// shrinkStore limits the store of JetStream so that a test can fill it. Streams reserve their maximum size, so they shrink
+// first: the events and the replies to a quarter of the store each.
 func (d *drill) shrinkStore(t *testing.T, size int64) {
 	t.Helper()
-	for _, name := range []string{"OBJ_HOOKTURN_FILES", "HOOKTURN_QUEUES"} {
-		stream, err := d.js.Stream(t.Context(), name)
+	for _, one := range bus.Sizes() {
+		stream, err := d.js.Stream(t.Context(), one.Stream)
 		require.NoError(t, err)
 		config := stream.CachedInfo().Config
-		config.MaxBytes = size / 16
+		config.MaxBytes = size / 32
+		if one.Name == "events" || one.Name == "replies" {
+			config.MaxBytes = size / 4
+		}
 		_, err = d.js.UpdateStream(t.Context(), config)
 		require.NoError(t, err)
 	}

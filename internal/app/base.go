@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
+	"time"
 
 	"go.temporal.io/sdk/client"
 
@@ -23,6 +25,7 @@ type base struct {
 	streams   bus.Streams
 	temporal  client.Client
 	namespace string
+	traces    *telemetry.Traces // nil: none are exported
 }
 
 // startBase starts the common parts. It loads the bot files first, because the operator has to fix an invalid one, and
@@ -40,6 +43,9 @@ func startBase(
 		return nil, fmt.Errorf("bot files in %s:\n%w", cfg.Bots, err)
 	}
 	p.add("bot files", watchBots(b.bots, cfg.Log))
+	if b.traces, err = startTraces(ctx, cfg, p, name); err != nil {
+		return nil, err
+	}
 	watch := &natsWatch{fail: fail}
 	nc, js, err := cfg.Login().Connect(ctx, name, cfg.Log, bus.OnClosed(watch.closed))
 	if err != nil {
@@ -62,6 +68,21 @@ func startBase(
 	}
 	p.add("Temporal", func(context.Context) error { b.temporal.Close(); return nil })
 	return b, nil
+}
+
+// tracesTimeout bounds exporting the last spans at a stop.
+const tracesTimeout = 3 * time.Second
+
+// startTraces starts the export of traces, where a collector is configured.
+func startTraces(ctx context.Context, cfg Config, p *parts, name string) (*telemetry.Traces, error) {
+	traces, err := telemetry.StartTraces(ctx, telemetry.TraceOptions{
+		Service: name, Version: Version, Lookup: os.Getenv, Log: cfg.Log,
+	})
+	if err != nil || traces == nil {
+		return nil, err
+	}
+	p.add("traces", within(tracesTimeout, traces.Stop))
+	return traces, nil
 }
 
 // background runs a function until the part is stopped.

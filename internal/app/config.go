@@ -257,7 +257,7 @@ func TemporalFromEnvironment() (client.Options, error) {
 }
 
 // EnvironmentVariables returns every variable that the programs read. Temporal's envconfig package reads those that
-// begin with TEMPORAL_; the list contains the documented ones.
+// begin with TEMPORAL_, and the OpenTelemetry libraries those that begin with OTEL_; the list contains the documented ones.
 func EnvironmentVariables() []string {
 	names := []string{
 		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",
@@ -274,7 +274,8 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_SANDBOX_CGROUP",
 		"HOOKTURN_SANDBOX_USERS", "HOOKTURN_SECRETS_DIR", "HOOKTURN_STOP_TIMEOUT",
 		"HOOKTURN_TASK_QUEUES",
-		"NATS_CONTEXT",
+		"NATS_CONTEXT", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_PROTOCOL",
+		"OTEL_RESOURCE_ATTRIBUTES", "OTEL_SDK_DISABLED", "OTEL_SERVICE_NAME", "OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG",
 		"TEMPORAL_ADDRESS", "TEMPORAL_API_KEY", "TEMPORAL_CONFIG_FILE", "TEMPORAL_NAMESPACE", "TEMPORAL_PROFILE",
 		"TEMPORAL_TLS", "TEMPORAL_TLS_CLIENT_CERT_PATH",
 		"TEMPORAL_TLS_CLIENT_KEY_PATH", "TEMPORAL_TLS_SERVER_CA_CERT_PATH", "TEMPORAL_TLS_SERVER_NAME",

@@ -81,7 +81,7 @@ func TestVariablesAreListedOnceInOrder(t *testing.T) {
 	require.True(t, slices.IsSorted(names))
 	require.Len(t, slices.Compact(slices.Clone(names)), len(names))
 	for _, name := range names {
-		require.Regexp(t, `^(HOOKTURN|NATS|TEMPORAL)_[A-Z_]+$`, name)
+		require.Regexp(t, `^(HOOKTURN|NATS|OTEL|TEMPORAL)_[A-Z_]+$`, name)
 	}
 }
 

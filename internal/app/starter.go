@@ -70,6 +70,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		Pauses:   paused,
 		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewPublisher(base.js),
 		Converter: cfg.payloads(), Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
+		Traces: base.traces,
 	}
 	reader := newReader(cfg, base, in)
 	if err := reader.Start(ctx); err != nil {

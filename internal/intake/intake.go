@@ -31,6 +31,7 @@ type Intake struct {
 	Queue     string // task queue of the workflows
 	Log       *slog.Logger
 	Metrics   *telemetry.Metrics
+	Traces    *telemetry.Traces
 
 	runs  runs
 	tries tries
@@ -99,6 +100,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	if event.TraceParent == "" {
 		event.TraceParent, event.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
 	}
+	span := i.Traces.Event(m.BotID.WithConversation(event.Subject), &event, m.Received)
 	d := step.Delivery{
 		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(document),
 	}
@@ -106,9 +108,16 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	if err := fits(d); err != nil {
 		return i.unserved(ctx, b, m, document, err)
 	}
-	err = i.deliver(ctx, b, m, d)
+	update := i.Traces.Update(span, step.UpdateName(event.Type))
+	if err = i.deliver(ctx, b, m, d); err == nil {
+		update.End("")
+		span.End("")
+	}
 	if rejected, ok := errors.AsType[*rejection](err); ok {
-		return i.answerDirectly(ctx, m, envelopeOf(event), rejected)
+		if err = i.answerDirectly(ctx, m, envelopeOf(event), rejected); errors.Is(err, rejected) {
+			span.End(string(rejected.fault.Kind))
+		}
+		return err
 	}
 	return err
 }

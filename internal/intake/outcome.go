@@ -141,7 +141,7 @@ func (i *Intake) answered(ctx context.Context, err error, id string, e schemas.E
 	}
 	if rejected := i.givenUp(ctx, err, id, before); rejected != nil {
 		i.Log.Error("event given up", "workflow", id, "event", e.ID, "type", e.Type, "attempt", before.count,
-			"kind", rejected.fault.Kind, "error", err, "hint", rejected.fault.Message)
+			"kind", rejected.fault.Kind, "error", err, "hint", rejected.fault.Message, "trace_id", e.TraceID())
 		return rejected
 	}
 	return fmt.Errorf("hand event %s to %s: %w", e.ID, id, err)

@@ -137,9 +137,9 @@ func (m *Metrics) newMeter() (metric.Meter, error) {
 	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithView(inSeconds)).Meter("hookturn"), nil
 }
 
-// Handler returns a handler that serves the metrics in the Prometheus text format.
+// Handler returns a handler that serves the metrics in the Prometheus text format, and in OpenMetrics with exemplars to who asks for it.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
 // Event counts one event by its result.
@@ -156,12 +156,22 @@ func (m *Metrics) Accepted(owner schemas.BotID, lag time.Duration) {
 	}
 }
 
-// Attempt records one HTTP request; the result is a status class ("2xx") or an error code.
-func (m *Metrics) Attempt(owner schemas.BotID, step, result string, took time.Duration) {
+// Attempt records one HTTP request; the result is a status class ("2xx") or an error code, traceID the trace of the event, "" for
+// none.
+func (m *Metrics) Attempt(owner schemas.BotID, step, result string, took time.Duration, traceID string) {
 	if m != nil {
 		m.attempts.WithLabelValues(owner.Tenant, owner.Bot, step, result).Inc()
-		m.attempt.WithLabelValues(owner.Tenant, owner.Bot, step).Observe(took.Seconds())
+		observe(m.attempt.WithLabelValues(owner.Tenant, owner.Bot, step), took, traceID)
 	}
+}
+
+// observe records a duration, with the trace as an exemplar.
+func observe(o prometheus.Observer, took time.Duration, traceID string) {
+	if with, ok := o.(prometheus.ExemplarObserver); ok && traceID != "" {
+		with.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": traceID})
+		return
+	}
+	o.Observe(took.Seconds())
 }
 
 // Refused counts a request that was not made because the limits of its endpoint denied it.

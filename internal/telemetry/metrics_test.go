@@ -60,7 +60,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	t.Helper()
 	m.Event(schemas.BotID{Tenant: "acme", Bot: "shop"}, "accepted")
 	m.Accepted(schemas.BotID{Tenant: "acme", Bot: "shop"}, 20*time.Millisecond)
-	m.Attempt(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "2xx", 300*time.Millisecond)
+	m.Attempt(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "2xx", 300*time.Millisecond, "")
 	m.Reply(schemas.BotID{Tenant: "acme", Bot: "shop"}, "hookturn.step.replied", 2*time.Millisecond)
 	m.BotFiles(0, time.UnixMilli(1700000000500), nil)
 	m.BotFiles(2, time.UnixMilli(1700000000500), errors.New("line 3"))
