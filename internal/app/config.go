@@ -75,7 +75,8 @@ type Config struct {
 	// links to files begin with their path.
 	GatewayURL string
 
-	// Partitions of the event stream when it is created, 1 to 256; default 8. More starters than partitions idle.
+	// Partitions of the event stream, 1 to 256; default 8 when it is created. Setup changes those of a stream that exists when
+	// they are set. More starters than partitions idle.
 	Partitions int
 	// Sizes are the sizes of streams and buckets in bytes, by the names of bus.Sizes. They apply when a stream is created, and in
 	// Setup to those that exist. Default: those of bus.Sizes.
@@ -134,7 +135,6 @@ func (c Config) withDefaults() Config {
 		set(&c.NATSURL, "nats://127.0.0.1:4222")
 	}
 	set(&c.BadBots, BadBotsHold)
-	set(&c.Partitions, 8)
 	set(&c.MaxInFlight, 512)
 	set(&c.EventMemory, 128<<20)
 	set(&c.StopTimeout, 30*time.Second)
@@ -217,7 +217,7 @@ func checkGatewayURL(text string) error {
 // validateStreams returns all problems of the configuration of a process that may create the streams.
 func (c Config) validateStreams() error {
 	var problems []error
-	if c.Partitions < 1 || c.Partitions > partitionsMax {
+	if c.Partitions < 0 || c.Partitions > partitionsMax {
 		problems = append(problems, fmt.Errorf("partitions are %d: use 1 to %d", c.Partitions, partitionsMax))
 	}
 	for _, size := range bus.Sizes() {

@@ -21,7 +21,7 @@ func TestUnsetMembersHaveDefaults(t *testing.T) {
 	require.Equal(t, Config{
 		NATSURL:    "nats://127.0.0.1:4222",
 		Temporal:   client.Options{HostPort: "localhost:7233", Namespace: "default"},
-		TaskQueues: []string{"hookturn"}, Partitions: 8, MaxInFlight: 512, EventMemory: 128 << 20,
+		TaskQueues: []string{"hookturn"}, MaxInFlight: 512, EventMemory: 128 << 20,
 		StopTimeout: 30 * time.Second, BadBots: BadBotsHold,
 	}, c)
 }

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/bus"
 )
@@ -28,6 +29,9 @@ func Setup(ctx context.Context, cfg Config) error {
 	}); err != nil {
 		return err
 	}
+	if err := repartition(ctx, js, cfg); err != nil {
+		return err
+	}
 	for _, tenant := range cfg.Engines {
 		if err := bus.EnsureEngine(ctx, js, tenant); err != nil {
 			return err
@@ -41,6 +45,23 @@ func Setup(ctx context.Context, cfg Config) error {
 	}
 	defer c.Close()
 	return ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace, cfg.Log)
+}
+
+// drainTimeout is how long Setup waits until the stream of events is empty, so that its partitions can change.
+const drainTimeout = time.Minute
+
+// repartition changes the partitions of the stream of events to the number that is set.
+func repartition(ctx context.Context, js bus.JetStream, cfg Config) error {
+	if cfg.Partitions == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	defer cancel()
+	changed, err := bus.Repartition(ctx, js, cfg.Partitions)
+	if changed {
+		cfg.Log.Info("partitions changed, restart the starters", "partitions", cfg.Partitions)
+	}
+	return err
 }
 
 // connecting returns a context that ends when connecting has taken too long.

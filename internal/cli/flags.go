@@ -57,7 +57,7 @@ func (s *settings) logging(f *pflag.FlagSet) {
 }
 
 func (s *settings) streams(f *pflag.FlagSet) {
-	f.IntVar(&s.cfg.Partitions, "partitions", 8, "partitions of the event stream when it is created")
+	f.IntVar(&s.cfg.Partitions, "partitions", 0, "partitions of the event stream (default 8 when it is created)")
 	f.IntVar(&s.cfg.Replicas, "replicas", 0, "replicas of streams and buckets (default 1 when they are created)")
 	for _, size := range bus.Sizes() {
 		f.Var(&sizeValue{&s.cfg.Sizes, size.Name}, size.Flag(), fmt.Sprintf("size of %s: %s (default %s when created)",
@@ -172,7 +172,11 @@ func exampleOf(name string, f *pflag.Flag) string {
 	if f.DefValue == "" || f.DefValue == "[]" {
 		return ""
 	}
-	return fmt.Sprintf(": expected %s, for example %s=%s", f.Value.Type(), name, f.DefValue)
+	example := f.DefValue
+	if example == "0" {
+		example = "3" // the default of a number that is not set
+	}
+	return fmt.Sprintf(": expected %s, for example %s=%s", f.Value.Type(), name, example)
 }
 
 // withVariable adds the environment variable and an example to the error of a flag.

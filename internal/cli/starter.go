@@ -66,7 +66,7 @@ func setupCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:     "setup",
-		Short:   "Create streams, buckets and search attributes that are missing",
+		Short:   "Create streams, buckets and search attributes that are missing, and apply sizes, replicas and partitions",
 		Example: `  starter setup --engines default,acme`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -1,0 +1,125 @@
+package eventreader
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// handled records the events of each conversation in the order of their handling.
+type handled struct {
+	mu    sync.Mutex
+	of    map[string][]int
+	total int
+}
+
+func (h *handled) handle(_ context.Context, m *Message) Outcome {
+	n, err := strconv.Atoi(string(m.Data))
+	if err != nil {
+		return Retry("test", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.of[m.Conversation] = append(h.of[m.Conversation], n)
+	h.total++
+	return Ack()
+}
+
+func (h *handled) count() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.total
+}
+
+// TestReader_PartitionsChangeUnderLoad changes the number of partitions while an engine publishes and starters read, up and
+// down: each event is handled once, in the order of its conversation.
+func TestReader_PartitionsChangeUnderLoad(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ from, to int }{{2, 7}, {7, 2}} {
+		t.Run(fmt.Sprintf("%d to %d", c.from, c.to), func(t *testing.T) {
+			t.Parallel()
+			const conversations, events = 8, 60
+			_, js, streams := setup(t, bus.StreamOptions{Partitions: c.from, MaxBytes: 64 << 20})
+			h := &handled{of: map[string][]int{}}
+			before := startReader(t, js, streams, Options{Name: "before", Handler: h.handle})
+			published := make(chan error, 1)
+			go func() { published <- publishPatiently(testContext(t), js, conversations, events) }()
+			require.Eventually(t, func() bool { return h.count() > conversations*events/4 }, soon, poll)
+
+			changed, err := bus.Repartition(testContext(t), js, c.to)
+			require.NoError(t, err)
+			require.True(t, changed)
+			fresh, err := bus.Setup(testContext(t), js, bus.StreamOptions{})
+			require.NoError(t, err)
+			require.Equal(t, c.to, fresh.Partitions)
+			startReader(t, js, fresh, Options{Name: "after", Handler: h.handle})
+			stopReader(t, before)
+
+			require.NoError(t, <-published)
+			require.Eventually(t, func() bool { return h.count() >= conversations*events }, soon, poll)
+			require.Eventually(t, func() bool { return eventsLeft(t, fresh) == 0 }, soon, poll)
+			require.Equal(t, conversations*events, h.count(), "an event was handled twice")
+			for conversation, order := range h.of {
+				for i, n := range order {
+					require.Equal(t, i, n, "conversation %s: %v", conversation, order)
+				}
+			}
+			info, err := fresh.Events().Info(testContext(t))
+			require.NoError(t, err)
+			require.EqualValues(t, 64<<20, info.Config.MaxBytes)
+			again, err := bus.Repartition(testContext(t), js, c.to)
+			require.NoError(t, err)
+			require.False(t, again)
+		})
+	}
+}
+
+// publishPatiently publishes as an engine does: what a full stream rejects is published again.
+func publishPatiently(ctx context.Context, js bus.JetStream, conversations, events int) error {
+	for n := range events {
+		for i := range conversations {
+			key := schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation(fmt.Sprintf("c-%d", i))
+			for {
+				_, _, err := bus.NewPublisher(js).PublishEvent(ctx, key, fmt.Appendf(nil, "%d", n), fmt.Sprintf("%d-%d", i, n), nil)
+				if err == nil {
+					break
+				}
+				if fault.Of(err).Kind != fault.QueueFull || ctx.Err() != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// TestReader_PartitionsStayWithoutADrain: events that no starter takes end the change, and the stream takes events again. A
+// change that was killed is finished by the next one.
+func TestReader_PartitionsStayWithoutADrain(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, MaxBytes: 64 << 20})
+	publish(t, js, "c", 0)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err := bus.Repartition(ctx, js, 5)
+	require.ErrorContains(t, err, "still holds 1 events, nothing was changed")
+	publish(t, js, "c", 1)
+	require.Equal(t, 2, streams.Partitions)
+
+	killed := streams.Events().CachedInfo().Config
+	killed.MaxBytes, killed.Metadata = 1, map[string]string{"hookturn-max-bytes": "67108864"}
+	_, err = js.UpdateStream(testContext(t), killed)
+	require.NoError(t, err)
+	_, err = bus.Repartition(testContext(t), js, 2)
+	require.NoError(t, err)
+	publish(t, js, "c", 2)
+}
