@@ -78,8 +78,8 @@ type Config struct {
 	// Partitions of the event stream, 1 to 256; default 8 when it is created. Setup changes those of a stream that exists when
 	// they are set. More starters than partitions idle.
 	Partitions int
-	// Sizes are the sizes of streams and buckets in bytes, by the names of bus.Sizes. They apply when a stream is created, and in
-	// Setup to those that exist. Default: those of bus.Sizes.
+	// Sizes are the sizes of streams and buckets in bytes, by the names of bus.Sizes. They apply when a stream is created,
+	// and in Setup to those that exist. Default: those of bus.Sizes.
 	Sizes map[string]int64
 	// Replicas of the streams, 1 to 5, applied as Sizes; default 1 when they are created.
 	Replicas int

@@ -7,8 +7,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// Setup creates the missing streams, buckets and search attributes, and applies sizes and replicas that are set to those that
-// exist. It is idempotent.
+// Setup creates the missing streams, buckets and search attributes, and applies sizes, replicas and partitions that are set
+// to those that exist. It is idempotent.
 func Setup(ctx context.Context, cfg Config) error {
 	cfg = cfg.withDefaults()
 	if err := cfg.validateStreams(); err != nil {

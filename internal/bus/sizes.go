@@ -129,8 +129,8 @@ func tooSmall(ctx context.Context, js jetstream.JetStream, want jetstream.Stream
 				"of the server", err, asked, option, variableName(option))
 		}
 		free := max(limits.Limits.MaxStore-int64(limits.ReservedStore), 0)
-		return fmt.Errorf("%w: %s, the account allows %d bytes of which %d are not reserved yet: set --%s or HOOKTURN_%s to at most %d, "+
-			"or raise the account's limit", err, asked, limits.Limits.MaxStore, free, option, variableName(option),
+		return fmt.Errorf("%w: %s, the account allows %d bytes of which %d are not reserved yet: set --%s or HOOKTURN_%s to "+
+			"at most %d, or raise the account's limit", err, asked, limits.Limits.MaxStore, free, option, variableName(option),
 			free/int64(max(want.Replicas, 1)))
 	case errCodeMaxBytesExceeded, errCodeMaxBytesRequired:
 		return fmt.Errorf("%w: %s, the account allows %d bytes a stream: set --%s or HOOKTURN_%s to at most that", err, asked,

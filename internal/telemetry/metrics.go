@@ -137,7 +137,8 @@ func (m *Metrics) newMeter() (metric.Meter, error) {
 	return sdkmetric.NewMeterProvider(sdkmetric.WithReader(exporter), sdkmetric.WithView(inSeconds)).Meter("hookturn"), nil
 }
 
-// Handler returns a handler that serves the metrics in the Prometheus text format, and in OpenMetrics with exemplars to who asks for it.
+// Handler returns a handler that serves the metrics in the Prometheus text format, and in OpenMetrics, with exemplars, to a
+// client that asks for it.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
@@ -156,8 +157,8 @@ func (m *Metrics) Accepted(owner schemas.BotID, lag time.Duration) {
 	}
 }
 
-// Attempt records one HTTP request; the result is a status class ("2xx") or an error code, traceID the trace of the event, "" for
-// none.
+// Attempt records one HTTP request; the result is a status class ("2xx") or an error code, traceID the trace of the event,
+// "" for none.
 func (m *Metrics) Attempt(owner schemas.BotID, step, result string, took time.Duration, traceID string) {
 	if m != nil {
 		m.attempts.WithLabelValues(owner.Tenant, owner.Bot, step, result).Inc()

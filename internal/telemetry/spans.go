@@ -62,8 +62,8 @@ func (s *Span) End(errorCode string, more ...attribute.KeyValue) {
 }
 
 // Event begins the span of an event in the intake and makes it the event's trace context, on which all later spans
-// depend. The ids are functions of the event's identity, so that an event that is handled again, by any process, has the same
-// span.
+// depend. The ids are functions of the event's identity, so that an event that is handled again, by any process, has the
+// same span.
 func (t *Traces) Event(key schemas.ConversationKey, e *schemas.Event, received time.Time) *Span {
 	if t == nil {
 		return nil
@@ -74,8 +74,8 @@ func (t *Traces) Event(key schemas.ConversationKey, e *schemas.Event, received t
 	copy(fixed.trace[:], sum[:16])
 	copy(fixed.span[:], sum[16:24])
 	ctx = context.WithValue(ctx, idsKey{}, fixed)
-	ctx, span := t.tracer.Start(ctx, "process "+schemas.SubjectEvents, trace.WithSpanKind(trace.SpanKindConsumer),
-		trace.WithTimestamp(received), trace.WithAttributes(
+	ctx, span := t.tracer.Start(ctx, "process "+schemas.SubjectEvents, //nolint:spancheck // the caller ends it
+		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(received), trace.WithAttributes(
 			attribute.String("messaging.system", "nats"),
 			attribute.String("messaging.operation.type", "process"),
 			attribute.String("messaging.operation.name", "process"),
@@ -87,7 +87,7 @@ func (t *Traces) Event(key schemas.ConversationKey, e *schemas.Event, received t
 		))
 	s := &Span{span, context.WithValue(ctx, idsKey{}, nil)}
 	e.TraceParent, e.TraceState = s.Parent()
-	return s
+	return s //nolint:spancheck // as above
 }
 
 // Update begins the span of handing an event to its workflow.
@@ -95,9 +95,12 @@ func (t *Traces) Update(of *Span, name string) *Span {
 	if t == nil || of == nil {
 		return nil
 	}
-	ctx, span := t.tracer.Start(of.ctx, "update "+name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
-		attribute.String("rpc.system", "grpc"), attribute.String("rpc.service", "temporal.api.workflowservice.v1.WorkflowService")))
-	return &Span{span, ctx}
+	ctx, span := t.tracer.Start(of.ctx, "update "+name, //nolint:spancheck // the caller ends it
+		trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(
+			attribute.String("rpc.system", "grpc"),
+			attribute.String("rpc.service", "temporal.api.workflowservice.v1.WorkflowService"),
+		))
+	return &Span{span, ctx} //nolint:spancheck // as above
 }
 
 // Attempt begins the span of a request to an endpoint. The URL must not have a query.
@@ -164,8 +167,9 @@ func (t *Traces) begin(p StepSpan, name string, kind trace.SpanKind, attributes 
 	if id, err := trace.TraceIDFromHex(p.TraceID); err == nil && !trace.SpanContextFromContext(ctx).IsValid() {
 		ctx = context.WithValue(ctx, idsKey{}, fixedIDs{id, random[trace.SpanID]()})
 	}
-	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
-	return &Span{span, ctx}
+	ctx, span := t.tracer.Start(ctx, name, //nolint:spancheck // the caller ends it
+		trace.WithSpanKind(kind), trace.WithAttributes(attributes...))
+	return &Span{span, ctx} //nolint:spancheck // as above
 }
 
 // StatusCode is the attribute of a response's status.

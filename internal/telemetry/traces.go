@@ -29,7 +29,8 @@ const (
 	protocolHTTP = "http/protobuf"
 )
 
-// TraceOptions are what a process knows of its exporter. The OpenTelemetry libraries read the other OTEL_ variables themselves.
+// TraceOptions are what a process knows of its exporter. The OpenTelemetry libraries read the other OTEL_ variables
+// themselves.
 type TraceOptions struct {
 	Service, Version string // of this process; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win
 	// Lookup reads a variable.
