@@ -2,6 +2,7 @@ package eventreader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -17,6 +18,7 @@ import (
 
 // handled records the events of each conversation in the order of their handling.
 type handled struct {
+	gate  sync.RWMutex // locked: nothing is handled
 	mu    sync.Mutex
 	of    map[string][]int
 	total int
@@ -27,6 +29,8 @@ func (h *handled) handle(_ context.Context, m *Message) Outcome {
 	if err != nil {
 		return Retry("test", err)
 	}
+	h.gate.RLock()
+	defer h.gate.RUnlock()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.of[m.Conversation] = append(h.of[m.Conversation], n)
@@ -55,9 +59,22 @@ func TestReader_PartitionsChangeUnderLoad(t *testing.T) {
 			go func() { published <- publishPatiently(testContext(t), js, conversations, events) }()
 			require.Eventually(t, func() bool { return h.count() > conversations*events/4 }, soon, poll)
 
-			changed, err := bus.Repartition(testContext(t), js, c.to)
-			require.NoError(t, err)
-			require.True(t, changed)
+			h.gate.Lock() // so that events of the old layout wait when the change begins
+			require.Eventually(t, func() bool { return eventsLeft(t, streams) > conversations }, soon, poll)
+			result := make(chan error, 1)
+			go func() {
+				changed, err := bus.Repartition(testContext(t), js, c.to)
+				if err == nil && !changed {
+					err = errors.New("not changed")
+				}
+				result <- err
+			}()
+			require.Eventually(t, func() bool {
+				info, err := streams.Events().Info(testContext(t))
+				return err == nil && info.Config.MaxBytes == 1
+			}, soon, poll, "the stream does not take events while it is emptied")
+			h.gate.Unlock()
+			require.NoError(t, <-result)
 			fresh, err := bus.Setup(testContext(t), js, bus.StreamOptions{})
 			require.NoError(t, err)
 			require.Equal(t, c.to, fresh.Partitions)
