@@ -116,8 +116,8 @@ func sessionInput(in step.WebhookInput) step.WebhookInput {
 	hook.URL, hook.Headers, adapter.Events, adapter.Body = adapter.Events, nil, "", ""
 	return step.WebhookInput{
 		Plan: bot.Plan{
-			BotID: in.Plan.BotID, Step: fmt.Sprintf("%s%x", sessionQueue(adapter.Name), sum[0]>>4), Dialect: in.Plan.Dialect, Revision: in.Plan.Revision,
-			OnFailure: in.Plan.OnFailure, Adapter: &adapter, Webhook: &hook,
+			BotID: in.Plan.BotID, Step: fmt.Sprintf("%s%x", sessionQueue(adapter.Name), sum[0]>>4), Dialect: in.Plan.Dialect,
+			Revision: in.Plan.Revision, OnFailure: in.Plan.OnFailure, Adapter: &adapter, Webhook: &hook,
 		},
 		Event: schemas.Event{
 			SpecVersion: in.Event.SpecVersion, Source: in.Event.Source, Subject: in.Event.Subject,

@@ -112,7 +112,8 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.Gateway.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events in each line")
 	f.StringVar(&o.Gateway.OperatorToken, "operator-token-file", "", "file with the token of the admin API")
 	f.StringVar(&o.PayloadKeys, "payload-keys", "", "directory of the keys that encrypt what goes to Temporal; empty: in clear")
-	f.StringSliceVar(&o.Gateway.CodecOrigins, "codec-origin", nil, "web origin of the Temporal UI, which may use the codec server")
+	f.StringSliceVar(&o.Gateway.CodecOrigins, "codec-origin", nil,
+		"web origin of the Temporal UI, which may use the codec server")
 	f.StringVar(&o.AdminAddr, "admin-addr", "127.0.0.1:9090", "host:port of /healthz, /readyz and /metrics")
 	f.StringVar(&webhookAddr, "webhook-addr", "127.0.0.1:8090", "host:port of the sample webhook server; empty: none")
 	f.BoolVar(&o.Code, "code", true, "run code steps when this machine supports the sandbox")

@@ -25,8 +25,8 @@ type Codec struct {
 // codecPage is what a person opens in a browser.
 const codecPage = "/codec/"
 
-// handler returns the handler of all paths below /codec/. A person opens /codec/ in the browser once, and enters the token as
-// a password: the Temporal UI can send what the browser then keeps, but no token.
+// handler returns the handler of all paths below /codec/. A person opens /codec/ in the browser once, and enters the token
+// as a password: the Temporal UI can send what the browser then keeps, but no token.
 func (c Codec) handler(log *slog.Logger) http.Handler {
 	codec := converter.NewPayloadCodecHTTPHandler(c.Payloads)
 	mux := http.NewServeMux()

@@ -34,8 +34,8 @@ func checkCommand() *cobra.Command {
 		Short: "Call an endpoint as hookturn does, rightly and wrongly, and report whether it is a careful receiver",
 		Long: "Call an endpoint as hookturn does, rightly and wrongly, and report whether it is a careful receiver: " +
 			"one that serves valid, repeated, slow, large and unusual requests, and rejects those that are not signed by " +
-			"the secret or were signed long ago. Exit status 4 when a check fails, 5 when no request gets an answer. The endpoint does the work of about ten " +
-			"requests of the user hookturn-check",
+			"the secret or were signed long ago. Exit status 4 when a check fails, 5 when no request gets an answer. " +
+			"The endpoint does the work of about ten requests of the user hookturn-check",
 		Example: `  starter check http://127.0.0.1:8090/orders --dialect haptik \
     --secret whsec_aG9va3R1cm4gZXhhbXBsZSBzZWNyZXQsIGZvciB0cmlhbHM=`,
 		Args: cobra.ExactArgs(1),

@@ -181,7 +181,9 @@ func (c *conversationTool) read(
 	if err != nil {
 		return nil, err
 	}
-	i := inspect.Inspector{Temporal: t, Namespace: c.cfg.Temporal.Namespace, Converter: c.cfg.Temporal.DataConverter, Streams: streams, UI: c.ui}
+	i := inspect.Inspector{
+		Temporal: t, Namespace: c.cfg.Temporal.Namespace, Converter: c.cfg.Temporal.DataConverter, Streams: streams, UI: c.ui,
+	}
 	var shown *inspect.Conversation
 	err = c.retry(ctx, func(ctx context.Context) (failed error) {
 		shown, failed = i.Show(ctx, key, runs)

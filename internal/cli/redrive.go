@@ -134,7 +134,8 @@ func replayCommand() *cobra.Command {
 		Short: "Publish the events of dead letters again, of one or of all that the filters choose",
 		Long: "Publish the events of dead letters again, under their own ids and with the bot files and secrets of now, and\n" +
 			"delete the dead letters: of one, or of all that the filters choose. Events of a conversation keep their order.\n" +
-			"Events whose latest useful moment is over are left out, then the status is 6. When it is interrupted, the same command continues.",
+			"Events whose latest useful moment is over are left out, then the status is 6. When it is interrupted, " +
+			"the same command continues.",
 		Example: `  starter deadletters replay 1 --yes
   starter deadletters replay --reason unknown_bot --dry-run
   starter deadletters replay --bot shop --since 24h --rate 50 --yes`,

@@ -125,7 +125,8 @@ func repeatStepsCommand() *cobra.Command {
 		Short: "Run steps that ended badly again",
 		Long: "Run steps that ended in bot_break, failure or undelivered again, with the bot files and secrets of now.\n" +
 			"Each becomes an event with the id <id>/r<N>; the endpoint receives the same webhook-id, and the outcome is\n" +
-			"published as hookturn.step.late. The event comes from the history of the run: one that Temporal does not keep any more, or whose\n" +
+			"published as hookturn.step.late. The event comes from the history of the run: one that Temporal " +
+			"does not keep any more, or whose\n" +
 			"latest useful moment is over, is left out, then the status is 6. When it is interrupted, the same command continues.",
 		Example: `  starter steps repeat --bot shop --kind status --since 1h --dry-run
   starter steps repeat --bot shop --since 1h --rate 5 --yes`,

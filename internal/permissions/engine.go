@@ -27,8 +27,8 @@ const (
 func everyStream() []string {
 	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamFiles}
 	return append(streams, each("KV_", []string{
-		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketRedrives, bucketKeys, bucketChats, bucketClaims, bucketChannels,
-		bucketPosted,
+		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketRedrives, bucketKeys, bucketChats, bucketClaims,
+		bucketChannels, bucketPosted,
 	})...)
 }
 

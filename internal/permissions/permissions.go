@@ -79,7 +79,8 @@ func starter() User {
 
 // runs is what each worker may do.
 func runs() []string {
-	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints), watches(bucketPauses),
+	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints),
+		watches(bucketPauses),
 
 		watches(bucketChannels), files(),
 		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>"))
