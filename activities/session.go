@@ -114,6 +114,7 @@ func sessionInput(in step.WebhookInput) step.WebhookInput {
 	adapter, hook := *in.Plan.Adapter, *in.Plan.Webhook
 	sum := sha256.Sum256([]byte(in.Event.Subject))
 	hook.URL, hook.Headers, adapter.Events, adapter.Body = adapter.Events, nil, "", ""
+	hook.Mode = bot.ModeBackground // the engine did not send the event, so it gets no reply to it
 	return step.WebhookInput{
 		Plan: bot.Plan{
 			BotID: in.Plan.BotID, Step: fmt.Sprintf("%s%x", sessionQueue(adapter.Name), sum[0]>>4), Dialect: in.Plan.Dialect,

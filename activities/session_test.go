@@ -116,6 +116,7 @@ func TestSession_StartHandoverEnd(t *testing.T) {
 	require.Equal(t, "https://robot.example/events", inputs[0].Plan.Webhook.URL)
 	require.Regexp(t, "^robot-session-[0-9a-f]$", inputs[0].Plan.Step, "the queue")
 	require.Empty(t, inputs[0].Plan.Webhook.Headers, "they belong to the message endpoint")
+	require.Equal(t, bot.ModeBackground, inputs[0].Plan.Webhook.Mode, "a delivery in the background publishes no reply itself")
 	require.Empty(t, inputs[0].Plan.Adapter.Events, "delivering it is not part of a session")
 	require.Equal(t, json.RawMessage(`"+31612"`), inputs[0].Event.Data.Params["conversationClientId"])
 

@@ -313,7 +313,7 @@ func (d *drill) check(t *testing.T) {
 	require.Empty(t, problems[:min(len(problems), 20)], "%d problems", len(problems))
 	require.Len(t, totals.Outcomes, 1, "every step has more time than the faults take, and succeeds: %v", totals.Outcomes)
 	if !d.killed {
-		require.LessOrEqual(t, totals.Duplicates, totals.Events/1000+d.takenOver, "duplicates at the endpoint without a kill:\n%s",
+		require.LessOrEqual(t, totals.Duplicates, (totals.Events+999)/1000+d.takenOver, "duplicates at the endpoint without a kill:\n%s",
 			strings.Join(totals.Doubled, "\n"))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -23,11 +24,13 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
+// marker is a text that nothing may hold in clear.
+const marker = "MARKER-of-a-person"
+
 // TestEncryption_NothingInClear runs a step with a marker in its event and in its answer, and looks for the marker in the
 // history and in every file of the Temporal server.
 func TestEncryption_NothingInClear(t *testing.T) {
 	t.Parallel()
-	const marker = "MARKER-of-a-person"
 	samples := endpoint.New(endpoint.Options{})
 	samples.Handle("/orders", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprintf(w, `{"status":true,"response":["%s"]}`, marker)
@@ -57,18 +60,10 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	var encrypted []*commonpb.Payload
-	history := c.GetWorkflowHistory(t.Context(), "conversation/default/shop/"+conversation, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for history.HasNext() {
-		event, err := history.Next()
-		require.NoError(t, err)
-		raw, err := event.Marshal()
-		require.NoError(t, err)
-		require.NotContains(t, string(raw), marker)
-		if accepted := event.GetWorkflowExecutionUpdateAcceptedEventAttributes(); accepted != nil {
-			encrypted = append(encrypted, accepted.GetAcceptedRequest().GetInput().GetArgs().GetPayloads()...)
-		}
-	}
-	require.NotEmpty(t, encrypted)
+	require.Eventually(t, func() bool { // the reply is published before the server has the workflow task
+		encrypted = acceptedPayloads(t, c, "conversation/default/shop/"+conversation)
+		return len(encrypted) > 0
+	}, patience, 50*time.Millisecond)
 	decoded, err := converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{
 		Endpoint: "http://" + s.Starter.AdminAddr() + "/codec",
 		ModifyRequest: func(r *http.Request) error {
@@ -82,6 +77,23 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	found := filesWith(t, filepath.Join(data, "temporal"), []byte(conversation))
 	require.NotEmpty(t, found, "the search reads what the server has written")
 	require.Empty(t, filesWith(t, filepath.Join(data, "temporal"), []byte(marker)))
+}
+
+// acceptedPayloads returns the payloads of the Updates in a run's history, and fails when an event holds the marker.
+func acceptedPayloads(t *testing.T, c client.Client, workflow string) (all []*commonpb.Payload) {
+	t.Helper()
+	history := c.GetWorkflowHistory(t.Context(), workflow, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for history.HasNext() {
+		event, err := history.Next()
+		require.NoError(t, err)
+		raw, err := event.Marshal()
+		require.NoError(t, err)
+		require.NotContains(t, string(raw), marker)
+		if accepted := event.GetWorkflowExecutionUpdateAcceptedEventAttributes(); accepted != nil {
+			all = append(all, accepted.GetAcceptedRequest().GetInput().GetArgs().GetPayloads()...)
+		}
+	}
+	return all
 }
 
 // filesWith lists the files below a directory that hold some bytes.

@@ -36,7 +36,6 @@ type erased struct {
 // conversation of another.
 func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	t.Parallel()
-	const marker = "MARKER-of-a-person"
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
