@@ -16,8 +16,9 @@ func chaosCommand() *cobra.Command {
 		Use:   "chaos",
 		Short: "Serve an endpoint that goes wrong on the wire in every way that endpoints do, to try clients against it",
 		Long: "Serve an endpoint that goes wrong on the wire in every way that endpoints do, to try clients against it: " +
-			"resets, answers that never end or end early, answers of one byte at a time, compressed bombs, odd values of Retry-After. " +
-			"Each path is a behaviour; the command prints their addresses and serves until it is interrupted. It also ends connections " +
+			"resets, answers that never end or end early, answers of one byte at a time, compressed bombs, odd values of " +
+			"Retry-After. Each path is a behaviour; the command prints their addresses and serves until it is interrupted. It also " +
+			"ends connections " +
 			"itself after 40 s",
 		Example: `  starter chaos --addr 127.0.0.1:8099`,
 		Args:    cobra.NoArgs,
