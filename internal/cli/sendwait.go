@@ -83,10 +83,10 @@ func (o *send) endOf(whole context.Context, err, ended error) (end, failed error
 	switch {
 	case errors.Is(err, errAnswered):
 		return ended, nil
+	case whole.Err() != nil: // reading may have failed for it
+		return nil, fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
 	case err != nil:
 		return nil, err
-	case whole.Err() != nil:
-		return nil, fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
 	case o.result.Result == resultWaiting: // a duplicate whose step still waits
 		return ended, nil
 	}
