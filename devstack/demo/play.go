@@ -48,7 +48,7 @@ func (d *demo) haptik() []scene {
 		{"An endpoint keeps failing: the chat goes on with the bot break text", d.botBreak},
 		{"The same, where a person takes over", d.handover},
 		{"A step that the bot file does not know is rejected", d.unknownStep},
-		{"An event for an unknown bot becomes a dead letter", d.deadLetter},
+		{"An event for an unknown bot becomes a dead letter, and its user is not left without an answer", d.deadLetter},
 	}
 }
 
@@ -135,7 +135,7 @@ func (d *demo) deadLetter(ctx context.Context) error {
 		if len(list) > 0 {
 			fmt.Fprintf(d.out, "  <- dead letter %d: %s (%s)\n     send it again with: starter deadletters replay %d\n",
 				list[0].Sequence, list[0].Reason, list[0].Detail, list[0].Sequence)
-			return nil
+			return d.replied(ctx, schemas.OutcomeRejected)
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):

@@ -73,7 +73,9 @@ func (d *demo) ended(ctx context.Context, replyType string, outcome schemas.Outc
 	for _, a := range data.Attempts {
 		fmt.Fprintf(d.out, "     attempt %d: %s -> %s in %.1f ms\n", a.N, a.URL, result(a), a.TotalMs)
 	}
-	fmt.Fprintf(d.out, "     run: %s\n", d.link(data.Workflow))
+	if data.Workflow.ID != "" { // an event that no bot serves has no run
+		fmt.Fprintf(d.out, "     run: %s\n", d.link(data.Workflow))
+	}
 	return nil
 }
 
