@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -21,9 +22,6 @@ const runsMax = 64 << 10
 
 // findTimeout bounds the search for a reply. A search that fails is followed by the attempt: NATS may be away for long.
 const findTimeout = 500 * time.Millisecond
-
-// clockSlack is how far the clocks of NATS and Temporal may be apart.
-const clockSlack = time.Minute
 
 // lookBack bounds how long before the latest begin of a step its reply is looked for. Every reply of the conversation since
 // then may have to be read.
@@ -92,7 +90,7 @@ func (c *call) earliest() time.Time {
 	if bound := accepted.Add(-lookBack); since.Before(bound) {
 		since = bound
 	}
-	return since.Add(-clockSlack)
+	return since.Add(-step.ClockSlack)
 }
 
 // adopt makes the end of the attempt that of a reply which the engine has already.

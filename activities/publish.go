@@ -121,7 +121,7 @@ func (a *Activities) measure(in step.PublishInput, before *schemas.Reply) {
 func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*schemas.Reply, error) {
 	if activity.GetInfo(ctx).Attempt > 1 {
 		of := in.BotID.WithConversation(in.Reply.Subject)
-		stored, err := a.Publisher.FindReply(ctx, of, in.Reply.ID, in.Reply.Time.Add(-clockSlack))
+		stored, err := a.Publisher.FindReply(ctx, of, in.Reply.ID, in.Reply.Time.Add(-step.ClockSlack))
 		if err == nil && stored != nil {
 			return stored, nil
 		}

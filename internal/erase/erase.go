@@ -98,9 +98,9 @@ func compareKeys(a, b schemas.ConversationKey) int {
 
 // find returns the conversations of a request; their ids are tokens.
 func (e *Eraser) find(ctx context.Context, r Request) (keys map[schemas.ConversationKey]struct{}, err error) {
-	attribute, values := step.AttributeUser, quote(r.User)
+	attribute, values := step.AttributeUser, step.Quote(r.User)
 	if r.Conversation != "" {
-		attribute, values = step.AttributeConversation, quote(r.Conversation)+", "+quote(schemas.ConversationToken(r.Conversation))
+		attribute, values = step.AttributeConversation, step.Quote(r.Conversation)+", "+step.Quote(schemas.ConversationToken(r.Conversation))
 		keys, err = e.Store.Owners(ctx, r.Tenant, r.Conversation)
 	} else {
 		keys, err = e.Store.Conversations(ctx, r.Tenant, r.User)
@@ -108,7 +108,7 @@ func (e *Eraser) find(ctx context.Context, r Request) (keys map[schemas.Conversa
 	if err != nil {
 		return nil, err
 	}
-	query := fmt.Sprintf("%s = %s AND %s IN (%s)", step.AttributeTenant, quote(r.Tenant), attribute, values)
+	query := fmt.Sprintf("%s = %s AND %s IN (%s)", step.AttributeTenant, step.Quote(r.Tenant), attribute, values)
 	err = e.list(ctx, query, func(run *workflowpb.WorkflowExecutionInfo) error {
 		if key, ok := keyOf(run.GetExecution().GetWorkflowId()); ok {
 			keys[key] = struct{}{}
@@ -162,8 +162,8 @@ func (e *Eraser) conversation(ctx context.Context, key schemas.ConversationKey, 
 
 // runs deletes the runs of a conversation and returns their number.
 func (e *Eraser) runs(ctx context.Context, key schemas.ConversationKey, files store.FileIDs) (int, error) {
-	query := fmt.Sprintf("WorkflowId = %s OR WorkflowId STARTS_WITH %s", quote(step.ConversationID(key)),
-		quote(step.ID(key, "")))
+	query := fmt.Sprintf("WorkflowId = %s OR WorkflowId STARTS_WITH %s", step.Quote(step.ConversationID(key)),
+		step.Quote(step.ID(key, "")))
 	var found []*workflowpb.WorkflowExecutionInfo
 	err := e.list(ctx, query, func(run *workflowpb.WorkflowExecutionInfo) error {
 		found = append(found, run)
@@ -256,9 +256,4 @@ func (e *Eraser) list(ctx context.Context, query string, found func(*workflowpb.
 			return nil
 		}
 	}
-}
-
-// quote writes a text as a string of the visibility query language.
-func quote(text string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(text) + "'"
 }

@@ -22,8 +22,3 @@ func TestKeyOf_WorkflowIDs(t *testing.T) {
 		require.False(t, ok, id)
 	}
 }
-
-func TestQuote(t *testing.T) {
-	t.Parallel()
-	require.Equal(t, `'it\'s \\ here'`, quote(`it's \ here`))
-}

@@ -79,19 +79,19 @@ type InHand struct {
 // query returns the filter in the language of Temporal's visibility.
 func (f Filter) query(now time.Time) string {
 	terms := []string{
-		"WorkflowType IN (" + quote(step.WorkflowConversation) + ", " + quote(step.WorkflowStep) + ")",
+		"WorkflowType IN (" + step.Quote(step.WorkflowConversation) + ", " + step.Quote(step.WorkflowStep) + ")",
 		step.AttributeConversation + " IS NOT NULL", // the scripts of channels have none
 	}
 	add := func(name, value string) {
 		if value != "" {
-			terms = append(terms, name+" = "+quote(value))
+			terms = append(terms, name+" = "+step.Quote(value))
 		}
 	}
 	add(step.AttributeTenant, f.Tenant)
 	add(step.AttributeBot, f.Bot)
 	if f.Conversation != "" {
-		terms = append(terms, step.AttributeConversation+" IN ("+quote(step.Searchable(f.Conversation))+", "+
-			quote(schemas.ConversationToken(f.Conversation))+")") // a bot may hide its conversations' ids
+		terms = append(terms, step.AttributeConversation+" IN ("+step.Quote(step.Searchable(f.Conversation))+", "+
+			step.Quote(schemas.ConversationToken(f.Conversation))+")") // a bot may hide its conversations' ids
 	}
 	if f.User != "" {
 		add(step.AttributeUser, step.Searchable(f.User))
@@ -114,11 +114,6 @@ func (f Filter) query(now time.Time) string {
 }
 
 func moment(t time.Time) string { return "'" + t.UTC().Format(time.RFC3339Nano) + "'" }
-
-// quote writes a text as a string of the visibility query language.
-func quote(text string) string {
-	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(text) + "'"
-}
 
 // List returns the runs that a filter chooses, the latest first.
 func (i *Inspector) List(ctx context.Context, f Filter) ([]Run, error) {

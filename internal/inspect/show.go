@@ -87,7 +87,7 @@ func (i *Inspector) readRuns(ctx context.Context, c *Conversation, limit int) er
 	id := step.ConversationID(c.ConversationKey)
 	page, err := i.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: i.Namespace, PageSize: int32(min(limit, pageSize)),
-		Query: "WorkflowId = " + quote(id) + " OR WorkflowId STARTS_WITH " + quote(step.IDPrefix(c.ConversationKey)),
+		Query: "WorkflowId = " + step.Quote(id) + " OR WorkflowId STARTS_WITH " + step.Quote(step.IDPrefix(c.ConversationKey)),
 	})
 	if err != nil {
 		return fmt.Errorf("list the runs of a conversation: %w", err)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -13,9 +12,6 @@ import (
 
 	"github.com/hookturn/hookturn/internal/step"
 )
-
-// clockSlack is how far the clocks of NATS and Temporal may be apart.
-const clockSlack = time.Minute
 
 // closedRunKnows reports whether a completed run of a conversation had taken an event. A running one recognises its events
 // itself. An event that this process tries again can only be in the latest run. One that another delivery has brought
@@ -39,8 +35,8 @@ func (i *Intake) closedRunKnows(ctx context.Context, id, eventID string, before 
 	}
 	request := &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: i.Namespace, PageSize: 100,
-		Query: fmt.Sprintf("WorkflowId = '%s' AND ExecutionStatus = 'Completed' AND CloseTime >= '%s'", quoted(id),
-			stored.Add(-clockSlack).UTC().Format(time.RFC3339)),
+		Query: fmt.Sprintf("WorkflowId = %s AND ExecutionStatus = 'Completed' AND CloseTime >= '%s'", step.Quote(id),
+			stored.Add(-step.ClockSlack).UTC().Format(time.RFC3339)),
 	}
 	for {
 		page, err := i.Temporal.ListWorkflow(ctx, request)
@@ -66,9 +62,4 @@ func (i *Intake) knows(ctx context.Context, id string, run *workflowpb.WorkflowE
 	var result step.ConversationResult
 	return i.Temporal.GetWorkflow(ctx, id, run.GetExecution().GetRunId()).Get(ctx, &result) == nil &&
 		slices.Contains(result.EventIDs, eventID)
-}
-
-// quoted is a text within the quotes of a visibility query.
-func quoted(text string) string {
-	return strings.NewReplacer("\\", "\\\\", "'", "\\'").Replace(text)
 }

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -141,5 +142,13 @@ func Searchable(id string) string {
 	}
 	return schemas.ConversationToken(id)
 }
+
+// Quote returns a text as a string of Temporal's visibility query language.
+func Quote(text string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, "'", `\'`).Replace(text) + "'"
+}
+
+// ClockSlack is how far the clocks of NATS and Temporal may be apart.
+const ClockSlack = time.Minute
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
