@@ -98,9 +98,7 @@ func compareKeys(a, b schemas.ConversationKey) int {
 
 // find returns the conversations of a request; their ids are tokens.
 func (e *Eraser) find(ctx context.Context, r Request) (keys map[schemas.ConversationKey]struct{}, err error) {
-	attribute, values := step.AttributeUser, step.Quote(r.User)
 	if r.Conversation != "" {
-		attribute, values = step.AttributeConversation, step.Quote(r.Conversation)+", "+step.Quote(schemas.ConversationToken(r.Conversation))
 		keys, err = e.Store.Owners(ctx, r.Tenant, r.Conversation)
 	} else {
 		keys, err = e.Store.Conversations(ctx, r.Tenant, r.User)
@@ -108,8 +106,7 @@ func (e *Eraser) find(ctx context.Context, r Request) (keys map[schemas.Conversa
 	if err != nil {
 		return nil, err
 	}
-	query := fmt.Sprintf("%s = %s AND %s IN (%s)", step.AttributeTenant, step.Quote(r.Tenant), attribute, values)
-	err = e.list(ctx, query, func(run *workflowpb.WorkflowExecutionInfo) error {
+	err = e.list(ctx, runsFor(r), func(run *workflowpb.WorkflowExecutionInfo) error {
 		if key, ok := keyOf(run.GetExecution().GetWorkflowId()); ok {
 			keys[key] = struct{}{}
 		}
@@ -119,6 +116,17 @@ func (e *Eraser) find(ctx context.Context, r Request) (keys map[schemas.Conversa
 		return key.Tenant != r.Tenant || r.Bot != "" && key.Bot != r.Bot
 	})
 	return keys, err
+}
+
+// runsFor is the query for the runs of a person or a conversation. Search attributes hold long and unprintable ids as
+// tokens, and a bot may hide its conversations' ids as tokens too.
+func runsFor(r Request) string {
+	attribute, values := step.AttributeUser, step.Quote(step.Searchable(r.User))
+	if r.Conversation != "" {
+		attribute = step.AttributeConversation
+		values = step.Quote(step.Searchable(r.Conversation)) + ", " + step.Quote(schemas.ConversationToken(r.Conversation))
+	}
+	return fmt.Sprintf("%s = %s AND %s IN (%s)", step.AttributeTenant, step.Quote(r.Tenant), attribute, values)
 }
 
 // keyOf reads a workflow id of a conversation, or of a step of its own.
@@ -160,10 +168,15 @@ func (e *Eraser) conversation(ctx context.Context, key schemas.ConversationKey, 
 	return nil
 }
 
+// runsOf is the query for the runs of a conversation: its own, and those of its unordered steps.
+func runsOf(key schemas.ConversationKey) string {
+	return fmt.Sprintf("WorkflowId = %s OR WorkflowId STARTS_WITH %s", step.Quote(step.ConversationID(key)),
+		step.Quote(step.IDPrefix(key)))
+}
+
 // runs deletes the runs of a conversation and returns their number.
 func (e *Eraser) runs(ctx context.Context, key schemas.ConversationKey, files store.FileIDs) (int, error) {
-	query := fmt.Sprintf("WorkflowId = %s OR WorkflowId STARTS_WITH %s", step.Quote(step.ConversationID(key)),
-		step.Quote(step.ID(key, "")))
+	query := runsOf(key)
 	var found []*workflowpb.WorkflowExecutionInfo
 	err := e.list(ctx, query, func(run *workflowpb.WorkflowExecutionInfo) error {
 		found = append(found, run)
