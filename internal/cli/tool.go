@@ -51,7 +51,7 @@ func (f *frame) connects(cmd *cobra.Command) {
 // changes adds the options of a tool that changes what exists.
 func (f *frame) changes(cmd *cobra.Command) {
 	f.dry(cmd)
-	cmd.Flags().BoolVar(&f.yes, "yes", false, "do it without a question; needed where there is no terminal")
+	cmd.Flags().BoolVar(&f.yes, "yes", false, "skip the confirmation; required without a terminal")
 }
 
 func (f *frame) dry(cmd *cobra.Command) {
