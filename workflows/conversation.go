@@ -33,6 +33,7 @@ type conversation struct {
 	workflow schemas.WorkflowRef
 	turns    turns
 	calling  *calling  // the step in hand, while its endpoint may call back
+	steps    int       // steps that this run has made and published
 	late     int       // answers that are still awaited after their step's reply
 	load     load      // what this run has taken
 	closed   string    // why the conversation was closed by the latest event, "" while it is open

@@ -59,11 +59,58 @@ func (c *conversation) publishProgress(ctx workflow.Context, d *step.Delivery) (
 // answerInTime returns the endpoint's answer, or the timeout at the hard deadline. Where late answers are dropped the
 // request itself ends at the deadline; where they are published it goes on in the background, and later events do not
 // wait for it.
+//
+// When a workflow task has both, the one that comes first in the history counts: a repeated task, which may find the
+// other one as well, comes to the same end.
 func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	w := in.Plan.Webhook
-	if w.LateAnswer != bot.LateAnswerPublish {
+	switch {
+	case w.LateAnswer != bot.LateAnswerPublish:
 		return callWebhook(ctx, in)
+	case c.state.Format < step.FormatInOrder:
+		return c.answerBeforeTimer(ctx, in)
 	}
+	timed, cancel := workflow.WithCancel(ctx)
+	defer cancel()
+	hard := workflow.NewTimerWithOptions(timed, w.Timeout.D(), workflow.TimerOptions{Summary: "hard deadline"})
+	attempts := startAttempts(ctx, in)
+	var tooLate bool
+	var err error
+	workflow.NewSelector(ctx).
+		AddFuture(attempts.future, func(workflow.Future) {}).
+		AddFuture(hard, func(f workflow.Future) { err = f.Get(ctx, nil); tooLate = true }).
+		Select(ctx)
+	switch {
+	case !tooLate:
+		result, p := attempts.end(ctx)
+		return outcomeOf(result, p)
+	case err != nil:
+		return step.WebhookResult{}, fault.New(fault.Cancelled, "the step was cancelled")
+	}
+	c.awaitLate(ctx, in, attempts)
+	return step.WebhookResult{}, timeoutBeforeLate(w)
+}
+
+// awaitLate publishes the answer that comes after the step's reply, and after whatever else the step publishes.
+func (c *conversation) awaitLate(ctx workflow.Context, in step.WebhookInput, attempts attempts) {
+	steps := c.steps
+	c.late++
+	workflow.Go(ctx, func(ctx workflow.Context) {
+		defer func() { c.late-- }()
+		result, p := attempts.end(ctx)
+		if p != nil || result.CallsBack {
+			return
+		}
+		patient, stop := workflow.NewDisconnectedContext(ctx)
+		defer stop()
+		_ = workflow.Await(patient, func() bool { return c.steps > steps })
+		c.publishLate(ctx, in, result)
+	})
+}
+
+// answerBeforeTimer is answerInTime as runs before FormatInOrder have it in their histories. A task that has both takes
+// the timeout and publishes the answer as a late one.
+func (c *conversation) answerBeforeTimer(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
 	var (
 		result         step.WebhookResult
 		failed         *fault.Fault
@@ -78,6 +125,7 @@ func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) 
 			c.publishLate(ctx, in, result)
 		}
 	})
+	w := in.Plan.Webhook
 	hard := workflow.AwaitOptions{Timeout: w.Timeout.D(), TimerOptions: workflow.TimerOptions{Summary: "hard deadline"}}
 	_, err := workflow.AwaitWithOptions(ctx, hard, func() bool { return ended })
 	switch {
@@ -87,7 +135,11 @@ func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) 
 		return step.WebhookResult{}, fault.New(fault.Cancelled, "the step was cancelled")
 	}
 	tooLate = true
-	return step.WebhookResult{}, fault.New(fault.Timeout,
+	return step.WebhookResult{}, timeoutBeforeLate(w)
+}
+
+func timeoutBeforeLate(w *bot.Webhook) *fault.Fault {
+	return fault.New(fault.Timeout,
 		"the endpoint did not answer within %s; an answer after that is published as hookturn.step.late", w.Timeout)
 }
 

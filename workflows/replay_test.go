@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 
@@ -47,6 +48,14 @@ func TestReplayCanFail(t *testing.T) {
 
 func replay(t *testing.T, file string) error {
 	t.Helper()
+	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{})
+	require.NoError(t, err)
+	workflows.Register(replayer)
+	return replayer.ReplayWorkflowHistory(nil, readHistory(t, file))
+}
+
+func readHistory(t *testing.T, file string) *historypb.History {
+	t.Helper()
 	compressed, err := os.Open(file)
 	require.NoError(t, err)
 	defer compressed.Close()
@@ -56,8 +65,5 @@ func replay(t *testing.T, file string) error {
 	require.NoError(t, err)
 	history, err := client.HistoryFromJSON(strings.NewReader(string(text)), client.HistoryJSONOptions{})
 	require.NoError(t, err)
-	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{})
-	require.NoError(t, err)
-	workflows.Register(replayer)
-	return replayer.ReplayWorkflowHistory(nil, history)
+	return history
 }

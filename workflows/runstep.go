@@ -13,6 +13,7 @@ import (
 // runStep runs one step to its reply and takes over what it changed.
 func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Result {
 	started := workflow.Now(ctx)
+	defer func() { c.steps++ }()
 	in := step.WebhookInput{
 		Plan: *d.Plan, Event: withoutEntities(*d).Event, // they are among the conversation's
 		User: c.state.User, ConversationNo: c.state.ConversationNo,

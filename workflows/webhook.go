@@ -46,7 +46,11 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult
 			in.Progress = *p
 		}
 	}
-	result, p := moreAttempts(ctx, in)
+	return outcomeOf(moreAttempts(ctx, in))
+}
+
+// outcomeOf is the end of a step: the endpoint's answer, or the attempts and why there is none.
+func outcomeOf(result step.WebhookResult, p *step.Progress) (step.WebhookResult, *fault.Fault) {
 	if p != nil {
 		return step.WebhookResult{Attempts: p.Attempts}, p.Fault
 	}
@@ -94,20 +98,36 @@ func firstAttempt(ctx workflow.Context, in step.WebhookInput) (result step.Webho
 	return result, nil
 }
 
-func moreAttempts(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
+func moreAttempts(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *step.Progress) {
+	if in.Deadline.Sub(workflow.Now(ctx)) <= 0 {
+		in.Progress.Fault = fault.New(fault.Timeout, "the step's timeout of %s passed", in.Plan.Webhook.Timeout)
+		return step.WebhookResult{}, &in.Progress
+	}
+	return startAttempts(ctx, in).end(ctx)
+}
+
+// attempts are the activity that makes the attempts of a step.
+type attempts struct {
+	future workflow.Future
+	before step.Progress
+}
+
+// startAttempts starts the activity that makes the attempts of a step with time left.
+func startAttempts(ctx workflow.Context, in step.WebhookInput) attempts {
 	w := in.Plan.Webhook
 	left := in.Deadline.Sub(workflow.Now(ctx))
-	if left <= 0 {
-		in.Progress.Fault = fault.New(fault.Timeout, "the step's timeout of %s passed", w.Timeout)
-		return result, &in.Progress
-	}
 	in.Left, in.Reply = left, publishesItself(w)
 	if w.LateAnswer == bot.LateAnswerPublish {
 		left += w.AttemptTimeout.D() + startToCloseSlack // an attempt that began in time runs to its own end
 	}
 	ctx = workflow.WithActivityOptions(ctx, attemptOptions(in.Plan, left))
-	if err := workflow.ExecuteActivity(ctx, step.ActivityWebhook, in).Get(ctx, &result); err != nil {
-		return result, progressOf(err, in.Progress)
+	return attempts{future: workflow.ExecuteActivity(ctx, step.ActivityWebhook, in), before: in.Progress}
+}
+
+// end waits for the answer, or for what is known when there is none.
+func (a attempts) end(ctx workflow.Context) (result step.WebhookResult, failed *step.Progress) {
+	if err := a.future.Get(ctx, &result); err != nil {
+		return result, progressOf(err, a.before)
 	}
 	return result, nil
 }

@@ -37,6 +37,8 @@ const (
 	FormatLingering Format = 0
 	// FormatCompleting is the format of runs that complete when their conversation is closed.
 	FormatCompleting Format = 1
+	// FormatInOrder is the format of runs that take a late answer and its hard deadline in the order of their history.
+	FormatInOrder Format = 2
 	// FormatLatest is the format of new runs.
 	FormatLatest = FormatCompleting
 )
