@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -95,6 +96,7 @@ func TestRollout(t *testing.T) {
 		Sent: r.sent, Replies: r.engine.all(), DeadLetters: r.engine.deadLetters(t), Requests: r.cluster.samples.Ledger().All(),
 	}.Check()
 	t.Log(totals, totals.Failures)
+	logTimelines(t, r.cluster.where["temporal"], r.failed())
 	moved := 0
 	for _, h := range r.histories(t) {
 		versions, failures := examine(h)
@@ -197,7 +199,19 @@ func (r *rollout) progress(t *testing.T, phase string) {
 		require.Eventually(t, func() bool { return r.answered[i].Load() >= before[i]+1 }, 2*patience, 50*time.Millisecond,
 			"%s: conversation %d stands still", phase, i)
 	}
-	t.Logf("%s: every conversation had an event answered within %v", phase, time.Since(began).Round(time.Millisecond))
+	t.Logf("%s: began at %s, every conversation had an event answered within %v", phase, clockTime(began), time.Since(began).Round(time.Millisecond))
+}
+
+// failed returns the steps that did not end in success.
+func (r *rollout) failed() (all []schemas.StepReplied) {
+	for _, reply := range r.engine.all() {
+		var data schemas.StepReplied
+		if reply.Type == schemas.TypeStepReplied && json.Unmarshal(reply.Data, &data) == nil &&
+			data.Outcome != schemas.OutcomeSuccess {
+			all = append(all, data)
+		}
+	}
+	return all
 }
 
 // histories are those of all runs of all conversations.
