@@ -9,7 +9,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // binaryPrefix begins the headers of an event in binary mode, in lower case.
@@ -55,7 +55,7 @@ func FromBinary(header map[string][]string, data []byte) (json.RawMessage, error
 		attributes[attribute] = value
 	}
 	if media, given := attributes[attributeContentType]; given && !isJSONMedia(media) {
-		return nil, under(attributeContentType, invalid("must be "+mediaJSON))
+		return nil, asInvalid(under(attributeContentType, invalid("must be "+mediaJSON)))
 	}
 	attributes[attributeContentType] = mediaJSON
 	event := map[string]any{}
@@ -68,7 +68,7 @@ func FromBinary(header map[string][]string, data []byte) (json.RawMessage, error
 	if err != nil || len(body) == 0 {
 		event["data"] = nil
 		if document, err = Marshal(event); err == nil {
-			err = under("data", invalid("must be a JSON object: the body of an event in binary mode is its data"))
+			err = asInvalid(under("data", invalid("must be a JSON object: the body of an event in binary mode is its data")))
 		}
 		return document, err
 	}
@@ -85,7 +85,7 @@ func binaryValue(attribute string, values []string) (string, error) {
 	}
 	value, err := url.PathUnescape(values[0])
 	if err != nil || !utf8.ValidString(value) {
-		return "", under(attribute, invalid("must be UTF-8, percent-encoded, in the header ce-%s", attribute))
+		return "", asInvalid(under(attribute, invalid("must be UTF-8, percent-encoded, in the header ce-%s", attribute)))
 	}
 	return value, nil
 }

@@ -2,13 +2,10 @@ package schemas
 
 import (
 	"bytes"
-	"encoding/json"
-	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // Bounds on attributes and members, in characters; json/event.json has the same.
@@ -33,21 +30,8 @@ func DecodeEvent(raw []byte) (Event, error) {
 		return Event{}, invalid("is empty")
 	}
 	var e envelope
-	s := scanner{raw: raw, pos: len(raw) - len(text)}
-	s.space()
-	if err := s.object(e.attribute); err != nil {
-		return Event{}, err
-	}
-	if err := s.end(); err != nil {
-		return Event{}, err
-	}
-	if err := e.complete(); err != nil {
-		return Event{}, err
-	}
-	// The type determines what data means and may come behind it, so data is read when the rest is known.
-	s.pos, s.depth = e.dataAt, 1
-	if err := decodeData(&s, e.event.Type, &e.event.Data); err != nil {
-		return Event{}, under("data", err)
+	if err := e.read(newScanner(raw)); err != nil {
+		return Event{}, asInvalid(err)
 	}
 	return e.event, nil
 }
@@ -59,8 +43,24 @@ type envelope struct {
 	dataAt  int // where the value of data begins; 0 when there is none
 }
 
+// read reads the one event of a text.
+func (e *envelope) read(s scanner) error {
+	if err := s.Object(func(name []byte) error { return e.attribute(s, name) }); err != nil {
+		return err
+	}
+	if err := s.End("the event"); err != nil {
+		return err
+	}
+	if err := e.complete(); err != nil {
+		return err
+	}
+	// The type determines what data means and may come behind it, so data is read when the rest is known.
+	s.Return(e.dataAt, 1)
+	return under("data", decodeData(s, e.event.Type, &e.event.Data))
+}
+
 // attribute reads one attribute. Names are compared exactly: "ID" is an unknown attribute, not the id.
-func (e *envelope) attribute(s *scanner, name []byte) (err error) {
+func (e *envelope) attribute(s scanner, name []byte) (err error) {
 	ev := &e.event
 	switch string(name) {
 	case "specversion":
@@ -81,13 +81,11 @@ func (e *envelope) attribute(s *scanner, name []byte) (err error) {
 	case "subject":
 		ev.Subject, err = s.label(subjectMax)
 	case "data":
-		e.dataAt = s.pos
-		if s.peek() != '{' {
-			return s.wrongType("an object")
+		e.dataAt = s.Pos()
+		if s.Peek() != '{' {
+			return s.WrongType("an object")
 		}
-		s.ahead = true
-		err = s.skip()
-		s.ahead = false
+		err = s.SkipAhead()
 	default:
 		err = e.optional(s, name)
 	}
@@ -95,9 +93,9 @@ func (e *envelope) attribute(s *scanner, name []byte) (err error) {
 }
 
 // optional reads an attribute that may be missing; null is the same as missing.
-func (e *envelope) optional(s *scanner, name []byte) (err error) {
-	if s.peek() == 'n' {
-		return s.literal("null")
+func (e *envelope) optional(s scanner, name []byte) (err error) {
+	if s.Peek() == 'n' {
+		return s.Skip()
 	}
 	ev := &e.event
 	switch string(name) {
@@ -140,75 +138,4 @@ func (e *envelope) complete() error {
 		}
 	}
 	return nil
-}
-
-// text reads a string that is a value.
-func (s *scanner) text() (string, error) { return s.textAs(asValue) }
-
-// name reads a string that something is known by.
-func (s *scanner) name() (string, error) { return s.textAs(asName) }
-
-func (s *scanner) textAs(use use) (string, error) {
-	if s.peek() != '"' {
-		return "", s.wrongType("a string")
-	}
-	body, escaped, err := s.quoted(use)
-	if err != nil || !escaped {
-		return string(body), err
-	}
-	return unquote(body), nil
-}
-
-// label reads a string that names something: not empty, at most limit characters, no control characters.
-func (s *scanner) label(limit int) (string, error) {
-	text, err := s.name()
-	switch {
-	case err != nil:
-		return "", err
-	case text == "":
-		return "", invalid("must not be empty")
-	case len(text) > limit && utf8.RuneCountInString(text) > limit:
-		return "", invalid("must have at most %d characters", limit)
-	case strings.ContainsFunc(text, isControl):
-		return "", invalid("must not hold control characters")
-	}
-	return text, nil
-}
-
-func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f }
-
-// time reads a point in time.
-func (s *scanner) time() (time.Time, error) {
-	text, err := s.text()
-	if err != nil {
-		return time.Time{}, err
-	}
-	at, ok := parseTime(text)
-	if !ok {
-		return time.Time{}, invalid("must be a time as RFC 3339 has it, such as 2026-11-20T12:00:00Z")
-	}
-	return at, nil
-}
-
-// integer reads a whole number from 0 to limit.
-func (s *scanner) integer(limit int64) (int64, error) {
-	start := s.pos
-	if c := s.peek(); c != '-' && !isDigit(c) {
-		return 0, s.wrongType("an integer")
-	}
-	if err := s.number(); err != nil {
-		return 0, err
-	}
-	n, ok := wholeNumber(string(s.raw[start:s.pos]), limit)
-	if !ok {
-		return 0, invalid("must be an integer from 0 to %s", strconv.FormatInt(limit, 10))
-	}
-	return n, nil
-}
-
-// value reads any value and keeps its bytes.
-func (s *scanner) value() (json.RawMessage, error) {
-	start := s.pos
-	err := s.skip()
-	return bytes.Clone(s.raw[start:s.pos]), err
 }

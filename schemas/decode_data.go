@@ -12,7 +12,7 @@ type eventRule struct {
 	members  map[string]memberReader
 }
 
-type memberReader func(s *scanner, d *EventData) error
+type memberReader func(s scanner, d *EventData) error
 
 var eventRules = map[string]eventRule{
 	TypeStepRequested: {"step", map[string]memberReader{
@@ -40,13 +40,13 @@ func EventTypes() []string {
 func isEventType(t string) bool { return slices.Contains(EventTypes(), t) }
 
 // decodeData reads the members of data that the event type has. A member that is null counts as missing.
-func decodeData(s *scanner, eventType string, d *EventData) error {
+func decodeData(s scanner, eventType string, d *EventData) error {
 	rule := eventRules[eventType]
 	found := rule.required == ""
-	err := s.object(func(s *scanner, name []byte) error {
+	err := s.Object(func(name []byte) error {
 		read := rule.members[string(name)]
-		if read == nil || s.peek() == 'n' {
-			return s.skip()
+		if read == nil || s.Peek() == 'n' {
+			return s.Skip()
 		}
 		found = found || string(name) == rule.required
 		return read(s, d)
@@ -57,35 +57,35 @@ func decodeData(s *scanner, eventType string, d *EventData) error {
 	return err
 }
 
-func readStep(s *scanner, d *EventData) (err error) {
+func readStep(s scanner, d *EventData) (err error) {
 	if d.Step, err = s.name(); err == nil && !IsToken(d.Step) {
 		err = invalid("must be 1 to %d of the characters A-Z a-z 0-9 _ -", tokenMax)
 	}
 	return err
 }
 
-func readConversationNo(s *scanner, d *EventData) (err error) {
+func readConversationNo(s scanner, d *EventData) (err error) {
 	d.ConversationNo, err = s.integer(integerMax)
 	return err
 }
 
-func readAdapter(s *scanner, d *EventData) (err error) {
+func readAdapter(s scanner, d *EventData) (err error) {
 	d.Adapter, err = s.name()
 	return err
 }
 
-func readReason(s *scanner, d *EventData) (err error) {
+func readReason(s scanner, d *EventData) (err error) {
 	d.Reason, err = s.text()
 	return err
 }
 
-func readUser(s *scanner, d *EventData) error {
+func readUser(s scanner, d *EventData) error {
 	d.User = new(User)
-	return s.object(func(s *scanner, name []byte) (err error) {
+	return s.Object(func(name []byte) (err error) {
 		text := d.User.text(name)
 		switch {
-		case s.peek() == 'n':
-			err = s.skip()
+		case s.Peek() == 'n':
+			err = s.Skip()
 		case text == &d.User.ID, text == &d.User.AuthID: // these identify the user
 			*text, err = s.name()
 		case text != nil:
@@ -95,7 +95,7 @@ func readUser(s *scanner, d *EventData) error {
 			n, err = s.integer(platformMax)
 			d.User.DevicePlatform = int(n)
 		default:
-			err = s.skip()
+			err = s.Skip()
 		}
 		return err
 	})
@@ -121,14 +121,14 @@ func (u *User) text(name []byte) *string {
 }
 
 // readEntities reads entities by name. One that is null counts as not collected.
-func readEntities(s *scanner, d *EventData) error {
+func readEntities(s scanner, d *EventData) error {
 	d.Entities = map[string][]Entity{}
-	return s.object(func(s *scanner, name []byte) error {
-		if s.peek() == 'n' {
-			return s.skip()
+	return s.Object(func(name []byte) error {
+		if s.Peek() == 'n' {
+			return s.Skip()
 		}
 		detections := []Entity{}
-		err := s.array(func(s *scanner) error {
+		err := s.Array(func() error {
 			entity, err := s.entity()
 			detections = append(detections, entity)
 			return err
@@ -138,19 +138,19 @@ func readEntities(s *scanner, d *EventData) error {
 	})
 }
 
-func (s *scanner) entity() (e Entity, err error) {
-	err = s.object(func(s *scanner, name []byte) (err error) {
+func (s scanner) entity() (e Entity, err error) {
+	err = s.Object(func(name []byte) (err error) {
 		switch {
 		case string(name) == "entity_value":
 			e.EntityValue, err = s.value()
-		case s.peek() == 'n':
-			err = s.skip()
+		case s.Peek() == 'n':
+			err = s.Skip()
 		case string(name) == "detection":
 			e.Detection, err = s.text()
 		case string(name) == "original_text":
 			e.OriginalText, err = s.text()
 		default:
-			err = s.skip()
+			err = s.Skip()
 		}
 		return err
 	})
@@ -161,11 +161,11 @@ func (s *scanner) entity() (e Entity, err error) {
 }
 
 // readVariables reads variables by name. One that is null counts as not set.
-func readVariables(s *scanner, d *EventData) error {
+func readVariables(s scanner, d *EventData) error {
 	d.Variables = map[string]string{}
-	return s.object(func(s *scanner, name []byte) error {
-		if s.peek() == 'n' {
-			return s.skip()
+	return s.Object(func(name []byte) error {
+		if s.Peek() == 'n' {
+			return s.Skip()
 		}
 		text, err := s.text()
 		d.Variables[string(name)] = text
@@ -173,31 +173,31 @@ func readVariables(s *scanner, d *EventData) error {
 	})
 }
 
-func readParams(s *scanner, d *EventData) error {
+func readParams(s scanner, d *EventData) error {
 	d.Params = map[string]json.RawMessage{}
-	return s.object(func(s *scanner, name []byte) (err error) {
+	return s.Object(func(name []byte) (err error) {
 		d.Params[string(name)], err = s.value()
 		return err
 	})
 }
 
-func readMessage(s *scanner, d *EventData) (err error) {
+func readMessage(s scanner, d *EventData) (err error) {
 	d.Message, err = s.freeObject()
 	return err
 }
 
-func readContext(s *scanner, d *EventData) (err error) {
+func readContext(s scanner, d *EventData) (err error) {
 	d.Context, err = s.freeObject()
 	return err
 }
 
-func readSessionEvent(s *scanner, d *EventData) (err error) {
+func readSessionEvent(s scanner, d *EventData) (err error) {
 	d.Event, _, err = s.typedObject()
 	return err
 }
 
 // readClientMessage reads a message for an adapter. Its type text is the one that hookturn knows inside.
-func readClientMessage(s *scanner, d *EventData) error {
+func readClientMessage(s scanner, d *EventData) error {
 	message, kind, err := s.typedObject()
 	if err != nil {
 		return err
@@ -206,10 +206,11 @@ func readClientMessage(s *scanner, d *EventData) error {
 	if kind != "text" {
 		return nil
 	}
-	inner, found := scanner{raw: message}, false
-	err = inner.object(func(s *scanner, name []byte) error {
+	found := false
+	s = newScanner(message)
+	err = s.Object(func(name []byte) error {
 		if string(name) != "text" {
-			return s.skip()
+			return s.Skip()
 		}
 		found = true
 		_, err := s.text()
@@ -222,19 +223,19 @@ func readClientMessage(s *scanner, d *EventData) error {
 }
 
 // freeObject reads an object and keeps its bytes.
-func (s *scanner) freeObject() (json.RawMessage, error) {
-	if s.peek() != '{' {
-		return nil, s.wrongType("an object")
+func (s scanner) freeObject() (json.RawMessage, error) {
+	if s.Peek() != '{' {
+		return nil, s.WrongType("an object")
 	}
 	return s.value()
 }
 
 // typedObject reads an object and the kind in its member type.
-func (s *scanner) typedObject() (object json.RawMessage, kind string, err error) {
-	start := s.pos
-	err = s.object(func(s *scanner, name []byte) (err error) {
+func (s scanner) typedObject() (object json.RawMessage, kind string, err error) {
+	start := s.Pos()
+	err = s.Object(func(name []byte) (err error) {
 		if string(name) != "type" {
-			return s.skip()
+			return s.Skip()
 		}
 		if kind, err = s.text(); err == nil && kind == "" {
 			err = invalid("must not be empty")
@@ -247,5 +248,5 @@ func (s *scanner) typedObject() (object json.RawMessage, kind string, err error)
 	if err != nil {
 		return nil, "", err
 	}
-	return json.RawMessage(string(s.raw[start:s.pos])), kind, nil
+	return json.RawMessage(string(s.Since(start))), kind, nil
 }

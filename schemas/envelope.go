@@ -3,7 +3,7 @@ package schemas
 import (
 	"encoding/json"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // Envelope is what can be read of an event that DecodeEvent rejects: enough to answer it.
@@ -23,8 +23,7 @@ func DecodeEnvelope(raw []byte) (e Envelope, ok bool) {
 		return Envelope{}, false
 	}
 	text := func(name string, most int) string {
-		s := scanner{raw: attributes[name]}
-		value, err := s.label(most)
+		value, err := newScanner(attributes[name]).label(most)
 		if err != nil {
 			return ""
 		}

@@ -20,9 +20,9 @@ func isExtension(name string) bool {
 
 // extension reads an attribute that hookturn does not know. One that CloudEvents allows as an extension is kept: a name of
 // small letters and digits, a string, number or boolean. Everything else is passed over.
-func (e *Event) extension(s *scanner, name []byte) error {
-	if c := s.peek(); c == '{' || c == '[' || c == 'n' || !isExtension(string(name)) {
-		return s.skip()
+func (e *Event) extension(s scanner, name []byte) error {
+	if c := s.Peek(); c == '{' || c == '[' || c == 'n' || !isExtension(string(name)) {
+		return s.Skip()
 	}
 	value, err := s.value()
 	if err != nil {
@@ -58,10 +58,9 @@ func (e *Event) UnmarshalJSON(raw []byte) error {
 	if err := json.Unmarshal(raw, (*plain)(e)); err != nil {
 		return err
 	}
-	s := scanner{raw: raw}
-	s.space()
+	s := newScanner(raw)
 	var read Event
-	if err := s.object(read.extension); err != nil {
+	if err := s.Object(func(name []byte) error { return read.extension(s, name) }); err != nil {
 		return nil //nolint:nilerr // no event of hookturn's: what it has beside the attributes is passed over
 	}
 	e.Extensions = read.Extensions

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // InvalidError returns where an event is wrong and what would be right. It travels in the header Hookturn-Detail of a dead
@@ -27,16 +29,26 @@ func invalid(format string, args ...any) error {
 }
 
 // under moves an error one level down: what was found at "/x" inside the member name is wrong at "/name/x".
-func under(name string, err error) error {
-	if e, ok := errors.AsType[*InvalidError](err); ok {
-		e.Pointer = "/" + pointerEscaper.Replace(name) + e.Pointer
+func under(name string, err error) error { return strictjson.Under(name, err) }
+
+// asInvalid returns an error with the way to the value that is wrong, if any, as an *InvalidError.
+func asInvalid(err error) error {
+	if err == nil {
+		return nil
 	}
-	return err
+	e, pointer := err, ""
+	if at, ok := errors.AsType[*strictjson.Error](err); ok {
+		e, pointer = at.Err, at.Pointer
+	}
+	return &InvalidError{Pointer: pointer, Message: message(e)}
 }
 
-func underIndex(i int, err error) error { return under(strconv.Itoa(i), err) }
-
-var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+func message(err error) string {
+	if e, ok := errors.AsType[*InvalidError](err); ok {
+		return e.Message
+	}
+	return err.Error()
+}
 
 // pointerShown is how much of a pointer an error text shows; names can be as long as a message.
 const pointerShown = 200

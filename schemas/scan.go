@@ -2,219 +2,100 @@ package schemas
 
 import (
 	"bytes"
+	"encoding/json"
+	"math/big"
+	"strconv"
+	"strings"
+	"time"
 	"unicode/utf8"
+
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
-// depthMax is how deep objects and arrays may nest. Go's own decoder allows 10,000, which costs stack in every program
-// that reads the event afterwards.
-const depthMax = 64
+// scanner reads the members of an event: its text by the rules of strictjson, where a repeated name is an error, and the
+// values by those of the contract.
+type scanner struct{ *strictjson.Scanner }
 
-// scanner walks over JSON text once and checks what encoding/json is lenient about: invalid UTF-8, depth, repeated member
-// names, and U+0000 and halves of surrogate pairs, which are replaced in values and rejected in names. Its methods expect
-// pos at the first byte of a value, white space skipped, and leave it behind that value.
-type scanner struct {
-	raw   []byte
-	pos   int
-	depth int
-	ahead bool     // the text is read again later: nothing in it is replaced yet
-	owned bool     // raw is a copy
-	names [][]byte // of the members seen so far in every object that is open, innermost last
+func newScanner(raw []byte) scanner {
+	return scanner{strictjson.NewScanner(raw, strictjson.DuplicatesRejected)}
 }
 
-// manyNames is the number of members from which an object's names are looked up in a map instead of one by one.
-const manyNames = 16
+// text reads a string that is a value.
+func (s scanner) text() (string, error) { return s.Text(strictjson.AsValue) }
 
-// object reads an object; member is called with pos at the member's value and must consume it.
-func (s *scanner) object(member func(s *scanner, name []byte) error) error {
-	if err := s.open('{', "an object"); err != nil {
-		return err
+// name reads a string that something is known by.
+func (s scanner) name() (string, error) { return s.Text(strictjson.AsName) }
+
+// label reads a string that names something: not empty, at most limit characters, no control characters.
+func (s scanner) label(limit int) (string, error) {
+	text, err := s.name()
+	switch {
+	case err != nil:
+		return "", err
+	case text == "":
+		return "", invalid("must not be empty")
+	case len(text) > limit && utf8.RuneCountInString(text) > limit:
+		return "", invalid("must have at most %d characters", limit)
+	case strings.ContainsFunc(text, isControl):
+		return "", invalid("must not hold control characters")
 	}
-	mark := len(s.names)
-	var many map[string]bool
-	for first := true; ; first = false {
-		if done, err := s.next('}', first, "a member name"); done || err != nil {
-			s.names = s.names[:mark]
-			return err
-		}
-		name, err := s.memberName()
-		if err != nil {
-			return err
-		}
-		if many, err = s.unique(name, mark, many); err != nil {
-			return err
-		}
-		if err := member(s, name); err != nil {
-			return under(string(name), err)
-		}
-	}
+	return text, nil
 }
 
-// array reads an array; item is called with pos at each item and must consume it.
-func (s *scanner) array(item func(s *scanner) error) error {
-	if err := s.open('[', "an array"); err != nil {
-		return err
-	}
-	for i := 0; ; i++ {
-		if done, err := s.next(']', i == 0, "an item"); done || err != nil {
-			return err
-		}
-		if err := item(s); err != nil {
-			return underIndex(i, err)
-		}
-	}
-}
+func isControl(r rune) bool { return r < ' ' || r >= 0x7f && r <= 0x9f }
 
-// skip reads any value and checks all of it.
-func (s *scanner) skip() error {
-	switch c := s.peek(); {
-	case c == '{':
-		return s.object(func(s *scanner, _ []byte) error { return s.skip() })
-	case c == '[':
-		return s.array((*scanner).skip)
-	case c == '"':
-		_, _, err := s.quoted(asValue)
-		return err
-	case c == '-' || isDigit(c):
-		return s.number()
-	case c == 't':
-		return s.literal("true")
-	case c == 'f':
-		return s.literal("false")
-	case c == 'n':
-		return s.literal("null")
-	}
-	return s.syntax(s.pos, "expected a JSON value")
-}
-
-// end makes sure that nothing but white space follows.
-func (s *scanner) end() error {
-	s.space()
-	if s.pos < len(s.raw) {
-		return s.syntax(s.pos, "there is more text after the end of the event")
-	}
-	return nil
-}
-
-func (s *scanner) open(bracket byte, what string) error {
-	if s.peek() != bracket {
-		return s.wrongType(what)
-	}
-	if s.depth++; s.depth > depthMax {
-		return s.syntax(s.pos, "objects and arrays nest deeper than %d levels", depthMax)
-	}
-	s.pos++
-	return nil
-}
-
-// next moves to the next member or item; done is true when the closing bracket came instead.
-func (s *scanner) next(closing byte, first bool, what string) (done bool, err error) {
-	s.space()
-	if s.peek() == closing {
-		s.pos++
-		s.depth--
-		return true, nil
-	}
-	if first {
-		return false, nil
-	}
-	if s.peek() != ',' {
-		return false, s.syntax(s.pos, "expected a comma or %q", closing)
-	}
-	s.pos++
-	s.space()
-	if s.peek() == closing {
-		return false, s.syntax(s.pos, "expected %s after the comma", what)
-	}
-	return false, nil
-}
-
-// memberName reads a name and its colon.
-func (s *scanner) memberName() ([]byte, error) {
-	if s.peek() != '"' {
-		return nil, s.syntax(s.pos, "expected a member name in double quotes")
-	}
-	body, escaped, err := s.quoted(asName)
+// time reads a point in time.
+func (s scanner) time() (time.Time, error) {
+	text, err := s.text()
 	if err != nil {
-		return nil, err
+		return time.Time{}, err
 	}
-	if escaped {
-		body = []byte(unquote(body))
+	at, ok := parseTime(text)
+	if !ok {
+		return time.Time{}, invalid("must be a time as RFC 3339 has it, such as 2026-11-20T12:00:00Z")
 	}
-	s.space()
-	if s.peek() != ':' {
-		return nil, s.syntax(s.pos, "expected a colon after the member name")
-	}
-	s.pos++
-	s.space()
-	return body, nil
+	return at, nil
 }
 
-// unique refuses a name that the innermost open object has already. Readers of JSON differ in which of two members they
-// take, so a message with both means different things to different programs.
-func (s *scanner) unique(name []byte, mark int, many map[string]bool) (map[string]bool, error) {
-	mine := s.names[mark:]
-	if many == nil && len(mine) >= manyNames {
-		many = make(map[string]bool, 2*manyNames)
-		for _, n := range mine {
-			many[string(n)] = true
-		}
+// integer reads a whole number from 0 to limit.
+func (s scanner) integer(limit int64) (int64, error) {
+	text, err := s.Number("an integer")
+	if err != nil {
+		return 0, err
 	}
-	found := many[string(name)]
-	for i := 0; many == nil && i < len(mine) && !found; i++ {
-		found = bytes.Equal(mine[i], name)
+	n, ok := wholeNumber(text, limit)
+	if !ok {
+		return 0, invalid("must be an integer from 0 to %s", strconv.FormatInt(limit, 10))
 	}
-	if found {
-		return many, under(string(name), s.syntax(s.pos, "the member occurs twice in one object"))
-	}
-	if many != nil {
-		many[string(name)] = true
-		return many, nil
-	}
-	s.names = append(s.names, name)
-	return nil, nil
+	return n, nil
 }
 
-// space skips white space.
-func (s *scanner) space() {
-	for s.pos < len(s.raw) {
-		switch s.raw[s.pos] {
-		case ' ', '\t', '\n', '\r':
-			s.pos++
-		default:
-			return
-		}
-	}
+// value reads any value and keeps its bytes.
+func (s scanner) value() (json.RawMessage, error) {
+	start := s.Pos()
+	err := s.Skip()
+	return bytes.Clone(s.Since(start)), err
 }
 
-// peek is the byte at pos, 0 at the end of the text.
-func (s *scanner) peek() byte {
-	if s.pos < len(s.raw) {
-		return s.raw[s.pos]
+// wholeNumber is the value of a JSON number that is an integer from 0 to limit, however it is written: 3, 3.0 and 30e-1
+// are one number to JSON Schema, too.
+func wholeNumber(text string, limit int64) (int64, bool) {
+	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return n, n >= 0 && n <= limit
 	}
-	return 0
+	if _, exponent, _ := strings.Cut(strings.ToLower(text), "e"); len(exponent) > exponentMax || len(text) > numberMax {
+		return 0, false
+	}
+	n, ok := new(big.Rat).SetString(text)
+	if !ok || !n.IsInt() || !n.Num().IsInt64() {
+		return 0, false
+	}
+	return n.Num().Int64(), n.Sign() >= 0 && n.Num().Int64() <= limit
 }
 
-// syntax is an error at a byte of the text, given as a developer finds it: as an offset and as line and column.
-func (s *scanner) syntax(at int, format string, args ...any) error {
-	at = min(at, len(s.raw))
-	before := s.raw[:at]
-	line := 1 + bytes.Count(before, []byte{'\n'})
-	column := 1 + utf8.RuneCount(before[bytes.LastIndexByte(before, '\n')+1:])
-	prefix := "has bad JSON at byte %d (line %d, column %d): "
-	return invalid(prefix+format, append([]any{at, line, column}, args...)...)
-}
-
-// wrongType is the error of a value that is of another type than what; a text that is not a value at all is a syntax
-// error.
-func (s *scanner) wrongType(what string) error {
-	kinds := map[byte]string{'{': "an object", '[': "an array", '"': "a string", 't': "a boolean", 'f': "a boolean",
-		'n': "null", '-': "a number"}
-	kind := kinds[s.peek()]
-	if isDigit(s.peek()) {
-		kind = "a number"
-	}
-	if err := s.skip(); err != nil || kind == "" {
-		return err
-	}
-	return invalid("must be %s, not %s", what, kind)
-}
+// Bounds on the texts that wholeNumber computes exactly, so that 1e999999 costs nothing: an exponent of three
+// characters, sign included, reaches beyond every integer that a member may have.
+const (
+	exponentMax = 3
+	numberMax   = 64
+)

@@ -71,3 +71,5 @@ func hasForm(s, form string) bool {
 	}
 	return true
 }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }

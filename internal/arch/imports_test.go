@@ -28,9 +28,10 @@ var doers = []string{
 
 // importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above it.
 var importTable = map[string]row{
-	"schemas":           {"what travels outside: JSON Schema, AsyncAPI, Go types, subjects", []string{"internal/dialect/strictjson"}},
-	"internal/fault":    {"failures and their error codes", nil},
-	"internal/confined": {"reading files that other users can write", nil},
+	"internal/strictjson": {"reading a stranger's JSON without guessing", nil},
+	"schemas":             {"what travels outside: JSON Schema, AsyncAPI, Go types, subjects", []string{"internal/strictjson"}},
+	"internal/fault":      {"failures and their error codes", nil},
+	"internal/confined":   {"reading files that other users can write", nil},
 	"internal/secret": {
 		"values that must not be printed, and where they are kept",
 		[]string{"internal/confined"},
@@ -64,19 +65,14 @@ var importTable = map[string]row{
 		"what a bot file means: loading, checking, hot reload",
 		[]string{"schemas", "internal/secret", "internal/confined", "internal/fault", "internal/header"},
 	},
-	"internal/jq":                 {"running jq programs, each in a process with bounds", nil},
-	"internal/dialect/strictjson": {"reading a partner's JSON without guessing", nil},
+	"internal/jq": {"running jq programs, each in a process with bounds", nil},
 	"internal/dialect": {
 		"what every partner's JSON has in common, no I/O",
-		[]string{"schemas", "internal/bot", "internal/fault", "internal/dialect/strictjson"},
-	},
-	"internal/dialect/channel": {
-		"the input and the answer of a channel's script, no I/O",
-		[]string{"internal/bot", "internal/step", "internal/fault", "internal/dialect/strictjson"},
+		[]string{"schemas", "internal/bot", "internal/fault", "internal/strictjson"},
 	},
 	"internal/channel": {
-		"which integration channels there are: those of bot files, and those of the administration",
-		[]string{"schemas", "internal/bot"},
+		"integration channels: which there are, the input and the answer of their scripts",
+		[]string{"schemas", "internal/bot", "internal/step", "internal/fault", "internal/strictjson"},
 	},
 	"internal/scripthost": {
 		"the functions of hookturn that a script can call",
@@ -88,13 +84,13 @@ var importTable = map[string]row{
 	"internal/socket": {
 		"WebSocket connections of clients to a channel; handles frames, not HTTP",
 		[]string{
-			"schemas", "internal/bot", "internal/step", "internal/fault", "internal/dialect/channel", "internal/dialect/strictjson",
+			"schemas", "internal/bot", "internal/step", "internal/fault", "internal/channel", "internal/strictjson",
 		},
 	},
 	"internal/dialect/*": {
 		"one partner's JSON, both ways, no I/O; dialects do not know each other",
 		[]string{
-			"schemas", "internal/bot", "internal/fault", "internal/dialect", "internal/dialect/strictjson",
+			"schemas", "internal/bot", "internal/fault", "internal/dialect", "internal/strictjson",
 		},
 	},
 	"internal/dialects": {
@@ -138,12 +134,12 @@ var importTable = map[string]row{
 	"internal/codec": {"encrypting what goes to Temporal", []string{"internal/fresh"}},
 	"internal/httpapi": {
 		"what HTTP APIs have in common: problems, bodies, bearer tokens",
-		[]string{"internal/bus", "internal/dialect/strictjson", "internal/fault"},
+		[]string{"internal/bus", "internal/strictjson", "internal/fault"},
 	},
 	"internal/adminapi": {
 		"the operator's listener: health, metrics, the admin API",
 		[]string{
-			"schemas", "internal/channel", "internal/dialect/strictjson", "internal/fault", "internal/fresh", "internal/httpapi",
+			"schemas", "internal/channel", "internal/strictjson", "internal/fault", "internal/fresh", "internal/httpapi",
 			"internal/store", "internal/telemetry",
 		},
 	},
@@ -151,7 +147,8 @@ var importTable = map[string]row{
 		"the public HTTP and WebSocket API",
 		[]string{
 			"schemas", "internal/fresh", "internal/httpapi", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/store", "internal/signature",
-			"internal/step", "internal/fault", "internal/signedurl", "internal/telemetry", "internal/channel", "internal/socket",
+			"internal/step", "internal/fault", "internal/signedurl", "internal/strictjson", "internal/telemetry", "internal/channel",
+			"internal/socket",
 		},
 	},
 	"internal/inspect": {

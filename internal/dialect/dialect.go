@@ -14,8 +14,8 @@ import (
 	"net/http"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/strictjson"
 	"github.com/hookturn/hookturn/schemas"
 )
 

@@ -116,7 +116,7 @@ func TestCallback_ErrorResponses(t *testing.T) {
 		"expired":           {token: "expired", status: 410, kind: fault.Expired, detail: "the step's deadline is over"},
 		"no JSON by name":   {contentType: "text/plain", status: 415, kind: fault.Encoding, detail: "application/json"},
 		"no media type":     {contentType: ";", status: 415, kind: fault.Encoding, detail: "application/json"},
-		"no JSON":           {body: "<html>", status: 400, kind: fault.BadResponse, detail: "at byte 1"},
+		"no JSON":           {body: "<html>", status: 400, kind: fault.BadResponse, detail: "at byte 0"},
 		"nothing":           {body: " ", status: 400, kind: fault.BadResponse, detail: "there is no text"},
 		"not UTF-8":         {body: "{\"a\":\"\xff\"}", status: 400, kind: fault.BadResponse, detail: "at byte 6"},
 		"too deep":          {body: strings.Repeat("[", 20_000), status: 400, kind: fault.BadResponse, detail: "deeper than"},

@@ -12,10 +12,10 @@ import (
 
 	"github.com/nats-io/nats.go"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/internal/strictjson"
 	"github.com/hookturn/hookturn/schemas"
 )
 

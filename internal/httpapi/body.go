@@ -9,8 +9,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // BodyMax bounds every body, in bytes (contract, section 5).

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"regexp"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // frameMax bounds a frame that comes in, in bytes.

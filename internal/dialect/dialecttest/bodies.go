@@ -7,7 +7,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // BadBodies are bodies that are not a valid answer in any dialect that reads its answers, by what is wrong with them.

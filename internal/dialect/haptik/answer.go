@@ -6,8 +6,8 @@ import (
 	"strings"
 
 	"github.com/hookturn/hookturn/internal/dialect"
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // Decode reads the answer of an endpoint. An answer without any message is bad_response, whatever else it holds: the

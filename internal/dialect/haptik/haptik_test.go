@@ -9,8 +9,8 @@ import (
 
 	"github.com/hookturn/hookturn/internal/dialect/dialecttest"
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 func TestConformance(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"regexp"
 
 	"github.com/hookturn/hookturn/internal/dialect"
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // params are the conversation's with the event's and then the configured ones on top. Only configured ones hold

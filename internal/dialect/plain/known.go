@@ -4,8 +4,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // members are the members of an answer.

@@ -1,5 +1,3 @@
-// Package channel speaks the JSON of the Era platform's integration channels (contract, section 4.4): what a channel's
-// script receives, and what becomes of its answer. It does no I/O.
 package channel
 
 import (
@@ -14,9 +12,9 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 // Words that a script finds among its start parameters.

@@ -1,7 +1,6 @@
 package strictjson
 
 import (
-	"bytes"
 	"encoding/json"
 	"iter"
 )
@@ -18,40 +17,40 @@ type member struct {
 	value json.RawMessage
 }
 
-// ReadObject checks a text by the rules and splits it into members.
+// ReadObject checks a text by the rules and splits it into members. A name that comes again keeps its first place and gets
+// the last value.
 func ReadObject(text []byte) (Object, error) {
-	value, err := Read(text)
+	o := Object{index: map[string]int{}}
+	value, err := read(text, func(s *Scanner) error {
+		if s.Peek() != '{' {
+			return s.Skip()
+		}
+		return s.Object(func(name []byte) error {
+			start := s.Pos()
+			if err := s.Skip(); err != nil {
+				return err
+			}
+			o.set(string(name), s.Since(start))
+			return nil
+		})
+	})
 	if err != nil {
 		return Object{}, err
 	}
 	if Kind(value) != "object" {
 		return Object{}, ErrNotObject
 	}
-	return split(value)
+	o.text = value
+	return o, nil
 }
 
-// split needs a checked text. A name that comes again keeps its first place and gets the last value.
-func split(text json.RawMessage) (Object, error) {
-	o := Object{text: text, index: map[string]int{}}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	if _, err := decoder.Token(); err != nil {
-		return Object{}, ErrSyntax
+func (o *Object) set(name string, value json.RawMessage) {
+	if at, again := o.index[name]; again {
+		o.members[at].value = value
+		return
 	}
-	for decoder.More() {
-		token, err := decoder.Token()
-		name, isName := token.(string)
-		var value json.RawMessage
-		if err != nil || !isName || decoder.Decode(&value) != nil {
-			return Object{}, ErrSyntax
-		}
-		if at, again := o.index[name]; again {
-			o.members[at].value = value
-			continue
-		}
-		o.index[name] = len(o.members)
-		o.members = append(o.members, member{name, value})
-	}
-	return o, nil
+	o.index[name] = len(o.members)
+	o.members = append(o.members, member{name, value})
 }
 
 // Get finds a member by its exact name.

@@ -6,7 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/internal/dialect/strictjson"
+	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
 func TestRead(t *testing.T) {
@@ -55,7 +55,7 @@ func TestRead(t *testing.T) {
 		{name: "cut in an escape", text: `"\ud83d\u12`, err: strictjson.ErrSyntax},
 		{name: "bad escape", text: `"\u+123"`, err: strictjson.ErrSyntax},
 		{name: "backslash at the end", text: `"\`, err: strictjson.ErrSyntax},
-		{name: "two values", text: `1 2`, err: strictjson.ErrSyntax, message: "byte 3"},
+		{name: "two values", text: `1 2`, err: strictjson.ErrSyntax, message: "byte 2"},
 		{name: "NaN", text: `NaN`, err: strictjson.ErrSyntax},
 		{name: "leading zero", text: `01`, err: strictjson.ErrSyntax},
 		{name: "single quotes", text: `{'a':1}`, err: strictjson.ErrSyntax},
