@@ -50,7 +50,8 @@ func (r *Replies) PublishReply(ctx context.Context, owner schemas.BotID, reply s
 }
 
 // FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none. It costs one
-// request, unless the conversation has newer messages that are not the reply.
+// request, and when the conversation's latest reply is another one, a request for each reply since the moment. All of them
+// end with ctx.
 func (r *Replies) FindReply(
 	ctx context.Context, of schemas.ConversationKey, id string, since time.Time,
 ) (*schemas.Reply, error) {
@@ -69,33 +70,19 @@ func (r *Replies) FindReply(
 	case last.Time.Before(since):
 		return nil, nil
 	}
-	return r.scan(ctx, subject, id, since, last.Sequence)
-}
-
-// scan reads a conversation's replies from a moment up to a sequence.
-func (r *Replies) scan(
-	ctx context.Context, subject, id string, since time.Time, until uint64,
-) (_ *schemas.Reply, err error) {
-	ctx, end := rightsOf(r.js).begin(ctx, readsConsumer(schemas.StreamReplies)...)
-	defer end(&err)
-	consumer, err := r.stream.OrderedConsumer(ctx, jetstream.OrderedConsumerConfig{
-		FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &since,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read the replies of a conversation: %w", err)
-	}
-	for {
-		m, err := consumer.Next(jetstream.FetchContext(ctx))
-		if err != nil {
+	for next := (nextMessage{Subject: subject, Since: &since}); ; {
+		m, err := next.get(ctx, r.js, schemas.StreamReplies)
+		switch {
+		case errors.Is(err, jetstream.ErrMsgNotFound):
+			return nil, nil
+		case err != nil:
 			return nil, fmt.Errorf("read the replies of a conversation: %w", err)
+		case m.Header.Get(jetstream.MsgIDHeader) == id:
+			return decodeReply(m.Data, id), nil
+		case m.Sequence >= last.Sequence:
+			return nil, nil
 		}
-		if m.Headers().Get(jetstream.MsgIDHeader) == id {
-			return decodeReply(m.Data(), id), nil
-		}
-		about, err := m.Metadata()
-		if err != nil || about.Sequence.Stream >= until {
-			return nil, err
-		}
+		next = nextMessage{Subject: subject, Sequence: m.Sequence + 1}
 	}
 }
 

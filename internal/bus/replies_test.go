@@ -1,7 +1,9 @@
 package bus
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -55,6 +57,43 @@ func TestReplies_Find(t *testing.T) {
 	other, err := r.FindReply(testContext(t), shopID().WithConversation("chat 2"), first, anHourAgo)
 	require.NoError(t, err)
 	require.Nil(t, other, "another conversation's reply")
+}
+
+// TestReplies_FindUsesNoConsumer: a worker that takes over many conversations looks for a reply in each of them at once.
+// Consumers, which the server writes to its disk one after another, would make it wait; and the search must end with its
+// context.
+func TestReplies_FindUsesNoConsumer(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	r := NewReplies(js, streams)
+	of := shopID().WithConversation("chat 1")
+	const replies = 20
+	for i := range replies {
+		reply := aReply()
+		reply.ID = fmt.Sprint("r-", i)
+		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		require.NoError(t, err)
+	}
+	requests := make(chan *nats.Msg, 10*replies)
+	watch, err := js.Conn().ChanSubscribe("$JS.API.>", requests)
+	require.NoError(t, err)
+	require.NoError(t, js.Conn().Flush())
+	found, err := r.FindReply(testContext(t), of, "unknown", time.Now().Add(-time.Hour))
+	require.NoError(t, err)
+	require.Nil(t, found)
+	require.NoError(t, js.Conn().Flush())
+	require.NoError(t, watch.Unsubscribe())
+	close(requests)
+	subjects := map[string]int{}
+	for m := range requests {
+		subjects[m.Subject]++
+	}
+	require.Equal(t, map[string]int{"$JS.API.STREAM.MSG.GET." + schemas.StreamReplies: 1 + replies}, subjects)
+
+	ended, cancel := context.WithCancel(testContext(t))
+	cancel()
+	_, err = r.FindReply(ended, of, "unknown", time.Now().Add(-time.Hour))
+	require.ErrorIs(t, err, context.Canceled)
 }
 
 // TestPublisher_DoesNotGiveUp: JetStream may be unable to store for longer than any number of tries.
