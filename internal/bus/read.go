@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -31,33 +32,49 @@ func readStored(
 		_ = stream.DeleteConsumer(ctx, name)
 	}()
 	for left := reader.CachedInfo().NumPending; left > 0; {
-		if err := ctx.Err(); err != nil {
+		got, more, err := readSome(ctx, reader, &left, each)
+		if err != nil || !more {
 			return err
 		}
-		batch, err := reader.FetchNoWait(readBatch)
+		if got > 0 {
+			continue
+		}
+		// The messages have expired, or the server takes its time.
+		info, err := reader.Info(ctx)
 		if err != nil {
 			return err
 		}
-		got := 0
-		for m := range batch.Messages() {
-			got++
-			meta, err := m.Metadata()
-			if err != nil {
-				return err
-			}
-			left = meta.NumPending
-			if more, err := each(m, meta); err != nil || !more {
-				return err
-			}
-		}
-		if err := batch.Error(); err != nil {
-			return err
-		}
-		if got == 0 {
-			return nil // The pending messages have expired.
-		}
+		left = info.NumPending
 	}
 	return nil
+}
+
+// readSome calls each for as many of the messages that are left as the server sends within apiTimeout.
+func readSome(
+	ctx context.Context, reader jetstream.Consumer, left *uint64,
+	each func(m jetstream.Msg, meta *jetstream.MsgMetadata) (more bool, err error),
+) (got int, more bool, err error) {
+	bounded, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	batch, err := reader.Fetch(int(min(*left, readBatch)), jetstream.FetchContext(bounded))
+	if err != nil {
+		return 0, false, err
+	}
+	for m := range batch.Messages() {
+		got++
+		meta, err := m.Metadata()
+		if err != nil {
+			return got, false, err
+		}
+		*left = meta.NumPending
+		if more, err := each(m, meta); err != nil || !more {
+			return got, false, err
+		}
+	}
+	if err := batch.Error(); err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+		return got, false, err
+	}
+	return got, true, nil
 }
 
 // ReadReplies calls each for the stored replies that a Tail selects, oldest first, up to the latest one at the call, until
