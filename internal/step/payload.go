@@ -40,7 +40,7 @@ const (
 	// FormatInOrder is the format of runs that take a late answer and its hard deadline in the order of their history.
 	FormatInOrder Format = 2
 	// FormatLatest is the format of new runs.
-	FormatLatest = FormatCompleting
+	FormatLatest = FormatInOrder
 )
 
 // EventsPerRun is the default for new conversations. The server stores every Update in the record of its run and writes
