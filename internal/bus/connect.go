@@ -73,7 +73,8 @@ func (l Login) Connect(
 		nc.Close()
 		return nil, nil, fmt.Errorf("use jetstream at %s: %w", l.address(), err)
 	}
-	return nc, guardedJetStream{js, newUpkeep(guardedJetStream{JetStream: js, rights: rights}, logger), rights}, nil
+	bare := guardedJetStream{js, guard{rights: rights}}
+	return nc, guardedJetStream{js, guard{newUpkeep(bare, logger), rights}}, nil
 }
 
 // ConnectOption is an option of a connection.

@@ -73,13 +73,98 @@ func firstError(errs ...error) error {
 	return nil
 }
 
-// guardedConn is what hookturn does with a connection outside of JetStream, behind the guard.
-type guardedConn struct {
-	nc     *nats.Conn
+// guard is what each guarded type has. Every operation that takes a text checks it before anything is sent, and ends when
+// the server denies what it sends.
+type guard struct {
+	up     *upkeep // nil: nothing is created again, no write is recorded
 	rights *rights
 }
 
-func guardedConnOf(js jetstream.JetStream) guardedConn { return guardedConn{js.Conn(), rightsOf(js)} }
+// uses returns the subjects to which an operation sends, as filters. It is called when the server denies something.
+type uses func() []string
+
+// once runs an operation unless its texts are invalid.
+func once[T any](
+	ctx context.Context, g guard, invalid error, to uses, operation func(context.Context) (T, error),
+) (result T, err error) {
+	if invalid != nil {
+		return result, invalid
+	}
+	ctx, o := g.rights.begin(ctx, to)
+	defer o.cancel()
+	result, err = operation(ctx)
+	return result, o.end(ctx, err)
+}
+
+// lasting is once for an operation whose result depends on the context: it stays valid afterwards.
+func lasting[T any](
+	ctx context.Context, g guard, invalid error, to uses, operation func(context.Context) (T, error),
+) (result T, err error) {
+	if invalid != nil {
+		return result, invalid
+	}
+	ctx, o := g.rights.begin(ctx, to)
+	result, err = operation(ctx)
+	return result, o.end(ctx, err)
+}
+
+// repeated is once for an operation that is repeated when what it works on had to be created again.
+func repeated[T any](
+	ctx context.Context, g guard, invalid error, to uses, operation func(context.Context) (T, error),
+) (T, error) {
+	return once(ctx, g, invalid, to, again(g.up, operation))
+}
+
+// again repeats an operation when what it works on has vanished and was created again.
+func again[T any](u *upkeep, operation func(context.Context) (T, error)) func(context.Context) (T, error) {
+	return func(ctx context.Context) (result T, err error) {
+		err = u.repeat(ctx, func() (err error) {
+			result, err = operation(ctx)
+			return err
+		})
+		return result, err
+	}
+}
+
+// written is repeated for an operation that stores something in a stream: upkeep records its result.
+func written[T any](
+	ctx context.Context, g guard, invalid error, stream string, to uses, operation func(context.Context) (T, error),
+) (result T, err error) {
+	if invalid != nil {
+		return result, invalid
+	}
+	result, err = repeated(ctx, g, nil, to, operation)
+	g.up.wrote(stream, err)
+	return result, err
+}
+
+// run is once for an operation without a result.
+func (g guard) run(ctx context.Context, invalid error, to uses, operation func(context.Context) error) error {
+	_, err := once(ctx, g, invalid, to, without(operation))
+	return err
+}
+
+// write is written for an operation without a result.
+func (g guard) write(
+	ctx context.Context, invalid error, stream string, to uses, operation func(context.Context) error,
+) error {
+	_, err := written(ctx, g, invalid, stream, to, without(operation))
+	return err
+}
+
+func without(operation func(context.Context) error) func(context.Context) (struct{}, error) {
+	return func(ctx context.Context) (struct{}, error) { return struct{}{}, operation(ctx) }
+}
+
+// guardedConn is what hookturn does with a connection outside of JetStream, behind the guard.
+type guardedConn struct {
+	nc *nats.Conn
+	guard
+}
+
+func guardedConnOf(js jetstream.JetStream) guardedConn {
+	return guardedConn{js.Conn(), guard{rights: rightsOf(js)}}
+}
 
 func (c guardedConn) publish(subject string, data []byte) error {
 	if err := checkSubject(subject); err != nil {
@@ -88,13 +173,9 @@ func (c guardedConn) publish(subject string, data []byte) error {
 	return c.nc.Publish(subject, data)
 }
 
-func (c guardedConn) request(ctx context.Context, subject string, data []byte) (_ *nats.Msg, err error) {
-	if err := checkSubject(subject); err != nil {
-		return nil, err
-	}
-	ctx, end := c.rights.begin(ctx, subject)
-	defer end(&err)
-	return c.nc.RequestWithContext(ctx, subject, data)
+func (c guardedConn) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
+	return once(ctx, c.guard, checkSubject(subject), to(subject),
+		func(ctx context.Context) (*nats.Msg, error) { return c.nc.RequestWithContext(ctx, subject, data) })
 }
 
 func (c guardedConn) subscribe(filter string, handle nats.MsgHandler) (*nats.Subscription, error) {

@@ -7,54 +7,61 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// guardedJetStream is JetStream behind the guard: each method that takes a text checks it before anything is sent.
-// Streams, buckets and object stores that it opens are guarded too. A test holds that no method is left out.
+// guardedJetStream is JetStream behind the guard. Streams, buckets and object stores that it opens are guarded too. A test
+// holds that no method is left out.
 type guardedJetStream struct {
 	jetstream.JetStream
-
-	up     *upkeep // nil: nothing is created again
-	rights *rights
+	guard
 }
 
 // guardedStream is a stream behind the guard.
 type guardedStream struct {
 	jetstream.Stream
+	guard
 
-	js     jetstream.JetStream
-	up     *upkeep
-	rights *rights
+	stream string // its name
+	leader leader
+}
+
+// opened puts a stream behind the guard.
+func (g guardedJetStream) opened(stream jetstream.Stream, err error) (jetstream.Stream, error) {
+	if err != nil {
+		return nil, err
+	}
+	name := stream.CachedInfo().Config.Name
+	return guardedStream{stream, g.guard, name, leaderOf(g.JetStream, g.rights, name)}, nil
+}
+
+// bucket puts a bucket behind the guard.
+func (g guardedJetStream) bucket(bucket jetstream.KeyValue, err error) (jetstream.KeyValue, error) {
+	if err != nil {
+		return nil, err
+	}
+	return guardedKeyValue{bucket, g.guard, "KV_" + bucket.Bucket()}, nil
+}
+
+// objects puts an object store behind the guard.
+func (g guardedJetStream) objects(store jetstream.ObjectStore, err error) (jetstream.ObjectStore, error) {
+	if err != nil {
+		return nil, err
+	}
+	return guardedObjects{store, g.guard}, nil
 }
 
 func (g guardedJetStream) Publish(
 	ctx context.Context, subject string, data []byte, opts ...jetstream.PublishOpt,
-) (_ *jetstream.PubAck, err error) {
-	if err := checkSubject(subject); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, subject)
-	defer end(&err)
-	var ack *jetstream.PubAck
-	err = g.up.write(ctx, streamOf(subject), func() (err error) {
-		ack, err = g.JetStream.Publish(ctx, subject, data, opts...)
-		return err
-	})
-	return ack, err
+) (*jetstream.PubAck, error) {
+	return written(ctx, g.guard, checkSubject(subject), streamOf(subject), to(subject),
+		func(ctx context.Context) (*jetstream.PubAck, error) {
+			return g.JetStream.Publish(ctx, subject, data, opts...)
+		})
 }
 
 func (g guardedJetStream) PublishMsg(
 	ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt,
-) (_ *jetstream.PubAck, err error) {
-	if err := checkSubject(m.Subject); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, m.Subject)
-	defer end(&err)
-	var ack *jetstream.PubAck
-	err = g.up.write(ctx, streamOf(m.Subject), func() (err error) {
-		ack, err = g.JetStream.PublishMsg(ctx, m, opts...)
-		return err
-	})
-	return ack, err
+) (*jetstream.PubAck, error) {
+	return written(ctx, g.guard, checkSubject(m.Subject), streamOf(m.Subject), to(m.Subject),
+		func(ctx context.Context) (*jetstream.PubAck, error) { return g.JetStream.PublishMsg(ctx, m, opts...) })
 }
 
 func (g guardedJetStream) PublishAsync(
@@ -73,208 +80,118 @@ func (g guardedJetStream) PublishMsgAsync(m *nats.Msg, opts ...jetstream.Publish
 	return g.JetStream.PublishMsgAsync(m, opts...)
 }
 
-func (g guardedJetStream) StreamNameBySubject(ctx context.Context, subject string) (_ string, err error) {
-	if err := checkFilter(subject); err != nil {
-		return "", err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.NAMES")
-	defer end(&err)
-	return g.JetStream.StreamNameBySubject(ctx, subject)
+func (g guardedJetStream) StreamNameBySubject(ctx context.Context, subject string) (string, error) {
+	return once(ctx, g.guard, checkFilter(subject), to("STREAM.NAMES"),
+		func(ctx context.Context) (string, error) { return g.JetStream.StreamNameBySubject(ctx, subject) })
 }
 
-func (g guardedJetStream) DeleteStream(ctx context.Context, stream string) (err error) {
-	if err := CheckKey(stream); err != nil {
-		return err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.DELETE."+stream)
-	defer end(&err)
-	return g.JetStream.DeleteStream(ctx, stream)
+func (g guardedJetStream) DeleteStream(ctx context.Context, stream string) error {
+	return g.run(ctx, CheckKey(stream), to("STREAM.DELETE."+stream),
+		func(ctx context.Context) error { return g.JetStream.DeleteStream(ctx, stream) })
 }
 
-func (g guardedJetStream) DeleteKeyValue(ctx context.Context, bucket string) (err error) {
-	if err := CheckKey(bucket); err != nil {
-		return err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.DELETE.KV_"+bucket)
-	defer end(&err)
-	return g.JetStream.DeleteKeyValue(ctx, bucket)
+func (g guardedJetStream) DeleteKeyValue(ctx context.Context, bucket string) error {
+	return g.run(ctx, CheckKey(bucket), to("STREAM.DELETE.KV_"+bucket),
+		func(ctx context.Context) error { return g.JetStream.DeleteKeyValue(ctx, bucket) })
 }
 
-func (g guardedJetStream) DeleteObjectStore(ctx context.Context, bucket string) (err error) {
-	if err := CheckKey(bucket); err != nil {
-		return err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.DELETE.OBJ_"+bucket)
-	defer end(&err)
-	return g.JetStream.DeleteObjectStore(ctx, bucket)
+func (g guardedJetStream) DeleteObjectStore(ctx context.Context, bucket string) error {
+	return g.run(ctx, CheckKey(bucket), to("STREAM.DELETE.OBJ_"+bucket),
+		func(ctx context.Context) error { return g.JetStream.DeleteObjectStore(ctx, bucket) })
 }
 
-func (g guardedJetStream) Stream(ctx context.Context, stream string) (_ jetstream.Stream, err error) {
-	if err := CheckKey(stream); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.INFO."+stream)
-	defer end(&err)
-	opened, err := g.JetStream.Stream(ctx, stream)
-	if err != nil {
-		return nil, err
-	}
-	return guardedStream{opened, g.JetStream, g.up, g.rights}, nil
+func (g guardedJetStream) Stream(ctx context.Context, stream string) (jetstream.Stream, error) {
+	return once(ctx, g.guard, CheckKey(stream), to("STREAM.INFO."+stream),
+		func(ctx context.Context) (jetstream.Stream, error) { return g.opened(g.JetStream.Stream(ctx, stream)) })
 }
 
-func (g guardedJetStream) CreateStream(ctx context.Context, cfg jetstream.StreamConfig) (_ jetstream.Stream, err error) {
-	if err := checkStreamConfig(cfg); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.CREATE."+cfg.Name)
-	defer end(&err)
-	opened, err := g.JetStream.CreateStream(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedStream{opened, g.JetStream, g.up, g.rights}, nil
+func (g guardedJetStream) CreateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	return once(ctx, g.guard, checkStreamConfig(cfg), to("STREAM.CREATE."+cfg.Name),
+		func(ctx context.Context) (jetstream.Stream, error) {
+			return g.opened(g.JetStream.CreateStream(ctx, cfg))
+		})
 }
 
-func (g guardedJetStream) UpdateStream(ctx context.Context, cfg jetstream.StreamConfig) (_ jetstream.Stream, err error) {
-	if err := checkStreamConfig(cfg); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.UPDATE."+cfg.Name)
-	defer end(&err)
-	opened, err := g.JetStream.UpdateStream(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedStream{opened, g.JetStream, g.up, g.rights}, nil
+func (g guardedJetStream) UpdateStream(ctx context.Context, cfg jetstream.StreamConfig) (jetstream.Stream, error) {
+	return once(ctx, g.guard, checkStreamConfig(cfg), to("STREAM.UPDATE."+cfg.Name),
+		func(ctx context.Context) (jetstream.Stream, error) {
+			return g.opened(g.JetStream.UpdateStream(ctx, cfg))
+		})
 }
 
 func (g guardedJetStream) CreateOrUpdateStream(
 	ctx context.Context, cfg jetstream.StreamConfig,
-) (_ jetstream.Stream, err error) {
-	if err := checkStreamConfig(cfg); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.*."+cfg.Name)
-	defer end(&err)
-	opened, err := g.JetStream.CreateOrUpdateStream(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedStream{opened, g.JetStream, g.up, g.rights}, nil
+) (jetstream.Stream, error) {
+	return once(ctx, g.guard, checkStreamConfig(cfg), to("STREAM.*."+cfg.Name),
+		func(ctx context.Context) (jetstream.Stream, error) {
+			return g.opened(g.JetStream.CreateOrUpdateStream(ctx, cfg))
+		})
 }
 
-func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (_ jetstream.KeyValue, err error) {
-	if err := CheckKey(bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.INFO.KV_"+bucket)
-	defer end(&err)
-	opened, err := g.JetStream.KeyValue(ctx, bucket)
-	if err != nil {
-		return nil, err
-	}
-	return guardedKeyValue{opened, g.up, g.rights}, nil
+func (g guardedJetStream) KeyValue(ctx context.Context, bucket string) (jetstream.KeyValue, error) {
+	return once(ctx, g.guard, CheckKey(bucket), to("STREAM.INFO.KV_"+bucket),
+		func(ctx context.Context) (jetstream.KeyValue, error) {
+			return g.bucket(g.JetStream.KeyValue(ctx, bucket))
+		})
 }
 
 func (g guardedJetStream) CreateKeyValue(
 	ctx context.Context, cfg jetstream.KeyValueConfig,
-) (_ jetstream.KeyValue, err error) {
-	if err := CheckKey(cfg.Bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "INFO", "STREAM.*.KV_"+cfg.Bucket)
-	defer end(&err)
-	opened, err := g.JetStream.CreateKeyValue(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedKeyValue{opened, g.up, g.rights}, nil
+) (jetstream.KeyValue, error) {
+	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.KV_"+cfg.Bucket),
+		func(ctx context.Context) (jetstream.KeyValue, error) {
+			return g.bucket(g.JetStream.CreateKeyValue(ctx, cfg))
+		})
 }
 
 func (g guardedJetStream) UpdateKeyValue(
 	ctx context.Context, cfg jetstream.KeyValueConfig,
-) (_ jetstream.KeyValue, err error) {
-	if err := CheckKey(cfg.Bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "INFO", "STREAM.*.KV_"+cfg.Bucket)
-	defer end(&err)
-	opened, err := g.JetStream.UpdateKeyValue(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedKeyValue{opened, g.up, g.rights}, nil
+) (jetstream.KeyValue, error) {
+	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.KV_"+cfg.Bucket),
+		func(ctx context.Context) (jetstream.KeyValue, error) {
+			return g.bucket(g.JetStream.UpdateKeyValue(ctx, cfg))
+		})
 }
 
 func (g guardedJetStream) CreateOrUpdateKeyValue(
 	ctx context.Context, cfg jetstream.KeyValueConfig,
-) (_ jetstream.KeyValue, err error) {
-	if err := CheckKey(cfg.Bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "INFO", "STREAM.*.KV_"+cfg.Bucket)
-	defer end(&err)
-	opened, err := g.JetStream.CreateOrUpdateKeyValue(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedKeyValue{opened, g.up, g.rights}, nil
+) (jetstream.KeyValue, error) {
+	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.KV_"+cfg.Bucket),
+		func(ctx context.Context) (jetstream.KeyValue, error) {
+			return g.bucket(g.JetStream.CreateOrUpdateKeyValue(ctx, cfg))
+		})
 }
 
-func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (_ jetstream.ObjectStore, err error) {
-	if err := CheckKey(bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "STREAM.INFO.OBJ_"+bucket)
-	defer end(&err)
-	opened, err := g.JetStream.ObjectStore(ctx, bucket)
-	if err != nil {
-		return nil, err
-	}
-	return guardedObjects{opened, g.up, g.rights}, nil
+func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (jetstream.ObjectStore, error) {
+	return once(ctx, g.guard, CheckKey(bucket), to("STREAM.INFO.OBJ_"+bucket),
+		func(ctx context.Context) (jetstream.ObjectStore, error) {
+			return g.objects(g.JetStream.ObjectStore(ctx, bucket))
+		})
 }
 
 func (g guardedJetStream) CreateObjectStore(
 	ctx context.Context, cfg jetstream.ObjectStoreConfig,
-) (_ jetstream.ObjectStore, err error) {
-	if err := CheckKey(cfg.Bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "INFO", "STREAM.*.OBJ_"+cfg.Bucket)
-	defer end(&err)
-	opened, err := g.JetStream.CreateObjectStore(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedObjects{opened, g.up, g.rights}, nil
+) (jetstream.ObjectStore, error) {
+	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.OBJ_"+cfg.Bucket),
+		func(ctx context.Context) (jetstream.ObjectStore, error) {
+			return g.objects(g.JetStream.CreateObjectStore(ctx, cfg))
+		})
 }
 
 func (g guardedJetStream) UpdateObjectStore(
 	ctx context.Context, cfg jetstream.ObjectStoreConfig,
-) (_ jetstream.ObjectStore, err error) {
-	if err := CheckKey(cfg.Bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "INFO", "STREAM.*.OBJ_"+cfg.Bucket)
-	defer end(&err)
-	opened, err := g.JetStream.UpdateObjectStore(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedObjects{opened, g.up, g.rights}, nil
+) (jetstream.ObjectStore, error) {
+	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.OBJ_"+cfg.Bucket),
+		func(ctx context.Context) (jetstream.ObjectStore, error) {
+			return g.objects(g.JetStream.UpdateObjectStore(ctx, cfg))
+		})
 }
 
 func (g guardedJetStream) CreateOrUpdateObjectStore(
 	ctx context.Context, cfg jetstream.ObjectStoreConfig,
-) (_ jetstream.ObjectStore, err error) {
-	if err := CheckKey(cfg.Bucket); err != nil {
-		return nil, err
-	}
-	ctx, end := g.rights.begin(ctx, "INFO", "STREAM.*.OBJ_"+cfg.Bucket)
-	defer end(&err)
-	opened, err := g.JetStream.CreateOrUpdateObjectStore(ctx, cfg)
-	if err != nil {
-		return nil, err
-	}
-	return guardedObjects{opened, g.up, g.rights}, nil
+) (jetstream.ObjectStore, error) {
+	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.OBJ_"+cfg.Bucket),
+		func(ctx context.Context) (jetstream.ObjectStore, error) {
+			return g.objects(g.JetStream.CreateOrUpdateObjectStore(ctx, cfg))
+		})
 }

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -9,8 +10,8 @@ import (
 // guardedConsumer is a consumer behind the guard.
 type guardedConsumer struct {
 	jetstream.Consumer
+	guard
 
-	rights *rights
 	stream string
 }
 
@@ -19,79 +20,86 @@ func (g guardedStream) guarded(consumer jetstream.Consumer, err error) (jetstrea
 	if err != nil {
 		return nil, err
 	}
-	return guardedConsumer{consumer, g.rights, g.name()}, nil
+	return guardedConsumer{consumer, g.guard, g.stream}, nil
 }
 
+// to returns fixed subjects.
+func to(subjects ...string) uses { return func() []string { return subjects } }
+
 // key returns the subject of a key.
-func (g guardedKeyValue) key(key string) string { return "$KV." + g.Bucket() + "." + key }
+func (g guardedKeyValue) key(key string) string {
+	return "$KV." + strings.TrimPrefix(g.stream, "KV_") + "." + key
+}
+
+// keyed returns the subject of storing a key.
+func (g guardedKeyValue) keyed(key string) uses {
+	return func() []string { return []string{g.key(key)} }
+}
 
 // reads returns the subjects of reading a key.
 func (g guardedKeyValue) reads(key string) []string {
-	stream := "KV_" + g.Bucket()
-	return []string{"DIRECT.GET." + stream + "." + g.key(key), "STREAM.MSG.GET." + stream}
+	return []string{"DIRECT.GET." + g.stream + "." + g.key(key), "STREAM.MSG.GET." + g.stream}
 }
 
 // watches returns the subjects of reading all keys.
 func (g guardedKeyValue) watches() []string {
-	stream := "KV_" + g.Bucket()
-	return []string{"STREAM.INFO." + stream, "CONSUMER.CREATE." + stream + ".>", "CONSUMER.CREATE." + stream}
+	return []string{"STREAM.INFO." + g.stream, "CONSUMER.CREATE." + g.stream + ".>", "CONSUMER.CREATE." + g.stream}
 }
+
+// filesStream is the stream behind the object store.
+const filesStream = "OBJ_" + BucketFiles
 
 // filesSubjects returns the subjects of reading and storing objects.
 func filesSubjects() []string {
-	const stream = "OBJ_" + BucketFiles
 	return []string{
-		"$O." + BucketFiles + ".>", "STREAM.INFO." + stream, "STREAM.PURGE." + stream, "STREAM.MSG.GET." + stream,
-		"DIRECT.GET." + stream + ".>", "CONSUMER.CREATE." + stream + ".>", "CONSUMER.CREATE." + stream,
+		"$O." + BucketFiles + ".>", "STREAM.INFO." + filesStream, "STREAM.PURGE." + filesStream,
+		"STREAM.MSG.GET." + filesStream, "DIRECT.GET." + filesStream + ".>", "CONSUMER.CREATE." + filesStream + ".>",
+		"CONSUMER.CREATE." + filesStream,
 	}
 }
 
-// createsConsumer returns the subjects of creating a consumer with some filters.
-func createsConsumer(stream string, filters ...string) []string {
-	root := "CONSUMER.CREATE." + stream
-	if len(filters) == 1 && filters[0] != "" {
-		return []string{root + ".*." + filters[0]}
+// creates returns the subjects of creating a consumer with some filters.
+func creates(stream string, filters ...string) uses {
+	return func() []string {
+		root := "CONSUMER.CREATE." + stream
+		if len(filters) == 1 && filters[0] != "" {
+			return []string{root + ".*." + filters[0]}
+		}
+		return []string{root, root + ".*"}
 	}
-	return []string{root, root + ".*"}
 }
 
 // readsConsumer returns the subjects of reading with any consumer of a stream.
-func readsConsumer(stream string) []string {
-	return []string{"CONSUMER.MSG.NEXT." + stream + ".*", "CONSUMER.CREATE." + stream + ".>", "CONSUMER.INFO." + stream + ".*"}
+func readsConsumer(stream string) uses {
+	return to("CONSUMER.MSG.NEXT."+stream+".*", "CONSUMER.CREATE."+stream+".>", "CONSUMER.INFO."+stream+".*")
 }
 
-func (g guardedConsumer) Info(ctx context.Context) (_ *jetstream.ConsumerInfo, err error) {
-	ctx, end := g.rights.begin(ctx, "CONSUMER.INFO."+g.stream+"."+g.CachedInfo().Name)
-	defer end(&err)
-	return g.Consumer.Info(ctx)
+func (g guardedConsumer) Info(ctx context.Context) (*jetstream.ConsumerInfo, error) {
+	return once(ctx, g.guard, nil, to("CONSUMER.INFO."+g.stream+"."+g.CachedInfo().Name),
+		func(ctx context.Context) (*jetstream.ConsumerInfo, error) { return g.Consumer.Info(ctx) })
 }
 
-func (g guardedJetStream) AccountInfo(ctx context.Context) (_ *jetstream.AccountInfo, err error) {
-	ctx, end := g.rights.begin(ctx, "INFO")
-	defer end(&err)
-	return g.JetStream.AccountInfo(ctx)
+func (g guardedJetStream) AccountInfo(ctx context.Context) (*jetstream.AccountInfo, error) {
+	return once(ctx, g.guard, nil, to("INFO"),
+		func(ctx context.Context) (*jetstream.AccountInfo, error) { return g.JetStream.AccountInfo(ctx) })
 }
 
-func (g guardedStream) Purge(ctx context.Context, opts ...jetstream.StreamPurgeOpt) (err error) {
-	ctx, end := g.rights.begin(ctx, "STREAM.PURGE."+g.name())
-	defer end(&err)
-	return g.Stream.Purge(ctx, opts...)
+func (g guardedStream) Purge(ctx context.Context, opts ...jetstream.StreamPurgeOpt) error {
+	return g.run(ctx, nil, to("STREAM.PURGE."+g.stream),
+		func(ctx context.Context) error { return g.Stream.Purge(ctx, opts...) })
 }
 
-func (g guardedStream) DeleteMsg(ctx context.Context, sequence uint64) (err error) {
-	ctx, end := g.rights.begin(ctx, "STREAM.MSG.DELETE."+g.name())
-	defer end(&err)
-	return g.Stream.DeleteMsg(ctx, sequence)
+func (g guardedStream) DeleteMsg(ctx context.Context, sequence uint64) error {
+	return g.run(ctx, nil, to("STREAM.MSG.DELETE."+g.stream),
+		func(ctx context.Context) error { return g.Stream.DeleteMsg(ctx, sequence) })
 }
 
-func (g guardedKeyValue) Status(ctx context.Context) (_ jetstream.KeyValueStatus, err error) {
-	ctx, end := g.rights.begin(ctx, "STREAM.INFO.KV_"+g.Bucket())
-	defer end(&err)
-	return g.KeyValue.Status(ctx)
+func (g guardedKeyValue) Status(ctx context.Context) (jetstream.KeyValueStatus, error) {
+	return once(ctx, g.guard, nil, to("STREAM.INFO."+g.stream),
+		func(ctx context.Context) (jetstream.KeyValueStatus, error) { return g.KeyValue.Status(ctx) })
 }
 
-func (g guardedObjects) Status(ctx context.Context) (_ jetstream.ObjectStoreStatus, err error) {
-	ctx, end := g.rights.begin(ctx, "STREAM.INFO.OBJ_"+BucketFiles)
-	defer end(&err)
-	return g.ObjectStore.Status(ctx)
+func (g guardedObjects) Status(ctx context.Context) (jetstream.ObjectStoreStatus, error) {
+	return once(ctx, g.guard, nil, to("STREAM.INFO."+filesStream),
+		func(ctx context.Context) (jetstream.ObjectStoreStatus, error) { return g.ObjectStore.Status(ctx) })
 }

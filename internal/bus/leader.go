@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -17,46 +16,39 @@ import (
 // therefore reads single messages from the leader of a stream, whatever the stream allows. (A consumer may run on a
 // replica too: its reader waits for a sequence that the leader has named.)
 
-// leader returns the message that get reads with requests that only the leader of a stream answers.
-func leader(
-	ctx context.Context, js jetstream.JetStream, get func(nats.JetStreamContext, ...nats.JSOpt) (*nats.RawStreamMsg, error),
-) (*jetstream.RawStreamMsg, error) {
-	o := js.Options()
-	prefix := nats.Domain(o.Domain)
-	if o.Domain == "" {
-		prefix = nats.APIPrefix(o.APIPrefix)
-	}
-	requests, err := js.Conn().JetStream(prefix)
-	if err != nil {
-		return nil, err
-	}
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-	}
-	m, err := get(requests, nats.Context(ctx))
-	if err != nil {
-		return nil, sameError(err)
-	}
-	return &jetstream.RawStreamMsg{Subject: m.Subject, Sequence: m.Sequence, Header: m.Header, Data: m.Data, Time: m.Time}, nil
+// leader reads single messages of a stream by requests that only its leader answers.
+type leader struct {
+	nc     *nats.Conn
+	api    string // prefix of the JetStream API
+	rights *rights
+	stream string
 }
 
-// nextMessage asks the leader of a stream for the first message of a subject from a moment or a sequence on. The library
-// cannot ask for a moment; a consumer can, but the server writes it to its disk, which takes seconds when a worker that
-// takes over hundreds of conversations looks for a reply in each.
-type nextMessage struct {
-	Subject  string     `json:"next_by_subj"`
+func leaderOf(js jetstream.JetStream, r *rights, stream string) leader {
+	return leader{js.Conn(), apiPrefix(js), r, stream}
+}
+
+// query chooses a message: that of a sequence, the last one of a subject, or the first one of a subject from a moment or a
+// sequence on. The library cannot ask for a moment; a consumer can, but the server writes it to its disk, which takes
+// seconds when a worker that takes over hundreds of conversations looks for a reply in each.
+type query struct {
+	Last     string     `json:"last_by_subj,omitempty"`
+	Next     string     `json:"next_by_subj,omitempty"`
 	Sequence uint64     `json:"seq,omitempty"`
 	Since    *time.Time `json:"start_time,omitempty"`
 }
 
 // get returns the message, or jetstream.ErrMsgNotFound.
-func (n nextMessage) get(ctx context.Context, js jetstream.JetStream, stream string) (_ *jetstream.RawStreamMsg, err error) {
-	if err := checkFilter(n.Subject); err != nil {
-		return nil, err
-	}
-	request, err := json.Marshal(n)
+func (l leader) get(ctx context.Context, q query) (*jetstream.RawStreamMsg, error) {
+	invalid := firstError(checkOptional(checkFilter, q.Last), checkOptional(checkFilter, q.Next))
+	return once(ctx, guard{rights: l.rights}, invalid, l.subjects,
+		func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return l.request(ctx, q) })
+}
+
+func (l leader) subjects() []string { return []string{"STREAM.MSG.GET." + l.stream} }
+
+func (l leader) request(ctx context.Context, q query) (*jetstream.RawStreamMsg, error) {
+	request, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
 	}
@@ -65,9 +57,7 @@ func (n nextMessage) get(ctx context.Context, js jetstream.JetStream, stream str
 		ctx, cancel = context.WithTimeout(ctx, apiTimeout)
 		defer cancel()
 	}
-	ctx, end := rightsOf(js).begin(ctx, "STREAM.MSG.GET."+stream)
-	defer end(&err)
-	answer, err := js.Conn().RequestWithContext(ctx, apiPrefix(js)+"STREAM.MSG.GET."+stream, request)
+	answer, err := l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, request)
 	if err != nil {
 		return nil, err
 	}
@@ -83,7 +73,7 @@ func (n nextMessage) get(ctx context.Context, js jetstream.JetStream, stream str
 	}
 	switch err := json.Unmarshal(answer.Data, &stored); {
 	case err != nil:
-		return nil, fmt.Errorf("read a message of stream %s: %w", stream, err)
+		return nil, fmt.Errorf("read a message of stream %s: %w", l.stream, err)
 	case stored.Error != nil:
 		return nil, stored.Error
 	case stored.Message == nil:
@@ -94,7 +84,7 @@ func (n nextMessage) get(ctx context.Context, js jetstream.JetStream, stream str
 	}
 	if len(stored.Message.Header) > 0 {
 		if m.Header, err = nats.DecodeHeadersMsg(stored.Message.Header); err != nil {
-			return nil, fmt.Errorf("read the header of a message of stream %s: %w", stream, err)
+			return nil, fmt.Errorf("read the header of a message of stream %s: %w", l.stream, err)
 		}
 	}
 	return m, nil
@@ -109,14 +99,4 @@ func apiPrefix(js jetstream.JetStream) string {
 		return strings.TrimSuffix(o.APIPrefix, ".") + "."
 	}
 	return jetstream.DefaultAPIPrefix
-}
-
-// sameError returns the error of the jetstream package that means the same as one of its predecessor.
-func sameError(err error) error {
-	if api, ok := errors.AsType[*nats.APIError](err); ok {
-		return &jetstream.APIError{
-			Code: api.Code, ErrorCode: jetstream.ErrorCode(api.ErrorCode), Description: api.Description,
-		}
-	}
-	return err
 }

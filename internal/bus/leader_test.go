@@ -64,9 +64,8 @@ func TestLeader_Errors(t *testing.T) {
 	require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
 	_, err = streams.replies.GetLastMsgForSubject(ctx, "hookturn.replies.a.b.c")
 	require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
-	plain, err := js.(guardedJetStream).JetStream.Stream(ctx, schemas.StreamReplies)
-	require.NoError(t, err)
-	gone := guardedStream{Stream: plain, js: js.(guardedJetStream).JetStream} // without upkeep: it is not created again
+	gone, err := guardedJetStream{JetStream: js.(guardedJetStream).JetStream}.Stream(ctx, schemas.StreamReplies)
+	require.NoError(t, err, "without upkeep: it is not created again")
 	require.NoError(t, js.DeleteStream(ctx, schemas.StreamReplies))
 	_, err = gone.GetMsg(ctx, 1)
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)

@@ -70,8 +70,9 @@ func (r *Replies) FindReply(
 	case last.Time.Before(since):
 		return nil, nil
 	}
-	for next := (nextMessage{Subject: subject, Since: &since}); ; {
-		m, err := next.get(ctx, r.js, schemas.StreamReplies)
+	replies := leaderOf(r.js, rightsOf(r.js), schemas.StreamReplies)
+	for next := (query{Next: subject, Since: &since}); ; {
+		m, err := replies.get(ctx, next)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound):
 			return nil, nil
@@ -82,7 +83,7 @@ func (r *Replies) FindReply(
 		case m.Sequence >= last.Sequence:
 			return nil, nil
 		}
-		next = nextMessage{Subject: subject, Sequence: m.Sequence + 1}
+		next = query{Next: subject, Sequence: m.Sequence + 1}
 	}
 }
 

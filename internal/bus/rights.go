@@ -82,8 +82,9 @@ type rights struct {
 
 // operation is a request that is under way, or several that follow each other.
 type operation struct {
-	subjects []string // filters, without the prefix of the JetStream API
-	cancel   context.CancelCauseFunc
+	rights *rights
+	to     uses // without the prefix of the JetStream API
+	stop   context.CancelCauseFunc
 }
 
 func newRights(log *slog.Logger) *rights {
@@ -98,37 +99,40 @@ func rightsOf(js jetstream.JetStream) *rights {
 	return nil
 }
 
-// begin registers an operation on subjects, which may have wildcards. Its context ends when one of them is denied; end
-// replaces the operation's error then. JetStream API subjects are without their prefix.
-func (r *rights) begin(ctx context.Context, subjects ...string) (_ context.Context, end func(*error)) {
-	ctx, finish, cancel := r.beginLasting(ctx, subjects...)
-	return ctx, func(err *error) {
-		finish(err)
-		cancel()
-	}
-}
-
-// beginLasting is begin for an operation whose result depends on the context: it stays valid after end.
-func (r *rights) beginLasting(
-	ctx context.Context, subjects ...string,
-) (_ context.Context, end func(*error), cancel context.CancelFunc) {
+// begin registers an operation on subjects, which may have wildcards. Its context ends when one of them is denied.
+// JetStream API subjects are without their prefix.
+func (r *rights) begin(ctx context.Context, to uses) (context.Context, *operation) {
 	if r == nil {
-		return ctx, func(*error) {}, func() {}
+		return ctx, nil
 	}
 	ctx, stop := context.WithCancelCause(ctx)
-	o := &operation{subjects, stop}
+	o := &operation{r, to, stop}
 	r.mu.Lock()
 	r.running[o] = struct{}{}
-	if denied := r.inboxDenied(); denied != nil {
+	denied := r.inboxDenied()
+	r.mu.Unlock()
+	if denied != nil {
 		stop(denied)
 	}
-	r.mu.Unlock()
-	return ctx, func(err *error) {
-		r.mu.Lock()
-		delete(r.running, o)
-		r.mu.Unlock()
-		*err = deniedOr(ctx, *err)
-	}, func() { stop(nil) }
+	return ctx, o
+}
+
+// end returns the error of the operation: the denial, if there was one.
+func (o *operation) end(ctx context.Context, err error) error {
+	if o == nil {
+		return err
+	}
+	o.rights.mu.Lock()
+	delete(o.rights.running, o)
+	o.rights.mu.Unlock()
+	return deniedOr(ctx, err)
+}
+
+// cancel frees the operation's context.
+func (o *operation) cancel() {
+	if o != nil {
+		o.stop(nil)
+	}
 }
 
 // deniedOr returns the denial that has ended the context of a failed operation, else the error of the operation.
@@ -170,7 +174,7 @@ func (r *rights) violation(nc *nats.Conn, err error) bool {
 	defer r.mu.Unlock()
 	for o := range r.running {
 		if denied.Inbox || !denied.Subscribe && o.uses(denied.Subject) {
-			o.cancel(denied)
+			o.stop(denied)
 		}
 	}
 	if withoutAPIPrefix(denied.Subject) == "$KV."+BucketClaims+"."+probeKey {
@@ -193,7 +197,7 @@ func (r *rights) violation(nc *nats.Conn, err error) bool {
 // uses reports whether the operation sends to a subject.
 func (o *operation) uses(subject string) bool {
 	subject = withoutAPIPrefix(subject)
-	for _, filter := range o.subjects {
+	for _, filter := range o.to() {
 		if matchesSubject(filter, subject) {
 			return true
 		}

@@ -33,11 +33,12 @@ type StoredReply struct {
 
 // Follow calls each for the replies that a Tail selects, in stream order, until ctx ends or each returns an error. It calls
 // ready when it will receive everything that is published from now on. The end of ctx is not an error.
-func Follow(
-	ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error,
-) (err error) {
-	ctx, end := rightsOf(js).begin(ctx, readsConsumer(schemas.StreamReplies)...)
-	defer end(&err)
+func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
+	return guard{rights: rightsOf(js)}.run(ctx, nil, readsConsumer(schemas.StreamReplies),
+		func(ctx context.Context) error { return follow(ctx, js, t, ready, each) })
+}
+
+func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{t.subject()},
 		DeliverPolicy:  jetstream.DeliverNewPolicy,

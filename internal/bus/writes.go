@@ -62,16 +62,11 @@ func ObserveWrites(js JetStream, failed func(reason string)) {
 	}
 }
 
-// write runs an operation that stores something, with repeat, and records its result.
-func (u *upkeep) write(ctx context.Context, stream string, operation func() error) error {
-	err := deniedOr(ctx, u.repeat(ctx, operation))
-	if u != nil {
-		u.wrote(stream, err)
-	}
-	return err
-}
-
+// wrote records the result of a write.
 func (u *upkeep) wrote(stream string, err error) {
+	if u == nil {
+		return
+	}
 	reason := writeFailure(err)
 	w := &u.writes
 	w.mu.Lock()
@@ -215,18 +210,21 @@ func (u *upkeep) probe(ctx context.Context) error {
 	return err
 }
 
+// streamRoots are the streams by the beginning of their subjects.
+var streamRoots = [][2]string{
+	{schemas.SubjectReplies + ".", schemas.StreamReplies}, {schemas.SubjectEvents + ".", schemas.StreamEvents},
+	{schemas.SubjectDeadLetters + ".", schemas.StreamDeadLetters}, {SubjectQueues + ".", StreamQueues},
+}
+
 // streamOf returns the name of the stream of a subject.
 func streamOf(subject string) string {
 	if rest, ok := strings.CutPrefix(subject, "$KV."); ok {
 		bucket, _, _ := strings.Cut(rest, ".")
 		return "KV_" + bucket
 	}
-	for root, stream := range map[string]string{
-		schemas.SubjectEvents: schemas.StreamEvents, schemas.SubjectReplies: schemas.StreamReplies,
-		schemas.SubjectDeadLetters: schemas.StreamDeadLetters, SubjectQueues: StreamQueues,
-	} {
-		if strings.HasPrefix(subject, root+".") {
-			return stream
+	for _, root := range streamRoots {
+		if strings.HasPrefix(subject, root[0]) {
+			return root[1]
 		}
 	}
 	return "other"

@@ -1,0 +1,75 @@
+package bus
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// BenchmarkGuard compares what a step does on NATS with and without the guard: the difference is what the guard costs.
+func BenchmarkGuard(b *testing.B) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	nc, js, err := Connect(ctx, natstest.Start(b).ClientURL(), "", b.Name(), nil)
+	require.NoError(b, err)
+	defer nc.Close()
+	_, err = Setup(ctx, js, StreamOptions{})
+	require.NoError(b, err)
+	body := make([]byte, 512)
+	for name, js := range map[string]jetstream.JetStream{"guarded": js, "bare": js.(guardedJetStream).JetStream} {
+		stream, err := js.Stream(ctx, schemas.StreamReplies)
+		require.NoError(b, err)
+		users, err := js.KeyValue(ctx, BucketUsers)
+		require.NoError(b, err)
+		_, err = users.Put(ctx, "k", body)
+		require.NoError(b, err)
+		ack, err := js.Publish(ctx, "hookturn.replies.acme.shop.c1", body)
+		require.NoError(b, err)
+		for what, operation := range map[string]func(context.Context) error{
+			"publish": func(ctx context.Context) error {
+				_, err := js.Publish(ctx, "hookturn.replies.acme.shop.c1", body)
+				return err
+			},
+			"get": func(ctx context.Context) error {
+				_, err := stream.GetMsg(ctx, ack.Sequence)
+				return err
+			},
+			"kv_get": func(ctx context.Context) error {
+				_, err := users.Get(ctx, "k")
+				return err
+			},
+			"kv_put": func(ctx context.Context) error {
+				_, err := users.Put(ctx, "k", body)
+				return err
+			},
+		} {
+			b.Run(what+"/"+name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					try, cancel := context.WithTimeout(ctx, apiTimeout)
+					require.NoError(b, operation(try))
+					cancel()
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkGuard_Overhead is the guard around an operation that does nothing.
+func BenchmarkGuard_Overhead(b *testing.B) {
+	g := guard{rights: newRights(orDiscard(nil))}
+	nothing := func(context.Context) (bool, error) { return true, nil }
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	b.ReportAllocs()
+	for b.Loop() {
+		_, err := once(ctx, g, nil, to("hookturn.replies.acme.shop.c1"), nothing)
+		require.NoError(b, err)
+	}
+}
