@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -44,7 +45,7 @@ func (u *Users) Get(ctx context.Context, tenant, userID string) (json.RawMessage
 // fence orders the writers: the acceptance of the event that writes, in nanoseconds. A write with an older fence than
 // that of the stored details is dropped, and the stored ones are returned: it comes from a worker that was paused while
 // newer events were handled. The fence 0 is a write without order: it is never dropped, and keeps the fence that is
-// stored.
+// stored. What changes neither details nor fence is not written.
 func (u *Users) Update(
 	ctx context.Context, tenant, userID string, fence int64, change func(old json.RawMessage) (json.RawMessage, error),
 ) (json.RawMessage, error) {
@@ -68,6 +69,9 @@ func (u *Users) Update(
 		}
 		if value == nil && v.data == nil {
 			return nil
+		}
+		if value != nil && fence <= v.fence && bytes.Equal(value, v.data) {
+			return nil // the same details of a newer event are written: their fence is newer
 		}
 		err = u.bucket.put(ctx, key, fencedValue{data: value, fence: max(fence, v.fence), revision: v.revision})
 		if err == nil {

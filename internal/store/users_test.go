@@ -105,3 +105,26 @@ func TestUsers_OlderWriteIsDropped(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, `"next"`, string(entry.Value()), "an older release reads the value")
 }
+
+func TestUsers_UnchangedIsNotWritten(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	u, ctx := NewUsers(js, streams), testContext(t)
+	write := func(fence int64, value string) (revision uint64) {
+		_, err := u.Update(ctx, "acme", "alice", fence, func(json.RawMessage) (json.RawMessage, error) {
+			return json.RawMessage(value), nil
+		})
+		require.NoError(t, err)
+		key, err := userKey("acme", "alice")
+		require.NoError(t, err)
+		v, err := u.bucket.get(ctx, key)
+		require.NoError(t, err)
+		return v.revision
+	}
+	first := write(7, `{"a":1}`)
+	require.Equal(t, first, write(7, `{"a":1}`))
+	require.Equal(t, first, write(0, `{"a":1}`), "an undo that finds nothing to undo")
+	newer := write(8, `{"a":1}`)
+	require.Greater(t, newer, first, "a newer fence is stored")
+	require.Greater(t, write(0, `{"a":2}`), newer)
+}
