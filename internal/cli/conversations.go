@@ -69,9 +69,16 @@ func (c *conversationTool) selection() (inspect.Filter, error) {
 	return c.filter, checkFilter(c.filter.BotID)
 }
 
+// inspector returns an inspector of the runs in Temporal, without the replies.
+func (c *conversationTool) inspector(t client.Client) inspect.Inspector {
+	return inspect.Inspector{
+		Temporal: t, Namespace: c.cfg.Temporal.Namespace, Converter: c.cfg.Temporal.DataConverter, UI: c.ui,
+	}
+}
+
 // list returns the runs that the flags choose.
 func (c *conversationTool) list(ctx context.Context, t client.Client, f inspect.Filter) (runs []inspect.Run, err error) {
-	i := inspect.Inspector{Temporal: t, Namespace: c.cfg.Temporal.Namespace, Converter: c.cfg.Temporal.DataConverter, UI: c.ui}
+	i := c.inspector(t)
 	err = c.retry(ctx, func(ctx context.Context) (failed error) {
 		runs, failed = i.List(ctx, f)
 		return failed
@@ -181,9 +188,8 @@ func (c *conversationTool) read(
 	if err != nil {
 		return nil, err
 	}
-	i := inspect.Inspector{
-		Temporal: t, Namespace: c.cfg.Temporal.Namespace, Converter: c.cfg.Temporal.DataConverter, Streams: streams, UI: c.ui,
-	}
+	i := c.inspector(t)
+	i.Streams = streams
 	var shown *inspect.Conversation
 	err = c.retry(ctx, func(ctx context.Context) (failed error) {
 		shown, failed = i.Show(ctx, key, runs)
