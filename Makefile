@@ -65,7 +65,7 @@ down: ## Stop the containers; their data stays
 .PHONY: down
 
 PASSWORDS := POSTGRES_PASSWORD NATS_PASSWORD NATS_SETUP_PASSWORD NATS_STARTER_PASSWORD NATS_WORKER_PASSWORD \
-	NATS_CODE_PASSWORD NATS_ENGINE_PASSWORD GRAFANA_PASSWORD
+	NATS_CODE_PASSWORD NATS_OPERATOR_PASSWORD NATS_VIEWER_PASSWORD NATS_ENGINE_PASSWORD GRAFANA_PASSWORD
 
 # Passwords are made once and never have a default: a letter and hex digits, which are safe in a URL and which the NATS
 # configuration never reads as an option, a number or a date.

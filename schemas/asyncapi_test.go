@@ -127,7 +127,9 @@ func TestAsyncAPIChannels(t *testing.T) {
 	}
 	require.Equal(t, schemas.AdvisorySubject(schemas.BotID{Tenant: "{tenant}", Bot: "{bot}"}), at(t, doc, "channels", "advisories", "address"))
 	require.Equal(t, schemas.NoticeSubject(schemas.BotID{Tenant: "{tenant}", Bot: "{bot}"}, "{class}"), at(t, doc, "channels", "notices", "address"))
-	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter", "notice",
+	require.Equal(t, schemas.AuditSubject(schemas.BotID{Tenant: "{tenant}", Bot: "{bot}"}, "{action}"), at(t, doc, "channels", "audit", "address"))
+	require.Equal(t, schemas.StreamAudit, at(t, doc, "channels", "audit", "x-jetstream", "stream"))
+	all := append(append(schemas.EventTypes(), schemas.ReplyTypes()...), "deadletter", "notice", "audit",
 		schemas.TypeEndpointChanged, schemas.TypeChannelChanged)
 	require.Equal(t, sorted(all), keysOf(t, at(t, doc, "components", "messages")))
 }
@@ -141,6 +143,7 @@ func TestAsyncAPIOperations(t *testing.T) {
 		"sendDeadLetters": {"send", "deadletters"},
 		"sendAdvisories":  {"send", "advisories"},
 		"sendNotices":     {"send", "notices"},
+		"sendAudit":       {"send", "audit"},
 		"receiveNotices":  {"receive", "notices"},
 	}
 	require.Equal(t, slices.Sorted(maps.Keys(operations)), keysOf(t, at(t, doc, "operations")))
@@ -186,6 +189,9 @@ func TestAsyncAPIExamples(t *testing.T) {
 	}
 	for _, example := range at(t, doc, "components", "messages", "notice", "examples").([]any) {
 		requireExample(t, schema(t, schemas.SchemaNotice), at(t, example, "payload"))
+	}
+	for _, example := range at(t, doc, "components", "messages", "audit", "examples").([]any) {
+		requireExample(t, schema(t, schemas.SchemaAudit), at(t, example, "payload"))
 	}
 	for _, example := range at(t, doc, "components", "messages", "deadletter", "examples").([]any) {
 		requireExample(t, schema(t, schemas.SchemaDeadLetter), at(t, example, "headers"))

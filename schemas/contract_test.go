@@ -121,6 +121,8 @@ func TestEnumsOfSchemas(t *testing.T) {
 		"error codes in Go": {schemas.SchemaCommon, []string{"$defs", "failure", "enum"}, texts(fault.Kinds())},
 		"conversation states": {schemas.SchemaCommon, []string{"$defs", "conversationState", "enum"},
 			[]string{schemas.ConversationOpen, schemas.ConversationComplete, schemas.ConversationHandover}},
+		"audit actions": {schemas.SchemaAudit, []string{"$defs", "audited", "properties", "action", "enum"},
+			texts(schemas.AuditActions())},
 		"dead letter headers": {schemas.SchemaDeadLetter, []string{"required"}, schemas.DeadLetterHeaders()},
 		"reasons of a close": {schemas.SchemaReply,
 			[]string{"$defs", "conversationClosed", "properties", "reason", "examples"},

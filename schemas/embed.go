@@ -22,12 +22,14 @@ const (
 	SchemaDeadLetter = "deadletter"
 	SchemaAdvisory   = "advisory"
 	SchemaNotice     = "notice"
+	SchemaAudit      = "audit"
 	SchemaBotFile    = "botfile"
 )
 
 // SchemaNames lists every schema.
 func SchemaNames() []string {
-	return []string{SchemaCommon, SchemaEvent, SchemaReply, SchemaDeadLetter, SchemaAdvisory, SchemaNotice, SchemaBotFile}
+	return []string{SchemaCommon, SchemaEvent, SchemaReply, SchemaDeadLetter, SchemaAdvisory, SchemaNotice, SchemaAudit,
+		SchemaBotFile}
 }
 
 // JSONSchema is the text of one JSON Schema (2020-12). It refers to nothing outside itself.

@@ -170,6 +170,21 @@ func TestDeadLetterVectors(t *testing.T) {
 	})
 }
 
+func TestAuditVectors(t *testing.T) {
+	t.Parallel()
+	eachVector(t, "audit", 8, func(t *testing.T, v vector) {
+		requireJudgement(t, v, validateJSON(schema(t, schemas.SchemaAudit), v.payload))
+		if !v.ok {
+			return
+		}
+		var event schemas.AuditEvent
+		require.NoError(t, json.Unmarshal(v.payload, &event))
+		raw, err := json.Marshal(event)
+		require.NoError(t, err)
+		require.JSONEq(t, string(v.payload), string(raw), "the Go type has every member of the schema")
+	})
+}
+
 func TestBotFileVectors(t *testing.T) {
 	t.Parallel()
 	eachVector(t, "botfiles", 40, func(t *testing.T, v vector) {

@@ -21,6 +21,7 @@ import (
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Options say what runs where. Addresses are host:port on loopback; port 0 is any free one.
@@ -150,7 +151,7 @@ func (s *Stack) startEngine(ctx context.Context, o Options) (err error) {
 	cfg := s.Config(o)
 	s.as(&cfg, permissions.Setup)
 	cfg.Engines = []string{"default"}
-	if err = app.Setup(ctx, cfg); err != nil {
+	if err = app.Setup(ctx, cfg, schemas.AuditActor{Name: "devstack", Via: "cli"}); err != nil {
 		return fmt.Errorf("setup: %w", err)
 	}
 	cfg.Metrics = telemetry.NewMetrics() // one admin listener shows both

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/role"
 )
 
 // timeout bounds the work of one request.
@@ -23,11 +24,12 @@ type API struct {
 // Handler returns the handler of all paths that need a token.
 func (a API) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/admin/v1/", a.guarded(a.Channels.handler(), httpapi.Bearer, func(r *http.Request) Role {
+	// The handlers check the role again for what they change.
+	mux.Handle("/admin/v1/", a.guarded(a.Channels.handler(), httpapi.Bearer, func(r *http.Request) role.Role {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
-			return RoleViewer
+			return role.Viewer
 		}
-		return RoleOperator
+		return role.Operator
 	}))
 	mux.Handle("/codec/", a.codec())
 	return mux
@@ -40,7 +42,7 @@ func (a API) codec() http.Handler {
 			return httpapi.Reject(http.StatusNotFound, "", "payloads are not encrypted: set --payload-keys")
 		})
 	}
-	guarded := a.guarded(a.Codec.handler(a.Log), tokenOfBrowser, func(*http.Request) Role { return RoleOperator })
+	guarded := a.guarded(a.Codec.handler(a.Log), tokenOfBrowser, func(*http.Request) role.Role { return role.Decrypt })
 	return httpapi.Serve(a.Log, func(w http.ResponseWriter, r *http.Request) error {
 		answered, err := a.Codec.allow(w, r)
 		if !answered && err == nil {
@@ -60,7 +62,7 @@ func tokenOfBrowser(r *http.Request) string {
 }
 
 // guarded checks the token of a request, and that its operator's role is sufficient.
-func (a API) guarded(next http.Handler, token func(*http.Request) string, needs func(*http.Request) Role) http.Handler {
+func (a API) guarded(next http.Handler, token func(*http.Request) string, needs func(*http.Request) role.Role) http.Handler {
 	return httpapi.Serve(a.Log, func(w http.ResponseWriter, r *http.Request) error {
 		operator, ok := a.Operators.find(token(r))
 		if !ok && r.URL.Path == codecPage { // a browser asks the person for the token
@@ -69,15 +71,19 @@ func (a API) guarded(next http.Handler, token func(*http.Request) string, needs 
 		if !ok {
 			return httpapi.Unauthorized()
 		}
-		if role := needs(r); !operator.Role.Includes(role) {
-			return httpapi.Reject(http.StatusForbidden, "", "the role "+string(operator.Role)+" of "+operator.Name+
-				" is not sufficient: the request needs the role "+string(role))
+		if needed := needs(r); !operator.Role.Includes(needed) {
+			return insufficient(operator, needed)
 		}
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), operatorKey{}, operator), timeout)
 		defer cancel()
 		next.ServeHTTP(w, r.WithContext(ctx))
 		return nil
 	})
+}
+
+func insufficient(operator Operator, needed role.Role) error {
+	return httpapi.Reject(http.StatusForbidden, "", "the role "+string(operator.Role)+" of "+operator.Name+
+		" is not sufficient: the request needs the role "+string(needed))
 }
 
 type operatorKey struct{}

@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/role"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/strictjson"
 	"github.com/hookturn/hookturn/schemas"
@@ -23,6 +25,7 @@ import (
 type Channels struct {
 	Administration *channel.Administration
 	Advise         func(owner schemas.BotID, advisory []byte) error
+	Audit          audit.Writer
 	Log            *slog.Logger
 }
 
@@ -139,11 +142,18 @@ func (a Channels) create(w http.ResponseWriter, r *http.Request) error {
 	if to.Tenant == "" {
 		to.Tenant = "default"
 	}
-	entry, token, err := a.Administration.Create(r.Context(), to, body)
-	if err != nil {
-		return rejected(err)
+	if !to.Valid() {
+		return httpapi.RejectAt("/bot", "bot and tenant must be of the form [A-Za-z0-9_-]{1,64}")
 	}
-	a.audit(r, entry, "created")
+	var entry channel.Entry
+	var token string
+	if err := a.audited(r, schemas.AuditChannelCreate, to, "", func() (err error) {
+		entry, token, err = a.Administration.Create(r.Context(), to, body)
+		return err
+	}); err != nil {
+		return err
+	}
+	a.advise(r, entry, "created")
 	w.Header().Set("Location", "/admin/v1/channels/"+url.PathEscape(entry.ID))
 	return answerWritten(w, http.StatusCreated, entry, token)
 }
@@ -181,11 +191,19 @@ func (a Channels) change(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return rejected(err)
 	}
-	changed, token, err := a.Administration.Change(r.Context(), entry.ID, entry.Revision, after, rotate)
-	if err != nil {
-		return rejected(err)
+	action := schemas.AuditChannelChange
+	if rotate {
+		action = schemas.AuditChannelToken
 	}
-	a.audit(r, changed, "changed")
+	var changed channel.Entry
+	var token string
+	if err := a.audited(r, action, entry.BotID, entry.ID, func() (err error) {
+		changed, token, err = a.Administration.Change(r.Context(), entry.ID, entry.Revision, after, rotate)
+		return err
+	}); err != nil {
+		return err
+	}
+	a.advise(r, changed, "changed")
 	return answerWritten(w, http.StatusOK, changed, token)
 }
 
@@ -194,10 +212,12 @@ func (a Channels) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.Administration.Remove(r.Context(), entry.ID, entry.Revision); err != nil {
-		return rejected(err)
+	if err := a.audited(r, schemas.AuditChannelDelete, entry.BotID, entry.ID, func() error {
+		return a.Administration.Remove(r.Context(), entry.ID, entry.Revision)
+	}); err != nil {
+		return err
 	}
-	a.audit(r, entry, "deleted")
+	a.advise(r, entry, "deleted")
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -237,8 +257,39 @@ func rejected(err error) error {
 	return httpapi.Failed(err, "the channel is not stored").Because(err, "storing a channel failed")
 }
 
-// audit logs a change of a channel and publishes an advisory for it.
-func (a Channels) audit(r *http.Request, e channel.Entry, action string) {
+// audited makes a change that the operator's role allows, between the audit events of it.
+func (a Channels) audited(
+	r *http.Request, action schemas.AuditAction, of schemas.BotID, id string, change func() error,
+) error {
+	operator := operatorOf(r.Context())
+	if !operator.Role.May(action) {
+		return insufficient(operator, role.Needs(action))
+	}
+	trail := audit.Trail{Writer: a.Audit, Log: a.Log, Actor: schemas.AuditActor{
+		Name: operator.Name, Role: string(operator.Role), Via: viaAdminAPI, From: httpapi.Peer(r, nil).String(),
+	}}
+	op, err := trail.Begin(r.Context(), audit.Change{BotID: of, Action: action, Subject: id})
+	if err != nil {
+		return httpapi.Failed(err, "the audit event is not stored, nothing was changed").Because(err, "storing an audit event failed")
+	}
+	if err := change(); err != nil {
+		answer := rejected(err)
+		failed := audit.Outcome{Result: schemas.AuditFailed, Error: "failed"}
+		if problem, ok := errors.AsType[*httpapi.Problem](answer); ok && problem.Status < http.StatusInternalServerError {
+			failed.Error = "refused"
+		}
+		op.End(r.Context(), failed)
+		return answer
+	}
+	op.End(r.Context(), audit.Outcome{Result: schemas.AuditDone})
+	return nil
+}
+
+// viaAdminAPI is the way in which an operator of the admin API acts.
+const viaAdminAPI = "admin_api"
+
+// advise logs a change of a channel and publishes an advisory for it.
+func (a Channels) advise(r *http.Request, e channel.Entry, action string) {
 	is := e.Is()
 	changed := schemas.ChannelChanged{
 		ID: e.ID, Code: is.Code, Action: action, By: operatorOf(r.Context()).Name, From: httpapi.Peer(r, nil).String(),

@@ -59,16 +59,17 @@ type office struct {
 	registry *channel.Registry
 	store    *kept
 	advised  []string
+	audited  *shelf
 }
 
 func newOffice(t *testing.T) *office {
 	t.Helper()
-	o := &office{store: &kept{text: map[string][]byte{}, at: map[string]uint64{}}}
+	o := &office{store: &kept{text: map[string][]byte{}, at: map[string]uint64{}}, audited: &shelf{}}
 	log := slog.New(slog.DiscardHandler)
 	o.registry = channel.NewRegistry(loadBots(t), bot.Options{}, log)
 	o.channels = Channels{
 		Administration: &channel.Administration{Registry: o.registry, Store: o.store, Licences: map[string]int{"public": 3}},
-		Log:            log,
+		Log:            log, Audit: o.audited,
 		Advise: func(owner schemas.BotID, advisory []byte) error {
 			o.advised = append(o.advised, owner.Tenant+"/"+owner.Bot+" "+string(advisory))
 			return nil

@@ -25,15 +25,21 @@ const (
 // codecServer is the admin API with a codec server, and the codec of a worker with the same keys.
 func codecServer(t *testing.T) (*httptest.Server, *codec.Codec) {
 	t.Helper()
-	dir := t.TempDir()
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "k1"), []byte(strings.Repeat("7f", 32)), 0o600))
-	payloads, err := codec.New(dir, discardLogger)
-	require.NoError(t, err)
+	payloads := newPayloads(t)
 	s := httptest.NewServer(API{
 		Log: discardLogger, Operators: operatorsOf(t, everyRole), Codec: &Codec{Payloads: payloads, Origins: []string{"https://temporal.example"}},
 	}.Handler())
 	t.Cleanup(s.Close)
 	return s, payloads
+}
+
+func newPayloads(t *testing.T) *codec.Codec {
+	t.Helper()
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "k1"), []byte(strings.Repeat("7f", 32)), 0o600))
+	payloads, err := codec.New(dir, discardLogger)
+	require.NoError(t, err)
+	return payloads
 }
 
 // remote is what the Temporal CLI does with --codec-endpoint and --codec-auth.
@@ -53,7 +59,7 @@ func TestCodec_TemporalsRemoteCodec(t *testing.T) {
 	written := []*commonpb.Payload{{Metadata: map[string][]byte{"encoding": []byte("json/plain")}, Data: []byte(`"what a person wrote"`)}}
 	encrypted, err := worker.Encode(written)
 	require.NoError(t, err)
-	shown, err := remote(s, tokenOfDoer).Decode(append(encrypted, written...))
+	shown, err := remote(s, tokenOfOwner).Decode(append(encrypted, written...))
 	require.NoError(t, err)
 	require.Len(t, shown, 2)
 	for _, p := range shown {
@@ -66,7 +72,7 @@ func TestCodec_TemporalsRemoteCodec(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, written[0].GetData(), again[0].GetData())
 
-	for token, status := range map[string]string{"": "401", "wrong-token-of-a-stranger": "401", tokenOfViewer: "403"} {
+	for token, status := range map[string]string{"": "401", "wrong-token-of-a-stranger": "401", tokenOfViewer: "403", tokenOfDoer: "403"} {
 		_, err = remote(s, token).Decode(encrypted)
 		require.ErrorContains(t, err, status, token)
 	}
@@ -91,12 +97,12 @@ func TestCodec_PagesOfAllowedOrigins(t *testing.T) {
 	require.Equal(t, http.StatusNoContent, allowed.StatusCode)
 	require.Equal(t, "https://temporal.example", allowed.Header.Get("Access-Control-Allow-Origin"))
 	require.Contains(t, allowed.Header.Get("Access-Control-Allow-Headers"), "X-Namespace")
-	answered := ask(http.MethodPost, "https://temporal.example", tokenOfDoer)
+	answered := ask(http.MethodPost, "https://temporal.example", tokenOfOwner)
 	require.Equal(t, http.StatusOK, answered.StatusCode)
 	require.Equal(t, "true", answered.Header.Get("Access-Control-Allow-Credentials"))
 
 	require.Equal(t, http.StatusForbidden, ask(http.MethodOptions, "https://other.example", "").StatusCode)
-	require.Empty(t, ask(http.MethodPost, "https://other.example", tokenOfDoer).Header.Get("Access-Control-Allow-Origin"))
+	require.Empty(t, ask(http.MethodPost, "https://other.example", tokenOfOwner).Header.Get("Access-Control-Allow-Origin"))
 	require.Equal(t, http.StatusUnauthorized, ask(http.MethodPost, "https://temporal.example", "").StatusCode)
 }
 
@@ -110,7 +116,7 @@ func TestCodec_BrowserAskedForToken(t *testing.T) {
 	require.Contains(t, answer.Header.Values("WWW-Authenticate")[0], "Basic")
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/codec/", http.NoBody)
 	require.NoError(t, err)
-	r.SetBasicAuth("any", tokenOfDoer)
+	r.SetBasicAuth("any", tokenOfOwner)
 	answer, err = browser.Do(r)
 	require.NoError(t, err)
 	require.NoError(t, answer.Body.Close())

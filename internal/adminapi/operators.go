@@ -6,33 +6,18 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/hookturn/hookturn/internal/fresh"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/role"
 	"github.com/hookturn/hookturn/schemas"
 )
-
-// Role is what an operator may do; each role includes those before it.
-type Role string
-
-// The roles, from the least to the most.
-const (
-	RoleViewer   Role = "viewer"   // reads
-	RoleOperator Role = "operator" // changes, and decrypts what people wrote
-	RoleOwner    Role = "owner"    // everything, tokens of channels included
-)
-
-var roles = []Role{RoleViewer, RoleOperator, RoleOwner}
-
-// Includes reports whether the role may do what another one may.
-func (r Role) Includes(other Role) bool { return slices.Index(roles, r) >= slices.Index(roles, other) }
 
 // Operator is a person or a program with a token.
 type Operator struct {
 	Name string
-	Role Role
+	Role role.Role
 }
 
 // plainName is the name of the operator of a file that holds a token and nothing else.
@@ -96,18 +81,18 @@ func parseOperators(text []byte) (map[httpapi.Digest]Operator, error) {
 }
 
 func parseOperator(fields []string) (httpapi.Digest, Operator, error) {
-	operator := Operator{Name: plainName, Role: RoleOwner}
+	operator := Operator{Name: plainName, Role: role.Owner}
 	switch len(fields) {
 	case 1:
 	case fieldsNamed:
-		operator = Operator{Name: fields[0], Role: Role(fields[1])}
+		operator = Operator{Name: fields[0], Role: role.Role(fields[1])}
 	default:
 		return httpapi.Digest{}, operator, errors.New("expected a name, a role and a token, or only a token")
 	}
 	if !schemas.IsToken(operator.Name) {
 		return httpapi.Digest{}, operator, errors.New("invalid name, expected [A-Za-z0-9_-]{1,64}")
 	}
-	if !slices.Contains(roles, operator.Role) {
+	if !operator.Role.Known() {
 		return httpapi.Digest{}, operator, fmt.Errorf("invalid role of %s, expected viewer, operator or owner", operator.Name)
 	}
 	token, err := httpapi.ParseToken(fields[len(fields)-1])

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/role"
 )
 
 func TestOperators_Roles(t *testing.T) {
@@ -41,7 +43,7 @@ func TestOperators_File(t *testing.T) {
 	plain, err := parseOperators([]byte("\uFEFF" + operatorToken + "\r\n"))
 	require.NoError(t, err)
 	for _, operator := range plain {
-		require.Equal(t, Operator{Name: "operator", Role: RoleOwner}, operator)
+		require.Equal(t, Operator{Name: "operator", Role: role.Owner}, operator)
 	}
 	named, err := parseOperators([]byte(everyRole + "dan viewer sha256:" + strings.Repeat("ab", 32)))
 	require.NoError(t, err)

@@ -31,7 +31,7 @@ func adminAPI(cfg Config, b *base) (http.Handler, error) {
 	}
 	api := adminapi.API{Log: cfg.Log, Operators: operators, Channels: adminapi.Channels{
 		Administration: &channel.Administration{Registry: b.channels, Store: store.NewChannels(b.streams), Licences: cfg.Licences},
-		Advise:         bus.NewPubSub(b.js).Advise, Log: cfg.Log,
+		Advise:         bus.NewPubSub(b.js).Advise, Log: cfg.Log, Audit: bus.NewAudit(b.js),
 	}}
 	if cfg.PayloadKeys != "" {
 		payloads, err := codec.New(cfg.PayloadKeys, cfg.Log)

@@ -85,6 +85,8 @@ type Config struct {
 	Replicas int
 	// Engines are the tenants for whose engines Setup creates consumers.
 	Engines []string
+	// Actor is who runs a tool that changes something, for its audit event; "" = the user of the operating system.
+	Actor string
 	// MaxInFlight bounds the events that a starter sends to Temporal at a time; default 512.
 	MaxInFlight int
 	// EventMemory bounds the event bodies that a starter keeps in memory, in bytes; default 128 MiB. The process uses about
@@ -260,7 +262,7 @@ func TemporalFromEnvironment() (client.Options, error) {
 // begin with TEMPORAL_, and the OpenTelemetry libraries those that begin with OTEL_; the list contains the documented ones.
 func EnvironmentVariables() []string {
 	names := []string{
-		"HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",
+		"HOOKTURN_ACTOR", "HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",
 		"HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_CODEC_ORIGIN", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
 		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENT_MEMORY",
 		"HOOKTURN_EVENT_TOKENS", "HOOKTURN_FREE_SECRETS",

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestUnsetMembersHaveDefaults(t *testing.T) {
@@ -72,7 +73,7 @@ func TestConfig_AllProblemsReported(t *testing.T) {
 			require.ErrorContains(t, err, c.want[0])
 		})
 	}
-	require.ErrorContains(t, Setup(t.Context(), Config{Partitions: 1000}), "partitions are 1000")
+	require.ErrorContains(t, Setup(t.Context(), Config{Partitions: 1000}, schemas.AuditActor{}), "partitions are 1000")
 }
 
 func TestVariablesAreListedOnceInOrder(t *testing.T) {

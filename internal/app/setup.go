@@ -2,14 +2,17 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Setup creates the missing streams, buckets and search attributes, and applies sizes, replicas and partitions that are set
-// to those that exist. It is idempotent.
-func Setup(ctx context.Context, cfg Config) error {
+// to those that exist. It is idempotent. The actor is who runs it, for the audit event.
+func Setup(ctx context.Context, cfg Config, actor schemas.AuditActor) error {
 	cfg = cfg.withDefaults()
 	if err := cfg.validateStreams(); err != nil {
 		return err
@@ -21,47 +24,72 @@ func Setup(ctx context.Context, cfg Config) error {
 		return err
 	}
 	defer nc.Close()
-	if _, err = bus.Setup(ctx, js, cfg.streamOptions()); err != nil {
+	if err := bus.EnsureAudit(ctx, js, cfg.streamOptions()); err != nil {
 		return err
 	}
-	if err := bus.Resize(ctx, js, cfg.streamOptions(), func(stream, what string) {
-		cfg.Log.Info("stream changed", "stream", stream, "change", what)
-	}); err != nil {
-		return err
-	}
-	if err := repartition(ctx, js, cfg); err != nil {
-		return err
-	}
-	for _, tenant := range cfg.Engines {
-		if err := bus.EnsureEngine(ctx, js, tenant); err != nil {
-			return err
-		}
-	}
-	connecting, connected = cfg.connecting(ctx)
-	defer connected()
-	c, err := dialTemporal(connecting, cfg.Temporal, cfg.Log, nil)
+	writer := bus.NewAudit(js)
+	actor.NATSUser = writer.User()
+	op, err := audit.Trail{Writer: writer, Actor: actor, Log: cfg.Log}.Begin(ctx, audit.Change{Action: schemas.AuditSetup})
 	if err != nil {
 		return err
 	}
+	did := audit.Outcome{Result: schemas.AuditDone}
+	if did.Objects, err = setUp(ctx, js, cfg); err != nil {
+		did.Result, did.Error = schemas.AuditFailed, "failed"
+	}
+	did.Counts = map[string]int{"changed": len(did.Objects)}
+	op.End(ctx, did)
+	return err
+}
+
+// setUp does the work of Setup, and returns the changes of streams that existed.
+func setUp(ctx context.Context, js bus.JetStream, cfg Config) (changes []string, err error) {
+	if _, err = bus.Setup(ctx, js, cfg.streamOptions()); err != nil {
+		return nil, err
+	}
+	if err := bus.Resize(ctx, js, cfg.streamOptions(), func(stream, what string) {
+		changes = append(changes, stream+": "+what)
+		cfg.Log.Info("stream changed", "stream", stream, "change", what)
+	}); err != nil {
+		return changes, err
+	}
+	changed, err := repartition(ctx, js, cfg)
+	if changed {
+		changes = append(changes, fmt.Sprintf("%s: partitions %d", schemas.StreamEvents, cfg.Partitions))
+	}
+	if err != nil {
+		return changes, err
+	}
+	for _, tenant := range cfg.Engines {
+		if err := bus.EnsureEngine(ctx, js, tenant); err != nil {
+			return changes, err
+		}
+	}
+	connecting, connected := cfg.connecting(ctx)
+	defer connected()
+	c, err := dialTemporal(connecting, cfg.Temporal, cfg.Log, nil)
+	if err != nil {
+		return changes, err
+	}
 	defer c.Close()
-	return ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace, cfg.Log)
+	return changes, ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace, cfg.Log)
 }
 
 // drainTimeout is how long Setup waits until the stream of events is empty, so that its partitions can change.
 const drainTimeout = time.Minute
 
 // repartition changes the partitions of the stream of events to the number that is set.
-func repartition(ctx context.Context, js bus.JetStream, cfg Config) error {
+func repartition(ctx context.Context, js bus.JetStream, cfg Config) (changed bool, err error) {
 	if cfg.Partitions == 0 {
-		return nil
+		return false, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	changed, err := bus.Repartition(ctx, js, cfg.Partitions)
+	changed, err = bus.Repartition(ctx, js, cfg.Partitions)
 	if changed {
 		cfg.Log.Info("partitions changed, restart the starters", "partitions", cfg.Partitions)
 	}
-	return err
+	return changed, err
 }
 
 // connecting returns a context that ends when connecting has taken too long.

@@ -23,6 +23,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -185,13 +186,22 @@ func TestSetupMakesTheStreamsBeforeItAsksTemporal(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
 	cfg := Config{NATSURL: nats.ClientURL(), Partitions: 3, Temporal: client.Options{HostPort: unreachableAddr(t)}}
-	requireGivesUp(t, Setup, cfg, "connecting to Temporal failed, will retry")
+	setup := func(ctx context.Context, cfg Config) error {
+		return Setup(ctx, cfg, schemas.AuditActor{Name: "ann", Via: "cli"})
+	}
+	requireGivesUp(t, setup, cfg, "connecting to Temporal failed, will retry")
 	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 7})
 	require.NoError(t, err)
 	require.Equal(t, 3, streams.Partitions, "the stream that is there stays as it is")
+	var results []schemas.AuditResult
+	require.NoError(t, bus.ReadAudit(t.Context(), streams, bus.AuditFilter{Action: schemas.AuditSetup}, func(e schemas.AuditEvent) bool {
+		results = append(results, e.Data.Result)
+		return true
+	}))
+	require.Equal(t, []schemas.AuditResult{schemas.AuditRequested, schemas.AuditFailed}, results, "the setup that was given up, too")
 }
 
 func TestReadyNamesWhatDoesNotAnswer(t *testing.T) {

@@ -57,9 +57,17 @@ var importTable = map[string]row{
 		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",
 		[]string{"schemas", "internal/bus", "internal/fault"},
 	},
+	"internal/role": {
+		"what each role of an operator may do",
+		[]string{"schemas"},
+	},
+	"internal/audit": {
+		"recording what operators change, before it is changed",
+		[]string{"schemas"},
+	},
 	"internal/permissions": {
 		"what each user of NATS may do",
-		[]string{"schemas"},
+		[]string{"schemas", "internal/role"},
 	},
 	"internal/bot": {
 		"what a bot file means: loading, checking, hot reload",
@@ -140,7 +148,7 @@ var importTable = map[string]row{
 		"the operator's listener: health, metrics, the admin API",
 		[]string{
 			"schemas", "internal/channel", "internal/strictjson", "internal/fault", "internal/fresh", "internal/httpapi",
-			"internal/store", "internal/telemetry",
+			"internal/store", "internal/telemetry", "internal/audit", "internal/role",
 		},
 	},
 	"internal/gateway": {

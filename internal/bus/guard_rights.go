@@ -94,6 +94,11 @@ func (g guardedStream) DeleteMsg(ctx context.Context, sequence uint64) error {
 		func(ctx context.Context) error { return g.Stream.DeleteMsg(ctx, sequence) })
 }
 
+func (g guardedStream) SecureDeleteMsg(ctx context.Context, sequence uint64) error {
+	return g.run(ctx, nil, to("STREAM.MSG.DELETE."+g.stream),
+		func(ctx context.Context) error { return g.Stream.SecureDeleteMsg(ctx, sequence) })
+}
+
 func (g guardedKeyValue) Status(ctx context.Context) (jetstream.KeyValueStatus, error) {
 	return once(ctx, g.guard, nil, to("STREAM.INFO."+g.stream),
 		func(ctx context.Context) (jetstream.KeyValueStatus, error) { return g.KeyValue.Status(ctx) })

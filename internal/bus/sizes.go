@@ -32,6 +32,7 @@ func Sizes() []Size {
 		{"events", schemas.StreamEvents, defaultMaxBytes, "events that wait for a starter"},
 		{"replies", schemas.StreamReplies, 256 * mib, "replies of 72 h; the oldest go first when it is full"},
 		{"dead-letters", schemas.StreamDeadLetters, 64 * mib, "dead letters of 14 days; the oldest go first when it is full"},
+		{"audit", schemas.StreamAudit, 32 * mib, "audit events of operators, of a year; the oldest go first when it is full"},
 		{"queues", StreamQueues, 64 * mib, "steps that wait in the background"},
 		{"files", "OBJ_" + BucketFiles, 128 * mib, "files of channels and scripts, of 7 days"},
 		{"users", "KV_" + BucketUsers, 64 * mib, "user details"},

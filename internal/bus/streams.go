@@ -32,6 +32,8 @@ const (
 	repliesMaxAge       = 72 * time.Hour
 	deadLettersDedupe   = time.Hour
 	deadLettersMaxAge   = 14 * 24 * time.Hour
+	auditDedupe         = 10 * time.Minute
+	auditMaxAge         = 365 * 24 * time.Hour
 	headerRoom          = 64 << 10
 	deadLetterHeaderMax = 4 << 10
 )
@@ -52,13 +54,14 @@ type StreamOptions struct {
 type Streams struct {
 	Partitions int // of the event stream
 
-	events, replies, deadLetters, queues jetstream.Stream
-	buckets                              map[string]jetstream.KeyValue
-	logs                                 map[string]jetstream.Stream // behind buckets
-	files                                jetstream.ObjectStore
-	partitioned                          bool // subjects are stored with a partition token
-	starterTTL                           time.Duration
-	up                                   *upkeep // nil when the connection has none
+	events, replies, deadLetters, queues, audit jetstream.Stream
+
+	buckets     map[string]jetstream.KeyValue
+	logs        map[string]jetstream.Stream // behind buckets
+	files       jetstream.ObjectStore
+	partitioned bool // subjects are stored with a partition token
+	starterTTL  time.Duration
+	up          *upkeep // nil when the connection has none
 }
 
 // Setup creates the missing streams and buckets, and rejects existing ones that would lose data: the error names the
@@ -90,6 +93,9 @@ func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 		return Streams{}, err
 	}
 	if s.queues, err = ensureStream(ctx, js, queuesConfig(o)); err != nil {
+		return Streams{}, err
+	}
+	if s.audit, err = ensureStream(ctx, js, auditConfig(o)); err != nil {
 		return Streams{}, err
 	}
 	if err := s.openBuckets(ctx, js, o); err != nil {

@@ -264,7 +264,7 @@ func (s Streams) Restored(stream string) <-chan struct{} {
 
 // streamNames are the streams of hookturn, those behind buckets included.
 func streamNames() []string {
-	names := []string{schemas.StreamEvents, schemas.StreamReplies, schemas.StreamDeadLetters, StreamQueues,
+	names := []string{schemas.StreamEvents, schemas.StreamReplies, schemas.StreamDeadLetters, StreamQueues, schemas.StreamAudit,
 		"OBJ_" + BucketFiles}
 	for _, b := range bucketConfigs(StreamOptions{}) {
 		names = append(names, "KV_"+b.Bucket)

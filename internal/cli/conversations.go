@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/inspect"
 	"github.com/hookturn/hookturn/internal/step"
@@ -232,6 +233,9 @@ func cancelConversationsCommand() *cobra.Command {
 	c.flags(cmd)
 	c.filters(cmd)
 	c.changes(cmd)
+	c.nats(cmd.Flags())
+	c.actor(cmd.Flags())
+	c.withoutAudit(cmd.Flags())
 	return cmd
 }
 
@@ -253,6 +257,28 @@ func (c *conversationTool) cancel(ctx context.Context, cmd *cobra.Command, t cli
 			return err
 		}
 	}
+	if c.dryRun {
+		return c.cancelRuns(ctx, cmd, t, runs, &audit.Outcome{})
+	}
+	what := audit.Change{
+		BotID: f.BotID, Action: schemas.AuditConversationsCancel,
+		Filter: filterOf(cmd, "tenant", "bot", "user", "outcome", "since", "until", "busy"),
+	}
+	if f.Conversation != "" {
+		what.Filter["conversation"] = notRecorded
+	}
+	for _, r := range runs {
+		what.Objects = append(what.Objects, r.Workflow.RunID)
+	}
+	return c.auditedInTemporal(cmd, what, func(_ *audit.Operation, did *audit.Outcome) error {
+		return c.cancelRuns(ctx, cmd, t, runs, did)
+	})
+}
+
+// cancelRuns cancels runs, or only prints them, and prints what became of each.
+func (c *conversationTool) cancelRuns(
+	ctx context.Context, cmd *cobra.Command, t client.Client, runs []inspect.Run, did *audit.Outcome,
+) error {
 	results, failed := make([]cancelled, len(runs)), 0
 	for n, r := range runs {
 		results[n].Run = r
@@ -265,7 +291,8 @@ func (c *conversationTool) cancel(ctx context.Context, cmd *cobra.Command, t cli
 			failed++
 		}
 	}
-	err = c.print(cmd, results, func(out io.Writer) error {
+	did.Counts = map[string]int{"cancelled": len(runs) - failed, "not_cancelled": failed}
+	err := c.print(cmd, results, func(out io.Writer) error {
 		if c.dryRun {
 			fmt.Fprintf(out, "would cancel %d conversations:\n", len(runs))
 		}

@@ -23,13 +23,13 @@ func deadlettersCommand() *cobra.Command {
 }
 
 // withLetters runs a command's work on the dead letters.
-func withLetters(cmd *cobra.Command, s *settings, work func(context.Context, *bus.DeadLetters) error) error {
+func withLetters(cmd *cobra.Command, s *settings, work func(context.Context, bus.JetStream, *bus.DeadLetters) error) error {
 	return connected(cmd, s, func(ctx context.Context, js bus.JetStream) error {
 		streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
 		if err != nil {
 			return err
 		}
-		return work(ctx, bus.NewDeadLetters(js, streams))
+		return work(ctx, js, bus.NewDeadLetters(js, streams))
 	})
 }
 
@@ -45,7 +45,7 @@ func listCommand() *cobra.Command {
 			if err := f.complete(); err != nil {
 				return err
 			}
-			return withLetters(cmd, &s, func(ctx context.Context, letters *bus.DeadLetters) error {
+			return withLetters(cmd, &s, func(ctx context.Context, _ bus.JetStream, letters *bus.DeadLetters) error {
 				var list []bus.DeadLetter
 				err := s.retry(ctx, func(ctx context.Context) (err error) {
 					list, err = letters.List(ctx, f.DeadLetterFilter)
@@ -79,7 +79,9 @@ func showCommand() *cobra.Command {
 		Example: `  starter deadletters show 1`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return letter(cmd, &s, args[0], func(ctx context.Context, letters *bus.DeadLetters, seq uint64) error {
+			return letter(cmd, &s, args[0], func(
+				ctx context.Context, _ bus.JetStream, letters *bus.DeadLetters, seq uint64,
+			) error {
 				l, err := letters.Show(ctx, seq)
 				if err != nil {
 					return err
@@ -142,11 +144,15 @@ func completesKinds(cmd *cobra.Command, flag string) {
 }
 
 // letter runs a command's work on the one dead letter that its argument names.
-func letter(cmd *cobra.Command, s *settings, arg string, work func(context.Context, *bus.DeadLetters, uint64) error) error {
+func letter(cmd *cobra.Command, s *settings, arg string,
+	work func(context.Context, bus.JetStream, *bus.DeadLetters, uint64) error,
+) error {
 	seq, err := strconv.ParseUint(arg, 10, 64)
 	if err != nil {
 		return problem(kindUsage, "invalid sequence %q: expected a number from the first column of "+
 			"\"starter deadletters list\"", arg)
 	}
-	return withLetters(cmd, s, func(ctx context.Context, letters *bus.DeadLetters) error { return work(ctx, letters, seq) })
+	return withLetters(cmd, s, func(ctx context.Context, js bus.JetStream, letters *bus.DeadLetters) error {
+		return work(ctx, js, letters, seq)
+	})
 }

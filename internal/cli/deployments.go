@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/audit"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func deploymentsCommand() *cobra.Command {
@@ -106,8 +108,13 @@ func promoteCommand() *cobra.Command {
 				if err := d.confirm(cmd, "promote %s in worker deployment %s", named(build), d.name); err != nil {
 					return err
 				}
-				previous, err := deployments.Promote(ctx, build, force)
-				if err != nil {
+				what := audit.Change{Action: schemas.AuditDeploymentPromote, Subject: named(build)}
+				var previous string
+				if err := d.auditedInTemporal(cmd, what, func(_ *audit.Operation, did *audit.Outcome) (err error) {
+					previous, err = deployments.Promote(ctx, build, force)
+					did.Objects = []string{"from " + named(previous), "to " + named(build)}
+					return err
+				}); err != nil {
 					return err
 				}
 				return d.printLine(cmd, promoted{Promote: build, Previous: &previous, Done: true}, "current version is %s, was %s",
@@ -120,6 +127,9 @@ func promoteCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&unversioned, "unversioned", false, "hand the tasks to workers without a deployment")
 	cmd.Flags().BoolVar(&force, "force", false, "promote a version that does not serve every task queue in use")
 	d.changes(cmd)
+	d.nats(cmd.Flags())
+	d.actor(cmd.Flags())
+	d.withoutAudit(cmd.Flags())
 	return cmd
 }
 

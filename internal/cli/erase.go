@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/erase"
 	"github.com/hookturn/hookturn/internal/store"
@@ -32,6 +34,7 @@ func eraseCommand() *cobra.Command {
 	}
 	s.connects(cmd)
 	s.changes(cmd)
+	s.actor(cmd.Flags())
 	s.connection(cmd.Flags())
 	s.payloads(cmd.Flags())
 	f := cmd.Flags()
@@ -89,8 +92,24 @@ func (s *settings) erase(ctx context.Context, cmd *cobra.Command, js bus.JetStre
 	eraser := erase.Eraser{
 		Temporal: temporal, Namespace: app.NamespaceOf(s.cfg), Payloads: payloads, Store: store.NewEraser(js, streams),
 	}
-	eraser.Store.Dry = s.dryRun
+	if eraser.Store.Dry = s.dryRun; s.dryRun {
+		return s.eraseBy(ctx, cmd, eraser, r, &audit.Outcome{})
+	}
+	what := audit.Change{BotID: schemas.BotID{Tenant: r.Tenant, Bot: r.Bot}, Action: schemas.AuditErase}
+	return s.audited(ctx, js, what, func(_ *audit.Operation, did *audit.Outcome) error {
+		return s.eraseBy(ctx, cmd, eraser, r, did)
+	})
+}
+
+// eraseBy erases, or counts what would be erased, and prints the report.
+func (s *settings) eraseBy(
+	ctx context.Context, cmd *cobra.Command, eraser erase.Eraser, r erase.Request, did *audit.Outcome,
+) error {
 	report, failed := eraser.Run(ctx, r)
+	did.Counts = map[string]int{}
+	for _, place := range places(report) {
+		did.Counts[strings.ReplaceAll(place.name, " ", "_")] = place.count
+	}
 	if failed != nil && report.Runs+report.Total() == 0 {
 		return failed
 	}
@@ -104,6 +123,19 @@ func (s *settings) erase(ctx context.Context, cmd *cobra.Command, js bus.JetStre
 	return nil
 }
 
+// erasedPlace is how much was deleted from one place.
+type erasedPlace struct {
+	name  string
+	count int
+}
+
+func places(r erase.Report) []erasedPlace {
+	return []erasedPlace{
+		{"runs", r.Runs}, {"events", r.Events}, {"replies", r.Replies}, {"dead letters", r.DeadLetters},
+		{"queue entries", r.Queued}, {"user details", r.UserDetails}, {"chats", r.Chats}, {"files", r.Files},
+	}
+}
+
 func printErased(out io.Writer, r erase.Report) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	deleted := "DELETED"
@@ -111,13 +143,7 @@ func printErased(out io.Writer, r erase.Report) error {
 		deleted = "WOULD BE DELETED"
 	}
 	fmt.Fprintf(w, "PLACE\t%s\n", deleted)
-	for _, place := range []struct {
-		name  string
-		count int
-	}{
-		{"runs", r.Runs}, {"events", r.Events}, {"replies", r.Replies}, {"dead letters", r.DeadLetters},
-		{"queue entries", r.Queued}, {"user details", r.UserDetails}, {"chats", r.Chats}, {"files", r.Files},
-	} {
+	for _, place := range places(r) {
 		fmt.Fprintf(w, "%s\t%d\n", place.name, place.count)
 	}
 	fmt.Fprintf(w, "\nKEPT\tWHY\n")

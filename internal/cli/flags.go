@@ -23,6 +23,7 @@ type settings struct {
 	frame
 
 	cfg                 app.Config
+	unaudited           bool // a change may happen without its audit event, while NATS is away
 	logLevel, logFormat string
 	level               *telemetry.Level // of cfg.Log
 }
@@ -134,7 +135,7 @@ func (s *settings) environment(cmd *cobra.Command) error {
 	lookup, known := ioOf(cmd).LookupEnv, app.EnvironmentVariables()
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
 		name := variableOf(f)
-		if f.Changed || !slices.Contains(known, name) {
+		if f.Changed || !slices.Contains(known, name) || f.Annotations[flagOnly] != nil {
 			return
 		}
 		value, ok := lookup(name)
@@ -155,6 +156,9 @@ func (s *settings) environment(cmd *cobra.Command) error {
 	telemetry.LibrariesTo(s.cfg.Log)
 	return nil
 }
+
+// flagOnly is the annotation of a flag that has the name of a setting and belongs to the task of a tool.
+const flagOnly = "hookturn_flag_only"
 
 // variableOf returns the environment variable of a flag.
 func variableOf(f *pflag.Flag) string {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/store"
@@ -33,7 +34,7 @@ type pauseTool struct {
 	ofEndpoint bool
 	owner      schemas.BotID
 	pause      time.Duration
-	reason, by string
+	reason     string
 }
 
 func (p *pauseTool) flags(cmd *cobra.Command) {
@@ -45,13 +46,13 @@ func (p *pauseTool) flags(cmd *cobra.Command) {
 		_ = cmd.MarkFlagRequired("bot") // the flag exists
 	}
 	p.changes(cmd)
-	cmd.Flags().StringVar(&p.by, "by", "", "who decides, for the log")
-	cmd.Flags().StringVar(&p.reason, "reason", "", "why, for the log and the list")
+	p.actor(cmd.Flags())
+	cmd.Flags().StringVar(&p.reason, "reason", "", "why, for the audit event and the list")
 }
 
 // subject returns the bot or the endpoint that an argument names.
 func (p *pauseTool) subject(arg string) (store.Pause, error) {
-	d := store.Pause{BotID: p.owner, At: time.Now().UTC(), By: p.by, Reason: p.reason}
+	d := store.Pause{BotID: p.owner, At: time.Now().UTC(), Reason: p.reason}
 	if !p.ofEndpoint {
 		d.Bot = arg
 	} else {
@@ -99,17 +100,31 @@ func (p *pauseTool) run(cmd *cobra.Command, d store.Pause, verb string) error {
 		return err
 	}
 	return connected(cmd, &p.settings, func(ctx context.Context, js bus.JetStream) error {
-		if err := p.decide(ctx, js, d); err != nil {
+		c := audit.Change{
+			BotID: d.BotID, Action: p.action(verb), Subject: cmp.Or(d.URL, d.Bot), Until: d.Until, Reason: d.Reason,
+		}
+		err := p.audited(ctx, js, c, func(op *audit.Operation, _ *audit.Outcome) error {
+			d.By = op.Actor()
+			return p.decide(ctx, js, d)
+		})
+		if err != nil {
 			return err
 		}
-		p.audit(verb, "tenant", d.Tenant, "bot", d.Bot, "url", d.URL, "until", d.Until, "by", d.By, "reason", d.Reason)
 		return p.printLine(cmd, d, "done: %s", what)
 	})
 }
 
-// audit records an operator's action.
-func (s *settings) audit(action string, about ...any) {
-	s.cfg.Log.Info("operator action", append([]any{"action", action}, about...)...)
+// action returns the audit action of a verb.
+func (p *pauseTool) action(verb string) schemas.AuditAction {
+	switch {
+	case p.ofEndpoint && verb == "pause":
+		return schemas.AuditEndpointPause
+	case p.ofEndpoint:
+		return schemas.AuditEndpointResume
+	case verb == "pause":
+		return schemas.AuditBotPause
+	}
+	return schemas.AuditBotResume
 }
 
 func (p *pauseTool) use(verb string) (use, what, example string) {

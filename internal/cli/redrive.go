@@ -13,10 +13,12 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/redrive"
 	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // letterFilter is a filter of dead letters on the command line.
@@ -37,6 +39,10 @@ func (f *letterFilter) flags(cmd *cobra.Command) {
 	cmd.Flags().Var(&f.until, "until", "only those that became dead letters before this time")
 }
 
+func letterFilters() []string {
+	return []string{"tenant", "bot", "conversation", "reason", "since", "until"}
+}
+
 func (f *letterFilter) complete() error {
 	f.Reason, f.Since, f.Until = fault.Kind(f.reason), f.since.Time, f.until.Time
 	return checkFilter(f.BotID)
@@ -54,6 +60,7 @@ func (r *redriveTool) flags(cmd *cobra.Command) {
 	r.connects(cmd)
 	r.connection(cmd.Flags())
 	r.changes(cmd)
+	r.actor(cmd.Flags())
 	cmd.Flags().Float64Var(&r.rate, "rate", 10, "at most this many events a second: live traffic goes first")
 	cmd.Flags().BoolVar(&r.all, "all", false, "without a filter: all of them")
 }
@@ -75,12 +82,27 @@ func (r *redriveTool) selection(cmd *cobra.Command, names ...string) (string, er
 	return strings.Join(chosen, " "), nil
 }
 
-// options returns the options of a redrive, with one line in the log for each event: the audit of what was done.
-func (r *redriveTool) options(streams bus.Streams, action string) redrive.Options {
+// options returns the options of a redrive, with one line in the log for each event.
+func (r *redriveTool) options(streams bus.Streams, op *audit.Operation) redrive.Options {
 	return redrive.Options{
 		Rate: r.rate, Retry: r.retry, Stored: store.NewRedrives(streams),
-		Each: func(sequence uint64, left string) { r.audit(action, "sequence", sequence, "left_out", left) },
+		Each: func(sequence uint64, left string) { op.Note("sequence", sequence, "left_out", left) },
 	}
+}
+
+// leftOut is the first part of the names of counts of what was left out, in audit events.
+const leftOut = "left_out_"
+
+// countsOf returns how far a redrive has come, for its audit event.
+func countsOf(p *redrive.Progress) map[string]int {
+	counts := map[string]int{}
+	if p != nil {
+		maps.Copy(counts, p.Done)
+		for reason, n := range p.LeftOut {
+			counts[leftOut+reason] = n
+		}
+	}
+	return counts
 }
 
 // count prints what a redrive would do.
@@ -144,7 +166,7 @@ func replayCommand() *cobra.Command {
 			if len(args) == 1 {
 				return r.replayOne(cmd, args[0])
 			}
-			name, err := r.selection(cmd, "tenant", "bot", "conversation", "reason", "since", "until")
+			name, err := r.selection(cmd, letterFilters()...)
 			if err == nil {
 				err = f.complete()
 			}
@@ -183,13 +205,21 @@ func (r *redriveTool) replayAll(cmd *cobra.Command, f bus.DeadLetterFilter, name
 		if err := r.confirm(cmd, "publish the events of %d dead letters again", n); err != nil {
 			return err
 		}
-		p, err := letters.Run(ctx, r.options(streams, "replay"), name)
-		return r.finish(cmd, p, "dead letters", err)
+		what := audit.Change{
+			BotID: f.BotID, Action: schemas.AuditDeadLettersReplay, Filter: filterOf(cmd, letterFilters()...),
+		}
+		return r.audited(ctx, js, what, func(op *audit.Operation, did *audit.Outcome) error {
+			p, err := letters.Run(ctx, r.options(streams, op), name)
+			did.Counts = countsOf(p)
+			return r.finish(cmd, p, "dead letters", err)
+		})
 	})
 }
 
 func (r *redriveTool) replayOne(cmd *cobra.Command, arg string) error {
-	return letter(cmd, &r.settings, arg, func(ctx context.Context, letters *bus.DeadLetters, seq uint64) error {
+	return letter(cmd, &r.settings, arg, func(
+		ctx context.Context, js bus.JetStream, letters *bus.DeadLetters, seq uint64,
+	) error {
 		l, err := letters.Show(ctx, seq)
 		if err != nil {
 			return err
@@ -201,11 +231,19 @@ func (r *redriveTool) replayOne(cmd *cobra.Command, arg string) error {
 		if err := r.confirm(cmd, "publish dead letter %d again as an event of %s", seq, l.Subject); err != nil {
 			return err
 		}
-		stored, err := letters.Replay(ctx, seq)
-		if err != nil {
+		what := audit.Change{
+			BotID: recordable(l.BotID), Action: schemas.AuditDeadLettersReplay, Objects: []string{strconv.FormatUint(seq, 10)},
+		}
+		var stored uint64
+		if err := r.audited(ctx, js, what, func(_ *audit.Operation, did *audit.Outcome) (err error) {
+			stored, err = letters.Replay(ctx, seq)
+			if err == nil {
+				did.Counts = map[string]int{string(l.Reason): 1}
+			}
+			return err
+		}); err != nil {
 			return err
 		}
-		r.audit("replay", "sequence", seq, "tenant", l.Tenant, "bot", l.Bot)
 		return r.printLine(cmd, map[string]any{"sequence": seq, "event": stored}, "dead letter %s published again as event %d",
 			strconv.FormatUint(seq, 10), stored)
 	})

@@ -17,7 +17,7 @@ func StarterCommand() *cobra.Command {
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
 		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand(),
 		eraseCommand(), chaosCommand(), conversationsCommand(),
-		endpointsCommand(), stepsCommand())
+		endpointsCommand(), stepsCommand(), auditCommand())
 	return root
 }
 
@@ -78,7 +78,11 @@ func setupCommand() *cobra.Command {
 					"would create the streams, buckets and search attributes that are missing")
 			}
 			s.cfg.ConnectTimeout = s.timeout
-			if err := app.Setup(cmd.Context(), s.cfg); err != nil {
+			actor, err := s.actingAs()
+			if err != nil {
+				return err
+			}
+			if err := app.Setup(cmd.Context(), s.cfg, actor); err != nil {
 				return err
 			}
 			return s.printLine(cmd, map[string]any{"ready": true}, "streams, buckets and search attributes are ready")
@@ -87,6 +91,7 @@ func setupCommand() *cobra.Command {
 	s.connects(cmd)
 	s.dry(cmd)
 	s.connection(cmd.Flags())
+	s.actor(cmd.Flags())
 	s.streams(cmd.Flags())
 	cmd.Flags().StringSliceVar(&s.cfg.Engines, "engines", []string{"default"},
 		"tenants whose engines read stored replies and dead letters through a consumer with the tenant's name")

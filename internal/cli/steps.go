@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/inspect"
 	"github.com/hookturn/hookturn/internal/redrive"
@@ -42,6 +43,10 @@ func (f *stepFilter) flags(cmd *cobra.Command) {
 	cmd.Flags().Var(&f.until, "until", "only those that ended before this time")
 }
 
+func stepFilters() []string {
+	return []string{"tenant", "bot", "conversation", "step", "kind", "reason", "since", "until"}
+}
+
 func (f *stepFilter) complete() error {
 	f.Outcome, f.Since, f.Until = schemas.Outcome(f.outcome), f.since.Time, f.until.Time
 	return checkFilter(f.BotID)
@@ -49,7 +54,7 @@ func (f *stepFilter) complete() error {
 
 // withSteps runs a command's work on the steps that a filter chooses.
 func withSteps(cmd *cobra.Command, s *settings, f redrive.StepFilter,
-	work func(context.Context, bus.Streams, *redrive.Steps, []redrive.Step) error,
+	work func(context.Context, bus.JetStream, bus.Streams, *redrive.Steps, []redrive.Step) error,
 ) error {
 	return connectedTemporal(cmd, s, func(_ context.Context, t client.Client) error {
 		return connected(cmd, s, func(ctx context.Context, js bus.JetStream) error {
@@ -73,7 +78,7 @@ func withSteps(cmd *cobra.Command, s *settings, f redrive.StepFilter,
 			if len(list) == 0 {
 				return problem(kindNotFound, "no steps match")
 			}
-			return work(ctx, streams, steps, list)
+			return work(ctx, js, streams, steps, list)
 		})
 	})
 }
@@ -93,7 +98,7 @@ func listStepsCommand() *cobra.Command {
 				return err
 			}
 			return withSteps(cmd, &s, f.StepFilter, func(
-				_ context.Context, _ bus.Streams, _ *redrive.Steps, list []redrive.Step,
+				_ context.Context, _ bus.JetStream, _ bus.Streams, _ *redrive.Steps, list []redrive.Step,
 			) error {
 				return s.print(cmd, list, func(out io.Writer) error { return writeSteps(out, list) })
 			})
@@ -132,7 +137,7 @@ func repeatStepsCommand() *cobra.Command {
   starter steps repeat --bot shop --since 1h --rate 5 --yes`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			name, err := r.selection(cmd, "tenant", "bot", "conversation", "step", "kind", "reason", "since", "until")
+			name, err := r.selection(cmd, stepFilters()...)
 			if err == nil {
 				err = f.complete()
 			}
@@ -150,7 +155,7 @@ func repeatStepsCommand() *cobra.Command {
 
 func (r *redriveTool) repeatSteps(cmd *cobra.Command, f redrive.StepFilter, name string) error {
 	return withSteps(cmd, &r.settings, f, func(
-		ctx context.Context, streams bus.Streams, steps *redrive.Steps, list []redrive.Step,
+		ctx context.Context, js bus.JetStream, streams bus.Streams, steps *redrive.Steps, list []redrive.Step,
 	) error {
 		if r.dryRun {
 			c, err := steps.Count(ctx, list)
@@ -162,7 +167,11 @@ func (r *redriveTool) repeatSteps(cmd *cobra.Command, f redrive.StepFilter, name
 		if err := r.confirm(cmd, "run %d steps again", len(list)); err != nil {
 			return err
 		}
-		p, err := steps.Run(ctx, r.options(streams, "repeat"), name, list)
-		return r.finish(cmd, p, "steps", err)
+		what := audit.Change{BotID: f.BotID, Action: schemas.AuditStepsRepeat, Filter: filterOf(cmd, stepFilters()...)}
+		return r.audited(ctx, js, what, func(op *audit.Operation, did *audit.Outcome) error {
+			p, err := steps.Run(ctx, r.options(streams, op), name, list)
+			did.Counts = countsOf(p)
+			return r.finish(cmd, p, "steps", err)
+		})
 	})
 }

@@ -137,8 +137,14 @@ func newAdminAPI(t *testing.T) http.Handler {
 	require.NoError(t, err)
 	return adminapi.API{Log: log, Operators: operators, Channels: adminapi.Channels{
 		Administration: &channel.Administration{Registry: channel.NewRegistry(loadBots(t), bot.Options{}, log)}, Log: log,
+		Audit: noAudit{},
 	}}.Handler()
 }
+
+// noAudit stores no audit event.
+type noAudit struct{}
+
+func (noAudit) Write(context.Context, schemas.AuditEvent) error { return nil }
 
 // attempt is a request that every operation gets.
 type attempt struct {

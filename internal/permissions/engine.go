@@ -8,6 +8,7 @@ const (
 	streamReplies     = schemas.StreamReplies
 	streamDeadLetters = schemas.StreamDeadLetters
 	streamQueues      = "HOOKTURN_QUEUES"
+	streamAudit       = schemas.StreamAudit
 	streamFiles       = "OBJ_" + bucketFiles
 
 	bucketUsers     = "HOOKTURN_USERS"
@@ -25,7 +26,7 @@ const (
 
 // everyStream lists the streams of the installation, those behind buckets included.
 func everyStream() []string {
-	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamFiles}
+	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamAudit, streamFiles}
 	return append(streams, each("KV_", []string{
 		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketRedrives, bucketKeys, bucketChats, bucketClaims,
 		bucketChannels, bucketPosted,

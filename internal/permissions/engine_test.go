@@ -68,7 +68,7 @@ func TestEngine_ReceivesNothingOfOthers(t *testing.T) {
 		">", "*.>", "_INBOX.>", "_INBOX_*.>", "_INBOX_starter.>", "_INBOX_worker.>", "_INBOX_hookturn.>", "$KV.>", "$KV.HOOKTURN_KEYS.>", "$O.>",
 		"$JS.>", "$JS.API.>", "$JS.ACK.>", "$SYS.>", "_R_.>", "hookturn.>", "hookturn.events.>", "hookturn.replies.>",
 		"hookturn.replies.globex.>", "hookturn.deadletters.globex.>", "hookturn.advisories.globex.>", "hookturn.notices.>",
-		"hookturn.sockets.>", "hookturn.queues.>",
+		"hookturn.sockets.>", "hookturn.queues.>", "hookturn.audit.>",
 	} {
 		_, err := nc.Subscribe(subject, func(m *nats.Msg) {
 			mu.Lock()
@@ -87,7 +87,7 @@ func TestEngine_ReceivesNothingOfOthers(t *testing.T) {
 	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("the-key"), nil })
 	require.NoError(t, err)
 	_, operator := r.connect(t, Operator)
-	for _, root := range []string{"events", "replies", "deadletters", "advisories.x", "notices"} {
+	for _, root := range []string{"events", "replies", "deadletters", "advisories.x", "notices", "audit"} {
 		require.NoError(t, operator.Conn().Publish("hookturn."+root+".globex.shop.c", []byte("of globex")))
 	}
 	_, globex := r.engine(t, "globex")
@@ -191,7 +191,7 @@ func TestEngine_WritesNothingOfOthers(t *testing.T) {
 	targets := []string{
 		"hookturn.events.globex.shop.c", "hookturn.replies.globex.shop.c", "hookturn.replies.acme.shop.c",
 		"hookturn.deadletters.globex.shop.c", "hookturn.deadletters.acme.shop.c", "hookturn.advisories.globex.shop",
-		"hookturn.notices.globex.shop.x", "hookturn.sockets.x", "hookturn.queues.acme.shop.s", "$KV.HOOKTURN_KEYS.callback-address",
+		"hookturn.notices.globex.shop.x", "hookturn.audit.acme.shop.bot_pause", "hookturn.audit._._.setup", "hookturn.sockets.x", "hookturn.queues.acme.shop.s", "$KV.HOOKTURN_KEYS.callback-address",
 		"$KV.HOOKTURN_CHANNELS.x", "$O.HOOKTURN_FILES.M.x", "$JS.API.STREAM.PURGE.HOOKTURN_REPLIES",
 		"$JS.API.STREAM.DELETE.HOOKTURN_DEADLETTERS", "$JS.ACK.HOOKTURN_REPLIES.globex.1.1.1.1.0",
 	}

@@ -7,7 +7,12 @@
 // that may read its own replies could have them stored as another tenant's.
 package permissions
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/hookturn/hookturn/internal/role"
+	"github.com/hookturn/hookturn/schemas"
+)
 
 // Names of hookturn's account, and of the users in it.
 const (
@@ -17,7 +22,9 @@ const (
 	Starter  = "starter"  // reads events, serves the gateway
 	Worker   = "worker"   // runs steps
 	Code     = "code"     // runs scripts: a worker with --task-queues hookturn-code
-	Operator = "hookturn" // the tools of bin/starter, and processes that have no user of their own
+	Operator = "hookturn" // the tools of an owner, and processes that have no user of their own
+	Tools    = "operator" // the tools of an operator
+	Look     = "viewer"   // the tools that only read
 )
 
 // User is one user of hookturn's account. A subject that is not listed is denied.
@@ -40,7 +47,8 @@ func Users() []User {
 			Name: Setup, Purpose: "starter setup: creates streams, buckets and the consumers of engines",
 			Publish: slices.Concat(opens(), restores(), each("$JS.API.STREAM.UPDATE.", everyStream()),
 				each("$JS.API.CONSUMER.CREATE.", []string{streamReplies + ".>", streamDeadLetters + ".>"}),
-				each("$JS.API.CONSUMER.INFO.", []string{streamReplies + ".*", streamDeadLetters + ".*"})),
+				each("$JS.API.CONSUMER.INFO.", []string{streamReplies + ".*", streamDeadLetters + ".*"}),
+				records(schemas.AuditSetup, schemas.AuditDeploymentPromote)),
 		},
 		starter(),
 		{
@@ -54,10 +62,16 @@ func Users() []User {
 			Publish: slices.Concat(runs(), keyOf("file-link")),
 		},
 		{
-			Name: Operator, Purpose: "the operator's tools, and processes without a user of their own",
+			Name: Operator, Purpose: "the tools of an owner, and processes without a user of their own",
 			Publish:   []string{"hookturn.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"},
 			Subscribe: []string{"hookturn.>"}, Responds: true,
 		},
+		{
+			Name: Tools, Purpose: "the tools of an operator: pause, replay, repeat, cancel",
+			Publish: slices.Concat(looks(), writes(bucketPauses), writes(bucketEndpoints), reads(bucketRedrives), writes(bucketRedrives),
+				rights("hookturn.events.>", "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters), records(role.Operator.Actions()...)),
+		},
+		{Name: Look, Purpose: "the tools that only read", Publish: looks()},
 	}
 }
 
@@ -69,6 +83,7 @@ func starter() User {
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters),
+			records(schemas.AuditChannelCreate, schemas.AuditChannelChange, schemas.AuditChannelToken, schemas.AuditChannelDelete),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted),
 			reads(bucketChats), watches(bucketPauses), watches(bucketChannels), writes(bucketChannels), files(),
@@ -89,6 +104,20 @@ func runs() []string {
 // opens is what each process does at its start, and for /readyz, which writes a probe.
 func opens() []string {
 	return slices.Concat(rights("$JS.API.INFO", "$KV."+bucketClaims+".ready"), each("$JS.API.STREAM.INFO.", everyStream()))
+}
+
+// looks is what the tools read: stored events, replies, dead letters and audit events, pauses and states of endpoints.
+func looks() []string {
+	return slices.Concat(rights("$JS.API.INFO"), each("$JS.API.STREAM.INFO.", everyStream()),
+		each("$JS.API.STREAM.MSG.GET.", []string{streamEvents, streamReplies, streamDeadLetters}),
+		consumes(streamReplies), consumes(streamDeadLetters), consumes(streamAudit),
+		watches(bucketPauses), watches(bucketEndpoints))
+}
+
+// records is writing audit events. A tool changes nothing before it has written one, so that these subjects bound what it
+// does, too.
+func records(actions ...schemas.AuditAction) []string {
+	return each(schemas.SubjectAudit+".*.*.", actions)
 }
 
 // restores is creating streams and buckets again that have vanished.
@@ -141,10 +170,10 @@ func keyOf(purpose string) []string {
 
 func rights(subjects ...string) []string { return subjects }
 
-func each(prefix string, names []string) []string {
+func each[Name ~string](prefix string, names []Name) []string {
 	var subjects []string
 	for _, name := range names {
-		subjects = append(subjects, prefix+name)
+		subjects = append(subjects, prefix+string(name))
 	}
 	return subjects
 }

@@ -1,0 +1,123 @@
+package adminapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// shelf keeps audit events in memory.
+type shelf struct {
+	events []schemas.AuditEvent
+	err    error
+}
+
+func (s *shelf) Write(_ context.Context, event schemas.AuditEvent) error {
+	if s.err == nil {
+		s.events = append(s.events, event)
+	}
+	return s.err
+}
+
+func (s *shelf) taken() (lines []string) {
+	for _, e := range s.events {
+		lines = append(lines, e.Source+" "+string(e.Data.Action)+" "+string(e.Data.Result)+" by "+e.Data.Actor.Name+" "+e.Data.Actor.Role)
+	}
+	s.events = nil
+	return lines
+}
+
+func TestAudit_ChangesOfChannels(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	both := func(action, result string) []string {
+		return []string{
+			"/hookturn/default/shop2 " + action + " requested by operator owner",
+			"/hookturn/default/shop2 " + action + " " + result + " by operator owner",
+		}
+	}
+	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"late","type":"public","recv_svcscriptcode":"hook"}`)
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	id := decoded(t, w)["channel"].(map[string]any)["id"].(string)
+	require.Equal(t, "admin_api", o.audited.events[0].Data.Actor.Via)
+	require.NotEmpty(t, o.audited.events[0].Data.Actor.From)
+	require.Equal(t, both("channel_create", "done"), o.audited.taken())
+	require.Equal(t, http.StatusOK, o.ask("PATCH", "/admin/v1/channels/"+id, `{"ext":{"a":1}}`).Code)
+	require.Equal(t, both("channel_change", "done"), o.audited.taken())
+	require.Equal(t, http.StatusOK, o.ask("PATCH", "/admin/v1/channels/"+id, `{"rotate_token":true}`).Code)
+	require.Equal(t, both("channel_token", "done"), o.audited.taken())
+	require.Equal(t, http.StatusUnprocessableEntity, o.ask("PATCH", "/admin/v1/channels/"+id, `{"code":"other"}`).Code)
+	require.Equal(t, both("channel_change", "failed"), o.audited.taken())
+	require.Equal(t, http.StatusOK, o.ask("GET", "/admin/v1/channels/"+id, "").Code)
+	require.Empty(t, o.audited.taken(), "reading changes nothing")
+	require.Equal(t, http.StatusNoContent, o.ask("DELETE", "/admin/v1/channels/"+id, "").Code)
+	require.Equal(t, both("channel_delete", "done"), o.audited.taken())
+}
+
+func TestAudit_NothingChangesWithoutTheEvent(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"late","type":"public","recv_svcscriptcode":"hook"}`)
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	id := decoded(t, w)["channel"].(map[string]any)["id"].(string)
+	before := string(o.store.text[id])
+	o.audited.err = errors.New("away")
+	for _, request := range [][]string{
+		{"POST", "/admin/v1/channels", `{"bot":"shop2","code":"later","type":"public","recv_svcscriptcode":"hook"}`},
+		{"PATCH", "/admin/v1/channels/" + id, `{"ext":{"a":1}}`},
+		{"DELETE", "/admin/v1/channels/" + id, ""},
+	} {
+		w := o.ask(request[0], request[1], request[2])
+		require.Equal(t, http.StatusInternalServerError, w.Code, w.Body)
+		require.Contains(t, w.Body.String(), "the audit event is not stored, nothing was changed")
+	}
+	require.Len(t, o.store.text, 1)
+	require.Equal(t, before, string(o.store.text[id]))
+}
+
+// TestOperators_RolesByAction asks for each action with a token of each role.
+func TestOperators_RolesByAction(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	o.channels.Administration.Licences = nil
+	api := API{
+		Log: discardLogger, Operators: operatorsOf(t, everyRole), Channels: o.channels, Codec: &Codec{Payloads: newPayloads(t)},
+	}.Handler()
+	code := 0
+	ask := func(token, method, path, body string) int {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return w.Code
+	}
+	for name, c := range map[string]struct {
+		method, path, body string
+		roles              string // v, o and w for viewer, operator and owner
+	}{
+		"list":    {"GET", "/admin/v1/channels", "", "vow"},
+		"create":  {"POST", "/admin/v1/channels", `{"bot":"shop2","code":"new","type":"public","recv_svcscriptcode":"hook"}`, "ow"},
+		"change":  {"PATCH", "/admin/v1/channels/ID", `{"ext":{"a":1}}`, "ow"},
+		"token":   {"PATCH", "/admin/v1/channels/ID", `{"rotate_token":true}`, "w"},
+		"delete":  {"DELETE", "/admin/v1/channels/ID", "", "w"},
+		"decrypt": {"POST", "/codec/decode", `{"payloads":[]}`, "w"},
+		"encrypt": {"POST", "/codec/encode", `{"payloads":[]}`, "w"},
+		"page":    {"GET", "/codec/", "", "w"},
+	} {
+		for token, letter := range map[string]string{tokenOfViewer: "v", tokenOfDoer: "o", tokenOfOwner: "w"} {
+			code++
+			w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"c`+strings.Repeat("x", code)+`","type":"public","recv_svcscriptcode":"hook"}`)
+			require.Equal(t, http.StatusCreated, w.Code, w.Body)
+			id := decoded(t, w)["channel"].(map[string]any)["id"].(string)
+			status := ask(token, c.method, strings.Replace(c.path, "ID", id, 1), c.body)
+			require.Equal(t, !strings.Contains(c.roles, letter), status == http.StatusForbidden, "%s with %s: %d", name, token, status)
+		}
+	}
+}
