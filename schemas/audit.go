@@ -1,6 +1,7 @@
 package schemas
 
 import (
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -62,15 +63,15 @@ const (
 // AuditObjectsMax bounds the ids that an audit event lists.
 const AuditObjectsMax = 100
 
-// AuditEvent is one CloudEvents 1.0 event about an action of an operator. It has no content of messages, no secret, and no id
-// of a user or a conversation: it stays when a person is erased.
+// AuditEvent is one CloudEvents 1.0 event about an action of an operator. It has no content of messages, no secret, and no
+// id of a user or a conversation: it stays when a person is erased.
 type AuditEvent struct {
 	SpecVersion     string    `json:"specversion"`
 	ID              string    `json:"id"`
 	Source          string    `json:"source"` // /hookturn, with /<tenant> and /<bot> where it belongs to one
 	Type            string    `json:"type"`   // hookturn.audit.<action>
 	Time            time.Time `json:"time"`
-	Subject         string    `json:"subject,omitempty"` // what was changed: a bot, an endpoint's URL without query, a channel's id
+	Subject         string    `json:"subject,omitempty"` // what is changed: a bot, an endpoint's URL, a channel's id
 	DataContentType string    `json:"datacontenttype"`
 	Data            Audited   `json:"data"`
 }
@@ -123,12 +124,12 @@ func NewAuditEvent(at time.Time, subject string, data Audited) AuditEvent {
 
 // AuditSubject is where the audit events of an action are published.
 func AuditSubject(of BotID, action AuditAction) string {
-	subject := SubjectAudit
-	for _, token := range []string{of.Tenant, of.Bot} {
-		if token == "" {
-			token = AuditAll
-		}
-		subject += "." + token
+	return strings.Join([]string{SubjectAudit, orAll(of.Tenant), orAll(of.Bot), string(action)}, ".")
+}
+
+func orAll(token string) string {
+	if token == "" {
+		return AuditAll
 	}
-	return subject + "." + string(action)
+	return token
 }

@@ -270,7 +270,8 @@ func (a Channels) audited(
 	}}
 	op, err := trail.Begin(r.Context(), audit.Change{BotID: of, Action: action, Subject: id})
 	if err != nil {
-		return httpapi.Failed(err, "the audit event is not stored, nothing was changed").Because(err, "storing an audit event failed")
+		return httpapi.Failed(err, "the audit event is not stored, nothing was changed").
+			Because(err, "storing an audit event failed")
 	}
 	if err := change(); err != nil {
 		answer := rejected(err)

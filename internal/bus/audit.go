@@ -94,10 +94,8 @@ func ReadAudit(ctx context.Context, s Streams, f AuditFilter, each func(schemas.
 			return false, nil
 		}
 		var event schemas.AuditEvent
-		if json.Unmarshal(m.Data(), &event) != nil || f.Actor != "" && event.Data.Actor.Name != f.Actor {
-			return true, nil
-		}
-		return each(event), nil
+		valid := json.Unmarshal(m.Data(), &event) == nil && (f.Actor == "" || event.Data.Actor.Name == f.Actor)
+		return !valid || each(event), nil
 	})
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", schemas.StreamAudit, err)

@@ -59,7 +59,8 @@ func (s *settings) trail(js bus.JetStream) (audit.Trail, error) {
 	return audit.Trail{Writer: writer, Actor: actor, Log: s.cfg.Log}, nil
 }
 
-// change is the work of a tool that changes something, after its audit event was written. It adds what it did to the outcome.
+// change is the work of a tool that changes something, after its audit event was written. It adds what it did to the
+// outcome.
 type change func(op *audit.Operation, did *audit.Outcome) error
 
 // audited makes a change between its two audit events. When the first cannot be written, nothing is changed.
@@ -160,8 +161,8 @@ func auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "List what operators changed, oldest first",
-		Long: "List what operators changed, oldest first: an event before each change, one with its result. A change without the\n" +
-			"second was interrupted. Events are kept for a year, and name no user and no conversation.",
+		Long: "List what operators changed, oldest first: an event before each change, one with its result. A change without\n" +
+			"the second was interrupted. Events are kept for a year, and name no user and no conversation.",
 		Example: `  starter audit --since 24h
   starter audit --action erase --actor ann --output json`,
 		Args: cobra.NoArgs,
