@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -20,7 +22,10 @@ import (
 // tool runs a command of "starter" and returns its output and its status.
 func tool(t *testing.T, natsURL, temporal string, args ...string) (out string, status int) {
 	t.Helper()
-	cmd := exec.Command(program(t, "starter"), append(args, "--connect-timeout=1m")...)
+	if !slices.Contains(args, "--connect-timeout") {
+		args = append(args, "--connect-timeout=1m") // on two busy cores
+	}
+	cmd := exec.Command(program(t, "starter"), args...)
 	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+temporal, "HOOKTURN_NATS_URL="+natsURL)
 	var printed, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &printed, &problem
@@ -31,6 +36,15 @@ func tool(t *testing.T, natsURL, temporal string, args ...string) (out string, s
 	}
 	require.NoError(t, err, problem.String())
 	return printed.String(), 0
+}
+
+// auditOf returns the audit events of an action.
+func auditOf(t *testing.T, natsURL string, action schemas.AuditAction) (list []schemas.AuditEvent) {
+	t.Helper()
+	out, status := tool(t, natsURL, "", "audit", "--action", string(action), "--output", "json")
+	require.Zero(t, status)
+	require.NoError(t, json.Unmarshal([]byte(out), &list), "%s", out)
+	return list
 }
 
 // TestConversations_FoundShownCancelled finds a conversation whose step hangs among others, looks at it and ends it.
@@ -77,6 +91,16 @@ func TestConversations_FoundShownCancelled(t *testing.T) {
 	out, status = run("conversations", "cancel", "stuck", "--bot", "shop", "--yes")
 	require.Zero(t, status, out)
 	require.Equal(t, "cancelled", e.replied(t, "shop", "stuck", 2)[1].Error.Kind)
+	recorded := auditOf(t, s.NATS.URL(), schemas.AuditConversationsCancel)
+	require.Len(t, recorded, 2)
+	require.Equal(t, []string{runs[0].Workflow.RunID}, recorded[0].Data.Objects)
+	require.Equal(t, map[string]int{"cancelled": 1, "not_cancelled": 0}, recorded[1].Data.Counts)
+	require.NotContains(t, fmt.Sprint(recorded), "stuck", "no id of a conversation")
+
+	out, status = tool(t, "nats://127.0.0.1:1", s.Temporal.Addr(), "conversations", "cancel", "o'done", "--bot", "shop", "--yes", "--connect-timeout", "1s")
+	require.Equal(t, 5, status, "nothing without the audit event: %s", out)
+	out, status = tool(t, "nats://127.0.0.1:1", s.Temporal.Addr(), "conversations", "cancel", "o'done", "--bot", "shop", "--yes", "--unaudited", "--connect-timeout", "1s")
+	require.Zero(t, status, out)
 	require.Equal(t, schemas.OutcomeSuccess, e.replied(t, "shop", "stuck", 2)[0].Outcome)
 	close(g.open)
 }

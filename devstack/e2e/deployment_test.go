@@ -17,7 +17,7 @@ import (
 func deploymentsTool(t *testing.T, where map[string]string, args ...string) []byte {
 	t.Helper()
 	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, append(args, "--connect-timeout=1m")...)...) // on two busy cores
-	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+where["temporal"])
+	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+where["temporal"], "HOOKTURN_NATS_URL="+where["nats"])
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
 	if err := cmd.Run(); cmd.ProcessState.ExitCode() != statusNotFound {
@@ -76,6 +76,9 @@ func TestDeployment_NewerVersionPromotesItself(t *testing.T) {
 	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--yes", "--build-id=v1.2.0")), "current version is v1.2.0, was v1.1.0")
 	answered(3)
 	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--yes", "--build-id=v1.0.0")), "current version is v1.0.0, was v1.2.0")
+	recorded := auditOf(t, c.where["nats"], "deployment_promote")
+	require.Len(t, recorded, 4, "two for each")
+	require.Equal(t, []string{"from v1.2.0", "to v1.0.0"}, recorded[3].Data.Objects)
 	third.stop(t)
 	answered(4)
 	require.Equal(t, "v1.0.0", currentVersion(t, c.where), "a version that was rolled back does not come back by itself")

@@ -94,6 +94,14 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	require.GreaterOrEqual(t, dry.Replies, 2)
 	require.NotEmpty(t, filesWith(t, filepath.Join(data, "nats"), []byte(marker+"-91")), "the search reads what the server has written")
 
+	denied := exec.CommandContext(t.Context(), program(t, "starter"), "erase", "--user", "91", "--yes")
+	denied.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Addr(), "HOOKTURN_NATS_URL="+s.NATS.UserURL(permissions.Tools),
+		"HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(permissions.Tools))
+	out, err := denied.CombinedOutput()
+	require.Error(t, err)
+	require.Equal(t, 4, denied.ProcessState.ExitCode(), "%s", out)
+	require.Contains(t, string(out), "needs the role owner")
+
 	report := erase("--user", "91", "--yes")
 	require.Equal(t, 2, report.Conversations)
 	require.GreaterOrEqual(t, report.Runs, 2)
@@ -101,6 +109,14 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	require.Equal(t, 1, report.UserDetails)
 	again := erase("--user", "91", "--yes")
 	require.Zero(t, again.Runs+again.Events+again.Replies+again.DeadLetters+again.UserDetails+again.Chats+again.Files, "%+v", again)
+
+	recorded := auditOf(t, s.NATS.URL(), schemas.AuditErase)
+	require.Len(t, recorded, 4, "two for each erase that was not a dry run and was permitted")
+	require.Equal(t, schemas.AuditDone, recorded[1].Data.Result)
+	require.Equal(t, report.Replies, recorded[1].Data.Counts["replies"])
+	require.Empty(t, recorded[1].Subject)
+	require.Empty(t, recorded[1].Data.Filter)
+	require.Empty(t, recorded[1].Data.Objects)
 
 	c, err := client.Dial(client.Options{HostPort: s.Temporal.Addr()})
 	require.NoError(t, err)

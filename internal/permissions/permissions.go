@@ -69,7 +69,8 @@ func Users() []User {
 		{
 			Name: Tools, Purpose: "the tools of an operator: pause, replay, repeat, cancel",
 			Publish: slices.Concat(looks(), writes(bucketPauses), writes(bucketEndpoints),
-				reads(bucketRedrives), writes(bucketRedrives), rights("hookturn.events.>", "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters), records(role.Operator.Actions()...)),
+				reads(bucketRedrives), writes(bucketRedrives),
+				rights("hookturn.events.>", "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters), records(role.Operator.Actions()...)),
 		},
 		{Name: Look, Purpose: "the tools that only read", Publish: looks()},
 	}
