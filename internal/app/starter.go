@@ -13,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -77,6 +78,10 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		return fmt.Errorf("start reading events: %w", err)
 	}
 	s.parts.add("recovery", background(in.Recover))
+	sweep := &retention{
+		bots: base.bots.Current, reads: reader.Partitions, kept: store.NewRetention(base.streams), metrics: metrics, log: cfg.Log,
+	}
+	s.parts.add("retention", background(sweep.run))
 	stopMetrics := metrics.WatchReader(func() telemetry.Reader { return readerFigures(reader.Stats(), base.bots.Current()) })
 	s.parts.add("event reader", within(cfg.StopTimeout, func(ctx context.Context) error {
 		defer stopMetrics()

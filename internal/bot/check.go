@@ -79,6 +79,7 @@ func (c *checker) check() {
 	c.checkTexts("$.bot_paused", c.file.BotPaused)
 	c.resolveSecrets()
 	c.visibility()
+	c.retention()
 	c.ownPackages, c.ownConnections = c.packages(), c.connections()
 	for _, name := range slices.Sorted(maps.Keys(c.file.Steps)) {
 		if c.abandoned() {

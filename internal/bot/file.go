@@ -62,6 +62,7 @@ type file struct {
 	Packages           []filePackage           `yaml:"packages"`
 	Connections        []string                `yaml:"connections"`
 	Visibility         fileVisibility          `yaml:"visibility"`
+	Retention          fileRetention           `yaml:"retention"`
 }
 
 type byEnvironment struct {

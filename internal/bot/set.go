@@ -72,6 +72,7 @@ type Bot struct {
 	channelScripts map[string]*Code  // by the names that channels use
 	channelNeeds   map[string]string // roles that channels need, by use
 	visibility     Visibility
+	retention      Retention
 	absoluteURLs   bool // scripts may send requests to absolute URLs through a channel
 	revision       string
 	places         map[string]place // positions of keys in the file

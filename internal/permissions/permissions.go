@@ -83,7 +83,9 @@ func starter() User {
 		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
-				"$JS.API.STREAM.PURGE.KV_"+bucketStarters),
+				"$JS.API.STREAM.PURGE.KV_"+bucketStarters,
+				// The retention of bots.
+				"$JS.API.STREAM.PURGE."+streamReplies, "$JS.API.STREAM.PURGE."+streamDeadLetters),
 			records(schemas.AuditChannelCreate, schemas.AuditChannelChange, schemas.AuditChannelToken, schemas.AuditChannelDelete),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted),

@@ -2,12 +2,15 @@ package permissions
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -55,4 +58,35 @@ func TestStarter_ReadsRepliesForEngines(t *testing.T) {
 		})
 	require.NoError(t, err)
 	require.Equal(t, []uint64{before + 2, before + 3}, read)
+}
+
+// TestStarter_DeletesForTheRetentionOfBots: and nothing beyond the two streams and the files.
+func TestStarter_DeletesForTheRetentionOfBots(t *testing.T) {
+	t.Parallel()
+	_, js := startRig(t).connect(t, Starter)
+	ctx := testContext(t)
+	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
+	require.NoError(t, err)
+	_, err = js.Publish(ctx, "hookturn.replies.acme.shop.c", []byte("{}"))
+	require.NoError(t, err)
+	_, err = js.Publish(ctx, "hookturn.deadletters.acme.shop.c", []byte("{}"))
+	require.NoError(t, err)
+	_, err = store.NewFiles(streams).Put(ctx, acmeShop, store.File{Name: "f"}, strings.NewReader("text"))
+	require.NoError(t, err)
+	kept, later := store.NewRetention(streams), time.Now().Add(time.Hour)
+	for _, sweep := range []func() (int, error){
+		func() (int, error) { return kept.Replies(ctx, acmeShop, later) },
+		func() (int, error) { return kept.DeadLetters(ctx, acmeShop, later) },
+		func() (int, error) {
+			deleted, err := kept.Files(ctx, map[schemas.BotID]time.Time{acmeShop: later})
+			return deleted[acmeShop], err
+		},
+	} {
+		count, err := sweep()
+		require.NoError(t, err)
+		require.Equal(t, 1, count)
+	}
+	for _, stream := range []jetstream.Stream{streams.Events(), streams.Queues()} {
+		require.True(t, bus.IsDenied(stream.Purge(ctx)))
+	}
 }

@@ -34,6 +34,7 @@ type Metrics struct {
 	taken     prometheus.Counter
 	letters   *prometheus.CounterVec
 	recovered prometheus.Counter
+	expired   *prometheus.CounterVec
 	refused   *prometheus.CounterVec
 	unwritten *prometheus.CounterVec
 	gateway   *prometheus.HistogramVec
@@ -96,13 +97,16 @@ func NewMetrics() *Metrics {
 			Name: "hookturn_events_recovered_total",
 			Help: "Events delivered to a new run because their run ended without a reply.",
 		}),
+		expired: counter("hookturn_retention_deleted_total",
+			"What was deleted because its bot keeps it for less time than its stream: replies, dead_letters or files.",
+			"tenant", "bot", "place"),
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by error code.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.retries, &m.readers, &m.workers, m.steps.duration, m.steps.answers, m.build)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles,
 		m.lastLoad, m.taken,
-		m.letters, m.recovered, m.refused, m.unwritten, m.gateway, m.sockets, m.frames, m.programs,
+		m.letters, m.recovered, m.expired, m.refused, m.unwritten, m.gateway, m.sockets, m.frames, m.programs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -260,6 +264,13 @@ func (m *Metrics) TakenOver() {
 func (m *Metrics) Recovered() {
 	if m != nil {
 		m.recovered.Inc()
+	}
+}
+
+// RetentionDeleted counts what was deleted by the retention of a bot.
+func (m *Metrics) RetentionDeleted(owner schemas.BotID, place string, count int) {
+	if m != nil {
+		m.expired.WithLabelValues(owner.Tenant, owner.Bot, place).Add(float64(count))
 	}
 }
 

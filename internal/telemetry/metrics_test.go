@@ -28,6 +28,7 @@ var labels = map[string][]string{
 	"hookturn_events_taken_over_total":               nil,
 	"hookturn_dead_letters_total":                    {"reason"},
 	"hookturn_events_recovered_total":                nil,
+	"hookturn_retention_deleted_total":               {"bot", "place", "tenant"},
 	"hookturn_attempts_total":                        {"bot", "result", "step", "tenant"},
 	"hookturn_attempt_duration_seconds":              {"bot", "step", "tenant"},
 	"hookturn_replies_total":                         {"bot", "tenant", "type"},
@@ -81,6 +82,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.TakenOver()
 	m.DeadLetter("bad_event")
 	m.Recovered()
+	m.RetentionDeleted(schemas.BotID{Tenant: "acme", Bot: "shop"}, "replies", 3)
 	m.NATSWriteFailed("no_space")
 	m.Refused(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "circuit_open")
 	m.Gateway("POST /callbacks/{token}", 202, 5*time.Millisecond)
@@ -132,6 +134,7 @@ func TestMetrics_RecordedValues(t *testing.T) {
 		`hookturn_events_taken_over_total 1`,
 		`hookturn_dead_letters_total{reason="bad_event"} 1`,
 		`hookturn_events_recovered_total 1`,
+		`hookturn_retention_deleted_total{bot="shop",place="replies",tenant="acme"} 3`,
 		`hookturn_requests_refused_total{bot="shop",reason="circuit_open",step="ORDER",tenant="acme"} 1`,
 		`hookturn_endpoint_state{bot="shop",state="open",tenant="acme",url="https://shop.example/orders"} 1`,
 		`hookturn_gateway_duration_seconds_count{route="POST /callbacks/{token}",status="202"} 1`,
@@ -220,7 +223,7 @@ func TestMetrics_Nil(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"Accepted", "Attempt", "BotFiles", "Build", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "Program", "Recovered",
-		"Refused", "Reply", "Retried", "Sockets", "Step", "TakenOver",
+		"Refused", "Reply", "RetentionDeleted", "Retried", "Sockets", "Step", "TakenOver",
 	}, called)
 }
 
