@@ -39,7 +39,7 @@ func TestLatency_AnswerAndDeadlineInOneTask(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			h := readHistory(t, "testdata/histories/v5/late-answer.json.gz")
-			input := h.Events[0].GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads()[0]
+			input := h.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads()[0]
 			var state step.State
 			require.NoError(t, json.Unmarshal(input.GetData(), &state))
 			state.Format = c.format
@@ -64,15 +64,15 @@ func pick(from *historypb.History, ids []int) *historypb.History {
 	h := &historypb.History{}
 	for _, id := range ids {
 		e := from.GetEvents()[id-1]
-		e.EventId = int64(len(h.Events) + 1)
+		e.EventId = int64(len(h.GetEvents()) + 1)
 		if a := e.GetWorkflowTaskStartedEventAttributes(); a != nil {
-			a.ScheduledEventId = e.EventId - 1
+			a.ScheduledEventId = e.GetEventId() - 1
 		}
 		if a := e.GetWorkflowTaskCompletedEventAttributes(); a != nil {
-			a.ScheduledEventId, a.StartedEventId = e.EventId-2, e.EventId-1
+			a.ScheduledEventId, a.StartedEventId = e.GetEventId()-2, e.GetEventId()-1
 		}
 		if a := e.GetActivityTaskCompletedEventAttributes(); a != nil {
-			a.StartedEventId = e.EventId - 1
+			a.StartedEventId = e.GetEventId() - 1
 		}
 		h.Events = append(h.Events, e)
 	}
