@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -176,7 +175,7 @@ func (p *partition) start(q *conversationQueue, m *Message) *Message {
 	if d := p.pending[m.Sequence]; d != nil {
 		m.Deliveries = d.count
 	}
-	m.TakenOver = m.Sequence <= p.inherited || slices.Contains(q.again, m.Sequence)
+	m.TakenOver = m.Sequence <= max(p.inherited, q.handled)
 	return m
 }
 

@@ -142,8 +142,8 @@ func (p *partition) waitForEnd() {
 	}
 }
 
-// heartbeat reports the pending events to JetStream well before their AckWait ends. One goroutine does it for the whole
-// partition.
+// heartbeat reports the pending events to JetStream well before their AckWait ends, and looks for lost deliveries when the
+// reading was interrupted. One goroutine does it for the whole partition.
 func (p *partition) heartbeat() {
 	ticker := time.NewTicker(p.r.options.AckWait / 4)
 	defer ticker.Stop()
@@ -159,7 +159,10 @@ func (p *partition) heartbeat() {
 			close(p.failed)
 			ended = nil
 		case <-p.h.recheck:
-			p.catchUp()
+			if p.catchUp() && ended != nil {
+				close(p.failed)
+				ended = nil
+			}
 		case now := <-ticker.C:
 			p.sendInProgress(now)
 		}

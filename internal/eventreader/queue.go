@@ -18,6 +18,7 @@ type conversationQueue struct {
 	done    uint64   // the events up to this sequence were handled
 	upTo    uint64   // the events up to this sequence are known; those above done wait
 	again   []uint64 // handled events that JetStream delivered again, ascending; they go first
+	handled uint64   // the last of all that were in again: the stream may still have it when it was handled once more
 	current uint64   // sequence of the event that is being handled, 0 for none
 	waiting int      // number of events in the queue
 	largest int64    // size of the largest one
@@ -46,6 +47,7 @@ func (q *conversationQueue) addAgain(m *Message) {
 		return
 	}
 	q.again = slices.Insert(q.again, at, m.Sequence)
+	q.handled = max(q.handled, m.Sequence)
 	q.waiting++
 	q.largest = max(q.largest, m.size())
 }

@@ -91,18 +91,24 @@ func (p *partition) takeOver(ctx context.Context) error {
 	return nil
 }
 
-// catchUp looks for deliveries that were sent to this reader and never arrived, without waiting for their redelivery.
-func (p *partition) catchUp() {
+// catchUp looks for deliveries that were sent to this reader and never arrived, without waiting for their redelivery. It
+// reports whether the consumer is gone: a server that lost its last writes may come back without it, and the library
+// would ask for it for ever.
+func (p *partition) catchUp() (gone bool) {
 	p.intake.Lock()
 	defer p.intake.Unlock()
 	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
 	defer cancel()
 	info, err := p.consumer.Info(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, jetstream.ErrConsumerNotFound):
+		return true
+	case err != nil:
 		p.log.Debug("reading missed deliveries failed, JetStream delivers them again", "error", err)
-		return
+		return false
 	}
 	p.backfill(info.Delivered.Stream)
+	return false
 }
 
 // backfill takes in the stored events above high, up to and including a sequence. It tries until it has them all, or
