@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/internal/role"
 )
 
@@ -17,6 +18,7 @@ const timeout = 10 * time.Second
 type API struct {
 	Operators *Operators
 	Channels  Channels
+	Letters   letterapi.API
 	Codec     *Codec // nil: payloads are not encrypted
 	Log       *slog.Logger
 }
@@ -25,12 +27,16 @@ type API struct {
 func (a API) Handler() http.Handler {
 	mux := http.NewServeMux()
 	// The handlers check the role again for what they change.
-	mux.Handle("/admin/v1/", a.guarded(a.Channels.handler(), httpapi.Bearer, func(r *http.Request) role.Role {
+	needs := func(r *http.Request) role.Role {
 		if r.Method == http.MethodGet || r.Method == http.MethodHead {
 			return role.Viewer
 		}
 		return role.Operator
-	}))
+	}
+	mux.Handle("/admin/v1/", a.guarded(a.Channels.handler(), httpapi.Bearer, needs))
+	letters := a.guarded(a.letters(), httpapi.Bearer, needs)
+	mux.Handle("/admin/v1/deadletters", letters)
+	mux.Handle("/admin/v1/deadletters/", letters)
 	mux.Handle("/codec/", a.codec())
 	return mux
 }

@@ -261,26 +261,36 @@ func rejected(err error) error {
 func (a Channels) audited(
 	r *http.Request, action schemas.AuditAction, of schemas.BotID, id string, change func() error,
 ) error {
+	return audited(r, a.Audit, a.Log, audit.Change{BotID: of, Action: action, Subject: id}, func() error {
+		if err := change(); err != nil {
+			return rejected(err)
+		}
+		return nil
+	})
+}
+
+// audited makes a change that the operator's role allows, between the audit events of it; its error is what the operator
+// reads.
+func audited(r *http.Request, writer audit.Writer, log *slog.Logger, c audit.Change, change func() error) error {
 	operator := operatorOf(r.Context())
-	if !operator.Role.May(action) {
-		return insufficient(operator, role.Needs(action))
+	if !operator.Role.May(c.Action) {
+		return insufficient(operator, role.Needs(c.Action))
 	}
-	trail := audit.Trail{Writer: a.Audit, Log: a.Log, Actor: schemas.AuditActor{
+	trail := audit.Trail{Writer: writer, Log: log, Actor: schemas.AuditActor{
 		Name: operator.Name, Role: string(operator.Role), Via: viaAdminAPI, From: httpapi.Peer(r, nil).String(),
 	}}
-	op, err := trail.Begin(r.Context(), audit.Change{BotID: of, Action: action, Subject: id})
+	op, err := trail.Begin(r.Context(), c)
 	if err != nil {
 		return httpapi.Failed(err, "the audit event is not stored, nothing was changed").
 			Because(err, "storing an audit event failed")
 	}
 	if err := change(); err != nil {
-		answer := rejected(err)
 		failed := audit.Outcome{Result: schemas.AuditFailed, Error: "failed"}
-		if problem, ok := errors.AsType[*httpapi.Problem](answer); ok && problem.Status < http.StatusInternalServerError {
+		if problem, ok := errors.AsType[*httpapi.Problem](err); ok && problem.Status < http.StatusInternalServerError {
 			failed.Error = "refused"
 		}
 		op.End(r.Context(), failed)
-		return answer
+		return err
 	}
 	op.End(r.Context(), audit.Outcome{Result: schemas.AuditDone})
 	return nil

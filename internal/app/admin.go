@@ -7,6 +7,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/codec"
+	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/internal/store"
 )
 
@@ -32,7 +33,7 @@ func adminAPI(cfg Config, b *base) (http.Handler, error) {
 	api := adminapi.API{Log: cfg.Log, Operators: operators, Channels: adminapi.Channels{
 		Administration: &channel.Administration{Registry: b.channels, Store: store.NewChannels(b.streams), Licences: cfg.Licences},
 		Advise:         bus.NewPubSub(b.js).Advise, Log: cfg.Log, Audit: bus.NewAudit(b.js),
-	}}
+	}, Letters: letterapi.API{Letters: bus.NewDeadLetters(b.js, b.streams), Log: cfg.Log}}
 	if cfg.PayloadKeys != "" {
 		payloads, err := codec.New(cfg.PayloadKeys, cfg.Log)
 		if err != nil {

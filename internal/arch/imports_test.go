@@ -144,17 +144,22 @@ var importTable = map[string]row{
 		"what HTTP APIs have in common: problems, bodies, bearer tokens",
 		[]string{"internal/bus", "internal/strictjson", "internal/fault"},
 	},
+	"internal/letterapi": {
+		"dead letters over HTTP, for the gateway and the admin API",
+		[]string{"schemas", "internal/bus", "internal/fault", "internal/httpapi"},
+	},
 	"internal/adminapi": {
 		"the operator's listener: health, metrics, the admin API",
 		[]string{
 			"schemas", "internal/channel", "internal/strictjson", "internal/fault", "internal/fresh", "internal/httpapi",
-			"internal/store", "internal/telemetry", "internal/audit", "internal/role",
+			"internal/letterapi", "internal/store", "internal/telemetry", "internal/audit", "internal/role",
 		},
 	},
 	"internal/gateway": {
 		"the public HTTP and WebSocket API",
 		[]string{
-			"schemas", "internal/fresh", "internal/httpapi", "internal/dialect", "internal/dialect/*", "internal/bot", "internal/bus", "internal/store", "internal/signature",
+			"schemas", "internal/fresh", "internal/httpapi", "internal/letterapi", "internal/dialect", "internal/dialect/*",
+			"internal/bot", "internal/bus", "internal/store", "internal/signature",
 			"internal/step", "internal/fault", "internal/signedurl", "internal/strictjson", "internal/telemetry", "internal/channel",
 			"internal/socket",
 		},

@@ -287,7 +287,9 @@ func (g guardedStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt
 
 // GetMsg reads from the leader. With options, which choose by subject, it reads as the stream allows: no stream that is read
 // so allows direct reads.
-func (g guardedStream) GetMsg(ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt) (*jetstream.RawStreamMsg, error) {
+func (g guardedStream) GetMsg(
+	ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt,
+) (*jetstream.RawStreamMsg, error) {
 	if len(opts) == 0 {
 		return repeated(ctx, guard{up: g.up}, nil, nil,
 			func(ctx context.Context) (*jetstream.RawStreamMsg, error) {

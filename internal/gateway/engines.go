@@ -10,6 +10,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -30,11 +31,12 @@ const (
 	ReplyWaitMax = 60 * time.Second
 )
 
-// Engines serves engines without NATS: how many requests of each tenant stay open. Replies is required.
+// Engines serves engines without NATS: how many requests of each tenant stay open. Replies and Letters are required.
 type Engines struct {
 	Replies Replies
+	Letters letterapi.Letters
 
-	streams, waits shares
+	streams, waits, letters shares
 }
 
 // shares counts the open requests of each tenant.

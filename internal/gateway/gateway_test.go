@@ -48,7 +48,7 @@ func newTestGateway(t *testing.T) *testGateway {
 	d.Options = Options{
 		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
 		Files: &shelf{}, Links: Links{Signer: links, Gateway: "https://hooks.example/"},
-		Engines: &Engines{Replies: silent{}}, Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
+		Engines: &Engines{Replies: silent{}, Letters: noLetters{}}, Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
 	}
 	return d

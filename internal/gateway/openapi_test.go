@@ -19,6 +19,7 @@ import (
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -138,7 +139,7 @@ func newAdminAPI(t *testing.T) http.Handler {
 	return adminapi.API{Log: log, Operators: operators, Channels: adminapi.Channels{
 		Administration: &channel.Administration{Registry: channel.NewRegistry(loadBots(t), bot.Options{}, log)}, Log: log,
 		Audit: noAudit{},
-	}}.Handler()
+	}, Letters: letterapi.API{Letters: noLetters{}, Log: log}}.Handler()
 }
 
 // noAudit stores no audit event.
@@ -169,7 +170,7 @@ func (c attempt) make(t *testing.T, d *testGateway, o http.Handler, method, path
 	switch {
 	case strings.HasPrefix(path, "/admin/"):
 		token, handler = operatorToken, o
-	case path == "/events":
+	case path == "/events", strings.HasPrefix(path, "/deadletters"):
 		token = tokenOfDefault
 	case path == "/replies":
 		token = tokenOfDefault
@@ -188,7 +189,7 @@ func (c attempt) make(t *testing.T, d *testGateway, o http.Handler, method, path
 
 func filled(path string) string {
 	return strings.NewReplacer("{token}", "none", "{id}", "6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", "{account}", "acc-1",
-		"{adapter}", "agents").Replace(path)
+		"{adapter}", "agents", "{sequence}", "7").Replace(path)
 }
 
 func problemSchema(t *testing.T) *jsonschema.Schema {

@@ -29,6 +29,9 @@ type withNATS struct {
 	*Server
 	js        jetstream.JetStream
 	publisher *bus.Publisher
+	letters   *bus.DeadLetters
+	failed    uint64 // dead letters that fail has stored
+	events    jetstream.Stream
 	tokens    string // the file of event tokens
 	stop      func() error
 }
@@ -46,7 +49,8 @@ func startWithNATS(t *testing.T) *withNATS {
 	g.permit(t, "default "+tokenOfDefault+"\nacme "+tokenOfAcme+"\n")
 	d := newTestGateway(t)
 	d.Log = slog.New(slog.DiscardHandler)
-	d.Bus, d.Engines = g.publisher, &Engines{Replies: bus.NewReplies(js, streams)}
+	g.letters, g.events = bus.NewDeadLetters(js, streams), streams.Events()
+	d.Bus, d.Engines = g.publisher, &Engines{Replies: bus.NewReplies(js, streams), Letters: g.letters}
 	d.EventTokens, err = ReadEventTokens(g.tokens, d.Log)
 	require.NoError(t, err)
 	g.Server, err = Start("127.0.0.1:0", d.Options)

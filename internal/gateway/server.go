@@ -19,6 +19,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/internal/socket"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -100,6 +101,9 @@ func (o Options) table() []route {
 		{http.MethodPost, "/callbacks/{token}", o.takeCallback},
 		{http.MethodPost, "/events", o.takeEvent},
 		{http.MethodGet, "/replies", o.streamReplies},
+		{http.MethodGet, "/deadletters", o.letters(letterapi.API.List)},
+		{http.MethodGet, "/deadletters/{sequence}", o.letters(letterapi.API.Show)},
+		{http.MethodPost, "/deadletters/{sequence}/replay", o.letters(letterapi.API.Replay)},
 		{http.MethodPost, adapter, o.takeSent},
 		{http.MethodPost, "/exec", o.exec},
 		{http.MethodGet, "/exec", o.exec},

@@ -83,10 +83,12 @@ func starter() User {
 		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
+				"$JS.API.STREAM.MSG.GET."+streamDeadLetters, "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters,
 				// The retention of bots.
 				"$JS.API.STREAM.PURGE."+streamReplies, "$JS.API.STREAM.PURGE."+streamDeadLetters),
-			records(schemas.AuditChannelCreate, schemas.AuditChannelChange, schemas.AuditChannelToken, schemas.AuditChannelDelete),
+			records(schemas.AuditChannelCreate, schemas.AuditChannelChange, schemas.AuditChannelToken, schemas.AuditChannelDelete,
+				schemas.AuditDeadLettersReplay),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted),
 			reads(bucketChats), watches(bucketPauses), watches(bucketChannels), writes(bucketChannels), files(),

@@ -1,0 +1,33 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/letterapi"
+)
+
+// LettersMax bounds the requests for dead letters of one tenant that this process serves at a time: each reads the stream.
+const LettersMax = 4
+
+// letters serves the dead letters of the token's tenant.
+func (o Options) letters(
+	serve func(letterapi.API, http.ResponseWriter, *http.Request, letterapi.Caller) error,
+) httpapi.Handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		tenant, ok := o.EventTokens.tenant(httpapi.Bearer(r))
+		if !ok {
+			return httpapi.Unauthorized()
+		}
+		release, err := o.Engines.letters.take(tenant, LettersMax)
+		if err != nil {
+			return err
+		}
+		defer release()
+		ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
+		defer cancel()
+		api := letterapi.API{Letters: o.Engines.Letters, Log: o.Log}
+		return serve(api, w, r.WithContext(ctx), letterapi.Caller{Tenant: tenant, Name: "engine of " + tenant})
+	}
+}
