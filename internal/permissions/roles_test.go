@@ -24,13 +24,14 @@ func auditEvent(action schemas.AuditAction) schemas.AuditEvent {
 func TestRoles_AuditEventsByUser(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
-	channels := map[schemas.AuditAction]bool{
+	adminAPI := map[schemas.AuditAction]bool{
 		schemas.AuditChannelCreate: true, schemas.AuditChannelChange: true, schemas.AuditChannelToken: true, schemas.AuditChannelDelete: true,
+		schemas.AuditDeadLettersReplay: true,
 	}
 	installation := map[schemas.AuditAction]bool{schemas.AuditSetup: true, schemas.AuditDeploymentPromote: true}
 	for user, may := range map[string]func(schemas.AuditAction) bool{
 		Look: role.Viewer.May, Tools: role.Operator.May, Operator: role.Owner.May,
-		Starter: func(a schemas.AuditAction) bool { return channels[a] },
+		Starter: func(a schemas.AuditAction) bool { return adminAPI[a] },
 		Setup:   func(a schemas.AuditAction) bool { return installation[a] },
 		Worker:  func(schemas.AuditAction) bool { return false }, Code: func(schemas.AuditAction) bool { return false },
 	} {
