@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -347,16 +348,21 @@ func TestCallWebhook_DeadlineCoversEverything(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := setup(t)
-			c.hang(b)
-			in := b.input(t, "OAUTH")
-			in.Left = 20 * time.Millisecond
-			_, err := b.call(in)
-			p := progress(t, err)
-			require.Equal(t, fault.Timeout, p.Fault.Kind)
-			require.Contains(t, p.Fault.Message, c.named)
-			require.Zero(t, p.RetryIn)
-			require.Empty(t, b.requests)
+			synctest.Test(t, func(t *testing.T) { // time passes only while the step hangs
+				b := setup(t)
+				c.hang(b)
+				in := b.input(t, "OAUTH")
+				in.Left = 20 * time.Millisecond
+				began := time.Now()
+				_, err := b.call(in)
+				p := progress(t, err)
+				require.Equal(t, fault.Timeout, p.Fault.Kind)
+				require.Contains(t, p.Fault.Message, c.named)
+				require.Zero(t, p.RetryIn)
+				require.Empty(t, b.requests)
+				require.Equal(t, in.Left, time.Since(began))
+				time.Sleep(time.Minute) // the request for the token has a time of its own
+			})
 		})
 	}
 }
