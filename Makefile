@@ -254,6 +254,6 @@ soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (1
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \
 		round=$$((round + 1)); echo "--- round $$round"; \
-		go test -count=1 -timeout $(E2E_TIMEOUT) ./e2e/...; \
+		go test -count=1 -timeout $(E2E_TIMEOUT) -parallel 1 -skip '$(SOAKONLY)' ./e2e/...; \
 	done
 .PHONY: soak
