@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/stack"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -114,6 +115,7 @@ func (fs *flights[T]) join(
 	f := &flight[T]{done: make(chan struct{}), stop: stop}
 	fs.running[key] = f
 	go func() {
+		stack.Grow()
 		defer fs.end(key, f)
 		defer func() {
 			if p := recover(); p != nil {

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/hookturn/hookturn/internal/load"
+	"github.com/hookturn/hookturn/internal/stack"
 )
 
 // A worker accepts only as much work as it can serve: it must send heartbeats of running work to the server every few
@@ -51,7 +52,7 @@ func tuner(m *load.Monitor) (tuned worker.WorkerTuner, used func() float64, err 
 		return nil, nil, fmt.Errorf("create slot supplier: %w", err)
 	}
 	tuned, err = worker.NewCompositeTuner(worker.CompositeTunerOptions{
-		WorkflowSlotSupplier: tasks, ActivitySlotSupplier: acts, LocalActivitySlotSupplier: local,
+		WorkflowSlotSupplier: tasks, ActivitySlotSupplier: acts, LocalActivitySlotSupplier: growing{local},
 		NexusSlotSupplier: one, SessionActivitySlotSupplier: one,
 	})
 	return tuned, func() float64 { return max(tasks.usedShare(), acts.usedShare()) }, err
@@ -104,8 +105,9 @@ func (s *supplier) TryReserveSlot(info worker.SlotReservationInfo) *worker.SlotP
 	return s.SlotSupplier.TryReserveSlot(info)
 }
 
-// MarkSlotUsed records that work runs in a slot.
+// MarkSlotUsed records that work runs in a slot. The SDK calls it first in the goroutine of the work.
 func (s *supplier) MarkSlotUsed(info worker.SlotMarkUsedInfo) {
+	stack.Grow()
 	s.mu.Lock()
 	s.used[info.Permit()] = struct{}{}
 	s.mu.Unlock()
@@ -120,6 +122,15 @@ func (s *supplier) ReleaseSlot(info worker.SlotReleaseInfo) {
 		s.mu.Unlock()
 	}
 	s.SlotSupplier.ReleaseSlot(info)
+}
+
+// growing grows the stack of each local activity's goroutine, as supplier does for other work.
+type growing struct{ worker.SlotSupplier }
+
+// MarkSlotUsed is called first in the goroutine of the local activity.
+func (g growing) MarkSlotUsed(info worker.SlotMarkUsedInfo) {
+	stack.Grow()
+	g.SlotSupplier.MarkSlotUsed(info)
 }
 
 // usedShare returns the slots in use as a share of those that the worker uses under its present load, at most 1.

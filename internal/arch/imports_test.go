@@ -23,7 +23,7 @@ var anything = []string{"*"}
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
 	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/oauth2",
-	"internal/step", "internal/telemetry", "internal/scripthost",
+	"internal/step", "internal/telemetry", "internal/scripthost", "internal/stack",
 }
 
 // importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above it.
@@ -115,6 +115,7 @@ var importTable = map[string]row{
 		[]string{"schemas", "internal/secret", "internal/fault", "internal/tenantcache"},
 	},
 	"internal/tenantcache": {"a bounded cache in which a tenant pushes out its own entries only", nil},
+	"internal/stack":       {"stacks of short-lived, deep goroutines", nil},
 	"internal/load":        {"whether this process can take on more work and still report in time", nil},
 	"internal/step": {
 		"names and payloads across the Temporal boundary, and the reply that follows from them",
@@ -175,7 +176,7 @@ var importTable = map[string]row{
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas"}},
 	"internal/eventreader": {
 		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",
-		[]string{"schemas", "internal/bus", "internal/fault"},
+		[]string{"schemas", "internal/bus", "internal/fault", "internal/stack"},
 	},
 	"internal/intake": {
 		"the handler of the event reader: turns one event into an Update of its conversation",

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/stack"
 )
 
 const (
@@ -26,6 +27,7 @@ func (p *partition) schedule(q *conversationQueue) {
 
 // run handles the first event of a queue once, in a slot.
 func (p *partition) run(q *conversationQueue, k *task) {
+	stack.Grow() // the handler asks Temporal
 	if !p.begin() {
 		p.r.scheduler.release(k, Outcome{})
 		return
