@@ -15,7 +15,6 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/contrib/opentelemetry"
 	"go.temporal.io/sdk/log"
 	"google.golang.org/grpc/codes"
 
@@ -81,15 +80,6 @@ func keepAlive(o *client.ConnectionOptions) {
 	if o.KeepAliveTimeout == 0 {
 		o.KeepAliveTimeout = 5 * time.Second
 	}
-}
-
-// sdkMetrics exports the metrics of the Temporal SDK together with ours.
-func sdkMetrics(m *telemetry.Metrics) (client.MetricsHandler, error) {
-	meter, err := m.Meter()
-	if err != nil {
-		return nil, fmt.Errorf("export the Temporal SDK's metrics: %w", err)
-	}
-	return opentelemetry.NewMetricsHandler(opentelemetry.MetricsHandlerOptions{Meter: meter, UseMonotonicCounters: true}), nil
 }
 
 // searchAttributes are those of the contract, section 9.2.
