@@ -156,6 +156,9 @@ func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://%s:%s@%s/%s", postgresUser, p.password, p.addr, database)
 }
 
+// PID returns the process id of the running server, which is also the id of its process group.
+func (p *Postgres) PID() int { return p.cmd.Process.Pid }
+
 // stopPostgres bounds the wait for a fast shutdown.
 const stopPostgres = 10 * time.Second
 

@@ -126,12 +126,17 @@ func tuning() map[string]any {
 	}
 }
 
-// dynamicConfig is the tuning with the caller's values on top; the keys do not depend on case.
+// dynamicConfig is the tuning with the caller's values on top; the keys do not depend on case. The values have the type that
+// the server asks for: it converts any other in each of a request's dozens of look-ups.
 func dynamicConfig(overrides map[string]any) dynamicconfig.StaticClient {
 	values := dynamicconfig.StaticClient{}
 	for _, layer := range []map[string]any{tuning(), overrides} {
 		for key, value := range layer {
-			values[dynamicconfig.MakeKey(key)] = value
+			constrained, ok := value.([]dynamicconfig.ConstrainedValue)
+			if !ok {
+				constrained = []dynamicconfig.ConstrainedValue{{Value: value}}
+			}
+			values[dynamicconfig.MakeKey(key)] = constrained
 		}
 	}
 	return values
