@@ -7,9 +7,12 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,12 +20,20 @@ import (
 
 // settings are the flags.
 type settings struct {
-	perRow  time.Duration
-	quick   bool
-	noisy   bool
-	gateway bool
-	profile string
-	only    string
+	perRow     time.Duration
+	quick      bool
+	noisy      bool
+	gateway    bool
+	growth     bool
+	profile    string
+	only       string
+	contenders []string
+	rounds     int
+	before     string
+	postgres   string
+	report     string
+
+	postgresPID int // of the server that the benchmark started, 0: another one
 }
 
 // Command is "devstack bench".
@@ -36,13 +47,22 @@ func Command() *cobra.Command {
 			return run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), s)
 		},
 	}
-	cmd.Flags().DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
-	cmd.Flags().StringVar(&s.only, "only", "",
-		"only this row, and no yardstick: first attempt/in flight/conversations/delay, as in local/64/1000/0s")
-	cmd.Flags().StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
-	cmd.Flags().BoolVar(&s.noisy, "neighbour", false, "measure only the noisy neighbour")
-	cmd.Flags().BoolVar(&s.gateway, "gateway", false, "measure only the gateway: channels' scripts and WebSocket connections")
-	cmd.Flags().BoolVar(&s.quick, "quick", false, "measure only the rows for the ratio and the unloaded latency")
+	f := cmd.Flags()
+	f.DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
+	f.StringVar(&s.only, "only", "",
+		"only this row, and no comparison: first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat")
+	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders of the comparison, as in limit,chat,\"1000 open\"")
+	f.IntVar(&s.rounds, "rounds", rounds, "rounds of the comparison")
+	f.StringVar(&s.before, "before", "", "another build of devstack, which is measured in each round beside this one")
+	f.StringVar(&s.postgres, "temporal-postgres", "",
+		"PostgreSQL of Temporal, as in postgres://user:password@host:port/db; start: Debian's, for this run; empty: SQLite")
+	f.StringVar(&s.report, "json", "", "write the figures as JSON to this file")
+	f.StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
+	f.BoolVar(&s.noisy, "neighbour", false, "measure only the noisy neighbour")
+	f.BoolVar(&s.gateway, "gateway", false, "measure only the gateway: channels' scripts and WebSocket connections")
+	f.BoolVar(&s.growth, "growth", false,
+		"measure only how the throughput changes with conversations, events, bots, tenants and processes")
+	f.BoolVar(&s.quick, "quick", false, "measure only the comparison and the unloaded latencies")
 	return cmd
 }
 
@@ -57,17 +77,8 @@ func (r row) String() string {
 	return fmt.Sprintf("%s/%d/%d/%s", r.step, r.inFlight, r.conversations, r.delay)
 }
 
-func (s settings) rows() []row {
-	if s.only != "" {
-		return slices.DeleteFunc(rows(false), func(r row) bool { return r.String() != s.only })
-	}
-	return rows(s.quick)
-}
-
-func rows(quick bool) []row {
-	if quick {
-		return []row{{1, 100, 0, stepLocal}, {64, 100, 0, stepLocal}, {64, 1000, 0, stepLocal}}
-	}
+// rows are the loads of the table.
+func rows() []row {
 	var all []row
 	for _, delay := range []time.Duration{0, 50 * time.Millisecond} {
 		for _, inFlight := range []int{1, 32, 64} {
@@ -81,77 +92,145 @@ func rows(quick bool) []row {
 }
 
 func run(ctx context.Context, out, logs io.Writer, s settings) error {
-	rig, err := newRig(ctx, logs, s.profile)
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if s.postgres == postgresStart {
+		stop, err := s.startPostgres(ctx)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
+	rig, err := newRig(ctx, logs, s, self)
 	if err != nil {
 		return err
 	}
 	defer rig.close()
-	switch {
-	case s.noisy:
-		return rig.neighbour(ctx, out)
-	case s.gateway:
-		return rig.gateway(ctx, out)
-	}
-	var before, after measurement
-	if s.only == "" {
-		if before, err = rig.yardstick(ctx, yardInFlight, s.perRow); err != nil {
-			return err
-		}
-	}
-	measured := make([]measurement, len(s.rows()))
-	for i, r := range s.rows() {
-		if measured[i], err = rig.measure(ctx, r, s.perRow); err != nil {
-			return fmt.Errorf("row %s: %w", r, err)
-		}
-	}
-	if s.only == "" {
-		if after, err = rig.yardstick(ctx, yardInFlight, s.perRow); err != nil {
-			return err
-		}
-	}
-	report(out, s.rows(), measured, before, after)
-	fresh := measurement{latencies: rig.opened}
-	fmt.Fprintf(out, "\nfirst steps of %d new conversations, 64 in flight: p50 %s ms, p99 %s ms, slowest %s ms\n",
-		fresh.steps(), ms(fresh.quantile(0.5)), ms(fresh.quantile(0.99)), ms(fresh.quantile(1)))
-	if s.only != "" {
-		return nil
-	}
-	if err := rig.ratios(ctx, out); err != nil || s.quick {
+	if err := rig.run(ctx, out, s); err != nil {
 		return err
 	}
-	if err := rig.neighbour(ctx, out); err != nil {
-		return err
-	}
-	if err := rig.recovery(ctx, out); err != nil {
-		return err
-	}
-	if err := rig.memory(ctx, out); err != nil {
-		return err
-	}
-	return rig.gateway(ctx, out)
+	return errors.Join(rig.load.firstProblem(), rig.sink.check())
 }
 
-// yardInFlight is how many workflows the yardstick keeps in flight.
-const yardInFlight = 64
+func (r *rig) run(ctx context.Context, out io.Writer, s settings) error {
+	switch {
+	case s.noisy:
+		return r.neighbour(ctx, out)
+	case s.gateway:
+		return r.gateway(ctx, out)
+	case s.growth:
+		return r.growth(ctx, out, s)
+	case s.only != "":
+		return r.single(ctx, out, s)
+	}
+	c, err := r.comparison(ctx, out, s)
+	if err != nil {
+		return err
+	}
+	c.print(out)
+	if err := r.firstSteps(ctx, out); err != nil {
+		return err
+	}
+	if s.report != "" {
+		if err := c.write(s.report); err != nil {
+			return err
+		}
+	}
+	if s.quick || len(s.contenders) > 0 {
+		return nil
+	}
+	for _, part := range []func(context.Context, io.Writer) error{
+		func(ctx context.Context, out io.Writer) error { return r.table(ctx, out, s.perRow) },
+		r.neighbour, r.recovery, r.memory, r.gateway,
+	} {
+		if err := part(ctx, out); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// report prints the table. Its yardstick is the mean of a measurement before the rows and one after them.
-func report(out io.Writer, rows []row, measured []measurement, before, after measurement) {
-	yard := (before.rate() + after.rate()) / 2
-	fmt.Fprintf(out, "yardstick: %.0f steps/s before, %.0f after; p50 %s ms, p99 %s ms, server CPU %s ms a step "+
-		"(Temporal alone: a workflow with one no-op activity a step, %d in flight)\n\n", before.rate(), after.rate(),
-		ms(before.quantile(0.5)), ms(before.quantile(0.99)), ms(before.cpu.perStep(server, before.steps())), yardInFlight)
-	fmt.Fprintln(out, "| first attempt | in flight | conversations | endpoint | steps/s | ratio | p50 ms | p99 ms | p99/p50 "+
-		"| added p50 ms | added p99 ms | server CPU ms | worker | starter | load |")
+// comparison measures all contenders, and those of another build when one is given.
+func (r *rig) comparison(ctx context.Context, out io.Writer, s settings) (*comparison, error) {
+	all := r.contenders()
+	if s.before != "" && s.postgres != "" {
+		return nil, errors.New("--before and --temporal-postgres exclude each other: both builds would use one database")
+	}
+	if s.before != "" {
+		before, err := newRig(ctx, r.logs, settings{}, s.before)
+		if err != nil {
+			return nil, fmt.Errorf("start %s: %w", s.before, err)
+		}
+		defer before.close()
+		all = append(all, before.hookturn(beforeSuffix)...)
+	}
+	if len(s.contenders) > 0 {
+		all = slices.DeleteFunc(all, func(c contender) bool {
+			return !slices.Contains(s.contenders, strings.TrimSuffix(c.name, beforeSuffix))
+		})
+	}
+	return compare(ctx, out, all, s.rounds)
+}
+
+// single measures one row, for a profile.
+func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
+	if s.only == nameChat {
+		m, err := r.chats(ctx, s.perRow)
+		if err == nil {
+			report(out, nil, nil)
+			printRow(out, row{inFlightMany, 0, 0, nameChat}, m)
+		}
+		return err
+	}
+	chosen := slices.DeleteFunc(rows(), func(r row) bool { return r.String() != s.only })
+	if len(chosen) == 0 {
+		return fmt.Errorf("invalid row %q, expected first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat",
+			s.only)
+	}
+	m, err := r.measure(ctx, chosen[0], s.perRow)
+	if err == nil {
+		report(out, chosen, []measurement{m})
+	}
+	return err
+}
+
+// table measures every row of the grid of loads.
+func (r *rig) table(ctx context.Context, out io.Writer, each time.Duration) error {
+	all := rows()
+	measured := make([]measurement, len(all))
+	for i, w := range all {
+		m, err := r.measure(ctx, w, each)
+		if err != nil {
+			return fmt.Errorf("row %s: %w", w, err)
+		}
+		measured[i] = m
+	}
+	report(out, all, measured)
+	fresh := measurement{latencies: r.opened}
+	fmt.Fprintf(out, "\nfirst steps of %d new conversations, %d in flight: p50 %s ms, p99 %s ms, slowest %s ms\n",
+		fresh.steps(), inFlightMany, ms(fresh.quantile(0.5)), ms(fresh.quantile(0.99)), ms(fresh.quantile(1)))
+	return nil
+}
+
+// report prints the table.
+func report(out io.Writer, rows []row, measured []measurement) {
+	fmt.Fprintln(out, "\n| first attempt | in flight | conversations | endpoint | steps/s | p50 ms | p99 ms | p99/p50 "+
+		"| added p50 ms | added p99 ms | CPU ms a step | server | worker | starter | load |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for i, r := range rows {
-		m := measured[i]
-		ratio := m.rate() / yard
-		p50, p99 := m.quantile(0.5), m.quantile(0.99)
-		fmt.Fprintf(out, "| %s | %d | %d | %s | %.0f | %.2f | %s | %s | %.1f | %s | %s | %s | %s | %s | %s |\n",
-			r.step, r.inFlight, r.conversations, r.delay, m.rate(), ratio, ms(p50), ms(p99), p99.Seconds()/p50.Seconds(),
-			ms(p50-r.delay), ms(p99-r.delay), ms(m.cpu.perStep(server, m.steps())), ms(m.cpu.perStep(worker, m.steps())),
-			ms(m.cpu.perStep(starter, m.steps())), ms(m.cpu.perStep(engine, m.steps())))
+		printRow(out, r, measured[i])
 	}
+}
+
+func printRow(out io.Writer, r row, m measurement) {
+	p50, p99 := m.quantile(0.5), m.quantile(0.99)
+	fmt.Fprintf(out, "| %s | %d | %d | %s | %.0f | %s | %s | %.1f | %s | %s | %s | %s | %s | %s | %s |\n",
+		r.step, r.inFlight, r.conversations, r.delay, m.rate(), ms(p50), ms(p99), p99.Seconds()/p50.Seconds(),
+		ms(p50-r.delay), ms(p99-r.delay), ms(m.cpuPerStep()), ms(m.cpu.perStep(server, m.cpuSteps())),
+		ms(m.cpu.perStep(worker, m.cpuSteps())), ms(m.cpu.perStep(starter, m.cpuSteps())),
+		ms(m.cpu.perStep(engine, m.cpuSteps())))
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d.Microseconds())/1000) }

@@ -76,11 +76,11 @@ func (r *rig) startGateway(ctx context.Context) (addr string, stop func(), err e
 	if err := l.Close(); err != nil {
 		return "", nil, err
 	}
-	code, err := spawn(r.logs, append(r.env, "HOOKTURN_TASK_QUEUES=hookturn,hookturn-code"), worker)
+	code, err := r.spawn(append(r.env, "HOOKTURN_TASK_QUEUES=hookturn,hookturn-code"), worker)
 	if err != nil {
 		return "", nil, err
 	}
-	gate, err := spawn(r.logs, append(r.env, "HOOKTURN_GATEWAY_ADDR="+addr), starter)
+	gate, err := r.spawn(append(r.env, "HOOKTURN_GATEWAY_ADDR="+addr), starter)
 	if err != nil {
 		code.stop()
 		return "", nil, err

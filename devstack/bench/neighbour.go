@@ -86,7 +86,7 @@ func (r *rig) pace(ctx context.Context, name, step string, every, d time.Duratio
 	defer tick.Stop()
 	for n := 0; time.Since(started) < d; n++ {
 		wg.Go(func() {
-			took, err := r.load.stepTo(ctx, fmt.Sprintf("pace-%s-%d", name, n%paceConversations), step, want)
+			took, err := r.load.stepTo(ctx, r.load.bot, fmt.Sprintf("pace-%s-%d", name, n%paceConversations), step, want)
 			mu.Lock()
 			defer mu.Unlock()
 			m.latencies = append(m.latencies, took)

@@ -16,24 +16,21 @@ import (
 
 // The processes of the rig, by the names under which their CPU is shown.
 const (
-	server  = "server"
-	worker  = "worker"
-	starter = "starter"
-	engine  = "engine" // this process: the load generator and the endpoint
+	server   = "server"
+	worker   = "worker"
+	starter  = "starter"
+	database = "database" // PostgreSQL, when the benchmark started it
+	engine   = "engine"   // this process: the load generator and the endpoint
 )
 
-// process is a subcommand of this binary that runs beside us.
+// process is a subcommand of devstack that runs beside us.
 type process struct {
 	cmd   *exec.Cmd
 	first chan string // the first line of its standard output
 }
 
-func spawn(logs io.Writer, env []string, args ...string) (*process, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	p := &process{cmd: exec.Command(self, args...), first: make(chan string, 1)}
+func spawn(program string, logs io.Writer, env []string, args ...string) (*process, error) {
+	p := &process{cmd: exec.Command(program, args...), first: make(chan string, 1)}
 	p.cmd.Env = append(os.Environ(), env...)
 	p.cmd.Stderr = logs
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -84,6 +81,13 @@ func (u usage) perStep(name string, steps int) time.Duration {
 		return 0
 	}
 	return u[name] / time.Duration(steps)
+}
+
+// subtract leaves what was used since a moment.
+func (u usage) subtract(before usage) {
+	for name := range u {
+		u[name] -= before[name]
+	}
 }
 
 // cpuTime is the user and system time that a process has used, from /proc (clock ticks of 10 ms).

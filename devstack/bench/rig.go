@@ -33,10 +33,14 @@ type rig struct {
 	logs     io.Writer
 	profiles string   // directory for CPU profiles; "" = none
 	env      []string // how worker and starter reach the servers
+	program  string   // the devstack that its processes run
+	postgres string   // URL of Temporal's database, "" = SQLite
+
+	postgresPID int // its process group, 0: its CPU time is not known
 }
 
 // bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal, one
-// whose endpoint is dead.
+// whose endpoint is dead, and one that closes the conversation.
 const bot = `bot: bench
 dialect: haptik
 base_urls: {test: "http://%[1]s", production: "http://%[1]s"}
@@ -46,20 +50,26 @@ steps:
   %[2]s: {webhook: {path: /bench, secret: key}}
   %[3]s: {webhook: {path: /bench, secret: key, execution: activity}}
   %[4]s: {webhook: {url: "http://%[5]s/", secret: key, attempt_timeout: 1s, retry: {max_attempts: 1}}}
+  %[6]s: {end_step: true, webhook: {path: /bench, secret: key}}
 `
 
 const (
 	stepLocal    = "local"
 	stepActivity = "activity"
 	stepDead     = "dead" // its endpoint never answers
+	stepLast     = "last" // closes the conversation
 )
 
 const startTimeout = 60 * time.Second
 
-func newRig(ctx context.Context, logs io.Writer, profiles string) (_ *rig, err error) {
+// newRig starts servers, worker and starter of a devstack program.
+func newRig(ctx context.Context, logs io.Writer, s settings, program string) (_ *rig, err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	r := &rig{processes: map[string]*process{}, logs: logs, profiles: profiles}
+	r := &rig{
+		processes: map[string]*process{}, logs: logs, profiles: s.profile, program: program, postgres: s.postgres,
+		postgresPID: s.postgresPID,
+	}
 	defer func() {
 		if err != nil {
 			r.close()
@@ -103,16 +113,21 @@ func (r *rig) writeBot() error {
 	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("benchmark"), 0o600); err != nil {
 		return err
 	}
-	text := fmt.Appendf(nil, bot, r.sink.addr(), stepLocal, stepActivity, stepDead, r.dead.Addr())
+	text := fmt.Appendf(nil, bot, r.sink.addr(), stepLocal, stepActivity, stepDead, r.dead.Addr(), stepLast)
 	return os.WriteFile(filepath.Join(dir, "bench.yaml"), text, 0o600)
 }
 
 // startProcesses starts servers, worker and starter and returns where the servers listen.
 func (r *rig) startProcesses(ctx context.Context) (map[string]string, error) {
 	var err error
-	r.processes[server], err = spawn(r.logs, nil, r.profile(server), "--engine=false", "--webhook-addr=",
-		"--data-dir", filepath.Join(r.dir, "state"),
-		"--nats-addr=127.0.0.1:0", "--temporal-addr=127.0.0.1:0", "--ui-addr=127.0.0.1:0")
+	args := []string{
+		r.profile(server), "--engine=false", "--webhook-addr=", "--data-dir", filepath.Join(r.dir, "state"),
+		"--nats-addr=127.0.0.1:0", "--temporal-addr=127.0.0.1:0", "--ui-addr=127.0.0.1:0",
+	}
+	if r.postgres != "" {
+		args = append(args, "--temporal-postgres="+r.postgres)
+	}
+	r.processes[server], err = r.spawn(nil, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -132,11 +147,15 @@ func (r *rig) startProcesses(ctx context.Context) (map[string]string, error) {
 	if r.processes[worker], err = r.spawnWorker(); err != nil {
 		return nil, err
 	}
-	r.processes[starter], err = spawn(r.logs, r.env, starter, r.profile(starter))
+	r.processes[starter], err = r.spawn(r.env, starter, r.profile(starter))
 	return where, err
 }
 
-func (r *rig) spawnWorker() (*process, error) { return spawn(r.logs, r.env, worker, r.profile(worker)) }
+func (r *rig) spawnWorker() (*process, error) { return r.spawn(r.env, worker, r.profile(worker)) }
+
+func (r *rig) spawn(env []string, args ...string) (*process, error) {
+	return spawn(r.program, r.logs, env, args...)
+}
 
 // profile is the flag by which a process writes a CPU profile, if one is wanted.
 func (r *rig) profile(name string) string {
@@ -160,6 +179,11 @@ func (r *rig) cpu() (usage, error) {
 		}
 		u[name] = used
 	}
+	if r.postgresPID != 0 {
+		if u[database], err = groupCPUTime(r.postgresPID); err != nil {
+			return nil, err
+		}
+	}
 	return u, nil
 }
 
@@ -173,9 +197,7 @@ func (r *rig) measured(work func() measurement) (measurement, error) {
 	if m.cpu, err = r.cpu(); err != nil {
 		return m, err
 	}
-	for name := range m.cpu {
-		m.cpu[name] -= before[name]
-	}
+	m.cpu.subtract(before)
 	return m, nil
 }
 

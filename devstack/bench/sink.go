@@ -1,19 +1,24 @@
 package bench
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// sink is the endpoint: it reads the request, waits for the row's delay and answers one text.
+// sink is the endpoint: it reads the request, waits for the row's delay and answers one text. It counts the requests that
+// it gets twice, which have the same webhook-id.
 type sink struct {
 	listener net.Listener
 	server   *http.Server
 	delay    atomic.Int64 // nanoseconds
 	served   atomic.Int64 // requests that have arrived
+	repeated atomic.Int64 // those with an id that came before
+	ids      sync.Map     // webhook-id to struct{}
 }
 
 func startSink() (*sink, error) {
@@ -34,9 +39,20 @@ func (s *sink) stop() { _ = s.server.Close() }
 func (s *sink) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	s.served.Add(1)
+	if _, before := s.ids.LoadOrStore(r.Header.Get("Webhook-Id"), struct{}{}); before {
+		s.repeated.Add(1)
+	}
 	if d := time.Duration(s.delay.Load()); d > 0 {
 		time.Sleep(d)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"status":true,"response":["Your order is on its way."]}`)
+}
+
+// check fails when the endpoint got more requests twice than hookturn promises: one in a thousand steps, without a kill.
+func (s *sink) check() error {
+	if twice, all := s.repeated.Load(), s.served.Load(); twice*1000 > all {
+		return fmt.Errorf("the endpoint got %d of %d requests twice", twice, all)
+	}
+	return nil
 }

@@ -1,0 +1,107 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// chats measures whole conversations: each is new, has five steps, and is closed by the last.
+func (r *rig) chats(ctx context.Context, d time.Duration) (measurement, error) {
+	r.sink.delay.Store(0)
+	if err := r.settle(ctx); err != nil {
+		return measurement{}, err
+	}
+	prefix := "chat-" + uuid.NewString()
+	m, _, err := r.lives(ctx, inFlightMany, d, func(n int, done func(time.Duration)) error {
+		return r.load.chat(ctx, fmt.Sprintf("%s-%d", prefix, n), func(_ int, took time.Duration) { done(took) })
+	})
+	return m, err
+}
+
+// chat runs one conversation from its first step to its end.
+func (l *load) chat(ctx context.Context, conversation string, done func(step int, took time.Duration)) error {
+	closed := l.awaitClose(conversation)
+	for s := range chatSteps {
+		name := stepLocal
+		if s == chatSteps-1 {
+			name = stepLast
+		}
+		took, err := l.step(ctx, conversation, name)
+		if err != nil {
+			return fmt.Errorf("step %d: %w", s+1, err)
+		}
+		done(s, took)
+	}
+	return waitFor(ctx, closed, "conversation "+conversation+" to be closed")
+}
+
+// lives drives whole lives of workflows, several steps each. The speed is that of a window; CPU is counted from the first
+// step until the server has nothing left to do, because the end of a life costs work after its last step.
+func (r *rig) lives(ctx context.Context, inFlight int, window time.Duration,
+	life func(n int, done func(time.Duration)) error,
+) (m measurement, lives int, err error) {
+	before, err := r.cpu()
+	if err != nil {
+		return m, 0, err
+	}
+	var over atomic.Bool
+	var seen recorder
+	var steps, begun atomic.Int64
+	ended := make(chan error, 1)
+	go func() {
+		ended <- drive(inFlight, func(int) bool { return !over.Load() }, func(n int) error {
+			begun.Add(1)
+			return life(n, func(took time.Duration) { steps.Add(1); seen.add(took) })
+		}, func(time.Duration) {})
+	}()
+	_ = wait(ctx, lead) // the load ends with ctx
+	seen.begin()
+	_ = wait(ctx, window)
+	m = seen.end()
+	over.Store(true)
+	lives, err = 0, <-ended
+	if lives = int(begun.Load()); err != nil {
+		return m, lives, err
+	}
+	if err := r.settle(ctx); err != nil {
+		return m, lives, err
+	}
+	if m.cpu, err = r.cpu(); err != nil {
+		return m, lives, err
+	}
+	m.cpu.subtract(before)
+	m.overSteps = int(steps.Load())
+	return m, lives, nil
+}
+
+// firstSteps measures chats one after another: what the first step of a conversation takes, the ones after it, and the
+// last, which closes it.
+func (r *rig) firstSteps(ctx context.Context, out io.Writer) error {
+	const unloaded = 60
+	prefix := "unloaded-" + uuid.NewString()
+	var first, later, last measurement
+	for n := range unloaded {
+		err := r.load.chat(ctx, fmt.Sprintf("%s-%d", prefix, n), func(step int, took time.Duration) {
+			switch step {
+			case 0:
+				first.latencies = append(first.latencies, took)
+			case chatSteps - 1:
+				last.latencies = append(last.latencies, took)
+			default:
+				later.latencies = append(later.latencies, took)
+			}
+		})
+		if err != nil {
+			return err
+		}
+	}
+	fmt.Fprintf(out, "\n%d chats one after another, median: first step %s ms, later steps %s ms, last step %s ms; "+
+		"first : later %.2f (target 2)\n", unloaded, ms(first.quantile(0.5)), ms(later.quantile(0.5)), ms(last.quantile(0.5)),
+		first.quantile(0.5).Seconds()/later.quantile(0.5).Seconds())
+	return nil
+}
