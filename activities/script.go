@@ -2,10 +2,13 @@ package activities
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -16,6 +19,28 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	return once(ctx, c, &c.runsOfChannels, "", in.ID, func(ctx context.Context) (step.ScriptResult, error) {
 		return c.runScript(ctx, in)
 	})
+}
+
+// RunBare runs the script of a channel once, outside of Temporal: it is not repeated, whatever becomes of it. A script that
+// could not begin is a fault of the kind that RunScript's error has.
+func (c *Code) RunBare(ctx context.Context, in step.ScriptRun) step.ScriptResult {
+	result, err := c.runScript(ctx, in)
+	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return step.ScriptResult{Fault: fault.New(fault.Kind(app.Type()), "%s", app.Message())}
+	}
+	if err != nil {
+		c.Log.ErrorContext(ctx, "running a channel's script failed", "channel", in.Channel, "request", in.ID, "error", err)
+		return step.ScriptResult{Fault: fault.New(fault.Internal, "the script was not run: see the worker's log")}
+	}
+	return result
+}
+
+// workflowOf is the workflow of an activity, "" outside of one.
+func workflowOf(ctx context.Context) string {
+	if !activity.IsActivity(ctx) {
+		return ""
+	}
+	return activity.GetInfo(ctx).WorkflowExecution.ID
 }
 
 func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
@@ -35,7 +60,7 @@ func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	result := "ok"
 	if f != nil {
 		result = string(f.Kind)
-		c.Log.InfoContext(ctx, "channel script failed", "workflow", activity.GetInfo(ctx).WorkflowExecution.ID,
+		c.Log.InfoContext(ctx, "channel script failed", "workflow", workflowOf(ctx),
 			"channel", in.Channel, "request", in.ID, "script", in.Plan.Code.File, "kind", f.Kind)
 	}
 	if f != nil {

@@ -23,7 +23,7 @@ func (r *rig) chats(ctx context.Context, d time.Duration) (measurement, error) {
 	return m, err
 }
 
-// chat runs one conversation from its first step to its end.
+// chat runs one conversation from its first step to its close.
 func (l *load) chat(ctx context.Context, conversation string, done func(step int, took time.Duration)) error {
 	closed := l.awaitClose(conversation)
 	for s := range chatSteps {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"runtime"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/hookturn/hookturn/activities"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
@@ -36,9 +38,7 @@ func (w *Worker) pollCode(
 	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
 	w.showSlots(step.QueueCode, cfg, box.Used)
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
-		// More than the scripts that run at a time, so that scripts of other tenants pass those of a tenant that has used
-		// its share. The sandbox allows one tenant sixteen times the running scripts, a quarter of this number.
-		MaxConcurrentActivityExecutionSize: 64 * scriptsPerCore * runtime.GOMAXPROCS(0),
+		MaxConcurrentActivityExecutionSize: scriptsAtOnce(),
 		DisableWorkflowWorker:              true,
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,
@@ -58,9 +58,57 @@ func (w *Worker) pollCode(
 		PubSub: bus.NewPubSub(b.js), Log: cfg.Log,
 		Files: store.NewFiles(b.streams), Link: link,
 	}
-	(&activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}).Register(sdk)
-	return w.run(sdk, step.QueueCode)
+	code := &activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}
+	code.Register(sdk)
+	if err := w.run(sdk, step.QueueCode); err != nil {
+		return err
+	}
+	return w.serveScripts(ctx, bus.NewPubSub(b.js), code)
 }
+
+// serveScripts runs scripts of channels with run: bare, which come from gateways over NATS.
+func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *activities.Code) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	busy := encodeScriptResult(step.ScriptResult{
+		Fault: fault.New(fault.SandboxUnavailable, "the worker runs as many scripts as it may"),
+	})
+	stop, err := requests.ServeScripts(scriptsAtOnce(), func(request []byte, most int) []byte {
+		var run step.ScriptRun
+		if err := json.Unmarshal(request, &run); err != nil || run.Plan.Code == nil {
+			return encodeScriptResult(step.ScriptResult{Fault: fault.New(fault.Internal, "invalid request to run a script")})
+		}
+		answer := encodeScriptResult(code.RunBare(ctx, run))
+		if len(answer) > most {
+			answer = encodeScriptResult(step.ScriptResult{
+				Fault: fault.New(fault.TooLarge, "what the script returned exceeds %d bytes, the limit of NATS", most),
+			})
+		}
+		return answer
+	}, busy)
+	if err != nil {
+		cancel()
+		return err
+	}
+	w.parts.add("scripts without workflows", func(stopping context.Context) error {
+		defer cancel()
+		context.AfterFunc(stopping, cancel) // scripts that still run are ended
+		stop()
+		return nil
+	})
+	return nil
+}
+
+func encodeScriptResult(r step.ScriptResult) []byte {
+	data, err := schemas.Marshal(r)
+	if err != nil { // a value of a script that is not JSON does not come here
+		data = []byte(`{"fault":{"kind":"internal","message":"the result cannot be encoded"}}`)
+	}
+	return data
+}
+
+// scriptsAtOnce is more than the scripts that run at a time, so that scripts of other tenants pass those of a tenant that has
+// used its share. The sandbox allows one tenant sixteen times the running scripts, a quarter of this number.
+func scriptsAtOnce() int { return 64 * scriptsPerCore * runtime.GOMAXPROCS(0) }
 
 // SandboxOptions returns the options of the sandbox; scripts use the same egress client as webhooks.
 func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {

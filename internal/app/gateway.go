@@ -64,7 +64,7 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	if err != nil {
 		return gateway.Options{}, err
 	}
-	scripts := &gateway.Scripts{Bots: b.bots, Temporal: b.temporal, Log: cfg.Log}
+	scripts := &gateway.Scripts{Bots: b.bots, Temporal: b.temporal, Bare: bus.NewPubSub(b.js), Log: cfg.Log}
 	sockets := &socket.Hub{
 		Scripts: scripts, Bus: bus.NewPubSub(b.js), Claims: store.NewClaims(b.streams), Site: b.namespace, Log: cfg.Log,
 		Count: cfg.Metrics,

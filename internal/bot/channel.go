@@ -39,6 +39,7 @@ type Channel struct {
 	Send   string `json:"send_svcscriptcode,omitempty"`
 	RecvWS string `json:"recv_svcscriptcode_ws,omitempty"`
 	SendWS string `json:"send_svcscriptcode_ws,omitempty"`
+	Runs   string `json:"run,omitempty"` // RunWorkflow or RunBare; "" = RunWorkflow
 
 	Opts ChannelOpts                `json:"opts"`
 	Ext  map[string]json.RawMessage `json:"ext,omitempty"`
@@ -100,6 +101,17 @@ func (c *Channel) Admits(sender netip.Addr) bool {
 func (c *Channel) Capable(name string) bool {
 	return len(c.Opts.Capabilities) == 0 || slices.Contains(c.Opts.Capabilities, name)
 }
+
+// How the scripts of a channel run.
+const (
+	// RunWorkflow is the default: as a workflow, which a failure of the gateway or of a worker does not end.
+	RunWorkflow = "workflow"
+	// RunBare runs a script in a worker without a workflow: quicker, and with nothing to inspect or to repeat.
+	RunBare = "bare"
+)
+
+// Bare reports whether the channel's scripts run without a workflow.
+func (c *Channel) Bare() bool { return c.Runs == RunBare }
 
 // Scripted reports whether the channel runs scripts.
 func (c *Channel) Scripted() bool { return c.Type != ChannelSubscriber }

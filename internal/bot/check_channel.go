@@ -33,6 +33,7 @@ type fileChannel struct {
 	Send         string          `yaml:"send_svcscriptcode"`
 	RecvWS       string          `yaml:"recv_svcscriptcode_ws"`
 	SendWS       string          `yaml:"send_svcscriptcode_ws"`
+	Run          string          `yaml:"run"`
 	Opts         fileChannelOpts `yaml:"opts"`
 	Ext          extension       `yaml:"ext"`
 }
@@ -147,7 +148,7 @@ func (c *checker) channel(path string, f *fileChannel) *Channel {
 	ch := &Channel{
 		BotID: c.bot.id, ID: f.ID, Code: f.Code, Type: f.Type,
 		TokenLocal: f.TokenLocal, TokenRemote: f.TokenRemote, TokenRemote2: f.TokenRemote2,
-		Recv: f.Recv, Send: f.Send, RecvWS: f.RecvWS, SendWS: f.SendWS,
+		Recv: f.Recv, Send: f.Send, RecvWS: f.RecvWS, SendWS: f.SendWS, Runs: f.Run,
 		Opts: ChannelOpts{
 			Title: f.Opts.Title, Comment: f.Opts.Comment, AllowFiles: f.Opts.AllowFiles, Capabilities: f.Opts.Capabilities,
 			Sync: f.Opts.Sync, RecvTimeout: f.Opts.RecvTimeout, Roles: f.Opts.Roles, UserID: f.Opts.UserID,
@@ -181,7 +182,20 @@ func (c *checker) channel(path string, f *fileChannel) *Channel {
 	c.channelScript(path+".recv_svcscriptcode_ws", f.RecvWS)
 	c.channelScript(path+".send_svcscriptcode_ws", f.SendWS)
 	c.channelType(path, ch)
+	c.channelRun(path+".run", ch)
 	return ch
+}
+
+// channelRun checks how the scripts of a channel run.
+func (c *checker) channelRun(path string, ch *Channel) {
+	switch {
+	case !slices.Contains([]string{"", RunWorkflow, RunBare}, ch.Runs):
+		c.problem(path, "%s is not a valid way to run scripts, expected %s or %s", quote(ch.Runs), RunWorkflow, RunBare)
+	case ch.Bare() && ch.Recv != "" && !ch.Opts.Sync:
+		c.problem(path, "bare needs opts.issync: true, because nothing keeps a run whose caller does not wait for it")
+	case ch.Bare() && !ch.Scripted():
+		c.problem(path, "means nothing to a subscriber channel")
+	}
 }
 
 // channelType copies the values of a declared type. A channel of the type cannot set other values.

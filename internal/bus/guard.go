@@ -178,6 +178,15 @@ func (c guardedConn) request(ctx context.Context, subject string, data []byte) (
 		func(ctx context.Context) (*nats.Msg, error) { return c.nc.RequestWithContext(ctx, subject, data) })
 }
 
+func (c guardedConn) queueSubscribe(filter, group string, handle nats.MsgHandler) (*nats.Subscription, error) {
+	if err := checkFilter(filter); err != nil {
+		return nil, err
+	}
+	return c.nc.QueueSubscribe(filter, group, handle)
+}
+
+func (c guardedConn) maxPayload() int { return int(c.nc.MaxPayload()) }
+
 func (c guardedConn) subscribe(filter string, handle nats.MsgHandler) (*nats.Subscription, error) {
 	if err := checkFilter(filter); err != nil {
 		return nil, err

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -32,6 +33,57 @@ func TestPubSub(t *testing.T) {
 	answer, err := p.Request(ctx, "socket", []byte("x"))
 	require.NoError(t, err)
 	require.Equal(t, "x!", string(answer))
+}
+
+func TestPubSub_Scripts(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	p, ctx := NewPubSub(js), testContext(t)
+	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
+	_, err := p.CallScript(ctx, shop, []byte("x"))
+	require.Equal(t, fault.SandboxUnavailable, fault.Of(err).Kind)
+
+	begun, release := make(chan struct{}, 2), make(chan struct{})
+	var answered atomic.Int64
+	serve := func() func() {
+		stop, err := p.ServeScripts(1, func(request []byte, most int) []byte {
+			require.Positive(t, most)
+			begun <- struct{}{}
+			<-release
+			answered.Add(1)
+			return append(request, '!')
+		}, []byte("busy"))
+		require.NoError(t, err)
+		return stop
+	}
+	stop := serve()
+	first := make(chan string, 1)
+	go func() {
+		answer, _ := p.CallScript(ctx, shop, []byte("x"))
+		first <- string(answer)
+	}()
+	<-begun
+	answer, err := p.CallScript(ctx, shop, []byte("y"))
+	require.NoError(t, err)
+	require.Equal(t, "busy", string(answer), "a worker answers what it has no place for")
+
+	stopped := make(chan struct{})
+	go func() { stop(); close(stopped) }()
+	close(release)
+	require.Equal(t, "x!", <-first, "a worker that stops answers what it has begun")
+	<-stopped
+
+	defer serve()()
+	defer serve()()
+	answered.Store(0)
+	for range 20 {
+		_, err = p.CallScript(ctx, shop, []byte("z"))
+		require.NoError(t, err)
+		<-begun
+	}
+	require.EqualValues(t, 20, answered.Load(), "one of several workers gets a request")
+	_, err = p.CallScript(ctx, shop, make([]byte, 3<<20))
+	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 }
 
 func TestPubSub_Advise(t *testing.T) {

@@ -31,6 +31,7 @@ type Shown struct {
 	Send   string `json:"send_svcscriptcode"`
 	RecvWS string `json:"recv_svcscriptcode_ws"`
 	SendWS string `json:"send_svcscriptcode_ws"`
+	Run    string `json:"run,omitempty"` // hookturn's own: bot.RunBare
 
 	Opts ShownOpts                  `json:"opts"`
 	Ext  map[string]json.RawMessage `json:"ext"` // with ct and lwt, the times of creation and of the last change
@@ -55,6 +56,7 @@ func (e Entry) Shown() Shown {
 		BotID: e.BotID, Origin: e.Origin, ID: e.ID, Code: ch.Code, Type: ch.Type,
 		TokenLocal: ch.TokenLocal, TokenRemote: ch.TokenRemote, TokenRemote2: ch.TokenRemote2,
 		IPMask: orEmpty(ch.IPMask), URL: ch.URL, Recv: ch.Recv, Send: ch.Send, RecvWS: ch.RecvWS, SendWS: ch.SendWS,
+		Run: ch.Runs,
 		Opts: shownOpts(ch.Opts), Ext: map[string]json.RawMessage{},
 	}
 	if e.Problem != nil {

@@ -7,12 +7,12 @@ import (
 	"time"
 
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/step"
 )
 
 // exec runs a channel's script for an HTTP request: in asynchronous mode the caller is answered once Temporal has the
@@ -45,6 +45,10 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) error {
 	if ch.Opts.Sync {
 		run.Timeout = bot.Duration(ch.Timeout())
 	}
+	if ch.Bare() {
+		result, err := o.Scripts.runBare(r.Context(), run, ch.Timeout())
+		return o.answerExec(w, r, ch, result, err)
+	}
 	handle, err := o.Scripts.start(r.Context(), run)
 	switch {
 	case err != nil:
@@ -52,7 +56,8 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) error {
 	case !ch.Opts.Sync:
 		return httpapi.Answer(w, mediaJSON, http.StatusOK, map[string]any{"accepted": true, "id": run.ID})
 	}
-	return o.answerExec(w, r, ch, handle)
+	result, err := o.Scripts.await(r.Context(), ch.Timeout(), handle)
+	return o.answerExec(w, r, ch, result, err)
 }
 
 // permitted rejects a channel that does not have the role that the bot file asks for.
@@ -75,9 +80,8 @@ func (o Options) channel(r *http.Request, token string) (*bot.Channel, error) {
 	return ch, nil
 }
 
-// answerExec waits for the script and writes the response that the script returned.
-func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, handle client.WorkflowRun) error {
-	result, err := o.Scripts.await(r.Context(), ch.Timeout(), handle)
+// answerExec writes the response that a script returned, or the problem of its run.
+func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, result step.ScriptResult, err error) error {
 	if err != nil {
 		return runFailed(ch, err)
 	}
@@ -106,6 +110,8 @@ func runFailed(ch *bot.Channel, err error) error {
 	switch {
 	case errors.As(err, &f) && f.Kind == fault.ScriptTimeout:
 		return httpapi.Reject(http.StatusGatewayTimeout, f.Kind, "the script did not answer in time")
+	case errors.As(err, &f) && f.Kind == fault.TooLarge:
+		return httpapi.Reject(http.StatusRequestEntityTooLarge, f.Kind, "the request, or what the script returned, is too large")
 	case errors.As(err, &f) && f.Kind == fault.SandboxUnavailable:
 		return httpapi.RejectFor(time.Second, f.Kind, "no sandbox is free: try again")
 	case errors.As(err, &f):

@@ -31,6 +31,7 @@ type testGateway struct {
 	Options
 	runs   *runs
 	bus    *stored
+	bare   bareWorker
 	signer *signedurl.Signer
 	log    bytes.Buffer
 }
@@ -46,7 +47,7 @@ func newTestGateway(t *testing.T) *testGateway {
 	log := slog.New(slog.NewTextHandler(&d.log, nil))
 	bots := loadBots(t)
 	d.Options = Options{
-		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Log: log},
+		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Bare: &d.bare, Log: log},
 		Files: &shelf{}, Links: Links{Signer: links, Gateway: "https://hooks.example/"},
 		Engines: &Engines{Replies: silent{}, Letters: noLetters{}}, Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
@@ -77,10 +78,11 @@ adapters:
 `
 	channelsFile = `
 bot: shop2
-secrets: {hook: {env: HOOK}, sync: {env: SYNC}, feed: {env: FEED}, files: {env: FILES}}
+secrets: {hook: {env: HOOK}, sync: {env: SYNC}, quick: {env: QUICK}, feed: {env: FEED}, files: {env: FILES}}
 scripts: {hook: {file: hook.py, timeout: 45s}}
 channels:
   - {code: hook, type: public, token_local: hook, recv_svcscriptcode: hook}
+  - {code: quick, type: public, token_local: quick, recv_svcscriptcode: hook, run: bare, opts: {issync: true, recv_timeout: 1}}
   - {code: sync, type: public, token_local: sync, recv_svcscriptcode: hook, ip_mask: [203.0.113.0/24], opts: {issync: true, recv_timeout: 1}}
   - {code: feed, type: subscriber, token_local: feed, recv_svcscriptcode: hook}
   - {code: files, type: desk, token_local: files, opts: {allow_files_api: true}}
@@ -88,6 +90,7 @@ channel_types: [{type: desk, recv_svcscriptcode: hook, issync: true}]
 `
 	tokenOfHook  = "0123456789abcdef-hook"
 	tokenOfSync  = "0123456789abcdef-sync"
+	tokenOfQuick = "0123456789abcdef-quick"
 	tokenOfFeed  = "0123456789abcdef-feed"
 	tokenOfFiles = "0123456789abcdef-files"
 
@@ -124,7 +127,7 @@ func loadBots(t *testing.T) Bots {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))
 	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(name string) (string, bool) {
 		value, ok := map[string]string{"PRODUCT_NEW": "new-token", "PRODUCT_OLD": "old-token",
-			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "FEED": tokenOfFeed, "FILES": tokenOfFiles,
+			"HOOK": tokenOfHook, "SYNC": tokenOfSync, "QUICK": tokenOfQuick, "FEED": tokenOfFeed, "FILES": tokenOfFiles,
 			"BARE": tokenWithoutRoles, "ROLES": tokenWithRoles}[name]
 		return value, ok
 	}})

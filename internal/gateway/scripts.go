@@ -17,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 const (
@@ -26,11 +27,18 @@ const (
 	runTimeout = 5 * time.Minute
 )
 
-// Scripts runs bots' scripts for channels, each as a workflow. All fields are required.
+// Scripts runs bots' scripts for channels, each as a workflow, or without one for channels with run: bare. All fields are
+// required.
 type Scripts struct {
 	Bots     Bots
 	Temporal Temporal
+	Bare     Bare
 	Log      *slog.Logger
+}
+
+// Bare sends a script to a worker that runs it without a workflow. *bus.PubSub is one.
+type Bare interface {
+	CallScript(ctx context.Context, owner schemas.BotID, request []byte) ([]byte, error)
 }
 
 // Run runs a script and waits for what it returns, for at most a time. When ctx ends first, the run is cancelled.
@@ -45,6 +53,10 @@ func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeo
 		return nil, err
 	}
 	run.Timeout = bot.Duration(max(timeout, time.Second)) // the caller is answered in time all the same
+	if ch.Bare() {
+		result, err := s.runBare(ctx, run, timeout)
+		return result.Value, err
+	}
 	handle, err := s.start(ctx, run)
 	if err != nil {
 		s.Log.Warn("a script was not run", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script", script, "error", err)
@@ -55,6 +67,31 @@ func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeo
 		s.cancel(handle)
 	}
 	return result.Value, err
+}
+
+// runBare runs a script without a workflow and waits for its end. The script runs to its own timeout when ctx ends first.
+func (s *Scripts) runBare(ctx context.Context, run *step.ScriptRun, timeout time.Duration) (step.ScriptResult, error) {
+	var result step.ScriptResult
+	request, err := schemas.Marshal(run)
+	if err != nil {
+		return result, err
+	}
+	waiting, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer, err := s.Bare.CallScript(waiting, run.Plan.BotID, request)
+	switch {
+	case err != nil && waiting.Err() != nil && ctx.Err() == nil:
+		return result, fault.New(fault.ScriptTimeout, "the script did not answer within %s", timeout)
+	case err != nil:
+		return result, err
+	}
+	if err := json.Unmarshal(answer, &result); err != nil {
+		return result, fmt.Errorf("answer of a worker: %w", err)
+	}
+	if result.Fault != nil {
+		return result, result.Fault
+	}
+	return result, nil
 }
 
 // cancel stops a run whose request no longer waits for it.

@@ -56,10 +56,12 @@ func Users() []User {
 			Publish: slices.Concat(runs(), restores(), reads(bucketChats), writes(bucketChats),
 				keyOf("callback-address"), keyOf("file-link"), findsReplies(), rights("hookturn.queues.>",
 					"$JS.API.STREAM.MSG.GET."+streamQueues, "$JS.API.STREAM.MSG.DELETE."+streamQueues)),
+			Subscribe: servesScripts(), Responds: true,
 		},
 		{
 			Name: Code, Purpose: "worker --task-queues hookturn-code: runs scripts",
-			Publish: slices.Concat(runs(), keyOf("file-link")),
+			Publish:   slices.Concat(runs(), keyOf("file-link")),
+			Subscribe: servesScripts(), Responds: true,
 		},
 		{
 			Name: Operator, Purpose: "the tools of an owner, and processes without a user of their own",
@@ -82,7 +84,8 @@ func starter() User {
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
 		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
-				"hookturn.notices.>", "$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
+				"hookturn.notices.>", "hookturn.scripts.>",
+				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
 				"$JS.API.STREAM.MSG.GET."+streamDeadLetters, "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters,
 				// The retention of bots.
@@ -96,6 +99,9 @@ func starter() User {
 		Subscribe: []string{"hookturn.replies.>", "hookturn.notices.>", "hookturn.sockets.>"}, Responds: true,
 	}
 }
+
+// servesScripts is running scripts of channels without a workflow, for the gateway.
+func servesScripts() []string { return []string{"hookturn.scripts.> hookturn-code"} }
 
 // runs is what each worker may do.
 func runs() []string {

@@ -34,3 +34,23 @@ func TestWorker_FindsReplies(t *testing.T) {
 		require.NotNil(t, found)
 	}
 }
+
+// TestCode_ServesScripts: both users that may run scripts get the requests of gateways, and no other user may send one.
+func TestCode_ServesScripts(t *testing.T) {
+	t.Parallel()
+	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
+	for _, user := range []string{Code, Worker} {
+		r := startRig(t)
+		_, starter := r.connect(t, Starter)
+		_, worker := r.connect(t, user)
+		stop, err := bus.NewPubSub(worker).ServeScripts(1, func(request []byte, _ int) []byte { return request }, nil)
+		require.NoError(t, err)
+		require.NoError(t, worker.Conn().Flush())
+		answer, err := bus.NewPubSub(starter).CallScript(testContext(t), shop, []byte("x"))
+		require.NoError(t, err, user)
+		require.Equal(t, "x", string(answer))
+		_, err = bus.NewPubSub(worker).CallScript(testContext(t), shop, []byte("x"))
+		require.ErrorContains(t, err, "hookturn.scripts", "a worker that is taken over runs no script elsewhere")
+		stop()
+	}
+}

@@ -1,0 +1,59 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// Requests to run a script without a workflow go from a gateway to any one of the workers that run scripts.
+const (
+	subjectScripts = "hookturn.scripts"
+	groupScripts   = "hookturn-code"
+)
+
+// CallScript sends a request to one of the processes that serve scripts, and waits for its answer until ctx ends. The error
+// is a fault of the kind sandbox_unavailable when there is none, and of the kind too_large when the request exceeds the
+// limit of NATS. A request is delivered once or not at all.
+func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []byte) ([]byte, error) {
+	m, err := p.nc.request(ctx, subjectScripts+"."+owner.Tenant+"."+owner.Bot, request)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fault.New(fault.SandboxUnavailable, "no worker serves scripts: start one with --task-queues hookturn-code")
+	case err != nil:
+		return nil, fmt.Errorf("request to a worker: %w", tooLargeFor(err, request))
+	}
+	return m.Data, nil
+}
+
+// ServeScripts answers requests of CallScript, a number of them at a time, until stop is called; stop waits for those that
+// are being answered. Requests above the number get the answer of busy. An answer may have at most most bytes.
+func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, most int) []byte, busy []byte) (stop func(), err error) {
+	var running sync.WaitGroup
+	places := make(chan struct{}, atOnce)
+	s, err := p.nc.queueSubscribe(subjectScripts+".>", groupScripts, func(m *nats.Msg) {
+		select {
+		case places <- struct{}{}:
+		default:
+			_ = m.Respond(busy) // the requester waits for its timeout at most
+			return
+		}
+		running.Go(func() {
+			defer func() { <-places }()
+			_ = m.Respond(answer(m.Data, p.nc.maxPayload()))
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to requests for scripts: %w", err)
+	}
+	return func() {
+		_ = s.Unsubscribe()
+		running.Wait()
+	}, nil
+}
