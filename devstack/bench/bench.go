@@ -51,7 +51,7 @@ func Command() *cobra.Command {
 	f.DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
 	f.StringVar(&s.only, "only", "",
 		"only this row, and no comparison: first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat")
-	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders of the comparison, as in limit,chat,\"1000 open\"")
+	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders, as in limit,chat,\"1000 open\"")
 	f.IntVar(&s.rounds, "rounds", rounds, "rounds of the comparison")
 	f.StringVar(&s.before, "before", "", "another build of devstack, which is measured in each round beside this one")
 	f.StringVar(&s.postgres, "temporal-postgres", "",

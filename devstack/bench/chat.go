@@ -64,7 +64,7 @@ func (r *rig) lives(ctx context.Context, inFlight int, window time.Duration,
 	_ = wait(ctx, window)
 	m = seen.end()
 	over.Store(true)
-	lives, err = 0, <-ended
+	err = <-ended
 	if lives = int(begun.Load()); err != nil {
 		return m, lives, err
 	}

@@ -168,7 +168,8 @@ type ratio struct {
 }
 
 func (c *comparison) print(out io.Writer) {
-	fmt.Fprintln(out, "\n| contender | what a step is | steps/s | a core | p50 ms | p99 ms | CPU ms a step | server | worker | starter | load |")
+	fmt.Fprintln(out, "\n| contender | what a step is | steps/s | a core | p50 ms | p99 ms | CPU ms a step "+
+		"| server | worker | starter | load |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, one := range c.contenders {
 		share := func(process string) float64 {

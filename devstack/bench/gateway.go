@@ -65,7 +65,9 @@ func (r *rig) gateway(ctx context.Context, out io.Writer) error {
 // startGateway starts a worker for scripts and a starter with a gateway beside those of the rig.
 func (r *rig) startGateway(ctx context.Context) (addr string, stop func(), err error) {
 	dir := filepath.Join(r.dir, "bots")
-	for name, text := range map[string]string{"gate.yaml": gateBot, "trivial.py": trivialScript, "gate-token": gateToken, "quick-token": quickToken} {
+	for name, text := range map[string]string{
+		"gate.yaml": gateBot, "trivial.py": trivialScript, "gate-token": gateToken, "quick-token": quickToken,
+	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return "", nil, err
 		}

@@ -123,8 +123,9 @@ func (r *rig) growOwners(ctx context.Context, out io.Writer, d time.Duration) er
 			return err
 		}
 		if err := r.point(ctx, out, what, fmt.Sprint(len(owners[i])), d, func(ctx context.Context) (measurement, error) {
-			if err := drive(inFlightMany, func(n int) bool { return n < openConversations }, spread, func(time.Duration) {}); err != nil {
-				return measurement{}, err
+			opened := drive(inFlightMany, func(n int) bool { return n < openConversations }, spread, func(time.Duration) {})
+			if opened != nil {
+				return measurement{}, opened
 			}
 			if err := r.settle(ctx); err != nil {
 				return measurement{}, err
@@ -137,6 +138,16 @@ func (r *rig) growOwners(ctx context.Context, out io.Writer, d time.Duration) er
 	return nil
 }
 
+// growthBot is one of many bots.
+const growthBot = `bot: %s
+tenant: %s
+dialect: haptik
+base_urls: {test: "http://%s"}
+secrets: {key: {file: key}}
+bot_break: {default: "sorry"}
+steps: {%s: {webhook: {path: /bench, secret: key}}}
+`
+
 // addBots writes copies of the benchmark's bot file.
 func (r *rig) addBots(owners []schemas.BotID) error {
 	for _, owner := range owners {
@@ -147,9 +158,7 @@ func (r *rig) addBots(owners []schemas.BotID) error {
 		if err := os.WriteFile(filepath.Join(dir, "key"), []byte("benchmark"), 0o600); err != nil {
 			return err
 		}
-		text := fmt.Appendf(nil, "bot: %s\ntenant: %s\ndialect: haptik\nbase_urls: {test: \"http://%s\"}\nsecrets: {key: {file: key}}\n"+
-			"bot_break: {default: \"sorry\"}\nsteps: {%s: {webhook: {path: /bench, secret: key}}}\n",
-			owner.Bot, owner.Tenant, r.sink.addr(), stepLocal)
+		text := fmt.Appendf(nil, growthBot, owner.Bot, owner.Tenant, r.sink.addr(), stepLocal)
 		if err := os.WriteFile(filepath.Join(dir, owner.Bot+".yaml"), text, 0o600); err != nil {
 			return err
 		}
@@ -184,6 +193,13 @@ func (r *rig) growProcesses(ctx context.Context, out io.Writer, d time.Duration)
 }
 
 func (r *rig) withProcesses(ctx context.Context, number int, d time.Duration) (measurement, error) {
+	var more []string
+	defer func() {
+		for _, name := range more {
+			r.processes[name].stop()
+			delete(r.processes, name)
+		}
+	}()
 	for n := 1; n < number; n++ {
 		for _, program := range []string{worker, starter} {
 			p, err := r.spawn(r.env, program)
@@ -192,7 +208,7 @@ func (r *rig) withProcesses(ctx context.Context, number int, d time.Duration) (m
 			}
 			name := fmt.Sprintf("%s%d", program, n+1)
 			r.processes[name] = p
-			defer func() { p.stop(); delete(r.processes, name) }()
+			more = append(more, name)
 		}
 	}
 	if err := wait(ctx, 5*time.Second); err != nil { // the starters share the partitions

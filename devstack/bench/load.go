@@ -60,7 +60,8 @@ func (l *load) receive(m *nats.Msg) {
 	switch reply.Type {
 	case schemas.TypeConversationClosed:
 		if ch, ok := l.closing.LoadAndDelete(reply.Subject); ok {
-			close(ch.(chan struct{})) //nolint:forcetypeassert // nothing else is stored
+			closed, _ := ch.(chan struct{}) // nothing else is stored
+			close(closed)
 		}
 	case schemas.TypeStepReplied:
 		id := reply.Data.EventID
@@ -72,7 +73,7 @@ func (l *load) receive(m *nats.Msg) {
 			return
 		}
 		l.answered.Store(id, struct{}{})
-		due := found.(*awaited) //nolint:forcetypeassert // nothing else is stored
+		due, _ := found.(*awaited) // nothing else is stored
 		if due.conversation != reply.Subject {
 			l.report(fmt.Errorf("event %s of conversation %s was answered in %s", id, due.conversation, reply.Subject))
 		}

@@ -72,15 +72,15 @@ func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *a
 	busy := encodeScriptResult(step.ScriptResult{
 		Fault: fault.New(fault.SandboxUnavailable, "the worker runs as many scripts as it may"),
 	})
-	stop, err := requests.ServeScripts(scriptsAtOnce(), func(request []byte, most int) []byte {
+	stop, err := requests.ServeScripts(scriptsAtOnce(), func(request []byte, limit int) []byte {
 		var run step.ScriptRun
 		if err := json.Unmarshal(request, &run); err != nil || run.Plan.Code == nil {
 			return encodeScriptResult(step.ScriptResult{Fault: fault.New(fault.Internal, "invalid request to run a script")})
 		}
 		answer := encodeScriptResult(code.RunBare(ctx, run))
-		if len(answer) > most {
+		if len(answer) > limit {
 			answer = encodeScriptResult(step.ScriptResult{
-				Fault: fault.New(fault.TooLarge, "what the script returned exceeds %d bytes, the limit of NATS", most),
+				Fault: fault.New(fault.TooLarge, "what the script returned exceeds %d bytes, the limit of NATS", limit),
 			})
 		}
 		return answer
@@ -106,8 +106,8 @@ func encodeScriptResult(r step.ScriptResult) []byte {
 	return data
 }
 
-// scriptsAtOnce is more than the scripts that run at a time, so that scripts of other tenants pass those of a tenant that has
-// used its share. The sandbox allows one tenant sixteen times the running scripts, a quarter of this number.
+// scriptsAtOnce is more than the scripts that run at a time, so that scripts of other tenants pass those of a tenant that
+// has used its share. The sandbox allows one tenant sixteen times the running scripts, a quarter of this number.
 func scriptsAtOnce() int { return 64 * scriptsPerCore * runtime.GOMAXPROCS(0) }
 
 // SandboxOptions returns the options of the sandbox; scripts use the same egress client as webhooks.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/opentelemetry"
@@ -24,36 +23,23 @@ func sdkMetrics(m *telemetry.Metrics) (client.MetricsHandler, error) {
 		opentelemetry.MetricsHandlerOptions{Meter: meter, UseMonotonicCounters: true})), nil
 }
 
-// keptMax bounds the handlers that are kept: one for each set of tags. The tags of the SDK name operations, task queues and
-// types, of which a worker has some dozens.
-const keptMax = 4096
-
 // keptMetrics is a handler that keeps the handlers of tags and the instruments that it has made. The SDK asks for them again
-// with every request, and OpenTelemetry then sorts and hashes the tags and looks the instrument up.
+// with every request, and OpenTelemetry then sorts and hashes the tags and looks the instrument up. The tags of the SDK name
+// operations, task queues and types, of which a worker has some dozens.
 type keptMetrics struct {
 	client.MetricsHandler
 
-	kept                     *atomic.Int64 // handlers of all tags
-	tagged                   sync.Map      // tags as text to *keptMetrics
-	counters, gauges, timers sync.Map      // name to instrument
+	tagged                   sync.Map // tags as text to handler
+	counters, gauges, timers sync.Map // name to instrument
 }
 
-func newKeptMetrics(h client.MetricsHandler) *keptMetrics {
-	return &keptMetrics{MetricsHandler: h, kept: new(atomic.Int64)}
-}
+func newKeptMetrics(h client.MetricsHandler) *keptMetrics { return &keptMetrics{MetricsHandler: h} }
 
 // WithTags returns the handler of more tags.
 func (k *keptMetrics) WithTags(tags map[string]string) client.MetricsHandler {
-	key := tagsKey(tags)
-	if found, ok := k.tagged.Load(key); ok {
-		return found.(*keptMetrics) //nolint:forcetypeassert // nothing else is stored
-	}
-	fresh := &keptMetrics{MetricsHandler: k.MetricsHandler.WithTags(tags), kept: k.kept}
-	if k.kept.Add(1) > keptMax {
-		return fresh
-	}
-	found, _ := k.tagged.LoadOrStore(key, fresh)
-	return found.(*keptMetrics) //nolint:forcetypeassert // nothing else is stored
+	return kept(&k.tagged, tagsKey(tags), func(string) client.MetricsHandler {
+		return &keptMetrics{MetricsHandler: k.MetricsHandler.WithTags(tags)}
+	})
 }
 
 // Counter returns the counter of a name.
@@ -74,12 +60,14 @@ func (k *keptMetrics) Timer(name string) client.MetricsTimer {
 // Unwrap returns the handler of OpenTelemetry.
 func (k *keptMetrics) Unwrap() client.MetricsHandler { return k.MetricsHandler }
 
-func kept[I any](all *sync.Map, name string, fresh func(string) I) I {
-	if found, ok := all.Load(name); ok {
-		return found.(I) //nolint:forcetypeassert // nothing else is stored
+// kept returns what is kept under a key, made by fresh when nothing is.
+func kept[I any](all *sync.Map, key string, fresh func(string) I) I {
+	found, ok := all.Load(key)
+	if !ok {
+		found, _ = all.LoadOrStore(key, fresh(key))
 	}
-	found, _ := all.LoadOrStore(name, fresh(name))
-	return found.(I) //nolint:forcetypeassert // nothing else is stored
+	value, _ := found.(I) // nothing else is stored
+	return value
 }
 
 // tagsKey is one text for each set of tags.

@@ -33,8 +33,9 @@ func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []
 }
 
 // ServeScripts answers requests of CallScript, a number of them at a time, until stop is called; stop waits for those that
-// are being answered. Requests above the number get the answer of busy. An answer may have at most most bytes.
-func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, most int) []byte, busy []byte) (stop func(), err error) {
+// are being answered. Requests above the number are answered with busy. limit is how many bytes an answer may have.
+func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (stop func(),
+	err error) {
 	var running sync.WaitGroup
 	places := make(chan struct{}, atOnce)
 	s, err := p.nc.queueSubscribe(subjectScripts+".>", groupScripts, func(m *nats.Msg) {

@@ -56,7 +56,7 @@ func (e Entry) Shown() Shown {
 		BotID: e.BotID, Origin: e.Origin, ID: e.ID, Code: ch.Code, Type: ch.Type,
 		TokenLocal: ch.TokenLocal, TokenRemote: ch.TokenRemote, TokenRemote2: ch.TokenRemote2,
 		IPMask: orEmpty(ch.IPMask), URL: ch.URL, Recv: ch.Recv, Send: ch.Send, RecvWS: ch.RecvWS, SendWS: ch.SendWS,
-		Run: ch.Runs,
+		Run:  ch.Runs,
 		Opts: shownOpts(ch.Opts), Ext: map[string]json.RawMessage{},
 	}
 	if e.Problem != nil {

@@ -81,7 +81,8 @@ func (o Options) channel(r *http.Request, token string) (*bot.Channel, error) {
 }
 
 // answerExec writes the response that a script returned, or the problem of its run.
-func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, result step.ScriptResult, err error) error {
+func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Channel, result step.ScriptResult, err error,
+) error {
 	if err != nil {
 		return runFailed(ch, err)
 	}
