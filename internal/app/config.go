@@ -114,6 +114,8 @@ type Gateway struct {
 	// CodecOrigins are the web origins, as in https://temporal.example, whose pages may use the codec server at /codec of the
 	// admin listener: that of the Temporal UI.
 	CodecOrigins []string
+	// TenantRequests bounds the requests of one tenant that the gateway serves at a time; 0 = the default.
+	TenantRequests int
 	// EventTokens is a file with the tokens with which tenants publish events over HTTP; "" = disabled.
 	EventTokens string
 }
@@ -267,7 +269,7 @@ func EnvironmentVariables() []string {
 		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENT_MEMORY",
 		"HOOKTURN_EVENT_TOKENS", "HOOKTURN_FREE_SECRETS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",
-		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
+		"HOOKTURN_GATEWAY_PROXIES", "HOOKTURN_GATEWAY_TENANT_REQUESTS", "HOOKTURN_GATEWAY_URL", "HOOKTURN_LICENCES",
 		"HOOKTURN_LOG_FORMAT", "HOOKTURN_LOG_LEVEL", "HOOKTURN_MAX_IN_FLIGHT", "HOOKTURN_NATS_CA", "HOOKTURN_NATS_CERT",
 		"HOOKTURN_NATS_CREDS", "HOOKTURN_NATS_DOMAIN", "HOOKTURN_NATS_INBOX_PREFIX", "HOOKTURN_NATS_KEY",
 		"HOOKTURN_NATS_NKEY", "HOOKTURN_NATS_URL",

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -88,6 +89,8 @@ func (s *settings) gateway(f *pflag.FlagSet) {
 	f.StringVar(&g.Key, "gateway-key", "", "PEM file of the certificate's key")
 	f.StringSliceVar(&g.Proxies, "gateway-proxies", nil, "CIDRs of the proxies whose X-Forwarded-For is trusted")
 	f.StringSliceVar(&g.Origins, "gateway-origins", nil, "web origins from which browsers may open a WebSocket; * = all")
+	f.IntVar(&g.TenantRequests, "gateway-tenant-requests", gateway.TenantRequestsDefault,
+		"how many requests of one tenant the gateway serves at a time; negative: without a bound")
 	f.StringVar(&g.OperatorToken, "operator-token-file", "", "file with the token of the admin API")
 	f.StringSliceVar(&g.CodecOrigins, "codec-origin", nil,
 		"web origin of the Temporal UI, whose pages may use the codec server at /codec of the admin listener")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/serviceerror"
@@ -44,6 +45,12 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 		return httpapi.Reject(http.StatusGone, fault.Expired, "the step's deadline is over: it was answered without you")
 	case err != nil:
 		return httpapi.Reject(http.StatusNotFound, "", "no such callback address")
+	}
+	if _, rest, found := strings.Cut(to.Owner, "/"); found { // a workflow id: its kind, the tenant and so on
+		tenant, _, _ := strings.Cut(rest, "/")
+		if err := o.enter(r, tenant); err != nil {
+			return err
+		}
 	}
 	body, err := httpapi.ReadJSON(w, r, callbackMax, fault.BadResponse)
 	if err != nil {

@@ -48,15 +48,24 @@ type shares struct {
 // take reserves one of at most limit places of a tenant; release returns it. The error is what a client reads that is one
 // too many.
 func (s *shares) take(tenant string, limit int) (release func(), err error) {
+	release, ok := s.reserve(tenant, limit)
+	if !ok {
+		return nil, httpapi.Reject(http.StatusTooManyRequests, fault.RateLimited,
+			"the tenant has "+strconv.Itoa(limit)+" such requests open already: end one, or use a single one for all bots").
+			With("Retry-After", "1")
+	}
+	return release, nil
+}
+
+// reserve reserves one of at most limit places of a tenant; ok is false when there is no place.
+func (s *shares) reserve(tenant string, limit int) (release func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
 		s.open = map[string]int{}
 	}
 	if s.open[tenant] >= limit {
-		return nil, httpapi.Reject(http.StatusTooManyRequests, fault.RateLimited,
-			"the tenant has "+strconv.Itoa(limit)+" such requests open already: end one, or use a single one for all bots").
-			With("Retry-After", "1")
+		return nil, false
 	}
 	s.open[tenant]++
 	return func() {
@@ -65,7 +74,7 @@ func (s *shares) take(tenant string, limit int) (release func(), err error) {
 		if s.open[tenant]--; s.open[tenant] == 0 {
 			delete(s.open, tenant)
 		}
-	}, nil
+	}, true
 }
 
 // stopping is the key under which a request's context holds a channel that is closed when the server stops: a request that

@@ -53,6 +53,9 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return httpapi.Unauthorized()
 	}
+	if err := o.enter(r, tenant); err != nil {
+		return err
+	}
 	wait, err := waitOf(r)
 	if err != nil {
 		return err
@@ -104,6 +107,9 @@ func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant strin
 func (o Options) storeEvent(ctx context.Context, e *postedEvent) (duplicate bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
+	if err := o.roomForEvent(ctx, e.Tenant); err != nil {
+		return false, err
+	}
 	err = o.Posted.Reserve(ctx, e.ConversationKey, e.id, contentOf(e.document))
 	if errors.Is(err, store.ErrOtherContent) {
 		return false, httpapi.Reject(http.StatusConflict, fault.BadEvent,

@@ -31,6 +31,9 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) error {
 	if !ch.Scripted() || ch.Recv == "" {
 		return httpapi.Reject(http.StatusForbidden, fault.Config, "the channel "+ch.Code+" has no script for HTTP")
 	}
+	if err := o.enter(r, ch.Tenant); err != nil {
+		return err
+	}
 	body, err := httpapi.ReadBody(w, r, httpapi.BodyMax)
 	if err != nil {
 		return err

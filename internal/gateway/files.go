@@ -42,7 +42,10 @@ func (o Options) fileChannel(r *http.Request) (*bot.Channel, error) {
 	if !ch.Opts.AllowFiles {
 		return nil, httpapi.Reject(http.StatusForbidden, fault.Config, "the channel has no files: allow_files_api is not set")
 	}
-	return ch, permitted(ch, bot.UseFiles)
+	if err := permitted(ch, bot.UseFiles); err != nil {
+		return nil, err
+	}
+	return ch, o.enter(r, ch.Tenant)
 }
 
 // putFile keeps the body of a request as a file of the channel's bot.

@@ -20,6 +20,9 @@ func (o Options) letters(
 		if !ok {
 			return httpapi.Unauthorized()
 		}
+		if err := o.enter(r, tenant); err != nil {
+			return err
+		}
 		release, err := o.Engines.letters.take(tenant, LettersMax)
 		if err != nil {
 			return err

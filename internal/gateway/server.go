@@ -43,10 +43,16 @@ type Options struct {
 	TLS         *tls.Config    // nil: plain HTTP
 	Proxies     []netip.Prefix // whose X-Forwarded-For is believed; none by default
 	Origins     []string       // web origins that may open websockets; "*" = all; none: only pages of the gateway's own host
+	// TenantRequests bounds the requests of one tenant that are served at a time: TenantRequestsDefault when 0, not when
+	// negative.
+	TenantRequests int
+	EventShares    EventShares // nil: the stream has no share for a tenant
 	// BodyTimeout bounds a whole request, its body included; 30 s when 0.
 	BodyTimeout time.Duration
 	Log         *slog.Logger
 	Metrics     *telemetry.Metrics // nil: nothing is counted
+
+	requests *shares // of each tenant; routes makes it
 }
 
 // Bots are the bot files as they are now. *bot.Store is one.
@@ -122,6 +128,7 @@ func (o Options) table() []route {
 
 // routes answers every path of the gateway.
 func (o Options) routes() http.Handler {
+	o.requests = &shares{}
 	mux, methods := http.NewServeMux(), map[string][]string{}
 	for _, r := range o.table() {
 		mux.Handle(r.method+" "+r.path, httpapi.Serve(o.Log, r.handle))

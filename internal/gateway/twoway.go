@@ -29,6 +29,9 @@ func (o Options) takeSent(w http.ResponseWriter, r *http.Request) error {
 		return httpapi.Reject(http.StatusUnauthorized, "",
 			"the header X-Cm-Producttoken is not that of an adapter at this address")
 	}
+	if err := o.enter(r, b.ID().Tenant); err != nil {
+		return err
+	}
 	body, err := httpapi.ReadJSON(w, r, httpapi.BodyMax, fault.BadEvent)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 		_, route := routes.Handler(r)
 		id, began, seen := uuid.NewString(), time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		w.Header().Set("X-Request-Id", id)
-		httpapi.Serve(o.Log, o.recovered(routes)).ServeHTTP(seen, r)
+		entering(seen, r, httpapi.Serve(o.Log, o.recovered(routes)))
 		took := time.Since(began)
 		if seen.status == http.StatusSwitchingProtocols || w.Header().Get("Content-Type") == mediaEvents {
 			took = 0 // it is the connection's life, not the request's

@@ -38,6 +38,7 @@ type Metrics struct {
 	refused   *prometheus.CounterVec
 	unwritten *prometheus.CounterVec
 	gateway   *prometheus.HistogramVec
+	shares    *prometheus.CounterVec
 	sockets   prometheus.Gauge
 	frames    *prometheus.CounterVec
 	programs  *prometheus.CounterVec
@@ -88,6 +89,9 @@ func NewMetrics() *Metrics {
 		refused: counter("hookturn_requests_refused_total",
 			"Requests that were not made because of their endpoint's limits, by error code.", "tenant", "bot", "step", "reason"),
 		gateway: histogram("hookturn_gateway_duration_seconds", "Duration of one request to the gateway.", "route", "status"),
+		shares: counter("hookturn_gateway_share_exceeded_total",
+			"Requests to the gateway that were rejected because the tenant has its share in use: requests or events.",
+			"tenant", "share"),
 		sockets: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hookturn_sockets", Help: "WebSocket connections that are open on this gateway.",
 		}),
@@ -106,7 +110,7 @@ func NewMetrics() *Metrics {
 	m.registry.MustRegister(m.retries, &m.readers, &m.workers, m.steps.duration, m.steps.answers, m.build)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles,
 		m.lastLoad, m.taken,
-		m.letters, m.recovered, m.expired, m.refused, m.unwritten, m.gateway, m.sockets, m.frames, m.programs,
+		m.letters, m.recovered, m.expired, m.refused, m.unwritten, m.gateway, m.shares, m.sockets, m.frames, m.programs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -197,6 +201,13 @@ func (m *Metrics) NATSWriteFailed(reason string) {
 func (m *Metrics) Gateway(route string, status int, took time.Duration) {
 	if m != nil {
 		m.gateway.WithLabelValues(route, strconv.Itoa(status)).Observe(took.Seconds())
+	}
+}
+
+// ShareExceeded counts a request to the gateway of a tenant that has its share in use: of requests or of events.
+func (m *Metrics) ShareExceeded(tenant, share string) {
+	if m != nil {
+		m.shares.WithLabelValues(tenant, share).Inc()
 	}
 }
 

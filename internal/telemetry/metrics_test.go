@@ -40,6 +40,7 @@ var labels = map[string][]string{
 	"hookturn_requests_refused_total":                {"bot", "reason", "step", "tenant"},
 	"hookturn_endpoint_state":                        {"bot", "state", "tenant", "url"},
 	"hookturn_gateway_duration_seconds":              {"route", "status"},
+	"hookturn_gateway_share_exceeded_total":          {"share", "tenant"},
 	"hookturn_sockets":                               nil,
 	"hookturn_frames_total":                          {"name", "result"},
 	"hookturn_jq_runs_total":                         {"result", "tenant"},
@@ -92,6 +93,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	require.NoError(t, err)
 	_, err = m.WatchPausedBots(func() []schemas.BotID { return []schemas.BotID{{Tenant: "acme", Bot: "shop"}} })
 	require.NoError(t, err)
+	m.ShareExceeded("acme", "requests")
 	m.Sockets(3)
 	m.Sockets(-1)
 	m.Frame("message", "ok")
@@ -223,7 +225,7 @@ func TestMetrics_Nil(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"Accepted", "Attempt", "BotFiles", "Build", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "Program", "Recovered",
-		"Refused", "Reply", "RetentionDeleted", "Retried", "Sockets", "Step", "TakenOver",
+		"Refused", "Reply", "RetentionDeleted", "Retried", "ShareExceeded", "Sockets", "Step", "TakenOver",
 	}, called)
 }
 

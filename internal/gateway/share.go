@@ -1,0 +1,80 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
+)
+
+// TenantRequestsDefault is how many requests of one tenant a gateway serves at a time: twice those that may wait for a
+// reply.
+const TenantRequestsDefault = 2 * ReplyWaitsMax
+
+// EventShares finds the tenants whose events fill their share of the event stream. *bus.EventShares is one.
+type EventShares interface {
+	Exceeded(ctx context.Context, tenant string) (bool, error)
+}
+
+// Values of the metric's label share.
+const (
+	shareRequests = "requests"
+	shareEvents   = "events"
+)
+
+// place is where a request keeps its part of its tenant's share; watched returns it.
+type place struct{ release func() }
+
+type placeKey struct{}
+
+// enter takes a place of the tenant's share of requests for the rest of a request. Its handler calls it when it knows the
+// tenant, before it reads the body. A stream of replies and a WebSocket have bounds of their own.
+func (o Options) enter(r *http.Request, tenant string) error {
+	p, _ := r.Context().Value(placeKey{}).(*place)
+	if p == nil || p.release != nil || o.TenantRequests < 0 {
+		return nil
+	}
+	limit := o.TenantRequests
+	if limit == 0 {
+		limit = TenantRequestsDefault
+	}
+	release, ok := o.requests.reserve(tenant, limit)
+	if !ok {
+		o.Metrics.ShareExceeded(tenant, shareRequests)
+		return httpapi.Reject(http.StatusTooManyRequests, fault.RateLimited,
+			"the tenant has "+strconv.Itoa(limit)+" requests open at this gateway: send fewer at a time").With("Retry-After", "1")
+	}
+	p.release = release
+	return nil
+}
+
+// entering serves a request that may take a place.
+func entering(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	p := &place{}
+	defer func() {
+		if p.release != nil {
+			p.release()
+		}
+	}()
+	next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), placeKey{}, p)))
+}
+
+// roomForEvent rejects an event of a tenant whose waiting events fill its share of the stream. When the share is unknown,
+// the stream decides.
+func (o Options) roomForEvent(ctx context.Context, tenant string) error {
+	if o.EventShares == nil {
+		return nil
+	}
+	exceeded, err := o.EventShares.Exceeded(ctx, tenant)
+	if err != nil {
+		o.Log.Warn("counting a tenant's events failed", "tenant", tenant, "error", err)
+	}
+	if !exceeded {
+		return nil
+	}
+	o.Metrics.ShareExceeded(tenant, shareEvents)
+	return httpapi.Reject(http.StatusTooManyRequests, fault.QueueFull,
+		"the tenant's waiting events fill its half of the event stream: send again later").With("Retry-After", "10")
+}
