@@ -209,7 +209,7 @@ func progress(t *testing.T, err error) step.Progress {
 	return p
 }
 
-func TestFailedAttemptsSayHowToGoOn(t *testing.T) {
+func TestWebhook_FailedAttemptsSayHowToGoOn(t *testing.T) {
 	t.Parallel()
 	after := func(seconds string) *egress.Response {
 		r := response(http.StatusTooManyRequests, "")
@@ -257,7 +257,7 @@ func TestFailedAttemptsSayHowToGoOn(t *testing.T) {
 	}
 }
 
-func TestNoAttemptAfterTheDeadline(t *testing.T) {
+func TestWebhook_NoAttemptAfterTheDeadline(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.input(t, "PLAIN")
@@ -267,7 +267,7 @@ func TestNoAttemptAfterTheDeadline(t *testing.T) {
 	require.Empty(t, b.requests)
 }
 
-func TestUserDetailsAreMergedAndKept(t *testing.T) {
+func TestWebhook_UserDetailsAreMergedAndKept(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.users["default/91"] = json.RawMessage(`{"language_code":"en","city":"Utrecht"}`)
@@ -281,7 +281,7 @@ func TestUserDetailsAreMergedAndKept(t *testing.T) {
 	require.JSONEq(t, `{"language_code":"en","shoe":"43"}`, string(result.UserDetails))
 }
 
-func TestEveryAttemptSendsTheSameBytes(t *testing.T) {
+func TestWebhook_EveryAttemptSendsTheSameBytes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.users["default/91"] = json.RawMessage(`{"city":"Utrecht"}`)
@@ -303,7 +303,7 @@ func TestEveryAttemptSendsTheSameBytes(t *testing.T) {
 	require.Len(t, result.Attempts, 2)
 }
 
-func TestUserStoreThatIsAwayIsRetried(t *testing.T) {
+func TestWebhook_UserStoreThatIsAwayIsRetried(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.broken = errors.New("away")
@@ -314,7 +314,7 @@ func TestUserStoreThatIsAwayIsRetried(t *testing.T) {
 	require.Empty(t, b.requests)
 }
 
-func TestAnsweredEndpointIsNotAskedAgainForTheStore(t *testing.T) {
+func TestWebhook_AnsweredEndpointIsNotAskedAgainForTheStore(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.answer = func(int) (*egress.Response, error) {

@@ -88,7 +88,7 @@ func TestCode_ScriptComesLate(t *testing.T) {
 	require.Equal(t, "the text of late", s.jobs[0].Script)
 }
 
-func TestAScriptGetsTheVendorsBody(t *testing.T) {
+func TestScript_GetsTheVendorsBody(t *testing.T) {
 	t.Parallel()
 	b, s := setup(t), &scripts{result: returns(`{"statusCode":200,"body":"{\"message\":\"ok\",\"conversation_details\":{\"visits\":2},\"user_details\":{\"seen\":\"x\"}}"}`)}
 	b.users["default/91"] = json.RawMessage(`{"city":"Utrecht"}`)
@@ -112,7 +112,7 @@ func TestAScriptGetsTheVendorsBody(t *testing.T) {
 	require.Equal(t, "script:otp.py", result.Attempts[0].URL)
 }
 
-func TestStoresAreKeptAfterSuccessOnly(t *testing.T) {
+func TestCode_StoresAreKeptAfterSuccessOnly(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	s := &scripts{result: returns(`{"statusCode":500,"body":"{\"user_details\":{\"seen\":\"x\"}}"}`)}
@@ -123,7 +123,7 @@ func TestStoresAreKeptAfterSuccessOnly(t *testing.T) {
 	require.Equal(t, "script_bad_response", result.Attempts[0].Error)
 }
 
-func TestWhatMainMayReturn(t *testing.T) {
+func TestCode_WhatMainMayReturn(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
 		"nothing": `null`, "a list": `[]`, "no status": `{"body":"{}"}`, "a text status": `{"statusCode":"x","body":"{}"}`,
@@ -147,7 +147,7 @@ func nested(depth int) string {
 	return text
 }
 
-func TestAScriptsFailureIsAResult(t *testing.T) {
+func TestScripts_FailureIsAResult(t *testing.T) {
 	t.Parallel()
 	s := &scripts{result: sandbox.Result{Log: "Traceback", Sent: true}, fault: fault.New(fault.ScriptException, "KeyError: 'x'")}
 	result, err := setup(t).code(t, s, "id")

@@ -92,7 +92,7 @@ func TestCallWebhook_DeniedRequestIsNotAnAttempt(t *testing.T) {
 	require.Len(t, b.requests, 1)
 }
 
-func TestAStepThatMayNotBeRepeatedDoesNotWaitForACircuit(t *testing.T) {
+func TestWebhook_StepThatMayNotBeRepeatedDoesNotWaitForACircuit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.answer = func(int) (*egress.Response, error) { return nil, fault.New(fault.Connect, "refused") }
@@ -109,7 +109,7 @@ func TestAStepThatMayNotBeRepeatedDoesNotWaitForACircuit(t *testing.T) {
 	require.Len(t, b.requests, 1)
 }
 
-func TestAnAttemptWhoseLateAnswerIsWantedMayOutliveTheStep(t *testing.T) {
+func TestWebhook_AttemptWhoseLateAnswerIsWantedMayOutliveTheStep(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.input(t, "LATE")
@@ -144,7 +144,7 @@ func TestCallWebhook_OffersCallback(t *testing.T) {
 	require.Empty(t, b.requests[2].Header.Get("Hookturn-Callback"))
 }
 
-func TestACallBackNeedsAGateway(t *testing.T) {
+func TestWebhook_CallbackNeedsAGateway(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.answer = func(int) (*egress.Response, error) { return response(http.StatusAccepted, ""), nil }
@@ -156,7 +156,7 @@ func TestACallBackNeedsAGateway(t *testing.T) {
 	require.Empty(t, b.requests[0].Header.Get("Hookturn-Callback"))
 }
 
-func TestACallBackIsReadAsAnAnswer(t *testing.T) {
+func TestWebhook_CallbackIsReadAsAnAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	value, err := b.ExecuteActivity(step.ActivityAnswer, step.AnswerInput{
@@ -188,7 +188,7 @@ func TestCallWebhook_BackgroundIgnoresAnswer(t *testing.T) {
 	require.Equal(t, fault.Status, progress(t, err).Fault.Kind)
 }
 
-func TestATokenThatIsNotTakenIsReplacedOnce(t *testing.T) {
+func TestWebhook_TokenThatIsNotTakenIsReplacedOnce(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.tokens.all = []string{"old", "new", "newest"}
@@ -214,7 +214,7 @@ func TestATokenThatIsNotTakenIsReplacedOnce(t *testing.T) {
 	require.Zero(t, progress(t, err).RetryIn, "a token that was just fetched is not the reason")
 }
 
-func TestNoTokenNoRequest(t *testing.T) {
+func TestWebhook_NoTokenNoRequest(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.tokens.fault = fault.New(fault.Config, "the token endpoint refuses the client")
@@ -240,7 +240,7 @@ func (b *bundle) head(t *testing.T) step.Queued {
 	return head
 }
 
-func TestABackgroundStepWaitsInItsQueue(t *testing.T) {
+func TestWebhook_BackgroundStepWaitsInItsQueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	require.Zero(t, b.head(t).Sequence)

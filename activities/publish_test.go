@@ -14,8 +14,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestReplyGoesOutWithTheAnswer: what the engine gets from the activity is what the workflow would have published.
-func TestReplyGoesOutWithTheAnswer(t *testing.T) {
+// TestPublish_ReplyGoesOutWithTheAnswer: what the engine gets from the activity is what the workflow would have published.
+func TestPublish_ReplyGoesOutWithTheAnswer(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.local = true
@@ -46,8 +46,8 @@ func TestReplyGoesOutWithTheAnswer(t *testing.T) {
 	require.JSONEq(t, `{"order":"A12"}`, string(data.ConversationDetails))
 }
 
-// TestReplyIsLeftToTheWorkflow: the endpoint has answered and is not asked again, whatever becomes of the reply.
-func TestReplyIsLeftToTheWorkflow(t *testing.T) {
+// TestPublish_ReplyIsLeftToTheWorkflow: the endpoint has answered and is not asked again, whatever becomes of the reply.
+func TestPublish_ReplyIsLeftToTheWorkflow(t *testing.T) {
 	t.Parallel()
 	cases := map[string]struct {
 		step    string
@@ -80,8 +80,8 @@ func TestReplyIsLeftToTheWorkflow(t *testing.T) {
 	}
 }
 
-// TestVariablesThatDoNotFitAreInNoReply: the reply does not hold variables that the conversation does not take.
-func TestVariablesThatDoNotFitAreInNoReply(t *testing.T) {
+// TestPublish_VariablesThatDoNotFitAreInNoReply: the reply does not hold variables that the conversation does not take.
+func TestPublish_VariablesThatDoNotFitAreInNoReply(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", step.VariablesMax)
 	result := step.WebhookResult{Success: true, Variables: map[string]*string{"a": &long}}

@@ -16,7 +16,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestRequestCarriesWhatTheContractNames(t *testing.T) {
+func TestSign_RequestCarriesWhatTheContractNames(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	result, err := b.call(b.input(t, "BEARER"))
@@ -34,7 +34,7 @@ func TestRequestCarriesWhatTheContractNames(t *testing.T) {
 	require.Empty(t, r.Header.Get("X-Hub-Signature"), "no secret, no signature")
 }
 
-func TestSignatureIsOverTheBytesSent(t *testing.T) {
+func TestSign_SignatureIsOverTheBytesSent(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	_, err := b.call(b.input(t, "SIGNED"))
@@ -50,7 +50,7 @@ func TestSignatureIsOverTheBytesSent(t *testing.T) {
 	}
 }
 
-func TestWebhookIDIsAlwaysSignable(t *testing.T) {
+func TestSign_WebhookIDIsAlwaysSignable(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.input(t, "ROTATED")

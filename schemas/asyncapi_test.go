@@ -49,7 +49,7 @@ func keysOf(t *testing.T, node any) []string {
 
 func sorted(list []string) []string { return slices.Sorted(slices.Values(list)) }
 
-func TestAsyncAPIReferences(t *testing.T) {
+func TestAsyncAPI_References(t *testing.T) {
 	t.Parallel()
 	doc := asyncAPI(t)
 	files := map[string]any{}
@@ -104,7 +104,7 @@ func requireResolves(t *testing.T, doc any, files map[string]any, ref string) {
 	}
 }
 
-func TestAsyncAPIChannels(t *testing.T) {
+func TestAsyncAPI_Channels(t *testing.T) {
 	t.Parallel()
 	doc := asyncAPI(t)
 	require.Equal(t, "3.0.0", at(t, doc, "asyncapi"))
@@ -134,7 +134,7 @@ func TestAsyncAPIChannels(t *testing.T) {
 	require.Equal(t, sorted(all), keysOf(t, at(t, doc, "components", "messages")))
 }
 
-func TestAsyncAPIOperations(t *testing.T) {
+func TestAsyncAPI_Operations(t *testing.T) {
 	t.Parallel()
 	doc := asyncAPI(t)
 	operations := map[string][2]string{
@@ -155,7 +155,7 @@ func TestAsyncAPIOperations(t *testing.T) {
 	}
 }
 
-func TestAsyncAPIExamples(t *testing.T) {
+func TestAsyncAPI_Examples(t *testing.T) {
 	t.Parallel()
 	doc := asyncAPI(t)
 	for name, payloadSchema := range map[string][]string{
@@ -210,7 +210,7 @@ func requireExample(t *testing.T, s *jsonschema.Schema, example any) {
 	}
 }
 
-func TestAdvisoriesFollowTheirSchema(t *testing.T) {
+func TestAsyncAPI_AdvisoriesFollowTheirSchema(t *testing.T) {
 	t.Parallel()
 	until := time.Now().Add(time.Minute)
 	for _, changed := range []schemas.EndpointChanged{

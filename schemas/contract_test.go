@@ -15,7 +15,7 @@ import (
 // The names below are the contract's own spelling. Other people's programs hold them, so a test that fails here asks
 // for a new major version, not for a new expectation.
 
-func TestStreamsAndSubjects(t *testing.T) {
+func TestContract_StreamsAndSubjects(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "HOOKTURN_EVENTS", schemas.StreamEvents)
 	require.Equal(t, "HOOKTURN_REPLIES", schemas.StreamReplies)
@@ -107,7 +107,7 @@ func TestReplyID(t *testing.T) {
 	require.Len(t, seen, len(identities())*2*(1+len(schemas.ReplyTypes())))
 }
 
-func TestEnumsOfSchemas(t *testing.T) {
+func TestContract_EnumsOfSchemas(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		schema string
@@ -146,9 +146,9 @@ func TestContract_ErrorCodes(t *testing.T) {
 	}, schemaList(t, schemas.SchemaCommon, "$defs", "failure", "enum"))
 }
 
-// TestUnionsHaveEveryType makes sure that each event, reply and advisory type has one definition of its own, with a const
+// TestContract_UnionsHaveEveryType makes sure that each event, reply and advisory type has one definition of its own, with a const
 // type: programs that make code from the schemas find the type of data by it.
-func TestUnionsHaveEveryType(t *testing.T) {
+func TestContract_UnionsHaveEveryType(t *testing.T) {
 	t.Parallel()
 	for name, types := range map[string][]string{
 		schemas.SchemaEvent: schemas.EventTypes(), schemas.SchemaReply: schemas.ReplyTypes(),

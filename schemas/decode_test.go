@@ -23,7 +23,7 @@ func eventVector(t testing.TB, name string) []byte {
 	return []byte(payload)
 }
 
-func TestDecodeEventKeepsEverything(t *testing.T) {
+func TestDecodeEvent_KeepsEverything(t *testing.T) {
 	t.Parallel()
 	raw := eventVector(t, "good_step_full")
 	e, err := schemas.DecodeEvent(raw)
@@ -72,7 +72,7 @@ func TestDecodeEvent_MatchesStandardLibrary(t *testing.T) {
 	}
 }
 
-func TestDecodeEventKeepsNumbersAsText(t *testing.T) {
+func TestDecodeEvent_KeepsNumbersAsText(t *testing.T) {
 	t.Parallel()
 	e, err := schemas.DecodeEvent(eventVector(t, "good_numbers_kept"))
 	require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestDecodeEventKeepsNumbersAsText(t *testing.T) {
 	require.Equal(t, 5, e.Data.User.DevicePlatform)
 }
 
-func TestDecodeEventNulls(t *testing.T) {
+func TestDecodeEvent_Nulls(t *testing.T) {
 	t.Parallel()
 	e, err := schemas.DecodeEvent(eventVector(t, "good_nulls"))
 	require.NoError(t, err)
@@ -101,7 +101,7 @@ func TestDecodeEventNulls(t *testing.T) {
 	require.Empty(t, e.Data.Variables)
 }
 
-func TestDecodeEventPassesOver(t *testing.T) {
+func TestDecodeEvent_PassesOver(t *testing.T) {
 	t.Parallel()
 	e, err := schemas.DecodeEvent(eventVector(t, "good_members_of_other_types"))
 	require.NoError(t, err)
@@ -113,7 +113,7 @@ func TestDecodeEventPassesOver(t *testing.T) {
 	require.Empty(t, e.TraceState)
 }
 
-func TestDecodeEventSharesNoMemory(t *testing.T) {
+func TestDecodeEvent_SharesNoMemory(t *testing.T) {
 	t.Parallel()
 	raw := eventVector(t, "good_step_full")
 	e, err := schemas.DecodeEvent(raw)
@@ -128,7 +128,7 @@ func TestDecodeEventSharesNoMemory(t *testing.T) {
 	require.Equal(t, string(before), string(after))
 }
 
-func TestDecodeEventSize(t *testing.T) {
+func TestDecodeEvent_Size(t *testing.T) {
 	t.Parallel()
 	raw := eventVector(t, "good_minimal")
 	full := append(raw, strings.Repeat(" ", schemas.MessageMax-len(raw))...)
@@ -138,8 +138,8 @@ func TestDecodeEventSize(t *testing.T) {
 	require.EqualError(t, err, "event is 1048577 bytes long, at most 1048576 are allowed")
 }
 
-// TestDecodeEventRefusesEveryPrefix cuts an event everywhere: none of the pieces may pass, or panic.
-func TestDecodeEventRefusesEveryPrefix(t *testing.T) {
+// TestDecodeEvent_RefusesEveryPrefix cuts an event everywhere: none of the pieces may pass, or panic.
+func TestDecodeEvent_RefusesEveryPrefix(t *testing.T) {
 	t.Parallel()
 	raw := []byte(strings.TrimSpace(string(eventVector(t, "good_step_full"))))
 	for n := range raw {
@@ -149,8 +149,8 @@ func TestDecodeEventRefusesEveryPrefix(t *testing.T) {
 	}
 }
 
-// TestErrorsHoldNoContent puts one word into every place that a value can have, and looks for it in every error.
-func TestErrorsHoldNoContent(t *testing.T) {
+// TestDecode_ErrorsHoldNoContent puts one word into every place that a value can have, and looks for it in every error.
+func TestDecode_ErrorsHoldNoContent(t *testing.T) {
 	t.Parallel()
 	const secret = "hunter2"
 	template := `{"specversion":%q,"id":%q,"source":"s","type":%q,"time":%q,"subject":"c","expirytime":%q,
@@ -180,8 +180,8 @@ func TestErrorsHoldNoContent(t *testing.T) {
 	}
 }
 
-// TestErrorsFitAHeader makes sure that names from the message cannot break the line or fill the header.
-func TestErrorsFitAHeader(t *testing.T) {
+// TestDecode_ErrorsFitAHeader makes sure that names from the message cannot break the line or fill the header.
+func TestDecode_ErrorsFitAHeader(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{`a\r\nEvil: 1`, `\u001b[2J`, `\u2028`, `\u202e`, strings.Repeat("n", 5000),
 		strings.Repeat("日", 5000)} {

@@ -31,8 +31,8 @@ func TestNewReply(t *testing.T) {
 		string(raw))
 }
 
-// TestNewReplyZeroData returns a new reply of each type from the zero value: what the schema asks for is there all the same.
-func TestNewReplyZeroData(t *testing.T) {
+// TestNewReply_ZeroData returns a new reply of each type from the zero value: what the schema asks for is there all the same.
+func TestNewReply_ZeroData(t *testing.T) {
 	t.Parallel()
 	for _, replyType := range schemas.ReplyTypes() {
 		data := replyData(t, replyType)
@@ -45,7 +45,7 @@ func TestNewReplyZeroData(t *testing.T) {
 	}
 }
 
-func TestNewReplyIsDeterministic(t *testing.T) {
+func TestNewReply_IsDeterministic(t *testing.T) {
 	t.Parallel()
 	data := schemas.StepReplied{Outcome: schemas.OutcomeSuccess, Variables: map[string]*string{}}
 	for name := range strings.SplitSeq("abcdefghijklmnopqrstuvwxyz", "") {
@@ -60,7 +60,7 @@ func TestNewReplyIsDeterministic(t *testing.T) {
 	}
 }
 
-func TestNewReplyKeepsTexts(t *testing.T) {
+func TestNewReply_KeepsTexts(t *testing.T) {
 	t.Parallel()
 	data := schemas.StepReplied{Outcome: schemas.OutcomeSuccess, Messages: []schemas.Message{
 		schemas.Text(`<a href="x">Tom & Jerry</a>`),
@@ -74,7 +74,7 @@ func TestNewReplyKeepsTexts(t *testing.T) {
 		`{"type":"text","text":""},{"type":"hsl","hsl":{"text":"<b>"}},{"type":"custom","payload":1.0}]`)
 }
 
-func TestNewReplyRefuses(t *testing.T) {
+func TestNewReply_Refuses(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		replyType string
@@ -94,7 +94,7 @@ func TestNewReplyRefuses(t *testing.T) {
 	}
 }
 
-func TestEncodeRefusesTooLarge(t *testing.T) {
+func TestEncode_RefusesTooLarge(t *testing.T) {
 	t.Parallel()
 	r := newReply(t, schemas.TypeMessageSent, schemas.MessageSent{
 		Messages: []schemas.Message{schemas.Text(strings.Repeat("x", schemas.MessageMax))},
@@ -103,8 +103,8 @@ func TestEncodeRefusesTooLarge(t *testing.T) {
 	require.ErrorContains(t, err, "encode hookturn.message.sent: it is ")
 }
 
-// TestMessagesSurviveJSON holds what Temporal does to payloads: json.Marshal, then json.Unmarshal.
-func TestMessagesSurviveJSON(t *testing.T) {
+// TestEncode_MessagesSurviveJSON holds what Temporal does to payloads: json.Marshal, then json.Unmarshal.
+func TestEncode_MessagesSurviveJSON(t *testing.T) {
 	t.Parallel()
 	want := []schemas.Message{schemas.Text(""), schemas.Text("<&>"), schemas.HSL(json.RawMessage(`{"a":1}`)),
 		schemas.Custom(json.RawMessage(`null`)), schemas.Custom(json.RawMessage(`[1]`)), {Type: "image"}}

@@ -10,7 +10,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestNoticesFollowTheirSchema(t *testing.T) {
+func TestNotice_NoticesFollowTheirSchema(t *testing.T) {
 	t.Parallel()
 	for _, class := range []string{"orders", "orders.paid.now", "a.b.c.d.e.f.g.h"} {
 		notice, err := schemas.NewNotice(schemas.BotID{Tenant: "default", Bot: "shop"}, class, "A1", time.Now(), json.RawMessage(`[1]`))

@@ -105,7 +105,7 @@ func TestSchemas(t *testing.T) {
 	}
 }
 
-func TestJSONSchemaUnknown(t *testing.T) {
+func TestJSONSchema_Unknown(t *testing.T) {
 	t.Parallel()
 	_, err := schemas.JSONSchema("nothing")
 	require.ErrorContains(t, err, `no JSON Schema "nothing"`)

@@ -8,7 +8,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestTraceIDIsTheTraceparentsOrMadeFromTheEvent(t *testing.T) {
+func TestTraceID_IsTheTraceparentsOrMadeFromTheEvent(t *testing.T) {
 	t.Parallel()
 	e := schemas.Event{ID: "e1", TraceParent: "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01"}
 	require.Equal(t, schemas.Event{ID: "e1"}.TraceID(), e.TraceID(), "a traceparent does not have capital letters")

@@ -86,7 +86,7 @@ func eachVector(t *testing.T, folder string, atLeast int, test func(t *testing.T
 	}
 }
 
-func TestEventVectors(t *testing.T) {
+func TestEvent_Vectors(t *testing.T) {
 	t.Parallel()
 	eachVector(t, "events", 60, func(t *testing.T, v vector) {
 		if v.schema {
@@ -128,7 +128,7 @@ func requireRoundTrip(t *testing.T, e schemas.Event) {
 	require.Equal(t, string(raw), string(rawAgain))
 }
 
-func TestReplyVectors(t *testing.T) {
+func TestReply_Vectors(t *testing.T) {
 	t.Parallel()
 	eachVector(t, "replies", 20, func(t *testing.T, v vector) {
 		requireJudgement(t, v, validateJSON(schema(t, schemas.SchemaReply), v.payload))
@@ -163,14 +163,14 @@ func replyData(t *testing.T, replyType string) any {
 	return types[replyType]
 }
 
-func TestDeadLetterVectors(t *testing.T) {
+func TestDeadLetter_Vectors(t *testing.T) {
 	t.Parallel()
 	eachVector(t, "deadletters", 6, func(t *testing.T, v vector) {
 		requireJudgement(t, v, validateJSON(schema(t, schemas.SchemaDeadLetter), v.payload))
 	})
 }
 
-func TestAuditVectors(t *testing.T) {
+func TestAuditEvent_Vectors(t *testing.T) {
 	t.Parallel()
 	eachVector(t, "audit", 8, func(t *testing.T, v vector) {
 		requireJudgement(t, v, validateJSON(schema(t, schemas.SchemaAudit), v.payload))
@@ -185,7 +185,7 @@ func TestAuditVectors(t *testing.T) {
 	})
 }
 
-func TestBotFileVectors(t *testing.T) {
+func TestBotFile_Vectors(t *testing.T) {
 	t.Parallel()
 	eachVector(t, "botfiles", 40, func(t *testing.T, v vector) {
 		requireJudgement(t, v, validateYAML(schema(t, schemas.SchemaBotFile), v.payload))

@@ -90,7 +90,7 @@ func (o *office) ask(method, path, body string, headers ...string) *httptest.Res
 	return w
 }
 
-func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
+func TestChannels_ChannelIsMadeChangedAndDeleted(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"late","type":"public","recv_svcscriptcode":"hook",
@@ -154,7 +154,7 @@ func TestAChannelIsMadeChangedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestWhatTheAdministrationRefuses(t *testing.T) {
+func TestChannels_WhatTheAdministrationRefuses(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	for body, want := range map[string]string{

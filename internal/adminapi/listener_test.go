@@ -36,7 +36,7 @@ func get(t *testing.T, url string) (status int, body string) {
 	return answer.StatusCode, string(text)
 }
 
-func TestAdminAnswersTheOperator(t *testing.T) {
+func TestListener_AdminAnswersTheOperator(t *testing.T) {
 	t.Parallel()
 	var problem atomic.Pointer[error]
 	var state Readiness
@@ -87,7 +87,7 @@ func TestAdminAnswersTheOperator(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestAdminIsOptional(t *testing.T) {
+func TestListener_AdminIsOptional(t *testing.T) {
 	t.Parallel()
 	a, err := Start("", telemetry.NewMetrics(), nil, discardLogger)
 	require.NoError(t, err)

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPartsStopInTheOppositeOrder(t *testing.T) {
+func TestCleanup_PartsStopInTheOppositeOrder(t *testing.T) {
 	t.Parallel()
 	p := parts{log: slog.New(slog.DiscardHandler)}
 	var stopped []string
@@ -36,7 +36,7 @@ func TestPartsStopInTheOppositeOrder(t *testing.T) {
 	require.Len(t, stopped, 4)
 }
 
-func TestAPartIsGivenSoMuchTime(t *testing.T) {
+func TestCleanup_PartIsGivenSoMuchTime(t *testing.T) {
 	t.Parallel()
 	untilDone := func(ctx context.Context) error {
 		<-ctx.Done()

@@ -13,7 +13,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestUnsetMembersHaveDefaults(t *testing.T) {
+func TestConfig_UnsetMembersHaveDefaults(t *testing.T) {
 	t.Parallel()
 	c := Config{}.withDefaults()
 	require.NotNil(t, c.Log)
@@ -27,7 +27,7 @@ func TestUnsetMembersHaveDefaults(t *testing.T) {
 	}, c)
 }
 
-func TestDefaultsLeaveWhatIsSet(t *testing.T) {
+func TestConfig_DefaultsLeaveWhatIsSet(t *testing.T) {
 	t.Parallel()
 	c := Config{
 		BadBots: BadBotsRefuse, NATSURL: "nats://n:1", Temporal: client.Options{HostPort: "t:1", Namespace: "prod"}, TaskQueues: []string{step.QueueCode},
@@ -76,7 +76,7 @@ func TestConfig_AllProblemsReported(t *testing.T) {
 	require.ErrorContains(t, Setup(t.Context(), Config{Partitions: 1000}, schemas.AuditActor{}), "partitions are 1000")
 }
 
-func TestVariablesAreListedOnceInOrder(t *testing.T) {
+func TestConfig_VariablesAreListedOnceInOrder(t *testing.T) {
 	t.Parallel()
 	names := EnvironmentVariables()
 	require.True(t, slices.IsSorted(names))
@@ -86,8 +86,8 @@ func TestVariablesAreListedOnceInOrder(t *testing.T) {
 	}
 }
 
-// TestTemporalsVariablesAreRead shows that the variables which the documentation names are the ones that Temporal reads.
-func TestTemporalsVariablesAreRead(t *testing.T) {
+// TestConfig_TemporalsVariablesAreRead shows that the variables which the documentation names are the ones that Temporal reads.
+func TestConfig_TemporalsVariablesAreRead(t *testing.T) {
 	t.Setenv("TEMPORAL_CONFIG_FILE", t.TempDir()+"/none.toml")
 	for name, value := range map[string]string{
 		"TEMPORAL_ADDRESS": "temporal.example:7233", "TEMPORAL_NAMESPACE": "prod", "TEMPORAL_API_KEY": "a-key",

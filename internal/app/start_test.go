@@ -154,7 +154,7 @@ func TestStart_BadBotFilesRefused(t *testing.T) {
 	}
 }
 
-func TestAProcessWaitsForNATSUntilItIsStopped(t *testing.T) {
+func TestStart_ProcessWaitsForNATSUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, start := range processes() {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestAProcessWaitsForNATSUntilItIsStopped(t *testing.T) {
 	}
 }
 
-func TestAProcessWaitsForTemporalUntilItIsStopped(t *testing.T) {
+func TestStart_ProcessWaitsForTemporalUntilItIsStopped(t *testing.T) {
 	t.Parallel()
 	for name, start := range processes() {
 		t.Run(name, func(t *testing.T) {
@@ -182,7 +182,7 @@ func TestAProcessWaitsForTemporalUntilItIsStopped(t *testing.T) {
 	}
 }
 
-func TestSetupMakesTheStreamsBeforeItAsksTemporal(t *testing.T) {
+func TestStart_SetupMakesTheStreamsBeforeItAsksTemporal(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
 	cfg := Config{NATSURL: nats.ClientURL(), Partitions: 3, Temporal: client.Options{HostPort: unreachableAddr(t)}}
@@ -204,7 +204,7 @@ func TestSetupMakesTheStreamsBeforeItAsksTemporal(t *testing.T) {
 	require.Equal(t, []schemas.AuditResult{schemas.AuditRequested, schemas.AuditFailed}, results, "the setup that was given up, too")
 }
 
-func TestReadyNamesWhatDoesNotAnswer(t *testing.T) {
+func TestStart_ReadyNamesWhatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
 	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil)
@@ -227,7 +227,7 @@ func TestReadyNamesWhatDoesNotAnswer(t *testing.T) {
 	require.NoError(t, watch.close(nc)(t.Context()), "a lost connection has nothing to flush")
 }
 
-func TestTheSDKsFiguresStandBesideOurs(t *testing.T) {
+func TestStart_SDKsFiguresStandBesideOurs(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics()
 	handler, err := sdkMetrics(m)
@@ -243,7 +243,7 @@ func TestTheSDKsFiguresStandBesideOurs(t *testing.T) {
 	require.Contains(t, names, "hookturn_events_taken_over_total")
 }
 
-func TestBotFilesMayNameOnlyWhatTheOperatorAllows(t *testing.T) {
+func TestBotFiles_MayNameOnlyWhatTheOperatorAllows(t *testing.T) {
 	t.Parallel()
 	check := func(cfg Config, url string) error {
 		o, err := BotOptions(cfg)

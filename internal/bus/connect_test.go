@@ -31,7 +31,7 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-func TestConnectTriesUntilItsContextEnds(t *testing.T) {
+func TestConnect_TriesUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestConnectTriesUntilItsContextEnds(t *testing.T) {
 	require.NotContains(t, log.String()+err.Error(), "hunter2")
 }
 
-func TestConnectRefusesWhatCanNeverWork(t *testing.T) {
+func TestConnect_RefusesWhatCanNeverWork(t *testing.T) {
 	t.Parallel()
 	_, _, err := Connect(testContext(t), "nats://bob:hunter2@local host:99999999", "", "test", nil)
 	require.ErrorContains(t, err, "HOOKTURN_NATS_URL")
@@ -74,7 +74,7 @@ func TestRedacted(t *testing.T) {
 	}
 }
 
-func TestReadyAsksJetStream(t *testing.T) {
+func TestReady_AsksJetStream(t *testing.T) {
 	t.Parallel()
 	s := startServer(t)
 	js := connectTo(t, s)

@@ -31,7 +31,7 @@ func anEvent(t *testing.T, conversation string) *FailedEvent {
 	return m
 }
 
-func TestADeadLetterIsTheEventByteForByte(t *testing.T) {
+func TestDeadLetter_IsTheEventByteForByte(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	d := NewDeadLetters(js, streams)
@@ -62,7 +62,7 @@ func TestADeadLetterIsTheEventByteForByte(t *testing.T) {
 	require.Equal(t, []string{"acme", "shop", "c"}, []string{letter.Tenant, letter.Bot, letter.Conversation})
 }
 
-func TestAnEventThatFillsTheLargestMessageStillFits(t *testing.T) {
+func TestDeadLetter_EventThatFillsTheLargestMessageStillFits(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	d := NewDeadLetters(js, streams)
@@ -74,7 +74,7 @@ func TestAnEventThatFillsTheLargestMessageStillFits(t *testing.T) {
 	require.Empty(t, letter.Header.Get("Big"))
 }
 
-func TestListChoosesDeadLetters(t *testing.T) {
+func TestList_ChoosesDeadLetters(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	d := NewDeadLetters(js, streams)
@@ -111,7 +111,7 @@ func TestListChoosesDeadLetters(t *testing.T) {
 	}
 }
 
-func TestReplayPublishesTheEventAgain(t *testing.T) {
+func TestReplay_PublishesTheEventAgain(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{Partitions: 1})
 	d := NewDeadLetters(js, streams)
@@ -134,7 +134,7 @@ func TestReplayPublishesTheEventAgain(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoDeadLetter)
 }
 
-func TestReplayRefusesASubjectThatCannotBeHandled(t *testing.T) {
+func TestReplay_RefusesASubjectThatCannotBeHandled(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	d := NewDeadLetters(js, streams)

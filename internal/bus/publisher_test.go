@@ -20,7 +20,7 @@ func aReply() schemas.Reply {
 		TraceParent: "00-1-2-01", TraceState: "a=b", Data: json.RawMessage(`{"text":"<b>&"}`)}
 }
 
-func TestPublishReplyStoresItOnce(t *testing.T) {
+func TestPublishReply_StoresItOnce(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	p := NewPublisher(js)
@@ -42,7 +42,7 @@ func TestPublishReplyStoresItOnce(t *testing.T) {
 	require.Equal(t, aReply(), back)
 }
 
-func TestAReplyThatIsTooLargeIsNotTriedAgain(t *testing.T) {
+func TestPublisher_ReplyThatIsTooLargeIsNotTriedAgain(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, StreamOptions{})
 	reply := aReply()
@@ -51,7 +51,7 @@ func TestAReplyThatIsTooLargeIsNotTriedAgain(t *testing.T) {
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 }
 
-func TestPublishReplyWaitsForTheStreamUntilItsContextEnds(t *testing.T) {
+func TestPublishReply_WaitsForTheStreamUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
 	js := connectTo(t, startServer(t)) // no streams yet
 	ctx, cancel := context.WithCancel(testContext(t))
@@ -88,7 +88,7 @@ func TestPublishEvent(t *testing.T) {
 	require.Equal(t, []string{"90s"}, header["Nats-TTL"], "the caller's headers are its own")
 }
 
-func TestPublishEventRefusals(t *testing.T) {
+func TestPublishEvent_Refusals(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, StreamOptions{MaxBytes: 64 << 10})
 	p := NewPublisher(js)

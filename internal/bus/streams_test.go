@@ -11,7 +11,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestSetupMakesWhatIsMissing(t *testing.T) {
+func TestStreams_SetupMakesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{MaxBytes: 64 << 20})
 	require.Equal(t, 8, streams.Partitions)
@@ -35,7 +35,7 @@ func TestSetupMakesWhatIsMissing(t *testing.T) {
 	require.Equal(t, 8, again.Partitions, "an existing stream keeps its partitions")
 }
 
-func TestEventsOfAConversationAreInOnePartition(t *testing.T) {
+func TestEvents_OfAConversationAreInOnePartition(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{Partitions: 4})
 	seen := map[string]bool{}
@@ -49,7 +49,7 @@ func TestEventsOfAConversationAreInOnePartition(t *testing.T) {
 	require.Len(t, seen, 1)
 }
 
-func TestSetupUsesExistingStreams(t *testing.T) {
+func TestStreams_SetupUsesExistingStreams(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		subjects  []string
@@ -81,7 +81,7 @@ func oldTransform(int) *jetstream.SubjectTransformConfig {
 
 type config = jetstream.StreamConfig
 
-func TestSetupRefusesStreamsThatWouldLoseData(t *testing.T) {
+func TestStreams_SetupRefusesStreamsThatWouldLoseData(t *testing.T) {
 	t.Parallel()
 	good := func(name, root string) jetstream.StreamConfig {
 		return jetstream.StreamConfig{Name: name, Subjects: []string{root + ".*.*.*"}, Storage: jetstream.FileStorage}
@@ -129,7 +129,7 @@ func TestSetupRefusesStreamsThatWouldLoseData(t *testing.T) {
 }
 
 // The server gives every plain stream a window, so a window of 0 is checked without one.
-func TestCheckStreamRefusesAnEmptyDuplicateWindow(t *testing.T) {
+func TestCheckStream_RefusesAnEmptyDuplicateWindow(t *testing.T) {
 	t.Parallel()
 	want := repliesConfig(StreamOptions{}.withDefaults())
 	have := want
@@ -138,7 +138,7 @@ func TestCheckStreamRefusesAnEmptyDuplicateWindow(t *testing.T) {
 	require.ErrorContains(t, checkStream(have, want), "duplicate_window is 0")
 }
 
-func TestRefuseTTLMakesTheServerRefuseEventsItWouldDrop(t *testing.T) {
+func TestStreams_RefuseTTLMakesTheServerRefuseEventsItWouldDrop(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, StreamOptions{RefuseTTL: true})
 	_, err := js.PublishMsg(testContext(t), &nats.Msg{

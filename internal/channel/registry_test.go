@@ -61,7 +61,7 @@ func (s *store) Follow(_ context.Context, changed func(string, []byte, uint64), 
 	return nil
 }
 
-func TestAStoredChannelFollowsItsBotFile(t *testing.T) {
+func TestRegistry_StoredChannelFollowsItsBotFile(t *testing.T) {
 	t.Parallel()
 	f := &files{t: t, dir: t.TempDir()}
 	require.NoError(t, os.WriteFile(filepath.Join(f.dir, "hook.py"), []byte("def main(event, context): pass"), 0o600))

@@ -47,8 +47,8 @@ func TestSet(t *testing.T) {
 	require.Panics(t, func() { dialect.New(a, a) })
 }
 
-// TestStatusTable holds the table against the contract's sentence about retries, over every status.
-func TestStatusTable(t *testing.T) {
+// TestDialect_StatusTable holds the table against the contract's sentence about retries, over every status.
+func TestDialect_StatusTable(t *testing.T) {
 	t.Parallel()
 	kinds := map[int]fault.Kind{410: fault.Gone, 429: fault.RateLimited}
 	for status := 300; status < 400; status++ {
@@ -80,7 +80,7 @@ func TestStatusTable(t *testing.T) {
 	}
 }
 
-func TestStatusTableCoversEveryStatus(t *testing.T) {
+func TestDialect_StatusTableCoversEveryStatus(t *testing.T) {
 	t.Parallel()
 	for status := 100; status <= 599; status++ {
 		covered := false
@@ -94,7 +94,7 @@ func TestStatusTableCoversEveryStatus(t *testing.T) {
 	}
 }
 
-func TestClassifyOddValues(t *testing.T) {
+func TestClassify_OddValues(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{-1, 0, 99, 600, 999} {
 		f := dialect.Classify(named{good: any2xx}, status, time.Second)
@@ -104,7 +104,7 @@ func TestClassifyOddValues(t *testing.T) {
 	require.Zero(t, dialect.Classify(named{good: any2xx}, 503, -time.Second).RetryAfter)
 }
 
-func TestStoreMerge(t *testing.T) {
+func TestStore_Merge(t *testing.T) {
 	t.Parallel()
 	store := dialect.Store{Name: "details", Initial: json.RawMessage(`{"a":1}`), Limit: 20}
 	tests := []struct {
@@ -144,7 +144,7 @@ func TestStoreMerge(t *testing.T) {
 	}
 }
 
-func TestStoreMergeIsIdempotent(t *testing.T) {
+func TestStore_MergeIsIdempotent(t *testing.T) {
 	t.Parallel()
 	store := dialect.Store{Name: "details", Initial: json.RawMessage(`{}`), Limit: 1000}
 	update := json.RawMessage(` {"z":"\u00e9", "a":{"y":[1, 2.50],"x":null}} `)

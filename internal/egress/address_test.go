@@ -64,7 +64,7 @@ func (k *canary) requireUntouched(t *testing.T) {
 	require.Zero(t, k.server.accepted.Load(), "the canary was reached")
 }
 
-func TestDeniedAddresses(t *testing.T) {
+func TestAddress_DeniedAddresses(t *testing.T) {
 	t.Parallel()
 	require.GreaterOrEqual(t, len(denied), 49)
 	table := map[string]string{}
@@ -88,7 +88,7 @@ func TestDeniedAddresses(t *testing.T) {
 
 func name(i int) string { return "n" + strings.Repeat("x", i) + ".example.com" }
 
-func TestOddSpellings(t *testing.T) {
+func TestAddress_OddSpellings(t *testing.T) {
 	t.Parallel()
 	k := newCanary(t, nil, nil)
 	for _, host := range odd {
@@ -98,7 +98,7 @@ func TestOddSpellings(t *testing.T) {
 	k.requireUntouched(t)
 }
 
-func TestPublicAddressesPass(t *testing.T) {
+func TestAddress_PublicAddressesPass(t *testing.T) {
 	t.Parallel()
 	table := map[string]string{}
 	for i, address := range public {
@@ -114,7 +114,7 @@ func TestPublicAddressesPass(t *testing.T) {
 	require.EqualValues(t, 2*len(public), k.passed.Load())
 }
 
-func TestRebinding(t *testing.T) {
+func TestAddress_Rebinding(t *testing.T) {
 	t.Parallel()
 	var asked atomic.Int64
 	k := newCanary(t, nil, func(o *Options) {
@@ -132,7 +132,7 @@ func TestRebinding(t *testing.T) {
 	require.Zero(t, k.server.accepted.Load())
 }
 
-func TestLocalhostIsBlockedWithAHint(t *testing.T) {
+func TestAddress_LocalhostIsBlockedWithAHint(t *testing.T) {
 	t.Parallel()
 	k := newCanary(t, nil, nil)
 	_, a, err := call(t, k.client, hostURL("localhost", k.server.port, "/"))
@@ -141,7 +141,7 @@ func TestLocalhostIsBlockedWithAHint(t *testing.T) {
 	k.requireUntouched(t)
 }
 
-func TestDenyListWins(t *testing.T) {
+func TestAddress_DenyListWins(t *testing.T) {
 	t.Parallel()
 	k := newCanary(t, map[string]string{"denied.example.com": "8.8.4.4"}, func(o *Options) {
 		o.Deny = []string{"8.8.0.0/16", "127.0.0.1", "2606:4700::/32"}
@@ -181,7 +181,7 @@ func TestOwnAddresses(t *testing.T) {
 	require.NotNil(t, p.permit(nil, at("1.1.1.1:443")), "interfaces that cannot be read: nothing is let through")
 }
 
-func TestInterfacesOfThisMachine(t *testing.T) {
+func TestAddress_InterfacesOfThisMachine(t *testing.T) {
 	t.Parallel()
 	own := &ownAddresses{list: net.InterfaceAddrs}
 	addrs, err := net.InterfaceAddrs()

@@ -45,7 +45,7 @@ func TestParseEntry(t *testing.T) {
 	require.ErrorContains(t, err, `deny entry "10.0.0.1/8"`)
 }
 
-func TestAllowEntries(t *testing.T) {
+func TestAllow_Entries(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) })
 	port := s.URL[strings.LastIndexByte(s.URL, ':'):]
@@ -89,7 +89,7 @@ func TestAllowEntries(t *testing.T) {
 	}
 }
 
-func TestPolicyClassesDoNotShareConnections(t *testing.T) {
+func TestPolicy_ClassesDoNotShareConnections(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Options{Allow: []string{"a.example", "b.example", "10.0.0.0/8"}})
 	require.Len(t, c.transports, 4)
@@ -100,7 +100,7 @@ func TestPolicyClassesDoNotShareConnections(t *testing.T) {
 	}
 }
 
-func TestLoopbackForADevelopmentStack(t *testing.T) {
+func TestAllow_LoopbackForADevelopmentStack(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, _ *http.Request) {})
 	port := s.URL[strings.LastIndexByte(s.URL, ':'):]

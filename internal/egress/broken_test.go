@@ -13,7 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-func TestBrokenAnswers(t *testing.T) {
+func TestClient_Answers(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
@@ -60,7 +60,7 @@ func reset(conn net.Conn, _ int64) {
 	}
 }
 
-func TestConnectFaults(t *testing.T) {
+func TestClient_ConnectFaults(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func TestConnectFaults(t *testing.T) {
 	require.Contains(t, f.Message, "connection refused")
 }
 
-func TestDNSFaults(t *testing.T) {
+func TestClient_DNSFaults(t *testing.T) {
 	t.Parallel()
 	o := devstack()
 	o.Resolver = resolver(t, func(string) []netip.Addr { return nil })
@@ -90,7 +90,7 @@ func TestDNSFaults(t *testing.T) {
 	require.Contains(t, f.Message, "name servers")
 }
 
-func TestMethods(t *testing.T) {
+func TestClient_Methods(t *testing.T) {
 	t.Parallel()
 	got := make(chan string, 1)
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) { got <- r.Method })

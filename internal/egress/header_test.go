@@ -11,7 +11,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-func TestHeadersThatAreSent(t *testing.T) {
+func TestHeader_HeadersThatAreSent(t *testing.T) {
 	t.Parallel()
 	got := make(chan http.Header, 2)
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) { got <- r.Header })

@@ -84,7 +84,7 @@ func TestIdentities(t *testing.T) {
 	requireFault(t, fault.TLS, err, a)
 }
 
-func TestBadIdentities(t *testing.T) {
+func TestIdentity_BadIdentities(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	cert, key := ca.client(t, "alice")
@@ -102,7 +102,7 @@ func TestBadIdentities(t *testing.T) {
 	}
 }
 
-func TestIdentitiesAreBounded(t *testing.T) {
+func TestIdentities_AreBounded(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Options{})
 	for i := range identitiesMax + 10 {

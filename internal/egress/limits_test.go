@@ -19,7 +19,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-func TestRedirectsAreNotFollowed(t *testing.T) {
+func TestLimits_RedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	var reached atomic.Int64
 	other := serve(t, func(http.ResponseWriter, *http.Request) { reached.Add(1) })
@@ -82,7 +82,7 @@ func flood(t *testing.T, head, chunk string) (*rawServer, <-chan int) {
 // socketBuffers is more than the kernel takes over loopback before the reader has read it.
 const socketBuffers = 16 << 20
 
-func TestEndlessAnswers(t *testing.T) {
+func TestLimits_EndlessAnswers(t *testing.T) {
 	t.Parallel()
 	line := "X-Long: " + strings.Repeat("a", 1000) + "\r\n"
 	for _, c := range []struct {
@@ -111,7 +111,7 @@ func TestEndlessAnswers(t *testing.T) {
 	}
 }
 
-func TestBodyLimits(t *testing.T) {
+func TestLimits_BodyLimits(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		var size int
@@ -144,7 +144,7 @@ func TestBodyLimits(t *testing.T) {
 	}
 }
 
-func TestRequestBodyLimit(t *testing.T) {
+func TestRequest_BodyLimit(t *testing.T) {
 	t.Parallel()
 	var got atomic.Int64
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -161,7 +161,7 @@ func TestRequestBodyLimit(t *testing.T) {
 	require.EqualValues(t, 512<<10, got.Load())
 }
 
-func TestCompressedBodies(t *testing.T) {
+func TestLimits_CompressedBodies(t *testing.T) {
 	t.Parallel()
 	var bomb bytes.Buffer
 	w := gzip.NewWriter(&bomb)
@@ -209,7 +209,7 @@ func TestDo_UnreadableBodyOfABadStatus(t *testing.T) {
 	}
 }
 
-func TestTimeouts(t *testing.T) {
+func TestLimits_Timeouts(t *testing.T) {
 	t.Parallel()
 	drip := func(head string) func(net.Conn, int64) {
 		return func(conn net.Conn, _ int64) {
@@ -248,7 +248,7 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
-func TestTLSHandshakeTimeout(t *testing.T) {
+func TestLimits_TLSHandshakeTimeout(t *testing.T) {
 	t.Parallel()
 	s := serveRaw(t, func(conn net.Conn, _ int64) { _, _ = io.Copy(io.Discard, conn) })
 	o := devstack()
@@ -293,7 +293,7 @@ func TestClient_CallersContext(t *testing.T) {
 	requireFault(t, fault.Timeout, err, a)
 }
 
-func TestTimeoutIsCutToTheMaximum(t *testing.T) {
+func TestTimeout_IsCutToTheMaximum(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Options{})
 	require.Equal(t, 15*time.Second, c.timeout(Request{}))
@@ -301,7 +301,7 @@ func TestTimeoutIsCutToTheMaximum(t *testing.T) {
 	require.Equal(t, 2*time.Minute, c.timeout(Request{Timeout: time.Hour}))
 }
 
-func TestOptionsAreChecked(t *testing.T) {
+func TestOptions_AreChecked(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]Options{
 		"Timeout":         {Timeout: -1},

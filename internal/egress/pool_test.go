@@ -20,7 +20,7 @@ import (
 
 var quiet = log.New(io.Discard, "", 0)
 
-func TestConnectionsAreUsedAgain(t *testing.T) {
+func TestPool_ConnectionsAreUsedAgain(t *testing.T) {
 	t.Parallel()
 	var opened atomic.Int64
 	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -45,7 +45,7 @@ func TestConnectionsAreUsedAgain(t *testing.T) {
 	require.EqualValues(t, 1, opened.Load())
 }
 
-func TestTimings(t *testing.T) {
+func TestPool_Timings(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(http.ResponseWriter, *http.Request) {})
 	_, port, err := net.SplitHostPort(s.Listener.Addr().String())
@@ -63,7 +63,7 @@ func TestTimings(t *testing.T) {
 	require.Equal(t, 200, a.Status)
 }
 
-func TestManyAtOnceDoNotQueue(t *testing.T) {
+func TestPool_ManyAtOnceDoNotQueue(t *testing.T) {
 	t.Parallel()
 	const wide = 64
 	var all sync.WaitGroup
@@ -87,7 +87,7 @@ func TestManyAtOnceDoNotQueue(t *testing.T) {
 	}
 }
 
-func TestMaxConnsPerHost(t *testing.T) {
+func TestPool_MaxConnsPerHost(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}, 2), make(chan struct{})
 	s := serve(t, func(http.ResponseWriter, *http.Request) {
@@ -110,7 +110,7 @@ func TestMaxConnsPerHost(t *testing.T) {
 	require.NoError(t, <-first)
 }
 
-func TestCloseClosesIdleConnections(t *testing.T) {
+func TestPool_CloseClosesIdleConnections(t *testing.T) {
 	t.Parallel()
 	ended := make(chan struct{})
 	s := serveRaw(t, func(conn net.Conn, _ int64) {

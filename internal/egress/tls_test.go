@@ -114,14 +114,14 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func TestPlainServerOnAnHTTPSAddress(t *testing.T) {
+func TestTLS_PlainServerOnAnHTTPSAddress(t *testing.T) {
 	t.Parallel()
 	s := serve(t, func(http.ResponseWriter, *http.Request) {})
 	_, a, err := call(t, newClient(t, devstack()), "https"+strings.TrimPrefix(s.URL, "http"))
 	requireFault(t, fault.TLS, err, a)
 }
 
-func TestHandshakeThatBreaksOffIsAReset(t *testing.T) {
+func TestTLS_HandshakeThatBreaksOffIsAReset(t *testing.T) {
 	t.Parallel()
 	s := serveRaw(t, func(net.Conn, int64) {})
 	_, a, err := call(t, newClient(t, devstack()), "https"+strings.TrimPrefix(s.url, "http"))
@@ -130,7 +130,7 @@ func TestHandshakeThatBreaksOffIsAReset(t *testing.T) {
 }
 
 // The limits hold for HTTP/2 as well, whose code is another one.
-func TestHTTP2Limits(t *testing.T) {
+func TestTLS_HTTP2Limits(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	config := &tls.Config{Certificates: []tls.Certificate{ca.issue(t, "127.0.0.1", time.Now().Add(time.Hour))}}

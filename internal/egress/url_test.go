@@ -86,7 +86,7 @@ func TestCheckURL(t *testing.T) {
 	require.Error(t, c.CheckURL("http://example.com"))
 }
 
-func TestShownURLHoldsNoSecret(t *testing.T) {
+func TestURL_ShownURLHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Options{})
 	for url, want := range map[string]string{

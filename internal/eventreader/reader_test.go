@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestOneConversationKeepsItsOrderWhileOthersAreSlow(t *testing.T) {
+func TestReader_OneConversationKeepsItsOrderWhileOthersAreSlow(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{})
 	const slow, events = 40, 60
@@ -49,7 +49,7 @@ func TestOneConversationKeepsItsOrderWhileOthersAreSlow(t *testing.T) {
 	require.Equal(t, slow+events, seen.distinct())
 }
 
-func TestMessageCarriesWhatWasPublished(t *testing.T) {
+func TestMessage_CarriesWhatWasPublished(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{})
 	got := make(chan Message, 1)
@@ -119,7 +119,7 @@ func failOnce(try int, o Outcome) Outcome {
 	return Ack()
 }
 
-func TestAnEventThatCannotBePassedOnHoldsOnlyItsConversation(t *testing.T) {
+func TestReader_EventThatCannotBePassedOnHoldsOnlyItsConversation(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{})
 	var away atomic.Bool
@@ -173,7 +173,7 @@ func TestReader_InvalidSubject(t *testing.T) {
 
 // A client library takes an empty message with a Status header for the server's own word, some of them for the end of
 // the subscription. An engine must not be able to stop the intake with one, or to hide an event behind it.
-func TestAnEventThatLooksLikeAStatusIsHandled(t *testing.T) {
+func TestReader_EventThatLooksLikeAStatusIsHandled(t *testing.T) {
 	t.Parallel()
 	for _, status := range []string{"400", "404", "409", "100"} {
 		t.Run(status, func(t *testing.T) {
@@ -262,7 +262,7 @@ func TestReader_HeldEventsReportedInProgress(t *testing.T) {
 	require.Equal(t, map[string]bool{"1": true, "2": true, "3": true}, heard)
 }
 
-func TestStopLetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
+func TestStop_LetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered, release := make(chan struct{}), make(chan struct{})
@@ -291,7 +291,7 @@ func TestStopLetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 	seen.requireOrder(t)
 }
 
-func TestStopCutsHandlersOffWhenItsContextEnds(t *testing.T) {
+func TestStop_CutsHandlersOffWhenItsContextEnds(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered := make(chan struct{})

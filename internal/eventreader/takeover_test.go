@@ -25,7 +25,7 @@ func requireShares(t *testing.T, a, b *Reader, n int) {
 
 // Two starters share the partitions under load; one loses its connection for good while its handlers hold events. The
 // other one takes over: every event is handled, and the events of each conversation in order.
-func TestKillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
+func TestTakeover_KillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	server, js, streams := setup(t, bus.StreamOptions{})
 	const conversations, before, during = 60, 10, 10
@@ -67,7 +67,7 @@ func TestKillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 	require.Len(t, heir.Partitions(), streams.Partitions)
 }
 
-func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
+func TestTakeover_StarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 	t.Parallel()
 	server, js, streams := setup(t, bus.StreamOptions{})
 	seen := newLedger()
@@ -93,7 +93,7 @@ func TestAStarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 
 // Deliveries that the server sent and we never got come again only after AckWait, behind newer events. The hole in the
 // consumer's sequence gives them away.
-func TestADeliveryThatGotLostIsFoundInTheStream(t *testing.T) {
+func TestReader_LostDeliveryIsFoundInTheStream(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	reader, err := streams.Events().CreateConsumer(testContext(t), newPartition(
@@ -119,7 +119,7 @@ func TestADeliveryThatGotLostIsFoundInTheStream(t *testing.T) {
 }
 
 // The connection breaks while a starter reads: what was on the wire is found again, in order, and nothing runs twice.
-func TestAReconnectLosesNothing(t *testing.T) {
+func TestTakeover_ReconnectLosesNothing(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2})
 	seen := newLedger()
@@ -138,7 +138,7 @@ func TestAReconnectLosesNothing(t *testing.T) {
 
 // The server is gone for longer than a claim lasts: the starter lets go of what it holds, and finds it again
 // afterwards.
-func TestAnOutageOfTheServerLosesNothingAndKeepsTheOrder(t *testing.T) {
+func TestTakeover_OutageOfTheServerLosesNothingAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	first := startServerAt(t, -1, dir)

@@ -178,8 +178,8 @@ func TestCallback_OnlyPostAllowed(t *testing.T) {
 	require.Equal(t, http.MethodPost, w.Header().Get("Allow"))
 }
 
-// TestABodyThatEndsEarly hangs up in the middle of a body, on a real connection.
-func TestABodyThatEndsEarly(t *testing.T) {
+// TestCallback_BodyThatEndsEarly hangs up in the middle of a body, on a real connection.
+func TestCallback_BodyThatEndsEarly(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	s, err := Start("127.0.0.1:0", d.Options)

@@ -33,7 +33,7 @@ func (d *testGateway) event(token, contentType, body string, headers ...string) 
 	return d.do(r)
 }
 
-func TestAnEventInStructuredMode(t *testing.T) {
+func TestEvents_EventInStructuredMode(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	trace := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -92,7 +92,7 @@ var binaryHeaders = []string{
 	"ce-time", "2026-11-20T12:00:00Z", "ce-subject", "c", "ce-bot", "shop",
 }
 
-func TestAnEventInBinaryMode(t *testing.T) {
+func TestEvents_EventInBinaryMode(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	binary := []string{
@@ -121,7 +121,7 @@ func TestAnEventInBinaryMode(t *testing.T) {
 	}
 }
 
-func TestWhyAnEventIsRefused(t *testing.T) {
+func TestEvents_WhyAnEventIsRefused(t *testing.T) {
 	t.Parallel()
 	edit := func(old, by string) string { return strings.Replace(goodEvent, old, by, 1) }
 	for name, c := range map[string]struct {
@@ -195,7 +195,7 @@ func requireProblem(t *testing.T, w *httptest.ResponseRecorder, status int, kind
 	return &p
 }
 
-func TestEventTokensFile(t *testing.T) {
+func TestEventTokens_File(t *testing.T) {
 	t.Parallel()
 	sum := strings.Repeat("ab", 32)
 	tokens, err := parseEventTokens([]byte("# for the shop\n\ndefault aaaaaaaaaaaaaaaaaaaa\r\nacme\tsha256:" + sum + "\n"))

@@ -67,7 +67,7 @@ func returns(value string) run {
 	return run{result: step.Result{Script: &step.ScriptResult{Value: json.RawMessage(value)}}}
 }
 
-func TestAnAsynchronousChannelAnswersFirst(t *testing.T) {
+func TestExec_AsynchronousChannelAnswersFirst(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	d.runs.script = run{never: true}
@@ -138,7 +138,7 @@ func TestExec_SynchronousChannelReturnsScriptResponse(t *testing.T) {
 	}
 }
 
-func TestWhyAChannelDoesNotAnswer(t *testing.T) {
+func TestExec_WhyAChannelDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	failed := func(k fault.Kind) run {
 		return run{result: step.Result{Script: &step.ScriptResult{Fault: fault.New(k, "secret of the builder")}}}
@@ -208,7 +208,7 @@ func withBody(r *http.Request, size int) *http.Request {
 	return out
 }
 
-func TestAGetRunsTheScriptToo(t *testing.T) {
+func TestExec_GetRunsTheScriptToo(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	d.runs.script = returns(`{"body":"ok"}`)

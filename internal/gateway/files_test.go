@@ -78,7 +78,7 @@ func (d *testGateway) file(method, path, token, contentType, body string) *httpt
 	return d.do(r)
 }
 
-func TestAFileIsKeptReadLinkedAndDeleted(t *testing.T) {
+func TestFiles_FileIsKeptReadLinkedAndDeleted(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	w := d.file("POST", "/files?name=../a/b%22%0A.png", tokenOfFiles, "image/png; x=y", "\x89PNG")
@@ -118,7 +118,7 @@ func TestAFileIsKeptReadLinkedAndDeleted(t *testing.T) {
 	}
 }
 
-func TestWhyAFileIsRefused(t *testing.T) {
+func TestFiles_WhyAFileIsRefused(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	requireProblem(t, d.file("POST", "/files", "", "text/plain", "x"), 401, "", "")

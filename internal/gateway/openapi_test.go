@@ -71,9 +71,9 @@ func TestGateway_ServesDocuments(t *testing.T) {
 	}
 }
 
-// TestTheDescriptionIsOfThisGateway holds the document against the routes: nothing is there that is not described, and the
+// TestOpenAPI_DescriptionIsOfThisGateway holds the document against the routes: nothing is there that is not described, and the
 // other way round.
-func TestTheDescriptionIsOfThisGateway(t *testing.T) {
+func TestOpenAPI_DescriptionIsOfThisGateway(t *testing.T) {
 	t.Parallel()
 	var there, documented []string
 	for _, r := range (Options{}).table() {
@@ -91,9 +91,9 @@ func TestTheDescriptionIsOfThisGateway(t *testing.T) {
 	require.Equal(t, there, documented)
 }
 
-// TestTheDescriptionIsTrue asks every operation without a token, with an empty body and a wrong one: the status that comes
+// TestOpenAPI_DescriptionIsTrue asks every operation without a token, with an empty body and a wrong one: the status that comes
 // back is one that the document names, a guarded operation is closed, and every problem has the documented form.
-func TestTheDescriptionIsTrue(t *testing.T) {
+func TestOpenAPI_DescriptionIsTrue(t *testing.T) {
 	t.Parallel()
 	doc := described(t)
 	problems := problemSchema(t)

@@ -24,7 +24,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fresh"
 )
 
-func TestForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
+func TestPeer_ForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
 	t.Parallel()
 	o := Options{Proxies: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}}
 	for name, c := range map[string]struct {
@@ -75,7 +75,7 @@ func certificate(t *testing.T, dir string, serial int64) (cert, key string) {
 	return cert, key
 }
 
-func TestACertificateIsReplacedWithoutARestart(t *testing.T) {
+func TestCertificate_ReplacedWithoutARestart(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key := certificate(t, dir, 1)

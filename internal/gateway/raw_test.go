@@ -48,9 +48,9 @@ func listen(t *testing.T, change ...func(*Options)) (*testGateway, *Server) {
 	return d, s
 }
 
-// TestWhatCannotBeSaidInHTTP writes bytes that no client library would. Every one is answered with a refusal or hung up on:
+// TestGateway_WhatCannotBeSaidInHTTP writes bytes that no client library would. Every one is answered with a refusal or hung up on:
 // never with a 5xx, never with nothing.
-func TestWhatCannotBeSaidInHTTP(t *testing.T) {
+func TestGateway_WhatCannotBeSaidInHTTP(t *testing.T) {
 	t.Parallel()
 	_, s := listen(t)
 	head := "POST /exec HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer " + tokenOfFiles + "\r\n"
@@ -116,8 +116,8 @@ func TestWhatCannotBeSaidInHTTP(t *testing.T) {
 	}
 }
 
-// TestASilentClientIsHungUpOn opens connections that say nothing, or too little, and waits for the end of them.
-func TestASilentClientIsHungUpOn(t *testing.T) {
+// TestGateway_SilentClientIsHungUpOn opens connections that say nothing, or too little, and waits for the end of them.
+func TestGateway_SilentClientIsHungUpOn(t *testing.T) {
 	t.Parallel()
 	_, s := listen(t)
 	for name, text := range map[string]string{
@@ -137,8 +137,8 @@ func TestASilentClientIsHungUpOn(t *testing.T) {
 	}
 }
 
-// TestASlowBodyIsHungUpOn sends a body a byte at a time, with a length and in chunks.
-func TestASlowBodyIsHungUpOn(t *testing.T) {
+// TestGateway_SlowBodyIsHungUpOn sends a body a byte at a time, with a length and in chunks.
+func TestGateway_SlowBodyIsHungUpOn(t *testing.T) {
 	t.Parallel()
 	_, s := listen(t, func(o *Options) { o.BodyTimeout = 300 * time.Millisecond })
 	for name, head := range map[string]string{
@@ -171,7 +171,7 @@ func TestASlowBodyIsHungUpOn(t *testing.T) {
 	}
 }
 
-func TestPagesOfOtherOrigins(t *testing.T) {
+func TestGateway_PagesOfOtherOrigins(t *testing.T) {
 	t.Parallel()
 	for origin, c := range map[string]struct {
 		allowed []string

@@ -34,7 +34,7 @@ func start(t *testing.T) *Server {
 // browser keeps no connection, so that none is left when the test ends.
 var browser = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: soon}
 
-func TestWhatIsNotThereIsAProblem(t *testing.T) {
+func TestServer_WhatIsNotThereIsAProblem(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for name, c := range map[string]struct{ method, path, detail string }{
@@ -62,7 +62,7 @@ func TestWhatIsNotThereIsAProblem(t *testing.T) {
 	}
 }
 
-func TestAnAddressThatIsTaken(t *testing.T) {
+func TestServer_AddressThatIsTaken(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	_, err := Start(s.Addr(), Options{Log: slog.New(slog.DiscardHandler)})
@@ -111,7 +111,7 @@ func receive[T any](t *testing.T, from <-chan T) (value T) {
 	return value
 }
 
-func TestStopLetsARunningRequestFinish(t *testing.T) {
+func TestStop_LetsARunningRequestFinish(t *testing.T) {
 	t.Parallel()
 	h := hold(t)
 	stopped := make(chan error, 1)
@@ -123,7 +123,7 @@ func TestStopLetsARunningRequestFinish(t *testing.T) {
 	require.NoError(t, receive(t, stopped))
 }
 
-func TestStopCutsOffWhatOutlivesItsContext(t *testing.T) {
+func TestStop_CutsOffWhatOutlivesItsContext(t *testing.T) {
 	t.Parallel()
 	h := hold(t)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -32,7 +32,7 @@ func (d *testGateway) sent(path, token, body string) *httptest.ResponseRecorder 
 	return d.do(r)
 }
 
-func TestAMessageOfAnAdaptersOwner(t *testing.T) {
+func TestTwoWay_MessageOfAnAdaptersOwner(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	chat := twoway.ChatID("u-1", "shop", "CXWebConversations")
@@ -57,7 +57,7 @@ func TestAMessageOfAnAdaptersOwner(t *testing.T) {
 	require.JSONEq(t, `{"adapter":"agents","message_id":"m1","messages":[{"type":"text","text":"hello"}]}`, string(first.Data))
 }
 
-func TestMessagesBeyondText(t *testing.T) {
+func TestTwoWay_MessagesBeyondText(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	w := d.sent(outbound, "new-token", strings.Replace(goodSent, `]}`,
@@ -69,7 +69,7 @@ func TestMessagesBeyondText(t *testing.T) {
 		{"$type":"media","direction":"ClientTerminated","url":"https://x.example/a.png"}}]}`, string(d.bus.replies[1].Data))
 }
 
-func TestWhyAMessageIsRefused(t *testing.T) {
+func TestTwoWay_WhyAMessageIsRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		old, by string // an edit of the good body
@@ -120,7 +120,7 @@ func TestWhyAMessageIsRefused(t *testing.T) {
 	}
 }
 
-func TestProductTokens(t *testing.T) {
+func TestTwoWay_ProductTokens(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	for path, token := range map[string]string{

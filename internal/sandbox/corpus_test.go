@@ -268,8 +268,8 @@ func (a attack) run(t *testing.T, s *Sandbox, replace *strings.Replacer) {
 	}
 }
 
-// TestExhaustion uses up what a script has, one kind each.
-func TestExhaustion(t *testing.T) {
+// TestCorpus_Exhaustion uses up what a script has, one kind each.
+func TestCorpus_Exhaustion(t *testing.T) {
 	t.Parallel()
 	s := newSandbox(t)
 	for name, a := range map[string]attack{

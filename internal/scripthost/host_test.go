@@ -127,7 +127,7 @@ func runOf(name, channel string) scripthost.Run {
 	return scripthost.Run{BotID: schemas.BotID{Tenant: "default", Bot: name}, Step: "S", EventID: "e1", Channel: channel, Until: time.Now().Add(time.Minute)}
 }
 
-func TestRequestsGoToTheFarEnd(t *testing.T) {
+func TestHost_RequestsGoToTheFarEnd(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	h := a.host.For(runOf("shop", "orders"))
@@ -154,7 +154,7 @@ func TestRequestsGoToTheFarEnd(t *testing.T) {
 	require.Equal(t, "token-of-the-far-end", a.requests[6].Header.Get("A"), "by a whole URL it is the far end all the same")
 }
 
-func TestRequestsThatAreRefused(t *testing.T) {
+func TestHost_RequestsThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		bot, channel, question string
@@ -191,7 +191,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	require.Equal(t, map[string]any{"kind": "blocked", "detail": "the address is not public"}, said)
 }
 
-func TestSendingByAScript(t *testing.T) {
+func TestHost_ScriptSends(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	h := a.host.For(runOf("shop", ""))
@@ -227,7 +227,7 @@ func TestSendingByAScript(t *testing.T) {
 	require.Equal(t, map[string]any{"kind": "script_exception", "detail": "it raised"}, said)
 }
 
-func TestPushingAndTelling(t *testing.T) {
+func TestHost_PushesAndNotifies(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	h := a.host.For(runOf("shop", "orders"))

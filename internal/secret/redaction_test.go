@@ -37,7 +37,7 @@ func holders() map[string]any {
 	}
 }
 
-func TestRedactionByFmt(t *testing.T) {
+func TestRedaction_ByFmt(t *testing.T) {
 	t.Parallel()
 	for name, h := range holders() {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "% x", "%10s", "%t"} {
@@ -50,7 +50,7 @@ func TestRedactionByFmt(t *testing.T) {
 	require.Equal(t, Redacted, fmt.Sprintf("%#v", New(text)))
 }
 
-func TestRedactionByEncoders(t *testing.T) {
+func TestRedaction_ByEncoders(t *testing.T) {
 	t.Parallel()
 	for name, h := range holders() {
 		encoded, err := json.Marshal(h)
@@ -70,7 +70,7 @@ func TestRedactionByEncoders(t *testing.T) {
 	require.Equal(t, Redacted, back["a"])
 }
 
-func TestRedactionBySlog(t *testing.T) {
+func TestRedaction_BySlog(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	for _, handler := range []slog.Handler{slog.NewTextHandler(&out, nil), slog.NewJSONHandler(&out, nil)} {
@@ -83,7 +83,7 @@ func TestRedactionBySlog(t *testing.T) {
 	}
 }
 
-func TestRedactedValueReveals(t *testing.T) {
+func TestRedaction_Reveal(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, text, New(text).Reveal())
 	require.False(t, New(text).IsZero())

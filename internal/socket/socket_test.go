@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const soon = 20 * time.Second // no test waits this long unless something is broken
 
-func TestMessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
+func TestSocket_MessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public())
 	c := s.dial()
@@ -52,7 +52,7 @@ func TestMessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
 	require.True(t, strings.HasPrefix(params[4].(string), s.name+"-"))
 }
 
-func TestConnectionInfo(t *testing.T) {
+func TestConnection_Info(t *testing.T) {
 	t.Parallel()
 	info := serve(t, newPubSub(t), public()).dial().ask(`["connection_info",{"qid":1}]`)
 	require.Equal(t, []any{"msg", "svcscript", "subscr"}, info["capabilities"])
@@ -66,7 +66,7 @@ func TestConnectionInfo(t *testing.T) {
 	require.NotContains(t, info, "token")
 }
 
-func TestScriptsByName(t *testing.T) {
+func TestScripts_ByName(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public())
 	c := s.dial()
@@ -103,7 +103,7 @@ func TestScriptsByName(t *testing.T) {
 	}
 }
 
-func TestBadFrames(t *testing.T) {
+func TestSocket_BadFrames(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public())
 	for frame, want := range map[string][2]string{
@@ -142,7 +142,7 @@ func TestBadFrames(t *testing.T) {
 	}
 }
 
-func TestHowAConnectionEnds(t *testing.T) {
+func TestSocket_HowAConnectionEnds(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public())
 
@@ -176,7 +176,7 @@ func TestHowAConnectionEnds(t *testing.T) {
 	require.NoError(t, polite.CloseNow(), "what runs for a client that is gone is aborted")
 }
 
-func TestAStopLetsCallsFinish(t *testing.T) {
+func TestSocket_StopLetsCallsFinish(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public())
 	c := s.dial()
@@ -195,7 +195,7 @@ func TestAStopLetsCallsFinish(t *testing.T) {
 	require.NoError(t, <-stopped)
 }
 
-func TestCapabilities(t *testing.T) {
+func TestSocket_Capabilities(t *testing.T) {
 	t.Parallel()
 	ch := public()
 	ch.Opts.Capabilities = []string{"subscr"}
@@ -210,7 +210,7 @@ func TestCapabilities(t *testing.T) {
 	require.Equal(t, "config", serve(t, newPubSub(t), silent).dial().ask(`["message",{"qid":1}]`)["error"].(map[string]any)["kind"])
 }
 
-func TestSubscriptions(t *testing.T) {
+func TestSocket_Subscriptions(t *testing.T) {
 	t.Parallel()
 	w := newPubSub(t)
 	s := serve(t, w, public())
@@ -304,7 +304,7 @@ func TestSubscriber_ReceivesEventOnce(t *testing.T) {
 	}
 }
 
-func TestPushFromAnotherProcess(t *testing.T) {
+func TestPush_FromAnotherProcess(t *testing.T) {
 	t.Parallel()
 	w := newPubSub(t)
 	s := serve(t, w, public())
@@ -330,8 +330,8 @@ func TestPushFromAnotherProcess(t *testing.T) {
 	require.False(t, ok)
 }
 
-// TestASilentClientIsCutOff keeps a connection open and answers no ping.
-func TestASilentClientIsCutOff(t *testing.T) {
+// TestSocket_SilentClientIsCutOff keeps a connection open and answers no ping.
+func TestSocket_SilentClientIsCutOff(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 20*time.Millisecond })
 	s.dial() // this client does not read, so it answers no pings
@@ -342,8 +342,8 @@ func TestASilentClientIsCutOff(t *testing.T) {
 	require.Never(t, func() bool { return count() == 0 }, 200*time.Millisecond, 20*time.Millisecond, "who reads answers pings")
 }
 
-// TestASlowReaderIsCutOff pushes more than a client reads.
-func TestASlowReaderIsCutOff(t *testing.T) {
+// TestSocket_SlowReaderIsCutOff pushes more than a client reads.
+func TestSocket_SlowReaderIsCutOff(t *testing.T) {
 	t.Parallel()
 	w := newPubSub(t)
 	s := serve(t, w, public())
@@ -364,7 +364,7 @@ func TestASlowReaderIsCutOff(t *testing.T) {
 	require.Eventually(t, func() bool { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets == 0 }, soon, 10*time.Millisecond)
 }
 
-func TestCallsAreBounded(t *testing.T) {
+func TestSocket_CallsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public())
 	c := s.dial()

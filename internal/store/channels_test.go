@@ -9,7 +9,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-func TestChannelsAreFollowed(t *testing.T) {
+func TestChannels_AreFollowed(t *testing.T) {
 	t.Parallel()
 	_, s := setup(t, bus.StreamOptions{})
 	c, ctx := NewChannels(s), testContext(t)

@@ -9,7 +9,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestChatsAreRemembered(t *testing.T) {
+func TestChats_AreRemembered(t *testing.T) {
 	t.Parallel()
 	js, s := setup(t, bus.StreamOptions{})
 	chats, ctx := NewChats(js, s), testContext(t)

@@ -10,7 +10,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestWorkersTellEachOtherOfEndpoints(t *testing.T) {
+func TestEndpoints_WorkersTellEachOtherOfEndpoints(t *testing.T) {
 	t.Parallel()
 	_, streams := setup(t, bus.StreamOptions{})
 	e, ctx := NewEndpoints(streams), testContext(t)

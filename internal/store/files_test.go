@@ -12,7 +12,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestFileNames(t *testing.T) {
+func TestFile_Names(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
 		"a.png": "a.png", "../../etc/passwd": "passwd", `C:\x\y.doc`: "y.doc", "": "file", "..": "file", "/": "file",
@@ -33,7 +33,7 @@ func TestFileTypes(t *testing.T) {
 	}
 }
 
-func TestFilesBelongToABot(t *testing.T) {
+func TestFiles_BelongToABot(t *testing.T) {
 	t.Parallel()
 	_, s := setup(t, bus.StreamOptions{})
 	files, ctx := NewFiles(s), testContext(t)

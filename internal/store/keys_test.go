@@ -11,7 +11,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-func TestProcessesThatStartTogetherAgreeOnAKey(t *testing.T) {
+func TestKeys_ProcessesThatStartTogetherAgreeOnAKey(t *testing.T) {
 	t.Parallel()
 	_, streams := setup(t, bus.StreamOptions{})
 	ctx := testContext(t)

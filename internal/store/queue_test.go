@@ -11,7 +11,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestQueueIsFirstInFirstOut(t *testing.T) {
+func TestQueue_IsFirstInFirstOut(t *testing.T) {
 	t.Parallel()
 	js, streams := setup(t, bus.StreamOptions{})
 	q, ctx := NewQueues(js, streams), testContext(t)

@@ -51,7 +51,7 @@ func TestUsers(t *testing.T) {
 	require.ErrorContains(t, err, "tenant")
 }
 
-func TestUpdatesAtOnceLoseNothing(t *testing.T) {
+func TestUsers_UpdatesAtOnceLoseNothing(t *testing.T) {
 	t.Parallel()
 	js, streams := setup(t, bus.StreamOptions{})
 	u := NewUsers(js, streams)

@@ -100,8 +100,8 @@ func TestReadObject(t *testing.T) {
 	}
 }
 
-// TestErrorsQuoteNothing is what lets callers put these errors into messages.
-func TestErrorsQuoteNothing(t *testing.T) {
+// TestStrictJSON_ErrorsQuoteNothing is what lets callers put these errors into messages.
+func TestStrictJSON_ErrorsQuoteNothing(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{`{"§§`, "§§", `{"a":§§}`, "{\"§§\xff\"}", `{"§§\u0000":1}`, `{} §§`} {
 		_, err := strictjson.ReadObject([]byte(text))

@@ -23,7 +23,7 @@ const (
 func text(s string) schemas.Message { return schemas.Text(s) }
 func hsl(s string) schemas.Message  { return schemas.HSL(json.RawMessage(s)) }
 
-func TestDecodeMessages(t *testing.T) {
+func TestDecode_Messages(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, response string
@@ -74,7 +74,7 @@ func TestDecodeMessages(t *testing.T) {
 	}
 }
 
-func TestDecodeStatus(t *testing.T) {
+func TestDecode_Status(t *testing.T) {
 	t.Parallel()
 	for status, want := range map[string]bool{
 		`true`: true, `false`: false, `null`: true, `"true"`: true, `"false"`: false, `"True"`: true, `" FALSE "`: false,
@@ -87,7 +87,7 @@ func TestDecodeStatus(t *testing.T) {
 	}
 }
 
-func TestDecodeRefuses(t *testing.T) {
+func TestDecode_Refuses(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ name, body, message string }{
 		{"no response", `{"status":true}`, "no message"},
@@ -120,7 +120,7 @@ func TestDecodeRefuses(t *testing.T) {
 	}
 }
 
-func TestDecodeStores(t *testing.T) {
+func TestDecode_Stores(t *testing.T) {
 	t.Parallel()
 	long := func(n int) string { return strings.Repeat("é", n) }
 	tests := []struct {
@@ -170,8 +170,8 @@ func TestDecodeStores(t *testing.T) {
 	}
 }
 
-// TestStoresReachTheNextRequest follows the stores over two steps, as a caller does.
-func TestStoresReachTheNextRequest(t *testing.T) {
+// TestAnswer_StoresReachTheNextRequest follows the stores over two steps, as a caller does.
+func TestAnswer_StoresReachTheNextRequest(t *testing.T) {
 	t.Parallel()
 	d, c := haptik.New(), anonymous()
 	answer, err := d.Decode(c, []byte(`{"response":"x","conversation_details":{"order":"A12"},"user_details":{"name":"Zoë"}}`))

@@ -13,7 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
-func TestConformance(t *testing.T) {
+func TestHaptik_Conformance(t *testing.T) {
 	t.Parallel()
 	dialecttest.Run(t, haptik.New(), dialecttest.Fixtures{
 		Context: full(),
@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-func TestGoodStatusIs200Only(t *testing.T) {
+func TestGoodStatus_Is200Only(t *testing.T) {
 	t.Parallel()
 	for status := 100; status <= 599; status++ {
 		require.Equal(t, status == 200, haptik.New().GoodStatus(status), "%d", status)

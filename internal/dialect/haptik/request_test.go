@@ -82,8 +82,8 @@ func TestEncode(t *testing.T) {
 	}
 }
 
-// TestEncodeSurvivesHistory encodes values that travelled as JSON: a retry on another worker must send the same bytes.
-func TestEncodeSurvivesHistory(t *testing.T) {
+// TestEncode_SurvivesHistory encodes values that travelled as JSON: a retry on another worker must send the same bytes.
+func TestEncode_SurvivesHistory(t *testing.T) {
 	t.Parallel()
 	c := full()
 	travel(t, &c.Plan)
@@ -112,7 +112,7 @@ func requireText(t *testing.T, want string, got []byte) {
 	require.Equal(t, want, string(got))
 }
 
-func TestEncodeRefusesBrokenValues(t *testing.T) {
+func TestEncode_RefusesBrokenValues(t *testing.T) {
 	t.Parallel()
 	entity, store := anonymous(), anonymous()
 	entity.Entities = map[string][]schemas.Entity{"a": {{EntityValue: json.RawMessage(`{"secret`)}}}

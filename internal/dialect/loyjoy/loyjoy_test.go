@@ -34,14 +34,14 @@ func full() dialect.Context {
 	}
 }
 
-func TestConformance(t *testing.T) {
+func TestLoyJoy_Conformance(t *testing.T) {
 	t.Parallel()
 	dialecttest.Run(t, loyjoy.New(), dialecttest.Fixtures{
 		Context: full(), Good: []byte(`{"data":{"variables":{"area":"18","list":[1,"a"],"gone":null}}}`), TakesEmpty: true,
 	})
 }
 
-func TestRequest(t *testing.T) {
+func TestLoyJoy_Request(t *testing.T) {
 	t.Parallel()
 	r, err := loyjoy.New().Encode(full())
 	require.NoError(t, err)
@@ -51,7 +51,7 @@ func TestRequest(t *testing.T) {
 	require.Equal(t, "0af7651916cd43dd8448eb211c80319c", r.Header.Get("X-B3-TraceId"))
 }
 
-func TestEmptyContext(t *testing.T) {
+func TestLoyJoy_EmptyContext(t *testing.T) {
 	t.Parallel()
 	r, err := loyjoy.New().Encode(dialect.Context{Plan: bot.Plan{Webhook: &bot.Webhook{}}, Event: schemas.Event{ID: "e1"}})
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestEmptyContext(t *testing.T) {
 	require.Regexp(t, "^[0-9a-f]{32}$", r.Header.Get("X-B3-TraceId"), "a trace id of its own where the event has none")
 }
 
-func TestProcessIDs(t *testing.T) {
+func TestLoyJoy_ProcessIDs(t *testing.T) {
 	t.Parallel()
 	other := full()
 	other.Event.Subject = "c-43"
@@ -119,7 +119,7 @@ func decoded(t *testing.T, c dialect.Context) map[string]any {
 	return body
 }
 
-func TestAnswers(t *testing.T) {
+func TestLoyJoy_Answers(t *testing.T) {
 	t.Parallel()
 	text := func(s string) *string { return &s }
 	for name, c := range map[string]struct {
@@ -150,7 +150,7 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
-func TestBadAnswersSayWhere(t *testing.T) {
+func TestLoyJoy_BadAnswersSayWhere(t *testing.T) {
 	t.Parallel()
 	for body, place := range map[string]string{
 		`{"data":[]}`:                `data is of the type array`,

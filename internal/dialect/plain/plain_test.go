@@ -39,7 +39,7 @@ func full() dialect.Context {
 const good = `{"messages":["a",{"type":"hsl","hsl":{"type":"BUTTON"}},{"type":"custom","payload":[1]}],` +
 	`"variables":{"a":"1","n":2,"gone":null},"conversation":"complete","success":false}`
 
-func TestConformance(t *testing.T) {
+func TestPlain_Conformance(t *testing.T) {
 	t.Parallel()
 	dialecttest.Run(t, plain.New(nil), dialecttest.Fixtures{
 		Context: full(), Good: []byte(good), TakesEmpty: true, ContentType: "application/cloudevents+json",
@@ -49,7 +49,7 @@ func TestConformance(t *testing.T) {
 	dialecttest.Run(t, newDialect(t), dialecttest.Fixtures{Context: mapped, Good: []byte(good), TakesEmpty: true})
 }
 
-func TestRequestIsTheEventWithWhatIsKnown(t *testing.T) {
+func TestPlain_RequestIsTheEventWithWhatIsKnown(t *testing.T) {
 	t.Parallel()
 	r, err := plain.New(nil).Encode(full())
 	require.NoError(t, err)
@@ -59,7 +59,7 @@ func TestRequestIsTheEventWithWhatIsKnown(t *testing.T) {
 		`"variables":{"city":"<Bremen>"}}}`, string(r.Body))
 }
 
-func TestRequestProgram(t *testing.T) {
+func TestPlain_RequestProgram(t *testing.T) {
 	t.Parallel()
 	c := full()
 	c.Plan.Webhook.Request = `{order: .entities.order[0].entity_value, who: .user.id, no: .conversation_no, step, bot, tenant,
@@ -75,7 +75,7 @@ func TestRequestProgram(t *testing.T) {
 	require.EqualError(t, err, "config: webhook.request of step ORDER: the program failed on this input")
 }
 
-func TestAnswers(t *testing.T) {
+func TestPlain_Answers(t *testing.T) {
 	t.Parallel()
 	d := newDialect(t)
 	got, err := d.Decode(full(), []byte(good))
@@ -97,7 +97,7 @@ func TestAnswers(t *testing.T) {
 	}, got)
 }
 
-func TestBadAnswersSayWhere(t *testing.T) {
+func TestPlain_BadAnswersSayWhere(t *testing.T) {
 	t.Parallel()
 	const none = "the answer has none of the members messages, variables, conversation, success"
 	for body, want := range map[string]string{

@@ -30,7 +30,7 @@ func full() dialect.Context {
 	}
 }
 
-func TestConformance(t *testing.T) {
+func TestTwoWay_Conformance(t *testing.T) {
 	t.Parallel()
 	dialecttest.Run(t, twoway.New(), dialecttest.Fixtures{Context: full(), Good: []byte(`{}`), IgnoresBody: true, TakesEmpty: true})
 }
@@ -56,7 +56,7 @@ func decoded(t *testing.T, c dialect.Context) envelope {
 	return e
 }
 
-func TestMessage(t *testing.T) {
+func TestTwoWay_Message(t *testing.T) {
 	t.Parallel()
 	e := decoded(t, full())
 	require.Equal(t, []map[string]any{{
@@ -79,7 +79,7 @@ func TestMessage(t *testing.T) {
 	require.Equal(t, "ClientOriginated", message["direction"])
 }
 
-func TestSessionEvent(t *testing.T) {
+func TestTwoWay_SessionEvent(t *testing.T) {
 	t.Parallel()
 	c := full()
 	c.Event.Type = schemas.TypeConversationEvent
@@ -91,7 +91,7 @@ func TestSessionEvent(t *testing.T) {
 	require.NotContains(t, e.Events[0], "direction")
 }
 
-func TestChatIDIsStable(t *testing.T) {
+func TestChatID_IsStable(t *testing.T) {
 	t.Parallel()
 	id := twoway.ChatID("a", "b", "c")
 	require.Equal(t, id, twoway.ChatID("a", "b", "c"))
@@ -100,7 +100,7 @@ func TestChatIDIsStable(t *testing.T) {
 	}
 }
 
-func TestParamsSayWhoTalks(t *testing.T) {
+func TestTwoWay_ParamsSayWhoTalks(t *testing.T) {
 	t.Parallel()
 	c := full()
 	c.Event.Data.Params = map[string]json.RawMessage{
@@ -120,7 +120,7 @@ func TestParamsSayWhoTalks(t *testing.T) {
 	require.EqualError(t, fault.Of(err), "bad_event: /data/params/channel: it must be a string")
 }
 
-func TestHandover(t *testing.T) {
+func TestTwoWay_Handover(t *testing.T) {
 	t.Parallel()
 	c := full()
 	c.Event.Type = schemas.TypeConversationHandover
@@ -140,7 +140,7 @@ func TestHandover(t *testing.T) {
 	require.Equal(t, fault.Config, fault.Of(err).Kind)
 }
 
-func TestBadMessages(t *testing.T) {
+func TestTwoWay_BadMessages(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		`[]`:                       "/data/message: it must be an object with a type",
