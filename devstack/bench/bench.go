@@ -25,6 +25,7 @@ type settings struct {
 	noisy      bool
 	gateway    bool
 	growth     bool
+	idle       int
 	profile    string
 	only       string
 	contenders []string
@@ -62,6 +63,7 @@ func Command() *cobra.Command {
 	f.BoolVar(&s.gateway, "gateway", false, "measure only the gateway: channels' scripts and WebSocket connections")
 	f.BoolVar(&s.growth, "growth", false,
 		"measure only how the throughput changes with conversations, events, bots, tenants and processes")
+	f.IntVar(&s.idle, "idle", 100_000, "idle conversations that --growth opens")
 	f.BoolVar(&s.quick, "quick", false, "measure only the comparison and the unloaded latencies")
 	return cmd
 }

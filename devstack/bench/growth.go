@@ -18,10 +18,10 @@ import (
 func (r *rig) growth(ctx context.Context, out io.Writer, s settings) error {
 	fmt.Fprintln(out, "| what grows | to | steps/s | of the load before | p50 ms | p99 ms | CPU ms a step |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
-	for _, part := range []func(context.Context, io.Writer, time.Duration) error{
-		r.growOpen, r.growEvents, r.growOwners, r.growProcesses,
+	for _, part := range []func(context.Context, io.Writer, settings) error{
+		r.growProcesses, r.growOwners, r.growEvents, r.growOpen,
 	} {
-		if err := part(ctx, out, s.perRow); err != nil {
+		if err := part(ctx, out, s); err != nil {
 			return err
 		}
 	}
@@ -46,7 +46,8 @@ func (r *rig) point(ctx context.Context, out io.Writer, what, to string, d time.
 }
 
 // growOpen measures the load beside conversations that are open and idle. A load of one conversation has one step in flight.
-func (r *rig) growOpen(ctx context.Context, out io.Writer, d time.Duration) error {
+func (r *rig) growOpen(ctx context.Context, out io.Writer, s settings) error {
+	d := s.perRow
 	one := row{1, 1, 0, stepLocal}
 	if err := r.point(ctx, out, "conversations, one step in flight", "1", d, func(ctx context.Context) (measurement, error) {
 		return r.measure(ctx, one, d)
@@ -55,7 +56,7 @@ func (r *rig) growOpen(ctx context.Context, out io.Writer, d time.Duration) erro
 	}
 	plain := row{inFlightMany, openConversations, 0, stepLocal}
 	idle := 0
-	for _, to := range []int{1_000, 10_000, 100_000} {
+	for _, to := range []int{s.idle / 100, s.idle / 10, s.idle} {
 		began := time.Now()
 		if err := r.openIdle(ctx, idle, to); err != nil {
 			return err
@@ -81,16 +82,17 @@ func (r *rig) openIdle(ctx context.Context, from, to int) error {
 }
 
 // growEvents measures conversations that have had many events.
-func (r *rig) growEvents(ctx context.Context, out io.Writer, d time.Duration) error {
-	prefix := "long-" + uuid.NewString()
-	w := row{inFlightMany, inFlightMany, 0, stepLocal}
+func (r *rig) growEvents(ctx context.Context, out io.Writer, s settings) error {
+	const conversations = 4
+	prefix, d := "long-"+uuid.NewString(), s.perRow
+	w := row{conversations, conversations, 0, stepLocal}
 	had := 0
 	for _, to := range []int{10, 1_000, 10_000} {
 		if _, err := r.load.steps(ctx, prefix, w, (to-had)*w.conversations); err != nil {
 			return err
 		}
 		had = to
-		if err := r.point(ctx, out, "events that 64 conversations have had", fmt.Sprint(to), d,
+		if err := r.point(ctx, out, "events that 4 conversations have had, 4 steps in flight", fmt.Sprint(to), d,
 			func(ctx context.Context) (measurement, error) {
 				return r.steady(ctx, w.inFlight, d, r.load.turns(ctx, prefix, w))
 			}); err != nil {
@@ -101,7 +103,8 @@ func (r *rig) growEvents(ctx context.Context, out io.Writer, d time.Duration) er
 }
 
 // growOwners measures the load spread over bots of one tenant, and over tenants.
-func (r *rig) growOwners(ctx context.Context, out io.Writer, d time.Duration) error {
+func (r *rig) growOwners(ctx context.Context, out io.Writer, s settings) error {
+	d := s.perRow
 	const bots, tenants = 1_000, 100
 	var owners [2][]schemas.BotID
 	for n := range bots {
@@ -182,10 +185,10 @@ func (r *rig) awaitBot(ctx context.Context, owner schemas.BotID) error {
 }
 
 // growProcesses measures the load with more workers and starters.
-func (r *rig) growProcesses(ctx context.Context, out io.Writer, d time.Duration) error {
+func (r *rig) growProcesses(ctx context.Context, out io.Writer, s settings) error {
 	for _, to := range []int{2, 4} {
-		if err := r.point(ctx, out, "workers and starters", fmt.Sprintf("%d of each", to), d,
-			func(ctx context.Context) (measurement, error) { return r.withProcesses(ctx, to, d) }); err != nil {
+		if err := r.point(ctx, out, "workers and starters", fmt.Sprintf("%d of each", to), s.perRow,
+			func(ctx context.Context) (measurement, error) { return r.withProcesses(ctx, to, s.perRow) }); err != nil {
 			return err
 		}
 	}
