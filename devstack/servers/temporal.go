@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/server/common/authorization"
 	"go.temporal.io/server/common/config"
+	"go.temporal.io/server/common/metrics"
 	"go.temporal.io/server/temporal"
 )
 
@@ -43,6 +44,8 @@ type TemporalOptions struct {
 	// DynamicConfig overrides the server's settings, the tuning of this package included; keys are Temporal's own
 	// ("matching.enableFairness").
 	DynamicConfig map[string]any
+	// Metrics receives what the server counts; nil discards it.
+	Metrics metrics.Handler
 	// Logger receives the server's log; nil discards it.
 	Logger *slog.Logger
 	// LogLevel is the minimum level of the log. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
@@ -75,7 +78,7 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 	}
 	gate := newGate(opts.LogLevel)
 	logger := gate.logger(opts.Logger)
-	server, err := launch(newLayout(frontend), database, logger, opts.DynamicConfig)
+	server, err := launch(newLayout(frontend), database, logger, opts)
 	if err != nil {
 		return nil, fmt.Errorf("start temporal: %w", err)
 	}
@@ -90,19 +93,24 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 
 // launch builds and starts the server. A panic inside the server's set-up becomes an error.
 func launch(
-	l layout, db database, logger *slog.Logger, overrides map[string]any,
+	l layout, db database, logger *slog.Logger, opts TemporalOptions,
 ) (server temporal.Server, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = fmt.Errorf("%v", cause)
 		}
 	}()
+	counts := opts.Metrics
+	if counts == nil {
+		counts = metrics.NoopMetricsHandler
+	}
 	server, err = temporal.NewServer(
 		temporal.WithConfig(serverConfig(l, db)),
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithStaticHosts(l.hosts()),
 		temporal.WithLogger(temporalLogger{slog: logger}),
-		temporal.WithDynamicConfigClient(dynamicConfig(overrides)),
+		temporal.WithDynamicConfigClient(dynamicConfig(opts.DynamicConfig)),
+		temporal.WithCustomMetricsHandler(counts),
 		temporal.WithAuthorizer(authorization.NewNoopAuthorizer()),
 		temporal.WithClaimMapper(func(*config.Config) authorization.ClaimMapper {
 			return authorization.NewNoopClaimMapper()

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/server/common/metrics"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/servers"
@@ -48,6 +49,8 @@ type Options struct {
 	PayloadKeys string
 	// DynamicConfig overrides settings of the Temporal server.
 	DynamicConfig map[string]any
+	// TemporalMetrics receives what the Temporal server counts; nil discards it.
+	TemporalMetrics metrics.Handler
 	// UI starts the Temporal UI.
 	UI  bool
 	Log *slog.Logger
@@ -104,7 +107,7 @@ func (s *Stack) start(ctx context.Context, o Options) (err error) {
 	s.stops = append(s.stops, s.NATS.Stop)
 	if s.Temporal, err = servers.StartTemporal(ctx, servers.TemporalOptions{
 		DataDir: below(o.DataDir, "temporal"), FrontendAddr: o.TemporalAddr, DynamicConfig: o.DynamicConfig, Logger: o.Log,
-		Postgres: o.TemporalPostgres, HistoryShards: o.HistoryShards,
+		Postgres: o.TemporalPostgres, HistoryShards: o.HistoryShards, Metrics: o.TemporalMetrics,
 	}); err != nil {
 		return err
 	}
