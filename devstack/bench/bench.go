@@ -51,7 +51,8 @@ func Command() *cobra.Command {
 	f := cmd.Flags()
 	f.DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
 	f.StringVar(&s.only, "only", "",
-		"only this row, and no comparison: first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat")
+		"only this row, and no comparison: first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat, "+
+			"recovery or memory")
 	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders, as in limit,chat,\"1000 open\"")
 	f.IntVar(&s.rounds, "rounds", rounds, "rounds of the comparison")
 	f.StringVar(&s.before, "before", "", "another build of devstack, which is measured in each round beside this one")
@@ -154,6 +155,12 @@ func (r *rig) run(ctx context.Context, out io.Writer, s settings) error {
 	return nil
 }
 
+// Parts of the benchmark that --only names.
+const (
+	partRecovery = "recovery"
+	partMemory   = "memory"
+)
+
 // comparison measures all contenders, and those of another build when one is given.
 func (r *rig) comparison(ctx context.Context, out io.Writer, s settings) (*comparison, error) {
 	all := r.contenders()
@@ -178,7 +185,12 @@ func (r *rig) comparison(ctx context.Context, out io.Writer, s settings) (*compa
 
 // single measures one row, for a profile.
 func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
-	if s.only == nameChat {
+	switch s.only {
+	case partRecovery:
+		return r.recovery(ctx, out)
+	case partMemory:
+		return r.memory(ctx, out)
+	case nameChat:
 		m, err := r.chats(ctx, s.perRow)
 		if err == nil {
 			report(out, nil, nil)

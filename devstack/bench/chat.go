@@ -83,6 +83,10 @@ func (r *rig) lives(ctx context.Context, inFlight int, window time.Duration,
 // last, which closes it.
 func (r *rig) firstSteps(ctx context.Context, out io.Writer) error {
 	const unloaded = 60
+	bare, err := r.unloadedUpdates(ctx, unloaded*chatSteps)
+	if err != nil {
+		return err
+	}
 	prefix := "unloaded-" + uuid.NewString()
 	var first, later, last measurement
 	for n := range unloaded {
@@ -101,7 +105,29 @@ func (r *rig) firstSteps(ctx context.Context, out io.Writer) error {
 		}
 	}
 	fmt.Fprintf(out, "\n%d chats one after another, median: first step %s ms, later steps %s ms, last step %s ms; "+
-		"first : later %.2f (target 2)\n", unloaded, ms(first.quantile(0.5)), ms(later.quantile(0.5)), ms(last.quantile(0.5)),
-		first.quantile(0.5).Seconds()/later.quantile(0.5).Seconds())
+		"first : later %.2f (target 2); a bare Update %s ms (target: a later step takes half a millisecond more)\n", unloaded,
+		ms(first.quantile(0.5)), ms(later.quantile(0.5)), ms(last.quantile(0.5)),
+		first.quantile(0.5).Seconds()/later.quantile(0.5).Seconds(), ms(bare.quantile(0.5)))
 	return nil
+}
+
+// unloadedUpdates measures Updates of one workflow with a no-op handler, one after another.
+func (r *rig) unloadedUpdates(ctx context.Context, n int) (m measurement, err error) {
+	stop, err := r.yardWorker()
+	if err != nil {
+		return m, err
+	}
+	defer stop()
+	id := uuid.NewString()
+	if err := r.updateWithStart(ctx, limitWorkflow, id); err != nil {
+		return m, err
+	}
+	for range n {
+		began := time.Now()
+		if err := r.updateBare(ctx, id); err != nil {
+			return m, err
+		}
+		m.latencies = append(m.latencies, time.Since(began))
+	}
+	return m, r.temporal.TerminateWorkflow(ctx, id, "", "measured")
 }
