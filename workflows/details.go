@@ -54,7 +54,8 @@ func details(s step.State, closed string) string {
 	return b.String()
 }
 
+// cells replaces what would end a cell of a Markdown table.
+var cells = strings.NewReplacer("|", `\|`, "\r", " ", "\n", " ")
+
 // cell fits a text into a cell of a Markdown table.
-func cell(text string) string {
-	return strings.NewReplacer("|", `\|`, "\r", " ", "\n", " ").Replace(text)
-}
+func cell(text string) string { return cells.Replace(text) }
