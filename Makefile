@@ -247,6 +247,14 @@ bench: $(BIN)/devstack ## The benchmarks, side by side with Temporal alone; then
 	go test -run '^$$' -bench . ./internal/sandbox ./internal/jq
 .PHONY: bench
 
+bench-postgres: $(BIN)/devstack ## The comparison with Temporal on Debian's PostgreSQL, which it starts itself
+	@$(BIN)/devstack bench --quick --temporal-postgres=start $(BENCHFLAGS)
+.PHONY: bench-postgres
+
+bench-growth: $(BIN)/devstack ## Throughput against conversations, events, bots, tenants and processes; half an hour
+	@$(BIN)/devstack bench --growth $(BENCHFLAGS)
+.PHONY: bench-growth
+
 soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (100,000), then all end-to-end tests for SOAKTIME seconds (600)
 	cd devstack && HOOKTURN_DRILL_TIME=$(DRILLTIME) go test -count=1 -v -timeout 6h -run TestDrill_RealComponents ./e2e | grep -v '^=== '
 	cd devstack && go test -count=1 -v -timeout 1h -run '^TestRollout$$' ./e2e | grep -v '^=== '
