@@ -40,6 +40,9 @@ func (c *conversation) run(ctx workflow.Context) (*step.ConversationResult, erro
 		if c.idleLeft(ctx) <= 0 && c.idle() {
 			return c.result(ctx), nil
 		}
+		if ctx.Err() != nil { // a cancellation of an idle run ends the timer, too
+			return nil, c.cancelled(ctx)
+		}
 	}
 }
 
