@@ -74,7 +74,7 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	g.await(t, 1)
 
 	erase := func(args ...string) (report erased) {
-		command := exec.CommandContext(t.Context(), program(t, "starter"), append([]string{"erase", "--output", "json"}, args...)...)
+		command := exec.CommandContext(t.Context(), program(t, "starter"), append([]string{"erase", "--output", "json", "--wait", "2m"}, args...)...)
 		command.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Addr(), "HOOKTURN_NATS_URL="+s.NATS.UserURL(permissions.Operator),
 			"HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(permissions.Operator))
 		var said strings.Builder

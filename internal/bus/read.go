@@ -77,6 +77,19 @@ func readSome(
 	return got, true, nil
 }
 
+// ReadStored calls each for the stored messages of a stream under a filter, oldest first, up to the latest one at the call.
+// The stream must not be a work queue: it would not allow the reader.
+func ReadStored(
+	ctx context.Context, stream jetstream.Stream, filter string, each func(*jetstream.RawStreamMsg) error,
+) error {
+	from := jetstream.ConsumerConfig{FilterSubject: filter, DeliverPolicy: jetstream.DeliverAllPolicy}
+	return readStored(ctx, stream, from, func(m jetstream.Msg, meta *jetstream.MsgMetadata) (bool, error) {
+		return true, each(&jetstream.RawStreamMsg{
+			Subject: m.Subject(), Sequence: meta.Sequence.Stream, Header: m.Headers(), Data: m.Data(), Time: meta.Timestamp,
+		})
+	})
+}
+
 // ReadReplies calls each for the stored replies that a Tail selects, oldest first, up to the latest one at the call, until
 // each returns false.
 func ReadReplies(ctx context.Context, s Streams, t Tail, each func(StoredReply) (more bool, err error)) error {

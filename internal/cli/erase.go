@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,8 @@ func eraseCommand() *cobra.Command {
 	f.StringVar(&r.User, "user", "", "id of the user, as events have it")
 	f.StringVar(&r.Conversation, "conversation", "", "id of the conversation")
 	f.StringVar(&r.Bot, "bot", "", "only this bot")
+	f.DurationVar(&s.wait, "wait", 5*time.Second,
+		"how long to wait until Temporal does not list the deleted runs any more; it deletes them also without")
 	return cmd
 }
 
@@ -91,6 +94,7 @@ func (s *settings) erase(ctx context.Context, cmd *cobra.Command, js bus.JetStre
 	}
 	eraser := erase.Eraser{
 		Temporal: temporal, Namespace: app.NamespaceOf(s.cfg), Payloads: payloads, Store: store.NewEraser(js, streams),
+		Wait: s.wait,
 	}
 	if eraser.Store.Dry = s.dryRun; s.dryRun {
 		return s.eraseBy(ctx, cmd, eraser, r, &audit.Outcome{})
@@ -131,7 +135,8 @@ type erasedPlace struct {
 
 func places(r erase.Report) []erasedPlace {
 	return []erasedPlace{
-		{"runs", r.Runs}, {"events", r.Events}, {"replies", r.Replies}, {"dead letters", r.DeadLetters},
+		{"runs", r.Runs}, {"runs still listed", r.Deleting}, {"events", r.Events}, {"replies", r.Replies},
+		{"dead letters", r.DeadLetters},
 		{"queue entries", r.Queued}, {"user details", r.UserDetails}, {"chats", r.Chats}, {"files", r.Files},
 	}
 }

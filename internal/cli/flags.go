@@ -24,7 +24,8 @@ type settings struct {
 	frame
 
 	cfg                 app.Config
-	unaudited           bool // a change may happen without its audit event, while NATS is away
+	wait                time.Duration // of an erase, for Temporal
+	unaudited           bool          // a change may happen without its audit event, while NATS is away
 	logLevel, logFormat string
 	level               *telemetry.Level // of cfg.Log
 }

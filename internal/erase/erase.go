@@ -13,6 +13,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -23,18 +24,21 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Eraser deletes from one namespace of Temporal and one account of NATS. All fields are required.
+// Eraser deletes from one namespace of Temporal and one account of NATS. All fields but Wait are required.
 type Eraser struct {
 	Temporal  client.Client
 	Namespace string
 	Payloads  converter.PayloadCodec // decrypts histories, to find the files that they name; nil: they are in clear
 	Store     *store.Eraser
+	// Wait is how long to wait until Temporal has deleted the runs.
+	Wait time.Duration
 }
 
 // Request names what to erase: a user, or a conversation.
@@ -52,6 +56,7 @@ type Report struct {
 	DryRun        bool   `json:"dry_run"`
 	Conversations int    `json:"conversations"`
 	Runs          int    `json:"runs"`
+	Deleting      int    `json:"deleting"` // of the runs: Temporal has accepted to delete them, and still lists them
 	Kept          []Kept `json:"kept"`
 
 	store.Erased
@@ -66,10 +71,8 @@ type Kept struct {
 const (
 	rounds    = 3                // of looking for runs that events in flight have started
 	endWithin = 15 * time.Second // how long a cancelled run may take to answer
-	// goneIn is how long Temporal may take to delete runs: it waits until the tasks of their end are acknowledged, which it
-	// does every half minute.
-	goneIn   = 2 * time.Minute
-	pageSize = 1000
+	pageSize  = 1000
+	atATime   = 8 // runs
 )
 
 // Run erases. It returns what it has done also with an error: it can be repeated.
@@ -80,10 +83,8 @@ func (e *Eraser) Run(ctx context.Context, r Request) (Report, error) {
 		return report, err
 	}
 	report.Conversations = len(keys)
-	for _, key := range slices.SortedFunc(maps.Keys(keys), compareKeys) {
-		if err := e.conversation(ctx, key, &report); err != nil {
-			return report, fmt.Errorf("erase conversation %s of bot %s: %w", key.Conversation, key.Bot, err)
-		}
+	if err := e.conversations(ctx, slices.SortedFunc(maps.Keys(keys), compareKeys), &report); err != nil {
+		return report, err
 	}
 	if r.User == "" {
 		return report, nil
@@ -138,34 +139,54 @@ func keyOf(workflowID string) (schemas.ConversationKey, bool) {
 	return schemas.BotID{Tenant: parts[1], Bot: parts[2]}.WithConversation(parts[3]), true
 }
 
-// conversation erases one conversation.
-func (e *Eraser) conversation(ctx context.Context, key schemas.ConversationKey, report *Report) error {
-	files := store.FileIDs{}
+// conversations erases conversations. Temporal deletes runs in the background, and takes its time for those that have just
+// ended: the wait for it is one for all conversations.
+func (e *Eraser) conversations(ctx context.Context, keys []schemas.ConversationKey, report *Report) error {
+	files := map[schemas.BotID]store.FileIDs{}
+	deleted := map[string]schemas.ConversationKey{} // by run id
 	for round := range rounds {
-		erased, err := e.Store.Conversation(ctx, key, files) // waiting events would start runs
-		report.Add(erased)
-		if err != nil {
-			return err
+		before := len(deleted)
+		for _, key := range keys {
+			if files[key.BotID] == nil {
+				files[key.BotID] = store.FileIDs{}
+			}
+			if err := e.conversation(ctx, key, files[key.BotID], deleted, report); err != nil {
+				return fmt.Errorf("erase conversation %s of bot %s: %w", key.Conversation, key.Bot, err)
+			}
 		}
-		runs, err := e.runs(ctx, key, files)
-		report.Runs += runs
-		if err != nil {
-			return err
-		}
-		if runs == 0 && round > 0 || e.Store.Dry {
+		if len(deleted) == before && round > 0 || e.Store.Dry {
 			break
 		}
 	}
-	for id := range files {
-		there, err := e.Store.File(ctx, key.BotID, id)
-		if err != nil {
-			return err
-		}
-		if there {
-			report.Files++
+	for of, ids := range files {
+		for id := range ids {
+			there, err := e.Store.File(ctx, of, id)
+			if err != nil {
+				return err
+			}
+			if there {
+				report.Files++
+			}
 		}
 	}
-	return nil
+	if e.Store.Dry {
+		return nil
+	}
+	return e.gone(ctx, deleted, report)
+}
+
+// conversation erases what there is of one conversation now.
+func (e *Eraser) conversation(ctx context.Context, key schemas.ConversationKey, files store.FileIDs,
+	deleted map[string]schemas.ConversationKey, report *Report,
+) error {
+	erased, err := e.Store.Conversation(ctx, key, files) // waiting events would start runs
+	report.Add(erased)
+	if err != nil {
+		return err
+	}
+	runs, err := e.runs(ctx, key, files, deleted)
+	report.Runs += runs
+	return err
 }
 
 // runsOf is the query for the runs of a conversation: its own, and those of its unordered steps.
@@ -174,43 +195,87 @@ func runsOf(key schemas.ConversationKey) string {
 		step.Quote(step.IDPrefix(key)))
 }
 
-// runs deletes the runs of a conversation and returns their number.
-func (e *Eraser) runs(ctx context.Context, key schemas.ConversationKey, files store.FileIDs) (int, error) {
-	query := runsOf(key)
+// runs deletes the runs of a conversation that were not deleted before, and returns their number.
+func (e *Eraser) runs(ctx context.Context, key schemas.ConversationKey, files store.FileIDs,
+	deleted map[string]schemas.ConversationKey,
+) (int, error) {
 	var found []*workflowpb.WorkflowExecutionInfo
-	err := e.list(ctx, query, func(run *workflowpb.WorkflowExecutionInfo) error {
-		found = append(found, run)
+	err := e.list(ctx, runsOf(key), func(run *workflowpb.WorkflowExecutionInfo) error {
+		if _, before := deleted[run.GetExecution().GetRunId()]; !before {
+			found = append(found, run)
+		}
 		return nil
 	})
-	if err != nil || len(found) == 0 {
+	if err == nil {
+		found, err = e.withCurrent(ctx, key, found, deleted)
+	}
+	if err != nil {
 		return 0, err
 	}
+	var mu sync.Mutex
+	count := 0
+	working, ctx := errgroup.WithContext(ctx)
+	working.SetLimit(atATime)
 	for _, run := range found {
-		execution := run.GetExecution()
-		if err := e.filesOf(ctx, execution, files); err != nil {
-			return 0, err
-		}
-		if e.Store.Dry {
-			continue
-		}
-		if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-			if err := e.end(ctx, execution); err != nil {
-				return 0, err
+		working.Go(func() error {
+			named := store.FileIDs{}
+			if err := e.run(ctx, run, named); err != nil {
+				return err
 			}
-		}
-	}
-	if e.Store.Dry {
-		return len(found), nil
-	}
-	for _, run := range found {
-		_, err := e.Temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
-			Namespace: e.Namespace, WorkflowExecution: run.GetExecution(),
+			mu.Lock()
+			defer mu.Unlock()
+			count++
+			maps.Copy(files, named)
+			if !e.Store.Dry {
+				deleted[run.GetExecution().GetRunId()] = key
+			}
+			return nil
 		})
-		if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
-			return 0, fmt.Errorf("delete run %s: %w", run.GetExecution().GetRunId(), err)
+	}
+	err = working.Wait()
+	return count, err
+}
+
+// withCurrent adds the current run of a conversation: lists show a run that has just started a moment later.
+func (e *Eraser) withCurrent(ctx context.Context, key schemas.ConversationKey, found []*workflowpb.WorkflowExecutionInfo,
+	deleted map[string]schemas.ConversationKey,
+) ([]*workflowpb.WorkflowExecutionInfo, error) {
+	current, err := e.Temporal.DescribeWorkflowExecution(ctx, step.ConversationID(key), "")
+	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+		return found, nil
+	}
+	if err != nil {
+		return found, fmt.Errorf("look for the current run: %w", err)
+	}
+	run := current.GetWorkflowExecutionInfo()
+	id := run.GetExecution().GetRunId()
+	_, before := deleted[id]
+	if before || slices.ContainsFunc(found, func(other *workflowpb.WorkflowExecutionInfo) bool {
+		return other.GetExecution().GetRunId() == id
+	}) {
+		return found, nil
+	}
+	return append(found, run), nil
+}
+
+// run ends and deletes a run, and adds the ids of its files.
+func (e *Eraser) run(ctx context.Context, run *workflowpb.WorkflowExecutionInfo, files store.FileIDs) error {
+	execution := run.GetExecution()
+	if err := e.filesOf(ctx, execution, files); err != nil || e.Store.Dry {
+		return err
+	}
+	if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		if err := e.end(ctx, execution); err != nil {
+			return err
 		}
 	}
-	return len(found), e.gone(ctx, query, found)
+	_, err := e.Temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
+		Namespace: e.Namespace, WorkflowExecution: execution,
+	})
+	if _, gone := errors.AsType[*serviceerror.NotFound](err); err != nil && !gone {
+		return fmt.Errorf("delete run %s: %w", execution.GetRunId(), err)
+	}
+	return nil
 }
 
 // end cancels a run and waits until it has answered its events.
@@ -232,24 +297,35 @@ func (e *Eraser) end(ctx context.Context, execution *commonpb.WorkflowExecution)
 	return nil
 }
 
-var errThere = errors.New("temporal still lists runs that are being deleted: run the command again")
+var errThere = errors.New("temporal still lists runs that are being deleted")
 
-// gone waits until Temporal does not list the runs any more: it deletes them in the background.
-func (e *Eraser) gone(ctx context.Context, query string, runs []*workflowpb.WorkflowExecutionInfo) error {
-	deleted := map[string]bool{}
-	for _, run := range runs {
-		deleted[run.GetExecution().GetRunId()] = true
-	}
+// gone waits until Temporal does not list deleted runs any more, and reports those that it still does: it has accepted to
+// delete them, and does so once the tasks of their end are acknowledged, which is every half minute.
+func (e *Eraser) gone(ctx context.Context, deleted map[string]schemas.ConversationKey, report *Report) error {
 	wait := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(goneIn))
-	return backoff.Retry(func() error {
-		return e.list(ctx, query, func(run *workflowpb.WorkflowExecutionInfo) error {
-			if deleted[run.GetExecution().GetRunId()] {
-				return errThere
+		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(max(e.Wait, time.Millisecond)))
+	err := backoff.Retry(func() error {
+		there := map[string]schemas.ConversationKey{}
+		for _, key := range slices.Compact(slices.SortedFunc(maps.Values(deleted), compareKeys)) {
+			if err := e.list(ctx, runsOf(key), func(run *workflowpb.WorkflowExecutionInfo) error {
+				if id := run.GetExecution().GetRunId(); deleted[id] == key {
+					there[id] = key
+				}
+				return nil
+			}); err != nil {
+				return backoff.Permanent(err)
 			}
-			return nil
-		})
+		}
+		deleted = there
+		if report.Deleting = len(there); report.Deleting > 0 {
+			return errThere
+		}
+		return nil
 	}, backoff.WithContext(wait, ctx))
+	if errors.Is(err, errThere) {
+		return nil
+	}
+	return err
 }
 
 // list calls a function for each run of a query.

@@ -74,7 +74,7 @@ func (e *Eraser) Conversations(ctx context.Context, tenant, user string) (map[sc
 		}
 		return false, nil
 	}
-	for _, place := range e.places(schemas.BotID{Tenant: tenant, Bot: "*"}, "*") {
+	for _, place := range e.places(schemas.BotID{Tenant: tenant, Bot: "*"}, "*")[:placeReplies] { // replies name no user
 		if _, err := e.visit(ctx, place, collect); err != nil {
 			return nil, err
 		}
@@ -225,13 +225,19 @@ type place struct {
 	root   string        // first tokens of the subjects; "": all are of owner
 	skip   int           // tokens between the root and the tenant
 	owner  schemas.BotID // where root is ""
+
+	workQueue bool
 }
+
+// placeReplies is the position of the replies in what places returns.
+const placeReplies = 2
 
 // places returns those of the events, dead letters and replies of a conversation, in this order.
 func (e *Eraser) places(owner schemas.BotID, token string) []place {
 	rest := "." + owner.Tenant + "." + owner.Bot + "." + token
 	events := place{
 		what: "events", stream: e.streams.Events(), filter: schemas.SubjectEvents + rest, root: schemas.SubjectEvents,
+		workQueue: true,
 	}
 	if e.streams.Partitioned() {
 		events.filter, events.skip = schemas.SubjectEvents+".*"+rest, 1
@@ -269,21 +275,10 @@ func (p place) ownerOf(subject string) schemas.BotID {
 func (e *Eraser) visit(
 	ctx context.Context, p place, chosen func(schemas.BotID, *jetstream.RawStreamMsg) (bool, error),
 ) (count int, err error) {
-	for next := uint64(1); ; {
-		m, err := p.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(p.filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return count, nil
-		}
-		if err != nil {
-			return count, fmt.Errorf("read %s: %w", p.what, err)
-		}
-		next = m.Sequence + 1
+	each := func(m *jetstream.RawStreamMsg) error {
 		erase, err := chosen(p.ownerOf(m.Subject), m)
-		if err != nil {
-			return count, err
-		}
-		if !erase {
-			continue
+		if err != nil || !erase {
+			return err
 		}
 		if !e.Dry {
 			err = e.remove(ctx, p, m)
@@ -291,9 +286,36 @@ func (e *Eraser) visit(
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound), errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful): // handled in between
 		case err != nil:
-			return count, fmt.Errorf("delete from %s: %w", p.what, err)
+			return fmt.Errorf("delete from %s: %w", p.what, err)
 		default:
 			count++
+		}
+		return nil
+	}
+	if p.workQueue {
+		err = e.oneByOne(ctx, p, each)
+	} else {
+		err = bus.ReadStored(ctx, p.stream, p.filter, each)
+	}
+	if err != nil {
+		return count, fmt.Errorf("read %s: %w", p.what, err)
+	}
+	return count, nil
+}
+
+// oneByOne reads the messages of a work queue, which allows no second consumer.
+func (e *Eraser) oneByOne(ctx context.Context, p place, each func(*jetstream.RawStreamMsg) error) error {
+	for next := uint64(1); ; {
+		m, err := p.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(p.filter))
+		if errors.Is(err, jetstream.ErrMsgNotFound) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		next = m.Sequence + 1
+		if err := each(m); err != nil {
+			return err
 		}
 	}
 }
