@@ -42,7 +42,7 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	for path, text := range map[string]string{
 		filepath.Join(keys, "2026-11"):   strings.Repeat("5a", 32),
 		filepath.Join(bots, "shop.yaml"): "bot: shop\ndialect: haptik\nbase_urls: {test: " + samples.URL() + "}\nsteps: {ORDER: {webhook: {path: /orders}}}\n",
-		operator:                         "ann operator token-of-the-operator\n",
+		operator:                         "ann owner token-of-the-first-owner\n",
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
@@ -67,7 +67,7 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	decoded, err := converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{
 		Endpoint: "http://" + s.Starter.AdminAddr() + "/codec",
 		ModifyRequest: func(r *http.Request) error {
-			r.Header.Set("Authorization", "Bearer token-of-the-operator")
+			r.Header.Set("Authorization", "Bearer token-of-the-first-owner")
 			return nil
 		},
 	}).Decode(encrypted)
