@@ -32,6 +32,9 @@ E2E_TIMEOUT ?= 30m
 # Drills that take minutes: `make soak` runs them. What came back is in docs/operations.md, Limits.
 SOAKONLY := ^(TestRollout|TestDrill_RealComponents)$$
 
+# End-to-end tests that need both of two cores: one at a time. The others mostly wait, two at a time.
+DRILLS := ^(TestDrill_|TestMixedLoad$$|TestRollout$$)
+
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 .PHONY: help
@@ -213,7 +216,8 @@ dashboards: ## Run every query of the dashboards in a Prometheus that scrapes th
 test: setup vet ## All tests of all modules
 	go test -timeout $(TEST_TIMEOUT) ./...
 	cd deploy/helm/test && go test ./...
-	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel 1 -skip '$(SOAKONLY)' ./...
+	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel 2 -skip '$(DRILLS)' ./...
+	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel 1 -run '$(DRILLS)' -skip '$(SOAKONLY)' ./e2e
 .PHONY: test
 
 race: ## The product's tests under the race detector
@@ -262,6 +266,7 @@ soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (1
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \
 		round=$$((round + 1)); echo "--- round $$round"; \
-		go test -count=1 -timeout $(E2E_TIMEOUT) -parallel 1 -skip '$(SOAKONLY)' ./e2e/...; \
+		go test -count=1 -timeout $(E2E_TIMEOUT) -parallel 2 -skip '$(DRILLS)' ./e2e; \
+		go test -count=1 -timeout $(E2E_TIMEOUT) -parallel 1 -run '$(DRILLS)' -skip '$(SOAKONLY)' ./e2e; \
 	done
 .PHONY: soak

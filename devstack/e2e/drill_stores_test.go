@@ -40,10 +40,13 @@ func (d *drill) delete(t *testing.T, name string) {
 	}, recovery, 100*time.Millisecond, "%s was deleted and is not made again", name)
 }
 
+// stored is the longest step where nothing but stores vanish: each of them is waited for once.
+const stored = 2 * time.Second
+
 // TestDrill_DeletedBuckets deletes each bucket under load.
 func TestDrill_DeletedBuckets(t *testing.T) {
 	t.Parallel()
-	d := newDrill(t, drillConversations, drillOptions{})
+	d := newDrill(t, drillConversations, drillOptions{held: stored})
 	d.start(t)
 	stop := d.load(t)
 	d.recovered(t, "start")
@@ -62,7 +65,7 @@ func TestDrill_DeletedBuckets(t *testing.T) {
 // programs go on with a new one.
 func TestDrill_DeletedStreams(t *testing.T) {
 	t.Parallel()
-	d := newDrill(t, drillConversations, drillOptions{})
+	d := newDrill(t, drillConversations, drillOptions{held: stored})
 	d.start(t)
 	stop := d.load(t)
 	d.recovered(t, "start")

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -53,9 +54,10 @@ type drill struct {
 }
 
 type drillOptions struct {
-	natsArgs []string // more flags of the NATS server
-	temporal []string // flags of the Temporal server instead of a directory for its database
-	env      []string // more settings of the programs
+	held     time.Duration // the longest step; 5 s when 0: longer than a lost heartbeat of its activity is waited for
+	natsArgs []string      // more flags of the NATS server
+	temporal []string      // flags of the Temporal server instead of a directory for its database
+	env      []string      // more settings of the programs
 	// nats starts other NATS servers instead, and returns where they are.
 	nats func(t *testing.T, dir string) (url string)
 	// through returns the address by which the programs reach Temporal.
@@ -73,7 +75,7 @@ steps:
   FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}, limits: {trip_after: 1000}, $LONG}}
   SLOW: {webhook: {path: "/slow?ms=700", progress_after: 100ms, progress_message: {default: "Wait."}, $LONG}}
   SECOND: {webhook: {path: "/slow?ms=1000", $LONG}}
-  HELD: {webhook: {path: "/slow?ms=5000", execution: activity, $LONG}}
+  HELD: {webhook: {path: "/slow?ms=$HELD", execution: activity, $LONG}}
   LAST: {end_step: true, webhook: {path: /remember, $LONG}}
 `
 
@@ -82,6 +84,9 @@ const long = "timeout: 5m, attempt_timeout: 30s"
 
 func newDrill(t *testing.T, conversations int, o drillOptions) *drill {
 	t.Helper()
+	if o.held == 0 {
+		o.held = 5 * time.Second
+	}
 	d := &drill{
 		options: o, dir: t.TempDir(), bots: t.TempDir(), natsAddr: freeAddr(), temporalAddr: freeAddr(), pause: time.Second,
 		samples: endpoint.New(endpoint.Options{LedgerSize: 1 << 20}),
@@ -92,8 +97,8 @@ func newDrill(t *testing.T, conversations int, o drillOptions) *drill {
 	t.Cleanup(d.samples.Stop)
 	for _, tenant := range tenants {
 		for _, bot := range []string{"shop", "mall"} {
-			text := strings.NewReplacer("$BOT", bot, "$TENANT", tenant, "$ENDPOINT", d.samples.URL(), "$LONG", long).Replace(drillBot)
-
+			text := strings.NewReplacer("$BOT", bot, "$TENANT", tenant, "$ENDPOINT", d.samples.URL(), "$LONG", long,
+				"$HELD", strconv.FormatInt(o.held.Milliseconds(), 10)).Replace(drillBot)
 			require.NoError(t, os.MkdirAll(filepath.Join(d.bots, tenant), 0o700))
 			require.NoError(t, os.WriteFile(filepath.Join(d.bots, tenant, bot+".yaml"), []byte(text), 0o600))
 		}

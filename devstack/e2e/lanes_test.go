@@ -137,7 +137,7 @@ func TestConversationsKeepTheirOrder(t *testing.T) {
 }
 
 func TestLongConversationContinuesAsNew(t *testing.T) {
-	const events = 5000
+	const events = 1500
 	samples := endpoint.New(endpoint.Options{LedgerSize: 2 * events})
 	samples.Handle("/orders", ok)
 	e := startStack(t, samples)

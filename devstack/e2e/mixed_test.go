@@ -40,7 +40,7 @@ func TestMixedLoad(t *testing.T) {
 	m.start(t, "worker", m.worker())
 	m.start(t, "starter", m.gateway())
 
-	steps := 5000
+	steps := 3000
 	if text := os.Getenv(stepsVariable); text != "" {
 		var err error
 		steps, err = strconv.Atoi(text)

@@ -84,6 +84,7 @@ func (s *stranger) serves(t *testing.T, after string) {
 // TestVanish_EachStreamAndTheVolume deletes each stream and bucket while events come, and then starts NATS on an empty
 // volume: no process is restarted, and new events are answered each time.
 func TestVanish_EachStreamAndTheVolume(t *testing.T) {
+	t.Parallel()
 	samples := endpoint.New(endpoint.Options{LedgerSize: 20_000})
 	samples.Handle("/orders", ok)
 	a := startApart(t, samples)
