@@ -31,6 +31,7 @@ type settings struct {
 	contenders []string
 	rounds     int
 	before     string
+	with       []string
 	postgres   string
 	report     string
 
@@ -56,6 +57,8 @@ func Command() *cobra.Command {
 	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders, as in limit,chat,\"1000 open\"")
 	f.IntVar(&s.rounds, "rounds", rounds, "rounds of the comparison")
 	f.StringVar(&s.before, "before", "", "another build of devstack, which is measured in each round beside this one")
+	f.StringArrayVar(&s.with, "with", nil,
+		"an environment variable, as in NAME=value, with which this build is measured once more in each round")
 	f.StringVar(&s.postgres, "temporal-postgres", "",
 		"PostgreSQL of Temporal, as in postgres://user:password@host:port/db; start: Debian's, for this run; empty: SQLite")
 	f.StringVar(&s.report, "json", "", "write the figures as JSON to this file")
@@ -164,8 +167,8 @@ const (
 // comparison measures all contenders, and those of another build when one is given.
 func (r *rig) comparison(ctx context.Context, out io.Writer, s settings) (*comparison, error) {
 	all := r.contenders()
-	if s.before != "" && s.postgres != "" {
-		return nil, errors.New("--before and --temporal-postgres exclude each other: both builds would use one database")
+	if (s.before != "" || len(s.with) > 0) && s.postgres != "" {
+		return nil, errors.New("--before and --with exclude --temporal-postgres: two systems would use one database")
 	}
 	if s.before != "" {
 		before, err := newRig(ctx, r.logs, settings{}, s.before)
@@ -175,9 +178,18 @@ func (r *rig) comparison(ctx context.Context, out io.Writer, s settings) (*compa
 		defer before.close()
 		all = append(all, before.hookturn(beforeSuffix)...)
 	}
+	if len(s.with) > 0 {
+		with, err := newRig(ctx, r.logs, settings{with: s.with}, r.program)
+		if err != nil {
+			return nil, fmt.Errorf("start with %s: %w", strings.Join(s.with, " "), err)
+		}
+		defer with.close()
+		all = append(all, with.hookturn(withSuffix)...)
+	}
 	if len(s.contenders) > 0 {
 		all = slices.DeleteFunc(all, func(c contender) bool {
-			return !slices.Contains(s.contenders, strings.TrimSuffix(c.name, beforeSuffix))
+			name := strings.TrimSuffix(strings.TrimSuffix(c.name, beforeSuffix), withSuffix)
+			return !slices.Contains(s.contenders, name)
 		})
 	}
 	return compare(ctx, out, all, s.rounds)

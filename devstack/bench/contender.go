@@ -72,8 +72,11 @@ func (r *rig) hookturn(build string) []contender {
 // hookturnName names the contender whose conversations are open.
 func hookturnName(conversations int) string { return fmt.Sprintf("%d open", conversations) }
 
-// beforeSuffix marks the contenders of the build that is measured beside this one.
-const beforeSuffix = " (before)"
+// What marks the contenders of another build, and of this one with another environment.
+const (
+	beforeSuffix = " (before)"
+	withSuffix   = " (with)"
+)
 
 // compare runs every contender in each round, in the opposite order in every second one, so that what a contender leaves
 // behind does not meet the same other one each time.
@@ -145,9 +148,7 @@ func (c *comparison) targets() []ratio {
 		{Of: nameChat, To: nameSample, Target: 8},
 	}
 	for _, one := range c.contenders {
-		if slices.ContainsFunc(c.contenders, func(o contender) bool { return o.name == one.name+beforeSuffix }) {
-			wanted = append(wanted, ratio{Of: one.name, To: one.name + beforeSuffix})
-		}
+		wanted = append(wanted, ratio{Of: one.name, To: one.name + beforeSuffix}, ratio{Of: one.name + withSuffix, To: one.name})
 	}
 	wanted = slices.DeleteFunc(wanted, func(r ratio) bool { return len(c.results[r.Of]) == 0 || len(c.results[r.To]) == 0 })
 	for i, r := range wanted {

@@ -36,7 +36,8 @@ type rig struct {
 	program  string   // the devstack that its processes run
 	postgres string   // URL of Temporal's database, "" = SQLite
 
-	postgresPID int // its process group, 0: its CPU time is not known
+	with        []string // more environment of worker and starter
+	postgresPID int      // its process group, 0: its CPU time is not known
 }
 
 // bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal, one
@@ -68,7 +69,7 @@ func newRig(ctx context.Context, logs io.Writer, s settings, program string) (_ 
 	defer cancel()
 	r := &rig{
 		processes: map[string]*process{}, logs: logs, profiles: s.profile, program: program, postgres: s.postgres,
-		postgresPID: s.postgresPID,
+		postgresPID: s.postgresPID, with: s.with,
 	}
 	defer func() {
 		if err != nil {
@@ -144,6 +145,7 @@ func (r *rig) startProcesses(ctx context.Context) (map[string]string, error) {
 		"HOOKTURN_NATS_URL=nats://" + where["nats"], "HOOKTURN_BOTS=" + filepath.Join(r.dir, "bots"), "HOOKTURN_FREE_SECRETS=true",
 		"HOOKTURN_LOG_LEVEL=error", "HOOKTURN_EGRESS_ALLOW=127.0.0.1", "TEMPORAL_ADDRESS=" + where["temporal"],
 	}
+	r.env = append(r.env, r.with...)
 	if r.processes[worker], err = r.spawnWorker(); err != nil {
 		return nil, err
 	}
