@@ -18,8 +18,8 @@ var byteOrderMark = []byte("\uFEFF")
 // WithoutBOM returns text without a leading UTF-8 byte order mark.
 func WithoutBOM(text []byte) []byte { return bytes.TrimPrefix(text, byteOrderMark) }
 
-// escapeAt returns the length of the escape sequence at the beginning of text; a surrogate pair is one sequence. The error is
-// ErrNUL or ErrSurrogate for a sequence that replacement can take the place of, and ErrSyntax for one that JSON does not
+// escapeAt returns the length of the escape sequence at the beginning of text; a surrogate pair is one sequence. The error
+// is ErrNUL or ErrSurrogate for a sequence that replacement can take the place of, and ErrSyntax for one that JSON does not
 // have.
 func escapeAt(text []byte) (length int, err error) {
 	if len(text) > 1 && strings.IndexByte(`"\/bfnrt`, text[1]) >= 0 {
