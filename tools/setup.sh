@@ -27,6 +27,7 @@ if [ "${1:-}" = --tests ] || [ "${1:-}" = --ci ]; then # Debian keeps the server
 	need nodejs "a test runs the engine of examples/engines/node" command -v node
 	need postgresql "the fault drill runs Temporal on it" compgen -G '/usr/lib/postgresql/*/bin/initdb'
 	need mariadb-server-core "code steps are tested with it" test -x /usr/sbin/mariadbd
+	need mariadb-client-core "it has what mariadb-install-db needs" test -x /usr/bin/my_print_defaults
 	need redis-server "code steps are tested with it" command -v redis-server
 	need nodejs "the examples of integrators are tested with it" command -v node
 	need php-cli "the examples of integrators are tested with it" command -v php
