@@ -65,7 +65,10 @@ steps:
 		empty = slices.DeleteFunc(slices.Clone(empty), func(q string) bool { return p.query(t, q) > 0 })
 		return len(empty) == 0
 	}, patience, time.Second, "no data: %v", &empty)
-	require.NotZero(t, p.query(t, `hookturn:step_answers_bad:ratio_rate5m`), "the recording rules work on real series")
+	require.Eventually(t, func() bool { // a rule sees what was scraped before it ran
+		load()
+		return p.query(t, `hookturn:step_answers_bad:ratio_rate5m`) > 0
+	}, patience, time.Second, "the recording rules work on real series")
 }
 
 // dashboardQueries returns the queries of all dashboards with their variables set.
