@@ -26,6 +26,7 @@ type settings struct {
 	gateway    bool
 	growth     bool
 	idle       int
+	parts      []string
 	profile    string
 	only       string
 	contenders []string
@@ -68,6 +69,7 @@ func Command() *cobra.Command {
 	f.BoolVar(&s.growth, "growth", false,
 		"measure only how the throughput changes with conversations, events, bots, tenants and processes")
 	f.IntVar(&s.idle, "idle", 100_000, "idle conversations that --growth opens")
+	f.StringSliceVar(&s.parts, "parts", nil, "only these parts of --growth: processes, owners, open, events")
 	f.BoolVar(&s.quick, "quick", false, "measure only the comparison and the unloaded latencies")
 	return cmd
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,10 +19,14 @@ import (
 func (r *rig) growth(ctx context.Context, out io.Writer, s settings) error {
 	fmt.Fprintln(out, "| what grows | to | steps/s | of the load before | p50 ms | p99 ms | CPU ms a step |")
 	fmt.Fprintln(out, "|---|---|---|---|---|---|---|")
-	for _, part := range []func(context.Context, io.Writer, settings) error{
-		r.growProcesses, r.growOwners, r.growEvents, r.growOpen,
-	} {
-		if err := part(ctx, out, s); err != nil {
+	for _, part := range []struct {
+		name string
+		grow func(context.Context, io.Writer, settings) error
+	}{{"processes", r.growProcesses}, {"owners", r.growOwners}, {"open", r.growOpen}, {"events", r.growEvents}} {
+		if len(s.parts) > 0 && !slices.Contains(s.parts, part.name) {
+			continue
+		}
+		if err := part.grow(ctx, out, s); err != nil {
 			return err
 		}
 	}
@@ -72,10 +77,9 @@ func (r *rig) growOpen(ctx context.Context, out io.Writer, s settings) error {
 	return nil
 }
 
-// openIdle opens conversations with one step each, many at a time.
+// openIdle opens conversations with one step each.
 func (r *rig) openIdle(ctx context.Context, from, to int) error {
-	const atOnce = 256
-	return drive(atOnce, func(n int) bool { return from+n < to }, func(n int) error {
+	return drive(inFlightMany, func(n int) bool { return from+n < to }, func(n int) error {
 		_, err := r.load.step(ctx, fmt.Sprintf("idle-%d", from+n), stepLocal)
 		return err
 	}, func(time.Duration) {})
