@@ -170,8 +170,8 @@ type ratio struct {
 
 func (c *comparison) print(out io.Writer) {
 	fmt.Fprintln(out, "\n| contender | what a step is | steps/s | a core | p50 ms | p99 ms | CPU ms a step "+
-		"| server | worker | starter | load |")
-	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|")
+		"| server | worker | starter | load | database |")
+	fmt.Fprintln(out, "|---|---|---|---|---|---|---|---|---|---|---|---|")
 	for _, one := range c.contenders {
 		share := func(process string) float64 {
 			return c.median(one.name, func(m measurement) float64 { return m.cpu.perStep(process, m.cpuSteps()).Seconds() * 1000 })
@@ -179,9 +179,10 @@ func (c *comparison) print(out io.Writer) {
 		quantile := func(q float64) float64 {
 			return c.median(one.name, func(m measurement) float64 { return m.quantile(q).Seconds() * 1000 })
 		}
-		fmt.Fprintf(out, "| %s | %s | %.0f | %.0f | %.1f | %.1f | %.2f | %.2f | %.2f | %.2f | %.2f |\n", one.name, one.meaning,
+		fmt.Fprintf(out, "| %s | %s | %.0f | %.0f | %.1f | %.1f | %.2f | %.2f | %.2f | %.2f | %.2f | %.2f |\n",
+			one.name, one.meaning,
 			c.median(one.name, rate), 1000/c.median(one.name, cpu), quantile(0.5), quantile(0.99), c.median(one.name, cpu),
-			share(server), share(worker), share(starter), share(engine))
+			share(server), share(worker), share(starter), share(engine), share(database))
 	}
 	fmt.Fprintln(out, "\n| ratio | steps/s | range | CPU | target |")
 	fmt.Fprintln(out, "|---|---|---|---|---|")

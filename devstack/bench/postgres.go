@@ -29,8 +29,8 @@ func (s *settings) startPostgres(ctx context.Context) (stop func(), err error) {
 	return func() { _ = p.Remove() }, nil
 }
 
-// groupCPUTime is the CPU time of all processes of a process group: PostgreSQL has a process for each connection.
-func groupCPUTime(pid int) (total time.Duration, err error) {
+// familyCPUTime is the CPU time of a process and its children: PostgreSQL has a process for each connection.
+func familyCPUTime(pid int) (total time.Duration, err error) {
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
 		return 0, err
@@ -42,12 +42,12 @@ func groupCPUTime(pid int) (total time.Duration, err error) {
 		}
 		_, rest, _ := strings.Cut(string(text), ") ")
 		fields := strings.Fields(rest)
-		if len(fields) < 3 || fields[2] != strconv.Itoa(pid) {
-			continue
-		}
 		member, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		if err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)
+		}
+		if child := len(fields) > 1 && fields[1] == strconv.Itoa(pid); !child && member != pid {
+			continue
 		}
 		if used, err := cpuTime(member); err == nil {
 			total += used

@@ -37,7 +37,7 @@ type rig struct {
 	postgres string   // URL of Temporal's database, "" = SQLite
 
 	with        []string // more environment of worker and starter
-	postgresPID int      // its process group, 0: its CPU time is not known
+	postgresPID int      // of the database that the benchmark started, 0: another one
 }
 
 // bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal, one
@@ -182,7 +182,7 @@ func (r *rig) cpu() (usage, error) {
 		u[name] = used
 	}
 	if r.postgresPID != 0 {
-		if u[database], err = groupCPUTime(r.postgresPID); err != nil {
+		if u[database], err = familyCPUTime(r.postgresPID); err != nil {
 			return nil, err
 		}
 	}
