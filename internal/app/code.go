@@ -92,7 +92,7 @@ func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *a
 	w.parts.add("scripts without workflows", func(stopping context.Context) error {
 		defer cancel()
 		context.AfterFunc(stopping, cancel) // scripts that still run are ended
-		stop()
+		stop(stopping)
 		return nil
 	})
 	return nil

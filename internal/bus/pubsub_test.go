@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -45,7 +47,7 @@ func TestPubSub_Scripts(t *testing.T) {
 
 	begun, release := make(chan struct{}, 2), make(chan struct{})
 	var answered atomic.Int64
-	serve := func() func() {
+	serve := func() func(context.Context) {
 		stop, err := p.ServeScripts(1, func(request []byte, most int) []byte {
 			require.Positive(t, most)
 			begun <- struct{}{}
@@ -68,13 +70,13 @@ func TestPubSub_Scripts(t *testing.T) {
 	require.Equal(t, "busy", string(answer), "a worker answers what it has no place for")
 
 	stopped := make(chan struct{})
-	go func() { stop(); close(stopped) }()
+	go func() { stop(ctx); close(stopped) }()
 	close(release)
 	require.Equal(t, "x!", <-first, "a worker that stops answers what it has begun")
 	<-stopped
 
-	defer serve()()
-	defer serve()()
+	defer serve()(ctx)
+	defer serve()(ctx)
 	answered.Store(0)
 	for range 20 {
 		_, err = p.CallScript(ctx, shop, []byte("z"))
@@ -84,6 +86,36 @@ func TestPubSub_Scripts(t *testing.T) {
 	require.EqualValues(t, 20, answered.Load(), "one of several workers gets a request")
 	_, err = p.CallScript(ctx, shop, make([]byte, 3<<20))
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
+}
+
+// TestPubSub_ScriptsStop stops a worker while requests are on their way to it. Each is answered, or has no worker.
+func TestPubSub_ScriptsStop(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	p, shop := NewPubSub(js), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	const requests = 2000
+	stop, err := p.ServeScripts(requests, func(request []byte, _ int) []byte { return request }, nil)
+	require.NoError(t, err)
+	var answered, gone atomic.Int64
+	var all sync.WaitGroup
+	quarter := make(chan struct{})
+	for range requests {
+		all.Go(func() {
+			_, err := p.CallScript(testContext(t), shop, []byte("x"))
+			switch {
+			case err == nil:
+				if answered.Add(1) == requests/4 {
+					close(quarter)
+				}
+			case fault.Of(err).Kind == fault.SandboxUnavailable:
+				gone.Add(1)
+			}
+		})
+	}
+	<-quarter
+	stop(testContext(t))
+	all.Wait()
+	require.EqualValues(t, requests, answered.Load()+gone.Load())
 }
 
 func TestPubSub_Advise(t *testing.T) {

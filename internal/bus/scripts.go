@@ -32,10 +32,12 @@ func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []
 	return m.Data, nil
 }
 
-// ServeScripts answers requests of CallScript, a number of them at a time, until stop is called; stop waits for those that
-// are being answered. Requests above the number are answered with busy. limit is how many bytes an answer may have.
-func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (stop func(),
-	err error) {
+// ServeScripts answers requests of CallScript, a number of them at a time, until stop is called; stop waits until all that
+// were delivered are answered, and no longer than its context for those that the server still sends. Requests above the
+// number are answered with busy. limit is how many bytes an answer may have.
+func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
+	stop func(context.Context), err error,
+) {
 	var running sync.WaitGroup
 	places := make(chan struct{}, atOnce)
 	s, err := p.nc.queueSubscribe(subjectScripts+".>", groupScripts, func(m *nats.Msg) {
@@ -53,8 +55,15 @@ func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to requests for scripts: %w", err)
 	}
-	return func() {
-		_ = s.Unsubscribe()
+	drained := make(chan struct{})
+	s.SetClosedHandler(func(string) { close(drained) })
+	return func(ctx context.Context) {
+		if s.Drain() == nil { // else the connection is closed
+			select {
+			case <-drained:
+			case <-ctx.Done():
+			}
+		}
 		running.Wait()
 	}, nil
 }

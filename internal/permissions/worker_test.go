@@ -51,6 +51,6 @@ func TestCode_ServesScripts(t *testing.T) {
 		require.Equal(t, "x", string(answer))
 		_, err = bus.NewPubSub(worker).CallScript(testContext(t), shop, []byte("x"))
 		require.ErrorContains(t, err, "hookturn.scripts", "a worker that is taken over runs no script elsewhere")
-		stop()
+		stop(testContext(t))
 	}
 }
