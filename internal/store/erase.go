@@ -74,7 +74,7 @@ func (e *Eraser) Conversations(ctx context.Context, tenant, user string) (map[sc
 		}
 		return false, nil
 	}
-	for _, place := range e.places(schemas.BotID{Tenant: tenant, Bot: "*"}, "*")[:placeReplies] { // replies name no user
+	for _, place := range e.eventPlaces(schemas.BotID{Tenant: tenant, Bot: "*"}, "*") {
 		if _, err := e.visit(ctx, place, collect); err != nil {
 			return nil, err
 		}
@@ -229,11 +229,16 @@ type place struct {
 	workQueue bool
 }
 
-// placeReplies is the position of the replies in what places returns.
-const placeReplies = 2
-
 // places returns those of the events, dead letters and replies of a conversation, in this order.
 func (e *Eraser) places(owner schemas.BotID, token string) []place {
+	return append(e.eventPlaces(owner, token), place{
+		what: "replies", stream: e.streams.Replies(), root: schemas.SubjectReplies,
+		filter: schemas.SubjectReplies + "." + owner.Tenant + "." + owner.Bot + "." + token,
+	})
+}
+
+// eventPlaces returns those of the events and dead letters of a conversation, which name the user. Replies do not.
+func (e *Eraser) eventPlaces(owner schemas.BotID, token string) []place {
 	rest := "." + owner.Tenant + "." + owner.Bot + "." + token
 	events := place{
 		what: "events", stream: e.streams.Events(), filter: schemas.SubjectEvents + rest, root: schemas.SubjectEvents,
@@ -248,7 +253,6 @@ func (e *Eraser) places(owner schemas.BotID, token string) []place {
 			what: "dead letters", stream: e.streams.DeadLetters(), filter: schemas.SubjectDeadLetters + rest,
 			root: schemas.SubjectDeadLetters,
 		},
-		{what: "replies", stream: e.streams.Replies(), filter: schemas.SubjectReplies + rest, root: schemas.SubjectReplies},
 	}
 }
 
