@@ -3,11 +3,9 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -60,13 +58,8 @@ func (a *Audit) Write(ctx context.Context, event schemas.AuditEvent) error {
 	m.Header.Set(jetstream.MsgIDHeader, event.ID)
 	ctx, cancel := context.WithTimeout(ctx, auditTimeout)
 	defer cancel()
-	var last error
-	err = backoff.Retry(func() error {
-		_, last = a.js.PublishMsg(ctx, m)
-		return publishError(last, m)
-	}, backoff.WithContext(Backoff(50*time.Millisecond, time.Second), ctx))
-	if err != nil {
-		return fmt.Errorf("store an audit event: %w", errors.Join(err, last))
+	if _, err := publishStored(ctx, a.js, m); err != nil {
+		return fmt.Errorf("store an audit event: %w", err)
 	}
 	return nil
 }

@@ -90,21 +90,29 @@ func (p *Publisher) publish(ctx context.Context, owner schemas.BotID, m *nats.Ms
 	if len(m.Data) > schemas.MessageMax || int64(m.Size()) > p.js.Conn().MaxPayload() {
 		return nil, tooLarge(m)
 	}
-	var stored *jetstream.PubAck
-	var last error
-	err := backoff.Retry(func() error {
-		try, cancel := context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-		stored, last = p.js.PublishMsg(try, m)
-		return publishError(last, m)
-	}, backoff.WithContext(Backoff(50*time.Millisecond, 5*time.Second), ctx))
-	if err == nil {
-		return stored, nil
-	}
+	stored, err := publishStored(ctx, p.js, m)
 	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return nil, f
 	}
-	return nil, fmt.Errorf("publish on %s: %w", m.Subject, errors.Join(err, last))
+	if err != nil {
+		return nil, fmt.Errorf("publish on %s: %w", m.Subject, err)
+	}
+	return stored, nil
+}
+
+// publishStored publishes a message and waits for the acknowledgement, trying again until ctx ends or no retry can help.
+func publishStored(ctx context.Context, js jetstream.JetStream, m *nats.Msg) (stored *jetstream.PubAck, err error) {
+	var last error
+	err = backoff.Retry(func() error {
+		try, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		stored, last = js.PublishMsg(try, m)
+		return publishError(last, m)
+	}, backoff.WithContext(Backoff(50*time.Millisecond, 5*time.Second), ctx))
+	if err != nil {
+		return nil, errors.Join(err, last)
+	}
+	return stored, nil
 }
 
 // publishError marks errors as permanent that a retry does not change.

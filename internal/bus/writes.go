@@ -214,6 +214,7 @@ func (u *upkeep) probe(ctx context.Context) error {
 var streamRoots = [][2]string{
 	{schemas.SubjectReplies + ".", schemas.StreamReplies}, {schemas.SubjectEvents + ".", schemas.StreamEvents},
 	{schemas.SubjectDeadLetters + ".", schemas.StreamDeadLetters}, {SubjectQueues + ".", StreamQueues},
+	{schemas.SubjectAudit + ".", schemas.StreamAudit},
 }
 
 // streamOf returns the name of the stream of a subject.
