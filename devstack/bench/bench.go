@@ -207,15 +207,14 @@ func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
 	case nameChat:
 		m, err := r.chats(ctx, s.perRow)
 		if err == nil {
-			report(out, nil, nil)
-			printRow(out, row{inFlightMany, 0, 0, nameChat}, m)
+			report(out, []row{{inFlightMany, 0, 0, nameChat}}, []measurement{m})
 		}
 		return err
 	}
 	chosen := slices.DeleteFunc(rows(), func(r row) bool { return r.String() != s.only })
 	if len(chosen) == 0 {
-		return fmt.Errorf("invalid row %q, expected first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat",
-			s.only)
+		return fmt.Errorf("invalid row %q, expected first attempt/in flight/conversations/delay, as in local/64/1000/0s, "+
+			"or chat, recovery or memory", s.only)
 	}
 	m, err := r.measure(ctx, chosen[0], s.perRow)
 	if err == nil {

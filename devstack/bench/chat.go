@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -37,7 +38,8 @@ func (l *load) chat(ctx context.Context, conversation string, done func(step int
 		}
 		done(s, took)
 	}
-	return waitFor(ctx, closed, "conversation "+conversation+" to be closed")
+	_, err := waitFor(ctx, closed, "close of conversation "+conversation)
+	return err
 }
 
 // lives drives whole lives of workflows, several steps each. The speed is that of a window; CPU is counted from the first
@@ -45,38 +47,21 @@ func (l *load) chat(ctx context.Context, conversation string, done func(step int
 func (r *rig) lives(ctx context.Context, inFlight int, window time.Duration,
 	life func(n int, done func(time.Duration)) error,
 ) (m measurement, lives int, err error) {
-	before, err := r.cpu()
-	if err != nil {
-		return m, 0, err
-	}
-	var over atomic.Bool
 	var seen recorder
 	var steps, begun atomic.Int64
-	ended := make(chan error, 1)
-	go func() {
-		ended <- drive(inFlight, func(int) bool { return !over.Load() }, func(n int) error {
+	var failed error
+	m, err = r.measured(func() (m measurement) {
+		failed = during(ctx, inFlight, func(n int) error {
 			begun.Add(1)
 			return life(n, func(took time.Duration) { steps.Add(1); seen.add(took) })
-		}, func(time.Duration) {})
-	}()
-	_ = wait(ctx, lead) // the load ends with ctx
-	seen.begin()
-	_ = wait(ctx, window)
-	m = seen.end()
-	over.Store(true)
-	err = <-ended
-	if lives = int(begun.Load()); err != nil {
-		return m, lives, err
-	}
-	if err := r.settle(ctx); err != nil {
-		return m, lives, err
-	}
-	if m.cpu, err = r.cpu(); err != nil {
-		return m, lives, err
-	}
-	m.cpu.subtract(before)
+		}, func(time.Duration) {}, func() { m = seen.window(ctx, window) })
+		if failed == nil {
+			failed = r.settle(ctx)
+		}
+		return m
+	})
 	m.overSteps = int(steps.Load())
-	return m, lives, nil
+	return m, int(begun.Load()), cmp.Or(failed, err)
 }
 
 // firstSteps measures chats one after another: what the first step of a conversation takes, the ones after it, and the

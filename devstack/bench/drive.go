@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"sync/atomic"
@@ -43,22 +44,25 @@ func drive(inFlight int, more func(n int) bool, step func(n int) error, done fun
 
 // steady drives a load and measures a window of it. What comes before the load runs evenly does not count, nor what is left
 // when the last steps are awaited: a system whose steps take long would lose more by both than one whose steps are quick.
-func (r *rig) steady(ctx context.Context, inFlight int, window time.Duration, step func(n int) error) (measurement, error) {
-	var over atomic.Bool
+func (r *rig) steady(ctx context.Context, inFlight int, window time.Duration, step func(n int) error) (
+	m measurement, err error,
+) {
 	var seen recorder
-	ended := make(chan error, 1)
-	go func() { ended <- drive(inFlight, func(int) bool { return !over.Load() }, step, seen.add) }()
-	_ = wait(ctx, lead) // the load ends with ctx
-	m, err := r.measured(func() measurement {
-		seen.begin()
-		_ = wait(ctx, window)
-		return seen.end()
+	failed := during(ctx, inFlight, step, seen.add, func() {
+		m, err = r.measured(func() measurement { return seen.window(ctx, window) })
 	})
+	return m, cmp.Or(failed, err)
+}
+
+// during keeps a load running while watch is called, and waits for what is in flight then.
+func during(ctx context.Context, inFlight int, step func(n int) error, done func(time.Duration), watch func()) error {
+	var over atomic.Bool
+	ended := make(chan error, 1)
+	go func() { ended <- drive(inFlight, func(int) bool { return !over.Load() }, step, done) }()
+	_ = wait(ctx, lead) // the load ends with ctx
+	watch()
 	over.Store(true)
-	if failed := <-ended; failed != nil {
-		return m, failed
-	}
-	return m, err
+	return <-ended
 }
 
 // wait waits for a time; it gives the context's error when that ends first.
@@ -90,6 +94,13 @@ func (r *recorder) add(took time.Duration) {
 	if !r.began.IsZero() {
 		r.m.latencies = append(r.m.latencies, took)
 	}
+}
+
+// window records for a time.
+func (r *recorder) window(ctx context.Context, d time.Duration) measurement {
+	r.begin()
+	_ = wait(ctx, d)
+	return r.end()
 }
 
 func (r *recorder) end() measurement {

@@ -66,7 +66,7 @@ func (r *rig) growOpen(ctx context.Context, out io.Writer, s settings) error {
 		if err := r.openIdle(ctx, idle, to); err != nil {
 			return err
 		}
-		fmt.Fprintf(os.Stderr, "%d idle conversations opened in %.0f s\n", to-idle, time.Since(began).Seconds())
+		fmt.Fprintf(r.logs, "%d idle conversations opened in %.0f s\n", to-idle, time.Since(began).Seconds())
 		idle = to
 		if err := r.point(ctx, out, "idle open conversations", fmt.Sprint(to), d, func(ctx context.Context) (measurement, error) {
 			return r.measure(ctx, plain, d)

@@ -124,8 +124,8 @@ func (l *load) stepTo(ctx context.Context, bot schemas.BotID, conversation, step
 	if _, _, err := l.publisher.PublishEvent(ctx, bot.WithConversation(conversation), event, id, nil); err != nil {
 		return 0, err
 	}
-	var outcome schemas.Outcome
-	if err := waitFor(ctx, due.outcome, "reply to event "+id+" of conversation "+conversation, &outcome); err != nil {
+	outcome, err := waitFor(ctx, due.outcome, "reply to event "+id+" of conversation "+conversation)
+	if err != nil {
 		return 0, err
 	}
 	if outcome != want {
@@ -135,19 +135,16 @@ func (l *load) stepTo(ctx context.Context, bot schemas.BotID, conversation, step
 }
 
 // waitFor waits for a channel; the error names what did not come in time.
-func waitFor[T any](ctx context.Context, ch <-chan T, what string, into ...*T) error {
+func waitFor[T any](ctx context.Context, ch <-chan T, what string) (value T, err error) {
 	timeout := time.NewTimer(replyTimeout)
 	defer timeout.Stop()
 	select {
-	case value := <-ch:
-		for _, p := range into {
-			*p = value
-		}
-		return nil
+	case value = <-ch:
+		return value, nil
 	case <-timeout.C:
-		return fmt.Errorf("no %s within %s", what, replyTimeout)
+		return value, fmt.Errorf("no %s within %s", what, replyTimeout)
 	case <-ctx.Done():
-		return ctx.Err()
+		return value, ctx.Err()
 	}
 }
 
