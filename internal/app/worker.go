@@ -179,8 +179,8 @@ const stickyTimeout = 2 * time.Second
 
 // pollers returns the poller behavior. The minimum is high, because the server writes a workflow task without a waiting
 // poll to its database first: with 8 a steady step costs a quarter more CPU than with 32 (docs/benchmarks). A host that
-// vanishes, or a process that is stopped, leaves its polls at the server, and each of them takes one task for the timeout of a
-// workflow task (2 s), until the server detects the dead connection.
+// vanishes, or a process that is stopped, leaves its polls at the server, and each of them takes one task for the timeout of
+// a workflow task (2 s), until the server detects the dead connection.
 func pollers() worker.PollerBehavior {
 	return worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
 		InitialNumberOfPollers: 32, MinimumNumberOfPollers: 32, MaximumNumberOfPollers: 128,
