@@ -126,9 +126,11 @@ func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*s
 			return stored, nil
 		}
 	}
-	span := a.Traces.Reply(telemetry.StepSpan{
-		BotID: in.BotID, TraceParent: in.Reply.TraceParent, TraceState: in.Reply.TraceState,
-	}, in.Reply.Type, in.Reply.ID)
+	of := telemetry.StepSpan{BotID: in.BotID, TraceParent: in.Reply.TraceParent, TraceState: in.Reply.TraceState}
+	if in.Timing != nil {
+		of.Step = in.Timing.Step
+	}
+	span := a.Traces.Reply(of, in.Reply.Type, in.Reply.ID)
 	if span != nil {
 		in.Reply.TraceParent, in.Reply.TraceState = span.Parent()
 	}

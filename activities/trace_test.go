@@ -75,7 +75,7 @@ func TestTrace_ReplyIsPublishedOnce(t *testing.T) {
 	_, err := b.ExecuteActivity(step.ActivityPublish, in)
 	require.NoError(t, err)
 	require.Len(t, spans.GetSpans(), 1)
-	require.Equal(t, "send hookturn.replies", spans.GetSpans()[0].Name)
+	require.Equal(t, "publish hookturn.replies", spans.GetSpans()[0].Name)
 	require.Equal(t, "b7ad6b7169203331", spans.GetSpans()[0].Parent.SpanID().String())
 	b.stored = &schemas.Reply{ID: "r1", Data: []byte(`{}`)}
 	_, err = b.ExecuteActivity(step.ActivityPublish, in)

@@ -49,5 +49,12 @@ func TestIntake_OneSpanForEachEvent(t *testing.T) {
 	require.Len(t, contexts, 2)
 	require.Equal(t, contexts[0], contexts[1])
 	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-"+event.SpanContext.SpanID().String()+"-01", contexts[0])
+
+	m.Deliveries = 2 // the acknowledgement was lost
+	verdict(t, in.Handle(t.Context(), m), "", false)
+	require.Len(t, spans.GetSpans(), 4)
+	for i, again := range spans.GetSpans()[2:] {
+		require.Equal(t, found[i].SpanContext.SpanID(), again.SpanContext.SpanID(), "%s has a second span", again.Name)
+	}
 	require.NoError(t, in.Traces.Stop(context.Background()))
 }

@@ -70,10 +70,7 @@ func (t *Traces) Event(key schemas.ConversationKey, e *schemas.Event, received t
 	}
 	ctx := parent(context.Background(), e.TraceParent, e.TraceState)
 	sum := sha256.Sum256([]byte(schemas.EventMsgID(key, e.ID)))
-	var fixed fixedIDs
-	copy(fixed.trace[:], sum[:16])
-	copy(fixed.span[:], sum[16:24])
-	ctx = context.WithValue(ctx, idsKey{}, fixed)
+	ctx = context.WithValue(ctx, idsKey{}, fixedIDs{trace.TraceID(sum[:16]), trace.SpanID(sum[16:24])})
 	ctx, span := t.tracer.Start(ctx, "process "+schemas.SubjectEvents, //nolint:spancheck // the caller ends it
 		trace.WithSpanKind(trace.SpanKindConsumer), trace.WithTimestamp(received), trace.WithAttributes(
 			attribute.String("messaging.system", "nats"),
@@ -82,15 +79,14 @@ func (t *Traces) Event(key schemas.ConversationKey, e *schemas.Event, received t
 			attribute.String("messaging.destination.name", schemas.SubjectEvents),
 			attribute.String("messaging.message.id", e.ID),
 			attribute.String("cloudevents.event_type", e.Type),
-			attribute.String("hookturn.tenant", key.Tenant), attribute.String("hookturn.bot", key.Bot),
-			attribute.String("hookturn.step", e.Data.Step),
-		))
-	s := &Span{span, context.WithValue(ctx, idsKey{}, nil)}
+		), trace.WithAttributes(StepSpan{BotID: key.BotID, Step: e.Data.Step}.attributes()...))
+	s := &Span{span, context.WithValue(ctx, idsKey{}, fixedIDs{trace.TraceID(sum[:16]), trace.SpanID(sum[24:])})}
 	e.TraceParent, e.TraceState = s.Parent()
 	return s //nolint:spancheck // as above
 }
 
-// Update begins the span of handing an event to its workflow.
+// Update begins the span of handing an event to its workflow. Its id is a function of the event's identity as well: an event
+// that was accepted and is delivered again does not get a second span.
 func (t *Traces) Update(of *Span, name string) *Span {
 	if t == nil || of == nil {
 		return nil
@@ -100,7 +96,7 @@ func (t *Traces) Update(of *Span, name string) *Span {
 			attribute.String("rpc.system", "grpc"),
 			attribute.String("rpc.service", "temporal.api.workflowservice.v1.WorkflowService"),
 		))
-	return &Span{span, ctx} //nolint:spancheck // as above
+	return &Span{span, context.WithValue(ctx, idsKey{}, nil)} //nolint:spancheck // as above
 }
 
 // Attempt begins the span of a request to an endpoint. The URL must not have a query.
@@ -115,12 +111,20 @@ func (t *Traces) Attempt(p StepSpan, endpoint string, n int) *Span {
 		attributes = append(attributes, attribute.Int("http.request.resend_count", n-1))
 	}
 	if u, err := url.Parse(endpoint); err == nil {
-		attributes = append(attributes, attribute.String("server.address", u.Hostname()))
-		if port, err := strconv.Atoi(u.Port()); err == nil {
-			attributes = append(attributes, attribute.Int("server.port", port))
-		}
+		attributes = append(attributes, attribute.String("server.address", u.Hostname()), attribute.Int("server.port", portOf(u)))
 	}
 	return t.begin(p, http.MethodPost, trace.SpanKindClient, attributes)
+}
+
+// portOf returns the port of a URL, or that of its scheme when the URL does not name one.
+func portOf(u *url.URL) int {
+	if port, err := strconv.Atoi(u.Port()); err == nil {
+		return port
+	}
+	if u.Scheme == "http" {
+		return 80
+	}
+	return 443
 }
 
 // Script begins the span of a script.
@@ -136,7 +140,7 @@ func (t *Traces) Reply(p StepSpan, replyType, id string) *Span {
 	if t == nil || p.TraceParent == "" {
 		return nil
 	}
-	return t.begin(p, "send "+schemas.SubjectReplies, trace.SpanKindProducer, append(p.attributes(),
+	return t.begin(p, "publish "+schemas.SubjectReplies, trace.SpanKindProducer, append(p.attributes(),
 		attribute.String("messaging.system", "nats"),
 		attribute.String("messaging.operation.type", "send"),
 		attribute.String("messaging.operation.name", "publish"),
@@ -156,10 +160,11 @@ type StepSpan struct {
 }
 
 func (p StepSpan) attributes() []attribute.KeyValue {
-	return []attribute.KeyValue{
-		attribute.String("hookturn.tenant", p.Tenant), attribute.String("hookturn.bot", p.Bot),
-		attribute.String("hookturn.step", p.Step),
+	all := []attribute.KeyValue{attribute.String("hookturn.tenant", p.Tenant), attribute.String("hookturn.bot", p.Bot)}
+	if p.Step != "" { // such as of hookturn.entities.collected
+		all = append(all, attribute.String("hookturn.step", p.Step))
 	}
+	return all
 }
 
 func (t *Traces) begin(p StepSpan, name string, kind trace.SpanKind, attributes []attribute.KeyValue) *Span {

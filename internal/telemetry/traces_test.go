@@ -14,6 +14,9 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/grpc"
@@ -135,7 +138,7 @@ func TestStartTraces_ExportsToACollector(t *testing.T) { //nolint:paralleltest /
 			require.Equal(t, "test", o.of["deployment.environment.name"])
 			root := o.named(t, "process hookturn.events")
 			require.Equal(t, "b7ad6b7169203331", hex.EncodeToString(root.GetParentSpanId()), "the engine's span is the parent")
-			for _, name := range []string{"update step.requested", "POST", "script verify.py", "send hookturn.replies"} {
+			for _, name := range []string{"update step.requested", "POST", "script verify.py", "publish hookturn.replies"} {
 				child := o.named(t, name)
 				require.Equal(t, root.GetSpanId(), child.GetParentSpanId(), name)
 				require.Equal(t, "0af7651916cd43dd8448eb211c80319c", hex.EncodeToString(child.GetTraceId()), name)
@@ -155,6 +158,24 @@ func TestStartTraces_ExportsToACollector(t *testing.T) { //nolint:paralleltest /
 				require.Contains(t, attributes[name], want, name)
 			}
 		})
+	}
+}
+
+// TestTraces_AttributesOfAnAttempt: server.port is required of HTTP clients, also when the URL leaves it out; a step that is
+// not known has no attribute.
+func TestTraces_AttributesOfAnAttempt(t *testing.T) {
+	t.Parallel()
+	spans := tracetest.NewInMemoryExporter()
+	traces := telemetry.NewTraces(sdktrace.WithSyncer(spans))
+	for url, port := range map[string]int64{
+		"https://shop.example/a": 443, "http://shop.example/a": 80, "https://shop.example:8443/a": 8443,
+	} {
+		spans.Reset()
+		traces.Attempt(telemetry.StepSpan{}, url, 1).End("")
+		attributes := attribute.NewSet(spans.GetSpans()[0].Attributes...)
+		got, _ := attributes.Value("server.port")
+		require.Equal(t, port, got.AsInt64(), url)
+		require.False(t, attributes.HasValue("hookturn.step"))
 	}
 }
 
