@@ -1,6 +1,7 @@
 package eventreader
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -27,6 +28,20 @@ type delivery struct {
 // respond publishes an acknowledgement. An error means that the connection is closed: JetStream delivers the event again.
 func (p *partition) respond(d *delivery, response string) {
 	_ = p.r.js.Conn().Publish(d.reply, []byte(response))
+}
+
+// flushAcks returns when JetStream has processed the acknowledgements of this partition. A flush of the connection is not
+// sufficient: it is answered while they wait in the consumer's queue. The consumer processes them in order and replies to
+// the one that has a reply subject: a progress report, which changes nothing about an acknowledged event.
+func (p *partition) flushAcks(ctx context.Context) error {
+	p.mu.Lock()
+	acked := p.acked
+	p.mu.Unlock()
+	if acked == "" {
+		return p.r.js.Conn().FlushWithContext(ctx)
+	}
+	_, err := p.r.js.Conn().RequestWithContext(ctx, acked, []byte(protocolInProgress))
+	return err
 }
 
 // sendInProgress extends the AckWait of every pending event that was not touched for a while. It forgets events that are

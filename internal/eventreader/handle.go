@@ -220,6 +220,9 @@ func (p *partition) finish(q *conversationQueue, m *Message, o Outcome) {
 	p.mu.Lock()
 	d := p.pending[m.Sequence]
 	delete(p.pending, m.Sequence)
+	if d != nil {
+		p.acked = d.reply
+	}
 	q.finish()
 	p.next(q)
 	p.mu.Unlock()

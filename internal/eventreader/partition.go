@@ -58,6 +58,7 @@ type partition struct {
 	queues   map[string]*conversationQueue // by stored subject
 	backlogs map[string]*backlog           // by tenant
 	retrying int                           // queues that wait for a retry
+	acked    string                        // reply subject of the latest acknowledged delivery, empty for none
 }
 
 func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *partition {
@@ -229,8 +230,8 @@ func (p *partition) giveBack() {
 	p.nakPending()
 	ctx, cancel := context.WithTimeout(p.lease.ctx, closeTimeout)
 	defer cancel()
-	// The next reader reads the unacknowledged events, so the server must have received our acknowledgements by then.
-	if err := p.r.js.Conn().FlushWithContext(ctx); err != nil {
+	// The next reader reads the unacknowledged events, so JetStream must have processed our acknowledgements by then.
+	if err := p.flushAcks(ctx); err != nil {
 		return
 	}
 	if p.reading != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -289,6 +290,39 @@ func TestStop_LetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 	requireEmpty(t, streams)
 	require.Equal(t, map[uint64]int{1: 1, 2: 1, 3: 1}, seen.runs)
 	seen.requireOrder(t)
+}
+
+// TestStop_AcknowledgementsAreProcessed: what the next reader reads from the stream must not hold handled events.
+func TestStop_AcknowledgementsAreProcessed(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
+	const conversations = 50
+	var entered sync.WaitGroup
+	entered.Add(conversations)
+	release := make(chan struct{})
+	r := NewReader(js, streams, Options{Handler: func(context.Context, *Message) Outcome {
+		entered.Done()
+		<-release
+		return Ack()
+	}})
+	require.NoError(t, r.Start(testContext(t)))
+	require.NoError(t, publishAll(testContext(t), js, conversations, 1))
+	entered.Wait()
+	p := onlyPartition(t, r)
+	require.Eventually(t, func() bool { return p.deliveries(conversations) == 1 }, soon, poll, "JetStream has delivered all")
+	signs, err := js.Conn().SubscribeSync("$JS.ACK.HOOKTURN_EVENTS.>")
+	require.NoError(t, err)
+	close(release)
+	stopReader(t, r)
+	require.Zero(t, eventsLeft(t, streams))
+	for range conversations {
+		m, err := signs.NextMsgWithContext(testContext(t))
+		require.NoError(t, err)
+		require.Equal(t, protocolAck, string(m.Data))
+	}
+	last, err := signs.NextMsgWithContext(testContext(t))
+	require.NoError(t, err)
+	require.NotEmpty(t, last.Reply, "JetStream answers when it has processed what came before")
 }
 
 func TestStop_CutsHandlersOffWhenItsContextEnds(t *testing.T) {
