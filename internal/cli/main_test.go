@@ -55,7 +55,8 @@ type world struct {
 
 func (w *world) run(ctx context.Context, cmd *cobra.Command, args ...string) (status int) {
 	return cli.RunContext(ctx, cmd, cli.IO{
-		Args: args, In: strings.NewReader(w.in), Out: &w.out, Err: &w.err, Terminal: w.terminal,
+		Args: append([]string{}, args...), // none means none, not those of the test
+		In:   strings.NewReader(w.in), Out: &w.out, Err: &w.err, Terminal: w.terminal,
 		LookupEnv: func(name string) (string, bool) {
 			value, ok := w.env[name]
 			return value, ok
