@@ -2,6 +2,7 @@ package egress
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
@@ -29,8 +31,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // devstack is the policy under which tests can reach their own servers.
 func devstack() Options { return Options{AllowLoopback: true, AllowPlainHTTP: true} }
 
+// newClient returns a client whose timeouts are long, where a test does not set its own: a handshake may take longer than the
+// defaults on a busy machine.
 func newClient(t *testing.T, o Options) *Client {
 	t.Helper()
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	o.ConnectTimeout, o.TLSTimeout = cmp.Or(o.ConnectTimeout, time.Minute), cmp.Or(o.TLSTimeout, time.Minute)
 	c, err := New(o)
 	require.NoError(t, err)
 	t.Cleanup(c.Close)

@@ -295,7 +295,9 @@ func TestClient_CallersContext(t *testing.T) {
 
 func TestTimeout_IsCutToTheMaximum(t *testing.T) {
 	t.Parallel()
-	c := newClient(t, Options{})
+	c, err := New(Options{})
+	require.NoError(t, err)
+	defer c.Close()
 	require.Equal(t, 15*time.Second, c.timeout(Request{}))
 	require.Equal(t, 30*time.Second, c.timeout(Request{Timeout: 30 * time.Second}))
 	require.Equal(t, 2*time.Minute, c.timeout(Request{Timeout: time.Hour}))

@@ -40,7 +40,7 @@ func issue(t *testing.T, answer func(w http.ResponseWriter, r *http.Request, n i
 	client, err := egress.New(egress.Options{AllowLoopback: true, AllowPlainHTTP: true})
 	require.NoError(t, err)
 	t.Cleanup(client.Close)
-	return i, oauth2.New(client.RoundTripper(2*time.Second, 64<<10))
+	return i, oauth2.New(client.RoundTripper(time.Minute, 64<<10))
 }
 
 func numbered(expires int) func(w http.ResponseWriter, r *http.Request, n int64) {
