@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -54,7 +55,9 @@ func newWorld(t *testing.T) *world {
 		TestWorkflowEnvironment: suite.NewTestWorkflowEnvironment(),
 		rejections:              map[string]error{}, results: map[string]step.Result{}, callbacks: map[string]error{},
 	}
-	w.SetTestTimeout(20 * time.Second)
+	w.SetTestTimeout(time.Minute)
+	// With the SDK's default of 1 s, a busy machine is taken for a deadlock, as in internal/app.
+	w.SetWorkerOptions(worker.Options{DeadlockDetectionTimeout: time.Minute})
 	workflows.Register(w.TestWorkflowEnvironment)
 	w.RegisterActivityWithOptions(w.webhook, activity.RegisterOptions{Name: step.ActivityWebhook})
 	w.RegisterActivityWithOptions(w.publish, activity.RegisterOptions{Name: step.ActivityPublish})

@@ -48,6 +48,7 @@ func TestLatency_AnswerAndDeadlineInOneTask(t *testing.T) {
 			require.NoError(t, err)
 			p := &publishes{}
 			replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
+				DisableDeadlockDetection: true,
 				Interceptors: []interceptor.WorkerInterceptor{p},
 			})
 			require.NoError(t, err)

@@ -28,6 +28,7 @@ func TestReplay_HistoriesInClear(t *testing.T) {
 	require.NoError(t, err)
 	encrypting.Blocking = true
 	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
+		DisableDeadlockDetection: true,
 		DataConverter: converter.NewCodecDataConverter(step.DataConverter(), encrypting),
 	})
 	require.NoError(t, err)
