@@ -181,7 +181,7 @@ func TestReader_EventThatLooksLikeAStatusIsHandled(t *testing.T) {
 			t.Parallel()
 			_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 			seen := newLedger()
-			startReader(t, js, streams, Options{AckWait: 2 * time.Second, Handler: seen.handle})
+			startReader(t, js, streams, Options{Handler: seen.handle})
 			publish(t, js, "c", 1)
 			publishRaw(t, js, &nats.Msg{Subject: eventRoot + "acme.shop.c", Header: nats.Header{"Status": {status}}})
 			publish(t, js, "c", 2)

@@ -229,7 +229,7 @@ func TestReader_EventsRemovedFromTheStream(t *testing.T) {
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered, release := make(chan struct{}), make(chan struct{})
 	seen := newLedger()
-	r := startReader(t, js, streams, Options{AckWait: 2 * time.Second, Handler: func(_ context.Context, m *Message) Outcome {
+	r := startReader(t, js, streams, Options{AckWait: 10 * time.Second, Handler: func(_ context.Context, m *Message) Outcome {
 		if string(m.Data) == "0" {
 			close(entered)
 			<-release
