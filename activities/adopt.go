@@ -94,8 +94,8 @@ func (c *call) earliest() time.Time {
 }
 
 // adopt makes the end of the attempt that of a reply which the engine has already.
-func (c *call) adopt(r schemas.StepReplied) attempted {
-	c.Log.Info("reply found, the step takes it over", "event", c.in.Event.ID, "step", c.in.Plan.Step,
+func (c *call) adopt(ctx context.Context, r schemas.StepReplied) attempted {
+	c.Log.InfoContext(ctx, "reply found, the step takes it over", "event", c.in.Event.ID, "step", c.in.Plan.Step,
 		"outcome", r.Outcome)
 	c.flight.keep = true
 	c.progress.Attempts = r.Attempts

@@ -47,7 +47,7 @@ func (c *call) run(ctx context.Context) attempted {
 	}
 	c.dialect = d
 	if stored := c.storedReply(ctx); stored != nil {
-		return c.adopt(*stored)
+		return c.adopt(ctx, *stored)
 	}
 	answer, callsBack, failed := c.attempt(ctx)
 	if failed != nil {
@@ -64,7 +64,7 @@ func (c *call) run(ctx context.Context) attempted {
 	if c.in.Reply && !callsBack {
 		var stored *schemas.StepReplied
 		if result.ReplyID, stored = c.reply(ctx, &result); stored != nil {
-			return c.adopt(*stored)
+			return c.adopt(ctx, *stored)
 		}
 	}
 	c.flight.bytes += len(result.Details) + len(result.UserDetails) + len(result.Output)

@@ -81,7 +81,7 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	span := c.Traces.Script(spanOf(in), in.Plan.Code.File)
 	attempt := schemas.Attempt{N: 1, Started: time.Now().UTC(), URL: "script:" + in.Plan.Code.File}
 	r, f, err := c.run(ctx, in.Plan, "", sandbox.Job{
-		EventID: in.Event.ID, Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
+		EventID: in.Event.ID, TraceID: in.TraceID(), Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
 	})
 	if err != nil {
 		return step.CodeResult{}, err
@@ -94,7 +94,7 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	if f != nil {
 		attempt.Error = string(f.Kind)
 		c.Log.InfoContext(ctx, "code step failed", "workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "event", in.Event.ID,
-			"step", in.Plan.Step, "script", in.Plan.Code.File, "kind", f.Kind, "trace_id", in.Event.TraceID())
+			"step", in.Plan.Step, "script", in.Plan.Code.File, "kind", f.Kind)
 	}
 	span.End(attempt.Error)
 	result.Fault, result.Attempts = f, []schemas.Attempt{attempt}
@@ -136,7 +136,8 @@ func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Jo
 	j.BotID, j.Step, j.Connections = p.BotID, p.Step, p.Code.Connections
 	j.Packages = scripthost.WheelsOf(p.Code)
 	j.Host = c.Host.For(scripthost.Run{
-		BotID: p.BotID, Step: p.Step, Revision: p.Revision, EventID: j.EventID, Channel: channel, Until: time.Now().Add(j.Timeout),
+		BotID: p.BotID, Step: p.Step, Revision: p.Revision, EventID: j.EventID, TraceID: j.TraceID, Channel: channel,
+		Until: time.Now().Add(j.Timeout),
 	})
 	r, f := c.Sandbox.Run(ctx, j)
 	if f != nil && !r.Sent && (f.Kind == fault.SandboxUnavailable || f.Kind == fault.Config) {

@@ -24,6 +24,7 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 // RunBare runs the script of a channel once, outside of Temporal: it is not repeated, whatever becomes of it. A script that
 // could not begin is a fault of the kind that RunScript's error has.
 func (c *Code) RunBare(ctx context.Context, in step.ScriptRun) step.ScriptResult {
+	ctx = telemetry.WithTrace(ctx, in)
 	result, err := c.runScript(ctx, in)
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return step.ScriptResult{Fault: fault.New(fault.Kind(app.Type()), "%s", app.Message())}
@@ -48,10 +49,12 @@ func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	if err != nil {
 		return step.ScriptResult{}, err
 	}
-	span := c.Traces.Script(telemetry.StepSpan{BotID: in.Plan.BotID, Step: in.Plan.Step}, in.Plan.Code.File)
+	span := c.Traces.Script(telemetry.StepSpan{BotID: in.Plan.BotID, Step: in.Plan.Step, TraceID: in.TraceID()},
+		in.Plan.Code.File)
 	began := time.Now()
 	r, f, err := c.run(ctx, in.Plan, in.Channel, sandbox.Job{
-		EventID: in.ID, Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Event: in.Event, Params: in.Params,
+		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Event: in.Event,
+		Params:    in.Params,
 		BodyParam: in.BodyParam,
 	})
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 func spanOf(in step.WebhookInput) telemetry.StepSpan {
 	return telemetry.StepSpan{
 		BotID: in.Plan.BotID, Step: in.Plan.Step, TraceParent: in.Event.TraceParent, TraceState: in.Event.TraceState,
-		TraceID: in.Event.TraceID(),
+		TraceID: in.TraceID(),
 	}
 }
 
@@ -31,9 +31,9 @@ func endAttempt(span *telemetry.Span, attempt schemas.Attempt) {
 }
 
 // traceOf returns the trace id of an event that belongs to a trace, "" of another one.
-func traceOf(e schemas.Event) string {
-	if e.TraceParent == "" {
+func traceOf(in step.WebhookInput) string {
+	if in.Event.TraceParent == "" {
 		return ""
 	}
-	return e.TraceID()
+	return in.TraceID()
 }

@@ -82,7 +82,7 @@ func (a *Activities) failure(ctx context.Context, in step.WebhookInput, left clo
 	}
 	a.Log.InfoContext(ctx, "attempt failed", "workflow", info.WorkflowExecution.ID, "event", in.Event.ID,
 		"step", in.Plan.Step, "attempt", len(p.Attempts), "kind", f.Kind, "status", f.Status, "message", f.Message,
-		"cause", causeOf(f), "retry_in", p.RetryIn, "trace_id", in.Event.TraceID())
+		"cause", causeOf(f), "retry_in", p.RetryIn)
 	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind), temporal.ApplicationErrorOptions{
 		NonRetryable:   p.RetryIn <= 0,
 		NextRetryDelay: p.RetryIn,
@@ -106,7 +106,7 @@ func (a *Activities) note(ctx context.Context, in step.WebhookInput, attempt sch
 		result = strconv.Itoa(attempt.Status/100) + "xx"
 	}
 	took := time.Duration(attempt.TotalMs * float64(time.Millisecond))
-	a.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, took, traceOf(in.Event))
+	a.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, took, traceOf(in))
 	a.Log.DebugContext(ctx, "attempt", "event", in.Event.ID, "step", in.Plan.Step, "attempt", attempt.N, "result", result,
-		"ms", attempt.TotalMs, "trace_id", in.Event.TraceID())
+		"ms", attempt.TotalMs)
 }

@@ -36,12 +36,22 @@ func isPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
-// TraceID is the trace that an event belongs to, as 32 lower-case hex digits: the one of its traceparent, or one made from
-// its id, so that every attempt of a step and every log line agree on it.
-func (e Event) TraceID() string {
-	if parts := strings.SplitN(e.TraceParent, "-", 3); isTraceParent(e.TraceParent) {
-		return parts[1]
+// TraceID is the trace that an event of a bot belongs to, as 32 lower-case hex digits: the one of its traceparent, or one
+// made
+// from its identity, so that every attempt of a step, every span and every log line agree on it.
+func (e Event) TraceID(owner BotID) string {
+	return TraceIDOf(e.TraceParent, owner.WithConversation(e.Subject), e.ID)
+}
+
+// TraceIDOf is the trace of an event by its traceparent or its identity; "" when it has neither a valid traceparent nor an
+// id.
+func TraceIDOf(traceParent string, key ConversationKey, id string) string {
+	if isTraceParent(traceParent) {
+		return strings.SplitN(traceParent, "-", 3)[1]
 	}
-	sum := sha256.Sum256([]byte(e.ID))
+	if id == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(EventMsgID(key, id)))
 	return hex.EncodeToString(sum[:16])
 }

@@ -12,7 +12,9 @@ import (
 func publish(ctx workflow.Context, to step.Address, replyType string, data any) string {
 	id, _, err := publishData(ctx, to, replyType, data, nil)
 	if err != nil {
-		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.Event.ID, "type", replyType, "error", err)
+		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.Event.ID, "trace_id",
+			to.Event.TraceID(to.BotID),
+			"type", replyType, "error", err)
 	}
 	return id
 }

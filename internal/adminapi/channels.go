@@ -305,14 +305,15 @@ func (a Channels) advise(r *http.Request, e channel.Entry, action string) {
 	changed := schemas.ChannelChanged{
 		ID: e.ID, Code: is.Code, Action: action, By: operatorOf(r.Context()).Name, From: httpapi.Peer(r, nil).String(),
 	}
-	a.Log.Info("channel of the administration changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
+	a.Log.InfoContext(r.Context(), "channel of the administration changed", "action", action, "id", e.ID, "tenant",
+		e.Tenant, "bot", e.Bot,
 		"channel", is.Code, "operator", changed.By, "from", changed.From)
 	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.BotID, time.Now(), changed))
 	if err == nil {
 		err = a.Advise(e.BotID, advisory)
 	}
 	if err != nil {
-		a.Log.Warn("publishing channel advisory failed", "id", e.ID, "error", err)
+		a.Log.WarnContext(r.Context(), "publishing channel advisory failed", "id", e.ID, "error", err)
 	}
 }
 

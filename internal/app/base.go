@@ -104,7 +104,7 @@ func background(run func(context.Context)) (stop func(context.Context) error) {
 func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) error) {
 	return background(func(ctx context.Context) {
 		if err := bots.Watch(ctx); err != nil {
-			log.Error("watching bot files failed", "error", err, "hint", "restart the process to load changed bot files")
+			log.ErrorContext(ctx, "watching bot files failed", "error", err, "hint", "restart the process to load changed bot files")
 		}
 	})
 }
@@ -116,7 +116,7 @@ func followChannels(ctx context.Context, b *base, log *slog.Logger, p *parts) er
 	go func() {
 		err := b.channels.Follow(following, store.NewChannels(b.streams), sync.OnceFunc(func() { close(ready) }))
 		if err != nil {
-			log.Error("watching channels failed", "error", err, "hint", "restart the process when NATS is available")
+			log.ErrorContext(ctx, "watching channels failed", "error", err, "hint", "restart the process when NATS is available")
 		}
 		done <- err
 	}()

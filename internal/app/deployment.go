@@ -96,7 +96,7 @@ func (d Deployment) follow(ctx context.Context, b *base, cfg Config, p *parts) e
 	}
 	log := cfg.Log.With("deployment", d.Name, "build_id", d.BuildID)
 	if d.Promote == PromoteManual {
-		log.Info("worker version waits for its promotion unless it is the current one",
+		log.InfoContext(ctx, "worker version waits for its promotion unless it is the current one",
 			"hint", "run \"starter deployments promote --build-id "+d.BuildID+"\"")
 		return nil
 	}
@@ -116,7 +116,7 @@ func (d Deployment) follow(ctx context.Context, b *base, cfg Config, p *parts) e
 	select {
 	case <-decided:
 	case <-timeout.C:
-		log.Warn("worker deployment has no current version yet, will retry",
+		log.WarnContext(ctx, "worker deployment has no current version yet, will retry",
 			"hint", "check that the Temporal server supports Worker Deployments, or set --deployment-name= for an unversioned worker")
 	case <-ctx.Done():
 		return ctx.Err()
@@ -153,7 +153,7 @@ func (r *promoter) run(ctx context.Context, decided chan struct{}) {
 		case err != nil || current == "":
 			wait = retry.NextBackOff()
 			if err != nil && wait >= lookInterval/2 && ctx.Err() == nil {
-				r.log.Warn("promoting the worker version failed, will retry", "retry_in", wait, "error", err)
+				r.log.WarnContext(ctx, "promoting the worker version failed, will retry", "retry_in", wait, "error", err)
 			}
 		default:
 			retry.Reset()
@@ -191,7 +191,7 @@ func (r *promoter) look(ctx context.Context) (current string, err error) {
 	if err := r.api.promote(ctx, mine, token, reason == reasonDeserted); err != nil {
 		return info.Current, err
 	}
-	r.log.Info("worker version promoted", "previous", info.Current, "reason", string(reason))
+	r.log.InfoContext(ctx, "worker version promoted", "previous", info.Current, "reason", string(reason))
 	return mine, nil
 }
 

@@ -80,7 +80,7 @@ func (e *endpoints) publishAll(ctx context.Context) {
 			return
 		case n := <-e.notices:
 			if err := e.publish(ctx, n); err != nil {
-				e.log.Warn("publishing endpoint state failed", "url", n.Endpoint.URL, "state", n.State, "error", err)
+				e.log.WarnContext(ctx, "publishing endpoint state failed", "url", n.Endpoint.URL, "state", n.State, "error", err)
 			}
 		}
 	}

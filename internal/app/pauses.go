@@ -23,7 +23,7 @@ func followPauses(b *base, log *slog.Logger, p *parts, decided func(d store.Paus
 			}
 		}, func() { begun = true })
 		if err != nil {
-			log.Error("receiving pauses failed", "error", err, "hint", "restart this process when NATS is available")
+			log.ErrorContext(ctx, "receiving pauses failed", "error", err, "hint", "restart this process when NATS is available")
 		}
 	}))
 }

@@ -92,7 +92,8 @@ func (s sweeper) sweep(ctx context.Context) error {
 		if running {
 			continue
 		}
-		s.log.Warn("background queue without a run found, starting one", "tenant", q.Tenant, "bot", q.Bot, "step", q.Step)
+		s.log.WarnContext(ctx, "background queue without a run found, starting one", "tenant", q.Tenant, "bot", q.Bot, "step",
+			q.Step)
 		if err := s.wake(ctx, q); err != nil {
 			return fmt.Errorf("start the run of a background queue: %w", err)
 		}

@@ -49,7 +49,7 @@ func setUp(ctx context.Context, js bus.JetStream, cfg Config) (changes []string,
 	}
 	if err := bus.Resize(ctx, js, cfg.streamOptions(), func(stream, what string) {
 		changes = append(changes, stream+": "+what)
-		cfg.Log.Info("stream changed", "stream", stream, "change", what)
+		cfg.Log.InfoContext(ctx, "stream changed", "stream", stream, "change", what)
 	}); err != nil {
 		return changes, err
 	}
@@ -87,7 +87,7 @@ func repartition(ctx context.Context, js bus.JetStream, cfg Config) (changed boo
 	defer cancel()
 	changed, err = bus.Repartition(ctx, js, cfg.Partitions)
 	if changed {
-		cfg.Log.Info("partitions changed, restart the starters", "partitions", cfg.Partitions)
+		cfg.Log.InfoContext(ctx, "partitions changed, restart the starters", "partitions", cfg.Partitions)
 	}
 	return changed, err
 }

@@ -15,7 +15,6 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/log"
 	"google.golang.org/grpc/codes"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -25,7 +24,7 @@ import (
 
 // dialTemporal connects to Temporal, trying again until ctx ends.
 func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *telemetry.Metrics) (client.Client, error) {
-	opts.Logger = log.NewStructuredLogger(l)
+	logSDK(&opts, l)
 	if opts.DataConverter == nil {
 		opts.DataConverter = step.DataConverter()
 	}
@@ -52,7 +51,8 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	var last error
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
 		last = err
-		l.Warn("connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace, "retry_in",
+		l.WarnContext(ctx, "connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace,
+			"retry_in",
 			wait,
 			"error", err, "hint", "check TEMPORAL_ADDRESS and that the server runs")
 	})
@@ -109,7 +109,7 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	retry := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(time.Minute))
 	err := backoff.Retry(list, backoff.WithContext(retry, ctx))
 	if code := serviceerror.ToStatus(err).Code(); code == codes.PermissionDenied || code == codes.Unimplemented {
-		l.Warn("listing search attributes not permitted", "namespace", namespace, "error", err,
+		l.WarnContext(ctx, "listing search attributes not permitted", "namespace", namespace, "error", err,
 			"hint", "check that an operator has run \"starter setup\"")
 		return nil
 	}

@@ -22,11 +22,13 @@ var anything = []string{"*"}
 // doers are the packages that an activity may use: those that perform I/O, and none that decides.
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
-	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit", "internal/oauth2",
+	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit",
+	"internal/oauth2",
 	"internal/step", "internal/telemetry", "internal/scripthost", "internal/stack",
 }
 
-// importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above it.
+// importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above
+// it.
 var importTable = map[string]row{
 	"internal/strictjson": {"reading a stranger's JSON without guessing", nil},
 	"schemas":             {"what travels outside: JSON Schema, AsyncAPI, Go types, subjects", []string{"internal/strictjson"}},
@@ -86,7 +88,7 @@ var importTable = map[string]row{
 		"the functions of hookturn that a script can call",
 		[]string{
 			"schemas", "internal/fault", "internal/egress", "internal/header", "internal/sandbox", "internal/store", "internal/bot",
-			"internal/secret", "internal/socket",
+			"internal/secret", "internal/socket", "internal/telemetry",
 		},
 	},
 	"internal/socket": {

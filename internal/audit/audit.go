@@ -89,7 +89,7 @@ func (o *Operation) End(ctx context.Context, outcome Outcome) {
 		o.data.Objects = bounded(outcome.Objects)
 	}
 	if err := o.write(ctx); err != nil {
-		o.trail.Log.Warn("recording the result of an operator's action failed", "action", o.data.Action,
+		o.trail.Log.WarnContext(ctx, "recording the result of an operator's action failed", "action", o.data.Action,
 			"operation", o.data.Operation, "error", err, "hint", "the action itself was recorded before")
 	}
 }

@@ -45,7 +45,7 @@ func (s *Store) Watch(ctx context.Context) error {
 			w.event(event)
 		case err := <-watcher.Errors:
 			// Events may have been lost, for example by an overflow: only a reload finds out.
-			s.logger.Warn("watching bot files failed, reloading all files", "dir", s.loader.dir, "error", err)
+			s.logger.WarnContext(ctx, "watching bot files failed, reloading all files", "dir", s.loader.dir, "error", err)
 			w.schedule()
 		case <-retry.C:
 			if len(w.missing) > 0 {

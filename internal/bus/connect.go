@@ -59,7 +59,8 @@ func (l Login) Connect(
 		return err
 	}, backoff.WithContext(Backoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
 		last = err
-		logger.Warn("connecting to nats failed, will retry", "error", err, "retry_in", wait, "hint", connectAdvice(err))
+		logger.WarnContext(ctx, "connecting to nats failed, will retry", "error", err, "retry_in", wait, "hint",
+			connectAdvice(err))
 	})
 	if errors.Is(err, context.DeadlineExceeded) && last != nil {
 		err = fmt.Errorf("%w: %w", ErrUnreachable, last)

@@ -79,7 +79,7 @@ func Upkeep(ctx context.Context, js JetStream) {
 		case <-ticker.C:
 			try, cancel := context.WithTimeout(ctx, apiTimeout)
 			if err := u.look(try); err != nil {
-				u.log.Debug("checking for vanished streams failed, will retry", "error", err)
+				u.log.DebugContext(ctx, "checking for vanished streams failed, will retry", "error", err)
 			}
 			cancel()
 		}
@@ -195,7 +195,7 @@ func (u *upkeep) note(ctx context.Context) error {
 	u.created = now
 	if len(again) > 0 {
 		slices.Sort(again)
-		u.log.Warn("streams had vanished and were created again: what they held is lost", "streams", again)
+		u.log.WarnContext(ctx, "streams had vanished and were created again: what they held is lost", "streams", again)
 		for _, name := range again {
 			if waiting := u.restored[name]; waiting != nil {
 				close(waiting)
@@ -221,7 +221,7 @@ func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) err
 			continue
 		}
 		if entry, err := bucket.Get(ctx, name); err == nil && !bytes.Equal(entry.Value(), value) {
-			u.log.Error("a shared key was replaced: restart this process", "key", name, "bucket", BucketKeys)
+			u.log.ErrorContext(ctx, "a shared key was replaced: restart this process", "key", name, "bucket", BucketKeys)
 		}
 	}
 	return nil

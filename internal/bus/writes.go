@@ -173,7 +173,7 @@ func (u *upkeep) writable(ctx context.Context) error {
 		err := u.probe(ctx)
 		if writeFailure(err) == ReasonTimeout {
 			// JetStream has just answered: the user may not be permitted to write the probe. Its own writes show failures.
-			u.log.Debug("probe not answered", "subject", "$KV."+BucketClaims+"."+probeKey, "error", err)
+			u.log.DebugContext(ctx, "probe not answered", "subject", "$KV."+BucketClaims+"."+probeKey, "error", err)
 			due = false
 		} else {
 			u.wrote("KV_"+BucketClaims, err)

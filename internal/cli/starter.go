@@ -47,7 +47,7 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version,
+	cfg.Log.InfoContext(ctx, "starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version,
 		"revision", app.Build.Revision)
 	var fatal error
 	select {
@@ -55,9 +55,9 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 	case fatal = <-st.Fatal():
 		fatal = fmt.Errorf("starter failed: %w", fatal)
 	}
-	cfg.Log.Info("starter stopping, events in hand may reach their workflows", "timeout", cfg.StopTimeout)
+	cfg.Log.InfoContext(ctx, "starter stopping, events in hand may reach their workflows", "timeout", cfg.StopTimeout)
 	if err := st.Stop(context.WithoutCancel(ctx)); err != nil {
-		cfg.Log.Warn("stopping starter failed in part", "error", err)
+		cfg.Log.WarnContext(ctx, "stopping starter failed in part", "error", err)
 	}
 	return fatal
 }

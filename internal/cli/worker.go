@@ -39,7 +39,7 @@ func runWorker(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.Info("worker started", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version,
+	cfg.Log.InfoContext(ctx, "worker started", "task_queues", cfg.TaskQueues, "admin", w.AdminAddr(), "version", app.Version,
 		"revision", app.Build.Revision)
 	var fatal error
 	select {
@@ -47,9 +47,9 @@ func runWorker(ctx context.Context, cfg app.Config) error {
 	case fatal = <-w.Fatal():
 		fatal = fmt.Errorf("worker failed: %w", fatal)
 	}
-	cfg.Log.Info("worker stopping, running steps may finish", "timeout", cfg.StopTimeout)
+	cfg.Log.InfoContext(ctx, "worker stopping, running steps may finish", "timeout", cfg.StopTimeout)
 	if err := w.Stop(context.WithoutCancel(ctx)); err != nil {
-		cfg.Log.Warn("stopping worker failed in part", "error", err)
+		cfg.Log.WarnContext(ctx, "stopping worker failed in part", "error", err)
 	}
 	return fatal
 }

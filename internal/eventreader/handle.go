@@ -95,8 +95,7 @@ func (p *partition) call(q *conversationQueue, m *Message) (o Outcome) {
 		if value := recover(); value != nil {
 			q.panics++
 			o = panicOutcome(value, q.panics)
-			p.log.Error("handler panicked", "sequence", m.Sequence, "times", q.panics, "error", o.Err(),
-				"stack", string(debug.Stack()))
+			p.log.Error("handler panicked", append(m.ids(), "times", q.panics, "error", o.Err(), "stack", string(debug.Stack()))...)
 		}
 		if p.r.options.Hooks.Handled != nil {
 			p.r.options.Hooks.Handled(time.Since(begun), o)
@@ -110,7 +109,7 @@ func (p *partition) writeDeadLetter(m *Message, o Outcome) Outcome {
 	if err := p.r.letters.Write(p.ctx, m.failedEvent(), o.reason); err != nil {
 		return Retry("write_dead_letter", err)
 	}
-	p.log.Warn("event became a dead letter", "sequence", m.Sequence, "subject", m.Subject, "reason", string(o.reason.Kind))
+	p.log.Warn("event became a dead letter", append(m.ids(), "reason", string(o.reason.Kind))...)
 	if p.r.options.Hooks.DeadLetter != nil {
 		p.r.options.Hooks.DeadLetter(string(o.reason.Kind))
 	}
@@ -237,7 +236,7 @@ func (p *partition) ack(m *Message, d *delivery, o Outcome) {
 		ctx, cancel := context.WithTimeout(p.lease.ctx, apiTimeout)
 		defer cancel()
 		if err := p.r.streams.Events().DeleteMsg(ctx, m.Sequence); err != nil {
-			p.log.Debug("deleting a handled event failed, it is handled again", "sequence", m.Sequence, "error", err)
+			p.log.Debug("deleting a handled event failed, it is handled again", append(m.ids(), "error", err)...)
 		}
 	case o.action == actionDeadLetter:
 		p.respond(d, protocolTerm+" "+string(o.reason.Kind))

@@ -25,6 +25,8 @@ type Message struct {
 	Received     time.Time
 	// Expires is the event's latest useful moment by its Nats-TTL header; the zero time when it has none.
 	Expires time.Time
+	// EventID and TraceID are those of the event, once the handler has read them: log lines name them.
+	EventID, TraceID string
 
 	valid  bool   // the subject has three valid tokens
 	stored string // subject with the partition
@@ -44,6 +46,22 @@ func newMessage(s bus.Streams, stored string, data []byte, header nats.Header, r
 
 // HeaderValue returns the first value of a header, "" when the message has none; names are matched without regard to case.
 func (m *Message) HeaderValue(name string) string { return bus.HeaderValue(m.Header, name) }
+
+// ids are the attributes of log lines about the event.
+func (m *Message) ids() []any {
+	ids := []any{"sequence", m.Sequence, "subject", m.Subject}
+	if m.EventID != "" {
+		ids = append(ids, "event", m.EventID)
+	}
+	trace := m.TraceID
+	if trace == "" {
+		trace = schemas.TraceIDOf(m.HeaderValue("traceparent"), schemas.ConversationKey{}, "")
+	}
+	if trace != "" {
+		ids = append(ids, "trace_id", trace)
+	}
+	return ids
+}
 
 // size is the memory that the event takes, in bytes.
 func (m *Message) size() int64 {

@@ -52,7 +52,7 @@ func (l *retryLog) note(tenant string, o Outcome, m *Message, wait time.Duration
 	}
 	args := []any{"kind", o.kind, "tries", tries, "tenant", tenant, "error", o.Err(), "retry_in", wait}
 	if m != nil {
-		args = append(args, "bot", m.Bot, "conversation", m.Conversation, "sequence", m.Sequence)
+		args = append(args, m.ids()...)
 	}
 	l.log.Warn("events not handled yet, will retry; further tries of this kind are counted for a minute", args...)
 }

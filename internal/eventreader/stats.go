@@ -55,7 +55,7 @@ func (r *Reader) readBacklog(ctx context.Context) {
 	r.backlogRead = time.Now()
 	info, err := r.streams.Events().Info(ctx)
 	if err != nil {
-		r.log.Debug("reading the size of the event stream failed, will retry", "error", err)
+		r.log.DebugContext(ctx, "reading the size of the event stream failed, will retry", "error", err)
 		return
 	}
 	r.backlog.Store(info.State.Msgs)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -99,6 +100,9 @@ func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant strin
 		if value := r.Header.Get(name); value != "" {
 			e.header.Set(name, value)
 		}
+	}
+	if t, ok := r.Context().Value(requestTraceKey{}).(*requestTrace); ok {
+		t.id = schemas.TraceIDOf(cmp.Or(event.TraceParent, r.Header.Get("Traceparent")), e.ConversationKey, e.id)
 	}
 	return e, nil
 }

@@ -53,7 +53,8 @@ func (o Options) streamReplies(w http.ResponseWriter, r *http.Request) error {
 	s.begin(tail.From - 1)
 	err = s.run(r.Context(), o.Engines.Replies, tail)
 	if err != nil && !errors.Is(err, errClientGone) && r.Context().Err() == nil {
-		o.Log.Warn("reading replies for an engine failed, it reads on from its last event", "tenant", tenant, "bot", tail.Bot,
+		o.Log.WarnContext(r.Context(), "reading replies for an engine failed, it reads on from its last event", "tenant",
+			tenant, "bot", tail.Bot,
 			"error", err)
 	}
 	return nil

@@ -59,7 +59,8 @@ func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeo
 	}
 	handle, err := s.start(ctx, run)
 	if err != nil {
-		s.Log.Warn("a script was not run", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script", script, "error", err)
+		s.Log.WarnContext(ctx, "a script was not run", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script",
+			script, "error", err)
 		return nil, err
 	}
 	result, err := s.await(ctx, timeout, handle)

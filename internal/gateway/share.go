@@ -69,7 +69,7 @@ func (o Options) roomForEvent(ctx context.Context, tenant string) error {
 	}
 	exceeded, err := o.EventShares.Exceeded(ctx, tenant)
 	if err != nil {
-		o.Log.Warn("counting a tenant's events failed", "tenant", tenant, "error", err)
+		o.Log.WarnContext(ctx, "counting a tenant's events failed", "tenant", tenant, "error", err)
 	}
 	if !exceeded {
 		return nil

@@ -84,7 +84,7 @@ func (o Options) stored(ctx context.Context, e *postedEvent, ids []string) *sche
 	for _, id := range ids {
 		reply, err := o.Engines.Replies.FindReply(ctx, e.ConversationKey, id, time.Now().Add(-storedFor))
 		if err != nil {
-			o.Log.Warn("looking for a reply failed", "tenant", e.Tenant, "bot", e.Bot, "event", e.id, "error", err)
+			o.Log.WarnContext(ctx, "looking for a reply failed", "tenant", e.Tenant, "bot", e.Bot, "event", e.id, "error", err)
 			return nil
 		}
 		if reply != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // watched returns every request an id, counts it and logs it. Neither the log nor the figures hold the path, which may be a
@@ -20,6 +23,7 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 		_, route := routes.Handler(r)
 		id, began, seen := uuid.NewString(), time.Now(), &statusWriter{ResponseWriter: w, status: http.StatusOK}
 		w.Header().Set("X-Request-Id", id)
+		r = traced(r)
 		entering(seen, r, httpapi.Serve(o.Log, o.recovered(routes)))
 		took := time.Since(began)
 		if seen.status == http.StatusSwitchingProtocols || w.Header().Get("Content-Type") == mediaEvents {
@@ -35,6 +39,20 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 	})
 }
 
+// requestTrace is the trace of a request: that of its traceparent, or of the event that it brings.
+type requestTrace struct{ id string }
+
+// TraceID implements telemetry.Traced.
+func (t *requestTrace) TraceID() string { return t.id }
+
+type requestTraceKey struct{}
+
+// traced lets the log lines about a request have its trace.
+func traced(r *http.Request) *http.Request {
+	t := &requestTrace{schemas.TraceIDOf(r.Header.Get("Traceparent"), schemas.ConversationKey{}, "")}
+	return r.WithContext(context.WithValue(telemetry.WithTrace(r.Context(), t), requestTraceKey{}, t))
+}
+
 // recovered serves a request. A handler that panics answers 500 and takes no other request of the connection with it.
 func (o Options) recovered(routes http.Handler) httpapi.Handler {
 	return func(w http.ResponseWriter, r *http.Request) (err error) {
@@ -46,7 +64,8 @@ func (o Options) recovered(routes http.Handler) httpapi.Handler {
 			if reason == http.ErrAbortHandler { //nolint:errorlint // net/http compares it as well
 				panic(reason)
 			}
-			o.Log.Error("a handler of the gateway panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
+			o.Log.ErrorContext(r.Context(), "a handler of the gateway panicked", "panic", fmt.Sprint(reason), "stack",
+				string(debug.Stack()))
 			if seen, ok := w.(*statusWriter); !ok || !seen.wrote {
 				err = httpapi.Reject(http.StatusInternalServerError, fault.Internal,
 					"the gateway failed: the request id is in its log")

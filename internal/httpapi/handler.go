@@ -28,7 +28,8 @@ func Serve(log *slog.Logger, handle Handler) http.Handler {
 			p = Failed(err, "the request is not served").Because(err, "serving a request failed")
 		}
 		if p.event != "" {
-			log.Warn(p.event, append(p.attributes, "error", p.cause)...) //nolint:sloglint // each use of Because has a literal
+			log.WarnContext(r.Context(), p.event, append(p.attributes, "error",
+				p.cause)...) //nolint:sloglint // each use of Because has a literal
 		}
 		p.write(w)
 	})

@@ -101,6 +101,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		event.TraceParent, event.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
 	}
 	span := i.Traces.Event(m.BotID.WithConversation(event.Subject), &event, m.Received)
+	ctx = i.traced(ctx, m, event)
 	d := step.Delivery{
 		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(document),
 	}
@@ -120,6 +121,12 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		return err
 	}
 	return err
+}
+
+// traced lets log lines about an event have its id and its trace.
+func (i *Intake) traced(ctx context.Context, m *eventreader.Message, e schemas.Event) context.Context {
+	m.EventID, m.TraceID = e.ID, e.TraceID(m.BotID)
+	return telemetry.WithTrace(ctx, telemetry.TraceID(m.TraceID))
 }
 
 // documentOf returns the event of a message in structured mode, whichever mode it came in. With an error, it returns what

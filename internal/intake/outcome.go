@@ -140,8 +140,8 @@ func (i *Intake) answered(ctx context.Context, err error, id string, e schemas.E
 		}
 	}
 	if rejected := i.givenUp(ctx, err, id, before); rejected != nil {
-		i.Log.Error("event given up", "workflow", id, "event", e.ID, "type", e.Type, "attempt", before.count,
-			"kind", rejected.fault.Kind, "error", err, "hint", rejected.fault.Message, "trace_id", e.TraceID())
+		i.Log.ErrorContext(ctx, "event given up", "workflow", id, "event", e.ID, "type", e.Type, "attempt", before.count,
+			"kind", rejected.fault.Kind, "error", err, "hint", rejected.fault.Message)
 		return rejected
 	}
 	return fmt.Errorf("hand event %s to %s: %w", e.ID, id, err)

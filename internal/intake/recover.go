@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 const (
@@ -43,7 +44,7 @@ func (i *Intake) Recover(ctx context.Context) {
 		begun := time.Now()
 		if err := i.recoverSince(ctx, since, done); err != nil {
 			if ctx.Err() == nil {
-				i.Log.Warn("recovering runs that ended early failed, will retry", "retry_in", recoverEvery, "error", err)
+				i.Log.WarnContext(ctx, "recovering runs that ended early failed, will retry", "retry_in", recoverEvery, "error", err)
 			}
 		} else {
 			since = begun.Add(-recoverOverlap)
@@ -94,7 +95,9 @@ func (i *Intake) recoverRun(ctx context.Context, run *workflowpb.WorkflowExecuti
 		return err
 	}
 	for _, d := range left.deliveries {
-		i.Log.Warn("event of a run that ended early handed over again", "workflow", id, "run_id", runID, "event", d.Event.ID,
+		ctx := telemetry.WithTrace(ctx, telemetry.TraceID(d.Event.TraceID(left.owner())))
+		i.Log.WarnContext(ctx, "event of a run that ended early handed over again", "workflow", id, "run_id", runID, "event",
+			d.Event.ID,
 			"type", d.Event.Type, "status", run.GetStatus().String())
 		if err := i.handOverAgain(ctx, id, left, d); err != nil {
 			return err
@@ -119,7 +122,8 @@ func (i *Intake) handOverAgain(ctx context.Context, id string, left remains, d s
 	}
 	err := i.updateState(ctx, left.state(), d, again)
 	if outcomeOf(err).Reason() != "" { // no run takes it: it is as lost as it was, and the log has it
-		i.Log.Error("event of a run that ended early cannot be recovered", "workflow", id, "event", d.Event.ID, "error", err)
+		i.Log.ErrorContext(ctx, "event of a run that ended early cannot be recovered", "workflow", id, "event", d.Event.ID,
+			"error", err)
 		return nil
 	}
 	return ignoreDuplicate(err)

@@ -27,6 +27,14 @@ func (r remains) state() step.State {
 	return newState(r.input.ConversationKey, r.input.IdleTimeout)
 }
 
+// owner is the bot of the run.
+func (r remains) owner() schemas.BotID {
+	if r.request != nil {
+		return r.request.BotID
+	}
+	return r.input.BotID
+}
+
 // readRemains reads a whole history.
 func readRemains(events client.HistoryEventIterator, payloads converter.DataConverter) (remains, error) {
 	r := reading{converter: payloads, accepted: map[string]step.Delivery{}}

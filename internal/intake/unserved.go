@@ -24,6 +24,12 @@ func (i *Intake) unserved(
 	if !ok || envelope.Type != schemas.TypeStepRequested || schemas.ConversationToken(envelope.Subject) != m.Conversation {
 		return rejected
 	}
+	if envelope.TraceParent == "" {
+		envelope.TraceParent, envelope.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
+	}
+	ctx = i.traced(ctx, m, schemas.Event{
+		ID: envelope.ID, Subject: envelope.Subject, TraceParent: envelope.TraceParent,
+	})
 	if b == nil {
 		return i.answerDirectly(ctx, m, envelope, rejected)
 	}

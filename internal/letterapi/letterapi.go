@@ -135,7 +135,8 @@ func (a API) Replay(w http.ResponseWriter, r *http.Request, c Caller) error {
 	if err != nil {
 		return err
 	}
-	a.Log.Info("dead letter replayed", "tenant", l.Tenant, "bot", l.Bot, "dead_letter", l.Sequence, "event_sequence", sequence,
+	a.Log.InfoContext(r.Context(), "dead letter replayed", "tenant", l.Tenant, "bot", l.Bot, "dead_letter", l.Sequence,
+		"event_sequence", sequence,
 		"by", c.Name)
 	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusOK, Replayed{sequence})
 }

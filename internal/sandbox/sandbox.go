@@ -98,6 +98,7 @@ type Job struct {
 
 	Step    string // the context's function_name
 	EventID string // the context's aws_request_id
+	TraceID string // of the event, for log lines
 	Script  string
 	Body    string        // event["body"]; bytes that are not UTF-8 arrive in base64, with event["isBase64Encoded"]
 	Timeout time.Duration // wall time
@@ -208,7 +209,7 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 		c, err := s.take(ctx, s.slots.alone(j.Tenant), set)
 		if err != nil {
 			leave()
-			s.options.Log.Error("sandbox start failed", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)
+			s.options.Log.ErrorContext(ctx, "sandbox start failed", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)
 			return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "the sandbox did not start: see the worker's log")
 		}
 		r, f := c.run(ctx, j, s.options)

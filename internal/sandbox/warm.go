@@ -38,7 +38,7 @@ func (s *Sandbox) fill(ctx context.Context) {
 			}
 			failures++
 			wait = min(time.Duration(failures)*200*time.Millisecond, 5*time.Second)
-			s.options.Log.Warn("starting an interpreter in advance failed, will retry", "error", err, "retry_in", wait)
+			s.options.Log.WarnContext(ctx, "starting an interpreter in advance failed, will retry", "error", err, "retry_in", wait)
 			s.dropZygote()
 		} else {
 			failures = 0

@@ -18,6 +18,7 @@ import (
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/socket"
 	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -90,6 +91,7 @@ type Run struct {
 	schemas.BotID
 
 	Step, EventID string
+	TraceID       string    // of the event, for log lines
 	Revision      string    // of the bot file that the run began with
 	Channel       string    // code of the channel that it runs for; "" = of none
 	Until         time.Time // when it ends
@@ -107,7 +109,9 @@ func (h *Host) For(r Run) http.Handler {
 	mux.HandleFunc("POST /publish", serve(a.publish))
 	mux.HandleFunc("POST /put_file", serve(a.putFile))
 	mux.HandleFunc("POST /get_file", serve(a.getFile))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		mux.ServeHTTP(w, q.WithContext(telemetry.WithTrace(q.Context(), telemetry.TraceID(r.TraceID))))
+	})
 }
 
 // asked are the questions of one run.
@@ -179,7 +183,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 		return nil, err
 	}
 	run := Run{
-		BotID: a.run.BotID, Step: plan.Step, EventID: a.run.EventID, Channel: ch.Code,
+		BotID: a.run.BotID, Step: plan.Step, EventID: a.run.EventID, TraceID: a.run.TraceID, Channel: ch.Code,
 		Until: earlier(a.run.Until, time.Now().Add(plan.Code.Timeout.D())), nested: true,
 	}
 	if q.Data == nil {
@@ -190,7 +194,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 		return nil, err
 	}
 	r, f := a.Sandbox.Run(ctx, sandbox.Job{
-		BotID: run.BotID, Step: run.Step, EventID: run.EventID, Script: text, Body: string(q.Data),
+		BotID: run.BotID, Step: run.Step, EventID: run.EventID, TraceID: run.TraceID, Script: text, Body: string(q.Data),
 		Timeout: time.Until(run.Until), Params: params, Host: a.For(run),
 		Packages: WheelsOf(plan.Code), Connections: plan.Code.Connections,
 	})

@@ -126,6 +126,11 @@ type ScriptRun struct {
 	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
 }
 
+// TraceID is the trace of the request.
+func (r ScriptRun) TraceID() string {
+	return schemas.TraceIDOf("", r.Plan.WithConversation(""), r.ID)
+}
+
 // ScriptResult is the result of a ScriptRun.
 type ScriptResult struct {
 	Value json.RawMessage `json:"value,omitempty"` // what main returned
@@ -173,6 +178,9 @@ type WebhookInput struct {
 	// Reply requests that the activity also publishes step.replied, which saves a separate activity.
 	Reply bool `json:"reply,omitempty"`
 }
+
+// TraceID is the trace of the event of the step.
+func (in WebhookInput) TraceID() string { return in.Event.TraceID(in.Plan.BotID) }
 
 // Progress is the state that is kept after a failed attempt. Temporal keeps only the last failure of an activity, so the
 // attempts are passed as data: in heartbeats between the attempts of one activity, in error details between activities.
@@ -234,12 +242,18 @@ type AnswerInput struct {
 	Body    json.RawMessage `json:"body"`
 }
 
+// TraceID is the trace of the event of the step.
+func (in AnswerInput) TraceID() string { return in.Webhook.TraceID() }
+
 // Queued is one step in a background queue.
 type Queued struct {
 	Sequence     uint64       `json:"sequence,omitempty"` // of the queue's stream; 0 = the queue is empty
 	Conversation string       `json:"conversation"`
 	Webhook      WebhookInput `json:"webhook"`
 }
+
+// TraceID is the trace of the event of the step.
+func (q Queued) TraceID() string { return q.Webhook.TraceID() }
 
 // Queue is the input of the Queue workflow.
 type Queue struct {
@@ -257,6 +271,17 @@ type PublishInput struct {
 	Wrote *UserWrite `json:"wrote,omitempty"`
 	// Timing is that of step.replied; nil = unknown (runs of earlier releases).
 	Timing *Timing `json:"timing,omitempty"`
+}
+
+// TraceID is the trace of the event that the reply answers.
+func (in PublishInput) TraceID() string {
+	var of struct {
+		EventID string `json:"event_id"`
+	}
+	if in.Reply.TraceParent == "" {
+		_ = json.Unmarshal(in.Reply.Data, &of) // not about an event: no trace
+	}
+	return schemas.TraceIDOf(in.Reply.TraceParent, in.WithConversation(in.Reply.Subject), of.EventID)
 }
 
 // Published is the result of the publishing activity when the reply was already stored.

@@ -39,9 +39,9 @@ func NewLeveledLogger(w io.Writer, level, format string) (*slog.Logger, *Level, 
 	}
 	switch format {
 	case FormatText:
-		return slog.New(slog.NewTextHandler(w, opts)), l, nil
+		return slog.New(traceHandler{slog.NewTextHandler(w, opts)}), l, nil
 	case FormatJSON:
-		return slog.New(slog.NewJSONHandler(w, opts)), l, nil
+		return slog.New(traceHandler{slog.NewJSONHandler(w, opts)}), l, nil
 	}
 	return nil, nil, fmt.Errorf("invalid log format %q: use auto, text or json", format)
 }

@@ -92,3 +92,21 @@ func TestNewLogger_InvalidOptions(t *testing.T) {
 		})
 	}
 }
+
+func TestLogger_TraceOfTheContext(t *testing.T) {
+	t.Parallel()
+	for _, format := range []string{telemetry.FormatText, telemetry.FormatJSON} {
+		var out strings.Builder
+		logger, err := telemetry.NewLogger(&out, "info", format)
+		require.NoError(t, err)
+		ctx := telemetry.WithTrace(t.Context(), telemetry.TraceID("0af7"))
+		logger.InfoContext(ctx, "one")
+		logger.With("partition", 1).InfoContext(ctx, "two")
+		logger.InfoContext(ctx, "three", telemetry.KeyTrace, "0af7")
+		require.Equal(t, 3, strings.Count(out.String(), "0af7"), out.String())
+		out.Reset()
+		logger.InfoContext(telemetry.WithTrace(ctx, telemetry.TraceID("")), "no trace")
+		logger.InfoContext(t.Context(), "no trace")
+		require.NotContains(t, out.String(), "trace_id")
+	}
+}

@@ -232,6 +232,7 @@ func TestTraces_EventHasTheSameSpanEachTime(t *testing.T) {
 	}
 	first := parentOf(owner.WithConversation("c"), "")
 	require.Regexp(t, "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$", first)
+	require.Contains(t, first, schemas.Event{ID: "e1", Subject: "c"}.TraceID(owner), "the trace id of log lines")
 	require.Equal(t, first, parentOf(owner.WithConversation("c"), ""), "another try, in any process")
 	require.NotEqual(t, first, parentOf(owner.WithConversation("d"), ""), "another event of the same id")
 	require.Contains(t, parentOf(owner.WithConversation("c"), engineParent), "0af7651916cd43dd8448eb211c80319c")

@@ -88,7 +88,7 @@ func (Dialect) Encode(c dialect.Context) (dialect.Request, error) {
 			"the request of step %q cannot be written: a param is not well-formed JSON", c.Plan.Step)
 	}
 	header := http.Header{"Content-Type": {"application/json"}}
-	header.Set("X-B3-TraceId", c.Event.TraceID())
+	header.Set("X-B3-TraceId", c.Event.TraceID(c.Plan.BotID))
 	return dialect.Request{Body: text, Header: header}, nil
 }
 
