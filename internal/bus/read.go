@@ -20,17 +20,13 @@ func readStored(
 	each func(m jetstream.Msg, meta *jetstream.MsgMetadata) (more bool, err error),
 ) error {
 	from.AckPolicy, from.MemoryStorage, from.InactiveThreshold = jetstream.AckNonePolicy, true, time.Minute
-	reader, err := stream.CreateConsumer(ctx, from)
+	reader, err := createReader(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return stream.CreateConsumer(ctx, from)
+	})
 	if err != nil {
 		return err
 	}
-	name := reader.CachedInfo().Name
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
-		defer cancel()
-		// The server deletes the consumer after its InactiveThreshold when this request fails.
-		_ = stream.DeleteConsumer(ctx, name)
-	}()
+	defer deleteReader(ctx, stream.DeleteConsumer, reader.CachedInfo().Name)
 	for left := reader.CachedInfo().NumPending; left > 0; {
 		got, more, err := readSome(ctx, reader, &left, each)
 		if err != nil || !more {
@@ -47,6 +43,28 @@ func readStored(
 		left = info.NumPending
 	}
 	return nil
+}
+
+// createReader creates the consumer of one read. The end of ctx does not interrupt the request, which is bounded by
+// apiTimeout: nothing would delete a consumer that the server creates afterwards until its InactiveThreshold, and a client
+// that connects and disconnects would fill the server.
+func createReader(
+	ctx context.Context, create func(context.Context) (jetstream.Consumer, error),
+) (jetstream.Consumer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	defer cancel()
+	return create(ctx)
+}
+
+// deleteReader deletes the consumer of one read, also when ctx has ended. The server deletes it after its InactiveThreshold
+// when this request fails.
+func deleteReader(ctx context.Context, remove func(ctx context.Context, name string) error, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	defer cancel()
+	_ = remove(ctx, name)
 }
 
 // readSome calls each for as many of the messages that are left as the server sends within apiTimeout.

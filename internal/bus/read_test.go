@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -61,4 +62,37 @@ func TestReadStored_SlowServer(t *testing.T) {
 		func(jetstream.Msg, *jetstream.MsgMetadata) (bool, error) { read++; return true, nil })
 	require.NoError(t, err)
 	require.Equal(t, stored, read)
+}
+
+// TestReaders_EndedContextLeavesNoConsumer: clients of the gateway connect and disconnect at any moment of a read. What they
+// leave on the server is shared by all tenants.
+func TestReaders_EndedContextLeavesNoConsumer(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	replies, letters := NewReplies(js, streams), NewDeadLetters(js, streams)
+	for name, c := range map[string]struct {
+		stream jetstream.Stream
+		read   func(context.Context) error
+	}{
+		"list": {streams.deadLetters, func(ctx context.Context) error {
+			_, err := letters.List(ctx, DeadLetterFilter{})
+			return err
+		}},
+		"follow": {streams.replies, func(ctx context.Context) error {
+			return replies.Follow(ctx, Tail{From: 1}, nil, func(StoredReply) error { return nil })
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for moment := range 100 {
+				ctx, cancel := context.WithTimeout(testContext(t), time.Duration(moment)*20*time.Microsecond)
+				_ = c.read(ctx) // it ends with its context or before
+				cancel()
+			}
+			require.Eventually(t, func() bool {
+				info, err := c.stream.Info(testContext(t))
+				return err == nil && info.State.Consumers == 0
+			}, soon, poll)
+		})
+	}
 }

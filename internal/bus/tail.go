@@ -49,10 +49,17 @@ func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	case !t.Since.IsZero():
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.Since
 	}
-	reader, err := js.OrderedConsumer(ctx, schemas.StreamReplies, config)
+	reader, err := createReader(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
+		return js.OrderedConsumer(ctx, schemas.StreamReplies, config)
+	})
 	if err != nil {
 		return fmt.Errorf("read replies: %w", err)
 	}
+	defer func() { // the library deletes a consumer only when it replaces it
+		deleteReader(ctx, func(ctx context.Context, name string) error {
+			return js.DeleteConsumer(ctx, schemas.StreamReplies, name)
+		}, reader.CachedInfo().Name)
+	}()
 	messages, err := reader.Messages()
 	if err != nil {
 		return fmt.Errorf("read replies: %w", err)
