@@ -177,7 +177,7 @@ func (u *upkeep) writable(ctx context.Context) error {
 			due = false
 		} else {
 			u.wrote("KV_"+BucketClaims, err)
-			if err != nil {
+			if err != nil && writeFailure(err) != ReasonStreamFull {
 				return fmt.Errorf("jetstream does not store writes: %w", err)
 			}
 		}
@@ -188,13 +188,21 @@ func (u *upkeep) writable(ctx context.Context) error {
 		switch {
 		case time.Since(f.at) > failureLasts, due && f.reason == ReasonNoSpace:
 			delete(u.writes.failing, stream)
-		case f.reason == ReasonStreamFull && (stream == schemas.StreamEvents || stream == StreamQueues):
-			// These streams slow their publishers down when they are full, and this process empties them.
+		case f.reason == ReasonStreamFull && slices.Contains(filledByTenants(), stream):
+			// One tenant can fill them. No other process has more room, and the writes of the other streams succeed.
 		default:
 			return fmt.Errorf("latest write to stream %s rejected (%s): %w", stream, f.reason, f.err)
 		}
 	}
 	return nil
+}
+
+// filledByTenants returns the streams that hold what tenants send, which reject new messages when they are full.
+func filledByTenants() []string {
+	return []string{
+		schemas.StreamEvents, StreamQueues, filesStream, "KV_" + BucketUsers, "KV_" + BucketChats, "KV_" + BucketPosted,
+		"KV_" + BucketClaims, "KV_" + BucketEndpoints,
+	}
 }
 
 func (u *upkeep) probe(ctx context.Context) error {

@@ -2,6 +2,8 @@ package bus
 
 import (
 	"context"
+	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +41,41 @@ func TestUpkeep_FullStore(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, stream.Purge(testContext(t)))
 	require.NoError(t, Ready(testContext(t), js), "it has room again, though nothing was published")
+}
+
+// TestUpkeep_FullOfTenants: a bucket that one tenant fills leaves every process ready, since all tenants share them. One that
+// hookturn itself fills does not.
+func TestUpkeep_FullOfTenants(t *testing.T) {
+	t.Parallel()
+	sizes := map[string]int64{}
+	for _, size := range Sizes() {
+		sizes[size.Name] = SizeMin
+	}
+	_, js, streams := setup(t, StreamOptions{Sizes: sizes})
+	payload := make([]byte, 512<<10)
+	fill := func(stream string) {
+		bucket, isBucket := strings.CutPrefix(stream, "KV_")
+		var err error
+		for n := 0; err == nil && n < 10; n++ {
+			switch {
+			case isBucket:
+				_, err = streams.Bucket(bucket).Put(testContext(t), fmt.Sprint("k", n), payload)
+			case stream == filesStream:
+				_, err = streams.Files().PutBytes(testContext(t), fmt.Sprint("f", n), payload)
+			case stream == StreamQueues:
+				_, err = js.Publish(testContext(t), fmt.Sprintf("%s.a.b.c%d", SubjectQueues, n), payload)
+			default:
+				_, err = js.Publish(testContext(t), fmt.Sprintf("%s.a.b.c%d", schemas.SubjectEvents, n), payload)
+			}
+		}
+		require.True(t, IsStreamFull(err), "%s: %v", stream, err)
+	}
+	for _, stream := range filledByTenants() {
+		fill(stream)
+		require.NoError(t, Ready(testContext(t), js), stream)
+	}
+	fill("KV_" + BucketStarters)
+	require.ErrorContains(t, Ready(testContext(t), js), "latest write to stream KV_"+BucketStarters+" rejected")
 }
 
 // setUpSmall creates streams without reservations, which a small store could not grant.

@@ -27,11 +27,16 @@ func NewPosted(s bus.Streams) *Posted {
 }
 
 // Reserve stores the content of an event before it is published. It returns ErrOtherContent when the conversation has
-// another event of this id. The same content may be reserved any number of times.
+// another event of this id. The same content may be reserved any number of times. While the bucket is full, nothing is
+// reserved, and other content under a used id is not noticed.
 func (p *Posted) Reserve(ctx context.Context, key schemas.ConversationKey, eventID, content string) error {
 	name := schemas.EventMsgID(key, eventID)
 	_, err := p.bucket.Create(ctx, name, []byte(content))
 	if err == nil {
+		return nil
+	}
+	if bus.IsStreamFull(err) {
+		// The bucket is shared: a tenant that sends more events than it holds must not end those of the others.
 		return nil
 	}
 	if !bus.IsConflict(err) {
