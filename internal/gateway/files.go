@@ -115,6 +115,9 @@ func (o Options) publicFile(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return httpapi.Reject(http.StatusNotFound, "", "no such link")
 	}
+	if err := o.enterPublic(r, owner.Tenant); err != nil {
+		return err
+	}
 	return o.sendFile(w, r, owner, id, http.StatusOK)
 }
 

@@ -34,3 +34,11 @@ func (o Options) letters(
 		return serve(api, w, r.WithContext(ctx), letterapi.Caller{Tenant: tenant, Name: "engine of " + tenant})
 	}
 }
+
+// replay publishes an event of the token's tenant again, while the tenant's events have room.
+func (o Options) replay(api letterapi.API, w http.ResponseWriter, r *http.Request, c letterapi.Caller) error {
+	if err := o.roomForEvent(r.Context(), c.Tenant); err != nil {
+		return err
+	}
+	return api.Replay(w, r, c)
+}

@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"testing"
 	"time"
@@ -144,4 +146,49 @@ func TestLetters_ShareOfATenant(t *testing.T) {
 	}
 	require.Equal(t, http.StatusTooManyRequests, get(tokenOfDefault))
 	require.Equal(t, http.StatusOK, get(tokenOfAcme))
+}
+
+// oneLetter is a stream with one dead letter, whose client disconnects while it is replayed.
+type oneLetter struct {
+	noLetters
+
+	disconnect context.CancelFunc
+	replayed   chan error
+}
+
+func (oneLetter) Show(context.Context, uint64) (bus.DeadLetter, error) {
+	return bus.DeadLetter{BotID: shopBot, Sequence: 1, Subject: "hookturn.events.default.shop.c1"}, nil
+}
+
+func (l oneLetter) Replay(ctx context.Context, _ uint64) (uint64, error) {
+	l.disconnect()
+	_, bounded := ctx.Deadline()
+	if !bounded {
+		l.replayed <- errors.New("a replay without a deadline")
+	}
+	l.replayed <- ctx.Err()
+	return 7, nil
+}
+
+func TestLetters_ReplayOutlastsTheClient(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	letter := oneLetter{disconnect: cancel, replayed: make(chan error, 2)}
+	d.Engines.Letters = letter
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/deadletters/1/replay", nil)
+	r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
+	require.Equal(t, http.StatusOK, d.do(r).Code)
+	require.NoError(t, <-letter.replayed, "the event is published and its dead letter deleted")
+}
+
+func TestLetters_ReplayHasTheShareOfEvents(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	letter := oneLetter{disconnect: func() {}, replayed: make(chan error, 2)}
+	d.Engines.Letters, d.EventShares = letter, full{tenant: "default"}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/deadletters/1/replay", nil)
+	r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
+	requireProblem(t, d.do(r), http.StatusTooManyRequests, fault.QueueFull, "half of the event stream")
+	require.Empty(t, letter.replayed)
 }

@@ -33,6 +33,12 @@ func (o Options) streamReplies(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return httpapi.Unauthorized()
 	}
+	// Before the stream is asked for its state: each such request is one to NATS.
+	release, err := o.Engines.streams.take(tenant, ReplyStreamsMax)
+	if err != nil {
+		return err
+	}
+	defer release()
 	tail, err := o.tailOf(r, tenant)
 	if err != nil {
 		return err
@@ -41,11 +47,6 @@ func (o Options) streamReplies(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Content-Type", mediaEvents)
 		return nil
 	}
-	release, err := o.Engines.streams.take(tenant, ReplyStreamsMax)
-	if err != nil {
-		return err
-	}
-	defer release()
 	s := &replyStream{w: w, control: http.NewResponseController(w), valid: func() bool {
 		owner, ok := o.EventTokens.tenant(token)
 		return ok && owner == tenant

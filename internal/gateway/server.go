@@ -52,7 +52,7 @@ type Options struct {
 	Log         *slog.Logger
 	Metrics     *telemetry.Metrics // nil: nothing is counted
 
-	requests *shares // of each tenant; routes makes it
+	requests, publicRequests *shares // of each tenant; routes makes them
 }
 
 // Bots are the bot files as they are now. *bot.Store is one.
@@ -109,7 +109,7 @@ func (o Options) table() []route {
 		{http.MethodGet, "/replies", o.streamReplies},
 		{http.MethodGet, "/deadletters", o.letters(letterapi.API.List)},
 		{http.MethodGet, "/deadletters/{sequence}", o.letters(letterapi.API.Show)},
-		{http.MethodPost, "/deadletters/{sequence}/replay", o.letters(letterapi.API.Replay)},
+		{http.MethodPost, "/deadletters/{sequence}/replay", o.letters(o.replay)},
 		{http.MethodPost, adapter, o.takeSent},
 		{http.MethodPost, "/exec", o.exec},
 		{http.MethodGet, "/exec", o.exec},
@@ -128,7 +128,7 @@ func (o Options) table() []route {
 
 // routes answers every path of the gateway.
 func (o Options) routes() http.Handler {
-	o.requests = &shares{}
+	o.requests, o.publicRequests = &shares{}, &shares{}
 	mux, methods := http.NewServeMux(), map[string][]string{}
 	for _, r := range o.table() {
 		mux.Handle(r.method+" "+r.path, httpapi.Serve(o.Log, r.handle))

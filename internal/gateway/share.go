@@ -32,6 +32,16 @@ type placeKey struct{}
 // enter takes a place of the tenant's share of requests for the rest of a request. Its handler calls it when it knows the
 // tenant, before it reads the body. A stream of replies and a WebSocket have bounds of their own.
 func (o Options) enter(r *http.Request, tenant string) error {
+	return o.enterShare(r, o.requests, tenant)
+}
+
+// enterPublic is enter for a request without a token, whose number the tenant does not decide: it takes a place of another
+// share of the same size, so that readers of links do not keep the tenant's own requests away.
+func (o Options) enterPublic(r *http.Request, tenant string) error {
+	return o.enterShare(r, o.publicRequests, tenant)
+}
+
+func (o Options) enterShare(r *http.Request, of *shares, tenant string) error {
 	p, _ := r.Context().Value(placeKey{}).(*place)
 	if p == nil || p.release != nil || o.TenantRequests < 0 {
 		return nil
@@ -40,7 +50,7 @@ func (o Options) enter(r *http.Request, tenant string) error {
 	if limit == 0 {
 		limit = TenantRequestsDefault
 	}
-	release, ok := o.requests.reserve(tenant, limit)
+	release, ok := of.reserve(tenant, limit)
 	if !ok {
 		o.Metrics.ShareExceeded(tenant, shareRequests)
 		return httpapi.Reject(http.StatusTooManyRequests, fault.RateLimited,

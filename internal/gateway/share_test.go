@@ -14,6 +14,8 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/signedurl"
+	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // shareRoutes are the requests that take a place of their tenant: method, path, token, content type.
@@ -131,3 +133,80 @@ func TestShare_EventsOfATenant(t *testing.T) {
 	d.EventShares = full{err: errors.New("away")}
 	require.Equal(t, http.StatusAccepted, post(tokenOfDefault, "shop").Code, "the stream decides")
 }
+
+// shelfOnHold keeps files in memory, and opens one when the test lets it.
+type shelfOnHold struct {
+	*shelf
+
+	began chan struct{}
+	let   chan struct{}
+}
+
+func (s *shelfOnHold) Get(ctx context.Context, owner schemas.BotID, id string) (store.File, io.ReadCloser, error) {
+	select {
+	case s.began <- struct{}{}:
+	default:
+	}
+	select {
+	case <-s.let:
+	case <-ctx.Done():
+	}
+	return s.shelf.Get(ctx, owner, id)
+}
+
+// TestShare_PublicFiles: downloads by public links take places of the tenant's share for them, and leave those of its other
+// requests.
+func TestShare_PublicFiles(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	d.TenantRequests = 1
+	w := d.file(http.MethodPost, "/files?name=a.txt", tokenOfFiles, "text/plain", "a")
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	link, _ := d.Links.Make(shop2Bot, decoded(t, w)["id"].(string), time.Now())
+	path := link[len("https://hooks.example"):]
+	held := &shelfOnHold{shelf: d.Files.(*shelf), began: make(chan struct{}, 1), let: make(chan struct{})}
+	d.Files = held
+	routes := d.routes()
+	get := func() *httptest.ResponseRecorder {
+		w := httptest.NewRecorder()
+		routes.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		return w
+	}
+	first := make(chan *httptest.ResponseRecorder, 1)
+	go func() { first <- get() }()
+	receive(t, held.began)
+	requireProblem(t, get(), http.StatusTooManyRequests, fault.RateLimited, "1 requests open")
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodDelete, "/files/x", nil)
+	r.Header.Set("Authorization", "Bearer "+tokenOfFiles)
+	w = httptest.NewRecorder()
+	routes.ServeHTTP(w, r)
+	require.Equal(t, http.StatusNotFound, w.Code, "the tenant's own requests are served")
+	close(held.let)
+	require.Equal(t, http.StatusOK, receive(t, first).Code)
+	require.Equal(t, http.StatusOK, get().Code, "the place is free again")
+}
+
+// TestShare_StreamsOfReplies: a stream has its place before NATS is asked for the position.
+func TestShare_StreamsOfReplies(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	asked := &position{}
+	d.Engines.Replies = asked
+	for range ReplyStreamsMax {
+		_, err := d.Engines.streams.take("default", ReplyStreamsMax)
+		require.NoError(t, err)
+	}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/replies", nil)
+	r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
+	require.Equal(t, http.StatusTooManyRequests, d.do(r).Code)
+	require.Zero(t, asked.times)
+}
+
+// position counts how often the position of the reply stream is asked for.
+type position struct {
+	silent
+
+	times int
+}
+
+func (p *position) Last(context.Context) (uint64, error) { p.times++; return 0, nil }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -43,7 +44,9 @@ func TestServe_WritesProblems(t *testing.T) {
 		"with its cause": {err: httpapi.Reject(500, fault.Internal, "failed").Because(hidden, "storing failed", "bot", "shop"), status: 500, kind: fault.Internal, logged: `msg="storing failed" bot=shop error="dial tcp 10.0.0.7:4222"`},
 		"another error":  {err: hidden, status: 500, kind: fault.Internal, logged: "serving a request failed"},
 		"NATS away":      {err: fmt.Errorf("x: %w", nats.ErrTimeout), status: 503, kind: fault.Internal, header: http.Header{"Retry-After": {"1"}}, logged: "serving a request failed"},
-		"unauthorized":   {err: httpapi.Unauthorized(), status: 401, header: http.Header{"Www-Authenticate": {`Bearer realm="hookturn"`}}},
+		"full": {err: &jetstream.APIError{Code: 503, ErrorCode: 10077, Description: "maximum bytes exceeded"}, status: 503, kind: fault.QueueFull,
+			header: http.Header{"Retry-After": {"10"}}, logged: "serving a request failed"},
+		"unauthorized": {err: httpapi.Unauthorized(), status: 401, header: http.Header{"Www-Authenticate": {`Bearer realm="hookturn"`}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

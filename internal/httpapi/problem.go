@@ -86,6 +86,8 @@ func Failed(err error, what string) *Problem {
 		return Reject(http.StatusBadRequest, f.Kind, f.Message)
 	case errors.As(err, &f):
 		return Reject(http.StatusInternalServerError, f.Kind, f.Message)
+	case bus.IsStreamFull(err):
+		return RejectFor(10*time.Second, fault.QueueFull, what+": the store is full: try again later")
 	case bus.IsAway(err) || temporalAway(err):
 		return RejectFor(time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")
 	}

@@ -42,6 +42,8 @@ type Caller struct {
 const (
 	pageDefault = 100
 	pageMax     = 1000
+	// replayTimeout bounds a replay.
+	replayTimeout = 10 * time.Second
 )
 
 // Letter is a dead letter in a list.
@@ -122,7 +124,10 @@ func (a API) Replay(w http.ResponseWriter, r *http.Request, c Caller) error {
 	}
 	var sequence uint64
 	replay := func() (err error) {
-		if sequence, err = a.Letters.Replay(r.Context(), l.Sequence); err != nil {
+		// A client that disconnects does not end it between the event's publication and the dead letter's deletion.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), replayTimeout)
+		defer cancel()
+		if sequence, err = a.Letters.Replay(ctx, l.Sequence); err != nil {
 			return failed(err)
 		}
 		return nil
