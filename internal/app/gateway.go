@@ -77,7 +77,7 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: callbacks,
 		Engines: &gateway.Engines{Replies: bus.NewReplies(b.js, b.streams), Letters: bus.NewDeadLetters(b.js, b.streams)},
 		Files:   store.NewFiles(b.streams), Links: fileLinks(cfg, links), Temporal: b.temporal,
-		TenantRequests: cfg.Gateway.TenantRequests, EventShares: bus.NewEventShares(b.streams),
+		TenantRequests: cfg.Gateway.TenantRequests, EventShares: bus.NewEventShares(b.js, b.streams),
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.Gateway.EventTokens != "" {

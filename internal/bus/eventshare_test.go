@@ -2,8 +2,10 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -23,9 +25,7 @@ func TestEventShares_HalfOfTheStream(t *testing.T) {
 		}
 	}
 	exceeded := func(tenant string) bool {
-		is, err := NewEventShares(streams).Exceeded(ctx, tenant)
-		require.NoError(t, err)
-		return is
+		return settled(t, NewEventShares(js, streams), tenant)
 	}
 	require.False(t, exceeded("acme"), "an empty stream")
 	fill("acme", 0, 20)
@@ -38,39 +38,116 @@ func TestEventShares_HalfOfTheStream(t *testing.T) {
 	require.False(t, exceeded("acm"), "a tenant whose name begins another's")
 }
 
-// countingStream counts requests for the state of a stream.
-type countingStream struct {
-	jetstream.Stream
-	requests int
+// TestEventShares_SizesOfTheTenant: a tenant's few large events count as large, and do not make the many small ones of
+// another tenant large.
+func TestEventShares_SizesOfTheTenant(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{MaxBytes: 16 << 20})
+	ctx := testContext(t)
+	for n := range 17 {
+		_, err := js.Publish(ctx, fmt.Sprintf("%s.large.shop.c%d", schemas.SubjectEvents, n), make([]byte, 500<<10))
+		require.NoError(t, err)
+	}
+	for n := range 2000 {
+		_, err := js.Publish(ctx, fmt.Sprintf("%s.small.shop.c%d", schemas.SubjectEvents, n%100), make([]byte, 300))
+		require.NoError(t, err)
+	}
+	shares := NewEventShares(js, streams)
+	require.True(t, settled(t, shares, "large"))
+	require.False(t, settled(t, shares, "small"))
 }
 
-func (s *countingStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
-	s.requests++
-	return s.Stream.Info(ctx, opts...)
+// settled returns whether a tenant's share is exceeded, once it was counted: a busy machine may take longer than an event
+// waits.
+func settled(t *testing.T, shares *EventShares, tenant string) (exceeded bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		shares.mu.Lock()
+		of := shares.tenants[tenant]
+		counted := !shares.stream.until.IsZero() && (!shares.stream.value.exceeded || of != nil && !of.until.IsZero())
+		shares.mu.Unlock()
+		var err error
+		exceeded, err = shares.Exceeded(testContext(t), tenant)
+		require.NoError(t, err)
+		return counted
+	}, soon, poll)
+	return exceeded
+}
+
+// filled returns the shares of a stream that the tenant acme fills.
+func filled(t *testing.T) (jetstream.JetStream, *EventShares) {
+	t.Helper()
+	_, js, streams := setup(t, StreamOptions{MaxBytes: 1 << 20})
+	for n := range 40 {
+		_, err := js.Publish(testContext(t), fmt.Sprintf("%s.acme.shop.c%d", schemas.SubjectEvents, n), make([]byte, 16<<10))
+		require.NoError(t, err)
+	}
+	return js, NewEventShares(js, streams)
+}
+
+// TestEventShares_ClientGone: a client that disconnects does not lift the share of its tenant, nor that of others.
+func TestEventShares_ClientGone(t *testing.T) {
+	t.Parallel()
+	_, shares := filled(t)
+	gone, cancel := context.WithCancel(testContext(t))
+	cancel()
+	_, err := shares.Exceeded(gone, "acme")
+	require.NoError(t, err)
+	require.True(t, settled(t, shares, "acme"))
+}
+
+// TestEventShares_CountFails: a tenant whose events cannot be counted in time keeps its share, and one that was not
+// counted yet is not rejected.
+func TestEventShares_CountFails(t *testing.T) {
+	t.Parallel()
+	_, shares := filled(t)
+	require.True(t, settled(t, shares, "acme"))
+	require.Eventually(t, func() bool {
+		shares.mu.Lock()
+		defer shares.mu.Unlock()
+		if shares.stream.reading != nil || shares.tenants["acme"].reading != nil {
+			return false
+		}
+		shares.stream.until = time.Now().Add(time.Hour)
+		shares.tenants["acme"].until = time.Now() // its count is old
+		shares.events.stream = "NONE"
+		return true
+	}, soon, poll)
+	for _, tenant := range []string{"acme", "globex"} {
+		require.Eventually(t, func() bool {
+			exceeded, err := shares.Exceeded(testContext(t), tenant)
+			require.Equal(t, tenant == "acme", exceeded)
+			return errors.Is(err, jetstream.ErrStreamNotFound)
+		}, soon, poll)
+	}
 }
 
 func TestEventShares_OneRequestForManyEvents(t *testing.T) {
 	t.Parallel()
-	_, _, streams := setup(t, StreamOptions{})
-	counted := &countingStream{Stream: streams.events}
-	shares := NewEventShares(streams)
-	shares.stream = counted
+	_, js, streams := setup(t, StreamOptions{})
+	requests, err := js.Conn().SubscribeSync("$JS.API.STREAM.INFO." + schemas.StreamEvents)
+	require.NoError(t, err)
+	shares := NewEventShares(js, streams)
 	for range 100 {
 		_, err := shares.Exceeded(testContext(t), "acme")
 		require.NoError(t, err)
 	}
-	require.LessOrEqual(t, counted.requests, 2)
+	require.NoError(t, js.Conn().Flush())
+	pending, _, err := requests.Pending()
+	require.NoError(t, err)
+	require.LessOrEqual(t, pending, 2)
 }
 
 // TestEventShares_StateUnknown: a server that does not answer is asked by one event of many, and rejects none.
 func TestEventShares_StateUnknown(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
-	require.NoError(t, js.(guardedJetStream).JetStream.DeleteStream(testContext(t), schemas.StreamEvents))
-	shares := NewEventShares(streams)
-	shares.stream = guardedStream{Stream: streams.events.(guardedStream).Stream} // it is not created again
-	_, err := shares.Exceeded(testContext(t), "acme")
-	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
+	shares := NewEventShares(js, streams)
+	shares.events.stream = "NONE"
+	require.Eventually(t, func() bool {
+		_, err := shares.Exceeded(testContext(t), "acme")
+		return errors.Is(err, jetstream.ErrStreamNotFound)
+	}, soon, poll)
 	exceeded, err := shares.Exceeded(testContext(t), "acme")
 	require.NoError(t, err)
 	require.False(t, exceeded)
