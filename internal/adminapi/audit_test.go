@@ -48,11 +48,15 @@ func TestAudit_ChangesOfChannels(t *testing.T) {
 	id := decoded(t, w)["channel"].(map[string]any)["id"].(string)
 	require.Equal(t, "admin_api", o.audited.events[0].Data.Actor.Via)
 	require.NotEmpty(t, o.audited.events[0].Data.Actor.From)
+	require.Empty(t, o.audited.events[0].Data.Objects)
+	require.Equal(t, []string{id}, o.audited.events[1].Data.Objects, "the channel that was created")
 	require.Equal(t, both("channel_create", "done"), o.audited.taken())
 	require.Equal(t, http.StatusOK, o.ask("PATCH", "/admin/v1/channels/"+id, `{"ext":{"a":1}}`).Code)
 	require.Equal(t, both("channel_change", "done"), o.audited.taken())
 	require.Equal(t, http.StatusOK, o.ask("PATCH", "/admin/v1/channels/"+id, `{"rotate_token":true}`).Code)
 	require.Equal(t, both("channel_token", "done"), o.audited.taken())
+	require.Equal(t, http.StatusBadRequest, o.ask("PATCH", "/admin/v1/channels/"+id, `{"rotate_token":"true"}`).Code)
+	require.Empty(t, o.audited.taken())
 	require.Equal(t, http.StatusUnprocessableEntity, o.ask("PATCH", "/admin/v1/channels/"+id, `{"code":"other"}`).Code)
 	require.Equal(t, both("channel_change", "failed"), o.audited.taken())
 	require.Equal(t, http.StatusOK, o.ask("GET", "/admin/v1/channels/"+id, "").Code)
@@ -106,6 +110,8 @@ func TestOperators_RolesByAction(t *testing.T) {
 		"create":  {"POST", "/admin/v1/channels", `{"bot":"shop2","code":"new","type":"public","recv_svcscriptcode":"hook"}`, "ow"},
 		"change":  {"PATCH", "/admin/v1/channels/ID", `{"ext":{"a":1}}`, "ow"},
 		"token":   {"PATCH", "/admin/v1/channels/ID", `{"rotate_token":true}`, "w"},
+		"secret":  {"PATCH", "/admin/v1/channels/ID", `{"token_local":"hook"}`, "w"},
+		"as read": {"PATCH", "/admin/v1/channels/ID", `{"token_local":"","ext":{"a":1}}`, "ow"},
 		"delete":  {"DELETE", "/admin/v1/channels/ID", "", "w"},
 		"decrypt": {"POST", "/codec/decode", `{"payloads":[]}`, "w"},
 		"encrypt": {"POST", "/codec/encode", `{"payloads":[]}`, "w"},

@@ -147,9 +147,9 @@ func (a Channels) create(w http.ResponseWriter, r *http.Request) error {
 	}
 	var entry channel.Entry
 	var token string
-	if err := a.audited(r, schemas.AuditChannelCreate, to, "", func() (err error) {
+	if err := a.audited(r, schemas.AuditChannelCreate, to, "", func() (id string, err error) {
 		entry, token, err = a.Administration.Create(r.Context(), to, body)
-		return err
+		return entry.ID, err
 	}); err != nil {
 		return err
 	}
@@ -181,7 +181,10 @@ func (a Channels) change(w http.ResponseWriter, r *http.Request) error {
 		}
 		delete(patch, fixed)
 	}
-	rotate, _ := patch["rotate_token"].(bool)
+	rotate, isBool := patch["rotate_token"].(bool)
+	if _, given := patch["rotate_token"]; given && !isBool {
+		return httpapi.RejectAt("/rotate_token", "must be true or false")
+	}
 	delete(patch, "rotate_token")
 	var before any
 	if err := json.Unmarshal(entry.Channel, &before); err != nil {
@@ -192,14 +195,14 @@ func (a Channels) change(w http.ResponseWriter, r *http.Request) error {
 		return rejected(err)
 	}
 	action := schemas.AuditChannelChange
-	if rotate {
+	if rotate || tokenLocal(entry.Channel) != tokenLocal(after) { // another secret is another token for callers
 		action = schemas.AuditChannelToken
 	}
 	var changed channel.Entry
 	var token string
-	if err := a.audited(r, action, entry.BotID, entry.ID, func() (err error) {
+	if err := a.audited(r, action, entry.BotID, entry.ID, func() (_ string, err error) {
 		changed, token, err = a.Administration.Change(r.Context(), entry.ID, entry.Revision, after, rotate)
-		return err
+		return "", err
 	}); err != nil {
 		return err
 	}
@@ -212,8 +215,8 @@ func (a Channels) remove(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := a.audited(r, schemas.AuditChannelDelete, entry.BotID, entry.ID, func() error {
-		return a.Administration.Remove(r.Context(), entry.ID, entry.Revision)
+	if err := a.audited(r, schemas.AuditChannelDelete, entry.BotID, entry.ID, func() (string, error) {
+		return "", a.Administration.Remove(r.Context(), entry.ID, entry.Revision)
 	}); err != nil {
 		return err
 	}
@@ -257,21 +260,34 @@ func rejected(err error) error {
 	return httpapi.Failed(err, "the channel is not stored").Because(err, "storing a channel failed")
 }
 
-// audited makes a change that the operator's role allows, between the audit events of it.
+// tokenLocal returns the name of the secret that is the token of a channel's callers, "" when there is none.
+func tokenLocal(written json.RawMessage) string {
+	var ch struct {
+		TokenLocal string `json:"token_local"`
+	}
+	_ = json.Unmarshal(written, &ch) // what is invalid is not stored
+	return ch.TokenLocal
+}
+
+// audited makes a change that the operator's role allows, between the audit events of it. The change returns the id of what
+// it has made, if anything.
 func (a Channels) audited(
-	r *http.Request, action schemas.AuditAction, of schemas.BotID, id string, change func() error,
+	r *http.Request, action schemas.AuditAction, of schemas.BotID, id string, change func() (made string, err error),
 ) error {
-	return audited(r, a.Audit, a.Log, audit.Change{BotID: of, Action: action, Subject: id}, func() error {
-		if err := change(); err != nil {
-			return rejected(err)
+	return audited(r, a.Audit, a.Log, audit.Change{BotID: of, Action: action, Subject: id}, func() (string, error) {
+		made, err := change()
+		if err != nil {
+			return "", rejected(err)
 		}
-		return nil
+		return made, nil
 	})
 }
 
 // audited makes a change that the operator's role allows, between the audit events of it; its error is what the operator
 // reads.
-func audited(r *http.Request, writer audit.Writer, log *slog.Logger, c audit.Change, change func() error) error {
+func audited(
+	r *http.Request, writer audit.Writer, log *slog.Logger, c audit.Change, change func() (made string, err error),
+) error {
 	operator := operatorOf(r.Context())
 	if !operator.Role.May(c.Action) {
 		return insufficient(operator, role.Needs(c.Action))
@@ -284,7 +300,8 @@ func audited(r *http.Request, writer audit.Writer, log *slog.Logger, c audit.Cha
 		return httpapi.Failed(err, "the audit event is not stored, nothing was changed").
 			Because(err, "storing an audit event failed")
 	}
-	if err := change(); err != nil {
+	made, err := change()
+	if err != nil {
 		failed := audit.Outcome{Result: schemas.AuditFailed, Error: "failed"}
 		if problem, ok := errors.AsType[*httpapi.Problem](err); ok && problem.Status < http.StatusInternalServerError {
 			failed.Error = "refused"
@@ -292,7 +309,11 @@ func audited(r *http.Request, writer audit.Writer, log *slog.Logger, c audit.Cha
 		op.End(r.Context(), failed)
 		return err
 	}
-	op.End(r.Context(), audit.Outcome{Result: schemas.AuditDone})
+	did := audit.Outcome{Result: schemas.AuditDone}
+	if made != "" {
+		did.Objects = []string{made}
+	}
+	op.End(r.Context(), did)
 	return nil
 }
 

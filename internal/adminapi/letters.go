@@ -24,7 +24,7 @@ func (a API) letters() http.Handler {
 					c := audit.Change{
 						BotID: of, Action: schemas.AuditDeadLettersReplay, Subject: strconv.FormatUint(sequence, 10),
 					}
-					return audited(r, a.Channels.Audit, a.Log, c, replay)
+					return audited(r, a.Channels.Audit, a.Log, c, func() (string, error) { return "", replay() })
 				},
 			})
 		})

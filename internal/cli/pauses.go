@@ -57,7 +57,7 @@ func (p *pauseTool) subject(arg string) (store.Pause, error) {
 		d.Bot = arg
 	} else {
 		u, err := url.Parse(arg)
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" {
+		if err != nil || u.Host == "" || u.User != nil || u.Scheme != "https" && u.Scheme != "http" {
 			return d, problem(kindUsage, "invalid endpoint %q: expected its whole URL, as \"starter bots show\" prints it", line(arg))
 		}
 		d.URL, _, _ = strings.Cut(arg, "?") // as workers know it
