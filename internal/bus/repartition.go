@@ -43,11 +43,9 @@ func Repartition(ctx context.Context, js jetstream.JetStream, partitions int) (c
 	if config.Discard != jetstream.DiscardNew {
 		return false, fmt.Errorf("stream %s drops its oldest events when it is full: set discard to new", config.Name)
 	}
-	if _, err := js.UpdateStream(ctx, closed(open)); err != nil {
-		return false, fmt.Errorf("close stream %s: %w", config.Name, err)
-	}
 	last := context.WithoutCancel(ctx)
-	if err := drained(ctx, stream); err != nil {
+	if err := closeAndDrain(ctx, js, stream, open); err != nil {
+		// The server may have closed the stream even when its answer is missing.
 		if _, failed := js.UpdateStream(last, open); failed != nil {
 			err = fmt.Errorf("%w; opening it again failed too, run the command again: %w", err, failed)
 		}
@@ -79,6 +77,13 @@ func closed(config jetstream.StreamConfig) jetstream.StreamConfig {
 	config.Metadata[metadataMaxBytes] = strconv.FormatInt(config.MaxBytes, 10)
 	config.MaxBytes = 1
 	return config
+}
+
+func closeAndDrain(ctx context.Context, js jetstream.JetStream, stream jetstream.Stream, open jetstream.StreamConfig) error {
+	if _, err := js.UpdateStream(ctx, closed(open)); err != nil {
+		return fmt.Errorf("close stream %s: %w", open.Name, err)
+	}
+	return drained(ctx, stream)
 }
 
 // drained waits until a stream is empty.

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
-	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -125,9 +125,9 @@ func TestReader_PartitionsStayWithoutADrain(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, MaxBytes: 64 << 20})
 	publish(t, js, "c", 0)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	_, err := bus.Repartition(ctx, js, 5)
+	_, err := bus.Repartition(ctx, interrupted{JetStream: js, seen: cancel}, 5)
 	require.ErrorContains(t, err, "still holds 1 events, nothing was changed")
 	publish(t, js, "c", 1)
 	require.Equal(t, 2, streams.Partitions)
@@ -139,4 +139,52 @@ func TestReader_PartitionsStayWithoutADrain(t *testing.T) {
 	_, err = bus.Repartition(testContext(t), js, 2)
 	require.NoError(t, err)
 	publish(t, js, "c", 2)
+}
+
+// TestRepartition_LostAnswer: the server has closed the stream, and its answer comes too late. The stream takes events again.
+func TestRepartition_LostAnswer(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, MaxBytes: 64 << 20})
+	publish(t, js, "c", 0)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err := bus.Repartition(ctx, interrupted{JetStream: js, updated: cancel}, 5)
+	require.ErrorIs(t, err, context.Canceled)
+	publish(t, js, "c", 1)
+	info, err := streams.Events().Info(testContext(t))
+	require.NoError(t, err)
+	require.EqualValues(t, 64<<20, info.Config.MaxBytes)
+	require.Empty(t, info.Config.Metadata["hookturn-max-bytes"])
+}
+
+// interrupted is a JetStream whose caller gives up after the server has changed a stream, or after it has seen its state.
+type interrupted struct {
+	jetstream.JetStream
+	updated, seen func()
+}
+
+func (i interrupted) UpdateStream(ctx context.Context, c jetstream.StreamConfig) (jetstream.Stream, error) {
+	stream, err := i.JetStream.UpdateStream(ctx, c)
+	if i.updated != nil {
+		i.updated()
+	}
+	return stream, errors.Join(err, ctx.Err())
+}
+
+func (i interrupted) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := i.JetStream.Stream(ctx, name)
+	return interruptedStream{stream, i.seen}, err
+}
+
+type interruptedStream struct {
+	jetstream.Stream
+	seen func()
+}
+
+func (s interruptedStream) Info(ctx context.Context, options ...jetstream.StreamInfoOpt) (*jetstream.StreamInfo, error) {
+	info, err := s.Stream.Info(ctx, options...)
+	if s.seen != nil {
+		s.seen()
+	}
+	return info, err
 }
