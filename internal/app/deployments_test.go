@@ -15,7 +15,7 @@ import (
 
 // busyServer rejects the first requests of each kind with an error, then answers.
 type busyServer struct {
-	scriptedServer
+	*scriptedServer
 
 	reason                         error
 	describing, promoting, polling int // how many requests it still rejects
@@ -64,7 +64,7 @@ func TestDeployments_BusyServerIsAskedAgain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				server := &busyServer{scriptedServer: *rolledBack(), reason: reason, describing: 3, promoting: 3, polling: 3}
+				server := &busyServer{scriptedServer: rolledBack(), reason: reason, describing: 3, promoting: 3, polling: 3}
 				d := &Deployments{api: server, name: "hookturn", timeout: time.Minute}
 				list, err := d.List(t.Context())
 				require.NoError(t, err)
@@ -83,7 +83,7 @@ func TestDeployments_ServerBusyForTooLong(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		reason := tooMany(enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW)
-		server := &busyServer{scriptedServer: *rolledBack(), reason: reason, describing: 1 << 20}
+		server := &busyServer{scriptedServer: rolledBack(), reason: reason, describing: 1 << 20}
 		_, err := (&Deployments{api: server, name: "hookturn", timeout: 5 * time.Second}).List(t.Context())
 		require.ErrorIs(t, err, reason, "the error names the reason, not the end of the time")
 	})
@@ -98,7 +98,7 @@ func TestDeployments_FinalErrorEndsTheTool(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := &busyServer{scriptedServer: *rolledBack(), reason: reason, describing: 1}
+			server := &busyServer{scriptedServer: rolledBack(), reason: reason, describing: 1}
 			d := &Deployments{api: server, name: "hookturn", timeout: time.Minute}
 			_, err := d.List(t.Context())
 			require.ErrorIs(t, err, reason)
@@ -117,9 +117,9 @@ func TestPromoter_BusyDeployment(t *testing.T) {
 		server.err, server.info.Current = tooMany(enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW), ""
 		decided := startPromoter(t, server)
 		<-time.After(time.Second)
-		require.Empty(t, server.promoted)
-		server.err = nil
+		requireNotPromoted(t, server)
+		server.set(func() { server.err = nil })
 		<-decided
-		require.Equal(t, []string{"new"}, server.promoted)
+		requirePromoted(t, server, "new", false)
 	})
 }

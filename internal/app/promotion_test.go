@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,6 +53,7 @@ func TestPromotion(t *testing.T) {
 
 // scriptedServer is a deployment server whose answers a test sets.
 type scriptedServer struct {
+	mu       sync.Mutex
 	info     deploymentInfo
 	polls    time.Time
 	err      error
@@ -60,16 +62,49 @@ type scriptedServer struct {
 }
 
 func (s *scriptedServer) describe(context.Context) (deploymentInfo, []byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.info, []byte("token"), s.err
 }
 
 func (s *scriptedServer) promote(_ context.Context, build string, _ []byte, force bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.promoted, s.forced, s.info.Current = append(s.promoted, build), append(s.forced, force), build
 	return nil
 }
 
 func (s *scriptedServer) lastPoll(context.Context, string, string) (time.Time, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.polls, s.err
+}
+
+// set changes the answers.
+func (s *scriptedServer) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// promotions returns the builds that were made current, and whether each was forced.
+func (s *scriptedServer) promotions() (builds []string, forced []bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.promoted, s.forced
+}
+
+func requirePromoted(t *testing.T, s *scriptedServer, build string, forced bool) {
+	t.Helper()
+	builds, force := s.promotions()
+	require.Equal(t, []string{build}, builds)
+	require.Equal(t, []bool{forced}, force)
+}
+
+func requireNotPromoted(t *testing.T, s *scriptedServer) {
+	t.Helper()
+	builds, _ := s.promotions()
+	require.Empty(t, builds)
 }
 
 // rolledBack is a deployment whose current version is older than the promoter's, which was current before.
@@ -102,10 +137,9 @@ func TestPromoter_CurrentVersionWithoutPollers(t *testing.T) {
 		server := rolledBack()
 		<-startPromoter(t, server)
 		time.Sleep(noPollersFor - lookInterval)
-		require.Empty(t, server.promoted, "a server that has just restarted lists no pollers")
+		requireNotPromoted(t, server) // a server that has just restarted lists no pollers
 		time.Sleep(2 * lookInterval)
-		require.Equal(t, []string{"new"}, server.promoted)
-		require.Equal(t, []bool{true}, server.forced, "the queues of a version without workers do not count")
+		requirePromoted(t, server, "new", true) // the queues of a version without workers do not count
 	})
 }
 
@@ -117,11 +151,11 @@ func TestPromoter_CurrentVersionStoppedPolling(t *testing.T) {
 		<-startPromoter(t, server)
 		for range 5 { // a poll a minute: its workers run
 			time.Sleep(time.Minute)
-			server.polls = server.polls.Add(time.Minute)
-			require.Empty(t, server.promoted)
+			server.set(func() { server.polls = server.polls.Add(time.Minute) })
+			requireNotPromoted(t, server)
 		}
 		time.Sleep(pollMax + 2*lookInterval)
-		require.Equal(t, []string{"new"}, server.promoted)
+		requirePromoted(t, server, "new", true)
 	})
 }
 
@@ -132,11 +166,10 @@ func TestPromoter_ServerUnreachable(t *testing.T) {
 		server.err = errors.New("unavailable")
 		decided := startPromoter(t, server)
 		time.Sleep(10 * time.Minute)
-		require.Empty(t, server.promoted)
-		server.err, server.info.Current = nil, ""
+		requireNotPromoted(t, server)
+		server.set(func() { server.err, server.info.Current = nil, "" })
 		<-decided
-		require.Equal(t, []string{"new"}, server.promoted)
-		require.Equal(t, []bool{false}, server.forced)
+		requirePromoted(t, server, "new", false)
 	})
 }
 
