@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -62,7 +61,7 @@ func TestConnection_FrameOverTheLimitIsNotReadOn(t *testing.T) {
 			web.Listener = counting{web.Listener, &read}
 			web.Start()
 			t.Cleanup(func() {
-				ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+				ctx, cancel := context.WithTimeout(context.Background(), soon)
 				defer cancel()
 				require.NoError(t, hub.Close(ctx))
 				web.Close()

@@ -166,7 +166,7 @@ func serve(t *testing.T, w *pubSub, ch *bot.Channel, change ...func(*Hub)) *serv
 	}))
 	s.url = web.URL
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), soon)
 		defer cancel()
 		require.NoError(t, s.Close(ctx))
 		web.Close()

@@ -333,7 +333,7 @@ func TestPush_FromAnotherProcess(t *testing.T) {
 // TestSocket_SilentClientIsCutOff keeps a connection open and answers no ping.
 func TestSocket_SilentClientIsCutOff(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 20*time.Millisecond })
+	s := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 2*time.Second })
 	s.dial() // this client does not read, so it answers no pings
 	lively := s.dial()
 	count := func() int { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets }
