@@ -103,7 +103,7 @@ func TestPool_MaxConnsPerHost(t *testing.T) {
 		first <- err
 	}()
 	<-entered
-	_, a, err := c.Do(context.Background(), Request{URL: s.URL, Timeout: 50 * time.Millisecond})
+	_, a, err := c.Do(context.Background(), Request{URL: s.URL, Timeout: time.Second})
 	requireFault(t, fault.Timeout, err, a)
 	require.Empty(t, entered)
 	close(release)

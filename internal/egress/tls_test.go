@@ -167,6 +167,6 @@ func TestTLS_HTTP2Limits(t *testing.T) {
 		_, a, err := call(t, c, s.URL+path)
 		requireFault(t, want, err, a)
 	}
-	_, a, err := c.Do(t.Context(), Request{URL: s.URL + "/slow", Timeout: 50 * time.Millisecond})
+	_, a, err := c.Do(t.Context(), Request{URL: s.URL + "/slow", Timeout: time.Second})
 	requireFault(t, fault.Timeout, err, a)
 }
