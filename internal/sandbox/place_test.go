@@ -100,7 +100,7 @@ func TestUsers_OneForEachScript(t *testing.T) {
 		seen = usersOf(t, descendants(t, os.Getpid()))
 		delete(seen, fmt.Sprint(s.places.users.First)) // bubblewrap and the zygote
 		return len(seen) >= 4+2
-	}, 10*time.Second, 20*time.Millisecond, "four that run, two that wait: %v", seen)
+	}, time.Minute, 20*time.Millisecond, "four that run, two that wait: %v", seen)
 	for _, v := range visitors {
 		v.goOn()
 	}
@@ -122,7 +122,7 @@ func TestPlaces_ComeBack(t *testing.T) {
 		_, f := s.Run(t.Context(), job("def main(e, c): return 1"))
 		require.Nil(t, f)
 	}
-	require.Eventually(t, func() bool { return len(s.places.free) == cap(s.places.free)-cap(s.warm)-1 }, 10*time.Second,
+	require.Eventually(t, func() bool { return len(s.places.free) == cap(s.places.free)-cap(s.warm)-1 }, time.Minute,
 		10*time.Millisecond, "all but those that wait for a job")
 }
 

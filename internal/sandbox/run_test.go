@@ -101,7 +101,7 @@ func TestRun_OneTenantHasHalfOfTheSlots(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var busy sync.WaitGroup
 	busy.Go(func() { _, _ = s.Run(ctx, slow) })
-	require.Eventually(t, func() bool { return len(s.slots.all) == 1 }, 5*time.Second, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return len(s.slots.all) == 1 }, time.Minute, 5*time.Millisecond)
 	hurried, stop := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer stop()
 	_, f := s.Run(hurried, slow)
@@ -117,14 +117,16 @@ func TestRun_OneTenantHasHalfOfTheSlots(t *testing.T) {
 		s.slots.mu.Lock()
 		defer s.slots.mu.Unlock()
 		return len(s.slots.tenants) == 0
-	}, 5*time.Second, time.Millisecond)
+	}, time.Minute, time.Millisecond)
 }
 
 func TestRun_Stopped(t *testing.T) {
-	s := newSandbox(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	g := newGathering(t)
+	s := newSandbox(t, g.dial)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	r, f := s.Run(ctx, job("import time\ndef main(e, c): time.sleep(60)"))
+	go func() { <-g.arrived; cancel() }()
+	r, f := s.Run(ctx, job(hoarding+hoarded))
 	require.Equal(t, fault.OutcomeUnknown, f.Kind)
 	require.True(t, r.Sent)
 }
@@ -181,7 +183,7 @@ func TestZygote_EndsWithTheWorker(t *testing.T) {
 				_, _ = s.Run(context.Background(), job("import time\ndef main(e, c): time.sleep(60)"))
 			}()
 		}
-		require.Eventually(t, func() bool { return len(s.slots.all) == 3 }, 5*time.Second, 100*time.Millisecond)
+		require.Eventually(t, func() bool { return len(s.slots.all) == 3 }, time.Minute, 100*time.Millisecond)
 		_, _ = os.Stdout.WriteString("sandboxed\n")
 		select {}
 	}
@@ -198,7 +200,7 @@ func TestZygote_EndsWithTheWorker(t *testing.T) {
 		require.NoError(t, err, said.String())
 		said.Write(buffer[:n])
 	}
-	require.Eventually(t, func() bool { return len(descendants(t, child.Process.Pid)) >= 8 }, 20*time.Second, 50*time.Millisecond)
+	require.Eventually(t, func() bool { return len(descendants(t, child.Process.Pid)) >= 8 }, time.Minute, 50*time.Millisecond)
 	family := descendants(t, child.Process.Pid)
 	require.NoError(t, child.Process.Kill())
 	_ = child.Wait()
@@ -209,7 +211,7 @@ func TestZygote_EndsWithTheWorker(t *testing.T) {
 			}
 		}
 		return true
-	}, 5*time.Second, 20*time.Millisecond)
+	}, time.Minute, 20*time.Millisecond)
 }
 
 // descendants are the processes below one.

@@ -28,7 +28,7 @@ func newSandbox(t testing.TB, change ...func(*Options)) *Sandbox {
 }
 
 func job(script string) Job {
-	return Job{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: 10 * time.Second}
+	return Job{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: time.Minute}
 }
 
 func TestRun_Value(t *testing.T) {
