@@ -29,7 +29,7 @@ func TestReplay_HistoriesInClear(t *testing.T) {
 	encrypting.Blocking = true
 	replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
 		DisableDeadlockDetection: true,
-		DataConverter: converter.NewCodecDataConverter(step.DataConverter(), encrypting),
+		DataConverter:            converter.NewCodecDataConverter(step.DataConverter(), encrypting),
 	})
 	require.NoError(t, err)
 	workflows.Register(replayer)

@@ -30,7 +30,7 @@ func TestPool_OneTenantHasHalf(t *testing.T) {
 			}
 		})
 	}
-	require.Eventually(t, func() bool { return p.shares.users("greedy") == 8 }, 5*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return p.shares.users("greedy") == 8 }, time.Minute, time.Millisecond)
 	for range 20 {
 		got, err := p.Run("acme", ".a", []byte(`{"a":7}`))
 		require.NoError(t, err)
