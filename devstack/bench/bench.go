@@ -54,7 +54,7 @@ func Command() *cobra.Command {
 	f.DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
 	f.StringVar(&s.only, "only", "",
 		"only this row, and no comparison: first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat, "+
-			"recovery or memory")
+			"openings, recovery or memory")
 	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders, as in limit,chat,\"1000 open\"")
 	f.IntVar(&s.rounds, "rounds", rounds, "rounds of the comparison")
 	f.StringVar(&s.before, "before", "", "another build of devstack, which is measured in each round beside this one")
@@ -164,6 +164,7 @@ func (r *rig) run(ctx context.Context, out io.Writer, s settings) error {
 const (
 	partRecovery = "recovery"
 	partMemory   = "memory"
+	partOpenings = "openings"
 )
 
 // comparison measures all contenders, and those of another build when one is given.
@@ -204,6 +205,8 @@ func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
 		return r.recovery(ctx, out)
 	case partMemory:
 		return r.memory(ctx, out)
+	case partOpenings:
+		return r.openings(ctx, out, s.perRow)
 	case nameChat:
 		m, err := r.chats(ctx, s.perRow)
 		if err == nil {
@@ -214,7 +217,7 @@ func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
 	chosen := slices.DeleteFunc(rows(), func(r row) bool { return r.String() != s.only })
 	if len(chosen) == 0 {
 		return fmt.Errorf("invalid row %q, expected first attempt/in flight/conversations/delay, as in local/64/1000/0s, "+
-			"or chat, recovery or memory", s.only)
+			"or chat, openings, recovery or memory", s.only)
 	}
 	m, err := r.measure(ctx, chosen[0], s.perRow)
 	if err == nil {

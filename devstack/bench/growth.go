@@ -74,15 +74,7 @@ func (r *rig) growOpen(ctx context.Context, out io.Writer, s settings) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// openIdle opens conversations with one step each.
-func (r *rig) openIdle(ctx context.Context, from, to int) error {
-	return drive(inFlightMany, func(n int) bool { return from+n < to }, func(n int) error {
-		_, err := r.load.step(ctx, fmt.Sprintf("idle-%d", from+n), stepLocal)
-		return err
-	}, func(time.Duration) {})
+	return r.lookups(ctx, out, idle)
 }
 
 // growEvents measures conversations that have had many events.

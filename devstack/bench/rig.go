@@ -40,9 +40,9 @@ type rig struct {
 	postgresPID int      // of the database that the benchmark started, 0: another one
 }
 
-// bot is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal, one
+// botFile is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal, one
 // whose endpoint is dead, and one that closes the conversation.
-const bot = `bot: bench
+const botFile = `bot: bench
 dialect: haptik
 base_urls: {test: "http://%[1]s", production: "http://%[1]s"}
 secrets: {key: {file: key}}
@@ -114,7 +114,7 @@ func (r *rig) writeBot() error {
 	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("benchmark"), 0o600); err != nil {
 		return err
 	}
-	text := fmt.Appendf(nil, bot, r.sink.addr(), stepLocal, stepActivity, stepDead, r.dead.Addr(), stepLast)
+	text := fmt.Appendf(nil, botFile, r.sink.addr(), stepLocal, stepActivity, stepDead, r.dead.Addr(), stepLast)
 	return os.WriteFile(filepath.Join(dir, "bench.yaml"), text, 0o600)
 }
 
