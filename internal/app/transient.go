@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/codes"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/patience"
 )
 
 // Transient reports whether NATS or Temporal may answer the same request when it is sent again: the server is busy,
@@ -31,10 +32,11 @@ func Transient(err error) bool {
 	}
 }
 
-// Retry sends a request until it succeeds, fails for good, or within has passed, and returns its last error.
+// Retry sends a request until it succeeds, fails for good, or shows no progress (patience.Renew) for a time, and returns its
+// last error.
 func Retry(ctx context.Context, within time.Duration, request func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, within)
-	defer cancel()
+	ctx, stop := patience.Within(ctx, within)
+	defer stop()
 	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
 		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
 	var last error

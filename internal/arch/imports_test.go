@@ -53,7 +53,7 @@ var importTable = map[string]row{
 	},
 	"internal/bus": {
 		"connection to NATS, streams and their upkeep, publishing, dead letters, publish-subscribe",
-		[]string{"schemas", "internal/fault"},
+		[]string{"schemas", "internal/fault", "internal/patience"},
 	},
 	"internal/store": {
 		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",
@@ -131,8 +131,9 @@ var importTable = map[string]row{
 		"doing it; thin; never imports workflows",
 		doers,
 	},
-	"internal/fresh":   {"values made of files, made again when the files change", nil},
-	"docs/integrators": {"the verification of signatures as integrators write it", nil},
+	"internal/patience": {"how long work goes on without a sign of life", nil},
+	"internal/fresh":    {"values made of files, made again when the files change", nil},
+	"docs/integrators":  {"the verification of signatures as integrators write it", nil},
 	"internal/conformance": {
 		"whether an integrator's endpoint is a careful receiver",
 		[]string{"schemas", "internal/bot", "internal/dialect", "internal/fault", "internal/secret", "internal/signature"},
@@ -169,7 +170,7 @@ var importTable = map[string]row{
 	},
 	"internal/inspect": {
 		"what happened in conversations, from the runs in Temporal and the stored replies",
-		[]string{"schemas", "internal/bus", "internal/step"},
+		[]string{"schemas", "internal/bus", "internal/step", "internal/patience"},
 	},
 	"internal/redrive": {
 		"repeating many events: at a rate, in order, resumable",

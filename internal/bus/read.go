@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/patience"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -80,6 +81,7 @@ func readSome(
 	}
 	for m := range batch.Messages() {
 		got++
+		patience.Renew(ctx)
 		meta, err := m.Metadata()
 		if err != nil {
 			return got, false, err

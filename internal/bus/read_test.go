@@ -8,6 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/patience"
 )
 
 // slowStream is a stream whose consumers send nothing in time at first.
@@ -95,4 +97,28 @@ func TestReaders_EndedContextLeavesNoConsumer(t *testing.T) {
 			}, soon, poll)
 		})
 	}
+}
+
+// TestReadStored_LongRead reads for longer than its caller waits for a server that does not answer: every message is a sign.
+func TestReadStored_LongRead(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	r := NewReplies(js, streams)
+	const stored, each, within = 60, 50 * time.Millisecond, 2 * time.Second
+	for i := range stored {
+		reply := aReply()
+		reply.ID = fmt.Sprint("r-", i)
+		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		require.NoError(t, err)
+	}
+	ctx, stop := patience.Within(testContext(t), within)
+	defer stop()
+	read := 0
+	require.NoError(t, ReadReplies(ctx, streams, Tail{}, func(StoredReply) (bool, error) {
+		time.Sleep(each)
+		read++
+		return true, nil
+	}))
+	require.Equal(t, stored, read)
+	require.NoError(t, ctx.Err())
 }

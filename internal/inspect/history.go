@@ -15,6 +15,7 @@ import (
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/sdk/converter"
 
+	"github.com/hookturn/hookturn/internal/patience"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -26,21 +27,6 @@ type handled struct {
 	at     time.Time  // when the run accepted it
 	done   bool
 	result step.Result
-}
-
-// inHand returns the events that a run has accepted before a moment and not answered.
-func (i *Inspector) inHand(ctx context.Context, of schemas.WorkflowRef, before time.Time) ([]InHand, error) {
-	events, err := i.history(ctx, of)
-	if err != nil {
-		return nil, err
-	}
-	var left []InHand
-	for _, e := range events {
-		if !e.done && e.at.Before(before) {
-			left = append(left, InHand{EventID: e.event.ID, Type: e.event.Type, Step: e.event.Data.Step, Since: e.at})
-		}
-	}
-	return left, nil
 }
 
 // Found is an event as a run accepted it.
@@ -69,12 +55,10 @@ func (i *Inspector) Event(ctx context.Context, of schemas.WorkflowRef, id string
 // history returns the events of a run, in the order in which it accepted them; none when the server keeps it no longer.
 func (i *Inspector) history(ctx context.Context, of schemas.WorkflowRef) ([]handled, error) {
 	events := i.Temporal.GetWorkflowHistory(ctx, of.ID, of.RunID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	r := reading{byUpdate: map[string]int{}, payloads: i.Converter}
-	if r.payloads == nil {
-		r.payloads = step.DataConverter()
-	}
+	r := i.reading()
 	for events.HasNext() {
 		e, err := events.Next()
+		patience.Renew(ctx)
 		if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
 			return nil, nil
 		}
@@ -86,6 +70,14 @@ func (i *Inspector) history(ctx context.Context, of schemas.WorkflowRef) ([]hand
 		}
 	}
 	return r.events, nil
+}
+
+func (i *Inspector) reading() reading {
+	r := reading{byUpdate: map[string]int{}, payloads: i.Converter}
+	if r.payloads == nil {
+		r.payloads = step.DataConverter()
+	}
+	return r
 }
 
 // reading collects the events of a history.

@@ -4,13 +4,14 @@ import (
 	"compress/gzip"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -40,13 +41,13 @@ func TestFilter_Query(t *testing.T) {
 	}
 }
 
-// TestReading_RecordedHistories reads the histories of all releases: of a run that has ended, every event is answered.
-func TestReading_RecordedHistories(t *testing.T) {
-	t.Parallel()
+// recorded are the histories of all releases, by their files.
+func recorded(t *testing.T) map[string][]*historypb.HistoryEvent {
+	t.Helper()
 	files, err := filepath.Glob("../../workflows/testdata/histories/v*/*.json.gz")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	read := 0
+	all := map[string][]*historypb.HistoryEvent{}
 	for _, file := range files {
 		compressed, err := os.Open(file)
 		require.NoError(t, err)
@@ -55,21 +56,61 @@ func TestReading_RecordedHistories(t *testing.T) {
 		history, err := client.HistoryFromJSON(raw, client.HistoryJSONOptions{})
 		require.NoError(t, err, file)
 		require.NoError(t, compressed.Close())
-		r := reading{byUpdate: map[string]int{}, payloads: step.DataConverter()}
-		for _, e := range history.GetEvents() {
+		all[file] = history.GetEvents()
+	}
+	return all
+}
+
+// TestReading_RecordedHistories reads the histories of all releases: of a run that has ended, every event is answered.
+func TestReading_RecordedHistories(t *testing.T) {
+	t.Parallel()
+	read, all := 0, recorded(t)
+	for file, history := range all {
+		r := (&Inspector{}).reading()
+		for _, e := range history {
 			require.NoError(t, r.take(e), file)
 		}
-		last := history.GetEvents()[len(history.GetEvents())-1]
 		for _, e := range r.events {
 			require.NotEmpty(t, e.event.ID, file)
 			require.False(t, e.at.IsZero(), file)
-			if last.GetWorkflowExecutionCompletedEventAttributes() != nil {
+			if history[len(history)-1].GetWorkflowExecutionCompletedEventAttributes() != nil {
 				require.True(t, e.done, "%s: %s", file, e.event.ID)
 			}
 			read++
 		}
 	}
-	require.Greater(t, read, len(files)/2)
+	require.Greater(t, read, len(all)/2)
+}
+
+// TestTail_RecordedHistories reads every history of all releases from each of its events back: it finds what reading all of it
+// finds, and an idle run needs few events.
+func TestTail_RecordedHistories(t *testing.T) {
+	t.Parallel()
+	later := time.Now().Add(time.Hour)
+	found, stopped := 0, 0
+	for file, history := range recorded(t) {
+		all := (&Inspector{}).reading()
+		for n, e := range history {
+			require.NoError(t, all.take(e), file)
+			if e.GetWorkflowExecutionCompletedEventAttributes() != nil {
+				break // a run that has ended is not asked
+			}
+			want := (&tail{reading: all}).inHand(later)
+			slices.Reverse(want)
+			back, more, err := tail{reading: (&Inspector{}).reading(), done: map[string]bool{}}, true, error(nil)
+			for _, e := range slices.Backward(history[:n+1]) {
+				if more, err = back.take(e); err != nil || !more {
+					stopped++
+					break
+				}
+			}
+			require.NoError(t, err, file)
+			require.Equal(t, want, back.inHand(later), "%s up to event %d", file, n+1)
+			found += len(want)
+		}
+	}
+	require.NotZero(t, found)
+	require.NotZero(t, stopped)
 }
 
 func TestConversation_RepliesJoinTheirEvents(t *testing.T) {

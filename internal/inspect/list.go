@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/patience"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -134,6 +135,7 @@ func (i *Inspector) List(ctx context.Context, f Filter) ([]Run, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list conversations: %w", err)
 		}
+		patience.Renew(ctx)
 		found, err := i.runsOf(ctx, page.GetExecutions(), f, now)
 		if err != nil {
 			return nil, err
@@ -146,7 +148,7 @@ func (i *Inspector) List(ctx context.Context, f Filter) ([]Run, error) {
 	}
 }
 
-// runsOf returns the runs of a page that a filter chooses; which of them are busy is read from their histories.
+// runsOf returns the runs of a page that a filter chooses; which of them are busy is read from the ends of their histories.
 func (i *Inspector) runsOf(
 	ctx context.Context, page []*workflowpb.WorkflowExecutionInfo, f Filter, now time.Time,
 ) ([]Run, error) {
