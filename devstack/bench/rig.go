@@ -40,8 +40,8 @@ type rig struct {
 	postgresPID int      // of the database that the benchmark started, 0: another one
 }
 
-// botFile is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal, one
-// whose endpoint is dead, and one that closes the conversation.
+// botFile is the benchmark's bot file: one step whose first attempt is a local activity, one whose attempts are all normal,
+// one whose endpoint is dead, and one that closes the conversation.
 const botFile = `bot: bench
 dialect: haptik
 base_urls: {test: "http://%[1]s", production: "http://%[1]s"}

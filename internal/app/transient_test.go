@@ -17,7 +17,7 @@ func TestRetry_LongScan(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		require.NoError(t, Retry(t.Context(), 5*time.Second, func(ctx context.Context) error {
 			for range 20 {
-				time.Sleep(4 * time.Second)
+				<-time.After(4 * time.Second)
 				patience.Renew(ctx)
 			}
 			return ctx.Err()

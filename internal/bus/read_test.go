@@ -115,7 +115,7 @@ func TestReadStored_LongRead(t *testing.T) {
 	defer stop()
 	read := 0
 	require.NoError(t, ReadReplies(ctx, streams, Tail{}, func(StoredReply) (bool, error) {
-		time.Sleep(each)
+		<-time.After(each)
 		read++
 		return true, nil
 	}))

@@ -44,7 +44,7 @@ func (i *Inspector) inHand(ctx context.Context, of schemas.WorkflowRef, before t
 		if err != nil {
 			return nil, fmt.Errorf("read the end of the history of run %s of %s: %w", of.RunID, of.ID, err)
 		}
-		if request.NextPageToken = page.GetNextPageToken(); !more || len(request.NextPageToken) == 0 {
+		if request.NextPageToken = page.GetNextPageToken(); !more || len(request.GetNextPageToken()) == 0 {
 			return t.inHand(before), nil
 		}
 	}

@@ -97,14 +97,15 @@ func TestTail_RecordedHistories(t *testing.T) {
 			}
 			want := (&tail{reading: all}).inHand(later)
 			slices.Reverse(want)
-			back, more, err := tail{reading: (&Inspector{}).reading(), done: map[string]bool{}}, true, error(nil)
+			back := tail{reading: (&Inspector{}).reading(), done: map[string]bool{}}
 			for _, e := range slices.Backward(history[:n+1]) {
-				if more, err = back.take(e); err != nil || !more {
+				more, err := back.take(e)
+				require.NoError(t, err, file)
+				if !more {
 					stopped++
 					break
 				}
 			}
-			require.NoError(t, err, file)
 			require.Equal(t, want, back.inHand(later), "%s up to event %d", file, n+1)
 			found += len(want)
 		}

@@ -1,5 +1,5 @@
-// Package patience bounds how long work goes on without a sign of life. A scan of many items takes as long as it takes; a server
-// that does not answer ends it soon.
+// Package patience bounds how long work goes on without a sign of life. A scan of many items takes as long as it takes; a
+// server that does not answer ends it soon.
 package patience
 
 import (

@@ -18,7 +18,7 @@ func TestWithin_EndsWithoutASign(t *testing.T) {
 		defer stop()
 		began := time.Now()
 		for range 10 {
-			time.Sleep(4 * time.Second)
+			<-time.After(4 * time.Second)
 			patience.Renew(ctx)
 		}
 		require.NoError(t, ctx.Err(), "it got on all the time")
@@ -35,7 +35,7 @@ func TestWithin_Nested(t *testing.T) {
 		defer stop()
 		for range 3 {
 			inner, stop := patience.Within(outer, 4*time.Second)
-			time.Sleep(3 * time.Second)
+			<-time.After(3 * time.Second)
 			patience.Renew(inner)
 			stop()
 		}
