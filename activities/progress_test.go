@@ -17,13 +17,15 @@ func TestPublishReply_ProgressAfterTheReply(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		replied   string // the event that a stored reply answers
+		repeated  bool   // the step is repeated by an operator
 		lost      error
 		published int
 	}{
-		"no reply":                 {"", nil, 1},
-		"reply to the event":       {"e-1", nil, 0},
-		"reply to another event":   {"e-0", nil, 1},
-		"replies cannot be looked": {"", errors.New("away"), 1},
+		"no reply":                 {"", false, nil, 1},
+		"reply to the event":       {"e-1", false, nil, 0},
+		"reply to another event":   {"e-0", false, nil, 1},
+		"replies cannot be looked": {"", false, errors.New("away"), 1},
+		"repeated step":            {"", true, nil, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -36,6 +38,9 @@ func TestPublishReply_ProgressAfterTheReply(t *testing.T) {
 				b.found = &schemas.Reply{ID: schemas.ReplyID(of, c.replied, schemas.TypeStepReplied)}
 			}
 			event := schemas.Event{ID: "e-1", Subject: of.Conversation}
+			if c.repeated {
+				event = event.Repeat(1)
+			}
 			in, err := step.Address{ConversationKey: of, Event: event}.Reply(schemas.TypeStepProgress, time.Now(),
 				schemas.StepProgress{EventID: event.ID, Step: "SLOW"})
 			require.NoError(t, err)

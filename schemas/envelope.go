@@ -10,6 +10,7 @@ import (
 type Envelope struct {
 	ID, Type, Subject       string
 	TraceParent, TraceState string
+	RepeatOf                string // the attribute AttributeRepeatOf
 }
 
 // DecodeEnvelope reads the envelope of an event whatever its data and its other attributes hold; ok is false when id, type
@@ -32,6 +33,7 @@ func DecodeEnvelope(raw []byte) (e Envelope, ok bool) {
 	e = Envelope{
 		ID: text("id", idMax), Type: text("type", sourceMax), Subject: text("subject", subjectMax),
 		TraceParent: text("traceparent", sourceMax), TraceState: text("tracestate", sourceMax),
+		RepeatOf: text(AttributeRepeatOf, idMax),
 	}
 	return e, e.ID != "" && e.Type != "" && e.Subject != ""
 }

@@ -29,11 +29,17 @@ func (e *Event) AskedID() string {
 
 // Repeat returns the n-th event that repeats the step of this one.
 func (e *Event) Repeat(n int) Event {
-	again, asked := *e, e.AskedID()
-	again.ID = asked + "/r" + strconv.Itoa(n)
+	again := e.Replay()
+	again.ID = e.AskedID() + "/r" + strconv.Itoa(n)
+	return again
+}
+
+// Replay returns the event for another try under its own id, after the engine has its hookturn.step.replied.
+func (e *Event) Replay() Event {
+	again := *e
 	again.Extensions = map[string]json.RawMessage{}
 	maps.Copy(again.Extensions, e.Extensions)
-	if quoted, err := json.Marshal(asked); err == nil { // a string
+	if quoted, err := json.Marshal(e.AskedID()); err == nil { // a string
 		again.Extensions[AttributeRepeatOf] = quoted
 	}
 	return again

@@ -45,7 +45,7 @@ func (c *conversation) publishProgress(ctx workflow.Context, d *step.Delivery) (
 		}
 		text := w.ProgressMessage.For(step.LanguageOf(c.state.User))
 		publish(ctx, c.address(d.Event), schemas.TypeStepProgress, schemas.StepProgress{
-			EventID: d.Event.ID, Step: d.Plan.Step, Messages: []schemas.Message{schemas.Text(text)}, Workflow: c.workflow,
+			EventID: d.Event.AskedID(), Step: d.Plan.Step, Messages: []schemas.Message{schemas.Text(text)}, Workflow: c.workflow,
 		})
 	})
 	return func() {

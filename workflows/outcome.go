@@ -61,7 +61,7 @@ func (c *conversation) record(ctx workflow.Context, started time.Time, sent sche
 func (c *conversation) publishMissing(ctx workflow.Context, waiting *step.Delivery, missing []string, e schemas.Event,
 ) step.Result {
 	id := publish(ctx, c.address(e), schemas.TypeStepWaiting, schemas.StepWaiting{
-		EventID: waiting.Event.ID, Step: waiting.Event.Data.Step, Missing: missing, Workflow: c.workflow,
+		EventID: waiting.Event.AskedID(), Step: waiting.Event.Data.Step, Missing: missing, Workflow: c.workflow,
 	})
 	if c.state.Format != step.FormatLingering {
 		c.upsertOutcome(ctx, waiting.Event.Data.Step, step.OutcomeWaiting)

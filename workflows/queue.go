@@ -41,7 +41,7 @@ func Queue(ctx workflow.Context, in step.Queue) error {
 func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 	result, failed := callWebhook(ctx, withDeadline(ctx, head.Webhook))
 	data := schemas.StepReplied{
-		EventID: head.Webhook.Event.ID, Step: in.Step, Outcome: schemas.OutcomeSuccess,
+		EventID: head.Webhook.Event.AskedID(), Step: in.Step, Outcome: schemas.OutcomeSuccess,
 		Conversation: schemas.ConversationOpen, Attempts: result.Attempts, Workflow: reference(ctx),
 	}
 	if failed != nil {

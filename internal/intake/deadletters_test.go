@@ -1,6 +1,7 @@
 package intake_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	workflowservicemock "go.temporal.io/api/workflowservicemock/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -109,6 +111,9 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 		"bad step name":       {message: message("shop", schemas.TypeStepRequested, `{"step":""}`), letter: fault.BadEvent, conversation: true},
 		"unknown bot":         {message: requested("unknown"), letter: fault.UnknownBot, answered: true},
 		"NATS away":           {message: requested("unknown"), fail: true},
+		"replayed":            {message: replay(requested("unknown")), letter: fault.UnknownBot},
+		"replayed, bad data":  {message: replay(message("shop", schemas.TypeStepRequested, `{"step":7}`)), letter: fault.BadEvent},
+		"repeated":            {message: repeat(requested("unknown")), letter: fault.UnknownBot},
 		"no step":             {message: message("unknown", schemas.TypeConversationEnded, `{}`), letter: fault.UnknownBot},
 		"no conversation":     {message: &eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte(`{"id":"e1"}`)}, letter: fault.BadEvent},
 		"unordered, entities": {message: message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), letter: fault.BadEvent},
@@ -143,6 +148,47 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 			require.Equal(t, schemas.OutcomeRejected, data.Outcome)
 			require.Equal(t, string(tc.letter), data.Error.Kind)
 			require.Equal(t, "e1", data.EventID)
+		})
+	}
+}
+
+// replay is a message that was a dead letter before.
+func replay(m *eventreader.Message) *eventreader.Message {
+	m.Header.Set(bus.HeaderReplayed, string(fault.UnknownBot))
+	return m
+}
+
+// repeat is a message by which an operator repeats a step.
+func repeat(m *eventreader.Message) *eventreader.Message {
+	m.Data = bytes.Replace(m.Data, []byte("{"), []byte(`{"`+schemas.AttributeRepeatOf+`":"e0",`), 1)
+	return m
+}
+
+// TestIntake_ReplayedEventIsAnsweredLate: the engine has the reply to a dead letter, so the outcome of its replay must be
+// another one. Events without such a reply keep theirs.
+func TestIntake_ReplayedEventIsAnsweredLate(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		message *eventreader.Message
+		repeats string
+	}{
+		"new":                 {requested("shop"), ""},
+		"replayed":            {replay(requested("shop")), "e1"},
+		"repeated, replayed":  {replay(repeat(requested("shop"))), "e0"},
+		"replayed, no answer": {replay(message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`)), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, c := setup(t)
+			var taken []step.Delivery
+			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, delivered(o.UpdateOptions))
+				return handle(nil), nil
+			})
+			verdict(t, in.Handle(t.Context(), tc.message), "", false)
+			require.Len(t, taken, 1)
+			require.Equal(t, "e1", taken[0].Event.ID)
+			require.Equal(t, tc.repeats, taken[0].Event.Repeats())
 		})
 	}
 }

@@ -97,6 +97,9 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 			"/subject: the event's conversation has the subject token %s, but the event was published under %s", token,
 			m.Conversation)
 	}
+	if replayed(m) && event.Type == schemas.TypeStepRequested {
+		event = event.Replay()
+	}
 	if event.TraceParent == "" {
 		event.TraceParent, event.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
 	}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -21,7 +22,7 @@ func (i *Intake) unserved(
 	ctx context.Context, b *bot.Bot, m *eventreader.Message, document []byte, rejected *rejection,
 ) error {
 	envelope, ok := schemas.DecodeEnvelope(document)
-	if !ok || envelope.Type != schemas.TypeStepRequested || schemas.ConversationToken(envelope.Subject) != m.Conversation {
+	if !ok || schemas.ConversationToken(envelope.Subject) != m.Conversation || !owed(m, envelope) {
 		return rejected
 	}
 	if envelope.TraceParent == "" {
@@ -46,10 +47,19 @@ func (i *Intake) unserved(
 	return rejected
 }
 
+// owed reports whether the engine is owed the answer to an event that becomes a dead letter. It has one of a replayed event,
+// which was a dead letter before, and of a step that an operator repeats.
+func owed(m *eventreader.Message, e schemas.Envelope) bool {
+	return e.Type == schemas.TypeStepRequested && !replayed(m) && e.RepeatOf == ""
+}
+
+// replayed reports whether an event was published again from a dead letter.
+func replayed(m *eventreader.Message) bool { return m.HeaderValue(bus.HeaderReplayed) != "" }
+
 // answerDirectly publishes the answer to an event that no conversation takes. The result is the rejection, or why it could
 // not be published yet.
 func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e schemas.Envelope, rejected *rejection) error {
-	if e.Type != schemas.TypeStepRequested {
+	if !owed(m, e) {
 		return rejected
 	}
 	to := step.Address{ConversationKey: m.BotID.WithConversation(e.Subject), Event: schemas.Event{
@@ -73,5 +83,6 @@ func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e s
 func envelopeOf(e schemas.Event) schemas.Envelope {
 	return schemas.Envelope{
 		ID: e.ID, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, TraceState: e.TraceState,
+		RepeatOf: e.Repeats(),
 	}
 }

@@ -271,6 +271,8 @@ type PublishInput struct {
 	Wrote *UserWrite `json:"wrote,omitempty"`
 	// Timing is that of step.replied; nil = unknown (runs of earlier releases).
 	Timing *Timing `json:"timing,omitempty"`
+	// Withheld reports that the reply must not be published: it precedes the one reply that a repeated step has.
+	Withheld bool `json:"withheld,omitempty"`
 }
 
 // TraceID is the trace of the event that the reply answers.

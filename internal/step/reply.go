@@ -26,7 +26,17 @@ type Address struct {
 func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
 	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, to.typeOf(replyType), at, data)
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
-	return PublishInput{BotID: to.BotID, Reply: r, Timing: to.timing(data)}, err
+	return PublishInput{BotID: to.BotID, Reply: r, Timing: to.timing(data), Withheld: to.withheld(replyType, data)}, err
+}
+
+// withheld reports whether a reply is not published. The engine reads only the end of a repeated step: not that it
+// takes longer, and not that it runs in the background, which would have the id of its end.
+func (to Address) withheld(replyType string, data any) bool {
+	if to.Event.Repeats() == "" {
+		return false
+	}
+	r, ok := data.(schemas.StepReplied)
+	return replyType == schemas.TypeStepProgress || ok && r.Outcome == schemas.OutcomeAccepted
 }
 
 // ReplyID returns the id of a reply to the event.
