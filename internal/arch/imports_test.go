@@ -174,7 +174,7 @@ var importTable = map[string]row{
 	},
 	"internal/redrive": {
 		"repeating many events: at a rate, in order, resumable",
-		[]string{"schemas", "internal/bus", "internal/store", "internal/inspect", "internal/fault"},
+		[]string{"schemas", "internal/bus", "internal/store", "internal/inspect", "internal/fault", "internal/step"},
 	},
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas"}},
 	"internal/eventreader": {

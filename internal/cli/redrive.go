@@ -128,7 +128,7 @@ func (r *redriveTool) finish(cmd *cobra.Command, p *redrive.Progress, what strin
 	}
 	err := r.print(cmd, p, func(out io.Writer) error {
 		if p.Resumed {
-			fmt.Fprintf(out, "continued the redrive of %s\n", p.Started.Format(time.RFC3339))
+			fmt.Fprintf(out, "continued the redrive of %s, which ends at what was there then\n", p.Started.Format(time.RFC3339))
 		}
 		fmt.Fprintf(out, "repeated %d %s\n", redrive.Total(p.Done), what)
 		writeCounts(out, "", p.Done)

@@ -36,8 +36,15 @@ type Progress struct {
 	UpTo     uint64         `json:"up_to"`    // the last one that existed at the start: what fails again is left
 	Done     map[string]int `json:"done"`     // published, by reason
 	LeftOut  map[string]int `json:"left_out"` // by reason
+	Doing    *doing         `json:"doing,omitempty"`
 	Finished bool           `json:"finished"`
 	Resumed  bool           `json:"resumed,omitempty"` // this run continues an interrupted one
+}
+
+// doing is the event that is being repeated. After a kill nothing else shows whether it was.
+type doing struct {
+	Sequence uint64 `json:"sequence"`
+	Reason   string `json:"reason"`
 }
 
 // Total returns the sum of counts.
@@ -65,8 +72,6 @@ type Options struct {
 	// Each is called after each event, for the audit: its sequence, and why it was left out.
 	Each func(sequence uint64, left string)
 }
-
-const saveEvery = 20 // events
 
 // run repeats items one after another. It begins, or continues an interrupted redrive of the same filter.
 func run(
@@ -97,25 +102,33 @@ func run(
 		if err != nil {
 			return p, errors.Join(err, p.save(context.WithoutCancel(ctx), o))
 		}
+		p.settle(page)
 		if len(page) == 0 {
 			p.Finished = true
 			return p, p.save(ctx, o)
 		}
-		for n, it := range page {
+		for _, it := range page {
 			if err := it.repeat(ctx, o, limiter, p); err != nil {
 				return p, errors.Join(err, p.save(context.WithoutCancel(ctx), o))
-			}
-			if n%saveEvery == saveEvery-1 {
-				if err := p.save(ctx, o); err != nil {
-					return p, err
-				}
 			}
 		}
 	}
 }
 
+// settle counts the event in which the redrive was killed, when what is left to do shows that it was repeated.
+func (p *Progress) settle(left []item) {
+	if d := p.Doing; d != nil && (len(left) == 0 || left[0].sequence != d.Sequence) {
+		p.Done[d.Reason]++
+		p.After, p.Doing = d.Sequence, nil
+	}
+}
+
 func (it item) repeat(ctx context.Context, o Options, limiter *rate.Limiter, p *Progress) error {
 	if err := limiter.Wait(ctx); err != nil {
+		return err
+	}
+	p.Doing = &doing{Sequence: it.sequence, Reason: it.reason}
+	if err := p.save(ctx, o); err != nil {
 		return err
 	}
 	var left string
@@ -131,7 +144,7 @@ func (it item) repeat(ctx context.Context, o Options, limiter *rate.Limiter, p *
 	} else {
 		p.LeftOut[left]++
 	}
-	p.After = it.sequence
+	p.After, p.Doing = it.sequence, nil
 	o.Each(it.sequence, left)
 	return nil
 }

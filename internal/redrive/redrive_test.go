@@ -15,6 +15,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/inspect"
 	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -72,9 +73,21 @@ func published(t *testing.T, js bus.JetStream) []string {
 	return ids
 }
 
-// TestLetters_InterruptedRedriveContinues interrupts a redrive in the middle of an event, and starts it again.
+// TestLetters_InterruptedRedriveContinues interrupts a redrive before an event, and behind it before that was noted, and
+// starts it again.
 func TestLetters_InterruptedRedriveContinues(t *testing.T) {
 	t.Parallel()
+	for name, last := range map[string]int{"before an event": 17, "behind an event": 18} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			interrupted(t, last)
+		})
+	}
+}
+
+// interrupted kills a redrive in a request, and checks what another one makes of it.
+func interrupted(t *testing.T, killedIn int) {
+	t.Helper()
 	js, streams := setup(t)
 	stored := bus.NewDeadLetters(js, streams)
 	for n := range uint64(40) {
@@ -91,7 +104,7 @@ func TestLetters_InterruptedRedriveContinues(t *testing.T) {
 	o, killed := options(streams), errors.New("killed")
 	calls := 0
 	o.Retry = func(ctx context.Context, request func(context.Context) error) error {
-		if calls++; calls >= 17 {
+		if calls++; calls >= killedIn {
 			return killed
 		}
 		return request(ctx)
@@ -107,6 +120,7 @@ func TestLetters_InterruptedRedriveContinues(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, p.Resumed)
 	require.True(t, p.Finished)
+	require.Equal(t, map[string]int{"unknown_bot": 40}, p.Done, "the one in which it was killed is counted once")
 	require.Equal(t, map[string]int{LeftExpired: 1}, p.LeftOut)
 	var want []string
 	for n := range 40 {
@@ -129,6 +143,9 @@ func TestSteps_ListedUntilTheyEndWell(t *testing.T) {
 	publisher := bus.NewPublisher(js)
 	reply := func(event, asked, replyType string, outcome schemas.Outcome, kind string) {
 		data := schemas.StepReplied{EventID: asked, Step: "ORDER", Outcome: outcome}
+		if asked == "queued" {
+			data.Workflow.ID = step.QueueID(shop, "ORDER")
+		}
 		if kind != "" {
 			data.Error = &schemas.Error{Kind: kind}
 		}
@@ -142,7 +159,15 @@ func TestSteps_ListedUntilTheyEndWell(t *testing.T) {
 	reply("repaired/r1", "repaired", schemas.TypeStepLate, schemas.OutcomeSuccess, "")
 	reply("again", "again", schemas.TypeStepReplied, schemas.OutcomeUndelivered, "status")
 	reply("again/r1", "again", schemas.TypeStepLate, schemas.OutcomeUndelivered, "status")
+	reply("again/r2", "again", schemas.TypeStepLate, schemas.OutcomeRejected, "unknown_step")
 	reply("handed", "handed", schemas.TypeStepReplied, schemas.OutcomeHandover, "status")
+	reply("handed", "handed", schemas.TypeStepLate, schemas.OutcomeFailure, "")
+	reply("replayed", "replayed", schemas.TypeStepReplied, schemas.OutcomeRejected, "unknown_bot")
+	reply("replayed", "replayed", schemas.TypeStepLate, schemas.OutcomeBotBreak, "status")
+	reply("served", "served", schemas.TypeStepReplied, schemas.OutcomeRejected, "unknown_bot")
+	reply("served", "served", schemas.TypeStepLate, schemas.OutcomeSuccess, "")
+	reply("queued", "queued", schemas.TypeStepReplied, schemas.OutcomeAccepted, "")
+	reply("queued", "queued", schemas.TypeStepLate, schemas.OutcomeFailure, "status")
 
 	list := func(f StepFilter) (ids []string) {
 		found, err := (&Steps{Inspector: &inspect.Inspector{Streams: streams}, Filter: f}).List(t.Context())
@@ -153,9 +178,9 @@ func TestSteps_ListedUntilTheyEndWell(t *testing.T) {
 		}
 		return ids
 	}
-	require.Equal(t, []string{"broken0", "again1"}, list(StepFilter{}))
-	require.Equal(t, []string{"broken0"}, list(StepFilter{BotID: shop, Conversation: "c 1", Outcome: schemas.OutcomeBotBreak}))
-	require.Equal(t, []string{"broken0", "again1"}, list(StepFilter{Kind: "status", Step: "ORDER", Since: time.Now().Add(-time.Hour)}))
+	require.Equal(t, []string{"broken0", "again2", "replayed0"}, list(StepFilter{}))
+	require.Equal(t, []string{"broken0", "replayed0"}, list(StepFilter{BotID: shop, Conversation: "c 1", Outcome: schemas.OutcomeBotBreak}))
+	require.Equal(t, []string{"broken0", "again2", "replayed0"}, list(StepFilter{Kind: "status", Step: "ORDER", Since: time.Now().Add(-time.Hour)}))
 	require.Empty(t, list(StepFilter{Kind: "timeout"}))
 	require.Empty(t, list(StepFilter{Until: time.Now().Add(-time.Hour)}))
 	require.Empty(t, list(StepFilter{BotID: schemas.BotID{Bot: "bank"}}))
@@ -176,5 +201,8 @@ func TestEvent_Repeat(t *testing.T) {
 	require.Equal(t, "e-1", read.Repeats())
 	require.Equal(t, "e-1", read.AskedID())
 	require.Equal(t, first.Data, read.Data)
+	replayed, again := first.Replay(), third.Replay()
+	require.Equal(t, []string{"e-1", "e-1"}, []string{replayed.ID, replayed.Repeats()})
+	require.Equal(t, []string{"e-1/r3", "e-1"}, []string{again.ID, again.Repeats()})
 	require.Empty(t, first.Repeats())
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/inspect"
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -59,17 +60,17 @@ func (f StepFilter) selects(s Step) bool {
 // List returns the steps that the filter chooses, oldest first, from the stored replies. A step that a late answer or a
 // repetition has brought to a good end is not among them.
 func (s *Steps) List(ctx context.Context) ([]Step, error) {
-	found := map[string]*Step{}
+	r := ends{bad: map[string]*Step{}, passedOn: map[string]bool{}}
 	t := bus.Tail{ConversationKey: s.Filter.BotID.WithConversation(s.Filter.Conversation), Since: s.Filter.Since}
 	err := bus.ReadReplies(ctx, s.Inspector.Streams, t, func(stored bus.StoredReply) (bool, error) {
-		note(found, stored)
+		r.note(stored)
 		return true, nil
 	})
 	if err != nil {
 		return nil, err
 	}
 	var list []Step
-	for _, one := range found {
+	for _, one := range r.bad {
 		if s.Filter.selects(*one) {
 			list = append(list, *one)
 		}
@@ -78,8 +79,14 @@ func (s *Steps) List(ctx context.Context) ([]Step, error) {
 	return list, nil
 }
 
+// ends are the ends of steps in the stored replies, by the event that asked.
+type ends struct {
+	bad      map[string]*Step
+	passedOn map[string]bool // handed over or continued: a late answer changes nothing
+}
+
 // note takes a reply into account.
-func note(found map[string]*Step, stored bus.StoredReply) {
+func (r *ends) note(stored bus.StoredReply) {
 	var reply schemas.Reply
 	if json.Unmarshal(stored.Data, &reply) != nil ||
 		reply.Type != schemas.TypeStepReplied && reply.Type != schemas.TypeStepLate {
@@ -92,25 +99,37 @@ func note(found map[string]*Step, stored bus.StoredReply) {
 	}
 	of := owner.BotID.WithConversation(reply.Subject)
 	key := of.Tenant + "/" + of.Bot + "/" + of.Conversation + "/" + data.EventID
-	if before := found[key]; before != nil {
-		if !bad(data.Outcome) {
-			delete(found, key)
-			return
-		}
+	switch before := r.bad[key]; {
+	case before != nil && (bad(data.Outcome) || data.Outcome == schemas.OutcomeRejected):
 		before.Repeated++
-		return
+	case before != nil:
+		delete(r.bad, key)
+	case data.Outcome == schemas.OutcomeHandover, data.Outcome == schemas.OutcomeContinued:
+		r.passedOn[key] = true
+	case bad(data.Outcome) && !r.passedOn[key] && ofAsked(of, reply, data):
+		r.bad[key] = newStep(of, stored.Sequence, reply, data)
 	}
-	if reply.Type != schemas.TypeStepReplied || !bad(data.Outcome) {
-		return
+}
+
+// ofAsked reports whether a reply is the end of the step of the event that asked: its step.replied, or the late answer
+// after its dead letter was replayed. Those of background queues and of repetitions are not.
+func ofAsked(of schemas.ConversationKey, reply schemas.Reply, data schemas.StepReplied) bool {
+	if reply.Type == schemas.TypeStepReplied {
+		return true
 	}
+	queue := step.QueueID(of.BotID, data.Step)
+	return reply.ID == schemas.ReplyID(of, data.EventID, schemas.TypeStepLate) && data.Workflow.ID != queue
+}
+
+func newStep(of schemas.ConversationKey, sequence uint64, reply schemas.Reply, data schemas.StepReplied) *Step {
 	one := &Step{
 		ConversationKey: of, EventID: data.EventID, Step: data.Step, Outcome: data.Outcome, Time: reply.Time,
-		Workflow: data.Workflow, Sequence: stored.Sequence,
+		Workflow: data.Workflow, Sequence: sequence,
 	}
 	if data.Error != nil {
 		one.Kind, one.Message = data.Error.Kind, data.Error.Message
 	}
-	found[key] = one
+	return one
 }
 
 // reasonOf is the reason by which steps are counted.
