@@ -25,6 +25,9 @@ type Event struct {
 	// Unordered reports that the endpoint may receive this step beside another of its conversation: it runs in the
 	// background, or its late answer is awaited.
 	Unordered bool
+	// Redriven reports that an operator has repeated its step, or replayed its dead letter: the outcome must come once as
+	// hookturn.step.late, in the order of the conversation's redriven events.
+	Redriven bool
 }
 
 func (e Event) conversation() string { return e.Tenant + "/" + e.Bot + "/" + e.Conversation }
@@ -102,7 +105,7 @@ func newChecker(t Traffic) *checker {
 	c := &checker{
 		traffic: t, totals: Totals{Outcomes: map[schemas.Outcome]int{}, Failures: map[string]int{}},
 		sent: map[string]Event{}, place: map[string]int{}, replied: map[string]int{}, late: map[string]int{},
-		answers: map[string]schemas.StepReplied{}, byID: map[string][]string{},
+		answers: map[string]schemas.StepReplied{}, byID: map[string][]string{}, redriven: map[string]int{},
 	}
 	for i, e := range t.Sent {
 		c.sent[e.Key()], c.place[e.Key()] = e, i
@@ -119,6 +122,7 @@ type checker struct {
 	place         map[string]int   // of an event in the order of sending
 	replied, late map[string]int
 	answers       map[string]schemas.StepReplied // the terminal reply
+	redriven      map[string]int                 // by conversation: place of the latest redriven event whose outcome came
 	byID          map[string][]string            // keys of the events of one id
 	problems      []string
 }

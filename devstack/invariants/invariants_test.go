@@ -84,6 +84,53 @@ func TestCheck_DeadLetterIsAnEnd(t *testing.T) {
 	require.Empty(t, problems)
 }
 
+// redriven is traffic in which the steps of one conversation failed, and were repeated.
+func redriven(t *testing.T) Traffic {
+	t.Helper()
+	b := good(t)
+	b.Sent[0].Redriven, b.Sent[1].Redriven = true, true
+	b.Replies = append(b.Replies, reply(t, "2", "a", schemas.TypeStepLate))
+	return b
+}
+
+func TestCheck_Redriven(t *testing.T) {
+	t.Parallel()
+	totals, problems := redriven(t).Check()
+	require.Empty(t, problems)
+	require.Equal(t, 2, totals.Late)
+	for name, c := range map[string]struct {
+		change func(b *Traffic)
+		want   string
+	}{
+		"no outcome":   {func(b *Traffic) { b.Replies = b.Replies[:5] }, "(a) redriven event acme/shop/a/2 has no outcome"},
+		"twice":        {func(b *Traffic) { b.Replies = append(b.Replies, b.Replies[5]) }, "(c) event acme/shop/a/2 has 2 late answers"},
+		"out of order": {func(b *Traffic) { b.Replies[4], b.Replies[5] = b.Replies[5], b.Replies[4] }, "(b) in acme/shop/a the outcome of redriven event 0 came after"},
+		"too early":    {func(b *Traffic) { slices.Reverse(b.Replies) }, "(b) the outcome of redriven acme/shop/a/1 came before its reply"},
+		"fails again": {func(b *Traffic) {
+			b.Replies[5].Data = []byte(`{"event_id":"2","outcome":"bot_break"}`)
+		}, "(a) redriven acme/shop/a/2 ended as bot_break"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := redriven(t)
+			c.change(&b)
+			_, problems := b.Check()
+			require.Contains(t, strings.Join(problems, "\n"), c.want)
+		})
+	}
+}
+
+func TestCheck_AnsweredDeadLetter(t *testing.T) {
+	t.Parallel()
+	b := good(t)
+	b.DeadLetters = []DeadLetter{letter(`{"id":"3","subject":"b"}`)}
+	_, problems := b.Check()
+	require.Equal(t, []string{"(a) event acme/shop/b/3 has 1 replies and 1 dead letters"}, problems)
+	b.Replies[1].Data = []byte(`{"event_id":"3","outcome":"rejected"}`)
+	_, problems = b.Check()
+	require.Empty(t, problems)
+}
+
 func TestCheck_EqualIDs(t *testing.T) {
 	t.Parallel()
 	twin := event("1", "b")

@@ -35,6 +35,9 @@ func (c *checker) replies() {
 		case schemas.TypeStepLate:
 			c.totals.Late++
 			c.late[key]++
+			if e.Redriven {
+				c.redrivenEnd(e, data)
+			}
 			continue
 		}
 		c.totals.Replies++
@@ -49,6 +52,22 @@ func (c *checker) replies() {
 			c.problem("(b) in %s the reply to event %d came after that to event %d", conversation, c.place[key], before)
 		}
 		last[conversation] = max(last[conversation], c.place[key])
+	}
+}
+
+// redrivenEnd checks that the outcomes of redriven events keep the order of their conversation (b), that they come after the
+// first reply, and that nothing fails again.
+func (c *checker) redrivenEnd(e Event, data schemas.StepReplied) {
+	key, conversation := e.Key(), e.conversation()
+	if before, earlier := c.redriven[conversation]; earlier && c.place[key] < before {
+		c.problem("(b) in %s the outcome of redriven event %d came after that of event %d", conversation, c.place[key], before)
+	}
+	c.redriven[conversation] = max(c.redriven[conversation], c.place[key])
+	if c.replied[key] == 0 {
+		c.problem("(b) the outcome of redriven %s came before its reply", key)
+	}
+	if data.Outcome != schemas.OutcomeSuccess {
+		c.problem("(a) redriven %s ended as %s", key, data.Outcome)
 	}
 }
 
@@ -80,11 +99,18 @@ func (c *checker) ends() {
 	}
 	for _, e := range c.traffic.Sent {
 		key := e.Key()
-		if n := c.replied[key] + dead[key]; n != 1 {
+		n := c.replied[key] + dead[key]
+		if c.answers[key].Outcome == schemas.OutcomeRejected { // a dead letter is answered
+			n = c.replied[key]
+		}
+		if n != 1 {
 			c.problem("(a) event %s has %d replies and %d dead letters", key, c.replied[key], dead[key])
 		}
 		if e.Background && dead[key] == 0 && c.late[key] != 1 {
 			c.problem("(a) background event %s has %d ends", key, c.late[key])
+		}
+		if e.Redriven && c.late[key] == 0 {
+			c.problem("(a) redriven event %s has no outcome", key)
 		}
 		if c.late[key] > 1 {
 			c.problem("(c) event %s has %d late answers", key, c.late[key])
