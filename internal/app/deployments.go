@@ -173,6 +173,26 @@ func (d *Deployments) List(ctx context.Context) ([]DeploymentVersion, error) {
 	return list, nil
 }
 
+// ErrNoVersion reports that a deployment does not have a version.
+var ErrNoVersion = errors.New("no such version of the worker")
+
+// Find returns ErrNoVersion when the deployment does not have a version; "" stands for unversioned workers.
+func (d *Deployments) Find(ctx context.Context, build string) error {
+	info, err := d.describe(ctx)
+	if err != nil {
+		return err
+	}
+	return d.has(info, build)
+}
+
+func (d *Deployments) has(info deploymentInfo, build string) error {
+	if _, known := info.version(build); build != "" && !known {
+		return fmt.Errorf("worker deployment %s does not have version %q: start its workers first; "+
+			"\"starter deployments list\" shows the versions: %w", d.name, build, ErrNoVersion)
+	}
+	return nil
+}
+
 // Promote promotes a version to the current one and returns the previous one; "" stands for unversioned workers. Without
 // force, a version must have polled and must serve every task queue that is in use.
 func (d *Deployments) Promote(ctx context.Context, build string, force bool) (previous string, err error) {
@@ -180,9 +200,8 @@ func (d *Deployments) Promote(ctx context.Context, build string, force bool) (pr
 	if err != nil {
 		return "", err
 	}
-	if _, known := info.version(build); build != "" && !known {
-		return "", fmt.Errorf("worker deployment %s has no version %q: start its workers first; "+
-			"\"starter deployments list\" shows the versions", d.name, build)
+	if err := d.has(info, build); err != nil {
+		return "", err
 	}
 	return info.Current, Retry(ctx, max(d.timeout, promoteTimeout), func(ctx context.Context) error {
 		return d.ensure(ctx, build, force)

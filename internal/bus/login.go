@@ -34,13 +34,20 @@ type Login struct {
 	InboxPrefix string
 }
 
+// OptionError is the error of an option of the connection that is invalid, or names a file that cannot be read.
+type OptionError struct{ err error }
+
+func (e *OptionError) Error() string { return e.err.Error() }
+func (e *OptionError) Unwrap() error { return e.err }
+
 // badOption returns the error of an option with its flag, its variable and an example.
 func badOption(flag, value string, reason error, example string) error {
 	variable := "HOOKTURN_" + variableName(flag)
 	if flag == "nats-context" {
 		variable = "NATS_CONTEXT"
 	}
-	return fmt.Errorf("invalid --%s or %s %q: %w, for example --%s %s", flag, variable, value, reason, flag, example)
+	return &OptionError{fmt.Errorf("invalid --%s or %s %q: %w, for example --%s %s", flag, variable, value, reason, flag,
+		example)}
 }
 
 // variableName returns the name of a flag's variable without its prefix.
@@ -50,8 +57,8 @@ func variableName(flag string) string { return strings.ToUpper(strings.ReplaceAl
 func (l Login) options() ([]nats.Option, error) {
 	if isBadAddress(l.URL) {
 		// The parser's own error would quote the address, password and all.
-		return nil, errors.New("invalid nats address: check --nats-url or HOOKTURN_NATS_URL, " +
-			"for example nats://user:password@nats.example:4222")
+		return nil, &OptionError{errors.New("invalid nats address: check --nats-url or HOOKTURN_NATS_URL, " +
+			"for example nats://user:password@nats.example:4222")}
 	}
 	if l.Domain != "" && !schemas.IsToken(l.Domain) {
 		return nil, badOption("nats-domain", l.Domain, errors.New("expected [A-Za-z0-9_-]{1,64}"), "hub")

@@ -102,6 +102,9 @@ func promoteCommand() *cobra.Command {
 				return problem(kindUsage, "expected either --build-id or --unversioned")
 			}
 			return d.open(cmd, func(ctx context.Context, deployments *app.Deployments) error {
+				if err := deployments.Find(ctx, build); err != nil {
+					return err
+				}
 				if d.dryRun {
 					return d.printLine(cmd, promoted{Promote: build}, "would promote %s", named(build))
 				}

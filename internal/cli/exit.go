@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
 )
 
 // errorKind is the kind of an error that ends a tool, as scripts read it.
@@ -86,12 +88,13 @@ func printed(kind errorKind) error {
 func classify(err error, started bool) *toolError {
 	known, ok := errors.AsType[*toolError](err)
 	_, denied := errors.AsType[*serviceerror.PermissionDenied](err)
+	_, badOption := errors.AsType[*bus.OptionError](err)
 	switch {
 	case ok:
 		return &toolError{kind: known.kind, err: withoutHint(err, known), hint: known.hint, quiet: known.quiet}
-	case !started:
+	case !started, badOption:
 		return &toolError{kind: kindUsage, err: err}
-	case errors.Is(err, bus.ErrNoDeadLetter):
+	case missing(err):
 		return &toolError{kind: kindNotFound, err: err}
 	case denied, bus.IsDenied(err), errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
 		return &toolError{kind: kindRefused, err: err}
@@ -102,6 +105,16 @@ func classify(err error, started bool) *toolError {
 	default:
 		return &toolError{kind: kindFailed, err: err}
 	}
+}
+
+// missing reports whether something that was named does not exist: a dead letter, a version, a step, a file, or something
+// in Temporal.
+func missing(err error) bool {
+	_, inTemporal := errors.AsType[*serviceerror.NotFound](err)
+	_, namespace := errors.AsType[*serviceerror.NamespaceNotFound](err)
+	f, failed := errors.AsType[*fault.Fault](err)
+	return inTemporal || namespace || failed && f.Kind == fault.UnknownStep || errors.Is(err, bus.ErrNoDeadLetter) ||
+		errors.Is(err, app.ErrNoVersion) || errors.Is(err, fs.ErrNotExist)
 }
 
 // withoutHint returns an error without the hint at its end, which is printed separately.

@@ -59,7 +59,7 @@ type checkedBot struct {
 func (f *frame) validate(cmd *cobra.Command, dir string, options bot.Options) error {
 	set, problems, warnings, err := bot.Check(dir, options)
 	if err != nil {
-		return problem(kindInvalid, "%w", err)
+		return err
 	}
 	result := checked{Bots: []checkedBot{}, Problems: []string{}, Warnings: []string{}}
 	for _, p := range problems {
