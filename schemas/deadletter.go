@@ -11,6 +11,9 @@ const (
 	HeaderTime       = "Hookturn-Time"       // when it became a dead letter, RFC 3339
 )
 
+// HeaderReplayed marks the event of a dead letter that was published again. Its value is the reason of the dead letter.
+const HeaderReplayed = "Hookturn-Replayed"
+
 // DeadLetterHeaders lists the headers in the contract's order.
 func DeadLetterHeaders() []string {
 	return []string{HeaderReason, HeaderDetail, HeaderSubject, HeaderSequence, HeaderDeliveries, HeaderTime}

@@ -204,7 +204,7 @@ func (r *redriveDrill) lastEvent(t *testing.T) uint64 {
 // refused checks that nothing is done without a confirmation, or by a filter that selects nothing.
 func (r *redriveDrill) refused(t *testing.T) {
 	t.Helper()
-	r.tools.note("nothing is done without a confirmation, and a filter that selects nothing says so")
+	r.tools.note("nothing is done without a confirmation, and a filter that selects nothing ends with 3")
 	for _, c := range []struct {
 		status int
 		args   []string
@@ -299,12 +299,12 @@ func TestDrill_Redrive(t *testing.T) {
 	r.redrive(t, zeta, dead, "deadletters", "replay", "--reason", "unknown_bot")
 	require.Equal(t, acmeAfter, r.stateOf(t, acme), "nothing of the other tenant was touched")
 
-	r.verdict(t, last)
+	r.checkAll(t, last)
 	r.audited(t)
 }
 
-// verdict checks what came of all events.
-func (r *redriveDrill) verdict(t *testing.T, last uint64) {
+// checkAll checks what came of all events.
+func (r *redriveDrill) checkAll(t *testing.T, last uint64) {
 	t.Helper()
 	const all = 2 * redrivenConversations * (brokenEach + deadEach)
 	require.EqualValues(t, all, r.lastEvent(t)-last, "JetStream accepted each repeated event once, kills or not")

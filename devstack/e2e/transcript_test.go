@@ -48,7 +48,7 @@ func (s *transcript) run(t *testing.T, args ...string) (out string, status int) 
 	return out, status
 }
 
-// read runs a command that is no part of the transcript.
+// read runs a command outside of the transcript.
 func (s *transcript) read(t *testing.T, args ...string) (out string, status int) {
 	t.Helper()
 	command, printed := s.start(t, args...)

@@ -25,9 +25,6 @@ const (
 	HeaderDeliveries = "Hookturn-Deliveries"
 	HeaderTime       = "Hookturn-Time"
 
-	// HeaderReplayed marks the event of a dead letter that was published again. Its value is the reason of the dead letter.
-	HeaderReplayed = "Hookturn-Replayed"
-
 	// headerOriginal is the prefix of the name of a header that would act on the dead letter itself.
 	headerOriginal = "Hookturn-Original-"
 	// headerPin is added by the server to its deliveries; the engine never sends it.

@@ -127,7 +127,7 @@ func TestReplay_PublishesTheEventAgain(t *testing.T) {
 	require.Equal(t, m.Subject, streams.EventSubject(stored.Subject))
 	require.Equal(t, []string{"one", "two"}, stored.Header.Values("X-Twice"))
 	require.Empty(t, stored.Header.Get(HeaderReason))
-	require.Equal(t, "unknown_bot", stored.Header.Get(HeaderReplayed))
+	require.Equal(t, "unknown_bot", stored.Header.Get(schemas.HeaderReplayed))
 	require.Empty(t, stored.Header.Get("Nats-TTL"))
 	_, err = d.Show(testContext(t), letter.Sequence)
 	require.ErrorIs(t, err, ErrNoDeadLetter)

@@ -112,7 +112,7 @@ func (d *DeadLetters) Replay(ctx context.Context, seq uint64) (uint64, error) {
 			event.Header[name] = values
 		}
 	}
-	event.Header.Set(HeaderReplayed, string(letter.Reason))
+	event.Header.Set(schemas.HeaderReplayed, string(letter.Reason))
 	event.Header.Set(jetstream.MsgIDHeader, fmt.Sprintf("replay-%d-%d", raw.Sequence, raw.Time.UnixNano()))
 	stored, err := d.js.PublishMsg(ctx, event)
 	if err != nil {

@@ -19,7 +19,6 @@ import (
 	workflowservicemock "go.temporal.io/api/workflowservicemock/v1"
 	"go.temporal.io/sdk/client"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -154,7 +153,7 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 
 // replay is a message that was a dead letter before.
 func replay(m *eventreader.Message) *eventreader.Message {
-	m.Header.Set(bus.HeaderReplayed, string(fault.UnknownBot))
+	m.Header.Set(schemas.HeaderReplayed, string(fault.UnknownBot))
 	return m
 }
 

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -54,7 +53,7 @@ func owed(m *eventreader.Message, e schemas.Envelope) bool {
 }
 
 // replayed reports whether an event was published again from a dead letter.
-func replayed(m *eventreader.Message) bool { return m.HeaderValue(bus.HeaderReplayed) != "" }
+func replayed(m *eventreader.Message) bool { return m.HeaderValue(schemas.HeaderReplayed) != "" }
 
 // answerDirectly publishes the answer to an event that no conversation takes. The result is the rejection, or why it could
 // not be published yet.
