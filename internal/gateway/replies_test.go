@@ -269,11 +269,12 @@ func (g *withNATS) answering(t *testing.T, types ...string) (stop func()) {
 	s, err := g.js.Conn().SubscribeSync(schemas.SubjectEvents + ".>")
 	require.NoError(t, err)
 	require.NoError(t, g.js.Conn().Flush())
+	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		for {
-			m, err := s.NextMsg(soon)
+			m, err := s.NextMsgWithContext(ctx) // the event comes when the test has the processor
 			if err != nil {
 				return
 			}
@@ -292,7 +293,7 @@ func (g *withNATS) answering(t *testing.T, types ...string) (stop func()) {
 			}
 		}
 	}()
-	stop = sync.OnceFunc(func() { _ = s.Unsubscribe(); <-done })
+	stop = sync.OnceFunc(func() { cancel(); <-done; _ = s.Unsubscribe() })
 	t.Cleanup(stop)
 	return stop
 }
