@@ -232,7 +232,7 @@ func (s *settings) auditEvents(ctx context.Context, js bus.JetStream, f auditFil
 	err = s.retry(ctx, func(ctx context.Context) error {
 		list = nil
 		return bus.ReadAudit(ctx, streams, f.AuditFilter, func(e schemas.AuditEvent) bool {
-			if list = append(list, e); len(list) >= 2*f.limit {
+			if list = append(list, e); len(list)-f.limit >= f.limit {
 				list = slices.Delete(list, 0, f.limit)
 			}
 			return true

@@ -2,7 +2,9 @@ package cli_test
 
 import (
 	"encoding/json"
+	"math"
 	"os/user"
+	"strconv"
 	"testing"
 	"time"
 
@@ -102,6 +104,7 @@ func TestAudit_Filters(t *testing.T) {
 	} {
 		require.Len(t, n.audited(t, args...), want, args)
 	}
+	require.Len(t, n.audited(t, "--limit", strconv.Itoa(math.MaxInt)), 6)
 	require.Len(t, n.audited(t, "--bot", "bank"), 2)
 	require.Len(t, n.audited(t, "--action", "bot_resume"), 2)
 	require.Nil(t, n.audited(t, "--until", "1h"))

@@ -53,7 +53,7 @@ func TestPauses_OfEndpoints(t *testing.T) {
 	_, status = run("list")
 	require.Equal(t, 3, status, "neither the pause nor the state that the workers share is left")
 	for _, args := range [][]string{
-		{"pause", "shop.example/orders", "--bot", "shop", "--yes"}, {"pause", orders, "--bot", "a b", "--yes"},
+		{"pause", "shop.example/orders", "--bot", "shop", "--yes"}, {"pause", "https://u:p@shop.example/orders", "--bot", "shop", "--yes"}, {"pause", orders, "--bot", "a b", "--yes"},
 		{"pause", orders, "--yes"}, {"pause", orders, "--bot", "shop", "--for", "-1h", "--yes"},
 	} {
 		_, status = run(args...)

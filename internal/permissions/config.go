@@ -25,7 +25,13 @@ func Accounts(c Config) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "accounts {\n    %s {\n        jetstream: enabled\n        users: [\n", Account)
 	for _, user := range Users() {
-		writeUser(&b, user, password(user.Name))
+		var deny []string
+		if user.SparesEngines {
+			for _, engine := range engines {
+				deny = append(deny, engineConsumers(engine.Tenant)...)
+			}
+		}
+		writeUser(&b, user, password(user.Name), deny)
 	}
 	if c.Unlimited != "" {
 		fmt.Fprintf(&b, "            { user: %s, password: %s }\n", c.Unlimited, password(c.Unlimited))
@@ -65,23 +71,31 @@ func (e Export) kind() string {
 	return "service"
 }
 
-func writeUser(b *strings.Builder, user User, password string) {
+func writeUser(b *strings.Builder, user User, password string, deny []string) {
 	fmt.Fprintf(b, "            # %s\n            {\n                user: %s\n                password: %s\n"+
 		"                permissions: {\n", user.Purpose, user.Name, password)
-	writeList(b, "publish", user.Publish)
-	writeList(b, "subscribe", append([]string{InboxPrefix(user.Name) + ".>"}, user.Subscribe...))
+	writeList(b, "publish", user.Publish, deny)
+	writeList(b, "subscribe", append([]string{InboxPrefix(user.Name) + ".>"}, user.Subscribe...), nil)
 	if user.Responds {
 		b.WriteString("                    allow_responses: true\n")
 	}
 	b.WriteString("                }\n            }\n")
 }
 
-func writeList(b *strings.Builder, name string, subjects []string) {
+func writeList(b *strings.Builder, name string, allow, deny []string) {
 	fmt.Fprintf(b, "                    %s: { allow: [\n", name)
+	writeSubjects(b, allow)
+	if len(deny) > 0 {
+		b.WriteString("                    ], deny: [\n")
+		writeSubjects(b, deny)
+	}
+	b.WriteString("                    ] }\n")
+}
+
+func writeSubjects(b *strings.Builder, subjects []string) {
 	for _, subject := range subjects {
 		fmt.Fprintf(b, "                        %s\n", strconv.Quote(subject))
 	}
-	b.WriteString("                    ] }\n")
 }
 
 func writeEngine(b *strings.Builder, engine Engine, password string) {

@@ -35,6 +35,8 @@ type User struct {
 	Subscribe []string // beside its inbox
 	// Responds allows one answer to each request that the user receives.
 	Responds bool
+	// SparesEngines denies the consumers of engines, although the user may create, read and delete consumers.
+	SparesEngines bool
 }
 
 // InboxPrefix is the value of --nats-inbox-prefix for a user of hookturn's account.
@@ -73,8 +75,9 @@ func Users() []User {
 			Publish: slices.Concat(looks(), writes(bucketPauses), writes(bucketEndpoints),
 				reads(bucketRedrives), writes(bucketRedrives),
 				rights("hookturn.events.>", "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters), records(role.Operator.Actions()...)),
+			SparesEngines: true,
 		},
-		{Name: Look, Purpose: "the tools that only read", Publish: looks()},
+		{Name: Look, Purpose: "the tools that only read", Publish: looks(), SparesEngines: true},
 	}
 }
 

@@ -134,3 +134,36 @@ func TestRoles_ToolsDoTheirWork(t *testing.T) {
 	}
 	require.NoError(t, func() error { _, err := replies.GetMsg(ctx, 1); return err }())
 }
+
+// TestRoles_ToolsSpareEngines: the tools read with consumers of their own, and neither read, change nor delete the consumer
+// by which an engine reads its replies.
+func TestRoles_ToolsSpareEngines(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	ctx := testContext(t)
+	_, owner := r.connect(t, Operator)
+	for _, subject := range []string{"hookturn.replies.acme.shop.c-1", "hookturn.deadletters.acme.shop.c-1"} {
+		_, err := owner.Publish(ctx, subject, []byte("{}"))
+		require.NoError(t, err)
+	}
+	for _, user := range []string{Look, Tools} {
+		nc, js := r.connect(t, user)
+		for _, stream := range []string{schemas.StreamReplies, schemas.StreamDeadLetters} {
+			engine, err := js.Consumer(ctx, stream, "acme")
+			require.NoError(t, err, "its state can be read")
+			before := engine.CachedInfo()
+			require.True(t, bus.IsDenied(js.DeleteConsumer(ctx, stream, "acme")), user)
+			changed := before.Config
+			changed.MaxDeliver = 1
+			_, err = js.UpdateConsumer(ctx, stream, changed)
+			require.True(t, bus.IsDenied(err), "%s: %v", user, err)
+			require.NoError(t, nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+".acme", nc.NewInbox(), []byte("1")))
+			require.NoError(t, nc.Flush())
+			ofOwner, err := owner.Consumer(ctx, stream, "acme")
+			require.NoError(t, err)
+			after := ofOwner.CachedInfo()
+			require.Equal(t, before.Config, after.Config)
+			require.Zero(t, after.Delivered.Consumer, "nothing was taken from the engine")
+		}
+	}
+}
