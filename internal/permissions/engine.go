@@ -69,7 +69,7 @@ func EngineExports(tenant string) []Export {
 	return exports
 }
 
-// engineConsumers returns the subjects by which the consumers of an engine are changed and read. They have the tenant's name.
+// engineConsumers returns the subjects by which the consumers of an engine are changed and read. They have its tenant as name.
 func engineConsumers(tenant string) []string {
 	var subjects []string
 	for _, stream := range []string{streamReplies, streamDeadLetters} {
