@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"go.temporal.io/sdk/worker"
@@ -73,17 +75,7 @@ func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *a
 		Fault: fault.New(fault.SandboxUnavailable, "the worker runs as many scripts as it may"),
 	})
 	stop, err := requests.ServeScripts(scriptsAtOnce(), func(request []byte, limit int) []byte {
-		var run step.ScriptRun
-		if err := json.Unmarshal(request, &run); err != nil || run.Plan.Code == nil {
-			return encodeScriptResult(step.ScriptResult{Fault: fault.New(fault.Internal, "invalid request to run a script")})
-		}
-		answer := encodeScriptResult(code.RunBare(ctx, run))
-		if len(answer) > limit {
-			answer = encodeScriptResult(step.ScriptResult{
-				Fault: fault.New(fault.TooLarge, "what the script returned exceeds %d bytes, the limit of NATS", limit),
-			})
-		}
-		return answer
+		return answerScript(ctx, code, w.parts.log, request, limit)
 	}, busy)
 	if err != nil {
 		cancel()
@@ -96,6 +88,32 @@ func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *a
 		return nil
 	})
 	return nil
+}
+
+// answerScript runs the script of a request. A panic fails the request, as Temporal does with activities: the process has the
+// scripts of other tenants.
+func answerScript(
+	ctx context.Context, code *activities.Code, log *slog.Logger, request []byte, limit int,
+) (answer []byte) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			log.Error("running a script panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
+			answer = encodeScriptResult(step.ScriptResult{
+				Fault: fault.New(fault.Internal, "the script was not run: see the worker's log"),
+			})
+		}
+	}()
+	var run step.ScriptRun
+	if err := json.Unmarshal(request, &run); err != nil || run.Plan.Code == nil {
+		return encodeScriptResult(step.ScriptResult{Fault: fault.New(fault.Internal, "invalid request to run a script")})
+	}
+	answer = encodeScriptResult(code.RunBare(ctx, run))
+	if len(answer) > limit {
+		answer = encodeScriptResult(step.ScriptResult{
+			Fault: fault.New(fault.TooLarge, "what the script returned exceeds %d bytes, the limit of NATS", limit),
+		})
+	}
+	return answer
 }
 
 func encodeScriptResult(r step.ScriptResult) []byte {

@@ -88,6 +88,41 @@ func TestPubSub_Scripts(t *testing.T) {
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 }
 
+// TestPubSub_ScriptsOfTenants: one tenant has half of a worker's places, and they are free again afterwards.
+func TestPubSub_ScriptsOfTenants(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	p, ctx := NewPubSub(js), testContext(t)
+	begun, release := make(chan struct{}, 4), make(chan struct{})
+	stop, err := p.ServeScripts(4, func(request []byte, _ int) []byte {
+		begun <- struct{}{}
+		<-release
+		return request
+	}, []byte("busy"))
+	require.NoError(t, err)
+	answers := make(chan string, 4)
+	call := func(tenant string) {
+		answer, err := p.CallScript(ctx, schemas.BotID{Tenant: tenant, Bot: "shop"}, []byte("done"))
+		if err != nil {
+			answer = []byte(err.Error())
+		}
+		answers <- string(answer)
+	}
+	for range 2 {
+		go call("acme")
+		<-begun
+	}
+	call("acme")
+	require.Equal(t, "busy", <-answers)
+	go call("globex")
+	<-begun // another tenant has a place
+	close(release)
+	for range 3 {
+		require.Equal(t, "done", <-answers)
+	}
+	stop(ctx)
+}
+
 // TestPubSub_ScriptsStop stops a worker while requests are on their way to it. Each is answered, or has no worker.
 func TestPubSub_ScriptsStop(t *testing.T) {
 	t.Parallel()

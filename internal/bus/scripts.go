@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/nats-io/nats.go"
@@ -32,23 +33,22 @@ func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []
 	return m.Data, nil
 }
 
-// ServeScripts answers requests of CallScript, a number of them at a time, until stop is called; stop waits until all that
+// ServeScripts answers requests of CallScript, a number of them at a time, and of one tenant half of it, until stop is called; stop waits until all that
 // were delivered are answered, and no longer than its context for those that the server still sends. Requests above the
 // number are answered with busy. limit is how many bytes an answer may have.
 func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
 	stop func(context.Context), err error,
 ) {
 	var running sync.WaitGroup
-	places := make(chan struct{}, atOnce)
+	places := scriptPlaces{most: atOnce, ofTenants: map[string]int{}}
 	s, err := p.nc.queueSubscribe(subjectScripts+".>", groupScripts, func(m *nats.Msg) {
-		select {
-		case places <- struct{}{}:
-		default:
+		tenant, _, _ := strings.Cut(strings.TrimPrefix(m.Subject, subjectScripts+"."), ".")
+		if !places.take(tenant) {
 			_ = m.Respond(busy) // the requester waits for its timeout at most
 			return
 		}
 		running.Go(func() {
-			defer func() { <-places }()
+			defer places.release(tenant)
 			_ = m.Respond(answer(m.Data, p.nc.maxPayload()))
 		})
 	})
@@ -66,4 +66,34 @@ func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int)
 		}
 		running.Wait()
 	}, nil
+}
+
+// scriptPlaces counts the requests that are served at a time.
+type scriptPlaces struct {
+	most int
+
+	mu        sync.Mutex
+	all       int
+	ofTenants map[string]int
+}
+
+// take reports whether there is a place for a request of a tenant: one tenant has half of them.
+func (p *scriptPlaces) take(tenant string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all >= p.most || p.ofTenants[tenant] >= (p.most+1)/2 {
+		return false
+	}
+	p.all++
+	p.ofTenants[tenant]++
+	return true
+}
+
+func (p *scriptPlaces) release(tenant string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all--
+	if p.ofTenants[tenant]--; p.ofTenants[tenant] == 0 {
+		delete(p.ofTenants, tenant)
+	}
 }
