@@ -161,6 +161,7 @@ def main(e, c):
 func rawServer(t *testing.T, text string) *httptest.Server {
 	t.Helper()
 	return connServer(t, func(conn *net.TCPConn) {
+		_, _ = conn.Read(make([]byte, 1)) // an answer that comes before its request is an error
 		_, _ = io.WriteString(conn, text)
 		_ = conn.CloseWrite()
 		_, _ = io.Copy(io.Discard, conn)
