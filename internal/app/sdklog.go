@@ -28,7 +28,7 @@ type sdkLog struct {
 func logSDK(opts *client.Options, l *slog.Logger) {
 	traces, _ := lru.New[error, telemetry.Traced](failuresKept) // fails for a size below 1 only
 	s := &sdkLog{traces: traces}
-	opts.Logger = sdkLogger{log.NewStructuredLogger(l), s}
+	opts.Logger = sdkLogger{l, s}
 	opts.Interceptors = append(opts.Interceptors, s)
 }
 
@@ -65,34 +65,55 @@ func (a *tracedActivity) ExecuteActivity(ctx context.Context, in *interceptor.Ex
 
 // sdkLogger writes the SDK's lines with our keys.
 type sdkLogger struct {
-	log.Logger
-
+	log *slog.Logger
 	sdk *sdkLog
 }
 
-func (l sdkLogger) Debug(msg string, keyvals ...any) { l.Logger.Debug(msg, l.sdk.ours(keyvals)...) }
-func (l sdkLogger) Info(msg string, keyvals ...any)  { l.Logger.Info(msg, l.sdk.ours(keyvals)...) }
-func (l sdkLogger) Warn(msg string, keyvals ...any)  { l.Logger.Warn(msg, l.sdk.ours(keyvals)...) }
-func (l sdkLogger) Error(msg string, keyvals ...any) { l.Logger.Error(msg, l.sdk.ours(keyvals)...) }
+var _ log.Logger = sdkLogger{}
 
-// ourKeys are the keys of docs/operations.md for those of the SDK. The result of an activity is not logged: it holds
-// messages.
-func ourKeys() map[string]string {
-	return map[string]string{
-		"WorkflowID": "workflow", "RunID": "run_id", "Attempt": "attempt", "Error": "error", "Result": "",
+// Debug implements log.Logger. The SDK writes several lines of this level for each task.
+func (l sdkLogger) Debug(msg string, keyvals ...any) { l.write(slog.LevelDebug, msg, keyvals) }
+
+// Info implements log.Logger.
+func (l sdkLogger) Info(msg string, keyvals ...any) { l.write(slog.LevelInfo, msg, keyvals) }
+
+// Warn implements log.Logger.
+func (l sdkLogger) Warn(msg string, keyvals ...any) { l.write(slog.LevelWarn, msg, keyvals) }
+
+// Error implements log.Logger.
+func (l sdkLogger) Error(msg string, keyvals ...any) { l.write(slog.LevelError, msg, keyvals) }
+
+func (l sdkLogger) write(level slog.Level, msg string, keyvals []any) {
+	if ctx := context.Background(); l.log.Enabled(ctx, level) {
+		l.log.Log(ctx, level, msg, l.sdk.ours(keyvals)...)
 	}
 }
 
+// ourKey returns the key of docs/operations.md for one of the SDK, "" for what is not logged: the result of an activity
+// holds messages.
+func ourKey(key string) string {
+	switch key {
+	case "WorkflowID":
+		return "workflow"
+	case "RunID":
+		return "run_id"
+	case "Attempt":
+		return "attempt"
+	case "Error":
+		return "error"
+	case "Result":
+		return ""
+	}
+	return key
+}
+
 func (s *sdkLog) ours(keyvals []any) []any {
-	names := ourKeys()
 	out := make([]any, 0, len(keyvals)+2)
 	for i := 0; i+1 < len(keyvals); i += 2 {
 		key, value := keyvals[i], keyvals[i+1]
 		if name, isText := key.(string); isText {
-			if our, known := names[name]; known && our == "" {
+			if key = ourKey(name); key == "" {
 				continue
-			} else if known {
-				key = our
 			}
 		}
 		out = append(out, key, value)
