@@ -38,6 +38,7 @@ func natsCommand() *cobra.Command {
 	f.StringVar(&o.Addr, "nats-addr", "127.0.0.1:4222", "host:port of NATS")
 	f.StringVar(&o.DataDir, "data-dir", "", "directory of the streams; empty: in memory")
 	f.Int64Var(&o.MaxStore, "max-store", 0, "most bytes of all streams; 0: what the disk allows")
+	f.DurationVar(&o.SyncInterval, "sync-interval", 0, "how often files are synced and compacted; 0: every 2 minutes")
 	f.StringVar(&c.Name, "name", "", "name of this server in its cluster")
 	f.StringVar(&c.Addr, "cluster-addr", "", "host:port where the other servers of the cluster dial; empty: no cluster")
 	f.StringSliceVar(&c.Routes, "routes", nil, "host:port of the other servers of the cluster")

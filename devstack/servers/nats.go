@@ -32,6 +32,8 @@ type NATSOptions struct {
 	Addr string
 	// MaxStore bounds the bytes of all streams; 0: the free space of the disk.
 	MaxStore int64
+	// SyncInterval is how often the server syncs and compacts its files; 0: every 2 minutes.
+	SyncInterval time.Duration
 	// Cluster is the cluster of the server; nil: a single server.
 	Cluster *NATSCluster
 	// Logger receives the server's log; nil discards it.
@@ -165,6 +167,7 @@ func natsOptions(addr address, opts NATSOptions) (*server.Options, error) {
 	options.MaxPayload = schemas.MessageMax + headroom
 	options.JetStream, options.StoreDir = true, opts.DataDir
 	options.JetStreamMaxStore = opts.MaxStore
+	options.SyncInterval = opts.SyncInterval
 	options.SyncAlways = true // as shipped, an acknowledged message may be lost for two minutes when the power fails
 	return options, nil
 }

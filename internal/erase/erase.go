@@ -139,20 +139,34 @@ func keyOf(workflowID string) (schemas.ConversationKey, bool) {
 	return schemas.BotID{Tenant: parts[1], Bot: parts[2]}.WithConversation(parts[3]), true
 }
 
-// conversations erases conversations. Temporal deletes runs in the background, and takes its time for those that have just
-// ended: the wait for it is one for all conversations.
+// endedRun is a run that has ended, and whose it is.
+type endedRun struct {
+	schemas.ConversationKey
+
+	execution *commonpb.WorkflowExecution
+}
+
+// conversations erases conversations. Temporal deletes a run in the background, once it has acknowledged the tasks of the
+// run's end, which it does every half minute and not beyond a deletion that waits itself. So all runs end before the first
+// is deleted, and the wait is one for all conversations.
 func (e *Eraser) conversations(ctx context.Context, keys []schemas.ConversationKey, report *Report) error {
 	files := map[schemas.BotID]store.FileIDs{}
 	deleted := map[string]schemas.ConversationKey{} // by run id
 	for round := range rounds {
 		before := len(deleted)
+		var ended []endedRun
 		for _, key := range keys {
 			if files[key.BotID] == nil {
 				files[key.BotID] = store.FileIDs{}
 			}
-			if err := e.conversation(ctx, key, files[key.BotID], deleted, report); err != nil {
-				return fmt.Errorf("erase conversation %s of bot %s: %w", key.Conversation, key.Bot, err)
+			runs, err := e.conversation(ctx, key, files[key.BotID], deleted, report)
+			if ended = append(ended, runs...); err != nil {
+				err = fmt.Errorf("erase conversation %s of bot %s: %w", key.Conversation, key.Bot, err)
+				return errors.Join(err, e.deleteRuns(ctx, ended, deleted, report))
 			}
+		}
+		if err := e.deleteRuns(ctx, ended, deleted, report); err != nil {
+			return err
 		}
 		if len(deleted) == before && round > 0 || e.Store.Dry {
 			break
@@ -175,18 +189,16 @@ func (e *Eraser) conversations(ctx context.Context, keys []schemas.ConversationK
 	return e.gone(ctx, deleted, report)
 }
 
-// conversation erases what there is of one conversation now.
+// conversation erases the messages of one conversation that are there now, and ends its runs.
 func (e *Eraser) conversation(ctx context.Context, key schemas.ConversationKey, files store.FileIDs,
 	deleted map[string]schemas.ConversationKey, report *Report,
-) error {
+) ([]endedRun, error) {
 	erased, err := e.Store.Conversation(ctx, key, files) // waiting events would start runs
 	report.Add(erased)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	runs, err := e.runs(ctx, key, files, deleted)
-	report.Runs += runs
-	return err
+	return e.endRuns(ctx, key, files, deleted)
 }
 
 // runsOf is the query for the runs of a conversation: its own, and those of its unordered steps.
@@ -195,10 +207,10 @@ func runsOf(key schemas.ConversationKey) string {
 		step.Quote(step.IDPrefix(key)))
 }
 
-// runs deletes the runs of a conversation that were not deleted before, and returns their number.
-func (e *Eraser) runs(ctx context.Context, key schemas.ConversationKey, files store.FileIDs,
+// endRuns ends the runs of a conversation that were not deleted before, and returns those that have ended.
+func (e *Eraser) endRuns(ctx context.Context, key schemas.ConversationKey, files store.FileIDs,
 	deleted map[string]schemas.ConversationKey,
-) (int, error) {
+) ([]endedRun, error) {
 	var found []*workflowpb.WorkflowExecutionInfo
 	err := e.list(ctx, runsOf(key), func(run *workflowpb.WorkflowExecutionInfo) error {
 		if _, before := deleted[run.GetExecution().GetRunId()]; !before {
@@ -210,30 +222,53 @@ func (e *Eraser) runs(ctx context.Context, key schemas.ConversationKey, files st
 		found, err = e.withCurrent(ctx, key, found, deleted)
 	}
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var mu sync.Mutex
-	count := 0
+	var ended []endedRun
 	working, ctx := errgroup.WithContext(ctx)
 	working.SetLimit(atATime)
 	for _, run := range found {
 		working.Go(func() error {
 			named := store.FileIDs{}
-			if err := e.run(ctx, run, named); err != nil {
+			if err := e.endRun(ctx, run, named); err != nil {
 				return err
 			}
 			mu.Lock()
 			defer mu.Unlock()
-			count++
 			maps.Copy(files, named)
-			if !e.Store.Dry {
-				deleted[run.GetExecution().GetRunId()] = key
-			}
+			ended = append(ended, endedRun{key, run.GetExecution()})
 			return nil
 		})
 	}
 	err = working.Wait()
-	return count, err
+	return ended, err
+}
+
+// deleteRuns deletes runs that have ended.
+func (e *Eraser) deleteRuns(
+	ctx context.Context, ended []endedRun, deleted map[string]schemas.ConversationKey, report *Report,
+) error {
+	if e.Store.Dry {
+		report.Runs += len(ended)
+		return nil
+	}
+	var mu sync.Mutex
+	working, ctx := errgroup.WithContext(ctx)
+	working.SetLimit(atATime)
+	for _, run := range ended {
+		working.Go(func() error {
+			if err := e.deleteRun(ctx, run.execution); err != nil {
+				return err
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			report.Runs++
+			deleted[run.execution.GetRunId()] = run.ConversationKey
+			return nil
+		})
+	}
+	return working.Wait()
 }
 
 // withCurrent adds the current run of a conversation: lists show a run that has just started a moment later.
@@ -258,17 +293,18 @@ func (e *Eraser) withCurrent(ctx context.Context, key schemas.ConversationKey, f
 	return append(found, run), nil
 }
 
-// run ends and deletes a run, and adds the ids of its files.
-func (e *Eraser) run(ctx context.Context, run *workflowpb.WorkflowExecutionInfo, files store.FileIDs) error {
-	execution := run.GetExecution()
-	if err := e.filesOf(ctx, execution, files); err != nil || e.Store.Dry {
+// endRun adds the ids of a run's files and ends the run.
+func (e *Eraser) endRun(ctx context.Context, run *workflowpb.WorkflowExecutionInfo, files store.FileIDs) error {
+	if err := e.filesOf(ctx, run.GetExecution(), files); err != nil || e.Store.Dry {
 		return err
 	}
 	if run.GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		if err := e.end(ctx, execution); err != nil {
-			return err
-		}
+		return e.end(ctx, run.GetExecution())
 	}
+	return nil
+}
+
+func (e *Eraser) deleteRun(ctx context.Context, execution *commonpb.WorkflowExecution) error {
 	_, err := e.Temporal.WorkflowService().DeleteWorkflowExecution(ctx, &workflowservice.DeleteWorkflowExecutionRequest{
 		Namespace: e.Namespace, WorkflowExecution: execution,
 	})
