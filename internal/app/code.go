@@ -90,14 +90,14 @@ func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *a
 	return nil
 }
 
-// answerScript runs the script of a request. A panic fails the request, as Temporal does with activities: the process has the
-// scripts of other tenants.
+// answerScript runs the script of a request. A panic fails the request, as one of an activity does in Temporal: the process
+// has the scripts of other tenants.
 func answerScript(
 	ctx context.Context, code *activities.Code, log *slog.Logger, request []byte, limit int,
 ) (answer []byte) {
 	defer func() {
 		if reason := recover(); reason != nil {
-			log.Error("running a script panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
+			log.ErrorContext(ctx, "running a script panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
 			answer = encodeScriptResult(step.ScriptResult{
 				Fault: fault.New(fault.Internal, "the script was not run: see the worker's log"),
 			})

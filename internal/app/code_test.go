@@ -18,5 +18,5 @@ func TestAnswerScript_Panic(t *testing.T) {
 		[]byte(`{"plan":{"code":{"script":"x"}}}`), 1<<20)
 	require.Contains(t, string(answer), `"kind":"internal"`)
 	require.Contains(t, log.String(), "running a script panicked")
-	require.Contains(t, string(answerScript(t.Context(), nil, slog.Default(), []byte("{"), 1<<20)), "invalid request")
+	require.Contains(t, string(answerScript(t.Context(), nil, nil, []byte("{"), 1<<20)), "invalid request")
 }

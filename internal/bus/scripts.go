@@ -33,9 +33,9 @@ func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []
 	return m.Data, nil
 }
 
-// ServeScripts answers requests of CallScript, a number of them at a time, and of one tenant half of it, until stop is called; stop waits until all that
-// were delivered are answered, and no longer than its context for those that the server still sends. Requests above the
-// number are answered with busy. limit is how many bytes an answer may have.
+// ServeScripts answers requests of CallScript, a number of them at a time and half of it for one tenant, until stop is
+// called; stop waits until all that were delivered are answered, and no longer than its context for those that the server
+// still sends. Requests above the number are answered with busy. limit is how many bytes an answer may have.
 func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
 	stop func(context.Context), err error,
 ) {

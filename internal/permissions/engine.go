@@ -69,7 +69,8 @@ func EngineExports(tenant string) []Export {
 	return exports
 }
 
-// engineConsumers returns the subjects by which the consumers of an engine are changed and read. They have its tenant as name.
+// engineConsumers returns the subjects by which the consumers of an engine, which have its tenant's name, are changed and
+// read.
 func engineConsumers(tenant string) []string {
 	var subjects []string
 	for _, stream := range []string{streamReplies, streamDeadLetters} {
