@@ -27,6 +27,7 @@ func IsAway(err error) bool {
 		nats.ErrReconnectBufExceeded, nats.ErrInvalidConnection, nats.ErrStaleConnection, jetstream.ErrNoStreamResponse,
 		jetstream.ErrNoHeartbeat, jetstream.ErrConnectionClosed, jetstream.ErrServerShutdown, jetstream.ErrBucketNotFound,
 		jetstream.ErrStreamNotFound, jetstream.ErrJetStreamNotEnabled, jetstream.ErrJetStreamNotEnabledForAccount,
+		jetstream.ErrAsyncPublishTimeout, jetstream.ErrTooManyStalledMsgs, // of files
 	} {
 		if errors.Is(err, away) {
 			return true

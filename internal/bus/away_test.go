@@ -18,7 +18,8 @@ import (
 func TestIsAway(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
-		context.DeadlineExceeded, nats.ErrNoResponders, jetstream.ErrNoStreamResponse, &net.OpError{Op: "read", Err: errors.New("reset")},
+		context.DeadlineExceeded, nats.ErrNoResponders, jetstream.ErrNoStreamResponse, jetstream.ErrAsyncPublishTimeout,
+		jetstream.ErrTooManyStalledMsgs, &net.OpError{Op: "read", Err: errors.New("reset")},
 		&jetstream.APIError{Code: 503, ErrorCode: 10008, Description: "system temporarily unavailable"},
 	} {
 		require.True(t, bus.IsAway(fmt.Errorf("store a channel: %w", err)), err.Error())

@@ -113,7 +113,8 @@ func writeFailure(err error) string {
 		return ReasonDenied
 	case vanished(err):
 		return ReasonNoStream
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout),
+		errors.Is(err, jetstream.ErrAsyncPublishTimeout), errors.Is(err, jetstream.ErrTooManyStalledMsgs):
 		return ReasonTimeout
 	case errors.As(err, &api):
 		return refusedBy(api)
