@@ -111,7 +111,7 @@ func TestWriteFailure(t *testing.T) {
 		ReasonStreamFull: {api(10077, "maximum bytes exceeded"), api(10077, "maximum messages per subject exceeded")},
 		ReasonNoSpace:    {api(10023, "insufficient resources"), api(10047, "x"), api(10077, "no space left on device"), api(10077, "write failed")},
 		ReasonNoStream:   {jetstream.ErrNoStreamResponse, jetstream.ErrStreamNotFound},
-		ReasonTimeout:    {context.DeadlineExceeded},
+		ReasonTimeout:    {context.DeadlineExceeded, jetstream.ErrAsyncPublishTimeout},
 		ReasonRefused:    {api(10109, "not allowed")},
 	} {
 		for _, err := range errs {
