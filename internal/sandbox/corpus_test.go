@@ -293,7 +293,7 @@ func TestCorpus_Exhaustion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			j := job(prelude + "    " + a.script + "\n")
-			j.Timeout = 40 * time.Second // long enough for what it has of the processor, however much else runs
+			j.Timeout = 2 * time.Minute // long enough for what it has of the processor, however much else runs
 			if a.kind == fault.ScriptTimeout {
 				j.Timeout = time.Second
 			}
