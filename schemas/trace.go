@@ -37,8 +37,7 @@ func isPrintable(s string) bool {
 }
 
 // TraceID is the trace that an event of a bot belongs to, as 32 lower-case hex digits: the one of its traceparent, or one
-// made
-// from its identity, so that every attempt of a step, every span and every log line agree on it.
+// made from its identity, so that every attempt of a step, every span and every log line agree on it.
 func (e Event) TraceID(owner BotID) string {
 	return TraceIDOf(e.TraceParent, owner.WithConversation(e.Subject), e.ID)
 }

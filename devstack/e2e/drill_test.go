@@ -174,10 +174,11 @@ func developer(t *testing.T, url string) jetstream.JetStream {
 // setUp runs "starter setup", as an operator does. A cluster of NATS servers needs some time until it succeeds.
 func (d *drill) setUp(t *testing.T) {
 	t.Helper()
+	starter := program(t, "starter") // building it takes time of its own
 	var out []byte
 	for began := time.Now(); ; {
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
-		cmd := exec.CommandContext(ctx, program(t, "starter"), "setup")
+		cmd := exec.CommandContext(ctx, starter, "setup")
 		cmd.Env = append(os.Environ(), d.env...)
 		var err error
 		out, err = cmd.CombinedOutput()

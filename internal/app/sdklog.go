@@ -49,18 +49,25 @@ type tracedActivity struct {
 
 // ExecuteActivity implements interceptor.ActivityInboundInterceptor.
 func (a *tracedActivity) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
-	var of telemetry.Traced
-	for _, argument := range in.Args {
-		if of, _ = argument.(telemetry.Traced); of != nil {
-			ctx = telemetry.WithTrace(ctx, of)
-			break
-		}
+	of := tracedOf(in.Args)
+	if of == nil {
+		return a.Next.ExecuteActivity(ctx, in)
 	}
-	result, err := a.Next.ExecuteActivity(ctx, in)
-	if err != nil && of != nil && reflect.TypeOf(err).Kind() == reflect.Pointer { // each error is a value of its own
+	result, err := a.Next.ExecuteActivity(telemetry.WithTrace(ctx, of), in)
+	if err != nil && reflect.TypeOf(err).Kind() == reflect.Pointer { // each error is a value of its own
 		a.log.traces.Add(err, of)
 	}
 	return result, err
+}
+
+// tracedOf returns the argument that belongs to a trace, nil when none does.
+func tracedOf(arguments []any) telemetry.Traced {
+	for _, argument := range arguments {
+		if of, ok := argument.(telemetry.Traced); ok {
+			return of
+		}
+	}
+	return nil
 }
 
 // sdkLogger writes the SDK's lines with our keys.

@@ -31,8 +31,22 @@ type StoredReply struct {
 	Data     []byte
 }
 
+// ErrSetBack ends the reading of a stream whose sequences come again.
+var ErrSetBack = errors.New("the stream of replies was created again or restored from a backup: read it from its begin")
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // Follow calls each for the replies that a Tail selects, in stream order, until ctx ends or each returns an error. It calls
-// ready when it will receive everything that is published from now on. The end of ctx is not an error.
+// ready when it will receive everything that is published from now on. The end of ctx is not an error. A connection with
+// Upkeep ends with ErrSetBack when the stream is created again, or restored from a backup: a later sequence than its last
+// one would be waited for.
 func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
 	return guard{rights: rightsOf(js)}.run(ctx, nil, readsConsumer(schemas.StreamReplies),
 		func(ctx context.Context) error { return follow(ctx, js, t, ready, each) })
@@ -49,6 +63,7 @@ func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	case !t.Since.IsZero():
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.Since
 	}
+	restored := upkeepOf(js).restoredChannel(schemas.StreamReplies)
 	reader, err := createReader(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
 		return js.OrderedConsumer(ctx, schemas.StreamReplies, config)
 	})
@@ -67,12 +82,24 @@ func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
 	defer messages.Stop()
+	ended := make(chan struct{})
+	defer close(ended)
+	go func() {
+		select {
+		case <-restored:
+			messages.Stop()
+		case <-ended:
+		}
+	}()
 	if ready != nil {
 		ready()
 	}
 	for {
 		m, err := messages.Next()
-		if ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgIteratorClosed) {
+		switch {
+		case ctx.Err() == nil && isClosed(restored):
+			return ErrSetBack
+		case ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgIteratorClosed):
 			return deniedOr(ctx, nil)
 		}
 		if err != nil {

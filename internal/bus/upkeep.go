@@ -30,8 +30,9 @@ type upkeep struct {
 	js        jetstream.JetStream // without upkeep: a restoration does not restore
 	options   *StreamOptions      // nil before Setup: nothing is created
 	created   map[string]time.Time
+	last      map[string]uint64        // sequence of each stream at the latest look
 	keys      map[string][]byte        // that this process relies on, by name
-	restored  map[string]chan struct{} // by stream; closed when it was created again
+	restored  map[string]chan struct{} // by stream; closed when it was created again, or set back
 	restoring *restoration
 }
 
@@ -53,7 +54,7 @@ func (r *restoration) over() bool {
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
 	return &upkeep{log: log, js: js, restored: map[string]chan struct{}{}, keys: map[string][]byte{},
-		created: map[string]time.Time{}}
+		created: map[string]time.Time{}, last: map[string]uint64{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
@@ -101,6 +102,7 @@ func (u *upkeep) differing(ctx context.Context) ([]string, error) {
 	known, js := maps.Clone(u.created), u.js
 	u.mu.Unlock()
 	var differing []string
+	var behind []string
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		stream, err := js.Stream(ctx, name)
 		switch {
@@ -110,9 +112,40 @@ func (u *upkeep) differing(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("stream %s: %w", name, err)
 		case !stream.CachedInfo().Created.Equal(known[name]):
 			differing = append(differing, name)
+		case u.setBack(name, stream.CachedInfo().State.LastSeq):
+			behind = append(behind, name)
 		}
 	}
+	if len(behind) > 0 {
+		u.log.WarnContext(ctx, "streams end earlier than before, reading them again: were they restored from a backup?",
+			"streams", behind,
+			"hint", "restart workers and starters after a restore")
+		u.reread(behind)
+	}
 	return differing, nil
+}
+
+// setBack reports whether a stream ends at a lower sequence than at the latest look: it was restored from a backup, or a
+// server has lost its last writes. What is read from it has positions that come again.
+func (u *upkeep) setBack(name string, last uint64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	before := u.last[name]
+	u.last[name] = last
+	return last < before
+}
+
+// reread closes the channels of Restored of streams.
+func (u *upkeep) reread(streams []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, name := range streams {
+		delete(u.last, name)
+		if waiting := u.restored[name]; waiting != nil {
+			close(waiting)
+			delete(u.restored, name)
+		}
+	}
 }
 
 // repeat runs an operation; when what it works on has vanished, that is created again and the operation is repeated. The
@@ -185,7 +218,6 @@ func (u *upkeep) note(ctx context.Context) error {
 		now[name] = stream.CachedInfo().Created
 	}
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	var again []string
 	for name, created := range now {
 		if before, known := u.created[name]; known && !before.Equal(created) {
@@ -193,15 +225,11 @@ func (u *upkeep) note(ctx context.Context) error {
 		}
 	}
 	u.created = now
+	u.mu.Unlock()
 	if len(again) > 0 {
 		slices.Sort(again)
 		u.log.WarnContext(ctx, "streams had vanished and were created again: what they held is lost", "streams", again)
-		for _, name := range again {
-			if waiting := u.restored[name]; waiting != nil {
-				close(waiting)
-				delete(u.restored, name)
-			}
-		}
+		u.reread(again)
 	}
 	return nil
 }
@@ -248,18 +276,23 @@ func (s Streams) RestoreKey(name string, value []byte) {
 	s.up.keys[name] = slices.Clone(value)
 }
 
-// Restored returns a channel that is closed when a stream is created again from now on: what was read from it is to be read
-// again, and its sequences begin at 1. The stream of a bucket is named KV_ and the bucket.
+// Restored returns a channel that is closed when a stream is created again from now on, or set back by a restore from a
+// backup: what was read from it is to be read again, and its sequences come again. The stream of a bucket is named KV_ and
+// the bucket.
 func (s Streams) Restored(stream string) <-chan struct{} {
-	if s.up == nil {
+	return s.up.restoredChannel(stream)
+}
+
+func (u *upkeep) restoredChannel(stream string) <-chan struct{} {
+	if u == nil {
 		return nil
 	}
-	s.up.mu.Lock()
-	defer s.up.mu.Unlock()
-	if s.up.restored[stream] == nil {
-		s.up.restored[stream] = make(chan struct{})
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.restored[stream] == nil {
+		u.restored[stream] = make(chan struct{})
 	}
-	return s.up.restored[stream]
+	return u.restored[stream]
 }
 
 // streamNames are the streams of hookturn, those behind buckets included.
