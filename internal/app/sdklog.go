@@ -92,7 +92,7 @@ func (l sdkLogger) Error(msg string, keyvals ...any) { l.write(slog.LevelError, 
 
 func (l sdkLogger) write(level slog.Level, msg string, keyvals []any) {
 	if ctx := context.Background(); l.log.Enabled(ctx, level) {
-		l.log.Log(ctx, level, msg, l.sdk.ours(keyvals)...)
+		l.log.Log(ctx, level, msg, l.sdk.ours(keyvals)...) //nolint:sloglint // the texts are the SDK's
 	}
 }
 
