@@ -287,7 +287,9 @@ func TestDrill_Redrive(t *testing.T) {
 	require.Equal(t, map[string]int{"status": broken}, r.count(t, "steps", "repeat", "--tenant", acme).ByReason)
 	require.Equal(t, map[string]int{"unknown_bot": dead, "bad_event": redrivenConversations},
 		r.count(t, "deadletters", "replay", "--tenant", acme).ByReason)
-	require.Equal(t, first, map[string]state{acme: r.stateOf(t, acme), zeta: r.stateOf(t, zeta)}, "nothing was done yet")
+	for tenant, before := range first {
+		require.Equal(t, before, r.stateOf(t, tenant), "nothing was done yet")
+	}
 
 	r.tools.note("the steps of acme, then its dead letters; nothing of zeta may change")
 	r.redrive(t, acme, broken, "steps", "repeat", "--kind", "status")
