@@ -49,7 +49,7 @@ func TestLatency_AnswerAndDeadlineInOneTask(t *testing.T) {
 			p := &publishes{}
 			replayer, err := worker.NewWorkflowReplayerWithOptions(worker.WorkflowReplayerOptions{
 				DisableDeadlockDetection: true,
-				Interceptors: []interceptor.WorkerInterceptor{p},
+				Interceptors:             []interceptor.WorkerInterceptor{p},
 			})
 			require.NoError(t, err)
 			workflows.Register(replayer)

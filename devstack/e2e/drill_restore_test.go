@@ -161,6 +161,7 @@ func TestDrill_RestoredFromYesterday(t *testing.T) {
 		"both, programs running":     {restore{nats: true, temporal: true, running: true}, 4, 6, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			r := &c.restore
 			r.drill, r.yesterday = newDrill(t, 0, drillOptions{}), t.TempDir()
 			after := r.run(t)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -28,8 +29,8 @@ func Serve(log *slog.Logger, handle Handler) http.Handler {
 			p = Failed(err, "the request is not served").Because(err, "serving a request failed")
 		}
 		if p.event != "" {
-			log.WarnContext(r.Context(), p.event, append(p.attributes, "error",
-				p.cause)...) //nolint:sloglint // each use of Because has a literal
+			attributes := slices.Concat(p.attributes, []any{"error", p.cause})
+			log.WarnContext(r.Context(), p.event, attributes...) //nolint:sloglint // each use of Because has a literal
 		}
 		p.write(w)
 	})
