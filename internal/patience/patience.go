@@ -28,7 +28,9 @@ type key struct{}
 func Within(ctx context.Context, limit time.Duration) (_ context.Context, stop context.CancelFunc) {
 	p := &patient{outer: ctx, limit: limit, done: make(chan struct{})}
 	p.Context = context.WithValue(ctx, key{}, p)
+	p.mu.Lock() // the timer may end p before it is a member of p
 	p.timer = time.AfterFunc(limit, func() { p.end(context.DeadlineExceeded) })
+	p.mu.Unlock()
 	release := context.AfterFunc(ctx, func() { p.end(ctx.Err()) })
 	return p, func() {
 		release()
