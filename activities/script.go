@@ -54,8 +54,7 @@ func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	began := time.Now()
 	r, f, err := c.run(ctx, in.Plan, in.Channel, sandbox.Job{
 		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Event: in.Event,
-		Params:    in.Params,
-		BodyParam: in.BodyParam,
+		Params: in.Params, BodyParam: in.BodyParam,
 	})
 	if err != nil {
 		return step.ScriptResult{}, err

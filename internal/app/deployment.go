@@ -9,10 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -143,8 +143,7 @@ type promoter struct {
 
 // run looks until ctx ends, and closes decided when the deployment has a current version.
 func (r *promoter) run(ctx context.Context, decided chan struct{}) {
-	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(lookInterval), backoff.WithMaxElapsedTime(0))
+	retry := bus.Backoff(50*time.Millisecond, lookInterval)
 	open := true
 	for {
 		wait := lookInterval

@@ -47,14 +47,12 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		c, err = client.DialContext(attempt, opts)
 		return err
 	}
-	retry := backoff.NewExponentialBackOff(backoff.WithMaxInterval(5*time.Second), backoff.WithMaxElapsedTime(0))
+	retry := bus.Backoff(backoff.DefaultInitialInterval, 5*time.Second)
 	var last error
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
 		last = err
 		l.WarnContext(ctx, "connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace,
-			"retry_in",
-			wait,
-			"error", err, "hint", "check TEMPORAL_ADDRESS and that the server runs")
+			"retry_in", wait, "error", err, "hint", "check TEMPORAL_ADDRESS and that the server runs")
 	})
 	if errors.Is(err, context.DeadlineExceeded) && last != nil {
 		err = fmt.Errorf("%w: %w", bus.ErrUnreachable, last)

@@ -37,8 +37,6 @@ func Transient(err error) bool {
 func Retry(ctx context.Context, within time.Duration, request func(context.Context) error) error {
 	ctx, stop := patience.Within(ctx, within)
 	defer stop()
-	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(100*time.Millisecond),
-		backoff.WithMaxInterval(2*time.Second), backoff.WithMaxElapsedTime(0))
 	var last error
 	err := backoff.Retry(func() error {
 		if failed := request(ctx); failed == nil || last == nil || ctx.Err() == nil {
@@ -48,7 +46,7 @@ func Retry(ctx context.Context, within time.Duration, request func(context.Conte
 			return last
 		}
 		return backoff.Permanent(last)
-	}, backoff.WithContext(retry, ctx))
+	}, backoff.WithContext(bus.Backoff(100*time.Millisecond, 2*time.Second), ctx))
 	if err != nil && last != nil {
 		return last
 	}

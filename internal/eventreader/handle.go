@@ -6,9 +6,9 @@ import (
 	"runtime/debug"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/stack"
 )
@@ -199,7 +199,7 @@ func (p *partition) retryLater(q *conversationQueue, m *Message, o Outcome) {
 	p.mu.Lock()
 	q.current = 0
 	if q.retries == nil {
-		q.retries = newBackoff(retryInitial, retryLongest)
+		q.retries = bus.Backoff(retryInitial, retryLongest)
 		p.retrying++
 	}
 	wait := q.retries.NextBackOff()
@@ -243,10 +243,4 @@ func (p *partition) ack(m *Message, d *delivery, o Outcome) {
 	default:
 		p.respond(d, protocolAck)
 	}
-}
-
-// newBackoff returns a backoff that grows from try to try, with jitter, and does not end.
-func newBackoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(initial), backoff.WithMaxInterval(longest),
-		backoff.WithMaxElapsedTime(0))
 }

@@ -114,7 +114,7 @@ func (p *partition) catchUp() (gone bool) {
 // backfill takes in the stored events above high, up to and including a sequence. It tries until it has them all, or
 // until the partition is given up; then it returns false. The caller holds intake.
 func (p *partition) backfill(to uint64) bool {
-	wait := newBackoff(50*time.Millisecond, time.Second)
+	wait := bus.Backoff(50*time.Millisecond, time.Second)
 	for p.high < to {
 		found, err := p.readAhead(to)
 		switch {

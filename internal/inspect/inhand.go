@@ -14,6 +14,7 @@ import (
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/patience"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -54,8 +55,6 @@ func (i *Inspector) inHand(ctx context.Context, of schemas.WorkflowRef, before t
 func (i *Inspector) tailOf(ctx context.Context, request *workflowservice.GetWorkflowExecutionHistoryReverseRequest) (
 	*workflowservice.GetWorkflowExecutionHistoryReverseResponse, error,
 ) {
-	retry := backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond),
-		backoff.WithMaxInterval(time.Second), backoff.WithMaxElapsedTime(0))
 	return backoff.RetryWithData(func() (*workflowservice.GetWorkflowExecutionHistoryReverseResponse, error) {
 		page, err := i.Temporal.WorkflowService().GetWorkflowExecutionHistoryReverse(ctx, request)
 		if _, busy := errors.AsType[*serviceerror.ResourceExhausted](err); err != nil && !busy {
@@ -65,7 +64,7 @@ func (i *Inspector) tailOf(ctx context.Context, request *workflowservice.GetWork
 			patience.Renew(ctx)
 		}
 		return page, err
-	}, backoff.WithContext(retry, ctx))
+	}, backoff.WithContext(bus.Backoff(50*time.Millisecond, time.Second), ctx))
 }
 
 // tail collects what is in hand from the events of a history, the latest first.
@@ -76,7 +75,7 @@ type tail struct {
 }
 
 // take takes one event and reports whether earlier ones can matter. A run answers events in the order in which it accepts
-// them: before one that was answered there is none in hand.
+// them, so no event that it accepted before an answered one is in hand.
 func (t *tail) take(e *historypb.HistoryEvent) (more bool, err error) {
 	var accepted *updatepb.Request
 	switch {

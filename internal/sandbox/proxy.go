@@ -288,10 +288,8 @@ func reset(conn net.Conn) {
 
 func (p *proxy) deny(w http.ResponseWriter, target string, began time.Time, f *fault.Fault) {
 	p.options.Log.Warn("script connection denied", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
-		"event", p.job.EventID, "host", target, "kind", f.Kind, "message", f.Message, "error",
-		errors.Unwrap(f),
-		"duration_ms", time.Since(began).Milliseconds(),
-		"trace_id", p.job.TraceID)
+		"event", p.job.EventID, "host", target, "kind", f.Kind, "message", f.Message,
+		"error", errors.Unwrap(f), "duration_ms", time.Since(began).Milliseconds(), "trace_id", p.job.TraceID)
 	status := http.StatusBadGateway
 	if f.Kind == fault.Blocked || f.Kind == fault.RateLimited || f.Kind == fault.TooLarge || f.Kind == fault.Config {
 		status = http.StatusForbidden
@@ -304,7 +302,5 @@ func (p *proxy) deny(w http.ResponseWriter, target string, began time.Time, f *f
 func (p *proxy) audit(target string, address net.Addr, up, down int64, began time.Time) {
 	p.options.Log.Info("script connection closed", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
 		"event", p.job.EventID, "host", target, "address", address.String(), "bytes_up", up,
-		"bytes_down", down,
-		"duration_ms", time.Since(began).Milliseconds(),
-		"trace_id", p.job.TraceID)
+		"bytes_down", down, "duration_ms", time.Since(began).Milliseconds(), "trace_id", p.job.TraceID)
 }
