@@ -53,7 +53,7 @@ var importTable = map[string]row{
 	},
 	"internal/bus": {
 		"connection to NATS, streams and their upkeep, publishing, dead letters, publish-subscribe",
-		[]string{"schemas", "internal/fault", "internal/patience"},
+		[]string{"schemas", "internal/fault", "internal/patience", "internal/tenantshare"},
 	},
 	"internal/store": {
 		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",
@@ -116,6 +116,7 @@ var importTable = map[string]row{
 		"bearer tokens for endpoints behind OAuth 2",
 		[]string{"schemas", "internal/secret", "internal/fault", "internal/tenantcache"},
 	},
+	"internal/tenantshare": {"what each tenant uses of something that all share", nil},
 	"internal/tenantcache": {"a bounded cache in which a tenant pushes out its own entries only", nil},
 	"internal/stack":       {"stacks of short-lived, deep goroutines", nil},
 	"internal/load":        {"whether this process can take on more work and still report in time", nil},
@@ -165,7 +166,7 @@ var importTable = map[string]row{
 			"schemas", "internal/fresh", "internal/httpapi", "internal/letterapi", "internal/dialect", "internal/dialect/*",
 			"internal/bot", "internal/bus", "internal/store", "internal/signature",
 			"internal/step", "internal/fault", "internal/signedurl", "internal/strictjson", "internal/telemetry", "internal/channel",
-			"internal/socket",
+			"internal/socket", "internal/tenantshare",
 		},
 	},
 	"internal/inspect": {

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/tenantshare"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -40,15 +41,24 @@ func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int)
 	stop func(context.Context), err error,
 ) {
 	var running sync.WaitGroup
-	places := scriptPlaces{most: atOnce, ofTenants: map[string]int{}}
+	places, ofTenants := make(chan struct{}, atOnce), tenantshare.Shares{}
 	s, err := p.nc.queueSubscribe(subjectScripts+".>", groupScripts, func(m *nats.Msg) {
 		tenant, _, _ := strings.Cut(strings.TrimPrefix(m.Subject, subjectScripts+"."), ".")
-		if !places.take(tenant) {
+		release, ok := ofTenants.Take(tenant, (atOnce+1)/2)
+		if ok {
+			select {
+			case places <- struct{}{}:
+			default:
+				release()
+				ok = false
+			}
+		}
+		if !ok {
 			_ = m.Respond(busy) // the requester waits for its timeout at most
 			return
 		}
 		running.Go(func() {
-			defer places.release(tenant)
+			defer func() { <-places; release() }()
 			_ = m.Respond(answer(m.Data, p.nc.maxPayload()))
 		})
 	})
@@ -66,34 +76,4 @@ func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int)
 		}
 		running.Wait()
 	}, nil
-}
-
-// scriptPlaces counts the requests that are served at a time.
-type scriptPlaces struct {
-	most int
-
-	mu        sync.Mutex
-	all       int
-	ofTenants map[string]int
-}
-
-// take reports whether there is a place for a request of a tenant: one tenant has half of them.
-func (p *scriptPlaces) take(tenant string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.all >= p.most || p.ofTenants[tenant] >= (p.most+1)/2 {
-		return false
-	}
-	p.all++
-	p.ofTenants[tenant]++
-	return true
-}
-
-func (p *scriptPlaces) release(tenant string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.all--
-	if p.ofTenants[tenant]--; p.ofTenants[tenant] == 0 {
-		delete(p.ofTenants, tenant)
-	}
 }

@@ -4,13 +4,13 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/letterapi"
+	"github.com/hookturn/hookturn/internal/tenantshare"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -39,42 +39,19 @@ type Engines struct {
 	streams, waits, letters shares
 }
 
-// shares counts the open requests of each tenant.
-type shares struct {
-	mu   sync.Mutex
-	open map[string]int
-}
+// shares are the open requests of each tenant.
+type shares struct{ tenantshare.Shares }
 
-// take reserves one of at most limit places of a tenant; release returns it. The error is what a client reads that is one
+// take takes one of at most limit places of a tenant; release returns it. The error is what a client reads that is one
 // too many.
 func (s *shares) take(tenant string, limit int) (release func(), err error) {
-	release, ok := s.reserve(tenant, limit)
+	release, ok := s.Take(tenant, limit)
 	if !ok {
 		return nil, httpapi.Reject(http.StatusTooManyRequests, fault.RateLimited,
 			"the tenant has "+strconv.Itoa(limit)+" such requests open already: end one, or use a single one for all bots").
 			With("Retry-After", "1")
 	}
 	return release, nil
-}
-
-// reserve reserves one of at most limit places of a tenant; ok is false when there is no place.
-func (s *shares) reserve(tenant string, limit int) (release func(), ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.open == nil {
-		s.open = map[string]int{}
-	}
-	if s.open[tenant] >= limit {
-		return nil, false
-	}
-	s.open[tenant]++
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if s.open[tenant]--; s.open[tenant] == 0 {
-			delete(s.open, tenant)
-		}
-	}, true
 }
 
 // stopping is the key under which a request's context holds a channel that is closed when the server stops: a request that

@@ -359,5 +359,5 @@ func TestShares_OfEachTenant(t *testing.T) {
 	require.NoError(t, err)
 	other()
 	again()
-	require.Empty(t, s.open, "nothing is kept for a tenant without requests")
+	require.Zero(t, s.Len(), "nothing is kept for a tenant without requests")
 }

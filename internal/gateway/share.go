@@ -50,7 +50,7 @@ func (o Options) enterShare(r *http.Request, of *shares, tenant string) error {
 	if limit == 0 {
 		limit = TenantRequestsDefault
 	}
-	release, ok := of.reserve(tenant, limit)
+	release, ok := of.Take(tenant, limit)
 	if !ok {
 		o.Metrics.ShareExceeded(tenant, shareRequests)
 		return httpapi.Reject(http.StatusTooManyRequests, fault.RateLimited,
