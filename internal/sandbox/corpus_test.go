@@ -73,10 +73,11 @@ var corpus = map[string]attack{
     return os.stat("/tmp/x").st_uid`, "", "65533"},
 
 	// The environment, descriptors, other runs.
-	"environment: the worker's":     {`return [n for n in os.environ if "HOOKTURN" in n or "TEMPORAL" in n]`, "", "[]"},
-	"environment: the zygote's":     {`return open("/proc/self/environ", "rb").read().decode()`, "", `*`},
-	"environment: the first one":    {`return open("/proc/1/environ", "rb").read().decode().count("HOOKTURN")`, "", "0"},
-	"descriptors: inherited":        {`return [f for f in os.listdir("/proc/self/fd") if f not in "012" and os.path.exists("/proc/self/fd/" + f)]`, "", `*`},
+	"environment: the worker's":  {`return [n for n in os.environ if "HOOKTURN" in n or "TEMPORAL" in n]`, "", "[]"},
+	"environment: the zygote's":  {`return open("/proc/self/environ", "rb").read().decode()`, "", `*`},
+	"environment: the first one": {`return open("/proc/1/environ", "rb").read().decode().count("HOOKTURN")`, "", "0"},
+	"descriptors: inherited": {`fds = [f"/proc/self/fd/{f}" for f in os.listdir("/proc/self/fd") if int(f) > 2]
+    return [os.readlink(f).split(":")[0] for f in fds if os.path.exists(f)]`, "", `["pipe"]`}, // the one for its answer
 	"descriptors: the zygote's ctl": {`return os.write(3, b"process")`, raises, ""},
 	"runs: a file of another":       {`return os.path.exists("/tmp/left")`, "", "false"},
 	"runs: shared memory":           {`return open("/dev/shm/x", "w")`, raises, ""},

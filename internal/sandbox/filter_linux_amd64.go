@@ -7,6 +7,9 @@ import (
 
 const auditArch = 0xc000003e // AUDIT_ARCH_X86_64
 
+// The system call that starts a process, and the position of child_tid among its arguments, from 1.
+const cloneCall, cloneTID = unix.SYS_CLONE, 4
+
 // allowedHere are older forms of system calls on this architecture.
 var allowedHere = []uint32{
 	unix.SYS_OPEN, unix.SYS_STAT, unix.SYS_LSTAT, unix.SYS_POLL, unix.SYS_SELECT, unix.SYS_ACCESS, unix.SYS_PIPE,

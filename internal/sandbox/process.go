@@ -25,7 +25,7 @@ type process struct {
 	place    place
 	job      *os.File      // pipe that carries the job to the process
 	answers  *os.File      // pipe that carries the answer back
-	status   *net.UnixConn // messages of the supervisor
+	status   *net.UnixConn // the zygote reports the end of the process on it
 	listener net.Listener  // host socket in the process's network namespace, served by the egress proxy
 	counted  bool          // in the zygote's number of processes
 	asked    bool          // the zygote received the request for it
@@ -36,8 +36,8 @@ type process struct {
 // proxyPort is the port of the egress proxy on the loopback address of a process's network namespace.
 const proxyPort = 3128
 
-// connect opens the pipes and the socket of the process. It returns the ends for the process: the supervisor's status, the
-// job, the answer, and the files of the control groups.
+// connect opens the pipes and the socket of the process. It returns the other ends: the status, the job, the
+// answer, and the files of the control groups.
 func (c *process) connect() (theirs []*os.File, err error) {
 	defer func() {
 		if err != nil {
@@ -89,7 +89,7 @@ func (c *process) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// failure returns the supervisor's error about a process that did not start.
+// failure returns the zygote's error about a process that did not start.
 func (c *process) failure() error {
 	defer bounded(context.Background(), c.status, 100*time.Millisecond)()
 	e, err := c.ending()
@@ -124,7 +124,7 @@ func closeAll(files []*os.File) {
 	}
 }
 
-// alive reports whether a waiting process still runs: the supervisor sends a message only when the process ended.
+// alive reports whether a waiting process still runs: the zygote sends a message only when the process ended.
 func (c *process) alive() bool {
 	raw, err := c.status.SyscallConn()
 	if err != nil {
@@ -155,7 +155,7 @@ func (c *process) close() {
 			_ = c.listener.Close()
 		}
 		if c.status != nil {
-			_ = c.status.CloseWrite() // the supervisor kills
+			_ = c.status.CloseWrite() // the zygote kills
 			c.awaitGone()
 		}
 		if c.counted {
@@ -164,7 +164,7 @@ func (c *process) close() {
 	})
 }
 
-// awaitGone waits for the end of the supervisor, which closes the other end of status last. After endTimeout it waits in
+// awaitGone waits for the end of the process: the zygote closes the other end of status then. After endTimeout it waits in
 // the background, until the namespace of the zygote ends at the latest.
 func (c *process) awaitGone() {
 	if !c.asked {
@@ -243,9 +243,6 @@ func (c *process) run(ctx context.Context, j Job, o Options) (Result, *fault.Fau
 	r := Result{Value: a.Value, Log: a.Log, Sent: true}
 	switch {
 	case err == nil:
-		if ended, err := c.awaitEnd(); err == nil {
-			r.CPU = ended.cpu()
-		}
 		return r, a.fault()
 	case ctx.Err() != nil:
 		return r, fault.New(fault.OutcomeUnknown, "the run was stopped while the script ran")
@@ -258,17 +255,16 @@ func (c *process) run(ctx context.Context, j Job, o Options) (Result, *fault.Fau
 	if failed != nil {
 		return r, fault.Wrap(fault.ScriptCrash, failed, "the script's interpreter ended without an answer")
 	}
-	r.CPU = ended.cpu()
 	return r, ended.fault()
 }
 
-// awaitEnd waits for the supervisor's message about a process that has sent its answer.
+// awaitEnd waits for the zygote's message about a process that has closed its end of answers.
 func (c *process) awaitEnd() (ending, error) {
 	defer bounded(context.Background(), c.status, time.Second)()
 	return c.ending()
 }
 
-// ending is how a process ended, as the supervisor reports it. A script cannot forge it.
+// ending is how a process ended, as the zygote reports it. A script cannot forge it.
 type ending struct {
 	Exit   int    `json:"exit"` // the status, or the negative signal
 	CPUMS  int64  `json:"cpu_ms"`

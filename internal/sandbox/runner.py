@@ -1,13 +1,20 @@
 """Runs one script in a sandbox process, and replaces the parts of Python that the sandbox takes away."""
 
 import base64
+import builtins
+import importlib.util
+import inspect
 import io
 import json
+import linecache
+import logging
 import os
 import socket
 import struct
 import sys
 import threading
+import time
+import types
 
 import hookturn_host
 
@@ -17,6 +24,22 @@ MODULE = "lambda_function"  # the script's __name__, as in the original product
 NAME = "main.py"  # in tracebacks
 FILE = "/code/main.py"  # the script's __file__
 PAIR_PORT = 3129
+
+
+class Ready:
+    """What every run needs and no job changes, made before the first fork: the log, the streams, the script's module."""
+
+    def __init__(self, limit):
+        self.log = Log(limit)
+        self.streams = [io.TextIOWrapper(Stream(self.log, n), "utf-8", "replace", line_buffering=True, write_through=True)
+                        for n in (1, 2)]
+        self.handler = logging.StreamHandler(self.streams[1])
+        self.handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
+        self.module = importlib.util.module_from_spec(importlib.util.spec_from_file_location(MODULE, FILE))
+
+
+def prepare(config):
+    config["ready"] = Ready(config["log_bytes"])
 
 
 def live(job, answers, config):
@@ -102,8 +125,6 @@ class Context:
     """The context argument of main (contract, section 4.6)."""
 
     def __init__(self, job):
-        import time
-
         self.function_name = job["step"]
         self.aws_request_id = job["event_id"]
         self._now, self._end = time.monotonic, time.monotonic() + job["timeout_ms"] / 1000
@@ -113,14 +134,9 @@ class Context:
 
 
 def run(job, config):
-    import logging
-
-    log = Log(config["log_bytes"])
-    streams = [io.TextIOWrapper(Stream(log, n), "utf-8", "replace", line_buffering=True, write_through=True) for n in (1, 2)]
+    log, streams = config["ready"].log, config["ready"].streams
     sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__ = streams
-    handler = logging.StreamHandler(streams[1])
-    handler.setFormatter(logging.Formatter("[%(levelname)s] %(message)s"))
-    logging.getLogger().addHandler(handler)
+    logging.getLogger().addHandler(config["ready"].handler)
     answer = {"log": ""}
     try:
         answer.update(call(job, config))
@@ -135,10 +151,8 @@ def run(job, config):
 
 
 def call(job, config):
-    import inspect
-
-    script = job["script"].removeprefix("\ufeff")
-    module = module_of(script, config["site"])
+    script, module = job["script"].removeprefix("\ufeff"), config["ready"].module
+    place(script, module, config["site"])
     try:
         code = compile(script, NAME, "exec", dont_inherit=True)
     except (SyntaxError, ValueError, RecursionError, OverflowError) as error:
@@ -157,7 +171,8 @@ def call(job, config):
     }
     context = Context(job)
     try:
-        inspect.signature(main).bind(event, context)
+        if not takes_two(main):
+            inspect.signature(main).bind(event, context)
     except TypeError as error:
         return {"kind": "no_main", "message": f"main does not take (event, context): {error}"}
     except ValueError:
@@ -165,26 +180,28 @@ def call(job, config):
     return {"kind": "ok", "value": main(event, context)}
 
 
-def module_of(script, site):
-    """Returns a module like Python's own import does: in sys.modules, with a file that can be read."""
-    import importlib.util
-    import linecache
+def takes_two(main):
+    """Reports whether a plain function takes two positional arguments: inspect takes a hundred times as long."""
+    if type(main) is not types.FunctionType or main.__dict__:  # for inspect, __wrapped__ and __signature__ count
+        return False
+    code, defaults, keywords = main.__code__, main.__defaults__ or (), main.__kwdefaults__ or ()
+    return (code.co_argcount - len(defaults) <= 2 and len(keywords) == code.co_kwonlyargcount
+            and (code.co_argcount >= 2 or code.co_flags & inspect.CO_VARARGS))
 
-    with open(FILE, "w", encoding="utf-8", errors="surrogatepass", newline="") as file:
-        file.write(script)
-    spec = importlib.util.spec_from_file_location(MODULE, FILE)
-    module = importlib.util.module_from_spec(spec)
+
+def place(script, module, site):
+    """Puts the script where Python's own import would: its module in sys.modules, with a file that can be read."""
+    fd = os.open(FILE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    send(fd, script.encode("utf-8", "surrogatepass"))
+    os.close(fd)
     linecache.cache[NAME] = (len(script), None, script.splitlines(True), NAME)
     sys.modules[MODULE] = sys.modules["__main__"] = module
     sys.path[:0] = [os.path.dirname(FILE)] + ["/site"] * bool(site)
     sys.argv = [FILE]
-    return module
 
 
 def give_startparam(job):
     """Makes startparam(n) a built-in that returns parameter n of a channel's script, from 1; None beyond the last."""
-    import builtins
-
     params, place = job["params"], job.get("body_param", 0)
     if place:
         params[place - 1] = base64.b64decode(job["body"]) if job.get("base64") else job["body"]

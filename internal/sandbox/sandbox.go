@@ -122,7 +122,6 @@ type Job struct {
 type Result struct {
 	Value []byte // the result of main, as JSON
 	Log   string
-	CPU   time.Duration
 	// Sent reports whether an interpreter received the job, so that the script may have had effects.
 	Sent bool
 }

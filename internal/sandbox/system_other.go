@@ -13,6 +13,8 @@ import (
 // errSystem is the result of New on systems without the layers that isolate scripts. The rest of the worker runs there.
 var errSystem = fmt.Errorf("%w: sandboxes need Linux, this is %s", ErrUnavailable, runtime.GOOS)
 
+const cloneCall, cloneTID = 0, 0
+
 func mayChangeUser() error { return errSystem }
 
 func ownUsers(Users) *syscall.SysProcAttr { return nil }

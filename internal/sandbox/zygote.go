@@ -131,7 +131,9 @@ type config struct {
 	Without     []string          `json:"without"`      // layers that a test takes away
 	LogBytes    int               `json:"log_bytes"`
 	Environment map[string]string `json:"environment"`
-	Packages    bool              `json:"packages"` // /packages exists
+	Packages    bool              `json:"packages"`  // /packages exists
+	Clone       int               `json:"clone"`     // number of the system call
+	CloneTID    int               `json:"clone_tid"` // position of child_tid among its arguments, from 1
 }
 
 func (z *zygote) configure(ctx context.Context, o Options) error {
@@ -145,11 +147,11 @@ func (z *zygote) configure(ctx context.Context, o Options) error {
 		SocketBytes: "4096 65536 262144", Without: append([]string{}, o.without...),
 		Limits: map[string]int{
 			"RLIMIT_CPU": cpuSeconds, "RLIMIT_AS": memoryBytes, "RLIMIT_FSIZE": fileBytes, "RLIMIT_NOFILE": filesOpen,
-			"RLIMIT_NPROC": threads + 2, // the main thread, and the supervisor in the same user namespace
+			"RLIMIT_NPROC": threads + 1, // the main thread too
 			"RLIMIT_STACK": 2 * stackBytes, "RLIMIT_SIGPENDING": 64,
 			"RLIMIT_CORE": 0, "RLIMIT_MEMLOCK": 0, "RLIMIT_MSGQUEUE": 0,
 		},
-		Packages: o.packages != "",
+		Packages: o.packages != "", Clone: cloneCall, CloneTID: cloneTID,
 		Environment: map[string]string{
 			"LANG": "C.UTF-8", "HOME": "/tmp", "TMPDIR": "/tmp", "PATH": "/usr/bin", "TZ": "UTC",
 			"HTTP_PROXY": proxy, "HTTPS_PROXY": proxy, "http_proxy": proxy, "https_proxy": proxy,

@@ -1,18 +1,19 @@
-"""The zygote: a process with the usual modules loaded that forks interpreters.
+"""The zygote: a process with the usual modules loaded that forks interpreters, and supervises them.
 
 It runs in the namespaces of bubblewrap, in a user namespace with a range of user ids. It does not hold data of tenants: it
-only passes on the descriptors of each interpreter. An interpreter (the sandbox process) gets a user id and namespaces of its
+only passes on the descriptors of each interpreter. An interpreter (the sandbox process) gets namespaces and a user id of its
 own, drops all privileges that it does not need, and then waits for one job. It runs one script and is never used again.
 
-    worker --ctl--> zygote --fork--> supervisor --fork--> process (PID 1 of its own namespace)
-       |<-------------- status -------------|                |
-       |----------------------- job (pipe) ----------------->|
-       |<-------------------- answer (pipe) -----------------|
+    worker --ctl--> zygote --clone--> process (PID 1 of its own namespace)
+       |<-- status -- |                  |
+       |------------- job (pipe) ------->|
+       |<----------- answer (pipe) ------|
 
 Closing "status" kills the process; closing "ctl" ends everything. A process does not keep an AF_UNIX socket, so that it
 cannot receive or send descriptors.
 """
 
+import _socket
 import base64
 import ctypes
 import fcntl
@@ -23,13 +24,15 @@ import os
 import resource
 import select
 import signal
-import socket
 import struct
 import sys
 import threading
 
 CTL = 3
 libc = ctypes.CDLL(None, use_errno=True)
+
+# Every page that a process writes to after a fork is copied by the kernel, reference counts of objects included. What runs
+# between forks therefore uses few objects: descriptors, _socket, and values that exist before the first fork.
 
 
 def system(name, *args):
@@ -45,9 +48,8 @@ def system(name, *args):
 
 
 def serve():
-    ctl = socket.socket(fileno=CTL)
+    ctl = _socket.socket(fileno=CTL)
     config = json.loads(ctl.recv(1 << 17))
-    config["filter"] = base64.b64decode(config["filter"])
     threading.stack_size(config["stack_bytes"])  # the default would be 8 MiB of address space for each thread
     sys.path.insert(0, "/hookturn")
     config["runner"] = importlib.import_module("runner")
@@ -55,93 +57,185 @@ def serve():
     del sys.modules["runner"], sys.modules["hookturn_host"]  # scripts cannot import them
     for name in config["preload"]:
         importlib.import_module(name)
+    prepare(config)
+    poll = select.epoll()
+    poll.register(CTL, select.EPOLLIN)
+    watched = {}  # the process of each descriptor
     gc.collect()
     gc.freeze()  # objects so far are shared with all processes and not collected
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps supervisors
-    ctl.send(f"ready {landlock_version()}".encode())
+    ctl.send(b"ready %d" % landlock_version())
     while True:
-        message, fds, _, _ = socket.recv_fds(ctl, 64, 8)
-        if not message:
-            return  # the worker has ended
-        if os.fork() == 0:
-            ctl.close()
-            user, *packages = message.decode().split()
-            supervise(int(user), fds, {**config, "site": packages[0] if packages else ""})
+        ready = [fd for fd, _ in poll.poll()]
+        for fd in ready:
+            if fd in watched:  # not when the process ended by an earlier event
+                changed(fd, poll, watched)
+        if CTL in ready:  # last: a new process can get the descriptors of one that ended
+            request, rights, _, _ = ctl.recvmsg(64, 256)
+            if not request:
+                return  # the worker has ended
+            fds = [fd for _, _, data in rights for fd in memoryview(data).cast("i")]
+            start(request, fds, config, poll, watched)
+
+
+def prepare(config):
+    """Does what every process would do in the same way."""
+    os.setgroups([])
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # the zygote has two files of each process
+    os.environ.clear()
+    os.environ.update(config["environment"])
+    config["filter"] = seccomp_program(base64.b64decode(config["filter"]))
+    config["limits"] = [(getattr(resource, name), (value, value)) for name, value in config["limits"].items()]
+    config["call"], config["handle"] = clone_call(config)
+    config["runner"].prepare(config)
+
+
+def changed(fd, poll, watched):
+    """Kills a process when the worker has closed status. Reports an end, and closes status as the last of its files."""
+    pid, handle, status = watched[fd]
+    if fd == status:
+        poll.unregister(status)
+        del watched[status]
+        signal.pidfd_send_signal(handle, signal.SIGKILL)
+        return
+    _, code, used = os.wait4(pid, 0)  # all processes of its namespace have ended
+    report(status, b'{"exit": %d, "cpu_ms": %d}' % (os.waitstatus_to_exitcode(code), int((used[0] + used[1]) * 1000)))
+    for one in (handle, status):
+        if watched.pop(one, None):
+            poll.unregister(one)  # closing is not enough: a new process can have inherited it
+        os.close(one)
+
+
+def report(status, text):
+    """Sends how a process ended. It does not block: this is the only message of the zygote."""
+    try:
+        os.write(status, text)
+    except OSError:
+        pass  # the worker has closed the other end
+
+
+def start(request, fds, config, poll, watched):
+    """Starts a process for a request: a user id, and the folder of the packages if there is one."""
+    user, _, site = request.partition(b" ")
+    gate = os.pipe()
+    status, fds[:1] = fds[0], gate
+    pid = 0
+    try:
+        pid, handle = clone(status, fds, site, config)
+        identify(pid, user if "users" not in config["without"] else b"1")
+        os.write(gate[1], b"g")
+        watched[handle] = watched[status] = pid, handle, status
+        poll.register(handle, select.EPOLLIN)
+        poll.register(status, select.EPOLLRDHUP)
+    except BaseException as error:
+        report(status, json.dumps({"failed": repr(error)[:1000]}).encode())
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            os.close(handle)
+        os.close(status)
+    finally:
         for fd in fds:
             os.close(fd)
 
 
-# ---- supervisor ------------------------------------------------------------------------------------------------------
-
-CLONE_ALL = 0x20000 | 0x2000000 | 0x4000000 | 0x8000000 | 0x10000000 | 0x20000000 | 0x40000000
 INSIDE = 65533  # user and group id inside the namespace, the same for every script
 
 
-def supervise(user, fds, config):
-    """Starts a process with its own user id and namespaces, kills it when the worker closes status, and reports its end."""
-    status = socket.socket(fileno=fds[0])
-    try:
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        if "setsid" not in config["without"]:
-            os.setsid()
-        become_user(user if "users" not in config["without"] else 1)
-        uid, gid = os.getuid(), os.getgid()
-        system("unshare", CLONE_ALL)
-        write("/proc/self/setgroups", "deny")
-        write("/proc/self/uid_map", f"{INSIDE} {uid} 1")
-        write("/proc/self/gid_map", f"{INSIDE} {gid} 1")
-        pid = os.fork()
-        if pid == 0:
-            try:
-                become(status, fds[2], fds[3:], config)
-            except BaseException as error:
-                answer(fds[2], b"failed: " + repr(error).encode()[:1000])
-                os._exit(1)
-            config["runner"].live(fds[1], fds[2], config)
-        for fd in fds[1:]:
-            os.close(fd)
-        ended = os.pidfd_open(pid)
-        poll = select.poll()
-        poll.register(status, select.POLLRDHUP | select.POLLHUP)
-        poll.register(ended, select.POLLIN)
-        if any(fd == status.fileno() for fd, _ in poll.poll()):
-            os.kill(pid, signal.SIGKILL)
-        _, code, used = os.wait4(pid, 0)
-        status.send(json.dumps({
-            "exit": os.waitstatus_to_exitcode(code), "cpu_ms": int((used.ru_utime + used.ru_stime) * 1000),
-            "rss_kb": used.ru_maxrss,
-        }).encode())
-    except BaseException as error:
-        try:
-            status.send(json.dumps({"failed": repr(error)[:1000]}).encode())
-        except OSError:
-            pass  # the worker has ended
-    finally:
-        os._exit(0)
-
-
-def become_user(user):
-    """Changes to a user id that no other process has, so that the kernel's limits for each user apply to this process only."""
-    os.setgroups([])
-    os.setresgid(user, user, user)
-    os.setresuid(user, user, user)
-    system("prctl", 47, 4, 0, 0, 0)  # PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL
-    system("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: a change of user clears it, and /proc/self would belong to root
+def identify(pid, user):
+    """Maps the only user of the namespace to one that no other process has: the kernel's limits for each user hold it alone."""
+    write(b"/proc/%d/setgroups" % pid, b"deny")
+    write(b"/proc/%d/uid_map" % pid, b"%d %b 1" % (INSIDE, user))
+    write(b"/proc/%d/gid_map" % pid, b"%d %b 1" % (INSIDE, user))
 
 
 def write(path, text):
-    with open(path, "w") as file:
-        file.write(text)
+    fd = os.open(path, os.O_WRONLY | os.O_TRUNC)
+    try:
+        os.write(fd, text)
+    finally:
+        os.close(fd)
 
 
-def answer(fd, text):
-    os.write(fd, struct.pack(">I", len(text)) + text)
+# ---- clone -----------------------------------------------------------------------------------------------------------
+
+CLONE_NEWUSER, CLONE_NEWPID = 0x10000000, 0x20000000
+CLONE_OTHERS = 0x20000 | 0x2000000 | 0x4000000 | 0x8000000 | 0x40000000  # mounts, cgroup, host name, IPC, network
+CLONE_PIDFD, CLONE_CHILD_SETTID, CLONE_CHILD_CLEARTID = 0x1000, 0x1000000, 0x200000
+FLAGS = CLONE_NEWUSER | CLONE_NEWPID | CLONE_PIDFD | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | signal.SIGCHLD
+python = ctypes.PyDLL(None, use_errno=True)  # calls keep the lock of the interpreter
+
+
+def clone(status, fds, site, config):
+    """Forks a process into a user and a PID namespace of its own. Returns its id and a descriptor of it.
+
+    os.fork would need another process between the two. What it does beside the system call is done here: Python's part by
+    Python's functions; of the C library's part a process of one thread needs only the new id of the thread.
+    """
+    python.PyOS_BeforeFork()
+    pid = python.syscall(*config["call"])
+    if pid == 0:
+        try:
+            python.PyOS_AfterFork_Child()
+            enter(status, fds, site, config)
+        finally:
+            os._exit(1)
+    python.PyOS_AfterFork_Parent()
+    if pid < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"clone: {os.strerror(number)}")
+    return pid, config["handle"].value
+
+
+def clone_call(config):
+    """Returns the number of the system call with its arguments, and the variable for the descriptor of the process."""
+    thread, handle = ctypes.c_void_p(), ctypes.c_int(-1)
+    if libc.prctl(40, ctypes.byref(thread), 0, 0, 0) != 0:  # where the C library keeps the id of this thread
+        raise OSError("the kernel does not have PR_GET_TID_ADDRESS: use one with CONFIG_CHECKPOINT_RESTORE")
+    call = [config["clone"], ctypes.c_ulong(FLAGS), None, ctypes.byref(handle), None, None]
+    call[config["clone_tid"]] = thread
+    return call, handle
 
 
 # ---- process -----------------------------------------------------------------------------------------------------------
 
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 8, 4096, 16384, 1 << 18
 PROXY_PORT = 3128
+
+
+def enter(status, fds, site, config):
+    """Is the process: prepares it, and runs its job."""
+    gate, _, job, answers, *groups = fds
+    config["site"] = site.decode()
+    try:
+        os.read(gate, 1)  # the zygote has mapped the user
+        close_others(status, job, answers, *groups)
+        os.setresgid(INSIDE, INSIDE, INSIDE)
+        os.setresuid(INSIDE, INSIDE, INSIDE)
+        system("prctl", 4, 1, 0, 0, 0)  # PR_SET_DUMPABLE: a change of user clears it, and /proc/self would belong to root
+        system("unshare", CLONE_OTHERS)  # here and not by clone: the kernel can take milliseconds for a network
+        become(status, answers, groups, config)
+    except BaseException as error:
+        reason = b"failed: " + repr(error).encode()[:1000]
+        try:
+            os.write(status, reason)
+        except OSError:
+            answer(answers, reason)  # status is closed already
+        os._exit(1)
+    config["runner"].live(job, answers, config)
+
+
+def answer(fd, text):
+    os.write(fd, struct.pack(">I", len(text)) + text)
+
+
+def close_others(*kept):
+    """Closes all descriptors but these and the standard ones: the zygote has those of other processes."""
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def become(status, answers, groups, config):
@@ -151,38 +245,35 @@ def become(status, answers, groups, config):
     for fd in groups:  # cgroup.procs files, opened by the worker
         os.write(fd, b"0")
         os.close(fd)
-    write("/proc/self/oom_score_adj", "900")  # the kernel ends scripts before the worker when memory runs out
-    listener = own_network()
-    socket.send_fds(status, [b"listener"], [listener.fileno()])
-    listener.close()
-    status.close()
+    write("/proc/self/oom_score_adj", b"900")  # the kernel ends scripts before the worker when memory runs out
+    own_network(status)
     own_files(config)
-    for name, value in config["limits"].items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+    for limit, value in config["limits"]:
+        resource.setrlimit(limit, value)
     drop_capabilities()
     system("prctl", 38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     if "landlock" not in config["without"]:
         landlock()
-    os.environ.clear()
-    os.environ.update(config["environment"])
     os.chdir("/tmp")
     null = os.open("/dev/null", os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(null, fd)
     os.close(null)
     if "seccomp" not in config["without"]:
-        seccomp(config["filter"])
+        system("prctl", 22, 2, config["filter"], 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
     answer(answers, b"ready")
 
 
-def own_network():
-    """Brings up the loopback interface, the only one of the namespace, and listens for the proxy."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        fcntl.ioctl(s, 0x8914, struct.pack("16sh", b"lo", 0x41))  # SIOCSIFFLAGS: IFF_UP | IFF_RUNNING
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+def own_network(status):
+    """Brings up the loopback interface, the only one of the namespace, and gives the worker the listener of its proxy."""
+    listener = _socket.socket(_socket.AF_INET, _socket.SOCK_STREAM)
+    fcntl.ioctl(listener.fileno(), 0x8914, struct.pack("16sh", b"lo", 0x41))  # SIOCSIFFLAGS: IFF_UP | IFF_RUNNING
     listener.bind(("127.0.0.1", PROXY_PORT))
     listener.listen(64)
-    return listener
+    worker = _socket.socket(fileno=status)
+    worker.sendmsg([b"listener"], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", listener.fileno()))])
+    listener.close()
+    worker.close()
 
 
 def own_files(config):
@@ -197,7 +288,7 @@ def own_files(config):
     system("sethostname", b"sandbox", 7)
     # No resource limit counts the socket buffers in kernel memory: 64 sockets could use 400 MiB.
     for name in ("tcp_rmem", "tcp_wmem"):
-        write("/proc/sys/net/ipv4/" + name, config["socket_bytes"])
+        write("/proc/sys/net/ipv4/" + name, config["socket_bytes"].encode())
 
 
 def mount(source, target, kind, flags, options):
@@ -206,8 +297,9 @@ def mount(source, target, kind, flags, options):
 
 
 def drop_capabilities():
-    for capability in range(64):
-        libc.prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; fails beyond the last capability
+    capability = 0
+    while libc.prctl(24, capability, 0, 0, 0) == 0:  # PR_CAPBSET_DROP; fails beyond the last capability
+        capability += 1
     header = struct.pack("Ii", 0x20080522, 0)  # _LINUX_CAPABILITY_VERSION_3, this process
     system("capset", header, bytes(24))
 
@@ -246,11 +338,12 @@ PAIR_PORT = 3129  # where the two ends of a socket pair connect (runner.py)
 TUNNEL_PORTS = range(3130, 3138)  # of hookturn.tunnel (hookturn_host.py)
 
 
-def seccomp(program):
-    class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
-    system("prctl", 22, 2, ctypes.byref(Program(len(program) // 8, program)), 0, 0)  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+
+def seccomp_program(text):
+    return ctypes.byref(Program(len(text) // 8, text))
 
 
 if __name__ == "__main__":
