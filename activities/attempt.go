@@ -49,8 +49,11 @@ func (c *call) run(ctx context.Context) attempted {
 	if stored := c.storedReply(ctx); stored != nil {
 		return c.adopt(ctx, *stored)
 	}
+	notified := c.watchSoftDeadline(ctx)
+	defer notified()
 	answer, callsBack, failed := c.attempt(ctx)
 	if failed != nil {
+		c.progress.Notified = notified()
 		if errors.Is(context.Cause(ctx), egress.ErrCancelled) {
 			failed = fault.Wrap(fault.Cancelled, failed, "the step was cancelled")
 		}
@@ -61,6 +64,7 @@ func (c *call) run(ctx context.Context) attempted {
 	ctx = context.WithoutCancel(ctx) // the endpoint has answered: its answer is used
 	c.keepUserDetails(ctx, answer, &result)
 	c.handedOver(ctx)
+	result.Notified = notified() // before the reply, so that a progress message never comes after it
 	if c.in.Reply && !callsBack {
 		var stored *schemas.StepReplied
 		if result.ReplyID, stored = c.reply(ctx, &result); stored != nil {

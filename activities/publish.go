@@ -15,8 +15,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// replyTimeout is how long the reply is tried with the answer. With keepTimeout it lies within what an activity gets above
-// its HTTP timeout; a NATS that needs longer is the workflow's to wait for.
+// replyTimeout is how long the reply is tried with the answer, together with the close that follows it, and how long before that
+// a progress message that is on its way. With keepTimeout both lie within what an activity gets above its HTTP timeout; a NATS that
+// needs longer is the workflow's to wait for.
 const replyTimeout = 500 * time.Millisecond
 
 // reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A reply that
@@ -31,7 +32,7 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) (id string
 	if err != nil {
 		return "", nil // the workflow comes to the same and logs it
 	}
-	publish.Wrote = result.Wrote
+	publish.Wrote, publish.Closing = result.Wrote, in.Closing(data, publish.Reply.Time)
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	published, err := c.PublishReply(ctx, publish)
@@ -41,6 +42,9 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) (id string
 	result.Wrote = nil
 	if published != nil {
 		stored = published.Stored
+	}
+	if published != nil && published.Closed {
+		result.Closed = in.Closes(data)
 	}
 	return publish.Reply.ID, stored
 }
@@ -69,6 +73,9 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		if before == nil && in.Wrote != nil && in.Wrote.Failed {
 			a.undoUserDetails(ctx, in, repliedOf(in.Reply))
 		}
+		if before == nil && in.Closing != nil {
+			return a.publishClosing(ctx, in), nil
+		}
 		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
 			return nil, nil
 		}
@@ -81,6 +88,13 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 	f := fault.Of(err)
 	return nil, temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),
 		temporal.ApplicationErrorOptions{NonRetryable: f.Kind == fault.TooLarge})
+}
+
+// publishClosing publishes the conversation.closed that follows a reply. The reply is stored and stands: a close that could not
+// be published is the workflow's.
+func (a *Activities) publishClosing(ctx context.Context, in step.PublishInput) *step.Published {
+	_, err := a.PublishReply(ctx, step.PublishInput{BotID: in.BotID, Reply: *in.Closing})
+	return &step.Published{Closed: err == nil}
 }
 
 // overtaken reports whether a progress message comes too late: the reply to its event is stored. The workflow publishes a

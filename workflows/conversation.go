@@ -116,7 +116,7 @@ func (c *conversation) apply(ctx workflow.Context, a action, d step.Delivery) st
 		result = c.runStep(ctx, a.run)
 	}
 	if a.end != "" {
-		c.close(ctx, a.end)
+		c.close(ctx, a.end, false)
 		result.Closed = a.end
 	}
 	return result

@@ -39,6 +39,8 @@ type world struct {
 	// stored are step.replied that the stream has already, by id.
 	stored map[string]schemas.StepReplied
 	undone []*step.UserWrite // to be undone for the sake of stored
+	// keepsOpen makes publishing leave conversation.closed to the workflow.
+	keepsOpen bool
 
 	queue []step.Queued // the background queue
 	full  error         // why the queue takes nothing; nil: it does
@@ -136,6 +138,10 @@ func (w *world) publish(_ context.Context, in step.PublishInput) (*step.Publishe
 		}
 	}
 	w.replies = append(w.replies, in.Reply)
+	if in.Closing != nil && !w.keepsOpen {
+		w.replies = append(w.replies, *in.Closing)
+		return &step.Published{Closed: true}, nil
+	}
 	return nil, nil
 }
 

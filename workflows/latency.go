@@ -15,45 +15,21 @@ func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in s
 	step.WebhookResult, *fault.Fault,
 ) {
 	in = withDeadline(ctx, in)
-	stop := c.publishProgress(ctx, d)
-	defer stop() // before the reply, so that a progress message never comes after it
+	soft := &softDeadline{c: c, d: d, in: in}
+	defer soft.stop() // before the reply, so that a progress message never comes after it
+	if in.Notify = c.attemptPublishes() && in.Plan.Webhook.ProgressAfter > 0; needsTimers(in) {
+		soft.watch(ctx, false)
+	}
 	if in.Plan.Dialect == bot.DialectPlain {
 		c.calling = &calling{in: in} // an endpoint may call back before its 202 is here
 		defer func() { c.calling = nil }()
 	}
-	result, failed := c.answerInTime(ctx, in)
+	result, failed := c.answerInTime(ctx, in, soft)
 	if failed == nil && result.CallsBack {
+		soft.watch(ctx, result.Notified)
 		return c.awaitCallback(ctx, result)
 	}
 	return result, failed
-}
-
-// publishProgress publishes the progress message when the soft deadline passes before stop is called. Stop waits for a
-// message that is on its way.
-func (c *conversation) publishProgress(ctx workflow.Context, d *step.Delivery) (stop func()) {
-	w := d.Plan.Webhook
-	if w.ProgressAfter <= 0 {
-		return func() {}
-	}
-	timed, cancel := workflow.WithCancel(ctx)
-	soft := workflow.NewTimerWithOptions(timed, w.ProgressAfter.D(), workflow.TimerOptions{Summary: "soft deadline"})
-	ended := false
-	workflow.Go(ctx, func(ctx workflow.Context) {
-		defer func() { ended = true }()
-		if soft.Get(ctx, nil) != nil {
-			return
-		}
-		text := w.ProgressMessage.For(step.LanguageOf(c.state.User))
-		publish(ctx, c.address(d.Event), schemas.TypeStepProgress, schemas.StepProgress{
-			EventID: d.Event.AskedID(), Step: d.Plan.Step, Messages: []schemas.Message{schemas.Text(text)}, Workflow: c.workflow,
-		})
-	})
-	return func() {
-		cancel()
-		patient, stop := workflow.NewDisconnectedContext(ctx)
-		defer stop()
-		_ = workflow.Await(patient, func() bool { return ended })
-	}
 }
 
 // answerInTime returns the endpoint's answer, or the timeout at the hard deadline. Where late answers are dropped the
@@ -62,13 +38,15 @@ func (c *conversation) publishProgress(ctx workflow.Context, d *step.Delivery) (
 //
 // When a workflow task has both, the one that comes first in the history counts: a repeated task, which may find the
 // other one as well, comes to the same end.
-func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
+func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput, soft *softDeadline) (
+	step.WebhookResult, *fault.Fault,
+) {
 	w := in.Plan.Webhook
 	switch {
 	case w.LateAnswer != bot.LateAnswerPublish:
-		return callWebhook(ctx, in)
+		return callWebhook(ctx, in, soft)
 	case c.state.Format < step.FormatInOrder:
-		return c.answerBeforeTimer(ctx, in)
+		return c.answerBeforeTimer(ctx, in, soft)
 	}
 	timed, cancel := workflow.WithCancel(ctx)
 	defer cancel()
@@ -110,7 +88,9 @@ func (c *conversation) awaitLate(ctx workflow.Context, in step.WebhookInput, att
 
 // answerBeforeTimer is answerInTime as runs before FormatInOrder have it in their histories. A task that has both takes
 // the timeout and publishes the answer as a late one.
-func (c *conversation) answerBeforeTimer(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
+func (c *conversation) answerBeforeTimer(ctx workflow.Context, in step.WebhookInput, soft *softDeadline) (
+	step.WebhookResult, *fault.Fault,
+) {
 	var (
 		result         step.WebhookResult
 		failed         *fault.Fault
@@ -119,7 +99,7 @@ func (c *conversation) answerBeforeTimer(ctx workflow.Context, in step.WebhookIn
 	c.late++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { c.late-- }()
-		result, failed = callWebhook(ctx, in)
+		result, failed = callWebhook(ctx, in, soft)
 		ended = true
 		if tooLate && failed == nil && !result.CallsBack {
 			c.publishLate(ctx, in, result)

@@ -100,7 +100,7 @@ func (c *conversation) expire(ctx workflow.Context) {
 		c.reject(ctx, &rejection{*w, fault.New(fault.Expired, "the conversation was idle for %s", c.state.IdleTimeout)})
 	}
 	if c.state.Open {
-		c.close(ctx, schemas.ClosedIdle)
+		c.close(ctx, schemas.ClosedIdle, false)
 	}
 }
 

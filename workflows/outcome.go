@@ -14,24 +14,33 @@ import (
 
 // reject answers a delivery as rejected.
 func (c *conversation) reject(ctx workflow.Context, r *rejection) step.Result {
-	done, sent, _ := c.reply(ctx, &r.delivery, rejected(r), step.WebhookResult{})
+	done, sent, _ := c.reply(ctx, &r.delivery, nil, rejected(r), step.WebhookResult{})
 	c.record(ctx, workflow.Now(ctx), sent)
 	return done
 }
 
 // reply publishes the end of a step, unless the activity that had the answer has: then the answer has the reply's id. It
 // returns what the engine got besides the Update's result. When that is what an earlier attempt has published, it is part
-// of the conversation, and the answer must not be.
-func (c *conversation) reply(ctx workflow.Context, d *step.Delivery, data schemas.StepReplied, answer step.WebhookResult,
+// of the conversation, and the answer must not be. The result has a Closed when conversation.closed is published, too; in is
+// the step that ends, nil for an event that is rejected.
+func (c *conversation) reply(
+	ctx workflow.Context, d *step.Delivery, in *step.WebhookInput, data schemas.StepReplied, answer step.WebhookResult,
 ) (done step.Result, sent schemas.StepReplied, adopted bool) {
-	sent, id := data, answer.ReplyID
+	sent, id, closed := data, answer.ReplyID, answer.Closed
 	if id == "" {
 		data.Workflow = c.workflow
-		if id, sent, adopted = publishReplied(ctx, c.timed(d), data, answer.Wrote); adopted {
+		var published step.Published
+		id, sent, published = publishReplied(ctx, c.timed(d), data, answer.Wrote, in.Closing(data, workflow.Now(ctx)))
+		if adopted = published.Stored != nil; adopted {
 			c.adopt(sent)
 		}
+		if published.Closed {
+			closed = in.Closes(sent)
+		}
 	}
-	done = step.Result{Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, UserText: userText(sent)}
+	done = step.Result{
+		Outcome: sent.Outcome, Attempts: len(sent.Attempts), ReplyID: id, UserText: userText(sent), Closed: closed,
+	}
 	if sent.Error != nil {
 		done.Error = sent.Error.Kind
 	}
@@ -69,11 +78,14 @@ func (c *conversation) publishMissing(ctx workflow.Context, waiting *step.Delive
 	return step.Result{Waiting: missing, ReplyID: id}
 }
 
-// close publishes that the conversation ended and drops what belonged to it. Ids of events and who the user is stay.
-func (c *conversation) close(ctx workflow.Context, reason string) {
-	last := schemas.Event{ID: c.state.LastEventID}
-	data := schemas.ConversationClosed{Reason: reason, Workflow: c.workflow}
-	publish(ctx, c.address(last), schemas.TypeConversationClosed, data)
+// close publishes that the conversation ended, unless that went out with the reply, and drops what belonged to it.
+// Ids of events and who the user is stay.
+func (c *conversation) close(ctx workflow.Context, reason string, published bool) {
+	if !published {
+		last := schemas.Event{ID: c.state.LastEventID}
+		data := schemas.ConversationClosed{Reason: reason, Workflow: c.workflow}
+		publish(ctx, c.address(last), schemas.TypeConversationClosed, data)
+	}
 	c.closed = reason
 	c.state.Open, c.state.Entities, c.state.Variables, c.state.Details = false, nil, nil, nil
 	c.state.Waiting, c.state.HandedTo = nil, ""

@@ -10,7 +10,7 @@ import (
 
 // publish puts one reply on NATS and returns its id once JetStream has stored it. It does not give up while NATS is away.
 func publish(ctx workflow.Context, to step.Address, replyType string, data any) string {
-	id, _, err := publishData(ctx, to, replyType, data, nil)
+	id, _, err := publishData(ctx, to, replyType, data, nil, nil)
 	if err != nil {
 		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.Event.ID, "trace_id",
 			to.Event.TraceID(to.BotID),
@@ -21,19 +21,20 @@ func publish(ctx workflow.Context, to step.Address, replyType string, data any) 
 
 // publishReplied publishes the end of a step and returns what the engine got. A reply that was stored already stands:
 // another attempt of the step, in a worker that was taken for lost, has published it; then what this attempt wrote to the
-// user's details is undone. The data of a reply that NATS can never take is replaced by one that reports it.
-func publishReplied(ctx workflow.Context, to step.Address, data schemas.StepReplied, wrote *step.UserWrite) (
-	id string, sent schemas.StepReplied, stored bool,
-) {
-	id, before, err := publishData(ctx, to, schemas.TypeStepReplied, data, wrote)
+// user's details is undone. The data of a reply that NATS can never take is replaced by one that reports it. Closing is the
+// conversation.closed that follows the reply, nil when there is none; only what is published of it is reported.
+func publishReplied(
+	ctx workflow.Context, to step.Address, data schemas.StepReplied, wrote *step.UserWrite, closing *schemas.Reply,
+) (id string, sent schemas.StepReplied, published step.Published) {
+	id, published, err := publishData(ctx, to, schemas.TypeStepReplied, data, wrote, closing)
 	switch {
-	case err == nil && before.Stored != nil:
-		return id, *before.Stored, true
+	case err == nil && published.Stored != nil:
+		return id, *published.Stored, published
 	case err == nil:
-		return id, data, false
+		return id, data, published
 	}
 	sent = withoutContent(data)
-	return publish(ctx, to, schemas.TypeStepReplied, sent), sent, false
+	return publish(ctx, to, schemas.TypeStepReplied, sent), sent, step.Published{}
 }
 
 // adopt makes the end of a step that the engine has read part of the conversation.
@@ -47,16 +48,16 @@ func (c *conversation) adopt(read schemas.StepReplied) {
 	c.setVariables(read.Variables)
 }
 
-func publishData(ctx workflow.Context, to step.Address, replyType string, data any, wrote *step.UserWrite) (
-	id string, before step.Published, err error,
-) {
+func publishData(
+	ctx workflow.Context, to step.Address, replyType string, data any, wrote *step.UserWrite, closing *schemas.Reply,
+) (id string, published step.Published, err error) {
 	in, err := to.Reply(replyType, workflow.Now(ctx), data)
 	if err != nil {
-		return "", before, err
+		return "", published, err
 	}
-	in.Wrote = wrote
-	err = reliably(ctx, step.ActivityPublish, replyType, in, &before)
-	return in.Reply.ID, before, err
+	in.Wrote, in.Closing = wrote, closing
+	err = reliably(ctx, step.ActivityPublish, replyType, in, &published)
+	return in.Reply.ID, published, err
 }
 
 // withoutContent is the reply without what made it too large.

@@ -39,7 +39,7 @@ func Queue(ctx workflow.Context, in step.Queue) error {
 // work calls the endpoint for one step, publishes how that ended, and takes the step off the queue: in this order, so
 // that a run that dies repeats the call (same webhook-id) and the reply (same id) rather than losing either.
 func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
-	result, failed := callWebhook(ctx, withDeadline(ctx, head.Webhook))
+	result, failed := callWebhook(ctx, withDeadline(ctx, head.Webhook), nil)
 	data := schemas.StepReplied{
 		EventID: head.Webhook.Event.AskedID(), Step: in.Step, Outcome: schemas.OutcomeSuccess,
 		Conversation: schemas.ConversationOpen, Attempts: result.Attempts, Workflow: reference(ctx),

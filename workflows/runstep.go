@@ -20,6 +20,9 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		Entities: c.state.Entities, Variables: c.state.Variables, Details: c.state.Details,
 		Round: c.state.Round, Params: c.state.Params, Arrived: c.arrived,
 	}
+	if c.attemptPublishes() {
+		in.CloseEvent = c.state.LastEventID
+	}
 	var data schemas.StepReplied
 	var result step.WebhookResult // stays empty when the step has no answer
 	if queued(d.Plan) {
@@ -32,23 +35,17 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 			result = answer
 		}
 	}
-	done, sent, adopted := c.reply(ctx, d, data, result)
+	done, sent, adopted := c.reply(ctx, d, &in, data, result)
 	if !adopted {
 		c.takeOver(result)
 	}
 	c.record(ctx, started, sent)
-	switch {
-	case d.Event.Type == schemas.TypeConversationHandover:
-		if sent.Outcome == schemas.OutcomeDelivered {
-			c.state.HandedTo = d.Plan.Adapter.Name
-		}
-	case sent.Conversation == schemas.ConversationComplete:
-		done.Closed = schemas.ClosedCompleted
-	case sent.Conversation == schemas.ConversationHandover:
-		done.Closed = schemas.ClosedHandover
+	if d.Event.Type == schemas.TypeConversationHandover && sent.Outcome == schemas.OutcomeDelivered {
+		c.state.HandedTo = d.Plan.Adapter.Name
 	}
-	if done.Closed != "" {
-		c.close(ctx, done.Closed)
+	if reason := in.Closes(sent); reason != "" {
+		c.close(ctx, reason, done.Closed != "")
+		done.Closed = reason
 	}
 	return done
 }

@@ -17,7 +17,7 @@ import (
 const (
 	// startToCloseSlack is what an activity gets above the HTTP timeout, so that the activity classifies a slow endpoint
 	// and Temporal does not.
-	startToCloseSlack = 5 * time.Second
+	startToCloseSlack = 6 * time.Second
 	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity. Workers send a heartbeat
 	// a second, so two may be late.
 	heartbeatTimeout = 3 * time.Second
@@ -32,12 +32,15 @@ const (
 // callWebhook makes the attempts of a step until one succeeds, none is left or the deadline comes. The first attempt is a
 // local activity, which costs no workflow task of its own, unless its result is that the endpoint is slow; later ones are
 // a normal activity, visible as pending in the UI and retried by the server. The progress holds all attempts; its fault is
-// nil when the endpoint answered.
-func callWebhook(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *fault.Fault) {
-	if !needsTimers(in.Plan.Webhook) {
+// nil when the endpoint answered. What the first attempt leaves of the soft deadline is the workflow's.
+func callWebhook(ctx workflow.Context, in step.WebhookInput, soft *softDeadline) (step.WebhookResult, *fault.Fault) {
+	if !needsTimers(in) {
 		result, p := firstAttempt(ctx, in)
 		if p == nil && !result.AsActivity {
 			return result, nil
+		}
+		if p == nil || p.RetryIn > 0 {
+			soft.watch(ctx, p != nil && p.Notified)
 		}
 		if p != nil {
 			if f := waitForRetry(ctx, in, p); f != nil {
@@ -77,10 +80,11 @@ func withDeadline(ctx workflow.Context, in step.WebhookInput) step.WebhookInput 
 }
 
 // needsTimers reports whether even the first attempt must be a normal activity: while a local one runs, its workflow
-// task is open and no timer of the workflow fires in time.
-func needsTimers(w *bot.Webhook) bool {
-	return w.Execution == bot.ExecutionActivity || w.ProgressAfter > 0 || w.LateAnswer == bot.LateAnswerPublish ||
-		w.Mode == bot.ModeBackground
+// task is open and no timer of the workflow fires in time. A soft deadline needs none when the attempt itself notices it.
+func needsTimers(in step.WebhookInput) bool {
+	w := in.Plan.Webhook
+	return w.Execution == bot.ExecutionActivity || w.LateAnswer == bot.LateAnswerPublish || w.Mode == bot.ModeBackground ||
+		w.ProgressAfter > 0 && !in.Notify
 }
 
 // firstAttempt publishes the reply with the answer. What it could not publish, and the end of a step that failed, are the
@@ -116,7 +120,7 @@ type attempts struct {
 func startAttempts(ctx workflow.Context, in step.WebhookInput) attempts {
 	w := in.Plan.Webhook
 	left := in.Deadline.Sub(workflow.Now(ctx))
-	in.Left, in.Reply = left, publishesItself(w)
+	in.Left, in.Reply, in.Notify, in.CloseEvent = left, publishesItself(w), false, ""
 	if w.LateAnswer == bot.LateAnswerPublish {
 		left += w.AttemptTimeout.D() + startToCloseSlack // an attempt that began in time runs to its own end
 	}

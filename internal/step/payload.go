@@ -39,6 +39,9 @@ const (
 	FormatCompleting Format = 1
 	// FormatInOrder is the format of runs that take a late answer and its hard deadline in the order of their history.
 	FormatInOrder Format = 2
+	// FormatAttemptPublishes is the format of runs whose first attempt, as a local activity, publishes all that the engine
+	// reads of a step: the progress message, step.replied and conversation.closed.
+	FormatAttemptPublishes Format = 3
 	// FormatLatest is the format of new runs.
 	FormatLatest = FormatInOrder
 )
@@ -177,6 +180,11 @@ type WebhookInput struct {
 	Progress Progress `json:"progress"`
 	// Reply requests that the activity also publishes step.replied, which saves a separate activity.
 	Reply bool `json:"reply,omitempty"`
+	// Notify requests that the activity publishes the progress message at the soft deadline.
+	Notify bool `json:"notify,omitempty"`
+	// CloseEvent is the id of the event under which conversation.closed is published together with a reply that closes the
+	// conversation; "" leaves that to the workflow.
+	CloseEvent string `json:"close_event,omitempty"`
 }
 
 // TraceID is the trace of the event of the step.
@@ -199,6 +207,8 @@ type Progress struct {
 	Running *schemas.Attempt `json:"running,omitempty"`
 	// NotBegun reports whether the activity failed before its script began. If false, the script may have begun.
 	NotBegun bool `json:"not_begun,omitempty"`
+	// Notified reports whether the progress message of the step is published.
+	Notified bool `json:"notified,omitempty"`
 }
 
 // WebhookResult is the endpoint's response, mapped to the members that the conversation and the reply need.
@@ -218,6 +228,10 @@ type WebhookResult struct {
 	ReplyID string `json:"reply_id,omitempty"`
 	// Wrote is what the attempt has stored of the user's details; only when the workflow publishes the reply.
 	Wrote *UserWrite `json:"wrote,omitempty"`
+	// Closed is the reason of conversation.closed when it is published; "" leaves that to the workflow.
+	Closed string `json:"closed,omitempty"`
+	// Notified reports whether the progress message of the step is published.
+	Notified bool `json:"notified,omitempty"`
 	// AsActivity reports whether no attempt was made because the endpoint is slow: a normal activity makes the first one.
 	AsActivity bool `json:"as_activity,omitempty"`
 }
@@ -271,6 +285,8 @@ type PublishInput struct {
 	Wrote *UserWrite `json:"wrote,omitempty"`
 	// Timing is that of step.replied; nil = unknown (runs of earlier releases).
 	Timing *Timing `json:"timing,omitempty"`
+	// Closing is the conversation.closed that follows the reply; nil = none.
+	Closing *schemas.Reply `json:"closing,omitempty"`
 	// Withheld reports that the reply must not be published: it precedes the one reply that a repeated step has.
 	Withheld bool `json:"withheld,omitempty"`
 }
@@ -286,7 +302,8 @@ func (in PublishInput) TraceID() string {
 	return schemas.TraceIDOf(in.Reply.TraceParent, in.WithConversation(in.Reply.Subject), of.EventID)
 }
 
-// Published is the result of the publishing activity when the reply was already stored.
+// Published is the result of the publishing activity; nil when there is nothing to report.
 type Published struct {
-	Stored *schemas.StepReplied `json:"stored,omitempty"` // of step.replied
+	Stored *schemas.StepReplied `json:"stored,omitempty"` // the step.replied that was stored before
+	Closed bool                 `json:"closed,omitempty"` // the input's Closing is published
 }

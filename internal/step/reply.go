@@ -95,6 +95,40 @@ func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schem
 	return r
 }
 
+// Running returns the data of step.progress for a step that is still running at its soft deadline. The caller sets the run.
+func (in *WebhookInput) Running() schemas.StepProgress {
+	text := in.Plan.Webhook.ProgressMessage.For(LanguageOf(in.User))
+	return schemas.StepProgress{EventID: in.Event.AskedID(), Step: in.Plan.Step, Messages: []schemas.Message{schemas.Text(text)}}
+}
+
+// Closes returns the reason for which the end of a step closes its conversation, "" when it does not.
+func (in *WebhookInput) Closes(r schemas.StepReplied) string {
+	switch {
+	case in.Event.Type == schemas.TypeConversationHandover:
+		return ""
+	case r.Conversation == schemas.ConversationComplete:
+		return schemas.ClosedCompleted
+	case r.Conversation == schemas.ConversationHandover:
+		return schemas.ClosedHandover
+	}
+	return ""
+}
+
+// Closing returns the conversation.closed that is published together with a reply; nil when the reply does not close the
+// conversation, and when that is the workflow's to publish.
+func (in *WebhookInput) Closing(r schemas.StepReplied, at time.Time) *schemas.Reply {
+	if in == nil || in.CloseEvent == "" || in.Closes(r) == "" {
+		return nil
+	}
+	key := in.Plan.WithConversation(in.Event.Subject)
+	data := schemas.ConversationClosed{Reason: in.Closes(r), Workflow: r.Workflow}
+	closed, err := schemas.NewReply(key, in.CloseEvent, schemas.TypeConversationClosed, at, data)
+	if err != nil {
+		return nil
+	}
+	return &closed
+}
+
 // failureEnd returns the effect of a failed step on the chat, as the plan's on_failure defines it.
 func failureEnd(p *bot.Plan, language string) (outcome schemas.Outcome, conversation string, messages []schemas.Message) {
 	switch p.OnFailure {
