@@ -33,7 +33,7 @@ E2E_TIMEOUT ?= 30m
 SOAKONLY := ^(TestRollout|TestDrill_RealComponents|TestDrill_Erase|TestDrill_RestoredFromYesterday)$$
 
 # End-to-end tests that need both of two cores: one at a time. The others mostly wait, two at a time.
-DRILLS := ^(TestDrill_|TestMixedLoad$$|TestRollout$$)
+DRILLS := ^(TestDrill_|TestMixed_Load$$|TestRollout$$)
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -231,7 +231,7 @@ e2e: ## The end-to-end tests alone, with their output
 histories: ## Record histories for the replay tests: make histories HISTORIES=v2 (a folder that is there is never changed)
 	mkdir workflows/testdata/histories/$(HISTORIES)
 	cd devstack && HOOKTURN_RECORD=$(CURDIR)/workflows/testdata/histories/$(HISTORIES) \
-		go test -count=1 -timeout $(E2E_TIMEOUT) -run 'TestRecordHistories' ./e2e
+		go test -count=1 -timeout $(E2E_TIMEOUT) -run 'TestRecord_Histories' ./e2e
 .PHONY: histories
 
 replay: ## Replay the recorded histories against the workflows; none recorded is a failure
@@ -262,7 +262,7 @@ bench-growth: $(BIN)/devstack ## Throughput against conversations, events, bots,
 soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (100,000), then all end-to-end tests for SOAKTIME seconds (600)
 	cd devstack && HOOKTURN_DRILL_TIME=$(DRILLTIME) go test -count=1 -v -timeout 6h -run TestDrill_RealComponents ./e2e | grep -v '^=== '
 	cd devstack && go test -count=1 -v -timeout 1h -parallel 1 -run '$(SOAKONLY)' -skip RealComponents ./e2e | grep -v '^=== '
-	cd devstack && HOOKTURN_MIXED_STEPS=$(SOAKSTEPS) go test -count=1 -v -timeout 3h -run TestMixedLoad ./e2e | grep -v '^=== '
+	cd devstack && HOOKTURN_MIXED_STEPS=$(SOAKSTEPS) go test -count=1 -v -timeout 3h -run TestMixed_Load ./e2e | grep -v '^=== '
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \
 		round=$$((round + 1)); echo "--- round $$round"; \

@@ -32,7 +32,7 @@ func toAdapter(id, eventType string, p *bot.Plan, others ...*bot.Plan) step.Deli
 	return d
 }
 
-func TestHandoverSendsLaterMessagesToTheAgents(t *testing.T) {
+func TestHandover_LaterMessagesGoToTheAgents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const message = schemas.TypeMessageReceived
@@ -52,7 +52,7 @@ func TestHandoverSendsLaterMessagesToTheAgents(t *testing.T) {
 	require.Equal(t, "agents", handover.Step)
 }
 
-func TestHandoverThatFailsChangesNothing(t *testing.T) {
+func TestHandover_FailureChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
@@ -68,7 +68,7 @@ func TestHandoverThatFailsChangesNothing(t *testing.T) {
 	require.Equal(t, "robot", w.calls[1].Plan.Adapter.Name)
 }
 
-func TestMessageLeavesAWaitingStepAlone(t *testing.T) {
+func TestConversation_MessageLeavesAWaitingStepAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.send(1*time.Second, requested("e1", plan(requires("product"))))
@@ -79,7 +79,7 @@ func TestMessageLeavesAWaitingStepAlone(t *testing.T) {
 	require.Equal(t, "e1", w.replied(t, 2).EventID)
 }
 
-func TestVariablesStayForTheConversation(t *testing.T) {
+func TestVariables_StayForTheConversation(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	text := func(s string) *string { return &s }
@@ -101,7 +101,7 @@ func TestVariablesStayForTheConversation(t *testing.T) {
 	require.Equal(t, text("18"), w.replied(t, 0).Variables["area"])
 }
 
-func TestVariablesThatAreTooManyAreRefusedAsAWhole(t *testing.T) {
+func TestVariables_TooManyAreRefusedAsAWhole(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	huge := string(make([]byte, 129<<10))
@@ -123,7 +123,7 @@ func TestVariablesThatAreTooManyAreRefusedAsAWhole(t *testing.T) {
 	require.Equal(t, schemas.OutcomeRejected, w.replied(t, 1).Outcome)
 }
 
-func TestAnswerMayEndTheConversation(t *testing.T) {
+func TestConversation_AnswerMayEndIt(t *testing.T) {
 	t.Parallel()
 	for said, reason := range map[string]string{"complete": "completed", "handover": "handover"} {
 		t.Run(said, func(t *testing.T) {

@@ -34,7 +34,7 @@ func promise(_ int, in step.WebhookInput) (step.WebhookResult, error) {
 
 func callsBack(p *bot.Plan) { p.Dialect = bot.DialectPlain }
 
-func TestEndpointCallsBackDaysLater(t *testing.T) {
+func TestCallback_DaysLater(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = promise
@@ -65,7 +65,7 @@ func requireRefused(t *testing.T, err error, kind string) {
 	require.Equal(t, kind, refusal.Type())
 }
 
-func TestCallBackBeforeThe202(t *testing.T) {
+func TestCallback_BeforeThe202(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.slow(3 * time.Second)
@@ -91,7 +91,7 @@ func TestCallback_NeverComes(t *testing.T) {
 	requireRefused(t, w.rejections["late"], step.RejectedCallback)
 }
 
-func TestOtherDialectsAreNotCalledBack(t *testing.T) {
+func TestCallback_OtherDialects(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.slow(3 * time.Second)

@@ -35,7 +35,7 @@ func (w *world) runs(end func(n int, in step.WebhookInput) (step.CodeResult, err
 	return count
 }
 
-func TestACodeStepAnswers(t *testing.T) {
+func TestCode_Answers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.runs(func(_ int, in step.WebhookInput) (step.CodeResult, error) {
@@ -55,7 +55,7 @@ func TestACodeStepAnswers(t *testing.T) {
 	require.Empty(t, w.calls)
 }
 
-func TestAScriptThatFailsIsABotBreak(t *testing.T) {
+func TestCode_FailedScriptIsABotBreak(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	runs := w.runs(func(int, step.WebhookInput) (step.CodeResult, error) {
@@ -73,7 +73,7 @@ func TestAScriptThatFailsIsABotBreak(t *testing.T) {
 	require.Equal(t, 1, *runs)
 }
 
-func TestASandboxThatIsNotThereIsAskedForAgain(t *testing.T) {
+func TestCode_SandboxUnavailableIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	for tries, want := range map[int]schemas.Outcome{2: schemas.OutcomeSuccess, 5: schemas.OutcomeBotBreak} {
 		w := newWorld(t)
@@ -94,9 +94,9 @@ func TestASandboxThatIsNotThereIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// TestALostWorker ends the activity as the server does when its worker is gone. That the server does not try again is seen
+// TestCode_WorkerLost ends the activity as the server does when its worker is gone. That the server does not try again is seen
 // on a real one, in devstack/e2e: the test environment knows no NonRetryableErrorTypes for timeouts.
-func TestALostWorker(t *testing.T) {
+func TestCode_WorkerLost(t *testing.T) {
 	t.Parallel()
 	for kind, want := range map[enumspb.TimeoutType]fault.Kind{
 		enumspb.TIMEOUT_TYPE_HEARTBEAT: fault.OutcomeUnknown, enumspb.TIMEOUT_TYPE_START_TO_CLOSE: fault.OutcomeUnknown,

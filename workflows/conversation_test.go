@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestStepIsAnsweredAndConversationEndsIdle(t *testing.T) {
+func TestConversation_StepIsAnsweredAndItEndsIdle(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.send(time.Second, requested("e1", plan()))
@@ -36,7 +36,7 @@ func TestStepIsAnsweredAndConversationEndsIdle(t *testing.T) {
 		string(w.replies[1].Data))
 }
 
-func TestEventsAreTakenInOrderAndNeverOverlap(t *testing.T) {
+func TestConversation_EventsInOrderNeverOverlap(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for i := range 9 { // all at the same moment
@@ -49,7 +49,7 @@ func TestEventsAreTakenInOrderAndNeverOverlap(t *testing.T) {
 	require.Equal(t, 1, w.overlap)
 }
 
-func TestKnownEventIsRefused(t *testing.T) {
+func TestConversation_KnownEventIsRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s := newState()
@@ -62,7 +62,7 @@ func TestKnownEventIsRefused(t *testing.T) {
 	require.Equal(t, step.RejectedDuplicate, refusal.Type())
 }
 
-func TestStepWaitsForItsEntities(t *testing.T) {
+func TestConversation_StepWaitsForItsEntities(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.send(1*time.Second, requested("e1", plan(requires("product", "size"))))
@@ -77,7 +77,7 @@ func TestStepWaitsForItsEntities(t *testing.T) {
 	require.Equal(t, []string{"product", "size"}, w.results["e1"].Waiting)
 }
 
-func TestNextStepCancelsTheWaitingOne(t *testing.T) {
+func TestConversation_NextStepCancelsTheWaitingOne(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.send(1*time.Second, requested("e1", plan(requires("product"))))
@@ -91,7 +91,7 @@ func TestNextStepCancelsTheWaitingOne(t *testing.T) {
 	require.Equal(t, "e2", w.replied(t, 2).EventID)
 }
 
-func TestWaitingStepExpiresWithItsConversation(t *testing.T) {
+func TestConversation_WaitingStepExpiresWithIt(t *testing.T) {
 	t.Parallel()
 	for name, last := range map[string]func(*world){
 		"ended": func(w *world) { w.send(2*time.Second, ended("e2", "user left")) },
@@ -176,7 +176,7 @@ func TestConversation_FailedStepFollowsPlan(t *testing.T) {
 	}
 }
 
-func TestExpiredAndUnknownStepsAreRejected(t *testing.T) {
+func TestConversation_ExpiredAndUnknownStepsAreRejected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	late := requested("e1", plan())
@@ -197,7 +197,7 @@ func TestExpiredAndUnknownStepsAreRejected(t *testing.T) {
 	require.Empty(t, w.calls)
 }
 
-func TestContinueAsNewLosesNothing(t *testing.T) {
+func TestConversation_ContinueAsNewLosesNothing(t *testing.T) {
 	t.Parallel()
 	first := newWorld(t)
 	first.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
@@ -233,8 +233,8 @@ func TestContinueAsNewLosesNothing(t *testing.T) {
 	require.Equal(t, []string{"e1", "e2", "e3"}, carried.Seen)
 }
 
-// TestRunTakesSoManyEvents: the server does not suggest it yet.
-func TestRunTakesSoManyEvents(t *testing.T) {
+// TestConversation_EventsOfARunAreBounded: the server does not suggest it yet.
+func TestConversation_EventsOfARunAreBounded(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	s := newState()
@@ -250,7 +250,7 @@ func TestRunTakesSoManyEvents(t *testing.T) {
 	require.Equal(t, step.EventsPerRun, carried.EventsPerRun)
 }
 
-func TestIdleTimeCountsFromTheLastEvent(t *testing.T) {
+func TestConversation_IdleTimeCountsFromTheLastEvent(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	start := w.Now()
@@ -261,7 +261,7 @@ func TestIdleTimeCountsFromTheLastEvent(t *testing.T) {
 	require.WithinDuration(t, start.Add(5*time.Hour), w.Now(), time.Minute)
 }
 
-func TestOversizedEntitiesAreRefused(t *testing.T) {
+func TestConversation_OversizedEntitiesAreRefused(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	big := collected("e1", "x")
@@ -280,7 +280,7 @@ func TestOversizedEntitiesAreRefused(t *testing.T) {
 	require.Equal(t, "too_large", w.replied(t, 0).Error.Kind)
 }
 
-func TestCancelledRunAnswersTheWaitingStep(t *testing.T) {
+func TestConversation_CancelledRunAnswersTheWaitingStep(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.send(time.Second, requested("e1", plan(requires("product"))))
@@ -292,7 +292,7 @@ func TestCancelledRunAnswersTheWaitingStep(t *testing.T) {
 	require.True(t, temporal.IsCanceledError(w.GetWorkflowError()))
 }
 
-func TestRefusedEventChangesNothing(t *testing.T) {
+func TestConversation_RefusedEventChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	unknown := requested("e1", plan())
@@ -304,7 +304,7 @@ func TestRefusedEventChangesNothing(t *testing.T) {
 	require.Equal(t, []string{"step.replied"}, w.types(), "nothing was opened, so nothing is closed")
 }
 
-func TestSameEntitiesAgainAreCountedOnce(t *testing.T) {
+func TestConversation_SameEntitiesAreCountedOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	big := json.RawMessage(`"` + strings.Repeat("a", 300<<10) + `"`)
@@ -319,7 +319,7 @@ func TestSameEntitiesAgainAreCountedOnce(t *testing.T) {
 	}
 }
 
-func TestIdleTimeoutFollowsTheBotFile(t *testing.T) {
+func TestConversation_IdleTimeoutFollowsTheBotFile(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	start := w.Now()
@@ -331,7 +331,7 @@ func TestIdleTimeoutFollowsTheBotFile(t *testing.T) {
 	require.WithinDuration(t, start.Add(time.Minute), w.Now(), 10*time.Second)
 }
 
-func TestCancelledRunAnswersWhatItAccepted(t *testing.T) {
+func TestConversation_CancelledRunAnswersWhatItAccepted(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	var cancelled bool

@@ -88,7 +88,7 @@ func TestLatency_LateAnswerHoldsUpNothing(t *testing.T) {
 	require.NotEqual(t, w.replies[0].ID, w.replies[2].ID)
 }
 
-func TestAnswerInTimeIsNotLate(t *testing.T) {
+func TestLatency_AnswerInTimeIsNotLate(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.slow(3 * time.Second)

@@ -17,7 +17,7 @@ import (
 
 func background(p *bot.Plan) { p.Webhook.Mode = bot.ModeBackground }
 
-func TestBackgroundStepIsAcceptedAtOnce(t *testing.T) {
+func TestQueue_StepIsAcceptedAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.send(time.Second, requested("e1", plan(background)))
@@ -30,7 +30,7 @@ func TestBackgroundStepIsAcceptedAtOnce(t *testing.T) {
 	require.Equal(t, "e1", w.queue[0].Webhook.Event.ID)
 }
 
-func TestFullQueue(t *testing.T) {
+func TestQueue_Full(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.full = temporal.NewApplicationErrorWithOptions("the queue is full", string(fault.QueueFull),
@@ -42,7 +42,7 @@ func TestFullQueue(t *testing.T) {
 	require.Equal(t, &schemas.Error{Kind: "queue_full", Message: "the queue is full"}, r.Error)
 }
 
-func TestQueueIsWorkedOffInOrder(t *testing.T) {
+func TestQueue_WorkedOffInOrder(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for i := range 5 {

@@ -35,8 +35,8 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// TestReplayCanFail replays a history with other commands than the workflows give, which proves that TestReplay can fail.
-func TestReplayCanFail(t *testing.T) {
+// TestReplay_CanFail replays a history with other commands than the workflows give, which proves that TestReplay can fail.
+func TestReplay_CanFail(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/histories/bad-*.json.gz")
 	require.NoError(t, err)

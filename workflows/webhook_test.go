@@ -13,7 +13,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestRetriesAreNumberedOnward(t *testing.T) {
+func TestWebhook_RetriesAreNumberedOnward(t *testing.T) {
 	t.Parallel()
 	for name, execution := range map[string]string{"first attempt local": "", "all attempts normal": bot.ExecutionActivity} {
 		t.Run(name, func(t *testing.T) {
@@ -45,7 +45,7 @@ func TestRetriesAreNumberedOnward(t *testing.T) {
 	}
 }
 
-func TestFinalFailureMakesNoSecondCall(t *testing.T) {
+func TestWebhook_FinalFailureMakesNoSecondCall(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
@@ -57,7 +57,7 @@ func TestFinalFailureMakesNoSecondCall(t *testing.T) {
 	require.Equal(t, "redirect", w.replied(t, 0).Error.Kind)
 }
 
-func TestAttemptsShareOneDeadline(t *testing.T) {
+func TestWebhook_AttemptsShareOneDeadline(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
@@ -74,7 +74,7 @@ func TestAttemptsShareOneDeadline(t *testing.T) {
 	}
 }
 
-func TestReplyWaitsForNATS(t *testing.T) {
+func TestReply_WaitsForNATS(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	refused := 0
@@ -120,7 +120,7 @@ func TestCallWebhook_ReplyGoesOutOnce(t *testing.T) {
 	require.Equal(t, w.replies[0].ID, w.results["e3"].ReplyID)
 }
 
-func TestOversizedReplyIsReplaced(t *testing.T) {
+func TestReply_OversizedIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.refuse = func(_ int, in step.PublishInput) error {
@@ -140,7 +140,7 @@ func TestOversizedReplyIsReplaced(t *testing.T) {
 	require.Equal(t, "too_large", r.Error.Kind)
 }
 
-func TestPanickingActivityIsABotBreak(t *testing.T) {
+func TestWebhook_PanickingActivityIsABotBreak(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.answer = func(int, step.WebhookInput) (step.WebhookResult, error) { return step.WebhookResult{}, errAway }

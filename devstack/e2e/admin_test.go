@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestChannelsOfTheAdministration creates a channel on one starter and uses it on the other, through a restart.
-func TestChannelsOfTheAdministration(t *testing.T) {
+// TestAdmin_ChannelsAreManaged creates a channel on one starter and uses it on the other, through a restart.
+func TestAdmin_ChannelsAreManaged(t *testing.T) {
 	t.Parallel()
 	dir, operator := t.TempDir(), filepath.Join(t.TempDir(), "operator")
 	for path, text := range map[string]string{

@@ -85,7 +85,7 @@ func (a *apart) startTemporal(t *testing.T) {
 	a.temporal = a.server.Addr()
 }
 
-func TestTemporalAwayAndBack(t *testing.T) {
+func TestStack_TemporalAwayAndBack(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
 	samples.Handle("/orders", ok)
@@ -103,7 +103,7 @@ func TestTemporalAwayAndBack(t *testing.T) {
 	inOrder(t, a.engine, "away", sent)
 }
 
-func TestNATSAwayInTheMiddleOfAStep(t *testing.T) {
+func TestStep_NATSAwayInTheMiddle(t *testing.T) {
 	t.Parallel()
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", ok)
@@ -133,8 +133,8 @@ func inOrder(t *testing.T, e *engine, conversation string, sent []string) {
 	require.True(t, slices.Equal(sent, got), "sent %v, answered %v", sent, got)
 }
 
-// TestTenantsShareNothing runs two tenants whose bots, conversations and users have the same names.
-func TestTenantsShareNothing(t *testing.T) {
+// TestTenants_ShareNothing runs two tenants whose bots, conversations and users have the same names.
+func TestTenants_ShareNothing(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
 	for _, tenant := range []string{"acme", "bcme"} {
@@ -180,9 +180,9 @@ func TestTenantsShareNothing(t *testing.T) {
 	}
 }
 
-// TestSecretsAndBodiesStayWhereTheyBelong looks for a secret and for texts of a conversation in the logs and metrics of
+// TestStack_SecretsAndBodiesStayWhereTheyBelong looks for a secret and for texts of a conversation in the logs and metrics of
 // worker and starter, and for the secret in the history.
-func TestSecretsAndBodiesStayWhereTheyBelong(t *testing.T) {
+func TestStack_SecretsAndBodiesStayWhereTheyBelong(t *testing.T) {
 	t.Parallel()
 	const secret, said, answered = "canary-secret-5f1c", "canary-said-77a2", "canary-answer-c41d"
 	samples := endpoint.New(endpoint.Options{})

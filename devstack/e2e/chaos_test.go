@@ -25,9 +25,9 @@ var chaosEnds = map[string]fault.Kind{
 	"busy": fault.RateLimited,
 }
 
-// TestEveryChaosHasItsWord calls an endpoint in every way that it can go wrong:
+// TestChaos_EachFaultHasItsErrorCode calls an endpoint in every way that it can go wrong:
 // each ends with its error code and keeps the chat going.
-func TestEveryChaosHasItsWord(t *testing.T) {
+func TestChaos_EachFaultHasItsErrorCode(t *testing.T) {
 	t.Parallel()
 	for _, name := range endpoint.Chaos() {
 		require.Contains(t, chaosEnds, name)
@@ -62,9 +62,9 @@ func TestEveryChaosHasItsWord(t *testing.T) {
 	}
 }
 
-// TestMemoryIsBounded lets 48 steps meet endless bodies, endless headers and gzip bombs, eight at a time: the worker's
+// TestWorker_MemoryIsBounded lets 48 steps meet endless bodies, endless headers and gzip bombs, eight at a time: the worker's
 // memory must not grow by more than 20 MB over what ordinary steps of the same number take.
-func TestMemoryIsBounded(t *testing.T) {
+func TestWorker_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.start(t, "starter")

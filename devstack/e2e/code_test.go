@@ -36,9 +36,9 @@ func scripted(t *testing.T, samples *endpoint.Endpoint, script string) (where ma
 	return where, env, newEngine(t, "nats://"+where["nats"])
 }
 
-// TestAScriptIsNotRunAgain kills the worker in the middle of a script that has sent a request: the script may have had its
+// TestCode_ScriptIsNotRunAgain kills the worker in the middle of a script that has sent a request: the script may have had its
 // effect, so it must not run again.
-func TestAScriptIsNotRunAgain(t *testing.T) {
+func TestCode_ScriptIsNotRunAgain(t *testing.T) {
 	t.Parallel()
 	samples, gate := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/pay", gate.ServeHTTP)
@@ -74,8 +74,8 @@ func TestCodeSteps_NoWorker(t *testing.T) {
 	require.Contains(t, r.Error.Message, "--task-queues hookturn-code")
 }
 
-// TestTheBuilderFindsTheLog looks at a run as its builder does: what the script wrote stands in the activity's result.
-func TestTheBuilderFindsTheLog(t *testing.T) {
+// TestCode_BuilderFindsTheLog looks at a run as its builder does: what the script wrote stands in the activity's result.
+func TestCode_BuilderFindsTheLog(t *testing.T) {
 	t.Parallel()
 	where, env, e := scripted(t, endpoint.New(endpoint.Options{}),
 		"# %s\nimport logging\ndef main(event, context):\n    print('looked it up')\n    logging.warning('found nothing')\n    raise ValueError('no such order')\n")

@@ -58,8 +58,8 @@ func matchesOutput(page, printed string) bool {
 	return regexp.MustCompile(`(?s)^` + strings.Join(parts, ".*") + `\s*$`).MatchString(printed)
 }
 
-// TestTheLinesOfTheGatewaysPage runs every command of docs/gateway.md against the examples, as "make dev" serves them.
-func TestTheLinesOfTheGatewaysPage(t *testing.T) {
+// TestDocs_CommandsOfTheGatewayPage runs every command of docs/gateway.md against the examples, as "make dev" serves them.
+func TestDocs_CommandsOfTheGatewayPage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/gateway.md")
 	require.NoError(t, err)

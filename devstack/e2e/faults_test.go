@@ -97,7 +97,7 @@ func answeredOnce(t *testing.T, e *engine, prefix string, n int) {
 	}
 }
 
-func TestKilledWorker(t *testing.T) {
+func TestWorker_Killed(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	first := c.start(t, "worker")
@@ -112,7 +112,7 @@ func TestKilledWorker(t *testing.T) {
 	answeredOnce(t, c.engine, "worker", 16)
 }
 
-func TestKilledStarter(t *testing.T) {
+func TestStarter_Killed(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	c.start(t, "worker")
@@ -127,7 +127,7 @@ func TestKilledStarter(t *testing.T) {
 	answeredOnce(t, c.engine, "starter", 16)
 }
 
-func TestKilledStack(t *testing.T) {
+func TestStack_Killed(t *testing.T) {
 	t.Parallel()
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", ok)
@@ -149,9 +149,9 @@ func TestKilledStack(t *testing.T) {
 	answeredOnce(t, e, "stack", 16)
 }
 
-// TestSharedLoad runs two workers and two starters, kills one starter under load, then stops the other when a third has
+// TestStarter_SharedLoad runs two workers and two starters, kills one starter under load, then stops the other when a third has
 // come: every conversation stays in order and every event is answered once.
-func TestSharedLoad(t *testing.T) {
+func TestStarter_SharedLoad(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	workers := []*proc{c.start(t, "worker"), c.start(t, "worker")}

@@ -41,7 +41,7 @@ func ok(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"response":["ok"]}`)
 }
 
-func TestConversationsKeepTheirOrder(t *testing.T) {
+func TestConversations_KeepTheirOrder(t *testing.T) {
 	samples := endpoint.New(endpoint.Options{LedgerSize: 20_000})
 	samples.Handle("/orders", ok)
 	e := startStack(t, samples)
@@ -136,7 +136,7 @@ func TestConversationsKeepTheirOrder(t *testing.T) {
 	})
 }
 
-func TestLongConversationContinuesAsNew(t *testing.T) {
+func TestConversations_LongOneContinuesAsNew(t *testing.T) {
 	const events = 1500
 	samples := endpoint.New(endpoint.Options{LedgerSize: 2 * events})
 	samples.Handle("/orders", ok)

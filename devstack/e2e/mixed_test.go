@@ -31,9 +31,9 @@ const (
 	hiddenAnswer  = "hidden-answer-c4a9be"
 )
 
-// TestMixedLoad runs every dialect, well-behaved and chaotic endpoints side by side, for two tenants, over two workers and
+// TestMixed_Load runs every dialect, well-behaved and chaotic endpoints side by side, for two tenants, over two workers and
 // two starters, kills one of each in the middle, and then checks the recorded traffic of both ends.
-func TestMixedLoad(t *testing.T) {
+func TestMixed_Load(t *testing.T) {
 	t.Parallel()
 	m := newMixed(t)
 	worker, starter := m.start(t, "worker", m.worker()), m.start(t, "starter", m.starter())

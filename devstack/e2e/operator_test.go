@@ -15,8 +15,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestOperatorEndsRuns does in the Temporal UI's stead what an operator may do to a conversation whose step runs.
-func TestOperatorEndsRuns(t *testing.T) {
+// TestOperator_EndsRuns does in the Temporal UI's stead what an operator may do to a conversation whose step runs.
+func TestOperator_EndsRuns(t *testing.T) {
 	t.Parallel()
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", ok)

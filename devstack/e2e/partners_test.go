@@ -85,9 +85,9 @@ func (a *authority) server(t *testing.T, host string) *tls.Config {
 	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: clients}
 }
 
-// TestEndpointsThatAskWhoCalls has endpoints behind TLS with a CA of their own: one wants a client certificate, one a
+// TestEndpoints_AskWhoCalls has endpoints behind TLS with a CA of their own: one wants a client certificate, one a
 // bearer token by client credentials, and one has a certificate of the wrong name.
-func TestEndpointsThatAskWhoCalls(t *testing.T) {
+func TestEndpoints_AskWhoCalls(t *testing.T) {
 	t.Parallel()
 	ca := newAuthority(t)
 	samples := endpoint.New(endpoint.Options{TLS: ca.server(t, "127.0.0.1")})
@@ -168,8 +168,8 @@ steps:
 	}
 }
 
-// TestACallBackOutlivesEveryProcess answers 202, restarts worker, starter and both servers, and then calls back.
-func TestACallBackOutlivesEveryProcess(t *testing.T) {
+// TestCallback_OutlivesEveryProcess answers 202, restarts worker, starter and both servers, and then calls back.
+func TestCallback_OutlivesEveryProcess(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
 	samples.Handle("/later", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
@@ -213,9 +213,9 @@ func TestACallBackOutlivesEveryProcess(t *testing.T) {
 	require.Equal(t, 1, samples.Ledger().Len(), "the endpoint is not asked again")
 }
 
-// TestBackgroundQueueIsSerialAndDurable puts thirty steps of thirty conversations into one queue, kills the worker in the
+// TestQueue_SerialAndDurable puts thirty steps of thirty conversations into one queue, kills the worker in the
 // middle of it, and checks both ends: one at a time, in order, each with one reply.
-func TestBackgroundQueueIsSerialAndDurable(t *testing.T) {
+func TestQueue_SerialAndDurable(t *testing.T) {
 	t.Parallel()
 	const n = 30
 	samples := endpoint.New(endpoint.Options{})
@@ -274,9 +274,9 @@ func TestBackgroundQueueIsSerialAndDurable(t *testing.T) {
 	}
 }
 
-// TestWorkersShareWhatEndpointsSay has two workers: one 429 keeps both away from the endpoint, the listeners to advisories
+// TestEndpoints_StatesAreSharedByWorkers has two workers: one 429 keeps both away from the endpoint, the listeners to advisories
 // hear of it, and so does a worker that starts later.
-func TestWorkersShareWhatEndpointsSay(t *testing.T) {
+func TestEndpoints_StatesAreSharedByWorkers(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
 	busy := true

@@ -25,7 +25,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// recordings is the variable that makes TestRecordHistories write; "make histories" sets it to a folder of
+// recordings is the variable that makes TestRecord_Histories write; "make histories" sets it to a folder of
 // workflows/testdata/histories. Without it the test checks that every scenario can still be recorded.
 const recordings = "HOOKTURN_RECORD"
 
@@ -115,7 +115,7 @@ func scenarios() map[string][]struct{ eventType, data string } {
 	}
 }
 
-func TestRecordHistories(t *testing.T) {
+func TestRecord_Histories(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
 	samples.Handle("/orders", ok)

@@ -13,9 +13,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestBotFileIsReloaded changes a bot file under a running engine: a bad file changes nothing, a good one takes effect for
+// TestReload_BotFile changes a bot file under a running engine: a bad file changes nothing, a good one takes effect for
 // the next events, and a step that runs meanwhile ends by the file with which it began.
-func TestBotFileIsReloaded(t *testing.T) {
+func TestReload_BotFile(t *testing.T) {
 	t.Parallel()
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", ok)

@@ -87,9 +87,9 @@ func (f frames) ask(format string, args ...any) map[string]any {
 	return body
 }
 
-// TestWebsocketsOnTwoGateways calls scripts, pushes to a connection of the other gateway, publishes events to subscribers
+// TestWebSockets_OnTwoGateways calls scripts, pushes to a connection of the other gateway, publishes events to subscribers
 // of both, and stops one gateway.
-func TestWebsocketsOnTwoGateways(t *testing.T) {
+func TestWebSockets_OnTwoGateways(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{

@@ -71,7 +71,7 @@ func order(product string) string {
 		`[{"detection":"message","original_text":"x","entity_value":` + product + `}]}}`
 }
 
-func TestSignatureVectors(t *testing.T) {
+func TestSignature_Vectors(t *testing.T) {
 	t.Parallel()
 	for _, v := range []struct{ body, secret, want string }{
 		{"", "test", "sha1=fc85087452696e5bcbe3b7a71fde00e320af2cca"},
@@ -87,7 +87,7 @@ func TestSignatureVectors(t *testing.T) {
 	}
 }
 
-func TestOrdersAnswersLikeTheVendorsSample(t *testing.T) {
+func TestEndpoint_OrdersAnswersLikeTheVendorsSample(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{Secret: secret})
 	for name, test := range map[string]struct {
@@ -116,7 +116,7 @@ func TestOrdersAnswersLikeTheVendorsSample(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
+func TestEndpoint_Refusals(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{Secret: secret})
 	good := order(`"speaker"`)
@@ -145,7 +145,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-func TestGetAnswersAPage(t *testing.T) {
+func TestEndpoint_GetAnswersAPage(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{Secret: secret})
 	resp, body, err := do(request(t, e.URL()+"/orders", "", func(r *http.Request) { r.Method = http.MethodGet }))
@@ -155,7 +155,7 @@ func TestGetAnswersAPage(t *testing.T) {
 	require.Contains(t, string(body), "<html>")
 }
 
-func TestKnobs(t *testing.T) {
+func TestEndpoint_Knobs(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{})
 	resp, _ := send(t, request(t, e.URL()+"/broken", "{}"))
@@ -181,7 +181,7 @@ func TestKnobs(t *testing.T) {
 	}, echo)
 }
 
-func TestFlakyFailsTwiceForEachStep(t *testing.T) {
+func TestEndpoint_FlakyFailsTwiceForEachStep(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{})
 	for n, id := range []string{"e-1", "e-2", ""} { // Without an id the conversation and the step tell them apart.
@@ -194,7 +194,7 @@ func TestFlakyFailsTwiceForEachStep(t *testing.T) {
 	}
 }
 
-func TestHandleTakesPrecedence(t *testing.T) {
+func TestEndpoint_HandleTakesPrecedence(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{Secret: secret})
 	e.Handle("/orders", func(w http.ResponseWriter, r *http.Request) {
@@ -224,7 +224,7 @@ func TestHandleTakesPrecedence(t *testing.T) {
 	}, patience, interval)
 }
 
-func TestStopEndsSlowRequestsAndKeepsTheAddress(t *testing.T) {
+func TestEndpoint_StopEndsSlowRequestsAndKeepsTheAddress(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{})
 	addr := e.Addr()
@@ -250,7 +250,7 @@ func TestStopEndsSlowRequestsAndKeepsTheAddress(t *testing.T) {
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 }
 
-func TestCallerThatLeavesIsRecorded(t *testing.T) {
+func TestEndpoint_CallerThatLeavesIsRecorded(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{})
 	ctx, leave := context.WithCancel(t.Context())
@@ -266,7 +266,7 @@ func TestCallerThatLeavesIsRecorded(t *testing.T) {
 	require.Eventually(t, func() bool { return e.Ledger().All()[0].Gone }, patience, interval)
 }
 
-func TestSignatureIsOverTheBytesAsSent(t *testing.T) {
+func TestSignature_OverTheBytesAsSent(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{Secret: secret})
 	body := order(`"speaker"`)

@@ -21,7 +21,7 @@ func step(conversation int) string {
 	return fmt.Sprintf(`{"step":"S","user":{"user_id":"u"},"conversation_no":%d}`, conversation)
 }
 
-func TestLedgerKnowsWhatCame(t *testing.T) {
+func TestLedger_KnowsWhatCame(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{})
 	send(t, request(t, e.URL()+"/status/503", step(1), header("webhook-id", "a"), header("hookturn-attempt", "1")))
@@ -49,7 +49,7 @@ func TestLedgerKnowsWhatCame(t *testing.T) {
 	require.Empty(t, ledger.All())
 }
 
-func TestLedgerIsBounded(t *testing.T) {
+func TestLedger_Bounded(t *testing.T) {
 	t.Parallel()
 	e := start(t, endpoint.Options{LedgerSize: 2})
 	for n := range 5 {

@@ -15,7 +15,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestStateSurvivesRestartAtTheSameAddress(t *testing.T) {
+func TestServers_StateSurvivesRestart(t *testing.T) {
 	t.Parallel()
 	temporalDir, natsDir := filepath.Join(t.TempDir(), "temporal"), filepath.Join(t.TempDir(), "nats")
 
@@ -61,7 +61,7 @@ func TestStateSurvivesRestartAtTheSameAddress(t *testing.T) {
 	require.Len(t, msg.Data, len(largest))
 }
 
-func TestStacksSideBySide(t *testing.T) {
+func TestServers_SideBySide(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"one", "two"} {
 		t.Run(name, func(t *testing.T) {
@@ -83,7 +83,7 @@ func TestStacksSideBySide(t *testing.T) {
 	}
 }
 
-func TestStartRefusesWhatCannotWork(t *testing.T) {
+func TestStart_InvalidOptions(t *testing.T) {
 	t.Parallel()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

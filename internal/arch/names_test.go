@@ -11,12 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// unnamed are packages whose tests keep older names. Remove a row when its tests are renamed; new tests follow the rule.
-var unnamed = map[string]int{
-	"devstack/e2e": 25, "devstack/endpoint": 12, "devstack/servers": 3, "internal/cli": 26, "internal/intake": 8,
-	"workflows": 40,
-}
-
 // nameFaults returns one sentence for every test whose name does not begin with the unit that it tests: TestUnit_Case, or
 // TestUnit, where the unit is what the package declares, the package itself or the file.
 func nameFaults(tree []source) []string {
@@ -30,7 +24,6 @@ func nameFaults(tree []source) []string {
 		}
 	}
 	var faults []string
-	older := map[string]int{}
 	for _, s := range tree {
 		if !s.test {
 			continue
@@ -45,9 +38,7 @@ func nameFaults(tree []source) []string {
 			if strings.Contains(name, "_") || declared[s.pkg][unit(name)] || unit(name) == file {
 				continue
 			}
-			if older[s.pkg]++; older[s.pkg] > unnamed[s.pkg] {
-				faults = append(faults, fmt.Sprintf("%s: rename %s to Test<Unit>_<Case>", s.path, f.Name.Name))
-			}
+			faults = append(faults, fmt.Sprintf("%s: rename %s to Test<Unit>_<Case>", s.path, f.Name.Name))
 		}
 	}
 	slices.Sort(faults)

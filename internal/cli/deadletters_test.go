@@ -28,7 +28,7 @@ func (n nats) letter(t *testing.T, seq uint64, owner schemas.BotID, payload stri
 	require.NoError(t, bus.NewDeadLetters(n.js, n.streams).Write(testContext(t), m, fault.New(kind, "because of %s", owner.Bot)))
 }
 
-func TestDeadLettersAreListed(t *testing.T) {
+func TestDeadLetters_Listed(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	require.Equal(t, "starter: no dead letters match\n", fail(t, &world{env: n.at()}, "deadletters", "list"))
@@ -62,7 +62,7 @@ func TestDeadLettersAreListed(t *testing.T) {
 	require.Regexp(t, `^3 +20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ +acme +shop +c-42 +bad_event +8 +because of shop$`, row)
 }
 
-func TestADeadLetterIsShownByteForByte(t *testing.T) {
+func TestDeadLetters_ShownByteForByte(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	const payload = "{\x00\xff not\r\njson"
@@ -77,7 +77,7 @@ func TestADeadLetterIsShownByteForByte(t *testing.T) {
 	require.Equal(t, []string{"e"}, values["X-Engine"])
 }
 
-func TestADeadLetterIsReplayedOnce(t *testing.T) {
+func TestDeadLetters_ReplayedOnce(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, event("e-1"), fault.UnknownBot)

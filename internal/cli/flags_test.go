@@ -42,7 +42,7 @@ func find(t *testing.T, path ...string) *cobra.Command {
 	return cmd
 }
 
-func TestEveryOptionHasItsVariable(t *testing.T) {
+func TestFlags_EachHasItsVariable(t *testing.T) {
 	t.Parallel()
 	listed := slices.DeleteFunc(app.EnvironmentVariables(), func(name string) bool {
 		return strings.HasPrefix(name, "TEMPORAL_") || strings.HasPrefix(name, "OTEL_")
@@ -58,7 +58,7 @@ func TestEveryOptionHasItsVariable(t *testing.T) {
 	require.Equal(t, variables(cli.StarterCommand()), variables(find(t, "run")), "run is what starter does without a subcommand")
 }
 
-func TestABadValueNamesItsVariable(t *testing.T) {
+func TestFlags_InvalidValueNamesItsVariable(t *testing.T) {
 	t.Parallel()
 	for variable, cmd := range map[string]func() *cobra.Command{
 		"HOOKTURN_PARTITIONS":       cli.WorkerCommand,
@@ -95,7 +95,7 @@ func TestFlags_BadValueNamesItsVariableAndAnExample(t *testing.T) {
 	require.Contains(t, w.err.String(), "NATS_CONTEXT")
 }
 
-func TestTheFlagWins(t *testing.T) {
+func TestFlags_OverrideTheEnvironment(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	for name, c := range map[string]struct {
@@ -122,7 +122,7 @@ func TestTheFlagWins(t *testing.T) {
 	require.NotContains(t, said, "hidden")
 }
 
-func TestUnknownWordsAreRefused(t *testing.T) {
+func TestFlags_UnknownArguments(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
 		"unknown flag: --frob":                                              {"--frob"},
@@ -148,7 +148,7 @@ func TestUnknownWordsAreRefused(t *testing.T) {
 	require.Equal(t, "worker: unknown flag: --gateway-addr\n", w.err.String())
 }
 
-func TestHelpIsOutput(t *testing.T) {
+func TestFlags_HelpIsOutput(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
 		"starter --help":      {"--help"},

@@ -55,7 +55,7 @@ func unreachableAddr(t *testing.T) string {
 	return l.Addr().String()
 }
 
-func TestAProcessNeedsBots(t *testing.T) {
+func TestRun_WithoutBots(t *testing.T) {
 	t.Parallel()
 	eachProcess(t, func(t *testing.T, p process) {
 		t.Helper()
@@ -66,7 +66,7 @@ func TestAProcessNeedsBots(t *testing.T) {
 	})
 }
 
-func TestAProcessPrintsEveryProblemOfItsBotFiles(t *testing.T) {
+func TestRun_PrintsEveryProblemOfItsBotFiles(t *testing.T) {
 	t.Parallel()
 	dir := directory(t, map[string]string{"shop.yaml": badBot, "inside.yaml": insideBot})
 	eachProcess(t, func(t *testing.T, p process) {
@@ -82,7 +82,7 @@ func TestAProcessPrintsEveryProblemOfItsBotFiles(t *testing.T) {
 	})
 }
 
-func TestAProcessStopsWhileItWaitsForNATS(t *testing.T) {
+func TestRun_StopsWhileItWaitsForNATS(t *testing.T) {
 	t.Parallel()
 	dir := directory(t, map[string]string{"inside.yaml": insideBot})
 	eachProcess(t, func(t *testing.T, p process) {
@@ -125,7 +125,7 @@ func TestTools_MissingStreams(t *testing.T) {
 	}
 }
 
-func TestToolsStopWhileTheyWaitForNATS(t *testing.T) {
+func TestTools_StopWhileTheyWaitForNATS(t *testing.T) {
 	t.Parallel()
 	w := &world{in: event("e-1"), env: map[string]string{"HOOKTURN_NATS_URL": "nats://user:hidden@" + unreachableAddr(t)}}
 	stop := beside(t, w, cli.StarterCommand(), "send", "--bot", "shop", "-", "--connect-timeout", "1h")
@@ -134,8 +134,8 @@ func TestToolsStopWhileTheyWaitForNATS(t *testing.T) {
 	require.NotContains(t, w.err.String(), "hidden")
 }
 
-// TestABadTemporalConfigurationIsRefused sets variables of the process, because Temporal's package reads them itself.
-func TestABadTemporalConfigurationIsRefused(t *testing.T) {
+// TestRun_InvalidTemporalConfiguration sets variables of the process, because Temporal's package reads them itself.
+func TestRun_InvalidTemporalConfiguration(t *testing.T) {
 	t.Setenv("TEMPORAL_CONFIG_FILE", directory(t, map[string]string{"temporal.toml": "[profile.default]\n"})+"/temporal.toml")
 	t.Setenv("TEMPORAL_PROFILE", "absent")
 	for name, p := range processes() {

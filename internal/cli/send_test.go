@@ -27,7 +27,7 @@ func (n nats) stored(t *testing.T, seq uint64) *jetstream.RawStreamMsg {
 	return m
 }
 
-func TestSendMakesAnEventOfItsFlags(t *testing.T) {
+func TestSend_MakesAnEventOfItsFlags(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	out := succeed(t, &world{env: n.at()}, "send", "--tenant", "acme", "--bot", "shop", "--conversation", "c/42",
@@ -57,7 +57,7 @@ func TestSendMakesAnEventOfItsFlags(t *testing.T) {
 	require.Regexp(t, `^event [0-9a-f-]{36} stored as [23] \(duplicate: false\)\n$`, out, "an id is made")
 }
 
-func TestSendPassesAWholeEventOnAsItIs(t *testing.T) {
+func TestSend_PassesAWholeEventOnAsItIs(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	file := filepath.Join(directory(t, map[string]string{"event.json": event("e-1")}), "event.json")
@@ -71,8 +71,8 @@ func TestSendPassesAWholeEventOnAsItIs(t *testing.T) {
 	}
 }
 
-// TestWhatIsSentComesFromFlagsAlone: a variable that happens to be called like a flag of send changes no event.
-func TestWhatIsSentComesFromFlagsAlone(t *testing.T) {
+// TestSend_EventComesFromFlagsAlone: a variable that happens to be called like a flag of send changes no event.
+func TestSend_EventComesFromFlagsAlone(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	env := n.at()
@@ -84,8 +84,8 @@ func TestWhatIsSentComesFromFlagsAlone(t *testing.T) {
 	require.True(t, strings.HasSuffix(n.stored(t, 1).Subject, ".default.shop.c-42"))
 }
 
-// TestSendRefusesAMistakeAtOnce needs no server: what is wrong with an event is said before anything is connected.
-func TestSendRefusesAMistakeAtOnce(t *testing.T) {
+// TestSend_MistakeIsRefusedAtOnce needs no server: what is wrong with an event is said before anything is connected.
+func TestSend_MistakeIsRefusedAtOnce(t *testing.T) {
 	t.Parallel()
 	flags := []string{"--bot", "shop", "--conversation", "c-42"}
 	for name, c := range map[string]struct {
@@ -176,7 +176,7 @@ func (n nats) answer(t *testing.T) {
 	})
 }
 
-func TestSendWaitsForTheReplyOfItsEvent(t *testing.T) {
+func TestSend_WaitsForTheReplyOfItsEvent(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	n.answer(t)
@@ -248,7 +248,7 @@ func TestSend_WaitTimeout(t *testing.T) {
 	require.Equal(t, "starter: no reply within 2s: check that a starter and a worker run; \"starter tail --bot shop\" prints replies as they come\n", said)
 }
 
-func TestAnInterruptEndsTheWait(t *testing.T) {
+func TestSend_InterruptEndsTheWait(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	w := &world{env: n.at(), in: event("e-1")}

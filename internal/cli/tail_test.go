@@ -24,7 +24,7 @@ func eventIDs(t *testing.T, printed string) []string {
 	return ids
 }
 
-func TestTailPrintsWhatItsFlagsChoose(t *testing.T) {
+func TestTail_PrintsWhatItsFlagsChoose(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	for i, key := range []schemas.ConversationKey{
@@ -59,7 +59,7 @@ func TestTailPrintsWhatItsFlagsChoose(t *testing.T) {
 	}
 }
 
-func TestTailBeginsNow(t *testing.T) {
+func TestTail_BeginsNow(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	require.NoError(t, n.replied(testContext(t), schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"), "old"))

@@ -29,7 +29,7 @@ steps: {ORDER: {webhook: {path: /orders}}}
 `
 )
 
-func TestValidateListsGoodBots(t *testing.T) {
+func TestValidate_ListsGoodBots(t *testing.T) {
 	t.Parallel()
 	dir := directory(t, map[string]string{"shop.yaml": goodBot, "notes.txt": "no bot file"})
 	w := &world{env: map[string]string{"HOOKTURN_SECRET_DEFAULT_ORDERS": "hidden"}}
@@ -37,7 +37,7 @@ func TestValidateListsGoodBots(t *testing.T) {
 	require.Empty(t, w.err.String())
 }
 
-func TestValidatePrintsEveryProblem(t *testing.T) {
+func TestValidate_PrintsEveryProblem(t *testing.T) {
 	t.Parallel()
 	dir := directory(t, map[string]string{"shop.yaml": badBot, "other.yaml": "bot: another\nsteps: {}\n"})
 	w := &world{}
@@ -51,7 +51,7 @@ func TestValidatePrintsEveryProblem(t *testing.T) {
 	require.NotContains(t, out, "ok: ")
 }
 
-func TestValidateFindsASecretThatIsNotThere(t *testing.T) {
+func TestValidate_MissingSecret(t *testing.T) {
 	t.Parallel()
 	w := &world{}
 	require.Empty(t, fail(t, w, "validate", directory(t, map[string]string{"shop.yaml": goodBot})))
@@ -86,7 +86,7 @@ func TestValidate_Warns(t *testing.T) {
 		"ok: bot shop of tenant default, 1 steps\n", succeed(t, &world{}, "validate", dir))
 }
 
-func TestSecretNew(t *testing.T) {
+func TestSecret_New(t *testing.T) {
 	t.Parallel()
 	one, two := succeed(t, &world{}, "secret", "new"), succeed(t, &world{}, "secret", "new")
 	require.NotEqual(t, one, two)
@@ -128,7 +128,7 @@ func TestValidate_NoBotFiles(t *testing.T) {
 	require.Contains(t, fail(t, &world{}, "validate"), "accepts 1 arg(s), received 0")
 }
 
-func TestTheExamplesAreValid(t *testing.T) {
+func TestValidate_ExamplesAreValid(t *testing.T) {
 	t.Parallel()
 	out := succeed(t, &world{}, "validate", "../../examples/bots", "--secrets-dir", "../../examples/secrets", "--egress-allow", "127.0.0.1:8090")
 	require.Contains(t, out, "ok: bot shop of tenant default")

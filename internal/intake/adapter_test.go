@@ -39,8 +39,8 @@ adapters:
   c: {account: "1", handover_endpoint: {url: "https://c.example/h"}}
 `
 
-// TestAdapters holds to which adapter an event goes, and which other ways its delivery carries.
-func TestAdapters(t *testing.T) {
+// TestIntake_Adapters holds to which adapter an event goes, and which other ways its delivery carries.
+func TestIntake_Adapters(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"helpdesk": helpdesk, "crowd": crowd, "shop": ordered} {

@@ -70,7 +70,7 @@ func TestIntake_PoisonEvent(t *testing.T) {
 	}
 }
 
-func TestEventsThatBecomeDeadLetters(t *testing.T) {
+func TestIntake_DeadLetters(t *testing.T) {
 	t.Parallel()
 	elsewhere := requested("shop")
 	elsewhere.Conversation = "c-43"

@@ -108,7 +108,7 @@ func handle(err error) *mocks.WorkflowUpdateHandle {
 	return h
 }
 
-func TestEventBecomesAnUpdate(t *testing.T) {
+func TestIntake_EventBecomesAnUpdate(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	m := requested("shop")
@@ -143,8 +143,8 @@ func TestEventBecomesAnUpdate(t *testing.T) {
 	require.True(t, m.Expires.Equal(*d.UsefulUntil))
 }
 
-// TestEventsGoToTheRunThatIsKnown: the second event names the run that took the first; the third finds that it has ended.
-func TestEventsGoToTheRunThatIsKnown(t *testing.T) {
+// TestIntake_EventsGoToTheKnownRun: the second event names the run that took the first; the third finds that it has ended.
+func TestIntake_EventsGoToTheKnownRun(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	var asked []string
@@ -253,7 +253,7 @@ func TestIntake_EventIDIsEncoded(t *testing.T) {
 	}
 }
 
-func TestUnknownStepTravelsToItsReply(t *testing.T) {
+func TestIntake_UnknownStepTravelsToItsReply(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	var d step.Delivery
@@ -298,7 +298,7 @@ func TestHandle_Outcomes(t *testing.T) {
 	}
 }
 
-func TestClosingRunIsTriedAgain(t *testing.T) {
+func TestIntake_ClosingRunIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	gone := serviceerror.NewNotFound("workflow execution already completed")
@@ -306,8 +306,8 @@ func TestClosingRunIsTriedAgain(t *testing.T) {
 	verdict(t, in.Handle(t.Context(), requested("shop")), "", true)
 }
 
-// TestTerminatedRunIsReplaced: an event that was accepted by a run that is gone is handed to a new one, once.
-func TestTerminatedRunIsReplaced(t *testing.T) {
+// TestIntake_TerminatedRunIsReplaced: an event that was accepted by a run that is gone is handed to a new one, once.
+func TestIntake_TerminatedRunIsReplaced(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	lost := temporal.NewApplicationError("gone", "AcceptedUpdateCompletedWorkflow")
@@ -335,7 +335,7 @@ func verdict(t *testing.T, o eventreader.Outcome, letter fault.Kind, again bool)
 	}
 }
 
-func TestStepOnItsOwn(t *testing.T) {
+func TestIntake_UnorderedStep(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		err   error
