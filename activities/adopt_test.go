@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -20,8 +21,11 @@ import (
 func readBefore(t *testing.T, in step.WebhookInput, change func(*schemas.StepReplied)) *schemas.Reply {
 	t.Helper()
 	failed := in.Replied(step.WebhookResult{
-		Success: true, Messages: []schemas.Message{schemas.Text("first")}, Details: json.RawMessage(`{"order":"A12"}`),
-		Conversation: schemas.ConversationComplete, Attempts: []schemas.Attempt{{N: 1, Status: 200}},
+		Answer: dialect.Answer{
+			Success: true, Messages: []schemas.Message{schemas.Text("first")},
+			ConversationDetails: json.RawMessage(`{"order":"A12"}`), Conversation: schemas.ConversationComplete,
+		},
+		Attempts: []schemas.Attempt{{N: 1, Status: 200}},
 	}, nil)
 	if change != nil {
 		change(&failed)
@@ -45,7 +49,7 @@ func TestCallWebhook_AdoptsTheReplyOfALostWorker(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, b.requests)
 	require.Equal(t, b.found.ID, result.ReplyID)
-	require.JSONEq(t, `{"order":"A12"}`, string(result.Details))
+	require.JSONEq(t, `{"order":"A12"}`, string(result.ConversationDetails))
 	again, err := json.Marshal(in.Replied(result, nil))
 	require.NoError(t, err)
 	require.JSONEq(t, string(b.found.Data), string(again), "the workflow comes to the reply that was read")

@@ -23,23 +23,15 @@ func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.
 			"kind", fault.Of(err).Kind, "message", fault.Of(err).Message)
 		return step.WebhookResult{}, final(err)
 	}
-	return resultOf(answer), nil
+	return step.WebhookResult{Answer: answer}, nil
 }
 
 // contextOf is what a dialect may know of a step.
 func contextOf(in step.WebhookInput, p step.Progress) dialect.Context {
 	return dialect.Context{
 		Plan: in.Plan, Event: in.Event, User: in.User, ConversationNo: in.ConversationNo, Entities: in.Entities,
-		ConversationDetails: in.Details, UserDetails: p.UserDetails, Variables: in.Variables,
+		ConversationDetails: in.ConversationDetails, UserDetails: p.UserDetails, Variables: in.Variables,
 		Params: in.Params, Round: in.Round,
-	}
-}
-
-// resultOf is an endpoint's answer on its way to the conversation.
-func resultOf(answer dialect.Answer) step.WebhookResult {
-	return step.WebhookResult{
-		Success: answer.Success, Messages: answer.Messages, Variables: answer.Variables, Details: answer.ConversationDetails,
-		Conversation: answer.Conversation, Output: answer.Output, Problem: answer.Problem,
 	}
 }
 

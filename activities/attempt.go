@@ -59,10 +59,9 @@ func (c *call) run(ctx context.Context) attempted {
 		}
 		return attempted{failed: failed, progress: c.progress}
 	}
-	result := resultOf(answer)
-	result.CallsBack, result.Attempts = callsBack, c.progress.Attempts
+	result := step.WebhookResult{Answer: answer, CallsBack: callsBack, Attempts: c.progress.Attempts}
 	ctx = context.WithoutCancel(ctx) // the endpoint has answered: its answer is used
-	c.keepUserDetails(ctx, answer, &result)
+	c.keepUserDetails(ctx, &result)
 	c.handedOver(ctx)
 	result.Notified = notified() // before the reply, so that a progress message never comes after it
 	if c.in.Reply && !callsBack {
@@ -71,7 +70,7 @@ func (c *call) run(ctx context.Context) attempted {
 			return c.adopt(ctx, *stored)
 		}
 	}
-	c.flight.bytes += len(result.Details) + len(result.UserDetails) + len(result.Output)
+	c.flight.bytes += len(result.ConversationDetails) + len(result.UserDetails) + len(result.Output)
 	return attempted{result: result, progress: c.progress}
 }
 

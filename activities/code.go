@@ -170,12 +170,12 @@ func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (st
 	if err != nil {
 		return step.WebhookResult{}, fault.Of(err)
 	}
-	result := resultOf(answer)
+	result := step.WebhookResult{Answer: answer}
 	k := &call{
 		Activities: c.Activities, in: in, dialect: haptik.New(), progress: in.Progress,
 		clock: clock{began: time.Now(), had: keepTimeout},
 	}
-	k.keepUserDetails(ctx, answer, &result)
+	k.keepUserDetails(ctx, &result)
 	return result, nil
 }
 

@@ -65,7 +65,7 @@ func (b *bundle) codeOn(t *testing.T, code *activities.Code, script string) (ste
 				Packages: []bot.Package{{Wheel: "toy-1-py3-none-any.whl", SHA256: "e3"}}, Connections: []string{"db.example:5432"},
 			},
 		},
-		Event: schemas.Event{ID: "e1"}, User: schemas.User{ID: "91"}, Details: json.RawMessage(`{"visits":1}`),
+		Event: schemas.Event{ID: "e1"}, User: schemas.User{ID: "91"}, ConversationDetails: json.RawMessage(`{"visits":1}`),
 	}
 	value, err := b.ExecuteActivity(step.ActivityCode, in)
 	if err != nil {
@@ -105,7 +105,7 @@ func TestScript_GetsTheVendorsBody(t *testing.T) {
 	require.Equal(t, map[string]any{"visits": 1.0}, body["conversation_details"])
 	require.Equal(t, map[string]any{"city": "Utrecht"}, body["user_details"])
 	require.Equal(t, []schemas.Message{schemas.Text("ok")}, result.Messages)
-	require.JSONEq(t, `{"visits":2}`, string(result.Details))
+	require.JSONEq(t, `{"visits":2}`, string(result.ConversationDetails))
 	require.JSONEq(t, `{"city":"Utrecht","seen":"x"}`, string(b.users["default/91"]))
 	require.Contains(t, string(result.Output), "message")
 	require.Equal(t, "said", result.Log)

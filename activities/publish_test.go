@@ -8,6 +8,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -84,13 +85,13 @@ func TestPublish_ReplyIsLeftToTheWorkflow(t *testing.T) {
 func TestPublish_VariablesThatDoNotFitAreInNoReply(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", step.VariablesMax)
-	result := step.WebhookResult{Success: true, Variables: map[string]*string{"a": &long}}
+	result := step.WebhookResult{Answer: dialect.Answer{Success: true, Variables: map[string]*string{"a": &long}}}
 	result.FitVariables(nil)
 	require.Nil(t, result.Variables)
 	require.Equal(t, fault.TooLarge, result.Problem.Kind)
 
 	fits := long[:step.VariablesMax-step.VariablesSize(map[string]string{"b": "", "kept": "x"})]
-	result = step.WebhookResult{Success: true, Variables: map[string]*string{"b": &fits, "gone": nil}}
+	result = step.WebhookResult{Answer: dialect.Answer{Variables: map[string]*string{"b": &fits, "gone": nil}}}
 	result.FitVariables(map[string]string{"kept": "x"})
 	require.Len(t, result.Variables, 2)
 	require.Nil(t, result.Problem)

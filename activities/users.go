@@ -9,7 +9,6 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 
-	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -22,17 +21,17 @@ const keepTimeout = 4 * time.Second
 // keepUserDetails merges the endpoint's update into the user's store, in the store's own order of changes. The endpoint has
 // done its work and must not be asked again for the store's sake: an update that is over the limit, or that cannot be kept
 // while this activity may run, is reported as the answer's problem, and the messages are delivered all the same.
-func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, result *step.WebhookResult) {
+func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) {
 	in := c.in
 	result.UserDetails = c.progress.UserDetails
-	if answer.UserDetailsUpdate == nil || in.User.ID == "" {
+	if result.UserDetailsUpdate == nil || in.User.ID == "" {
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(keepTimeout, max(c.clock.left(), replyTimeout)))
 	defer cancel()
 	err := backoff.Retry(func() error {
 		merge := func(old json.RawMessage) (json.RawMessage, error) {
-			return c.dialect.MergeUserDetails(old, answer.UserDetailsUpdate)
+			return c.dialect.MergeUserDetails(old, result.UserDetailsUpdate)
 		}
 		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in), merge)
 		result.UserDetails = stored
@@ -42,14 +41,14 @@ func (c *call) keepUserDetails(ctx context.Context, answer dialect.Answer, resul
 		return err
 	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond)), ctx))
 	if err == nil {
-		result.Wrote = step.NewUserWrite(in.User.ID, answer.UserDetailsUpdate, c.progress.UserDetails)
+		result.Wrote = step.NewUserWrite(in.User.ID, result.UserDetailsUpdate, c.progress.UserDetails)
 		return
 	}
 	f, ok := errors.AsType[*fault.Fault](err)
 	if !ok {
 		f = fault.Wrap(fault.Internal, err, "user_details could not be kept: NATS did not answer")
 		result.UserDetails = c.progress.UserDetails
-		result.Wrote = step.NewUserWrite(in.User.ID, answer.UserDetailsUpdate, c.progress.UserDetails)
+		result.Wrote = step.NewUserWrite(in.User.ID, result.UserDetailsUpdate, c.progress.UserDetails)
 		result.Wrote.Failed = true
 	}
 	c.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)

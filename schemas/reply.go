@@ -71,7 +71,8 @@ func ReplyTypes() []string {
 
 // StepReplied is the data of hookturn.step.replied, how a step ended, and of hookturn.step.late, how it ended after its
 // deadline. Written as JSON, Messages and Attempts are arrays and Conversation is a state even when they were never
-// set.
+// set. It has the members of the endpoint's answer under the names of dialect.Answer, but does not embed it: engines
+// read this JSON, whose members stay as they are when a dialect or what a history records of an answer changes.
 type StepReplied struct {
 	EventID             string             `json:"event_id"`
 	Step                string             `json:"step"`

@@ -39,10 +39,11 @@ func TestCode_Answers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.runs(func(_ int, in step.WebhookInput) (step.CodeResult, error) {
-		return step.CodeResult{WebhookResult: step.WebhookResult{
-			Success: true, Messages: []schemas.Message{schemas.Text(in.Plan.Code.File)}, Details: []byte(`{"a":1}`),
-			Output: []byte(`{"b":2}`), Attempts: []schemas.Attempt{{N: 1}},
-		}, Log: "for the builder"}, nil
+		r := step.CodeResult{Log: "for the builder"}
+		r.Success, r.Messages = true, []schemas.Message{schemas.Text(in.Plan.Code.File)}
+		r.ConversationDetails, r.Output = []byte(`{"a":1}`), []byte(`{"b":2}`)
+		r.Attempts = []schemas.Attempt{{N: 1}}
+		return r, nil
 	})
 	w.send(time.Second, requested("e1", plan(codeStep)))
 	w.converse(t, newState())
@@ -81,7 +82,9 @@ func TestCode_SandboxUnavailableIsTriedAgain(t *testing.T) {
 			if n < tries {
 				return step.CodeResult{}, temporal.NewApplicationError("no sandbox", string(fault.SandboxUnavailable))
 			}
-			return step.CodeResult{WebhookResult: step.WebhookResult{Success: true}}, nil
+			var r step.CodeResult
+			r.Success = true
+			return r, nil
 		})
 		w.send(time.Second, requested("e1", plan(codeStep)))
 		w.converse(t, newState())

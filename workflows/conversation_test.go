@@ -117,7 +117,7 @@ func TestConversation_LingersAfterClose(t *testing.T) {
 	w := newWorld(t)
 	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
 		r := succeed(in, "done")
-		r.Details = json.RawMessage(`{"order":"A12"}`)
+		r.ConversationDetails = json.RawMessage(`{"order":"A12"}`)
 		return r, nil
 	}
 	w.send(1*time.Second, collected("e0", "product"))
@@ -129,10 +129,10 @@ func TestConversation_LingersAfterClose(t *testing.T) {
 	w.converse(t, s)
 	require.NoError(t, w.GetWorkflowError())
 	require.Equal(t, []string{"step.replied", "step.replied", "conversation.closed", "step.replied", "conversation.closed"}, w.types())
-	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].Details), "a store is in the next request")
+	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].ConversationDetails), "a store is in the next request")
 	require.Equal(t, schemas.ConversationComplete, w.replied(t, 1).Conversation)
 	require.Equal(t, schemas.ClosedCompleted, w.results["e2"].Closed)
-	require.Empty(t, w.calls[2].Details, "a completed conversation leaves nothing behind")
+	require.Empty(t, w.calls[2].ConversationDetails, "a completed conversation leaves nothing behind")
 	require.Empty(t, w.calls[2].Entities)
 }
 
@@ -202,7 +202,7 @@ func TestConversation_ContinueAsNewLosesNothing(t *testing.T) {
 	first := newWorld(t)
 	first.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
 		r := succeed(in, "one")
-		r.Details = json.RawMessage(fmt.Sprintf(`{"n":%d}`, n))
+		r.ConversationDetails = json.RawMessage(fmt.Sprintf(`{"n":%d}`, n))
 		return r, nil
 	}
 	d := requested("e1", plan())
@@ -227,7 +227,7 @@ func TestConversation_ContinueAsNewLosesNothing(t *testing.T) {
 	require.Equal(t, "e3", r.EventID, "the waiting step runs in the second run")
 	call := second.calls[0]
 	require.Len(t, call.Entities, 2)
-	require.JSONEq(t, `{"n":1}`, string(call.Details))
+	require.JSONEq(t, `{"n":1}`, string(call.ConversationDetails))
 	require.Equal(t, schemas.User{ID: "91", Language: "hi"}, call.User)
 	require.EqualValues(t, 7, call.ConversationNo)
 	require.Equal(t, []string{"e1", "e2", "e3"}, carried.Seen)

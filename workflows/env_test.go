@@ -186,10 +186,10 @@ func (w *world) replied(t *testing.T, n int) schemas.StepReplied {
 }
 
 func succeed(in step.WebhookInput, text string) step.WebhookResult {
-	return step.WebhookResult{
-		Success: true, Messages: []schemas.Message{schemas.Text(text)}, Details: in.Details,
-		Attempts: append(in.Progress.Attempts, schemas.Attempt{N: len(in.Progress.Attempts) + 1, Status: 200}),
-	}
+	var r step.WebhookResult
+	r.Success, r.Messages, r.ConversationDetails = true, []schemas.Message{schemas.Text(text)}, in.ConversationDetails
+	r.Attempts = append(in.Progress.Attempts, schemas.Attempt{N: len(in.Progress.Attempts) + 1, Status: 200})
+	return r
 }
 
 // fail is a failed attempt as the activity reports it; retryIn 0 makes it final.

@@ -71,7 +71,7 @@ func TestLatency_LateAnswerHoldsUpNothing(t *testing.T) {
 	w.slow(14 * time.Second)
 	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
 		r := succeed(in, "answer to "+in.Event.ID)
-		r.Details = json.RawMessage(`{"late":true}`)
+		r.ConversationDetails = json.RawMessage(`{"late":true}`)
 		return r, nil
 	}
 	w.send(time.Second, requested("e1", plan(within(10*time.Second), publishLate)))

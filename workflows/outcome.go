@@ -87,7 +87,7 @@ func (c *conversation) close(ctx workflow.Context, reason string, published bool
 		publish(ctx, c.address(last), schemas.TypeConversationClosed, data)
 	}
 	c.closed = reason
-	c.state.Open, c.state.Entities, c.state.Variables, c.state.Details = false, nil, nil, nil
+	c.state.Open, c.state.Entities, c.state.Variables, c.state.ConversationDetails = false, nil, nil, nil
 	c.state.Waiting, c.state.HandedTo = nil, ""
 	c.state.Round, c.state.Params = "", nil
 }
@@ -125,7 +125,7 @@ func failure(o schemas.Outcome) bool {
 func accepted(in step.WebhookInput, queueFault *fault.Fault) schemas.StepReplied {
 	r := schemas.StepReplied{
 		EventID: in.Event.AskedID(), Step: in.Plan.Step, Outcome: schemas.OutcomeAccepted, Conversation: schemas.ConversationOpen,
-		ConversationDetails: in.Details,
+		ConversationDetails: in.ConversationDetails,
 	}
 	if queueFault != nil {
 		r.Outcome, r.Error = schemas.OutcomeFailure, step.ErrorOf(queueFault)

@@ -43,7 +43,7 @@ func (c *conversation) adopt(read schemas.StepReplied) {
 		return
 	}
 	if read.ConversationDetails != nil {
-		c.state.Details = read.ConversationDetails
+		c.state.ConversationDetails = read.ConversationDetails
 	}
 	c.setVariables(read.Variables)
 }

@@ -17,8 +17,8 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 	in := step.WebhookInput{
 		Plan: *d.Plan, Event: withoutEntities(*d).Event, // they are among the conversation's
 		User: c.state.User, ConversationNo: c.state.ConversationNo,
-		Entities: c.state.Entities, Variables: c.state.Variables, Details: c.state.Details,
-		Round: c.state.Round, Params: c.state.Params, Arrived: c.arrived,
+		Entities: c.state.Entities, Variables: c.state.Variables,
+		ConversationDetails: c.state.ConversationDetails, Round: c.state.Round, Params: c.state.Params, Arrived: c.arrived,
 	}
 	if c.attemptPublishes() {
 		in.CloseEvent = c.state.LastEventID
@@ -62,8 +62,8 @@ func (c *conversation) answer(ctx workflow.Context, d *step.Delivery, in step.We
 
 // takeOver makes what the endpoint changed part of the conversation.
 func (c *conversation) takeOver(result step.WebhookResult) {
-	if result.Details != nil {
-		c.state.Details = result.Details
+	if result.ConversationDetails != nil {
+		c.state.ConversationDetails = result.ConversationDetails
 	}
 	c.setVariables(result.Variables)
 }

@@ -114,7 +114,7 @@ func TestPublish_AdoptsWhatTheEngineHasRead(t *testing.T) {
 	w.send(2*time.Second, requested("e2", plan()))
 	w.converse(t, newState())
 	require.Equal(t, schemas.OutcomeSuccess, w.results["e1"].Outcome)
-	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].Details))
+	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].ConversationDetails))
 	require.Equal(t, map[string]string{"size": "43"}, w.calls[1].Variables)
 }
 
@@ -134,14 +134,14 @@ func TestPublish_DropsAnAnswerThatWasNotRead(t *testing.T) {
 		if n == 1 {
 			size := "42"
 			r.ReplyID, r.Wrote = "", wrote
-			r.Details, r.Variables = json.RawMessage(`{"order":"B7"}`), map[string]*string{"size": &size}
+			r.ConversationDetails, r.Variables = json.RawMessage(`{"order":"B7"}`), map[string]*string{"size": &size}
 		}
 		return r, nil
 	}
 	w.send(1*time.Second, requested("e1", plan()))
 	w.send(2*time.Second, requested("e2", plan()))
 	w.converse(t, newState())
-	require.Empty(t, w.calls[1].Details)
+	require.Empty(t, w.calls[1].ConversationDetails)
 	require.Empty(t, w.calls[1].Variables)
 	require.Equal(t, []*step.UserWrite{wrote}, w.undone)
 }

@@ -122,7 +122,7 @@ var importTable = map[string]row{
 	"internal/load":        {"whether this process can take on more work and still report in time", nil},
 	"internal/step": {
 		"names and payloads across the Temporal boundary, and the reply that follows from them",
-		[]string{"schemas", "internal/bot", "internal/fault"},
+		[]string{"schemas", "internal/bot", "internal/dialect", "internal/fault"},
 	},
 	"workflows": {
 		"what a conversation does next; deterministic",

@@ -43,16 +43,23 @@ type Request struct {
 	Chat string
 }
 
-// Answer is what a decoder makes of an endpoint's body.
+// Answer is what a decoder makes of an endpoint's body, or of a script's. It travels to the conversation as a part of
+// step.WebhookResult: the names of its JSON members stand in recorded histories.
 type Answer struct {
-	Success             bool // false: the answer is the step's failure response (haptik: status false)
-	Messages            []schemas.Message
-	ConversationDetails json.RawMessage    // the store after this step; nil = the dialect has none
-	UserDetailsUpdate   json.RawMessage    // to be merged into the user's store by MergeUserDetails; nil = no update
-	Variables           map[string]*string // nil value = deleted
-	Conversation        string             // schemas.ConversationOpen, -Complete or -Handover; "" = as in the bot file
-	Output              json.RawMessage    // a code step's whole decoded body
-	Problem             *fault.Fault       // something was refused (too_large) although the answer stands
+	// Success is false when the answer is the step's failure response (haptik: status false).
+	Success  bool              `json:"success"`
+	Messages []schemas.Message `json:"messages,omitempty"`
+	// Variables are those that the step sets; a nil value deletes one.
+	Variables map[string]*string `json:"variables,omitempty"`
+	// ConversationDetails is the conversation's store after this step; nil = the dialect has none.
+	ConversationDetails json.RawMessage `json:"details,omitempty"`
+	// UserDetailsUpdate is merged into the user's store by MergeUserDetails before the answer leaves the activity; nil = no
+	// update.
+	UserDetailsUpdate json.RawMessage `json:"-"`
+	// Conversation is schemas.ConversationOpen, -Complete or -Handover; "" = as in the bot file.
+	Conversation string          `json:"conversation,omitempty"`
+	Output       json.RawMessage `json:"output,omitempty"`  // a code step's whole decoded body
+	Problem      *fault.Fault    `json:"problem,omitempty"` // a part was refused (too_large) although the answer stands
 }
 
 // Dialect is one partner's JSON, both ways.

@@ -1,6 +1,7 @@
 package step
 
 import (
+	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -14,7 +15,8 @@ func (in *WebhookInput) Adopt(r schemas.StepReplied) (WebhookResult, *fault.Faul
 		f.Status = e.Status
 	}
 	result := WebhookResult{
-		Messages: r.Messages, Variables: r.Variables, Output: r.Output, Attempts: r.Attempts, UserDetails: r.UserDetails,
+		Answer:   dialect.Answer{Messages: r.Messages, Variables: r.Variables, Output: r.Output},
+		Attempts: r.Attempts, UserDetails: r.UserDetails,
 	}
 	switch r.Outcome {
 	case schemas.OutcomeSuccess, schemas.OutcomeDelivered:
@@ -26,6 +28,6 @@ func (in *WebhookInput) Adopt(r schemas.StepReplied) (WebhookResult, *fault.Faul
 		}
 		return WebhookResult{Attempts: r.Attempts}, f
 	}
-	result.Details, result.Problem = r.ConversationDetails, f
+	result.ConversationDetails, result.Problem = r.ConversationDetails, f
 	return result, nil
 }

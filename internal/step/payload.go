@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -63,11 +64,12 @@ type State struct {
 	ConversationNo int64                       `json:"conversation_no,omitempty"`
 	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
 	Variables      map[string]string           `json:"variables,omitempty"`
-	Details        json.RawMessage             `json:"details,omitempty"`   // conversation_details
 	Waiting        *Delivery                   `json:"waiting,omitempty"`   // the step that waits for entities
 	HandedTo       string                      `json:"handed_to,omitempty"` // the adapter that took the chat over
 	Round          string                      `json:"round,omitempty"`     // id of the event that opened the conversation
 	Params         map[string]json.RawMessage  `json:"params,omitempty"`    // of the events of the conversation; later ones win
+	// ConversationDetails is the conversation's store; nil = never set.
+	ConversationDetails json.RawMessage `json:"details,omitempty"`
 
 	// EventsPerRun is the number of events of a run before it continues as new; 0 = when the server suggests it, which is much
 	// later (runs of early releases).
@@ -161,7 +163,8 @@ type WebhookInput struct {
 	ConversationNo int64                       `json:"conversation_no,omitempty"`
 	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
 	Variables      map[string]string           `json:"variables,omitempty"`
-	Details        json.RawMessage             `json:"details,omitempty"`
+	// ConversationDetails is the conversation's store before the step.
+	ConversationDetails json.RawMessage `json:"details,omitempty"`
 	// Params are those of earlier events of the conversation's round; the event's own parameters have priority.
 	Params map[string]json.RawMessage `json:"params,omitempty"`
 	// Round is the id of the event that opened this round of the conversation; "" = not known.
@@ -211,19 +214,14 @@ type Progress struct {
 	Notified bool `json:"notified,omitempty"`
 }
 
-// WebhookResult is the endpoint's response, mapped to the members that the conversation and the reply need.
+// WebhookResult is the endpoint's answer, as its dialect decoded it, and how the activity got it.
 type WebhookResult struct {
-	Success bool `json:"success"` // false: the endpoint reported that the step failed
-	// the endpoint answered 202 and will send its response to the gateway
-	CallsBack    bool               `json:"calls_back,omitempty"`
-	Messages     []schemas.Message  `json:"messages,omitempty"`
-	Variables    map[string]*string `json:"variables,omitempty"`
-	Details      json.RawMessage    `json:"details,omitempty"`      // conversation_details after the step
-	UserDetails  json.RawMessage    `json:"user_details,omitempty"` // user_details after the step
-	Conversation string             `json:"conversation,omitempty"` // set by the endpoint; "" = the value of the bot file
-	Output       json.RawMessage    `json:"output,omitempty"`
-	Problem      *fault.Fault       `json:"problem,omitempty"` // part of the response was rejected; the rest is valid
-	Attempts     []schemas.Attempt  `json:"attempts,omitempty"`
+	dialect.Answer
+
+	// CallsBack reports that the endpoint answered 202 and will send its answer to the gateway.
+	CallsBack   bool              `json:"calls_back,omitempty"`
+	UserDetails json.RawMessage   `json:"user_details,omitempty"` // the user's store after the step
+	Attempts    []schemas.Attempt `json:"attempts,omitempty"`
 	// ReplyID is the id of step.replied when it is published; "" leaves that to the workflow.
 	ReplyID string `json:"reply_id,omitempty"`
 	// Wrote is what the attempt has stored of the user's details; only when the workflow publishes the reply.

@@ -6,6 +6,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -36,4 +38,35 @@ func TestPayloads_IdentityIsFlat(t *testing.T) {
 	text, err = json.Marshal(step.Request{ConversationKey: key})
 	require.NoError(t, err)
 	require.Equal(t, `{"tenant":"acme","bot":"shop","conversation":"c 1"}`, string(text))
+}
+
+// TestPayloads_AnswerIsFlat: histories hold the dialect's answer as members of the activity's result, not nested. What is to
+// be merged into the user's store does not leave the activity.
+func TestPayloads_AnswerIsFlat(t *testing.T) {
+	t.Parallel()
+	size := "M"
+	answer := dialect.Answer{
+		Success: true, Messages: []schemas.Message{schemas.Text("Hi")}, Variables: map[string]*string{"size": &size, "old": nil},
+		ConversationDetails: json.RawMessage(`{"a":1}`), UserDetailsUpdate: json.RawMessage(`{"never":"stored"}`),
+		Conversation: schemas.ConversationComplete, Output: json.RawMessage(`{"b":2}`), Problem: fault.New(fault.TooLarge, "big"),
+	}
+	members := `"success":true,"messages":[{"type":"text","text":"Hi"}],"variables":{"old":null,"size":"M"},` +
+		`"details":{"a":1},"conversation":"complete","output":{"b":2},"problem":{"kind":"too_large","message":"big"}`
+	for want, payload := range map[string]any{
+		`{` + members + `,"calls_back":true,"user_details":{"c":3}}`: step.WebhookResult{
+			Answer: answer, CallsBack: true, UserDetails: json.RawMessage(`{"c":3}`),
+		},
+		`{` + members + `,"log":"line"}`: step.CodeResult{WebhookResult: step.WebhookResult{Answer: answer}, Log: "line"},
+		`{"success":false}`:              step.WebhookResult{},
+	} {
+		text, err := json.Marshal(payload)
+		require.NoError(t, err)
+		require.JSONEq(t, want, string(text))
+	}
+	text, err := json.Marshal(step.State{ConversationDetails: json.RawMessage(`{"a":1}`)})
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"details":{"a":1}`)
+	text, err = json.Marshal(step.WebhookInput{ConversationDetails: json.RawMessage(`{"a":1}`)})
+	require.NoError(t, err)
+	require.Contains(t, string(text), `"details":{"a":1}`)
 }

@@ -62,14 +62,14 @@ func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schem
 		Step:                p.Step,
 		Messages:            result.Messages,
 		Variables:           result.Variables,
-		ConversationDetails: in.Details,
+		ConversationDetails: in.ConversationDetails,
 		Output:              result.Output,
 		Attempts:            result.Attempts,
 		Conversation:        schemas.ConversationOpen,
 		UserDetails:         result.UserDetails,
 	}
-	if result.Details != nil {
-		r.ConversationDetails = result.Details
+	if result.ConversationDetails != nil {
+		r.ConversationDetails = result.ConversationDetails
 	}
 	switch {
 	case failed != nil:
