@@ -47,9 +47,22 @@ func (r *runs) meet(run string) bool {
 	return true
 }
 
+// forget makes the next attempt for a run one that meets it.
+func (r *runs) forget(run string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.known != nil {
+		r.known.Remove(run)
+	}
+}
+
+// HandedOver records that the server has given a run to this process with its whole history: another process may have
+// made attempts for it since this one did, and published their replies.
+func (a *Activities) HandedOver(run string) { a.runs.forget(run) }
+
 // storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
-// first attempt of a run that is new to this process, and whenever the server repeats an activity: its result may have been
-// lost. What this process has done itself it remembers.
+// first attempt of a run that is new to this process or has come back to it, and whenever the server repeats an activity: its
+// result may have been lost. What this process has done itself it remembers.
 func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	w, info := c.in.Plan.Webhook, activity.GetInfo(ctx)
 	if w.Mode == bot.ModeBackground {

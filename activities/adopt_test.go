@@ -176,6 +176,24 @@ func TestCallWebhook_LooksForAReplyOncePerRun(t *testing.T) {
 	require.Len(t, b.requests, 3)
 }
 
+// TestCallWebhook_RunThatComesBack: a run that was at another worker meanwhile is searched for a reply again.
+func TestCallWebhook_RunThatComesBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.local = true
+	_, err := b.call(b.input(t, "PLAIN")) // the run is known from here on
+	require.NoError(t, err)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	b.found = readBefore(t, in, nil)
+	b.activities.HandedOver("default-test-run-id")
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, b.found.ID, result.ReplyID)
+	require.Len(t, b.requests, 1, "the endpoint is not asked again")
+	require.Equal(t, 2, b.looked)
+}
+
 // TestCallWebhook_RepeatedActivityAdopts: an activity that the server repeats, because the worker's result did not
 // reach it, finds the reply that the first one published, though the run is known to this process.
 func TestCallWebhook_RepeatedActivityAdopts(t *testing.T) {

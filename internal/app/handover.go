@@ -1,0 +1,33 @@
+package app
+
+import (
+	"context"
+
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+)
+
+// A workflow task comes to the worker that has the run in its cache, with the latest events of the history. When that worker
+// does not report in time, the server gives the task to any worker, with the whole history: what the run does next may have
+// been done already.
+
+// watchTasks configures a connection to call handedOver with each run whose task comes with the whole history.
+func watchTasks(o *client.ConnectionOptions, handedOver func(run string)) {
+	o.DialOptions = append(o.DialOptions, grpc.WithChainUnaryInterceptor(
+		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
+			opts ...grpc.CallOption,
+		) error {
+			err := invoke(ctx, method, req, reply, cc, opts...)
+			if task, ok := reply.(*workflowservice.PollWorkflowTaskQueueResponse); ok && err == nil && isWhole(task) {
+				handedOver(task.GetWorkflowExecution().GetRunId())
+			}
+			return err
+		}))
+}
+
+// isWhole reports whether the history of a task begins with the run.
+func isWhole(task *workflowservice.PollWorkflowTaskQueueResponse) bool {
+	events := task.GetHistory().GetEvents()
+	return len(events) > 0 && events[0].GetEventId() == 1
+}

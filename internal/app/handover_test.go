@@ -1,0 +1,60 @@
+package app
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	commonpb "go.temporal.io/api/common/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// tasks is a server whose polls return workflow tasks, one after another.
+type tasks struct {
+	workflowservice.UnimplementedWorkflowServiceServer
+
+	next chan *workflowservice.PollWorkflowTaskQueueResponse
+}
+
+func (s tasks) PollWorkflowTaskQueue(context.Context, *workflowservice.PollWorkflowTaskQueueRequest) (
+	*workflowservice.PollWorkflowTaskQueueResponse, error,
+) {
+	return <-s.next, nil
+}
+
+// TestHandover_WholeHistory: the worker learns of the runs that come to it with their whole history, and of no others.
+func TestHandover_WholeHistory(t *testing.T) {
+	t.Parallel()
+	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := tasks{next: make(chan *workflowservice.PollWorkflowTaskQueueResponse, 3)}
+	server := grpc.NewServer()
+	workflowservice.RegisterWorkflowServiceServer(server, s)
+	go func() { _ = server.Serve(lis) }()
+	t.Cleanup(server.Stop)
+	for run, first := range map[string]int64{"cached": 5, "handed over": 1, "": 0} {
+		task := &workflowservice.PollWorkflowTaskQueueResponse{WorkflowExecution: &commonpb.WorkflowExecution{RunId: run}}
+		if first > 0 {
+			task.History = &historypb.History{Events: []*historypb.HistoryEvent{{EventId: first}}}
+		}
+		s.next <- task
+	}
+	var known []string
+	var o client.ConnectionOptions
+	watchTasks(&o, func(run string) { known = append(known, run) })
+	conn, err := grpc.NewClient(lis.Addr().String(),
+		append(o.DialOptions, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = conn.Close() })
+	for range 3 {
+		_, err := workflowservice.NewWorkflowServiceClient(conn).PollWorkflowTaskQueue(t.Context(),
+			&workflowservice.PollWorkflowTaskQueueRequest{})
+		require.NoError(t, err)
+	}
+	require.Equal(t, []string{"handed over"}, known)
+}
