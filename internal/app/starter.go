@@ -69,7 +69,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	s.parts.add("metrics of pauses", func(context.Context) error { hidePaused(); return nil })
 	in := &intake.Intake{
 		Pauses:   paused,
-		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewPublisher(base.js),
+		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewReplies(base.js, base.streams),
 		Converter: cfg.payloads(), Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
 		Traces: base.traces,
 	}

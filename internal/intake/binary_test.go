@@ -3,6 +3,7 @@ package intake_test
 import (
 	"encoding/json"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
@@ -17,7 +18,7 @@ import (
 // inBinaryMode returns an event whose attributes are headers, as the CloudEvents binding for NATS has it.
 func inBinaryMode(bot, data string) *eventreader.Message {
 	m := requested(bot)
-	m.Data = []byte(data)
+	m.Data, m.Received = []byte(data), time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) // the event's own time
 	m.Header = nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {"e1"}, "ce-source": {"/x"}, "ce-type": {schemas.TypeStepRequested},
 		"ce-time": {"2026-11-20T12:00:00Z"}, "ce-subject": {"c%2D42"}, "Nats-Msg-Id": {"e1"},

@@ -33,10 +33,14 @@ func (i *Intake) closedRunKnows(ctx context.Context, id, eventID string, before 
 	if stored.IsZero() {
 		stored = time.Now().Add(-recoverBack)
 	}
+	since := stored.Add(-step.ClockSlack)
+	if started := latest.GetWorkflowExecutionInfo().GetStartTime(); started != nil && started.AsTime().Before(since) {
+		return false, nil // every earlier run ended before the event was stored
+	}
 	request := &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: i.Namespace, PageSize: 100,
 		Query: fmt.Sprintf("WorkflowId = %s AND ExecutionStatus = 'Completed' AND CloseTime >= '%s'", step.Quote(id),
-			stored.Add(-step.ClockSlack).UTC().Format(time.RFC3339)),
+			since.UTC().Format(time.RFC3339)),
 	}
 	for {
 		page, err := i.Temporal.ListWorkflow(ctx, request)

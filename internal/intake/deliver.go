@@ -38,6 +38,10 @@ const (
 // The first try names the run that took the conversation's latest event, which costs the server least. Every later try
 // uses nothing that this process remembers: what is remembered may be why the first one failed.
 func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
+	to := step.Address{ConversationKey: b.ID().WithConversation(d.Event.Subject), Event: d.Event}
+	if before.again && i.replied(ctx, to, before.stored) {
+		return errDuplicate
+	}
 	return i.updateState(ctx, newState(b.ID().WithConversation(d.Event.Subject), bot.Duration(b.IdleTimeout())), d, before)
 }
 

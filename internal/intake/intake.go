@@ -42,9 +42,12 @@ type Bots interface {
 	Current() *bot.Set
 }
 
-// Replies publishes the answer to an event that no conversation can take. *bus.Publisher is one.
+// Replies publishes the answer to an event that no conversation can take, and finds those that are stored. *bus.Replies is
+// one.
 type Replies interface {
-	PublishReply(ctx context.Context, bot schemas.BotID, reply schemas.Reply) error
+	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (before *schemas.Reply, err error)
+	// FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none.
+	FindReply(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
 }
 
 // Handle is the event reader's handler.
@@ -144,9 +147,12 @@ func documentOf(m *eventreader.Message) ([]byte, error) {
 // deliver hands an event to its workflow.
 func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message, d step.Delivery) error {
 	before := i.tries.of(m.Sequence)
-	before.redelivered = m.Deliveries > 1 || m.TakenOver
+	before.again = publishedAgain(d.Event, m)
+	before.redelivered = m.Deliveries > 1 || m.TakenOver || before.again
 	before.repeated = before.count > 0 || before.redelivered
-	before.stored = m.Received
+	if before.stored = m.Received; before.again {
+		before.stored = d.Event.Time
+	}
 	if b.Ordering() == bot.OrderingNone {
 		return i.startStep(ctx, b, d, before)
 	}

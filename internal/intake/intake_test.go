@@ -64,13 +64,25 @@ func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
 type replies struct {
 	published []schemas.Reply
 	fail      error
+	lost      error     // why replies cannot be read
+	since     time.Time // of the latest search
 }
 
-func (r *replies) PublishReply(_ context.Context, _ schemas.BotID, reply schemas.Reply) error {
+func (r *replies) PublishReply(_ context.Context, _ schemas.BotID, reply schemas.Reply) (*schemas.Reply, error) {
 	if r.fail == nil {
 		r.published = append(r.published, reply)
 	}
-	return r.fail
+	return nil, r.fail
+}
+
+func (r *replies) FindReply(_ context.Context, _ schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error) {
+	r.since = since
+	for _, reply := range r.published {
+		if reply.ID == id {
+			return &reply, r.lost
+		}
+	}
+	return nil, r.lost
 }
 
 // accepting makes every conversation take its events: each call of UpdateWithStartWorkflow ends in the results of answer.
@@ -89,10 +101,15 @@ func delivered(o client.UpdateWorkflowOptions) step.Delivery {
 }
 
 func message(botName, eventType, data string, id ...string) *eventreader.Message {
+	return messageOf(time.Now(), botName, eventType, data, id...)
+}
+
+// messageOf is the message, stored now, of an event that the engine made at a time.
+func messageOf(at time.Time, botName, eventType, data string, id ...string) *eventreader.Message {
 	return &eventreader.Message{
 		BotID: schemas.BotID{Tenant: "default", Bot: botName}, Conversation: "c-42", Header: nats.Header{}, Received: time.Now(),
-		Data: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/x","type":%q,"time":"2026-11-20T12:00:00Z",`+
-			`"subject":"c-42","data":%s}`, append(id, "e1")[0], eventType, data),
+		Data: fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/x","type":%q,"time":%q,`+
+			`"subject":"c-42","data":%s}`, append(id, "e1")[0], eventType, at.Format(time.RFC3339Nano), data),
 	}
 }
 

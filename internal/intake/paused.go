@@ -58,5 +58,6 @@ func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	return i.Replies.PublishReply(ctx, m.BotID, in.Reply)
+	_, err = i.Replies.PublishReply(ctx, m.BotID, in.Reply)
+	return err
 }

@@ -15,7 +15,8 @@ const (
 type tried struct {
 	first, last time.Time
 	count       int
-	stored      time.Time // when the event was; the zero time when that is not known
+	stored      time.Time // when the event was, at the earliest; the zero time when that is not known
+	again       bool      // the engine may have published the event before
 	redelivered bool      // the event comes from another delivery or reader than an earlier one
 	repeated    bool      // the event may have been accepted before: by an earlier try, or from another reader
 }

@@ -72,7 +72,10 @@ func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e s
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	if err := i.Replies.PublishReply(ctx, m.BotID, in.Reply); fault.Of(err) != nil && fault.Of(err).Kind != fault.TooLarge {
+	if i.replied(ctx, to, m.Received.Add(-repliesKept)) {
+		return rejected
+	}
+	if _, err := i.Replies.PublishReply(ctx, m.BotID, in.Reply); fault.Of(err) != nil && fault.Of(err).Kind != fault.TooLarge {
 		return err
 	}
 	i.Metrics.Step(i.labels(m), "", string(schemas.OutcomeRejected), "", time.Since(m.Received))

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
@@ -45,7 +46,7 @@ func TestIntake_Visibility(t *testing.T) {
 				temporalClient.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Run(keep(1)).
 					Return(nil, nil).Maybe()
 				m := message(text[5:9], schemas.TypeStepRequested, `{"step":"ORDER","user":{"id":"u-7"}}`)
-				m.Conversation = token
+				m.Conversation, m.Received = token, time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) // the event's own time
 				m.Data = []byte(`{"specversion":"1.0","id":"e1","source":"/x","type":"hookturn.step.requested","time":"2026-11-20T12:00:00Z",` +
 					`"subject":"` + id + `","data":{"step":"ORDER","user":{"id":"u-7"}}}`)
 				verdict(t, in.Handle(t.Context(), m), "", false)
