@@ -54,7 +54,7 @@ func Command() *cobra.Command {
 	f.DurationVar(&s.perRow, "per-row", 6*time.Second, "how long each row is measured")
 	f.StringVar(&s.only, "only", "",
 		"only this row, and no comparison: first attempt/in flight/conversations/delay, as in local/64/1000/0s, or chat, "+
-			"openings, recovery or memory")
+			"openings, recovery, fairness or memory")
 	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders, as in limit,chat,\"1000 open\"")
 	f.IntVar(&s.rounds, "rounds", rounds, "rounds of the comparison")
 	f.StringVar(&s.before, "before", "", "another build of devstack, which is measured in each round beside this one")
@@ -151,7 +151,7 @@ func (r *rig) run(ctx context.Context, out io.Writer, s settings) error {
 	}
 	for _, part := range []func(context.Context, io.Writer) error{
 		func(ctx context.Context, out io.Writer) error { return r.table(ctx, out, s.perRow) },
-		r.neighbour, r.recovery, r.memory, r.gateway,
+		r.neighbour, r.fairness, r.recovery, r.memory, r.gateway,
 	} {
 		if err := part(ctx, out); err != nil {
 			return err
@@ -165,6 +165,7 @@ const (
 	partRecovery = "recovery"
 	partMemory   = "memory"
 	partOpenings = "openings"
+	partFairness = "fairness"
 )
 
 // comparison measures all contenders, and those of another build when one is given.
@@ -203,6 +204,8 @@ func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
 	switch s.only {
 	case partRecovery:
 		return r.recovery(ctx, out)
+	case partFairness:
+		return r.fairness(ctx, out)
 	case partMemory:
 		return r.memory(ctx, out)
 	case partOpenings:
@@ -217,7 +220,7 @@ func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
 	chosen := slices.DeleteFunc(rows(), func(r row) bool { return r.String() != s.only })
 	if len(chosen) == 0 {
 		return fmt.Errorf("invalid row %q, expected first attempt/in flight/conversations/delay, as in local/64/1000/0s, "+
-			"or chat, openings, recovery or memory", s.only)
+			"or chat, openings, recovery, fairness or memory", s.only)
 	}
 	m, err := r.measure(ctx, chosen[0], s.perRow)
 	if err == nil {

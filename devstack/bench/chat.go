@@ -38,7 +38,7 @@ func (l *load) chat(ctx context.Context, conversation string, done func(step int
 		}
 		done(s, took)
 	}
-	_, err := waitFor(ctx, closed, "close of conversation "+conversation)
+	_, err := waitFor(ctx, replyTimeout, closed, "close of conversation "+conversation)
 	return err
 }
 

@@ -23,6 +23,7 @@ const replyTimeout = 60 * time.Second
 type load struct {
 	publisher *bus.Publisher
 	bot       schemas.BotID
+	patience  time.Duration // with one reply
 	waiting   sync.Map // event id to *awaited
 	closing   sync.Map // conversation to chan struct{}, closed when the conversation is
 	answered  sync.Map // event id to struct{}
@@ -38,7 +39,7 @@ type awaited struct {
 }
 
 func newLoad(nc *nats.Conn, js jetstream.JetStream) (*load, error) {
-	l := &load{publisher: bus.NewPublisher(js), bot: schemas.BotID{Tenant: "default", Bot: "bench"}}
+	l := &load{publisher: bus.NewPublisher(js), bot: schemas.BotID{Tenant: "default", Bot: "bench"}, patience: replyTimeout}
 	_, err := nc.Subscribe(schemas.SubjectReplies+".>", l.receive) // ends with the connection
 	return l, err
 }
@@ -124,7 +125,7 @@ func (l *load) stepTo(ctx context.Context, bot schemas.BotID, conversation, step
 	if _, _, err := l.publisher.PublishEvent(ctx, bot.WithConversation(conversation), event, id, nil); err != nil {
 		return 0, err
 	}
-	outcome, err := waitFor(ctx, due.outcome, "reply to event "+id+" of conversation "+conversation)
+	outcome, err := waitFor(ctx, l.patience, due.outcome, "reply to event "+id+" of conversation "+conversation)
 	if err != nil {
 		return 0, err
 	}
@@ -135,14 +136,14 @@ func (l *load) stepTo(ctx context.Context, bot schemas.BotID, conversation, step
 }
 
 // waitFor waits for a channel; the error names what did not come in time.
-func waitFor[T any](ctx context.Context, ch <-chan T, what string) (value T, err error) {
-	timeout := time.NewTimer(replyTimeout)
+func waitFor[T any](ctx context.Context, patience time.Duration, ch <-chan T, what string) (value T, err error) {
+	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	select {
 	case value = <-ch:
 		return value, nil
 	case <-timeout.C:
-		return value, fmt.Errorf("no %s within %s", what, replyTimeout)
+		return value, fmt.Errorf("no %s within %s", what, patience)
 	case <-ctx.Done():
 		return value, ctx.Err()
 	}

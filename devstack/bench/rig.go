@@ -115,7 +115,10 @@ func (r *rig) writeBot() error {
 		return err
 	}
 	text := fmt.Appendf(nil, botFile, r.sink.addr(), stepLocal, stepActivity, stepDead, r.dead.Addr(), stepLast)
-	return os.WriteFile(filepath.Join(dir, "bench.yaml"), text, 0o600)
+	if err := os.WriteFile(filepath.Join(dir, "bench.yaml"), text, 0o600); err != nil {
+		return err
+	}
+	return r.writeBusyBot()
 }
 
 // startProcesses starts servers, worker and starter and returns where the servers listen.

@@ -21,6 +21,9 @@ type sink struct {
 	ids      sync.Map     // webhook-id to struct{}
 }
 
+// slowPath is answered after busyDelay.
+const slowPath = "/slow"
+
 func startSink() (*sink, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -42,7 +45,11 @@ func (s *sink) answer(w http.ResponseWriter, r *http.Request) {
 	if _, before := s.ids.LoadOrStore(r.Header.Get("Webhook-Id"), struct{}{}); before {
 		s.repeated.Add(1)
 	}
-	if d := time.Duration(s.delay.Load()); d > 0 {
+	d := time.Duration(s.delay.Load())
+	if r.URL.Path == slowPath {
+		d = busyDelay
+	}
+	if d > 0 {
 		time.Sleep(d)
 	}
 	w.Header().Set("Content-Type", "application/json")
