@@ -24,9 +24,9 @@ type load struct {
 	publisher *bus.Publisher
 	bot       schemas.BotID
 	patience  time.Duration // with one reply
-	waiting   sync.Map // event id to *awaited
-	closing   sync.Map // conversation to chan struct{}, closed when the conversation is
-	answered  sync.Map // event id to struct{}
+	waiting   sync.Map      // event id to *awaited
+	closing   sync.Map      // conversation to chan struct{}, closed when the conversation is
+	answered  sync.Map      // event id to struct{}
 
 	mu      sync.Mutex
 	problem error // the first reply that must not be
