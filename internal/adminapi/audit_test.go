@@ -112,6 +112,13 @@ func TestOperators_RolesByAction(t *testing.T) {
 		"token":   {"PATCH", "/admin/v1/channels/ID", `{"rotate_token":true}`, "w"},
 		"secret":  {"PATCH", "/admin/v1/channels/ID", `{"token_local":"hook"}`, "w"},
 		"as read": {"PATCH", "/admin/v1/channels/ID", `{"token_local":"","ext":{"a":1}}`, "ow"},
+		"remote":  {"PATCH", "/admin/v1/channels/ID", `{"token_remote":"sync"}`, "w"},
+		"aim":     {"PATCH", "/admin/v1/channels/ID", `{"url":"https://x.example","token_remote2":"sync"}`, "w"},
+		"address": {"PATCH", "/admin/v1/channels/ID", `{"url":"https://x.example"}`, "ow"},
+		"sender": {"POST", "/admin/v1/channels",
+			`{"bot":"shop2","code":"new","type":"public","recv_svcscriptcode":"hook","url":"https://x.example","token_remote":"sync"}`, "w"},
+		"without": {"POST", "/admin/v1/channels",
+			`{"bot":"shop2","code":"new","type":"public","recv_svcscriptcode":"hook","url":"https://x.example","token_remote":""}`, "ow"},
 		"delete":  {"DELETE", "/admin/v1/channels/ID", "", "w"},
 		"decrypt": {"POST", "/codec/decode", `{"payloads":[]}`, "w"},
 		"encrypt": {"POST", "/codec/encode", `{"payloads":[]}`, "w"},
@@ -126,4 +133,33 @@ func TestOperators_RolesByAction(t *testing.T) {
 			require.Equal(t, !strings.Contains(c.roles, letter), status == http.StatusForbidden, "%s with %s: %d", name, token, status)
 		}
 	}
+}
+
+// TestOperators_NoLesserRoleAimsASecret: who may not read a secret may not choose where it is sent either.
+func TestOperators_NoLesserRoleAimsASecret(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	api := API{Log: discardLogger, Operators: operatorsOf(t, everyRole), Channels: o.channels}.Handler()
+	patch := func(token, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(http.MethodPatch, "/admin/v1/channels/sender", strings.NewReader(body))
+		r.Header.Set("Authorization", "Bearer "+token)
+		w := httptest.NewRecorder()
+		api.ServeHTTP(w, r)
+		return w
+	}
+	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","id":"sender","code":"sender","type":"public","recv_svcscriptcode":"hook",
+		"url":"https://right.example/a","token_remote":"sync"}`)
+	require.Equal(t, http.StatusCreated, w.Code, w.Body)
+	for _, body := range []string{
+		`{"url":"https://wrong.example"}`, `{"url":"https://right.example/b"}`, `{"url":null}`, `{"token_remote":"hook"}`,
+		`{"token_remote2":"hook"}`, `{"url":"https://wrong.example","token_remote":"hook"}`,
+	} {
+		w = patch(tokenOfDoer, body)
+		require.Equal(t, http.StatusForbidden, w.Code, "%s: %s", body, w.Body)
+		require.Contains(t, w.Body.String(), "owner")
+	}
+	require.Equal(t, http.StatusOK, patch(tokenOfDoer, `{"ext":{"a":1},"token_remote":"sync","url":"https://right.example/a"}`).Code)
+	require.Equal(t, http.StatusOK, patch(tokenOfDoer, `{"token_remote":null,"url":"https://other.example"}`).Code, "nothing is sent any more")
+	require.Equal(t, http.StatusForbidden, patch(tokenOfDoer, `{"token_remote":"sync"}`).Code)
+	require.Equal(t, http.StatusOK, patch(tokenOfOwner, `{"token_remote":"sync"}`).Code)
 }

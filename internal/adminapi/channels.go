@@ -145,6 +145,9 @@ func (a Channels) create(w http.ResponseWriter, r *http.Request) error {
 	if !to.Valid() {
 		return httpapi.RejectAt("/bot", "bot and tenant must be of the form [A-Za-z0-9_-]{1,64}")
 	}
+	if operator := operatorOf(r.Context()); !operator.Role.May(schemas.AuditChannelToken) && writtenOf(body).sends(written{}) {
+		return insufficient(operator, role.Needs(schemas.AuditChannelToken))
+	}
 	var entry channel.Entry
 	var token string
 	if err := a.audited(r, schemas.AuditChannelCreate, to, "", func() (id string, err error) {
@@ -195,7 +198,8 @@ func (a Channels) change(w http.ResponseWriter, r *http.Request) error {
 		return rejected(err)
 	}
 	action := schemas.AuditChannelChange
-	if rotate || tokenLocal(entry.Channel) != tokenLocal(after) { // another secret is another token for callers
+	was, is := writtenOf(entry.Channel), writtenOf(after)
+	if rotate || was.TokenLocal != is.TokenLocal || is.sends(was) { // another secret is another token for callers
 		action = schemas.AuditChannelToken
 	}
 	var changed channel.Entry
@@ -260,13 +264,23 @@ func rejected(err error) error {
 	return httpapi.Failed(err, "the channel is not stored").Because(err, "storing a channel failed")
 }
 
-// tokenLocal returns the name of the secret that is the token of a channel's callers, "" when there is none.
-func tokenLocal(written json.RawMessage) string {
-	var ch struct {
-		TokenLocal string `json:"token_local"`
-	}
-	_ = json.Unmarshal(written, &ch) // what is invalid is not stored
-	return ch.TokenLocal
+// written is what a channel says of secrets: their names, and the address to which its scripts send them.
+type written struct {
+	TokenLocal   string `json:"token_local"`
+	TokenRemote  string `json:"token_remote"`
+	TokenRemote2 string `json:"token_remote2"`
+	URL          string `json:"url"`
+}
+
+func writtenOf(text json.RawMessage) (w written) {
+	_ = json.Unmarshal(text, &w) // what is invalid is not stored
+	return w
+}
+
+// sends reports whether a secret is sent to another address, or another secret is sent, than before.
+func (w written) sends(before written) bool {
+	w.TokenLocal, before.TokenLocal = "", ""
+	return (w.TokenRemote != "" || w.TokenRemote2 != "") && w != before
 }
 
 // audited makes a change that the operator's role allows, between the audit events of it. The change returns the id of what
