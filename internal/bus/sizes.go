@@ -42,7 +42,7 @@ func Sizes() []Size {
 		{"endpoints", "KV_" + BucketEndpoints, 8 * mib, "states of endpoints"},
 		{"pauses", "KV_" + BucketPauses, 4 * mib, "pauses of bots and endpoints by operators"},
 		{"redrives", "KV_" + BucketRedrives, 8 * mib, "progress of repeating dead letters and steps, of 30 days"},
-		{"claims", "KV_" + BucketClaims, 8 * mib, "event notifications that a gateway delivers"},
+		{"claims", "KV_" + BucketClaims, 24 * mib, "event notifications that a gateway delivers"},
 		{"starters", "KV_" + BucketStarters, 4 * mib, "live starters and partition leases"},
 		{"keys", "KV_" + BucketKeys, 4 * mib, "keys that all processes share"},
 	}

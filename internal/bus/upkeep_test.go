@@ -56,7 +56,7 @@ func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]
 			return err
 		},
 		"KV_" + bus.BucketClaims: func(ctx context.Context) error {
-			_, err := store.NewClaims(s).Claim(ctx, "claim")
+			_, err := store.NewClaims(s).Claim(ctx, "acme", "claim")
 			return err
 		},
 		"KV_" + bus.BucketChannels: func(ctx context.Context) error {

@@ -60,10 +60,14 @@ type Bus interface {
 	Respond(address string, answer func(request []byte) []byte) (stop func(), err error)
 }
 
+// shareNotices is the value of the metric's label for event notifications of subscriber channels.
+const shareNotices = "notices"
+
 // Claims decide which process passes on a notice. *store.Claims implements it.
 type Claims interface {
-	// Claim reports whether a key belongs to this caller: of several callers with one key it is true for one.
-	Claim(ctx context.Context, key string) (bool, error)
+	// Claim reports whether a key belongs to this caller: of several callers with one key it is true for one. The error is of
+	// the kind rate_limited when the claims of the tenant fill its share.
+	Claim(ctx context.Context, tenant, key string) (bool, error)
 }
 
 // Hub has the connections of one process. All fields but Ping and Pong are required.
@@ -92,6 +96,8 @@ type Hub struct {
 type Counter interface {
 	Sockets(delta int)
 	Frame(name, result string)
+	// ShareExceeded counts what is rejected because a tenant has its share of something in use.
+	ShareExceeded(tenant, share string)
 }
 
 // group is the connections of one channel, and what it may do at a time.

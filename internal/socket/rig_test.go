@@ -68,7 +68,7 @@ func (w *pubSub) notify(name, class, notice string) {
 	}
 }
 
-func (w *pubSub) Claim(_ context.Context, key string) (bool, error) {
+func (w *pubSub) Claim(_ context.Context, _, key string) (bool, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	mine := !w.claimed[key]
@@ -131,6 +131,8 @@ type counts struct {
 }
 
 func (c *counts) Sockets(delta int) { c.mu.Lock(); defer c.mu.Unlock(); c.sockets += delta }
+
+func (c *counts) ShareExceeded(string, string) {}
 
 func (c *counts) Frame(name, result string) {
 	c.mu.Lock()

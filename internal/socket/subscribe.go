@@ -189,7 +189,11 @@ func (c *connection) receive(s *subscription, class string, text []byte) {
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
 	sum := sha256.Sum256([]byte(c.channel.Tenant + "\n" + c.channel.Bot + "\n" + c.channel.ID + "\n" + class + "\n" + n.ID))
-	mine, err := c.hub.Claims.Claim(ctx, hex.EncodeToString(sum[:]))
+	mine, err := c.hub.Claims.Claim(ctx, c.channel.Tenant, hex.EncodeToString(sum[:]))
+	if beyond := fault.Of(err); beyond != nil && beyond.Kind == fault.RateLimited {
+		c.hub.Count.ShareExceeded(c.channel.Tenant, shareNotices)
+		return
+	}
 	if err != nil {
 		c.hub.Log.Warn("a notice for a subscriber channel is lost: it could not be claimed", "channel", c.channel.Code,
 			"error", err)

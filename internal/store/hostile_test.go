@@ -31,7 +31,7 @@ func TestStore_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
 		_, _, err := files.Get(ctx, shop, text)
 		require.ErrorIs(t, err, ErrNoFile, name)
 		require.ErrorIs(t, files.Delete(ctx, shop, text), ErrNoFile, name)
-		_, err = NewClaims(s).Claim(ctx, text)
+		_, err = NewClaims(s).Claim(ctx, "acme", text)
 		require.Error(t, err, name)
 		_, err = NewChats(js, s).Conversation(ctx, shop, text)
 		require.Error(t, err, name)

@@ -90,7 +90,8 @@ func NewMetrics() *Metrics {
 			"Requests that were not made because of their endpoint's limits, by error code.", "tenant", "bot", "step", "reason"),
 		gateway: histogram("hookturn_gateway_duration_seconds", "Duration of one request to the gateway.", "route", "status"),
 		shares: counter("hookturn_gateway_share_exceeded_total",
-			"Requests to the gateway that were rejected because the tenant has its share in use: requests or events.",
+			"Requests and event notifications that a gateway rejected because the tenant has its share in use: requests, events "+
+				"or notices.",
 			"tenant", "share"),
 		sockets: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hookturn_sockets", Help: "WebSocket connections that are open on this gateway.",
@@ -204,7 +205,7 @@ func (m *Metrics) Gateway(route string, status int, took time.Duration) {
 	}
 }
 
-// ShareExceeded counts a request to the gateway of a tenant that has its share in use: of requests or of events.
+// ShareExceeded counts what a gateway rejects of a tenant that has its share in use: of requests, events or notices.
 func (m *Metrics) ShareExceeded(tenant, share string) {
 	if m != nil {
 		m.shares.WithLabelValues(tenant, share).Inc()
