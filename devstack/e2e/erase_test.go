@@ -75,8 +75,7 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 
 	erase := func(args ...string) (report erased) {
 		command := exec.CommandContext(t.Context(), program(t, "starter"), append([]string{"erase", "--output", "json", "--wait", "2m"}, args...)...)
-		command.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Addr(), "HOOKTURN_NATS_URL="+s.NATS.UserURL(permissions.Operator),
-			"HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(permissions.Operator))
+		command.Env = append(toolEnvironment(s.NATS.URL(), permissions.Operator), "TEMPORAL_ADDRESS="+s.Temporal.Addr())
 		var said strings.Builder
 		command.Stderr = &said
 		out, err := command.Output()
@@ -95,8 +94,7 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	require.NotEmpty(t, filesWith(t, filepath.Join(data, "nats"), []byte(marker+"-91")), "the search reads what the server has written")
 
 	denied := exec.CommandContext(t.Context(), program(t, "starter"), "erase", "--user", "91", "--yes")
-	denied.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Addr(), "HOOKTURN_NATS_URL="+s.NATS.UserURL(permissions.Tools),
-		"HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(permissions.Tools))
+	denied.Env = append(toolEnvironment(s.NATS.URL(), permissions.Tools), "TEMPORAL_ADDRESS="+s.Temporal.Addr())
 	out, err := denied.CombinedOutput()
 	require.Error(t, err)
 	require.Equal(t, 4, denied.ProcessState.ExitCode(), "%s", out)

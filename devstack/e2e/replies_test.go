@@ -44,12 +44,12 @@ func newEngine(t testing.TB, natsURL string) *engine {
 	seer, operator, err := bus.Connect(ctx, userURL(natsURL, permissions.Operator), "", "e2e", nil,
 		bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Operator)))
 	require.NoError(t, err)
-	_, err = bus.Setup(ctx, operator, bus.StreamOptions{})
+	streams, err := bus.Setup(ctx, operator, bus.StreamOptions{})
 	require.NoError(t, err)
 	e := &engine{js: js, operator: operator, publisher: bus.NewPublisher(js), changed: make(chan struct{})}
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- bus.Follow(ctx, operator, bus.Tail{Since: time.Unix(1, 0)}, func() { close(ready) }, e.keep)
+		done <- bus.NewReplies(operator, streams).Follow(ctx, bus.Tail{Since: time.Unix(1, 0)}, func() { close(ready) }, e.keep)
 	}()
 	select {
 	case <-ready:

@@ -4,15 +4,12 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-
-	"github.com/hookturn/hookturn/internal/permissions"
 )
 
 // transcript is what an operator types and reads during a drill. It is logged when the drill ends: docs/drills has one.
@@ -24,8 +21,8 @@ type transcript struct {
 // newTranscript returns a transcript of tools that connect as a user of NATS.
 func newTranscript(t *testing.T, natsURL, temporal, user string) *transcript {
 	t.Helper()
-	s := &transcript{env: append(os.Environ(), "TEMPORAL_ADDRESS="+temporal, "HOOKTURN_NATS_URL="+userURL(natsURL, user),
-		"HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(user), "HOOKTURN_ACTOR=ann", "HOOKTURN_LOG_LEVEL=warn")}
+	s := &transcript{env: append(toolEnvironment(natsURL, user), "TEMPORAL_ADDRESS="+temporal, "HOOKTURN_ACTOR=ann",
+		"HOOKTURN_LOG_LEVEL=warn")}
 	t.Cleanup(func() { t.Logf("transcript:\n%s", &s.text) })
 	return s
 }

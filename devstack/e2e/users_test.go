@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -14,6 +15,13 @@ import (
 // userURL is the address of NATS with a user of the development stack, whose password is its name.
 func userURL(natsURL, user string) string {
 	return strings.ReplaceAll(natsURL, "nats://", "nats://"+user+":"+user+"@")
+}
+
+// toolEnvironment is the environment of a tool that connects to NATS as one of the users of hookturn.
+func toolEnvironment(natsURL, user string) []string {
+	of, _ := permissions.UserOf(user)
+	return append(os.Environ(), "HOOKTURN_NATS_URL="+userURL(natsURL, user), "HOOKTURN_NATS_DOMAIN="+of.Domain(),
+		"HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(user))
 }
 
 // asUser configures a program of the product to connect as the user that it has in production.

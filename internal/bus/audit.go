@@ -26,6 +26,7 @@ func auditConfig(o StreamOptions) jetstream.StreamConfig {
 		Duplicates:  auditDedupe,
 		MaxAge:      auditMaxAge,
 		MaxBytes:    o.sizeOf(schemas.StreamAudit),
+		AllowDirect: true, // many messages a request
 		DenyDelete:  true,
 		DenyPurge:   true,
 		Replicas:    o.Replicas,
@@ -75,19 +76,18 @@ type AuditFilter struct {
 
 // ReadAudit calls each for the stored audit events that a filter selects, oldest first, until each returns false.
 func ReadAudit(ctx context.Context, s Streams, f AuditFilter, each func(schemas.AuditEvent) (more bool)) error {
-	from := jetstream.ConsumerConfig{
-		FilterSubject: schemas.SubjectAudit + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + "." + orAny(string(f.Action)),
-		DeliverPolicy: jetstream.DeliverAllPolicy,
+	from := query{
+		Next: schemas.SubjectAudit + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + "." + orAny(string(f.Action)), Sequence: 1,
 	}
 	if !f.Since.IsZero() {
-		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverByStartTimePolicy, &f.Since
+		from.Sequence, from.Since = 0, &f.Since
 	}
-	err := readStored(ctx, s.audit, from, func(m jetstream.Msg, meta *jetstream.MsgMetadata) (bool, error) {
-		if !f.Until.IsZero() && !meta.Timestamp.Before(f.Until) {
+	err := readStored(ctx, s.js, schemas.StreamAudit, from, func(m *jetstream.RawStreamMsg) (bool, error) {
+		if !f.Until.IsZero() && !m.Time.Before(f.Until) {
 			return false, nil
 		}
 		var event schemas.AuditEvent
-		valid := json.Unmarshal(m.Data(), &event) == nil && (f.Actor == "" || event.Data.Actor.Name == f.Actor)
+		valid := json.Unmarshal(m.Data, &event) == nil && (f.Actor == "" || event.Data.Actor.Name == f.Actor)
 		return !valid || each(event), nil
 	})
 	if err != nil {

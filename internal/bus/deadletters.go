@@ -57,12 +57,10 @@ func (d *DeadLetters) List(ctx context.Context, f DeadLetterFilter) ([]DeadLette
 		limit = defaultListLimit
 	}
 	var letters []DeadLetter
-	err := readStored(ctx, d.stream, jetstream.ConsumerConfig{
-		FilterSubject: deadLetterSubject(f), HeadersOnly: true,
-		DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: f.After + 1,
-	}, func(m jetstream.Msg, meta *jetstream.MsgMetadata) (bool, error) {
-		letter := readLetter(m.Subject(), meta.Sequence.Stream, m.Headers(), nil)
-		letter.Size, _ = strconv.Atoi(m.Headers().Get("Nats-Msg-Size"))
+	from := query{Next: deadLetterSubject(f), Sequence: f.After + 1}
+	err := readStored(ctx, d.js, schemas.StreamDeadLetters, from, func(m *jetstream.RawStreamMsg) (bool, error) {
+		letter := readLetter(m.Subject, m.Sequence, m.Header, m.Data)
+		letter.Data = nil
 		if f.selects(letter) {
 			letters = append(letters, letter)
 		}

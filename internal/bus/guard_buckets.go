@@ -2,7 +2,9 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"io"
+	"os"
 
 	"github.com/nats-io/nats.go/jetstream"
 )
@@ -19,6 +21,8 @@ type guardedKeyValue struct {
 type guardedObjects struct {
 	jetstream.ObjectStore
 	guard
+
+	js jetstream.JetStream
 }
 
 func (g guardedKeyValue) Get(ctx context.Context, key string) (jetstream.KeyValueEntry, error) {
@@ -131,28 +135,40 @@ func (g guardedObjects) PutFile(ctx context.Context, path string) (*jetstream.Ob
 		func(ctx context.Context) (*jetstream.ObjectInfo, error) { return g.ObjectStore.PutFile(ctx, path) })
 }
 
+// Get reads the content without a consumer. An object that links to another is not supported: nothing here stores one.
 func (g guardedObjects) Get(
 	ctx context.Context, name string, opts ...jetstream.GetObjectOpt,
 ) (jetstream.ObjectResult, error) {
-	return lasting(ctx, g.guard, checkObject(name), filesSubjects,
-		again(g.up, func(ctx context.Context) (jetstream.ObjectResult, error) {
-			return g.ObjectStore.Get(ctx, name, opts...)
-		}))
+	if len(opts) > 0 {
+		return nil, errors.New("options of reading an object are not supported")
+	}
+	info, err := g.GetInfo(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return openObject(ctx, g.js, info), nil
 }
 
 func (g guardedObjects) GetBytes(ctx context.Context, name string, opts ...jetstream.GetObjectOpt) ([]byte, error) {
-	return once(ctx, g.guard, checkObject(name), filesSubjects,
-		func(ctx context.Context) ([]byte, error) { return g.ObjectStore.GetBytes(ctx, name, opts...) })
+	object, err := g.Get(ctx, name, opts...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = object.Close() }() // it was read
+	return io.ReadAll(object)
 }
 
 func (g guardedObjects) GetString(ctx context.Context, name string, opts ...jetstream.GetObjectOpt) (string, error) {
-	return once(ctx, g.guard, checkObject(name), filesSubjects,
-		func(ctx context.Context) (string, error) { return g.ObjectStore.GetString(ctx, name, opts...) })
+	content, err := g.GetBytes(ctx, name, opts...)
+	return string(content), err
 }
 
 func (g guardedObjects) GetFile(ctx context.Context, name, path string, opts ...jetstream.GetObjectOpt) error {
-	return g.run(ctx, checkObject(name), filesSubjects,
-		func(ctx context.Context) error { return g.ObjectStore.GetFile(ctx, name, path, opts...) })
+	content, err := g.GetBytes(ctx, name, opts...)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, content, 0o600)
 }
 
 func (g guardedObjects) GetInfo(

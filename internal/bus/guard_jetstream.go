@@ -45,7 +45,7 @@ func (g guardedJetStream) objects(store jetstream.ObjectStore, err error) (jetst
 	if err != nil {
 		return nil, err
 	}
-	return guardedObjects{store, g.guard}, nil
+	return guardedObjects{store, g.guard, g}, nil
 }
 
 func (g guardedJetStream) Publish(

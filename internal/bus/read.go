@@ -4,124 +4,211 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"math"
+	"strconv"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/hookturn/hookturn/internal/patience"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-const readBatch = 256
+// Stored messages are read without a consumer. The creator of a consumer chooses where it delivers to, so that the users of
+// NATS who only read cannot be allowed to create one; and a read that is interrupted leaves nothing on the server.
 
-// readStored calls each for the messages of a stream that a consumer selects, oldest first, up to those that are stored
+// The first request of a read asks for few messages, because many readers want few; each later one for four times as many,
+// because the server counts what is left with each request. The bytes bound what is held in memory.
+const (
+	firstBatch   = 64
+	largestBatch = 1 << 14
+	batchBytes   = 4 << 20
+)
+
+// reader reads the stored messages of one stream.
+type reader struct {
+	js     jetstream.JetStream // for the prefix of its API
+	leader leader
+	direct bool   // the stream allows direct reads, which have many messages a request
+	last   uint64 // sequence of the latest message that it reads
+}
+
+// openReader returns a reader of a stream, up to the latest message that is stored. In a bucket's stream a value that is
+// replaced meanwhile moves behind all others, so that it is read to its end.
+func openReader(ctx context.Context, js jetstream.JetStream, stream string) (*reader, error) {
+	opened, err := again(upkeepOf(js), func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", stream, err)
+	}
+	// The library for direct reads does not know domains, but the prefix of one.
+	prefixed, err := jetstream.NewWithAPIPrefix(js.Conn(), strings.TrimSuffix(apiPrefix(js), "."))
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", stream, err)
+	}
+	info := opened.CachedInfo()
+	r := &reader{
+		js: prefixed, leader: leaderOf(js, rightsOf(js), stream), direct: info.Config.AllowDirect, last: info.State.LastSeq,
+	}
+	if strings.HasPrefix(stream, "KV_") {
+		r.last = math.MaxUint64
+	}
+	return r, nil
+}
+
+// readStored calls each for the messages of a stream that a query selects, oldest first, up to those that are stored
 // when it begins, until each returns false.
 func readStored(
-	ctx context.Context, stream jetstream.Stream, from jetstream.ConsumerConfig,
-	each func(m jetstream.Msg, meta *jetstream.MsgMetadata) (more bool, err error),
+	ctx context.Context, js jetstream.JetStream, stream string, from query,
+	each func(m *jetstream.RawStreamMsg) (more bool, err error),
 ) error {
-	from.AckPolicy, from.MemoryStorage, from.InactiveThreshold = jetstream.AckNonePolicy, true, time.Minute
-	reader, err := createReader(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return stream.CreateConsumer(ctx, from)
-	})
+	r, err := openReader(ctx, js, stream)
 	if err != nil {
 		return err
 	}
-	defer deleteReader(ctx, stream.DeleteConsumer, reader.CachedInfo().Name)
-	for left := reader.CachedInfo().NumPending; left > 0; {
-		got, more, err := readSome(ctx, reader, &left, each)
-		if err != nil || !more {
+	for size := firstBatch; ; size = min(4*size, largestBatch) {
+		messages, err := r.next(ctx, from, size)
+		if err != nil || len(messages) == 0 {
 			return err
 		}
-		if got > 0 {
-			continue
+		for _, m := range messages {
+			if m.Sequence > r.last {
+				return nil
+			}
+			patience.Renew(ctx)
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if more, err := each(m); err != nil || !more {
+				return err
+			}
 		}
-		// The messages have expired, or the server takes its time.
-		info, err := reader.Info(ctx)
-		if err != nil {
-			return err
-		}
-		left = info.NumPending
+		from = from.behind(messages[len(messages)-1])
 	}
-	return nil
 }
 
-// createReader creates the consumer of one read. The end of ctx does not interrupt the request, which is bounded by
-// apiTimeout: nothing would delete a consumer that the server creates afterwards until its InactiveThreshold, and a client
-// that connects and disconnects would fill the server.
-func createReader(
-	ctx context.Context, create func(context.Context) (jetstream.Consumer, error),
-) (jetstream.Consumer, error) {
-	if err := ctx.Err(); err != nil {
+// behind returns the query for the messages behind m.
+func (q query) behind(m *jetstream.RawStreamMsg) query {
+	return query{Next: q.Next, Sequence: m.Sequence + 1}
+}
+
+// next returns some of the messages that a query selects, and none when there are none: the leader of the stream decides
+// that, because another replica may lag.
+func (r *reader) next(ctx context.Context, q query, size int) ([]*jetstream.RawStreamMsg, error) {
+	if r.direct {
+		messages, err := r.batch(ctx, q, size)
+		if err != nil || len(messages) > 0 {
+			return messages, err
+		}
+	}
+	m, err := r.leader.get(ctx, q)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil, nil
+	}
+	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
-	defer cancel()
-	return create(ctx)
+	return []*jetstream.RawStreamMsg{m}, nil
 }
 
-// deleteReader deletes the consumer of one read, also when ctx has ended. The server deletes it after its InactiveThreshold
-// when this request fails.
-func deleteReader(ctx context.Context, remove func(ctx context.Context, name string) error, name string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
-	defer cancel()
-	_ = remove(ctx, name)
+// batch returns the first messages that a query selects, from any replica. What is lost on the way ends the batch.
+func (r *reader) batch(ctx context.Context, q query, size int) ([]*jetstream.RawStreamMsg, error) {
+	opts := []jetstreamext.GetBatchOpt{jetstreamext.GetBatchMaxBytes(batchBytes)}
+	if !selectsAll(q.Next) {
+		opts = append(opts, jetstreamext.GetBatchSubject(q.Next))
+	}
+	switch {
+	case q.Since != nil:
+		opts = append(opts, jetstreamext.GetBatchStartTime(*q.Since))
+	case q.Sequence > 0:
+		opts = append(opts, jetstreamext.GetBatchSeq(q.Sequence))
+	}
+	stream, invalid := r.leader.stream, checkFilter(q.Next)
+	return once(ctx, guard{rights: r.leader.rights}, invalid, to("DIRECT.GET."+stream),
+		func(ctx context.Context) ([]*jetstream.RawStreamMsg, error) {
+			bounded, cancel := context.WithTimeout(ctx, apiTimeout)
+			defer cancel()
+			received, err := jetstreamext.GetBatch(bounded, r.js, stream, size, opts...)
+			if err != nil {
+				return nil, err
+			}
+			var messages []*jetstream.RawStreamMsg
+			var before string // sequence of the message before
+			for m, err := range received {
+				switch {
+				case errors.Is(err, jetstreamext.ErrNoMessages):
+					return nil, nil
+				case err != nil:
+					return nil, err
+				case len(messages) > 0 && m.Header.Get("Nats-Last-Sequence") != before:
+					return messages, nil
+				}
+				before = strconv.FormatUint(m.Sequence, 10)
+				withoutDirect(m)
+				messages = append(messages, m)
+			}
+			return messages, ctx.Err()
+		})
 }
 
-// readSome calls each for as many of the messages that are left as the server sends within apiTimeout.
-func readSome(
-	ctx context.Context, reader jetstream.Consumer, left *uint64,
-	each func(m jetstream.Msg, meta *jetstream.MsgMetadata) (more bool, err error),
-) (got int, more bool, err error) {
-	bounded, cancel := context.WithTimeout(ctx, apiTimeout)
-	defer cancel()
-	batch, err := reader.Fetch(int(min(*left, readBatch)), jetstream.FetchContext(bounded))
-	if err != nil {
-		return 0, false, err
+// selectsAll reports whether a filter selects each message of its stream, whose subjects have a root of two tokens and
+// three more. With such a filter the server would count the messages of each subject.
+func selectsAll(filter string) bool {
+	return filter == ">" || strings.Count(filter, ".") == 4 && strings.HasSuffix(filter, ".*.*.*")
+}
+
+// withoutDirect removes the headers by which the server describes a message that it reads directly.
+func withoutDirect(m *jetstream.RawStreamMsg) {
+	for _, name := range []string{
+		jetstream.StreamHeader, jetstream.SubjectHeader, jetstream.SequenceHeader, jetstream.TimeStampHeaer,
+		jetstream.LastSequenceHeader, "Nats-Num-Pending",
+	} {
+		delete(m.Header, name)
 	}
-	for m := range batch.Messages() {
-		got++
-		patience.Renew(ctx)
-		meta, err := m.Metadata()
-		if err != nil {
-			return got, false, err
-		}
-		*left = meta.NumPending
-		if more, err := each(m, meta); err != nil || !more {
-			return got, false, err
-		}
-	}
-	if err := batch.Error(); err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
-		return got, false, err
-	}
-	return got, true, nil
 }
 
 // ReadStored calls each for the stored messages of a stream under a filter, oldest first, up to the latest one at the call.
-// The stream must not be a work queue: it would not allow the reader.
 func ReadStored(
-	ctx context.Context, stream jetstream.Stream, filter string, each func(*jetstream.RawStreamMsg) error,
+	ctx context.Context, js jetstream.JetStream, stream, filter string, each func(*jetstream.RawStreamMsg) error,
 ) error {
-	from := jetstream.ConsumerConfig{FilterSubject: filter, DeliverPolicy: jetstream.DeliverAllPolicy}
-	return readStored(ctx, stream, from, func(m jetstream.Msg, meta *jetstream.MsgMetadata) (bool, error) {
-		return true, each(&jetstream.RawStreamMsg{
-			Subject: m.Subject(), Sequence: meta.Sequence.Stream, Header: m.Headers(), Data: m.Data(), Time: meta.Timestamp,
-		})
+	return readStored(ctx, js, stream, query{Next: filter, Sequence: 1}, func(m *jetstream.RawStreamMsg) (bool, error) {
+		return true, each(m)
 	})
 }
 
 // ReadReplies calls each for the stored replies that a Tail selects, oldest first, up to the latest one at the call, until
 // each returns false.
 func ReadReplies(ctx context.Context, s Streams, t Tail, each func(StoredReply) (more bool, err error)) error {
-	from := jetstream.ConsumerConfig{FilterSubject: t.subject(), DeliverPolicy: jetstream.DeliverAllPolicy}
-	if !t.Since.IsZero() {
-		from.DeliverPolicy, from.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.Since
-	}
-	err := readStored(ctx, s.replies, from, func(m jetstream.Msg, meta *jetstream.MsgMetadata) (bool, error) {
-		return each(StoredReply{meta.Sequence.Stream, m.Subject(), meta.Timestamp, m.Headers(), m.Data()})
+	err := readStored(ctx, s.js, schemas.StreamReplies, t.query(), func(m *jetstream.RawStreamMsg) (bool, error) {
+		return each(storedReply(m))
 	})
 	if err != nil {
 		return fmt.Errorf("read stream %s: %w", schemas.StreamReplies, err)
 	}
 	return nil
+}
+
+// ListBucket calls each for the values of a bucket as they are now.
+func (s Streams) ListBucket(ctx context.Context, bucket string, each func(value []byte)) error {
+	var all []*jetstream.RawStreamMsg
+	latest := map[string]uint64{}
+	err := ReadStored(ctx, s.js, "KV_"+bucket, ">", func(m *jetstream.RawStreamMsg) error {
+		latest[m.Subject] = m.Sequence
+		all = append(all, m)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list bucket %s: %w", bucket, err)
+	}
+	for _, m := range all {
+		if latest[m.Subject] == m.Sequence && !IsRemoved(m) {
+			each(m.Data)
+		}
+	}
+	return nil
+}
+
+// IsRemoved reports whether a message of a bucket's stream marks the end of a key.
+func IsRemoved(m *jetstream.RawStreamMsg) bool {
+	return m.Header.Get("KV-Operation") != "" || m.Header.Get(jetstream.MarkerReasonHeader) != ""
 }

@@ -3,67 +3,123 @@ package bus
 import (
 	"context"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/patience"
+	"github.com/hookturn/hookturn/schemas"
 )
 
-// slowStream is a stream whose consumers send nothing in time at first.
-type slowStream struct{ jetstream.Stream }
-
-func (s slowStream) CreateConsumer(ctx context.Context, cfg jetstream.ConsumerConfig) (jetstream.Consumer, error) {
-	c, err := s.Stream.CreateConsumer(ctx, cfg)
-	return &slowConsumer{Consumer: c}, err
+// relay passes the JetStream API on below another prefix, and returns JetStream with that prefix. It loses the responses that
+// lost chooses by the number of the request and of the response.
+func relay(t *testing.T, nc *nats.Conn, lost func(request, response int) bool) jetstream.JetStream {
+	t.Helper()
+	const prefix = "RELAY.API."
+	requests := 0
+	_, err := nc.Subscribe(prefix+">", func(m *nats.Msg) {
+		inbox, responses := nats.NewInbox(), 0
+		direct := strings.Contains(m.Subject, "DIRECT.GET")
+		if direct {
+			requests++
+		}
+		request := requests
+		_, err := nc.Subscribe(inbox, func(response *nats.Msg) {
+			responses++
+			if direct && lost(request, responses) {
+				return
+			}
+			response.Subject = m.Reply
+			_ = nc.PublishMsg(response)
+		})
+		if err == nil {
+			_ = nc.PublishRequest("$JS.API."+strings.TrimPrefix(m.Subject, prefix), inbox, m.Data)
+		}
+	})
+	require.NoError(t, err)
+	js, err := jetstream.NewWithAPIPrefix(nc, strings.TrimSuffix(prefix, "."))
+	require.NoError(t, err)
+	return js
 }
 
-type slowConsumer struct {
-	jetstream.Consumer
-
-	fetched int
-}
-
-func (c *slowConsumer) Fetch(n int, opts ...jetstream.FetchOpt) (jetstream.MessageBatch, error) {
-	if c.fetched++; c.fetched == 1 {
-		return nothing{}, nil
-	}
-	return c.Consumer.Fetch(n, opts...)
-}
-
-func (c *slowConsumer) FetchNoWait(n int) (jetstream.MessageBatch, error) { return c.Fetch(n) }
-
-// nothing is the batch of a server that has sent nothing in time.
-type nothing struct{}
-
-func (nothing) Messages() <-chan jetstream.Msg {
-	none := make(chan jetstream.Msg)
-	close(none)
-	return none
-}
-
-func (nothing) Error() error { return context.DeadlineExceeded }
-
-// TestReadStored_SlowServer: what a server does not send at once is read all the same. A list of dead letters or of
-// replies that ends early looks like a whole one.
-func TestReadStored_SlowServer(t *testing.T) {
+// TestReadStored_LostResponses: what is lost on the way is read all the same. A list of dead letters or of replies with a
+// gap, or that ends early, looks like a whole one.
+func TestReadStored_LostResponses(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
+	server, js, streams := setup(t, StreamOptions{})
 	r := NewReplies(js, streams)
-	const stored = readBatch + 3
+	const stored = 2*firstBatch + 3
 	for i := range stored {
 		reply := aReply()
 		reply.ID = fmt.Sprint("r-", i)
 		_, err := r.PublishReply(testContext(t), shopID(), reply)
 		require.NoError(t, err)
 	}
-	read := 0
-	err := readStored(testContext(t), slowStream{streams.replies}, jetstream.ConsumerConfig{DeliverPolicy: jetstream.DeliverAllPolicy},
-		func(jetstream.Msg, *jetstream.MsgMetadata) (bool, error) { read++; return true, nil })
+	first, err := streams.replies.GetMsg(testContext(t), 1)
 	require.NoError(t, err)
-	require.Equal(t, stored, read)
+	first.Header.Del(jetstream.MsgIDHeader)
+	for name, lost := range map[string]func(request, response int) bool{
+		"nothing":           func(int, int) bool { return false },
+		"one of the first":  func(request, response int) bool { return request == 1 && response == 3 },
+		"all of the second": func(request, response int) bool { return request == 2 && response <= stored },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			other, err := nats.Connect(server.ClientURL())
+			require.NoError(t, err)
+			t.Cleanup(other.Close)
+			var read []uint64
+			err = readStored(testContext(t), relay(t, other, lost), schemas.StreamReplies, Tail{}.query(),
+				func(m *jetstream.RawStreamMsg) (bool, error) {
+					require.Equal(t, fmt.Sprint("r-", len(read)), m.Header.Get(jetstream.MsgIDHeader))
+					m.Header.Del(jetstream.MsgIDHeader)
+					read = append(read, m.Sequence)
+					require.Equal(t, first.Header, m.Header, "the headers are those that were stored")
+					return true, nil
+				})
+			require.NoError(t, err)
+			require.Len(t, read, stored)
+			require.True(t, slices.IsSorted(read))
+		})
+	}
+}
+
+// TestReadStored_StreamWithoutDirectReads: streams of an earlier release are read too, from where a reader asks.
+func TestReadStored_StreamWithoutDirectReads(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	letters := NewDeadLetters(js, streams)
+	for n := range uint64(3) {
+		require.NoError(t, letters.Write(testContext(t), failedEvent("shop", "c-1", []byte(fmt.Sprint(n)), nil, time.Unix(int64(n), 0)), fault.New(fault.UnknownBot, "because")))
+	}
+	for _, direct := range []bool{true, false} {
+		config := streams.deadLetters.CachedInfo().Config
+		config.AllowDirect = direct
+		_, err := js.UpdateStream(testContext(t), config)
+		require.NoError(t, err)
+		for after, want := range []int{3, 2, 1, 0} {
+			list, err := letters.List(testContext(t), DeadLetterFilter{After: uint64(after)})
+			require.NoError(t, err)
+			require.Len(t, list, want)
+			list, err = letters.List(testContext(t), DeadLetterFilter{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, After: uint64(after)})
+			require.NoError(t, err)
+			require.Len(t, list, want)
+		}
+	}
+}
+
+func filesOf(t *testing.T, js jetstream.JetStream) jetstream.Stream {
+	t.Helper()
+	stream, err := js.Stream(testContext(t), filesStream)
+	require.NoError(t, err)
+	return stream
 }
 
 // TestReaders_EndedContextLeavesNoConsumer: clients of the gateway connect and disconnect at any moment of a read. What they
@@ -72,12 +128,22 @@ func TestReaders_EndedContextLeavesNoConsumer(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	replies, letters := NewReplies(js, streams), NewDeadLetters(js, streams)
+	_, err := streams.files.PutBytes(testContext(t), "a/b/c", make([]byte, 1<<20))
+	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		stream jetstream.Stream
 		read   func(context.Context) error
 	}{
 		"list": {streams.deadLetters, func(ctx context.Context) error {
 			_, err := letters.List(ctx, DeadLetterFilter{})
+			return err
+		}},
+		"file": {filesOf(t, js), func(ctx context.Context) error {
+			content, err := streams.files.Get(ctx, "a/b/c")
+			if err == nil {
+				_, _ = io.Copy(io.Discard, content)
+				err = content.Close()
+			}
 			return err
 		}},
 		"follow": {streams.replies, func(ctx context.Context) error {

@@ -12,11 +12,6 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Follow reads replies by the rules of the function Follow.
-func (r *Replies) Follow(ctx context.Context, t Tail, ready func(), each func(StoredReply) error) error {
-	return Follow(ctx, r.js, t, ready, each)
-}
-
 // Last returns the latest sequence of the reply stream, 0 before the first reply.
 func (r *Replies) Last(ctx context.Context) (uint64, error) {
 	info, err := r.stream.Info(ctx)

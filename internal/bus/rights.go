@@ -44,8 +44,12 @@ func (e *DeniedError) Error() string {
 		return fmt.Sprintf("nats user %s is not permitted to subscribe to %q: add the subject to the user's permissions "+
 			"and restart the process (docs/operations.md, NATS users and permissions)", e.User, e.Subject)
 	}
-	return fmt.Sprintf("nats user %s is not permitted to publish to %q: add the subject to the user's permissions "+
-		"(docs/operations.md, NATS users and permissions)", e.User, e.Subject)
+	more := ""
+	if strings.HasPrefix(e.Subject, jetstream.DefaultAPIPrefix) {
+		more = ", or set --nats-domain or HOOKTURN_NATS_DOMAIN to the JetStream domain of a user with an account of its own"
+	}
+	return fmt.Sprintf("nats user %s is not permitted to publish to %q: add the subject to the user's permissions%s "+
+		"(docs/operations.md, NATS users and permissions)", e.User, e.Subject, more)
 }
 
 // Unwrap returns the error of the NATS library.

@@ -73,7 +73,7 @@ func TestRights_DeniedOperationEndsAtOnce(t *testing.T) { //nolint:tparallel // 
 	t.Parallel()
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	r := startDenied(t, []string{
-		"$JS.API.STREAM.CREATE.>", "$JS.API.CONSUMER.CREATE.HOOKTURN_REPLIES.>", "$JS.API.CONSUMER.MSG.NEXT.HOOKTURN_REPLIES.>",
+		"$JS.API.STREAM.CREATE.>", "$JS.API.CONSUMER.CREATE.HOOKTURN_REPLIES.>", "$JS.API.CONSUMER.MSG.NEXT.HOOKTURN_REPLIES.>", "$JS.API.DIRECT.GET.HOOKTURN_REPLIES",
 		"$JS.API.STREAM.MSG.GET.HOOKTURN_EVENTS", "$JS.API.STREAM.PURGE.>", "$JS.API.DIRECT.GET.KV_HOOKTURN_USERS.>",
 		"$KV.HOOKTURN_CHATS.>", "hookturn.replies.acme.shop.denied", "hookturn.sockets.>",
 	}, nil)
@@ -114,7 +114,9 @@ func TestRights_DeniedOperationEndsAtOnce(t *testing.T) { //nolint:tparallel // 
 		})
 	}
 	t.Run("reading replies", func(t *testing.T) { //nolint:paralleltest // as above
-		err := Follow(testContext(t), r.js, Tail{}, nil, nil)
+		err := NewReplies(r.js, streams).Follow(testContext(t), Tail{}, nil, nil)
+		require.True(t, IsDenied(err), "%v", err)
+		err = Follow(testContext(t), r.js, Tail{}, nil, nil)
 		require.True(t, IsDenied(err), "%v", err)
 	})
 	_, err = streams.Bucket(BucketUsers).Put(ctx, "k", nil)

@@ -54,6 +54,8 @@ type StreamOptions struct {
 type Streams struct {
 	Partitions int // of the event stream
 
+	js jetstream.JetStream
+
 	events, replies, deadLetters, queues, audit jetstream.Stream
 
 	buckets     map[string]jetstream.KeyValue
@@ -78,7 +80,7 @@ func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 
 func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Streams, error) {
 	o = o.withDefaults()
-	var s Streams
+	s := Streams{js: js}
 	var err error
 	if s.events, err = ensureStream(ctx, js, eventsConfig(o, js.Conn().MaxPayload())); err != nil {
 		return Streams{}, err
@@ -162,6 +164,7 @@ func deadLettersConfig(o StreamOptions) jetstream.StreamConfig {
 		Duplicates:  deadLettersDedupe,
 		MaxAge:      deadLettersMaxAge,
 		MaxBytes:    o.sizeOf(schemas.StreamDeadLetters),
+		AllowDirect: true, // many messages a request
 		Replicas:    o.Replicas,
 	}
 }

@@ -43,13 +43,76 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
+// pollReplies is how often Follow looks for new replies.
+const pollReplies = 100 * time.Millisecond
+
 // Follow calls each for the replies that a Tail selects, in stream order, until ctx ends or each returns an error. It calls
 // ready when it will receive everything that is published from now on. The end of ctx is not an error. A connection with
 // Upkeep ends with ErrSetBack when the stream is created again, or restored from a backup: a later sequence than its last
 // one would be waited for.
+//
+// It needs no right but to read: Replies.Follow, with a consumer, has less delay and costs the server less.
 func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
-	return guard{rights: rightsOf(js)}.run(ctx, nil, readsConsumer(schemas.StreamReplies),
-		func(ctx context.Context) error { return follow(ctx, js, t, ready, each) })
+	restored := upkeepOf(js).restoredChannel(schemas.StreamReplies)
+	r, err := openReader(ctx, js, schemas.StreamReplies)
+	if err != nil {
+		return fmt.Errorf("read replies: %w", err)
+	}
+	from := t.query()
+	if t.From == 0 && t.Since.IsZero() {
+		from.Sequence = r.last + 1
+	}
+	if ready != nil {
+		ready()
+	}
+	ticker := time.NewTicker(pollReplies)
+	defer ticker.Stop()
+	for {
+		messages, err := r.next(ctx, from, firstBatch)
+		switch {
+		case isClosed(restored) && ctx.Err() == nil:
+			return ErrSetBack
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the end that was asked for
+		case err != nil && !Transient(err):
+			return fmt.Errorf("read replies: %w", err)
+		}
+		for _, m := range messages {
+			if err := each(storedReply(m)); err != nil {
+				return err
+			}
+			from = from.behind(m)
+		}
+		if len(messages) > 1 {
+			continue // there may be more
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		case <-restored:
+		}
+	}
+}
+
+// query returns the query for the stored replies of a Tail.
+func (t Tail) query() query {
+	switch {
+	case t.From > 0:
+		return query{Next: t.subject(), Sequence: t.From}
+	case !t.Since.IsZero():
+		return query{Next: t.subject(), Since: &t.Since}
+	}
+	return query{Next: t.subject(), Sequence: 1}
+}
+
+func storedReply(m *jetstream.RawStreamMsg) StoredReply {
+	return StoredReply{m.Sequence, m.Subject, m.Time, m.Header, m.Data}
+}
+
+// Follow reads replies by the rules of the function Follow, with a consumer.
+func (r *Replies) Follow(ctx context.Context, t Tail, ready func(), each func(StoredReply) error) error {
+	return guard{rights: rightsOf(r.js)}.run(ctx, nil, readsConsumer(schemas.StreamReplies),
+		func(ctx context.Context) error { return follow(ctx, r.js, t, ready, each) })
 }
 
 func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
@@ -133,4 +196,26 @@ func orAnyConversation(id string) string {
 		return "*"
 	}
 	return schemas.ConversationToken(id)
+}
+
+// createReader creates the consumer of one read. The end of ctx does not interrupt the request, which is bounded by
+// apiTimeout: nothing would delete a consumer that the server creates afterwards until its InactiveThreshold, and a client
+// that connects and disconnects would fill the server.
+func createReader(
+	ctx context.Context, create func(context.Context) (jetstream.Consumer, error),
+) (jetstream.Consumer, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	defer cancel()
+	return create(ctx)
+}
+
+// deleteReader deletes the consumer of one read, also when ctx has ended. The server deletes it after its InactiveThreshold
+// when this request fails.
+func deleteReader(ctx context.Context, remove func(ctx context.Context, name string) error, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	defer cancel()
+	_ = remove(ctx, name)
 }

@@ -25,29 +25,21 @@ func Accounts(c Config) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "accounts {\n    %s {\n        jetstream: enabled\n        users: [\n", Account)
 	for _, user := range Users() {
-		var deny []string
-		if user.SparesEngines {
-			for _, engine := range engines {
-				deny = append(deny, engineConsumers(engine.Tenant)...)
-			}
+		if !user.Apart {
+			writeUser(&b, user, password(user.Name))
 		}
-		writeUser(&b, user, password(user.Name), deny)
 	}
 	if c.Unlimited != "" {
 		fmt.Fprintf(&b, "            { user: %s, password: %s }\n", c.Unlimited, password(c.Unlimited))
 	}
 	b.WriteString("        ]\n        exports: [\n")
-	for _, engine := range engines {
-		for _, export := range EngineExports(engine.Tenant) {
-			many := ""
-			if export.Many {
-				many = ", response_type: stream"
-			}
-			fmt.Fprintf(&b, "            { %s: %q, accounts: [%q]%s }\n",
-				export.kind(), export.Subject, EngineAccount(engine.Tenant), many)
+	writeExports(&b, engines)
+	b.WriteString("        ]\n    }\n")
+	for _, user := range Users() {
+		if user.Apart {
+			writeApart(&b, user, password(user.Name))
 		}
 	}
-	b.WriteString("        ]\n    }\n")
 	for _, engine := range engines {
 		writeEngine(&b, engine, password(engine.User))
 	}
@@ -55,11 +47,63 @@ func Accounts(c Config) string {
 	return b.String()
 }
 
-// local is the subject under which an engine knows an export: the JetStream API of hookturn's account is a domain to it,
-// for $JS.API is the one of its own account, which has no JetStream.
+// exports returns what hookturn's account lends to the account of the user.
+func (u User) exports() []Export {
+	var exports []Export
+	for _, subject := range u.Publish {
+		rest, direct := strings.CutPrefix(subject, "$JS.API.DIRECT.GET.")
+		exports = append(exports, Export{Subject: subject, Many: direct && !strings.Contains(rest, ".")})
+	}
+	return exports
+}
+
+// local is the subject under which the user knows one of hookturn's account.
+func (u User) local(subject string) string {
+	if u.Apart {
+		return Export{Subject: subject}.local()
+	}
+	return subject
+}
+
+// writeExports writes what hookturn's account lends to others: each subject once, with the accounts that may import it.
+func writeExports(b *strings.Builder, engines []Engine) {
+	var order []Export
+	accounts := map[Export][]string{}
+	lend := func(account string, exports []Export) {
+		for _, export := range exports {
+			if accounts[export] == nil {
+				order = append(order, export)
+			}
+			accounts[export] = append(accounts[export], account)
+		}
+	}
+	for _, engine := range engines {
+		lend(EngineAccount(engine.Tenant), EngineExports(engine.Tenant))
+	}
+	for _, user := range Users() {
+		if user.Apart {
+			lend(user.Account(), user.exports())
+		}
+	}
+	for _, export := range order {
+		many := ""
+		if export.Many {
+			many = ", response_type: stream"
+		}
+		fmt.Fprintf(b, "            { %s: %q, accounts: [\"%s\"]%s }\n",
+			export.kind(), export.Subject, strings.Join(accounts[export], `", "`), many)
+	}
+}
+
+// local is the subject under which another account knows an export: the JetStream API of hookturn's account is a domain to
+// it, for $JS.API is the one of its own account, which has no JetStream. So are the keys of buckets: a client of a domain
+// writes them below its API.
 func (e Export) local() string {
 	if rest, isAPI := strings.CutPrefix(e.Subject, "$JS.API."); isAPI {
 		return "$JS." + Domain + ".API." + rest
+	}
+	if strings.HasPrefix(e.Subject, "$KV.") {
+		return "$JS." + Domain + ".API." + e.Subject
 	}
 	return e.Subject
 }
@@ -71,24 +115,24 @@ func (e Export) kind() string {
 	return "service"
 }
 
-func writeUser(b *strings.Builder, user User, password string, deny []string) {
+func writeUser(b *strings.Builder, user User, password string) {
 	fmt.Fprintf(b, "            # %s\n            {\n                user: %s\n                password: %s\n"+
 		"                permissions: {\n", user.Purpose, user.Name, password)
-	writeList(b, "publish", user.Publish, deny)
-	writeList(b, "subscribe", append([]string{InboxPrefix(user.Name) + ".>"}, user.Subscribe...), nil)
+	var publish []string
+	for _, subject := range user.Publish {
+		publish = append(publish, user.local(subject))
+	}
+	writeList(b, "publish", publish)
+	writeList(b, "subscribe", append([]string{InboxPrefix(user.Name) + ".>"}, user.Subscribe...))
 	if user.Responds {
 		b.WriteString("                    allow_responses: true\n")
 	}
 	b.WriteString("                }\n            }\n")
 }
 
-func writeList(b *strings.Builder, name string, allow, deny []string) {
+func writeList(b *strings.Builder, name string, allow []string) {
 	fmt.Fprintf(b, "                    %s: { allow: [\n", name)
 	writeSubjects(b, allow)
-	if len(deny) > 0 {
-		b.WriteString("                    ], deny: [\n")
-		writeSubjects(b, deny)
-	}
 	b.WriteString("                    ] }\n")
 }
 
@@ -98,15 +142,29 @@ func writeSubjects(b *strings.Builder, subjects []string) {
 	}
 }
 
+// writeApart writes the account of a user that has one of its own. The list of subjects of the user is that of its imports:
+// without it the server would not report what the user may not do.
+func writeApart(b *strings.Builder, user User, password string) {
+	fmt.Fprintf(b, "    %s {\n        users: [\n", user.Account())
+	writeUser(b, user, password)
+	b.WriteString("        ]\n        imports: [\n")
+	writeImports(b, user.exports())
+	b.WriteString("        ]\n    }\n")
+}
+
 func writeEngine(b *strings.Builder, engine Engine, password string) {
 	fmt.Fprintf(b, "    # The engine of tenant %s.\n    %s {\n", engine.Tenant, EngineAccount(engine.Tenant))
 	fmt.Fprintf(b, "        users: [ { user: %s, password: %s } ]\n        imports: [\n", engine.User, password)
-	for _, export := range EngineExports(engine.Tenant) {
+	writeImports(b, EngineExports(engine.Tenant))
+	b.WriteString("        ]\n    }\n")
+}
+
+func writeImports(b *strings.Builder, exports []Export) {
+	for _, export := range exports {
 		to := ""
 		if local := export.local(); local != export.Subject {
 			to = fmt.Sprintf(", to: %q", local)
 		}
 		fmt.Fprintf(b, "            { %s: { account: %s, subject: %q }%s }\n", export.kind(), Account, export.Subject, to)
 	}
-	b.WriteString("        ]\n    }\n")
 }

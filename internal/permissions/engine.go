@@ -68,17 +68,3 @@ func EngineExports(tenant string) []Export {
 	}
 	return exports
 }
-
-// engineConsumers returns the subjects by which the consumers of an engine, which have its tenant's name, are changed and
-// read.
-func engineConsumers(tenant string) []string {
-	var subjects []string
-	for _, stream := range []string{streamReplies, streamDeadLetters} {
-		name := stream + "." + tenant
-		subjects = append(subjects,
-			"$JS.API.CONSUMER.CREATE."+name, "$JS.API.CONSUMER.CREATE."+name+".>", "$JS.API.CONSUMER.DELETE."+name,
-			"$JS.API.CONSUMER.UNPIN."+name, "$JS.API.CONSUMER.MSG.NEXT."+name, "$JS.ACK."+name+".>",
-		)
-	}
-	return subjects
-}

@@ -2,9 +2,11 @@
 // the development stack and docs/operations.md are made.
 //
 // hookturn's processes share one account, each with a user, subjects and an inbox prefix of its own. The engine of a
-// tenant has an account of its own, which imports the tenant's subjects and nothing else. An account and not a user,
-// because a user may put any subject of its account into the reply of a request, and JetStream answers there: a user
-// that may read its own replies could have them stored as another tenant's.
+// tenant has an account of its own, which imports the tenant's subjects and nothing else; so have the tools of a viewer
+// and of an operator. An account and not a user, because a user may put any subject of its account into the reply of a
+// request, and JetStream answers there: a user that may read its own replies could have them stored as another tenant's,
+// and one that may only read could have what it reads stored as an event. Nor may they create a consumer, which delivers to
+// any subject of the account of its stream.
 package permissions
 
 import (
@@ -27,22 +29,48 @@ const (
 	Look     = "viewer"   // the tools that only read
 )
 
-// User is one user of hookturn's account. A subject that is not listed is denied.
+// User is one user of hookturn. A subject that is not listed is denied.
 type User struct {
 	Name      string
 	Purpose   string
-	Publish   []string
+	Publish   []string // subjects of hookturn's account
 	Subscribe []string // beside its inbox
 	// Responds allows one answer to each request that the user receives.
 	Responds bool
-	// SparesEngines denies the consumers of engines, although the user may create, read and delete consumers.
-	SparesEngines bool
+	// Apart gives the user an account of its own, which imports what it may publish to.
+	Apart bool
 }
 
-// InboxPrefix is the value of --nats-inbox-prefix for a user of hookturn's account.
+// Account returns the name of the user's account.
+func (u User) Account() string {
+	if u.Apart {
+		return "TOOLS_" + u.Name
+	}
+	return Account
+}
+
+// Domain returns the value of --nats-domain for a user: the JetStream API of hookturn's account is a domain in another one.
+func (u User) Domain() string {
+	if u.Apart {
+		return Domain
+	}
+	return ""
+}
+
+// InboxPrefix is the value of --nats-inbox-prefix for a user of hookturn.
 func InboxPrefix(user string) string { return "_INBOX_" + user }
 
-// Users returns the users of hookturn's account.
+// UserOf returns the user of a name.
+func UserOf(name string) (User, bool) {
+	users := Users()
+	n := slices.IndexFunc(users, func(u User) bool { return u.Name == name })
+	if n < 0 {
+		return User{}, false
+	}
+	return users[n], true
+}
+
+// Users returns the users of hookturn.
 func Users() []User {
 	return []User{
 		{
@@ -75,9 +103,9 @@ func Users() []User {
 			Publish: slices.Concat(looks(), writes(bucketPauses), writes(bucketEndpoints),
 				reads(bucketRedrives), writes(bucketRedrives),
 				rights("hookturn.events.>", "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters), records(role.Operator.Actions()...)),
-			SparesEngines: true,
+			Apart: true,
 		},
-		{Name: Look, Purpose: "the tools that only read", Publish: looks(), SparesEngines: true},
+		{Name: Look, Purpose: "the tools that only read", Publish: looks(), Apart: true},
 	}
 }
 
@@ -85,11 +113,11 @@ func Users() []User {
 func starter() User {
 	return User{
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
-		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
+		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters), scans(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "hookturn.scripts.>",
 				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
-				"$JS.API.STREAM.MSG.GET."+streamDeadLetters, "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters,
+				"$JS.API.STREAM.MSG.DELETE."+streamDeadLetters,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters,
 				// The retention of bots.
 				"$JS.API.STREAM.PURGE."+streamReplies, "$JS.API.STREAM.PURGE."+streamDeadLetters),
@@ -98,6 +126,7 @@ func starter() User {
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted),
 			reads(bucketChats), watches(bucketPauses), watches(bucketChannels), writes(bucketChannels), files(),
+			consumes(streamFiles), // the retention of bots lists them
 			keyOf("callback-address"), keyOf("file-link")),
 		Subscribe: []string{"hookturn.replies.>", "hookturn.notices.>", "hookturn.sockets.>"}, Responds: true,
 	}
@@ -109,9 +138,7 @@ func servesScripts() []string { return []string{"hookturn.scripts.> hookturn-cod
 // runs is what each worker may do.
 func runs() []string {
 	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints),
-		watches(bucketPauses),
-
-		watches(bucketChannels), files(),
+		watches(bucketPauses), watches(bucketChannels), files(),
 		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>"))
 }
 
@@ -123,9 +150,8 @@ func opens() []string {
 // looks is what the tools read: stored events, replies, dead letters and audit events, pauses and states of endpoints.
 func looks() []string {
 	return slices.Concat(rights("$JS.API.INFO"), each("$JS.API.STREAM.INFO.", everyStream()),
-		each("$JS.API.STREAM.MSG.GET.", []string{streamEvents, streamReplies, streamDeadLetters}),
-		consumes(streamReplies), consumes(streamDeadLetters), consumes(streamAudit),
-		watches(bucketPauses), watches(bucketEndpoints))
+		rights("$JS.API.STREAM.MSG.GET."+streamEvents), scans(streamReplies), scans(streamDeadLetters), scans(streamAudit),
+		scans("KV_"+bucketPauses), scans("KV_"+bucketEndpoints))
 }
 
 // records is writing audit events. A tool changes nothing before it has written one, so that these subjects bound what it
@@ -150,6 +176,11 @@ func writes(bucket string) []string { return []string{"$KV." + bucket + ".>"} }
 // watches is reading a bucket and all changes of it.
 func watches(bucket string) []string { return append(reads(bucket), consumes("KV_"+bucket)...) }
 
+// scans is reading a stream without a consumer.
+func scans(stream string) []string {
+	return []string{"$JS.API.DIRECT.GET." + stream, "$JS.API.STREAM.MSG.GET." + stream}
+}
+
 // consumes is reading a stream with consumers.
 func consumes(stream string) []string {
 	return []string{
@@ -172,8 +203,8 @@ func findsReplies() []string {
 
 // files is keeping, reading and deleting files.
 func files() []string {
-	return slices.Concat(consumes(streamFiles), rights("$O."+bucketFiles+".>",
-		"$JS.API.DIRECT.GET."+streamFiles+".>", "$JS.API.STREAM.MSG.GET."+streamFiles, "$JS.API.STREAM.PURGE."+streamFiles))
+	return append(scans(streamFiles), "$O."+bucketFiles+".>", "$JS.API.DIRECT.GET."+streamFiles+".>",
+		"$JS.API.STREAM.PURGE."+streamFiles)
 }
 
 // keyOf is making and reading one of the installation's keys. The subject names the key, so that nothing reads another.

@@ -1,9 +1,11 @@
 package permissions
 
 import (
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -135,9 +137,9 @@ func TestRoles_ToolsDoTheirWork(t *testing.T) {
 	require.NoError(t, func() error { _, err := replies.GetMsg(ctx, 1); return err }())
 }
 
-// TestRoles_ToolsSpareEngines: the tools read with consumers of their own, and neither read, change nor delete the consumer
-// by which an engine reads its replies.
-func TestRoles_ToolsSpareEngines(t *testing.T) {
+// TestRoles_ToolsCreateNoConsumers: the tools neither create consumers nor read, change or delete the consumer by which an
+// engine reads its replies.
+func TestRoles_ToolsCreateNoConsumers(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
 	ctx := testContext(t)
@@ -149,15 +151,17 @@ func TestRoles_ToolsSpareEngines(t *testing.T) {
 	for _, user := range []string{Look, Tools} {
 		nc, js := r.connect(t, user)
 		for _, stream := range []string{schemas.StreamReplies, schemas.StreamDeadLetters} {
-			engine, err := js.Consumer(ctx, stream, "acme")
-			require.NoError(t, err, "its state can be read")
+			engine, err := owner.Consumer(ctx, stream, "acme")
+			require.NoError(t, err)
 			before := engine.CachedInfo()
 			require.True(t, bus.IsDenied(js.DeleteConsumer(ctx, stream, "acme")), user)
 			changed := before.Config
 			changed.MaxDeliver = 1
 			_, err = js.UpdateConsumer(ctx, stream, changed)
 			require.True(t, bus.IsDenied(err), "%s: %v", user, err)
-			require.NoError(t, nc.PublishRequest("$JS.API.CONSUMER.MSG.NEXT."+stream+".acme", nc.NewInbox(), []byte("1")))
+			_, err = js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{})
+			require.True(t, bus.IsDenied(err), "%s: %v", user, err)
+			require.NoError(t, nc.PublishRequest("$JS."+Domain+".API.CONSUMER.MSG.NEXT."+stream+".acme", nc.NewInbox(), []byte("1")))
 			require.NoError(t, nc.Flush())
 			ofOwner, err := owner.Consumer(ctx, stream, "acme")
 			require.NoError(t, err)
@@ -166,4 +170,71 @@ func TestRoles_ToolsSpareEngines(t *testing.T) {
 			require.Zero(t, after.Delivered.Consumer, "nothing was taken from the engine")
 		}
 	}
+}
+
+// TestRoles_AnswersStayInTheirAccount sends each request that a user of the tools may send, with the subjects of everything
+// that is stored, published or deleted as the place of its answer.
+func TestRoles_AnswersStayInTheirAccount(t *testing.T) {
+	t.Parallel()
+	for _, user := range []string{Look, Tools} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			r := startRig(t)
+			listener, owner := r.connect(t, Operator)
+			for _, subject := range []string{
+				"hookturn.replies.acme.shop.c", "hookturn.deadletters.acme.shop.c", "hookturn.audit.acme.shop.erase",
+				"$KV.HOOKTURN_PAUSES.bot.acme.shop", "$KV.HOOKTURN_ENDPOINTS.acme.shop.a", "$KV.HOOKTURN_REDRIVES.a",
+			} {
+				_, err := owner.Publish(testContext(t), subject, []byte("{}"))
+				require.NoError(t, err)
+			}
+			published, err := listener.SubscribeSync("hookturn.>")
+			require.NoError(t, err)
+			require.NoError(t, listener.Flush())
+			before := r.state(t)
+			of, _ := UserOf(user)
+			sendAll(t, r, of)
+			require.Equal(t, before, r.state(t))
+			require.NoError(t, listener.Flush())
+			queued, _, err := published.Pending()
+			require.NoError(t, err)
+			require.Zero(t, queued)
+		})
+	}
+}
+
+// sendAll sends each reading request of the list of a user with each subject as the place of its answer, and returns when the
+// server has answered all of them.
+func sendAll(t *testing.T, r rig, user User) {
+	t.Helper()
+	nc, js := r.connect(t, user.Name)
+	var requests []string
+	for _, subject := range user.Publish {
+		if strings.HasPrefix(subject, "$JS.API.") && !strings.HasPrefix(subject, "$JS.API.STREAM.MSG.DELETE.") {
+			requests = append(requests, strings.Replace(user.local(subject), ".>", ".x", 1))
+		}
+	}
+	require.NotEmpty(t, requests)
+	for _, target := range []string{
+		"hookturn.events.globex.shop.c", "hookturn.replies.globex.shop.c", "hookturn.deadletters.globex.shop.c",
+		"hookturn.advisories.globex.shop", "hookturn.notices.globex.shop.x", "hookturn.sockets.x",
+		"hookturn.queues.acme.shop.s", "hookturn.audit.acme.shop.erase", "$KV.HOOKTURN_KEYS.callback-address",
+		"$KV.HOOKTURN_CHANNELS.x", "$KV.HOOKTURN_PAUSES.x", "$KV.HOOKTURN_USERS.x", "$O.HOOKTURN_FILES.M.x",
+		"$JS.API.STREAM.PURGE.HOOKTURN_REPLIES", "$JS." + Domain + ".API.STREAM.PURGE.HOOKTURN_REPLIES",
+		"$JS.API.STREAM.DELETE.HOOKTURN_DEADLETTERS", "$JS.API.CONSUMER.CREATE.HOOKTURN_REPLIES",
+		"$JS.ACK.HOOKTURN_REPLIES.globex.1.1.1.1.0",
+	} {
+		if user.Name == Tools && strings.HasPrefix(target, "hookturn.events.") {
+			continue // it may publish events
+		}
+		for _, request := range requests {
+			for _, body := range []string{"", `{"seq":1}`, `{"seq":1,"next_by_subj":">","batch":10}`} {
+				require.NoError(t, nc.PublishRequest(request, target, []byte(body)))
+			}
+		}
+	}
+	_, err := js.AccountInfo(testContext(t)) // answered after all of the above
+	require.NoError(t, err)
+	_, err = js.Stream(testContext(t), schemas.StreamReplies)
+	require.NoError(t, err)
 }

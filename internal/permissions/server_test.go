@@ -71,7 +71,10 @@ func (r rig) url(user string) string {
 // connect connects as one of hookturn's users.
 func (r rig) connect(t *testing.T, user string) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, js, err := bus.Connect(testContext(t), r.url(user), "", t.Name(), nil, bus.WithInboxPrefix(InboxPrefix(user)))
+	of, found := UserOf(user)
+	require.True(t, found, user)
+	nc, js, err := bus.Login{URL: r.url(user), Domain: of.Domain()}.Connect(
+		testContext(t), t.Name(), nil, bus.WithInboxPrefix(InboxPrefix(user)))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc, js

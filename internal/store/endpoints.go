@@ -55,7 +55,7 @@ func (e *Endpoints) Listen(ctx context.Context, received func(notice []byte)) er
 // List returns the stored states.
 func (e *Endpoints) List(ctx context.Context) ([][]byte, error) {
 	var all [][]byte
-	err := listBucket(ctx, e.bucket, func(value []byte) { all = append(all, value) })
+	err := e.streams.ListBucket(ctx, bus.BucketEndpoints, func(value []byte) { all = append(all, value) })
 	return all, err
 }
 

@@ -225,8 +225,6 @@ type place struct {
 	root   string        // first tokens of the subjects; "": all are of owner
 	skip   int           // tokens between the root and the tenant
 	owner  schemas.BotID // where root is ""
-
-	workQueue bool
 }
 
 // places returns those of the events, dead letters and replies of a conversation, in this order.
@@ -242,7 +240,6 @@ func (e *Eraser) eventPlaces(owner schemas.BotID, token string) []place {
 	rest := "." + owner.Tenant + "." + owner.Bot + "." + token
 	events := place{
 		what: "events", stream: e.streams.Events(), filter: schemas.SubjectEvents + rest, root: schemas.SubjectEvents,
-		workQueue: true,
 	}
 	if e.streams.Partitioned() {
 		events.filter, events.skip = schemas.SubjectEvents+".*"+rest, 1
@@ -296,32 +293,11 @@ func (e *Eraser) visit(
 		}
 		return nil
 	}
-	if p.workQueue {
-		err = e.oneByOne(ctx, p, each)
-	} else {
-		err = bus.ReadStored(ctx, p.stream, p.filter, each)
-	}
+	err = bus.ReadStored(ctx, e.js, p.stream.CachedInfo().Config.Name, p.filter, each)
 	if err != nil {
 		return count, fmt.Errorf("read %s: %w", p.what, err)
 	}
 	return count, nil
-}
-
-// oneByOne reads the messages of a work queue, which allows no second consumer.
-func (e *Eraser) oneByOne(ctx context.Context, p place, each func(*jetstream.RawStreamMsg) error) error {
-	for next := uint64(1); ; {
-		m, err := p.stream.GetMsg(ctx, next, jetstream.WithGetMsgSubject(p.filter))
-		if errors.Is(err, jetstream.ErrMsgNotFound) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		next = m.Sequence + 1
-		if err := each(m); err != nil {
-			return err
-		}
-	}
 }
 
 // remove overwrites a message. The server does not allow that for a value of a bucket: the value gives way to a marker.

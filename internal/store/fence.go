@@ -57,9 +57,7 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 }
 
 // removed reports whether the latest message of a key is the marker of its removal.
-func removed(m *jetstream.RawStreamMsg) bool {
-	return m.Header.Get(headerOperation) != "" || m.Header.Get("Nats-Marker-Reason") != ""
-}
+func removed(m *jetstream.RawStreamMsg) bool { return bus.IsRemoved(m) }
 
 // put stores a value over the revision that was read, nil data removes it; IsConflict reports that the key has changed
 // since.

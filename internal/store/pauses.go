@@ -71,36 +71,13 @@ func (p *Pauses) Follow(ctx context.Context, decided func(d Pause, key string, r
 // List returns the stored decisions.
 func (p *Pauses) List(ctx context.Context) ([]Pause, error) {
 	var all []Pause
-	err := listBucket(ctx, p.bucket, func(value []byte) {
+	err := p.streams.ListBucket(ctx, bus.BucketPauses, func(value []byte) {
 		var d Pause
 		if json.Unmarshal(value, &d) == nil {
 			all = append(all, d)
 		}
 	})
 	return all, err
-}
-
-// listBucket calls each for the entries of a bucket as they are now.
-func listBucket(ctx context.Context, bucket jetstream.KeyValue, each func(value []byte)) error {
-	watcher, err := bucket.WatchAll(ctx, jetstream.IgnoreDeletes())
-	if err != nil {
-		return fmt.Errorf("list bucket %s: %w", bucket.Bucket(), err)
-	}
-	defer func() { _ = watcher.Stop() }() // the entries were read
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case entry, open := <-watcher.Updates():
-			if !open {
-				return fmt.Errorf("list bucket %s: the connection was lost", bucket.Bucket())
-			}
-			if entry == nil {
-				return nil
-			}
-			each(entry.Value())
-		}
-	}
 }
 
 func pauseKey(p Pause) string {
