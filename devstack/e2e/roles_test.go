@@ -27,7 +27,7 @@ func TestRoles_ToolsWorkInTheirAccounts(t *testing.T) {
 	s, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples})
 	e.request(t, "shop", "c-1", "ORDER")
 	e.replied(t, "shop", "c-1", 1)
-	e.request(t, "shop", "c-1", "FLAKY")
+	e.request(t, "shop", "c-1", "HELD")
 	broken := e.replied(t, "shop", "c-1", 2)[1]
 	require.Equal(t, schemas.OutcomeBotBreak, broken.Outcome)
 	e.publish(t, "unknown", "c-2", uuid.NewString(), schemas.TypeStepRequested, `{"step":"X"}`)
@@ -39,7 +39,7 @@ func TestRoles_ToolsWorkInTheirAccounts(t *testing.T) {
 		return status == 0 && strings.Contains(out, "unknown_bot")
 	}, patience, 200*time.Millisecond)
 	viewer.does(t, "unknown_bot", "deadletters", "show", "1")
-	viewer.does(t, "FLAKY", "steps", "list")
+	viewer.does(t, "HELD", "steps", "list")
 	viewer.does(t, "c-1", "conversations", "list", "--bot", "shop")
 	viewer.does(t, "step.replied: success", "conversations", "show", "c-1", "--bot", "shop")
 	viewer.denied(t, "deadletters", "replay", "--bot", "unknown", "--yes")

@@ -46,6 +46,8 @@ func TestPubSub_Scripts(t *testing.T) {
 	require.Equal(t, fault.SandboxUnavailable, fault.Of(err).Kind)
 
 	begun, release := make(chan struct{}, 2), make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
 	var answered atomic.Int64
 	serve := func() func(context.Context) {
 		stop, err := p.ServeScripts(1, func(request []byte, most int) []byte {
@@ -64,14 +66,26 @@ func TestPubSub_Scripts(t *testing.T) {
 		answer, _ := p.CallScript(ctx, shop, []byte("x"))
 		first <- string(answer)
 	}()
-	<-begun
-	answer, err := p.CallScript(ctx, shop, []byte("y"))
-	require.NoError(t, err)
-	require.Equal(t, "busy", string(answer), "a worker answers what it has no place for")
+	select {
+	case <-begun:
+	case answer := <-first:
+		require.Fail(t, "a worker does not run its first script", answer)
+	}
+	second := make(chan string, 1)
+	go func() {
+		answer, _ := p.CallScript(ctx, shop, []byte("y"))
+		second <- string(answer)
+	}()
+	select {
+	case answer := <-second:
+		require.Equal(t, "busy", answer, "a worker answers what it has no place for")
+	case <-begun:
+		require.Fail(t, "a script runs without a place")
+	}
 
 	stopped := make(chan struct{})
 	go func() { stop(ctx); close(stopped) }()
-	close(release)
+	free()
 	require.Equal(t, "x!", <-first, "a worker that stops answers what it has begun")
 	<-stopped
 
@@ -79,8 +93,9 @@ func TestPubSub_Scripts(t *testing.T) {
 	defer serve()(ctx)
 	answered.Store(0)
 	for range 20 {
-		_, err = p.CallScript(ctx, shop, []byte("z"))
+		answer, err := p.CallScript(ctx, shop, []byte("z"))
 		require.NoError(t, err)
+		require.Equal(t, "z!", string(answer))
 		<-begun
 	}
 	require.EqualValues(t, 20, answered.Load(), "one of several workers gets a request")
@@ -94,6 +109,8 @@ func TestPubSub_ScriptsOfTenants(t *testing.T) {
 	_, js, _ := setup(t, StreamOptions{})
 	p, ctx := NewPubSub(js), testContext(t)
 	begun, release := make(chan struct{}, 4), make(chan struct{})
+	free := sync.OnceFunc(func() { close(release) })
+	defer free()
 	stop, err := p.ServeScripts(4, func(request []byte, _ int) []byte {
 		begun <- struct{}{}
 		<-release
@@ -101,22 +118,32 @@ func TestPubSub_ScriptsOfTenants(t *testing.T) {
 	}, []byte("busy"))
 	require.NoError(t, err)
 	answers := make(chan string, 4)
-	call := func(tenant string) {
-		answer, err := p.CallScript(ctx, schemas.BotID{Tenant: tenant, Bot: "shop"}, []byte("done"))
-		if err != nil {
-			answer = []byte(err.Error())
+	// runs reports whether a script of the tenant begins; false: it is answered, with the text that is returned.
+	runs := func(tenant string) (answer string, begins bool) {
+		go func() {
+			answer, err := p.CallScript(ctx, schemas.BotID{Tenant: tenant, Bot: "shop"}, []byte("done"))
+			if err != nil {
+				answer = []byte(err.Error())
+			}
+			answers <- string(answer)
+		}()
+		select {
+		case answer = <-answers:
+			return answer, false
+		case <-begun:
+			return "", true
 		}
-		answers <- string(answer)
 	}
 	for range 2 {
-		go call("acme")
-		<-begun
+		answer, begins := runs("acme")
+		require.True(t, begins, answer)
 	}
-	call("acme")
-	require.Equal(t, "busy", <-answers)
-	go call("globex")
-	<-begun // another tenant has a place
-	close(release)
+	answer, begins := runs("acme")
+	require.False(t, begins, "a tenant has more than its half of the places")
+	require.Equal(t, "busy", answer)
+	answer, begins = runs("globex")
+	require.True(t, begins, "another tenant has no place: %s", answer)
+	free()
 	for range 3 {
 		require.Equal(t, "done", <-answers)
 	}
