@@ -24,7 +24,7 @@ type mute struct{}
 func (mute) Notices(schemas.BotID, string, func(string, []byte)) (func(), error) {
 	return func() {}, nil
 }
-func (mute) Claim(context.Context, string, string) (bool, error)                  { return true, nil }
+func (mute) Claim(context.Context, string, string) (bool, error)          { return true, nil }
 func (mute) Respond(string, func([]byte) []byte) (stop func(), err error) { return func() {}, nil }
 
 // listen starts a gateway whose timeouts are short.
