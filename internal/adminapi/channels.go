@@ -264,7 +264,7 @@ func rejected(err error) error {
 	return httpapi.Failed(err, "the channel is not stored").Because(err, "storing a channel failed")
 }
 
-// written is what a channel says of secrets: their names, and the address to which its scripts send them.
+// written has the names of the secrets of a channel, and the address to which its scripts send them.
 type written struct {
 	TokenLocal   string `json:"token_local"`
 	TokenRemote  string `json:"token_remote"`

@@ -100,7 +100,7 @@ func (g guardedStream) SecureDeleteMsg(ctx context.Context, sequence uint64) err
 }
 
 func (g guardedKeyValue) Status(ctx context.Context) (jetstream.KeyValueStatus, error) {
-	return once(ctx, g.guard, nil, to("STREAM.INFO."+g.stream),
+	return repeated(ctx, g.guard, nil, to("STREAM.INFO."+g.stream),
 		func(ctx context.Context) (jetstream.KeyValueStatus, error) { return g.KeyValue.Status(ctx) })
 }
 

@@ -35,7 +35,7 @@ type reader struct {
 }
 
 // openReader returns a reader of a stream, up to the latest message that is stored. In a bucket's stream a value that is
-// replaced meanwhile moves behind all others, so that it is read to its end.
+// replaced meanwhile moves behind all others, so that nothing bounds it.
 func openReader(ctx context.Context, js jetstream.JetStream, stream string) (*reader, error) {
 	opened, err := again(upkeepOf(js), func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })(ctx)
 	if err != nil {

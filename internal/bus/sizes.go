@@ -70,8 +70,14 @@ func (o StreamOptions) asked(s Size) int64 {
 	return o.Sizes[s.Name]
 }
 
-// Resize applies the sizes and the replicas that are set in the options to streams that exist, and calls changed for each
-// change. Other settings stay as they are. A size below what a stream holds is an error, because it would drop messages.
+// readDirectly reports whether a stream is read by direct reads of many messages a request. Streams of an earlier release
+// do not allow them.
+func readDirectly(stream string) bool {
+	return slices.Contains([]string{schemas.StreamReplies, schemas.StreamDeadLetters, schemas.StreamAudit}, stream)
+}
+
+// Resize applies the sizes and the replicas that are set in the options to streams that exist, allows direct reads of
+// those that need them, and calls changed for each change. Other settings stay as they are. A size below what a stream holds is an error, because it would drop messages.
 func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, changed func(stream, what string)) error {
 	for _, size := range Sizes() {
 		stream, err := js.Stream(ctx, size.Stream)
@@ -86,7 +92,9 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 		if o.Replicas > 0 {
 			want.Replicas = o.Replicas
 		}
-		if want.MaxBytes == info.Config.MaxBytes && want.Replicas == info.Config.Replicas {
+		want.AllowDirect = want.AllowDirect || readDirectly(size.Stream)
+		if want.MaxBytes == info.Config.MaxBytes && want.Replicas == info.Config.Replicas &&
+			want.AllowDirect == info.Config.AllowDirect {
 			continue
 		}
 		if held := info.State.Bytes; want.MaxBytes > 0 && held > uint64(want.MaxBytes) {
@@ -96,8 +104,8 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 		if _, err := js.UpdateStream(ctx, want); err != nil {
 			return fmt.Errorf("change stream %s: %w", size.Stream, tooSmall(ctx, js, want, err))
 		}
-		changed(size.Stream, fmt.Sprintf("max_bytes %d to %d, replicas %d to %d", info.Config.MaxBytes, want.MaxBytes,
-			info.Config.Replicas, want.Replicas))
+		changed(size.Stream, fmt.Sprintf("max_bytes %d to %d, replicas %d to %d, allow_direct %t to %t", info.Config.MaxBytes,
+			want.MaxBytes, info.Config.Replicas, want.Replicas, info.Config.AllowDirect, want.AllowDirect))
 	}
 	return nil
 }

@@ -86,8 +86,8 @@ func TestResize_LiveStream(t *testing.T) {
 	require.Empty(t, changes, "what is not set stays")
 	require.NoError(t, resize(StreamOptions{Sizes: map[string]int64{"events": 512 << 20, "users": 128 << 20}}))
 	require.Equal(t, map[string]string{
-		schemas.StreamEvents: "max_bytes 268435456 to 536870912, replicas 1 to 1",
-		"KV_" + BucketUsers:  "max_bytes 67108864 to 134217728, replicas 1 to 1",
+		schemas.StreamEvents: "max_bytes 268435456 to 536870912, replicas 1 to 1, allow_direct false to false",
+		"KV_" + BucketUsers:  "max_bytes 67108864 to 134217728, replicas 1 to 1, allow_direct true to true",
 	}, changes)
 	info, err := streams.Events().Info(ctx)
 	require.NoError(t, err)
@@ -98,4 +98,22 @@ func TestResize_LiveStream(t *testing.T) {
 	again, err := Setup(ctx, js, StreamOptions{})
 	require.NoError(t, err)
 	require.Equal(t, int64(512<<20), again.events.CachedInfo().Config.MaxBytes, "a process with the defaults changes nothing")
+}
+
+// TestResize_DirectReads: streams of an earlier release, which do not allow direct reads, do so afterwards.
+func TestResize_DirectReads(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	for _, name := range []string{schemas.StreamDeadLetters, schemas.StreamAudit} {
+		stream, err := js.Stream(testContext(t), name)
+		require.NoError(t, err)
+		config := stream.CachedInfo().Config
+		config.AllowDirect = false
+		_, err = js.UpdateStream(testContext(t), config)
+		require.NoError(t, err)
+		require.NoError(t, Resize(testContext(t), js, StreamOptions{}, func(string, string) {}))
+		stream, err = js.Stream(testContext(t), name)
+		require.NoError(t, err)
+		require.True(t, stream.CachedInfo().Config.AllowDirect, name)
+	}
 }

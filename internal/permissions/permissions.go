@@ -37,7 +37,7 @@ type User struct {
 	Subscribe []string // beside its inbox
 	// Responds allows one answer to each request that the user receives.
 	Responds bool
-	// Apart gives the user an account of its own, which imports what it may publish to.
+	// Apart: the user has an account of its own, which imports what it may publish to.
 	Apart bool
 }
 
