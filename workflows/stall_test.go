@@ -85,7 +85,7 @@ func TestProgress_NeverAfterTheReply(t *testing.T) {
 		}
 		return nil
 	}
-	w.send(time.Second, requested("e1", plan(progressAfter(5*time.Second))))
+	w.send(time.Second, requested("e1", plan(progressAfter(5*time.Second), byActivity)))
 	w.converse(t, newState())
 	require.Equal(t, 3, refused)
 	require.Equal(t, []string{"step.progress", "step.replied", "conversation.closed"}, w.types())

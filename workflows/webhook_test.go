@@ -92,7 +92,7 @@ func TestReply_WaitsForNATS(t *testing.T) {
 }
 
 // TestCallWebhook_ReplyGoesOutOnce: the attempt that has the answer is asked to publish the reply, and what it has published
-// the workflow does not. A step with a progress message leaves its reply to the workflow, which keeps their order.
+// the workflow does not. An activity of a step with a progress message leaves the reply to the workflow, which keeps their order.
 func TestCallWebhook_ReplyGoesOutOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -106,7 +106,7 @@ func TestCallWebhook_ReplyGoesOutOnce(t *testing.T) {
 		}
 		return result, nil
 	}
-	withProgress := func(p *bot.Plan) { p.Webhook.ProgressAfter = bot.Duration(5 * time.Second) }
+	withProgress := func(p *bot.Plan) { byActivity(p); p.Webhook.ProgressAfter = bot.Duration(5 * time.Second) }
 	w.send(1*time.Second, requested("e1", plan()))
 	w.send(2*time.Second, requested("e2", plan()))
 	w.send(5*time.Second, requested("e3", plan(endStep, withProgress)))

@@ -29,6 +29,15 @@ bot_break: {default: "Sorry."}
 steps:
   ORDER: {webhook: {path: /orders}}
   LOCAL: {webhook: {path: /held, timeout: 120s, attempt_timeout: 30s, execution: local, retry: {max_attempts: 1}}}
+  SOFT:
+    webhook:
+      path: /held
+      timeout: 120s
+      attempt_timeout: 30s
+      execution: local
+      retry: {max_attempts: 1}
+      progress_after: 1s
+      progress_message: {default: "Wait."}
   HELD: {webhook: {path: /held, timeout: 120s, attempt_timeout: 30s, execution: activity, retry: {max_attempts: 1}}}
   SLOW: {webhook: {path: /slow, timeout: 120s, attempt_timeout: 30s, retry: {max_attempts: 1}}}
 `
@@ -77,7 +86,7 @@ func (p *proc) logs(t *testing.T, text string) {
 // meanwhile is the answer of the step, and it is not asked again.
 func TestStall_Servers(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"HELD", "LOCAL"} {
+	for _, name := range []string{"HELD", "LOCAL", "SOFT"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c, servers := newStallCluster(t)
@@ -101,6 +110,10 @@ func TestStall_Servers(t *testing.T) {
 				r := c.engine.replied(t, "shop", fmt.Sprintf("stall-%d", i), 1)[0]
 				require.Equal(t, schemas.OutcomeSuccess, r.Outcome, "%+v", r.Error)
 				require.Len(t, r.Attempts, 1)
+				types := c.engine.types("shop", fmt.Sprintf("stall-%d", i))
+				if len(types) > 1 { // the message was on its way when NATS was stopped
+					require.Equal(t, []string{schemas.TypeStepProgress, schemas.TypeStepReplied}, types)
+				}
 			}
 			require.Len(t, c.samples.Ledger().ByPath("/held"), conversations)
 		})

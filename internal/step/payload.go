@@ -44,7 +44,7 @@ const (
 	// reads of a step: the progress message, step.replied and conversation.closed.
 	FormatAttemptPublishes Format = 3
 	// FormatLatest is the format of new runs.
-	FormatLatest = FormatInOrder
+	FormatLatest = FormatAttemptPublishes
 )
 
 // EventsPerRun is the default for new conversations. The server stores every Update in the record of its run and writes
