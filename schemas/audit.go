@@ -21,7 +21,7 @@ type AuditAction string
 // TypeAudit is the first part of the CloudEvents types of audit events.
 const TypeAudit = "hookturn.audit"
 
-// The actions of operators that change something.
+// The actions of operators: what they change, and what they decrypt.
 const (
 	AuditBotPause            AuditAction = "bot_pause"
 	AuditBotResume           AuditAction = "bot_resume"
@@ -37,6 +37,7 @@ const (
 	AuditErase               AuditAction = "erase"
 	AuditDeploymentPromote   AuditAction = "deployment_promote"
 	AuditSetup               AuditAction = "setup"
+	AuditPayloadsDecrypt     AuditAction = "payloads_decrypt"
 )
 
 // AuditActions returns every action.
@@ -44,7 +45,7 @@ func AuditActions() []AuditAction {
 	return []AuditAction{
 		AuditBotPause, AuditBotResume, AuditEndpointPause, AuditEndpointResume, AuditDeadLettersReplay, AuditStepsRepeat,
 		AuditConversationsCancel, AuditChannelCreate, AuditChannelChange, AuditChannelToken, AuditChannelDelete, AuditErase,
-		AuditDeploymentPromote, AuditSetup,
+		AuditDeploymentPromote, AuditSetup, AuditPayloadsDecrypt,
 	}
 }
 
@@ -86,7 +87,7 @@ type Audited struct {
 	Actor     AuditActor  `json:"actor"`
 	// Filter are the options that chose what is changed. Values of users and conversations are left out.
 	Filter  map[string]string `json:"filter,omitempty"`
-	Objects []string          `json:"objects,omitempty"` // sequences, ids, or stream names, at most AuditObjectsMax
+	Objects []string          `json:"objects,omitempty"` // sequences, ids, names of streams or namespaces, at most AuditObjectsMax
 	Counts  map[string]int    `json:"counts,omitempty"`
 	Until   *time.Time        `json:"until,omitempty"`  // end of a pause
 	Reason  string            `json:"reason,omitempty"` // as the operator gave it
@@ -96,7 +97,7 @@ type Audited struct {
 // AuditActor is who acts.
 type AuditActor struct {
 	Name string `json:"name"`           // of the operator's token; of a tool, --actor or the user of the operating system
-	Role string `json:"role,omitempty"` // viewer, operator or owner, where the action was checked against one
+	Role string `json:"role,omitempty"` // viewer, operator or owner, where one is known: of the token, or of the NATS user
 	Via  string `json:"via"`            // cli or admin_api
 	// NATSUser is the user that the NATS server has authenticated.
 	NATSUser string `json:"nats_user,omitempty"`

@@ -73,10 +73,19 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	}).Decode(encrypted)
 	require.NoError(t, err)
 	require.Contains(t, string(decoded[0].GetData()), marker, "the codec server shows it")
+	read := auditOf(t, s.NATS.URL(), schemas.AuditPayloadsDecrypt)
+	require.Len(t, read, 1, "recorded before it is shown")
+	require.Equal(t, "ann", read[0].Data.Actor.Name)
+	require.Equal(t, "owner", read[0].Data.Actor.Role)
 
 	found := filesWith(t, filepath.Join(data, "temporal"), []byte(conversation))
 	require.NotEmpty(t, found, "the search reads what the server has written")
 	require.Empty(t, filesWith(t, filepath.Join(data, "temporal"), []byte(marker)))
+
+	require.NoError(t, s.Starter.Stop(t.Context()))
+	read = auditOf(t, s.NATS.URL(), schemas.AuditPayloadsDecrypt)
+	require.Len(t, read, 2, "the counts are recorded before the process ends")
+	require.Equal(t, map[string]int{"requests": 1, "payloads": len(encrypted)}, read[1].Data.Counts)
 }
 
 // acceptedPayloads returns the payloads of the Updates in a run's history, and fails when an event holds the marker.

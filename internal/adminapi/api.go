@@ -9,6 +9,7 @@ import (
 	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/internal/role"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // timeout bounds the work of one request.
@@ -48,7 +49,7 @@ func (a API) codec() http.Handler {
 			return httpapi.Reject(http.StatusNotFound, "", "payloads are not encrypted: set --payload-keys")
 		})
 	}
-	guarded := a.guarded(a.Codec.handler(a.Log), tokenOfBrowser, func(*http.Request) role.Role { return role.Decrypt })
+	guarded := a.guarded(a.Codec.handler(a.Log), tokenOfBrowser, func(*http.Request) role.Role { return role.Needs(schemas.AuditPayloadsDecrypt) })
 	return httpapi.Serve(a.Log, func(w http.ResponseWriter, r *http.Request) error {
 		answered, err := a.Codec.allow(w, r)
 		if !answered && err == nil {

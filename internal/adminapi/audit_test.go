@@ -91,8 +91,11 @@ func TestOperators_RolesByAction(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	o.channels.Administration.Licences = nil
+	reads := newReads(&shelf{})
+	t.Cleanup(func() { _ = reads.Close(context.Background()) })
 	api := API{
-		Log: discardLogger, Operators: operatorsOf(t, everyRole), Channels: o.channels, Codec: &Codec{Payloads: newPayloads(t)},
+		Log: discardLogger, Operators: operatorsOf(t, everyRole), Channels: o.channels,
+		Codec: &Codec{Payloads: newPayloads(t), Reads: reads},
 	}.Handler()
 	code := 0
 	ask := func(token, method, path, body string) int {

@@ -306,9 +306,7 @@ func audited(
 	if !operator.Role.May(c.Action) {
 		return insufficient(operator, role.Needs(c.Action))
 	}
-	trail := audit.Trail{Writer: writer, Log: log, Actor: schemas.AuditActor{
-		Name: operator.Name, Role: string(operator.Role), Via: viaAdminAPI, From: httpapi.Peer(r, nil).String(),
-	}}
+	trail := audit.Trail{Writer: writer, Log: log, Actor: actorOf(r)}
 	op, err := trail.Begin(r.Context(), c)
 	if err != nil {
 		return httpapi.Failed(err, "the audit event is not stored, nothing was changed").
@@ -329,6 +327,14 @@ func audited(
 	}
 	op.End(r.Context(), did)
 	return nil
+}
+
+// actorOf returns who sends a request, for its audit event.
+func actorOf(r *http.Request) schemas.AuditActor {
+	operator := operatorOf(r.Context())
+	return schemas.AuditActor{
+		Name: operator.Name, Role: string(operator.Role), Via: viaAdminAPI, From: httpapi.Peer(r, nil).String(),
+	}
 }
 
 // viaAdminAPI is the way in which an operator of the admin API acts.

@@ -6,8 +6,10 @@ import (
 	"net/http"
 	"slices"
 
+	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/httpapi"
 )
 
@@ -18,6 +20,8 @@ const codecBodyMax = 32 << 20
 // payloads, and show what it returns.
 type Codec struct {
 	Payloads converter.PayloadCodec
+	// Reads records what is decrypted.
+	Reads *audit.Reads
 	// Origins are the web origins whose pages may use the server; none: only clients that are not browsers.
 	Origins []string
 }
@@ -28,14 +32,21 @@ const codecPage = "/codec/"
 // handler returns the handler of all paths below /codec/. A person opens /codec/ in the browser once, and enters the token
 // as a password: the Temporal UI can send what the browser then keeps, but no token.
 func (c Codec) handler(log *slog.Logger) http.Handler {
-	codec := converter.NewPayloadCodecHTTPHandler(c.Payloads)
 	mux := http.NewServeMux()
-	for _, path := range []string{"/codec/encode", "/codec/decode"} {
-		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+	for path, payloads := range map[string]func(*http.Request) (converter.PayloadCodec, error){
+		"/codec/encode": func(*http.Request) (converter.PayloadCodec, error) { return c.Payloads, nil },
+		"/codec/decode": c.recorded,
+	} {
+		mux.Handle("POST "+path, httpapi.Serve(log, func(w http.ResponseWriter, r *http.Request) error {
+			codec, err := payloads(r)
+			if err != nil {
+				return err
+			}
 			r.Body = http.MaxBytesReader(w, r.Body, codecBodyMax)
 			w.Header().Set("Cache-Control", "no-store")
-			codec.ServeHTTP(w, r)
-		})
+			converter.NewPayloadCodecHTTPHandler(codec).ServeHTTP(w, r)
+			return nil
+		}))
 		mux.Handle(path, httpapi.Serve(log, httpapi.Only(http.MethodPost)))
 	}
 	mux.HandleFunc("GET "+codecPage+"{$}", func(w http.ResponseWriter, _ *http.Request) {
@@ -45,6 +56,33 @@ func (c Codec) handler(log *slog.Logger) http.Handler {
 	})
 	mux.Handle("/", httpapi.Serve(log, httpapi.NotFound))
 	return mux
+}
+
+// recorded returns a codec that decrypts only what is recorded as read by the operator of a request.
+func (c Codec) recorded(r *http.Request) (converter.PayloadCodec, error) {
+	read := func(what string, n int) error {
+		return c.Reads.Add(r.Context(), actorOf(r), r.Header.Get("X-Namespace"), map[string]int{what: n})
+	}
+	if err := read(audit.CountRequests, 1); err != nil {
+		return nil, httpapi.Failed(err, "the audit event is not stored, nothing was decrypted").
+			Because(err, "storing an audit event failed")
+	}
+	return recordedCodec{c.Payloads, func(payloads int) error { return read(audit.CountPayloads, payloads) }}, nil
+}
+
+// recordedCodec decrypts payloads after they were counted.
+type recordedCodec struct {
+	converter.PayloadCodec
+
+	read func(payloads int) error
+}
+
+// Decode counts and decrypts payloads.
+func (c recordedCodec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload, error) {
+	if err := c.read(len(payloads)); err != nil {
+		return nil, err
+	}
+	return c.PayloadCodec.Decode(payloads)
 }
 
 // allow writes the CORS headers of a request, and reports whether the request was only a question about them.

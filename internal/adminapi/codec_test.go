@@ -1,6 +1,9 @@
 package adminapi
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,7 +15,9 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	"go.temporal.io/sdk/converter"
 
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/codec"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 const (
@@ -26,11 +31,22 @@ const (
 func codecServer(t *testing.T) (*httptest.Server, *codec.Codec) {
 	t.Helper()
 	payloads := newPayloads(t)
+	return serveCodec(t, payloads, newReads(&shelf{})), payloads
+}
+
+func serveCodec(t *testing.T, payloads *codec.Codec, reads *audit.Reads) *httptest.Server {
+	t.Helper()
 	s := httptest.NewServer(API{
-		Log: discardLogger, Operators: operatorsOf(t, everyRole), Codec: &Codec{Payloads: payloads, Origins: []string{"https://temporal.example"}},
+		Log: discardLogger, Operators: operatorsOf(t, everyRole),
+		Codec: &Codec{Payloads: payloads, Reads: reads, Origins: []string{"https://temporal.example"}},
 	}.Handler())
 	t.Cleanup(s.Close)
-	return s, payloads
+	t.Cleanup(func() { _ = reads.Close(context.Background()) })
+	return s
+}
+
+func newReads(to audit.Writer) *audit.Reads {
+	return audit.NewReads(to, schemas.AuditPayloadsDecrypt, discardLogger)
 }
 
 func newPayloads(t *testing.T) *codec.Codec {
@@ -48,6 +64,7 @@ func remote(s *httptest.Server, token string) converter.PayloadCodec {
 		Endpoint: s.URL + "/codec",
 		ModifyRequest: func(r *http.Request) error {
 			r.Header.Set("Authorization", "Bearer "+token)
+			r.Header.Set("X-Namespace", "shop-namespace")
 			return nil
 		},
 	})
@@ -76,6 +93,45 @@ func TestCodec_TemporalsRemoteCodec(t *testing.T) {
 		_, err = remote(s, token).Decode(encrypted)
 		require.ErrorContains(t, err, status, token)
 	}
+}
+
+// TestCodec_DecryptionRecorded decrypts three pages: the first event is there before, the counts when the process stops.
+func TestCodec_DecryptionRecorded(t *testing.T) {
+	t.Parallel()
+	to, payloads := &shelf{}, newPayloads(t)
+	reads := newReads(to)
+	s := serveCodec(t, payloads, reads)
+	encrypted, err := payloads.Encode([]*commonpb.Payload{{Data: []byte("a")}, {Data: []byte("b")}})
+	require.NoError(t, err)
+	for range 3 {
+		shown, err := remote(s, tokenOfOwner).Decode(encrypted)
+		require.NoError(t, err)
+		require.Equal(t, "a", string(shown[0].GetData()))
+	}
+	_, err = remote(s, tokenOfDoer).Decode(encrypted)
+	require.Error(t, err)
+	_, err = remote(s, tokenOfOwner).Encode(encrypted)
+	require.NoError(t, err)
+	require.NoError(t, reads.Close(t.Context()))
+	require.Len(t, to.events, 2, "neither one without the role nor encrypting is a read")
+	require.NotEmpty(t, to.events[0].Data.Actor.From)
+	require.Equal(t, map[string]int{"requests": 3, "payloads": 6}, to.events[1].Data.Counts)
+	require.Equal(t, []string{"shop-namespace"}, to.events[1].Data.Objects)
+	require.Equal(t, []string{
+		"/hookturn payloads_decrypt requested by carla owner", "/hookturn payloads_decrypt done by carla owner",
+	}, to.taken())
+}
+
+func TestCodec_NothingDecryptedWithoutTheEvent(t *testing.T) {
+	t.Parallel()
+	payloads := newPayloads(t)
+	s := serveCodec(t, payloads, newReads(&shelf{err: errors.New("away")}))
+	encrypted, err := payloads.Encode([]*commonpb.Payload{{Data: []byte("what a person wrote")}})
+	require.NoError(t, err)
+	shown, err := remote(s, tokenOfOwner).Decode(encrypted)
+	require.ErrorContains(t, err, "500")
+	require.ErrorContains(t, err, "nothing was decrypted")
+	require.NotContains(t, fmt.Sprint(shown), "person")
 }
 
 func TestCodec_PagesOfAllowedOrigins(t *testing.T) {

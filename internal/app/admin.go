@@ -4,11 +4,13 @@ import (
 	"net/http"
 
 	"github.com/hookturn/hookturn/internal/adminapi"
+	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/codec"
 	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // startAdmin starts the admin listener before the connections, so that an orchestrator sees a live process while NATS or
@@ -22,7 +24,7 @@ func startAdmin(cfg Config, state *adminapi.Readiness, p *parts) (*adminapi.Serv
 }
 
 // adminAPI returns the admin API, nil when no operator token is configured.
-func adminAPI(cfg Config, b *base) (http.Handler, error) {
+func adminAPI(cfg Config, b *base, p *parts) (http.Handler, error) {
 	if cfg.Gateway.OperatorToken == "" {
 		return nil, nil
 	}
@@ -39,7 +41,9 @@ func adminAPI(cfg Config, b *base) (http.Handler, error) {
 		if err != nil {
 			return nil, err
 		}
-		api.Codec = &adminapi.Codec{Payloads: payloads, Origins: cfg.Gateway.CodecOrigins}
+		reads := audit.NewReads(bus.NewAudit(b.js), schemas.AuditPayloadsDecrypt, cfg.Log)
+		p.add("audit of reads", reads.Close)
+		api.Codec = &adminapi.Codec{Payloads: payloads, Reads: reads, Origins: cfg.Gateway.CodecOrigins}
 	}
 	return api.Handler(), nil
 }

@@ -90,7 +90,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := s.startGateway(ctx, cfg, base); err != nil {
 		return err
 	}
-	api, err := adminAPI(cfg, base)
+	api, err := adminAPI(cfg, base, &s.parts)
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ var importTable = map[string]row{
 		[]string{"schemas"},
 	},
 	"internal/audit": {
-		"recording what operators change, before it is changed",
+		"recording what operators change or decrypt, before they do",
 		[]string{"schemas"},
 	},
 	"internal/permissions": {

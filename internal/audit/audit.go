@@ -1,5 +1,5 @@
 // Package audit records what operators change: an event before anything is changed, without which the change does not
-// happen, and one with the result.
+// happen, and one with the result. It records in the same way what they decrypt.
 package audit
 
 import (

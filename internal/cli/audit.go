@@ -19,6 +19,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/internal/role"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -48,14 +49,18 @@ func (s *settings) actingAs() (schemas.AuditActor, error) {
 	return a, nil
 }
 
-// trail returns the audit trail of the tool's actions on a connection to NATS.
-func (s *settings) trail(js bus.JetStream) (audit.Trail, error) {
+// trail returns the audit trail of a tool's action on a connection to NATS. The role is that of the NATS user. A user that
+// may record an action above its role is not one of hookturn's table but only has its name, and has no role.
+func (s *settings) trail(js bus.JetStream, action schemas.AuditAction) (audit.Trail, error) {
 	actor, err := s.actingAs()
 	if err != nil {
 		return audit.Trail{}, err
 	}
 	writer := bus.NewAudit(js)
 	actor.NATSUser = writer.User()
+	if as := permissions.RoleOf(actor.NATSUser); as.May(action) {
+		actor.Role = string(as)
+	}
 	return audit.Trail{Writer: writer, Actor: actor, Log: s.cfg.Log}, nil
 }
 
@@ -65,7 +70,7 @@ type change func(op *audit.Operation, did *audit.Outcome) error
 
 // audited makes a change between its two audit events. When the first cannot be written, nothing is changed.
 func (s *settings) audited(ctx context.Context, js bus.JetStream, c audit.Change, work change) error {
-	trail, err := s.trail(js)
+	trail, err := s.trail(js, c.Action)
 	if err != nil {
 		return err
 	}
@@ -160,9 +165,10 @@ func auditCommand() *cobra.Command {
 	var f auditFilter
 	cmd := &cobra.Command{
 		Use:   "audit",
-		Short: "List what operators changed, oldest first",
+		Short: "List what operators changed and decrypted, oldest first",
 		Long: "List what operators changed, oldest first: an event before each change, one with its result. A change without\n" +
-			"the second was interrupted. Events are kept for a year, and name no user and no conversation.",
+			"the second was interrupted. payloads_decrypt is what the codec server decrypted for one operator in a minute.\n" +
+			"Events are kept for a year, and name no user and no conversation.",
 		Example: `  starter audit --since 24h
   starter audit --action erase --actor ann --output json`,
 		Args: cobra.NoArgs,

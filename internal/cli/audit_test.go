@@ -90,6 +90,31 @@ func must[T any](value T, err error) T {
 	return value
 }
 
+// TestAudit_RoleOfNATSUser pauses a bot as each user. NATS keeps a viewer of hookturn's table from doing so: this one only has
+// its name.
+func TestAudit_RoleOfNATSUser(t *testing.T) {
+	t.Parallel()
+	o := server.Options{}
+	require.NoError(t, o.ProcessConfigString(`accounts { A { jetstream: enabled, users: [
+		{ user: hookturn, password: x }, { user: operator, password: x }, { user: viewer, password: x }, { user: other, password: x } ] } }`))
+	s := natstest.Start(t, func(to *server.Options) { to.Accounts, to.Users = o.Accounts, o.Users })
+	as := func(user string) nats { return nats{url: "nats://" + user + ":x@" + s.Addr().String()} }
+	_, js, err := bus.Connect(testContext(t), as("hookturn").url, "", t.Name(), nil)
+	require.NoError(t, err)
+	t.Cleanup(js.Conn().Close)
+	_, err = bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 2})
+	require.NoError(t, err)
+	for user, want := range map[string]string{"hookturn": "owner", "operator": "operator", "viewer": "", "other": ""} {
+		succeed(t, &world{env: as(user).at()}, "bots", "pause", "shop", "--yes", "--actor", "as-"+user)
+		list := as("hookturn").audited(t, "--actor", "as-"+user)
+		require.Len(t, list, 2)
+		for _, e := range list {
+			require.Equal(t, user, e.Data.Actor.NATSUser)
+			require.Equal(t, want, e.Data.Actor.Role, user)
+		}
+	}
+}
+
 func TestAudit_Filters(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)

@@ -122,7 +122,7 @@ func starter() User {
 				// The retention of bots.
 				"$JS.API.STREAM.PURGE."+streamReplies, "$JS.API.STREAM.PURGE."+streamDeadLetters),
 			records(schemas.AuditChannelCreate, schemas.AuditChannelChange, schemas.AuditChannelToken, schemas.AuditChannelDelete,
-				schemas.AuditDeadLettersReplay),
+				schemas.AuditDeadLettersReplay, schemas.AuditPayloadsDecrypt),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted),
 			reads(bucketChats), watches(bucketPauses), watches(bucketChannels), writes(bucketChannels), files(),
@@ -211,6 +211,11 @@ func files() []string {
 func keyOf(purpose string) []string {
 	key := "$KV." + bucketKeys + "." + purpose
 	return []string{key, "$JS.API.DIRECT.GET.KV_" + bucketKeys + "." + key}
+}
+
+// RoleOf returns the role of the operators who use a user of hookturn's account; "" of a user that is not one of operators.
+func RoleOf(user string) role.Role {
+	return map[string]role.Role{Look: role.Viewer, Tools: role.Operator, Operator: role.Owner}[user]
 }
 
 func rights(subjects ...string) []string { return subjects }

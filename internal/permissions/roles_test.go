@@ -28,7 +28,7 @@ func TestRoles_AuditEventsByUser(t *testing.T) {
 	r := startRig(t)
 	adminAPI := map[schemas.AuditAction]bool{
 		schemas.AuditChannelCreate: true, schemas.AuditChannelChange: true, schemas.AuditChannelToken: true, schemas.AuditChannelDelete: true,
-		schemas.AuditDeadLettersReplay: true,
+		schemas.AuditDeadLettersReplay: true, schemas.AuditPayloadsDecrypt: true,
 	}
 	installation := map[schemas.AuditAction]bool{schemas.AuditSetup: true, schemas.AuditDeploymentPromote: true}
 	for user, may := range map[string]func(schemas.AuditAction) bool{

@@ -29,9 +29,6 @@ func (r Role) Includes(other Role) bool {
 	return slices.Index(Roles(), r) >= slices.Index(Roles(), other)
 }
 
-// Decrypt is what the codec server needs: it shows what people wrote.
-const Decrypt = Owner
-
 // Needs returns the role that an action needs.
 func Needs(action schemas.AuditAction) Role {
 	switch action {

@@ -17,6 +17,7 @@ func TestRole_Actions(t *testing.T) {
 		schemas.AuditConversationsCancel: "ow", schemas.AuditChannelCreate: "ow", schemas.AuditChannelChange: "ow",
 		schemas.AuditChannelToken: "w", schemas.AuditChannelDelete: "w", schemas.AuditErase: "w",
 		schemas.AuditDeploymentPromote: "w", schemas.AuditSetup: "w",
+		schemas.AuditPayloadsDecrypt: "w",
 	}
 	require.Len(t, table, len(schemas.AuditActions()))
 	for action, want := range table {
