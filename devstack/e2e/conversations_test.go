@@ -47,6 +47,28 @@ func auditOf(t *testing.T, natsURL string, action schemas.AuditAction) (list []s
 	return list
 }
 
+// nameBots pauses a bot of which only an open conversation is known, and bots that nothing knows.
+func nameBots(t *testing.T, run func(args ...string) (string, int)) {
+	t.Helper()
+	for _, args := range [][]string{
+		{"bots", "pause", "shpo"}, {"bots", "resume", "shpo"}, {"bots", "pause", "shop", "--tenant", "acme"},
+		{"endpoints", "pause", "https://shop.example/orders", "--bot", "shpo"}, {"endpoints", "resume", "https://shop.example/orders", "--bot", "shpo"},
+	} {
+		for _, confirmed := range []string{"--yes", "--dry-run"} {
+			out, status := run(append(args, confirmed)...)
+			require.Equal(t, 3, status, "%v: %s", args, out)
+		}
+	}
+	_, status := run("bots", "list")
+	require.Equal(t, 3, status, "none was paused")
+	for _, args := range [][]string{
+		{"bots", "pause", "shop"}, {"bots", "resume", "shop"}, {"bots", "pause", "shpo", "--unknown"}, {"bots", "resume", "shpo"},
+	} {
+		out, status := run(append(args, "--yes")...)
+		require.Zero(t, status, "%v: %s", args, out)
+	}
+}
+
 // TestConversations_FoundShownCancelled finds a conversation whose step hangs among others, looks at it and ends it.
 func TestConversations_FoundShownCancelled(t *testing.T) {
 	t.Parallel()
@@ -86,6 +108,8 @@ func TestConversations_FoundShownCancelled(t *testing.T) {
 	_, status = run("conversations", "show", "none", "--bot", "shop")
 	require.Equal(t, 3, status)
 
+	nameBots(t, run)
+
 	_, status = run("conversations", "cancel", "stuck", "--bot", "shop")
 	require.Equal(t, 4, status, "nothing is done without a confirmation")
 	out, status = run("conversations", "cancel", "stuck", "--bot", "shop", "--yes")
@@ -99,6 +123,9 @@ func TestConversations_FoundShownCancelled(t *testing.T) {
 
 	out, status = tool(t, "nats://127.0.0.1:1", s.Temporal.Addr(), "conversations", "cancel", "o'done", "--bot", "shop", "--yes", "--connect-timeout", "1s")
 	require.Equal(t, 5, status, "nothing without the audit event: %s", out)
+	out, status = tool(t, s.NATS.URL(), "127.0.0.1:1", "bots", "pause", "shop", "--yes", "--connect-timeout", "1s", "--output", "json")
+	require.Equal(t, 5, status, out)
+	require.Contains(t, out, "--unknown")
 	out, status = tool(t, "nats://127.0.0.1:1", s.Temporal.Addr(), "conversations", "cancel", "o'done", "--bot", "shop", "--yes", "--unaudited", "--connect-timeout", "1s")
 	require.Zero(t, status, out)
 	require.Equal(t, schemas.OutcomeSuccess, e.replied(t, "shop", "stuck", 2)[0].Outcome)

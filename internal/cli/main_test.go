@@ -131,7 +131,9 @@ func startBareNATS(t *testing.T) nats {
 }
 
 // at is an environment that leads a command to this server.
-func (n nats) at() map[string]string { return map[string]string{"HOOKTURN_NATS_URL": n.url} }
+func (n nats) at() map[string]string {
+	return map[string]string{"HOOKTURN_NATS_URL": n.url, "HOOKTURN_BOTS": "testdata/bots"}
+}
 
 // reply stores a reply to the event of this id.
 func (n nats) reply(ctx context.Context, key schemas.ConversationKey, eventID, replyType string, data any) error {

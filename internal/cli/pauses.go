@@ -32,6 +32,7 @@ type pauseTool struct {
 	settings
 
 	ofEndpoint bool
+	unknown    bool // also what nothing knows
 	owner      schemas.BotID
 	pause      time.Duration
 	reason     string
@@ -47,6 +48,7 @@ func (p *pauseTool) flags(cmd *cobra.Command) {
 	}
 	p.changes(cmd)
 	p.actor(cmd.Flags())
+	p.mayBeUnknown(cmd.Flags())
 	cmd.Flags().StringVar(&p.reason, "reason", "", "why, for the audit event and the list")
 }
 
@@ -92,6 +94,9 @@ func (p *pauseTool) run(cmd *cobra.Command, d store.Pause, verb string) error {
 	}
 	if !d.Until.IsZero() {
 		what += " until " + d.Until.Format(time.RFC3339)
+	}
+	if err := p.exists(cmd, d); err != nil {
+		return err
 	}
 	if p.dryRun {
 		return p.printLine(cmd, d, "would %s", what)
@@ -155,9 +160,12 @@ func pauseCommand(ofEndpoint bool) *cobra.Command {
 		},
 	}
 	cmd.Long = "Pause a bot. Its new events wait in JetStream, in order; steps that have begun go on. A user whose\n" +
-		"step waits gets the text bot_paused of the bot file once, when there is one."
+		"step waits gets the text bot_paused of the bot file once, when there is one. The status is 3 for a bot that\n" +
+		"neither a bot file nor an open conversation knows."
 	if ofEndpoint {
-		cmd.Long = "Pause an endpoint of a bot. A step whose deadline is later waits; the others fail with rate_limited."
+		cmd.Long = "Pause an endpoint of a bot. A step whose deadline is later waits; the others fail with rate_limited.\n" +
+			"The status is 3 for an endpoint that the bot file does not have, or a bot that neither a bot file nor an open\n" +
+			"conversation knows."
 	}
 	p.flags(cmd)
 	cmd.Flags().DurationVar(&p.pause, "for", 0, "how long; 0: until it is resumed")

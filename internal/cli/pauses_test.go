@@ -59,6 +59,18 @@ func TestPauses_OfEndpoints(t *testing.T) {
 		_, status = run(args...)
 		require.Equal(t, 2, status, args)
 	}
+
+	for _, verb := range []string{"pause", "resume"} {
+		for _, confirmed := range []string{"--yes", "--dry-run"} {
+			out, status = run(verb, "https://shop.example/ordres", "--bot", "shop", confirmed)
+			require.Equal(t, 3, status, out)
+			require.Contains(t, out, "bot shop of tenant default has no endpoint https://shop.example/ordres")
+		}
+	}
+	_, status = run("pause", "https://shop.example/later", "--bot", "shop", "--unknown", "--yes")
+	require.Zero(t, status)
+	_, status = run("resume", "https://other.example/state", "--bot", "nobody", "--unknown", "--yes")
+	require.Zero(t, status)
 }
 
 func TestPauses_OfBots(t *testing.T) {
@@ -73,4 +85,9 @@ func TestPauses_OfBots(t *testing.T) {
 	require.True(t, decided[0].Active(time.Now().Add(1000*time.Hour)), "until it is resumed")
 	succeed(t, &world{env: n.at()}, "bots", "resume", "shop", "--yes")
 	require.Contains(t, fail(t, &world{env: n.at()}, "bots", "list"), "none of the bots that match is paused")
+
+	env := n.at()
+	succeed(t, &world{env: env}, "bots", "pause", "broken", "--yes")
+	succeed(t, &world{env: env}, "bots", "pause", "next-week", "--unknown", "--yes")
+	succeed(t, &world{env: env}, "bots", "resume", "next-week", "--yes")
 }
