@@ -25,7 +25,8 @@ const subjectSockets = "hookturn.sockets"
 func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConnOf(js)} }
 
 // Notices calls received for every event notification of a bot whose class matches, with the class and the CloudEvents
-// event, until stop is called. The words of class may be wildcards of NATS. The calls are sequential.
+// event, until stop is called: those that were delivered and not handled are dropped, as they are when nothing subscribes.
+// The words of class may be wildcards of NATS. The calls are sequential.
 func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class string, notice []byte)) (stop func(),
 	err error) {
 	root := schemas.NoticeSubject(owner, "")
@@ -61,13 +62,14 @@ func tooLargeFor(err error, data []byte) error {
 	return err
 }
 
-// Respond answers requests that are sent to an address, until stop is called.
-func (p *PubSub) Respond(address string, answer func(request []byte) []byte) (stop func(), err error) {
+// Respond answers requests that are sent to an address, until stop is called; stop waits until all that were delivered are
+// answered, and no longer than its context. Without the wait, who sent them would wait for a timeout.
+func (p *PubSub) Respond(address string, answer func(request []byte) []byte) (stop func(context.Context), err error) {
 	s, err := p.nc.subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to requests: %w", err)
 	}
-	return unsubscribe(s), nil
+	return draining(s), nil
 }
 
 // Request sends a request to an address and waits for the answer. An address without a responder is a fault of the kind
@@ -88,4 +90,21 @@ func (p *PubSub) Request(ctx context.Context, address string, request []byte) ([
 // requestTimeout bounds one request to another process.
 const requestTimeout = 5 * time.Second
 
+// unsubscribe returns what ends a subscription at once: messages that were delivered and not handled are dropped. It is for
+// those whose receiver does not use them any more.
 func unsubscribe(s *nats.Subscription) func() { return func() { _ = s.Unsubscribe() } }
+
+// draining returns what ends a subscription after the messages that were delivered are handled, or when its context ends.
+func draining(s *nats.Subscription) func(context.Context) {
+	drained := make(chan struct{})
+	s.SetClosedHandler(func(string) { close(drained) })
+	return func(ctx context.Context) {
+		if s.Drain() != nil {
+			return // the connection is closed
+		}
+		select {
+		case <-drained:
+		case <-ctx.Done():
+		}
+	}
+}

@@ -29,12 +29,52 @@ func TestPubSub(t *testing.T) {
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 	_, err = p.Request(ctx, "unknown", []byte("x"))
 	require.ErrorContains(t, err, "no such connection")
-	stop, err = p.Respond("socket", func(request []byte) []byte { return append(request, '!') })
+	end, err := p.Respond("socket", func(request []byte) []byte { return append(request, '!') })
 	require.NoError(t, err)
-	defer stop()
+	defer end(ctx)
 	answer, err := p.Request(ctx, "socket", []byte("x"))
 	require.NoError(t, err)
 	require.Equal(t, "x!", string(answer))
+}
+
+// TestPubSub_RequestsAnsweredAtStop: a responder that stops answers the requests that wait behind a long one, and stop waits
+// for them unless its context has ended.
+func TestPubSub_RequestsAnsweredAtStop(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	p, ctx, nc := NewPubSub(js), testContext(t), js.Conn()
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	for _, waits := range []bool{false, true} {
+		begun, release := make(chan struct{}, 3), make(chan struct{})
+		var answered atomic.Int64
+		stop, err := p.Respond("socket", func(request []byte) []byte {
+			begun <- struct{}{}
+			<-release
+			answered.Add(1)
+			return request
+		})
+		require.NoError(t, err)
+		answers, err := nc.SubscribeSync(nc.NewInbox())
+		require.NoError(t, err)
+		for range 3 {
+			require.NoError(t, nc.PublishRequest(subjectSockets+".socket", answers.Subject, []byte("x")))
+		}
+		<-begun
+		require.NoError(t, nc.Flush()) // the others have been delivered, too
+		if waits {
+			close(release)
+			stop(ctx)
+			require.EqualValues(t, 3, answered.Load())
+		} else {
+			stop(ended)
+			close(release)
+		}
+		for range 3 {
+			_, err := answers.NextMsgWithContext(ctx)
+			require.NoError(t, err)
+		}
+	}
 }
 
 func TestPubSub_Scripts(t *testing.T) {

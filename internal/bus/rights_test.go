@@ -158,7 +158,7 @@ func TestRights_DeniedSubscription(t *testing.T) {
 	r := startDenied(t, nil, []string{"hookturn.sockets.>"})
 	stop, err := NewPubSub(r.js).Respond("g1", nil)
 	require.NoError(t, err)
-	defer stop()
+	defer stop(testContext(t))
 	require.Eventually(t, func() bool { return IsDenied(Ready(testContext(t), r.js)) }, soon, poll)
 }
 

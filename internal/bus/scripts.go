@@ -65,15 +65,9 @@ func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int)
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to requests for scripts: %w", err)
 	}
-	drained := make(chan struct{})
-	s.SetClosedHandler(func(string) { close(drained) })
+	drain := draining(s)
 	return func(ctx context.Context) {
-		if s.Drain() == nil { // else the connection is closed
-			select {
-			case <-drained:
-			case <-ctx.Done():
-			}
-		}
+		drain(ctx)
 		running.Wait()
 	}, nil
 }

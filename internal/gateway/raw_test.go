@@ -24,8 +24,10 @@ type mute struct{}
 func (mute) Notices(schemas.BotID, string, func(string, []byte)) (func(), error) {
 	return func() {}, nil
 }
-func (mute) Claim(context.Context, string, string) (bool, error)          { return true, nil }
-func (mute) Respond(string, func([]byte) []byte) (stop func(), err error) { return func() {}, nil }
+func (mute) Claim(context.Context, string, string) (bool, error) { return true, nil }
+func (mute) Respond(string, func([]byte) []byte) (stop func(context.Context), err error) {
+	return func(context.Context) {}, nil
+}
 
 // listen starts a gateway whose timeouts are short.
 func listen(t *testing.T, change ...func(*Options)) (*testGateway, *Server) {

@@ -57,7 +57,7 @@ type Bus interface {
 	// Notices calls receive for every notice of a bot whose class matches, until stop is called.
 	Notices(owner schemas.BotID, class string, receive func(class string, notice []byte)) (stop func(), err error)
 	// Respond answers the requests that are sent to an address, until stop is called.
-	Respond(address string, answer func(request []byte) []byte) (stop func(), err error)
+	Respond(address string, answer func(request []byte) []byte) (stop func(context.Context), err error)
 }
 
 // shareNotices is the value of the metric's label for event notifications of subscriber channels.
@@ -83,7 +83,7 @@ type Hub struct {
 	Ping, Pong time.Duration
 
 	name string // of this process, in the ids of its connections
-	stop func()
+	stop func(context.Context)
 
 	mu          sync.Mutex
 	closed      bool
@@ -187,8 +187,8 @@ func (h *Hub) leave(c *connection) {
 	h.running.Done()
 }
 
-// Close closes every connection with status 1001, after which clients may reconnect. Running calls may finish until ctx
-// ends.
+// Close closes every connection with status 1001, after which clients may reconnect. Pushes that have arrived are written
+// before, running calls may finish until ctx ends.
 func (h *Hub) Close(ctx context.Context) error {
 	h.mu.Lock()
 	h.closed = true
@@ -197,7 +197,7 @@ func (h *Hub) Close(ctx context.Context) error {
 		all = append(all, c)
 	}
 	h.mu.Unlock()
-	h.stop()
+	h.stop(ctx)
 	var draining sync.WaitGroup
 	for _, c := range all {
 		draining.Go(func() { c.drain(ctx) })

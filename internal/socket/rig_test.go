@@ -76,11 +76,11 @@ func (w *pubSub) Claim(_ context.Context, _, key string) (bool, error) {
 	return mine, nil
 }
 
-func (w *pubSub) Respond(address string, answer func([]byte) []byte) (func(), error) {
+func (w *pubSub) Respond(address string, answer func([]byte) []byte) (func(context.Context), error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.serves[address] = answer
-	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.serves, address) }, nil
+	return func(context.Context) { w.mu.Lock(); defer w.mu.Unlock(); delete(w.serves, address) }, nil
 }
 
 // scripts return the body of their run, or wait until they are released.
