@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
@@ -100,6 +101,54 @@ func TestRedrive_StepsRepeatedOnce(t *testing.T) {
 	}
 	_, status = run("list", "--bot", "shop")
 	require.Equal(t, 3, status, "what was repaired is not listed")
+}
+
+// TestRedrive_KnownToConversation replays the dead letter of an event that its conversation has answered with rejected: nothing
+// is done while that conversation, open or closed, is the latest one.
+func TestRedrive_KnownToConversation(t *testing.T) {
+	t.Parallel()
+	samples := endpoint.New(endpoint.Options{})
+	samples.Handle("/orders", ok)
+	_, err := samples.Start()
+	require.NoError(t, err)
+	s, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples})
+	run := func(args ...string) (string, int) { return tool(t, s.NATS.URL(), s.Temporal.Addr(), args...) }
+	known := func() map[string]int {
+		out, status := run("deadletters", "replay", "--bot", "shop", "--dry-run", "--output", "json")
+		require.Zero(t, status, out)
+		var count redrive.Count
+		require.NoError(t, json.Unmarshal([]byte(out), &count))
+		return count.LeftOut
+	}
+
+	e.request(t, "shop", "c-1", "ORDER")
+	e.replied(t, "shop", "c-1", 1)
+	e.publish(t, "shop", "c-1", uuid.NewString(), schemas.TypeStepRequested, `{"step":5}`)
+	require.Equal(t, schemas.OutcomeRejected, e.replied(t, "shop", "c-1", 2)[1].Outcome)
+	require.Eventually(t, func() bool {
+		_, status := run("deadletters", "show", "1")
+		return status == 0
+	}, patience, 100*time.Millisecond)
+
+	_, status := run("deadletters", "replay", "1", "--yes")
+	require.Equal(t, 4, status)
+	_, status = tool(t, s.NATS.URL(), "127.0.0.1:1", "deadletters", "replay", "1", "--yes", "--connect-timeout", "1s")
+	require.Equal(t, 5, status, "not replayed when it cannot be found out")
+	require.Equal(t, map[string]int{redrive.LeftKnown: 1}, known())
+	_, status = run("deadletters", "replay", "--bot", "shop", "--yes")
+	require.Equal(t, 6, status)
+	_, status = run("conversations", "cancel", "c-1", "--bot", "shop", "--yes")
+	require.Zero(t, status)
+	_, status = run("deadletters", "show", "1")
+	require.Zero(t, status, "the dead letter is kept")
+	require.Equal(t, map[string]int{redrive.LeftKnown: 1}, known(), "a closed conversation knows its events, too")
+
+	require.Eventually(t, func() bool { // the run that was cancelled may answer an event yet
+		e.request(t, "shop", "c-1", "ORDER")
+		return len(known()) == 0
+	}, patience, 100*time.Millisecond)
+	_, status = run("deadletters", "replay", "1", "--yes")
+	require.Zero(t, status, "the next conversation does not know it")
 }
 
 // lateOf returns the late answers of a conversation, in stream order.

@@ -69,7 +69,7 @@ func TestPauses_OfEndpoints(t *testing.T) {
 	}
 	_, status = run("pause", "https://shop.example/later", "--bot", "shop", "--unknown", "--yes")
 	require.Zero(t, status)
-	_, status = run("resume", "https://other.example/state", "--bot", "nobody", "--unknown", "--yes")
+	_, status = run("resume", "https://other.example/state", "--bot", "later", "--unknown", "--yes")
 	require.Zero(t, status)
 }
 

@@ -156,8 +156,9 @@ func replayCommand() *cobra.Command {
 		Short: "Publish the events of dead letters again, of one or of all that the filters choose",
 		Long: "Publish the events of dead letters again, under their own ids and with the bot files and secrets of now, and\n" +
 			"delete the dead letters: of one, or of all that the filters choose. Events of a conversation keep their order.\n" +
-			"Events whose latest useful moment is over are left out, then the status is 6. When it is interrupted, " +
-			"the same command continues.",
+			"Left out are events whose latest useful moment is over (expired), and those that their conversation has answered\n" +
+			"and knows, so that it would not answer them again (known_to_conversation); then the status is 6, or 4 for a single\n" +
+			"one. When it is interrupted, the same command continues.",
 		Example: `  starter deadletters replay 1 --yes
   starter deadletters replay --reason unknown_bot --dry-run
   starter deadletters replay --bot shop --since 24h --rate 50 --yes`,
@@ -187,7 +188,9 @@ func (r *redriveTool) replayAll(cmd *cobra.Command, f bus.DeadLetterFilter, name
 		if err != nil {
 			return err
 		}
-		letters := &redrive.Letters{Stored: bus.NewDeadLetters(js, streams), Filter: f}
+		known, done := r.knows(cmd, streams)
+		defer done()
+		letters := &redrive.Letters{Stored: bus.NewDeadLetters(js, streams), Filter: f, Known: known}
 		var c redrive.Count
 		if err := r.retry(ctx, func(ctx context.Context) (err error) {
 			c, err = letters.Count(ctx)
@@ -222,6 +225,9 @@ func (r *redriveTool) replayOne(cmd *cobra.Command, arg string) error {
 	) error {
 		l, err := letters.Show(ctx, seq)
 		if err != nil {
+			return err
+		}
+		if err := r.unknownTo(ctx, cmd, js, l); err != nil {
 			return err
 		}
 		if r.dryRun {

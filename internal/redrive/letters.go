@@ -23,6 +23,8 @@ const lettersPage = 500
 type Letters struct {
 	Stored *bus.DeadLetters
 	Filter bus.DeadLetterFilter // After and Limit are not used
+	// Known reports whether the conversation of a dead letter's event has answered it and still knows it.
+	Known func(ctx context.Context, letter bus.DeadLetter) (bool, error)
 }
 
 // Count returns how many dead letters a redrive would publish, and leave out.
@@ -113,6 +115,13 @@ func (l *Letters) leftOut(ctx context.Context, seq uint64) (string, error) {
 	}
 	if !until.IsZero() && time.Now().After(until) {
 		return LeftExpired, nil
+	}
+	known, err := l.Known(ctx, letter)
+	if err != nil {
+		return "", fmt.Errorf("look whether the event of dead letter %d is known to its conversation: %w", seq, err)
+	}
+	if known {
+		return LeftKnown, nil
 	}
 	return "", nil
 }

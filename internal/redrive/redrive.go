@@ -19,11 +19,12 @@ import (
 
 // Reasons for leaving an event out.
 const (
-	LeftExpired = "expired"       // its latest useful moment is over
-	LeftSubject = "bad_subject"   // it has no valid subject under which it could be published
-	LeftHistory = "history_gone"  // Temporal does not keep the run with the event any more
-	LeftQueued  = "background"    // its queue was full: the end of a queued step has no second reply
-	LeftGone    = "not_there_now" // it was replayed or deleted meanwhile
+	LeftExpired = "expired"               // its latest useful moment is over
+	LeftSubject = "bad_subject"           // it has no valid subject under which it could be published
+	LeftHistory = "history_gone"          // Temporal does not keep the run with the event any more
+	LeftQueued  = "background"            // its queue was full: the end of a queued step has no second reply
+	LeftGone    = "not_there_now"         // it was replayed or deleted meanwhile
+	LeftKnown   = "known_to_conversation" // its conversation has answered it and would not do so again
 )
 
 // Progress is how far a redrive has come.

@@ -85,6 +85,9 @@ func TestLetters_InterruptedRedriveContinues(t *testing.T) {
 	}
 }
 
+// unknown is the answer of conversations that do not know an event.
+func unknown(context.Context, bus.DeadLetter) (bool, error) { return false, nil }
+
 // interrupted kills a redrive in a request, and checks what another one makes of it.
 func interrupted(t *testing.T, killedIn int) {
 	t.Helper()
@@ -95,11 +98,13 @@ func interrupted(t *testing.T, killedIn int) {
 	}
 	write(t, stored, 41, "c-1", fault.BadEvent, nil)
 	write(t, stored, 42, "c-1", fault.UnknownBot, nats.Header{"Nats-TTL": {"1ns"}})
-	letters := &Letters{Stored: stored, Filter: bus.DeadLetterFilter{Reason: fault.UnknownBot}}
+	letters := &Letters{Known: unknown, Stored: stored, Filter: bus.DeadLetterFilter{Reason: fault.UnknownBot}}
 
+	letters.Known = func(_ context.Context, letter bus.DeadLetter) (bool, error) { return letter.EventSequence == 7, nil }
 	count, err := letters.Count(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, Count{ByReason: map[string]int{"unknown_bot": 40}, LeftOut: map[string]int{LeftExpired: 1}}, count)
+	require.Equal(t, Count{ByReason: map[string]int{"unknown_bot": 39}, LeftOut: map[string]int{LeftExpired: 1, LeftKnown: 1}}, count)
+	letters.Known = unknown
 
 	o, killed := options(streams), errors.New("killed")
 	calls := 0
