@@ -2,8 +2,11 @@ package servers
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -41,6 +44,8 @@ type TemporalOptions struct {
 	FrontendAddr string
 	// Namespace is registered when missing. Default: NamespaceDefault.
 	Namespace string
+	// TLS, when set, is what the frontend requires of its clients; nil: plain connections.
+	TLS *MutualTLS
 	// DynamicConfig overrides the server's settings, the tuning of this package included; keys are Temporal's own
 	// ("matching.enableFairness").
 	DynamicConfig map[string]any
@@ -50,6 +55,31 @@ type TemporalOptions struct {
 	Logger *slog.Logger
 	// LogLevel is the minimum level of the log. Nil means slog.LevelWarn, and slog.LevelError during start and stop.
 	LogLevel slog.Leveler
+}
+
+// MutualTLS are PEM files of a server that requires client certificates.
+type MutualTLS struct {
+	CA        string // the authority of both ends
+	Cert, Key string // of the server, and of its own workers as clients
+	Name      string // in the certificate
+}
+
+// client returns the options of a client of such a server.
+func (m *MutualTLS) client() (*tls.Config, error) {
+	if m == nil {
+		return nil, nil
+	}
+	authority, err := os.ReadFile(m.CA)
+	if err != nil {
+		return nil, err
+	}
+	own, err := tls.LoadX509KeyPair(m.Cert, m.Key)
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(authority)
+	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{own}, ServerName: m.Name, MinVersion: tls.VersionTLS12}, nil
 }
 
 // Temporal is a running Temporal server.
@@ -83,7 +113,7 @@ func StartTemporal(ctx context.Context, opts TemporalOptions) (*Temporal, error)
 		return nil, fmt.Errorf("start temporal: %w", err)
 	}
 	t := &Temporal{server: server, gate: gate, logger: logger, addr: frontend.String(), namespace: opts.Namespace}
-	if err := t.awaitNamespace(ctx); err != nil {
+	if err := t.awaitNamespace(ctx, opts.TLS); err != nil {
 		t.Stop()
 		return nil, fmt.Errorf("start temporal: %w", err)
 	}
@@ -105,7 +135,7 @@ func launch(
 		counts = metrics.NoopMetricsHandler
 	}
 	server, err = temporal.NewServer(
-		temporal.WithConfig(serverConfig(l, db)),
+		temporal.WithConfig(serverConfig(l, db, opts.TLS)),
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithStaticHosts(l.hosts()),
 		temporal.WithLogger(temporalLogger{slog: logger}),
@@ -127,11 +157,16 @@ func launch(
 }
 
 // awaitNamespace returns when the frontend knows the namespace.
-func (t *Temporal) awaitNamespace(ctx context.Context) error {
+func (t *Temporal) awaitNamespace(ctx context.Context, m *MutualTLS) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
+	config, err := m.client()
+	if err != nil {
+		return fmt.Errorf("client for %s: %w", t.addr, err)
+	}
 	c, err := client.NewLazyClient(client.Options{
 		HostPort: t.addr, Namespace: t.namespace, Logger: slog.New(slog.DiscardHandler),
+		ConnectionOptions: client.ConnectionOptions{TLS: config},
 	})
 	if err != nil {
 		return fmt.Errorf("client for %s: %w", t.addr, err)

@@ -47,9 +47,10 @@ const (
 )
 
 // serverConfig is a server without metrics and profiling ports.
-func serverConfig(l layout, db database) *config.Config {
+func serverConfig(l layout, db database, m *MutualTLS) *config.Config {
 	frontend := l[primitives.FrontendService].String()
 	return &config.Config{
+		Global:       config.Global{TLS: tlsConfig(m)},
 		Services:     l.services(),
 		PublicClient: config.PublicClient{HostPort: frontend},
 		Persistence: config.Persistence{
@@ -77,6 +78,21 @@ func serverConfig(l layout, db database) *config.Config {
 			History:    config.HistoryArchivalNamespaceDefaults{State: config.ArchivalDisabled},
 			Visibility: config.VisibilityArchivalNamespaceDefaults{State: config.ArchivalDisabled},
 		}},
+	}
+}
+
+// tlsConfig is the TLS of the frontend, for clients and for the server's own workers. The other services listen on loopback.
+func tlsConfig(m *MutualTLS) config.RootTLS {
+	if m == nil {
+		return config.RootTLS{}
+	}
+	client := config.ClientTLS{ServerName: m.Name, RootCAFiles: []string{m.CA}}
+	return config.RootTLS{
+		Frontend: config.GroupTLS{
+			Client: client,
+			Server: config.ServerTLS{CertFile: m.Cert, KeyFile: m.Key, ClientCAFiles: []string{m.CA}, RequireClientAuth: true},
+		},
+		SystemWorker: config.WorkerTLS{CertFile: m.Cert, KeyFile: m.Key, Client: client},
 	}
 }
 

@@ -49,13 +49,14 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	}
 	retry := bus.Backoff(backoff.DefaultInitialInterval, 5*time.Second)
 	var last error
+	var hint string
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
-		last = err
+		last, hint = err, reachHint(ctx, opts)
 		l.WarnContext(ctx, "connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace,
-			"retry_in", wait, "error", err, "hint", "check TEMPORAL_ADDRESS and that the server runs")
+			"retry_in", wait, "error", err, "hint", hint)
 	})
 	if errors.Is(err, context.DeadlineExceeded) && last != nil {
-		err = fmt.Errorf("%w: %w", bus.ErrUnreachable, last)
+		err = fmt.Errorf("%w: %w: %s", bus.ErrUnreachable, last, hint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", opts.HostPort, err)

@@ -19,9 +19,12 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/hookturn/hookturn/internal/bus"
 )
 
 // frontend is a stand-in for Temporal's frontend: it answers what a client asks when it connects.
@@ -123,6 +126,48 @@ server_name = "temporal.company"
 	_, err = TemporalFromEnvironment()
 	require.ErrorContains(t, err, "TEMPORAL_PROFILE")
 	require.ErrorContains(t, err, "TEMPORAL_ADDRESS=")
+}
+
+// TestTemporal_HintNamesTheOption connects to a server that requires a client certificate in each wrong way.
+func TestTemporal_HintNamesTheOption(t *testing.T) {
+	t.Parallel()
+	ca, cert, key := certificates(t)
+	pair, err := tls.LoadX509KeyPair(cert, key)
+	require.NoError(t, err)
+	_, otherCert, otherKey := certificates(t)
+	stranger, err := tls.LoadX509KeyPair(otherCert, otherKey)
+	require.NoError(t, err)
+	pool := x509.NewCertPool()
+	text, err := os.ReadFile(ca)
+	require.NoError(t, err)
+	require.True(t, pool.AppendCertsFromPEM(text))
+	_, address := serveFrontend(t, grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{pair}, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert, MinVersion: tls.VersionTLS12,
+	})))
+	_, plain := serveFrontend(t)
+	const name = "temporal.company"
+	for hint, wrong := range map[string]client.Options{
+		"set TEMPORAL_TLS=true":                {HostPort: address},
+		"set TEMPORAL_TLS_SERVER_CA_CERT_PATH": {HostPort: address, ConnectionOptions: client.ConnectionOptions{TLS: &tls.Config{ServerName: name}}},
+		"set TEMPORAL_TLS_SERVER_NAME":         {HostPort: address, ConnectionOptions: client.ConnectionOptions{TLS: &tls.Config{RootCAs: pool}}},
+		"set TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH": {
+			HostPort: address, ConnectionOptions: client.ConnectionOptions{TLS: &tls.Config{RootCAs: pool, ServerName: name}},
+		},
+		"check TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH": {
+			HostPort: address, ConnectionOptions: client.ConnectionOptions{TLS: &tls.Config{
+				RootCAs: pool, ServerName: name, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &stranger, nil },
+			}},
+		},
+		"check TEMPORAL_ADDRESS, TEMPORAL_TLS and that": {HostPort: plain, ConnectionOptions: client.ConnectionOptions{TLS: &tls.Config{RootCAs: pool}}},
+		"check TEMPORAL_ADDRESS and that the server":    {HostPort: "127.0.0.1:1"},
+	} {
+		require.Contains(t, reachHint(t.Context(), wrong), hint)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		_, err := dialTemporal(ctx, wrong, Config{}.withDefaults().Log, nil)
+		cancel()
+		require.ErrorIs(t, err, bus.ErrUnreachable)
+		require.ErrorContains(t, err, hint)
+	}
 }
 
 func TestTemporal_APIKey(t *testing.T) { //nolint:paralleltest // the environment is shared
