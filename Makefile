@@ -32,6 +32,9 @@ E2E_TIMEOUT ?= 30m
 # Drills that take minutes: `make soak` runs them. What came back is in docs/operations.md, Limits.
 SOAKONLY := ^(TestRollout|TestDrill_RealComponents|TestDrill_Erase|TestDrill_RestoredFromYesterday)$$
 
+# Tests of the operators' tools: `make soak` runs them with Temporal on PostgreSQL, too.
+TOOLS := ^Test(Conversations|Erase|Redrive|Encryption|Deployment|CommandLine)_
+
 # End-to-end tests that need both of two cores: one at a time. The others mostly wait, two at a time.
 DRILLS := ^(TestDrill_|TestMixed_Load$$|TestRollout$$)
 
@@ -262,6 +265,7 @@ bench-growth: $(BIN)/devstack ## Throughput against conversations, events, bots,
 soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (100,000), then all end-to-end tests for SOAKTIME seconds (600)
 	cd devstack && HOOKTURN_DRILL_TIME=$(DRILLTIME) go test -count=1 -v -timeout 6h -run TestDrill_RealComponents ./e2e | grep -v '^=== '
 	cd devstack && go test -count=1 -v -timeout 1h -parallel 1 -run '$(SOAKONLY)' -skip RealComponents ./e2e | grep -v '^=== '
+	cd devstack && HOOKTURN_E2E_POSTGRES=1 go test -count=1 -v -timeout 1h -parallel 1 -run '$(TOOLS)' ./e2e | grep -v '^=== '
 	cd devstack && HOOKTURN_MIXED_STEPS=$(SOAKSTEPS) go test -count=1 -v -timeout 3h -run TestMixed_Load ./e2e | grep -v '^=== '
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
@@ -47,6 +48,52 @@ func auditOf(t *testing.T, natsURL string, action schemas.AuditAction) (list []s
 	return list
 }
 
+// filterConversations finds conversations by each filter of "conversations list", and erases one of them.
+func filterConversations(t *testing.T, e *engine, run func(args ...string) (string, int)) {
+	t.Helper()
+	const unusual = "ünï \"'\\ ☃"
+	e.publish(t, "shop", unusual, uuid.NewString(), schemas.TypeStepRequested, `{"step":"NEEDS","user":{"id":"o'neil\\"}}`)
+	e.publish(t, "shop", "failed", uuid.NewString(), schemas.TypeStepRequested, `{"step":"FLAKY","user":{"id":"%_"}}`)
+	e.replied(t, "shop", "failed", 1)
+	list := func(args ...string) (found []string) {
+		out, status := run(append([]string{"conversations", "list", "--output", "json"}, args...)...)
+		var runs []inspect.Run
+		if status == 0 {
+			require.NoError(t, json.Unmarshal([]byte(out), &runs), out)
+		}
+		for _, r := range runs {
+			found = append(found, r.Conversation)
+		}
+		slices.Sort(found)
+		return found
+	}
+	for _, c := range []struct {
+		args []string
+		want []string
+	}{
+		{[]string{"--outcome", "waiting"}, []string{unusual}},
+		{[]string{"--user", `o'neil\`}, []string{unusual}},
+		{[]string{"--user", "%_"}, []string{"failed"}},
+		{[]string{"--user", "%"}, nil},
+		{[]string{"--outcome", "bot_break", "--tenant", "default"}, []string{"failed"}},
+		{[]string{"--tenant", "Default"}, nil},
+		{[]string{"--bot", "shop", "--since", "1h"}, []string{"failed", "o'done", "stuck", unusual}},
+		{[]string{"--bot", "shop", "--until", "1h"}, nil},
+		{[]string{"--bot", "shop", "--busy", "100ms"}, []string{"stuck"}},
+		{[]string{"--bot", "shop", "--limit", "2", "--since", "1h", "--outcome", "waiting"}, []string{unusual}},
+	} {
+		require.Eventually(t, func() bool { return slices.Equal(c.want, list(c.args...)) }, patience, 100*time.Millisecond, "%v", c.args)
+	}
+	_, status := run("conversations", "show", unusual, "--bot", "shop")
+	require.Zero(t, status)
+	out, status := run("erase", "--conversation", unusual, "--bot", "shop", "--yes", "--output", "json")
+	require.Zero(t, status, out)
+	var report erased
+	require.NoError(t, json.Unmarshal([]byte(out), &report))
+	require.Equal(t, 1, report.Conversations)
+	require.Eventually(t, func() bool { return list("--outcome", "waiting") == nil }, patience, 100*time.Millisecond)
+}
+
 // nameBots pauses a bot of which only an open conversation is known, and bots that nothing knows.
 func nameBots(t *testing.T, run func(args ...string) (string, int)) {
 	t.Helper()
@@ -72,12 +119,26 @@ func nameBots(t *testing.T, run func(args ...string) (string, int)) {
 // TestConversations_FoundShownCancelled finds a conversation whose step hangs among others, looks at it and ends it.
 func TestConversations_FoundShownCancelled(t *testing.T) {
 	t.Parallel()
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		findShowCancel(t, "")
+	})
+	t.Run("postgresql", func(t *testing.T) {
+		t.Parallel()
+		url, _ := startPostgres(t)
+		findShowCancel(t, url)
+	})
+}
+
+// findShowCancel is the test on a database of Temporal; "" is SQLite.
+func findShowCancel(t *testing.T, database string) {
+	t.Helper()
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", ok)
 	samples.Handle("/held", g.ServeHTTP)
 	_, err := samples.Start()
 	require.NoError(t, err)
-	s, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples})
+	s, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples, TemporalPostgres: database})
 	run := func(args ...string) (string, int) { return tool(t, s.NATS.URL(), s.Temporal.Addr(), args...) }
 
 	e.request(t, "shop", "o'done", "ORDER")
@@ -109,6 +170,7 @@ func TestConversations_FoundShownCancelled(t *testing.T) {
 	require.Equal(t, 3, status)
 
 	nameBots(t, run)
+	filterConversations(t, e, run)
 
 	_, status = run("conversations", "cancel", "stuck", "--bot", "shop")
 	require.Equal(t, 4, status, "nothing is done without a confirmation")

@@ -46,8 +46,12 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	} {
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
 	}
+	database, files := temporalDatabase(t)
+	if files == "" {
+		files = filepath.Join(data, "temporal")
+	}
 	s, e := startWith(t, stack.Options{
-		Bots: bots, DataDir: data, PayloadKeys: keys, Endpoint: samples, AdminAddr: "127.0.0.1:0",
+		Bots: bots, DataDir: data, TemporalPostgres: database, PayloadKeys: keys, Endpoint: samples, AdminAddr: "127.0.0.1:0",
 		Gateway: app.Gateway{OperatorToken: operator},
 	})
 	const conversation = "conversation-in-clear"
@@ -79,9 +83,9 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	require.Equal(t, "ann", read[0].Data.Actor.Name)
 	require.Equal(t, "owner", read[0].Data.Actor.Role)
 
-	found := filesWith(t, filepath.Join(data, "temporal"), []byte(conversation))
+	found := filesWith(t, files, []byte(conversation))
 	require.NotEmpty(t, found, "the search reads what the server has written")
-	require.Empty(t, filesWith(t, filepath.Join(data, "temporal"), []byte(marker)))
+	require.Empty(t, filesWith(t, files, []byte(marker)))
 
 	require.NoError(t, s.Starter.Stop(t.Context()))
 	read = auditOf(t, s.NATS.URL(), schemas.AuditPayloadsDecrypt)

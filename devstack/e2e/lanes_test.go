@@ -29,6 +29,9 @@ func startStack(t *testing.T, samples *endpoint.Endpoint) *engine {
 func startWith(t *testing.T, o stack.Options) (*stack.Stack, *engine) {
 	t.Helper()
 	o.Engine = true
+	if o.TemporalPostgres == "" {
+		o.TemporalPostgres, _ = temporalDatabase(t)
+	}
 	s, err := stack.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(s.Stop)

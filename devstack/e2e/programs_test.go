@@ -112,6 +112,9 @@ func runServers(t testing.TB, args ...string) (*proc, map[string]string) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
+	if url, _ := temporalDatabase(t); url != "" {
+		args = append(args, "--temporal-postgres="+url)
+	}
 	p := run(t, self, []string{role + "=devstack"}, append([]string{"--webhook-addr="}, args...)...)
 	select {
 	case line := <-p.lines:

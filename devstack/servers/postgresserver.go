@@ -156,6 +156,9 @@ func (p *Postgres) URL(database string) string {
 	return fmt.Sprintf("postgres://%s:%s@%s/%s", postgresUser, p.password, p.addr, database)
 }
 
+// Dir returns the directory with all files of the server.
+func (p *Postgres) Dir() string { return p.dir }
+
 // PID returns the process id of the running server, which is also the id of its process group.
 func (p *Postgres) PID() int { return p.cmd.Process.Pid }
 
