@@ -6,6 +6,7 @@ import (
 	"reflect"
 
 	lru "github.com/hashicorp/golang-lru/v2"
+	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
@@ -13,21 +14,31 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
-// failuresKept bounds the errors of activities whose trace is remembered until the SDK has logged them.
+// failuresKept bounds the errors of activities, and those after their deadline, whose trace is remembered until the SDK has
+// logged them.
 const failuresKept = 256
 
 // sdkLog lets log lines have the trace of the event that they are about: those of activities by their context, those that
-// the SDK writes when an activity has failed by the activity's error.
+// the SDK writes when an activity has failed by the activity's error, and the one about an activity that ends after its
+// deadline, which may have no error, by its run and attempt.
 type sdkLog struct {
 	interceptor.InterceptorBase
 
 	traces *lru.Cache[error, telemetry.Traced]
+	late   *lru.Cache[try, telemetry.Traced]
+}
+
+// try is one attempt of an activity, as the SDK's lines name it.
+type try struct {
+	workflow, run, activity string
+	attempt                 int32
 }
 
 // logSDK makes a client, and the workers on it, log to l.
 func logSDK(opts *client.Options, l *slog.Logger) {
 	traces, _ := lru.New[error, telemetry.Traced](failuresKept) // fails for a size below 1 only
-	s := &sdkLog{traces: traces}
+	late, _ := lru.New[try, telemetry.Traced](failuresKept)
+	s := &sdkLog{traces: traces, late: late}
 	opts.Logger = sdkLogger{l, s}
 	opts.Interceptors = append(opts.Interceptors, s)
 }
@@ -56,6 +67,10 @@ func (a *tracedActivity) ExecuteActivity(ctx context.Context, in *interceptor.Ex
 	result, err := a.Next.ExecuteActivity(telemetry.WithTrace(ctx, of), in)
 	if err != nil && reflect.TypeOf(err).Kind() == reflect.Pointer { // each error is a value of its own
 		a.log.traces.Add(err, of)
+	}
+	if ctx.Err() != nil {
+		i := activity.GetInfo(ctx)
+		a.log.late.Add(try{i.WorkflowExecution.ID, i.WorkflowExecution.RunID, i.ActivityType.Name, i.Attempt}, of)
 	}
 	return result, err
 }
@@ -116,19 +131,44 @@ func ourKey(key string) string {
 
 func (s *sdkLog) ours(keyvals []any) []any {
 	out := make([]any, 0, len(keyvals)+2)
+	var about try
+	traced := false
 	for i := 0; i+1 < len(keyvals); i += 2 {
 		key, value := keyvals[i], keyvals[i+1]
 		if name, isText := key.(string); isText {
+			about.note(name, value)
 			if key = ourKey(name); key == "" {
 				continue
 			}
 		}
 		out = append(out, key, value)
 		if of, known := s.failed(value); known {
-			out = append(out, telemetry.KeyTrace, of.TraceID())
+			out, traced = append(out, telemetry.KeyTrace, of.TraceID()), true
 		}
 	}
+	if of, known := s.late.Get(about); known && !traced {
+		out = append(out, telemetry.KeyTrace, of.TraceID())
+	}
 	return out
+}
+
+// note takes one value of a line into account.
+func (t *try) note(key string, value any) {
+	switch v := value.(type) {
+	case int32:
+		if key == "Attempt" {
+			t.attempt = v
+		}
+	case string:
+		switch key {
+		case "WorkflowID":
+			t.workflow = v
+		case "RunID":
+			t.run = v
+		case "ActivityType":
+			t.activity = v
+		}
+	}
 }
 
 // failed returns what an activity's error is about.
