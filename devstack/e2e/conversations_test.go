@@ -51,8 +51,9 @@ func auditOf(t *testing.T, natsURL string, action schemas.AuditAction) (list []s
 // filterConversations finds conversations by each filter of "conversations list", and erases one of them.
 func filterConversations(t *testing.T, e *engine, run func(args ...string) (string, int)) {
 	t.Helper()
-	const unusual = "ünï \"'\\ ☃"
-	e.publish(t, "shop", unusual, uuid.NewString(), schemas.TypeStepRequested, `{"step":"NEEDS","user":{"id":"o'neil\\"}}`)
+	const id = "ünï \"'\\ ☃"
+	unusual := schemas.ConversationToken(id) // as lists show what Temporal cannot find
+	e.publish(t, "shop", id, uuid.NewString(), schemas.TypeStepRequested, `{"step":"NEEDS","user":{"id":"o'neil\\"}}`)
 	e.publish(t, "shop", "failed", uuid.NewString(), schemas.TypeStepRequested, `{"step":"FLAKY","user":{"id":"%_"}}`)
 	e.replied(t, "shop", "failed", 1)
 	list := func(args ...string) (found []string) {
@@ -84,9 +85,9 @@ func filterConversations(t *testing.T, e *engine, run func(args ...string) (stri
 	} {
 		require.Eventually(t, func() bool { return slices.Equal(c.want, list(c.args...)) }, patience, 100*time.Millisecond, "%v", c.args)
 	}
-	_, status := run("conversations", "show", unusual, "--bot", "shop")
+	_, status := run("conversations", "show", id, "--bot", "shop")
 	require.Zero(t, status)
-	out, status := run("erase", "--conversation", unusual, "--bot", "shop", "--yes", "--output", "json")
+	out, status := run("erase", "--conversation", id, "--bot", "shop", "--yes", "--output", "json")
 	require.Zero(t, status, out)
 	var report erased
 	require.NoError(t, json.Unmarshal([]byte(out), &report))

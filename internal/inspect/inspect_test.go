@@ -25,7 +25,7 @@ func TestFilter_Query(t *testing.T) {
 	}{
 		"all":  {Filter{}, all},
 		"bot":  {Filter{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}}, all + " AND HookturnTenant = 'acme' AND HookturnBot = 'shop'"},
-		"user": {Filter{User: `o'neil\`}, all + ` AND HookturnUser = 'o\'neil\\'`},
+		"user": {Filter{User: `o'neil`}, all + ` AND HookturnUser = 'o\'neil'`},
 		"id that cannot be searched": {
 			Filter{Conversation: "a\nb"}, all + " AND HookturnConversation IN ('" + schemas.ConversationToken("a\nb") + "', '" +
 				schemas.ConversationToken("a\nb") + "')",

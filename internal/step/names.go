@@ -133,14 +133,21 @@ func CallbackID(eventID string, body []byte) string {
 // AgainID is never the UpdateID of another event, because the result of EncodeID does not contain dots.
 func AgainID(eventID string) string { return schemas.EncodeID(eventID) + ".again" }
 
-// Searchable returns an id as a search attribute holds it: as it is while it has at most 255 printable characters, else as
-// its token, because a keyword has a bound.
+// Searchable returns an id as a search attribute holds it: as it is while it has at most 255 printable characters and can be
+// searched, else as its token, because a keyword has a bound.
 func Searchable(id string) string {
 	const most = 255
-	if len(id) <= most*utf8.UTFMax && utf8.RuneCountInString(id) <= most && !strings.ContainsFunc(id, unprintable) {
+	if len(id) <= most*utf8.UTFMax && utf8.RuneCountInString(id) <= most && !strings.ContainsFunc(id, unprintable) &&
+		found(id) {
 		return id
 	}
 	return schemas.ConversationToken(id)
+}
+
+// found reports whether Temporal finds a value on all databases: its server writes " and \ into the query of PostgreSQL and
+// SQLite as MySQL expects them, and removes ' at both ends.
+func found(id string) bool {
+	return !strings.ContainsAny(id, `"\`) && strings.Trim(id, "'") == id
 }
 
 // Quote returns a text as a string of Temporal's visibility query language.
