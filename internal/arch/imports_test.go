@@ -171,7 +171,7 @@ var importTable = map[string]row{
 	},
 	"internal/inspect": {
 		"what happened in conversations, from the runs in Temporal and the stored replies",
-		[]string{"schemas", "internal/bus", "internal/step", "internal/patience"},
+		[]string{"schemas", "internal/bus", "internal/step", "internal/fault", "internal/patience"},
 	},
 	"internal/redrive": {
 		"repeating many events: at a rate, in order, resumable",
