@@ -95,7 +95,7 @@ func Users() []User {
 		},
 		{
 			Name: Operator, Purpose: "the tools of an owner, and processes without a user of their own",
-			Publish:   []string{"hookturn.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$KV.>", "$O.>"},
+			Publish:   []string{"hookturn.>", "$JS.API.>", "$JS.ACK.>", "$JS.FC.>", "$JS.SNAPSHOT.>", "$KV.>", "$O.>"},
 			Subscribe: []string{"hookturn.>"}, Responds: true,
 		},
 		{
