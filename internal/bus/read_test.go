@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -187,4 +188,32 @@ func TestReadStored_LongRead(t *testing.T) {
 	}))
 	require.Equal(t, stored, read)
 	require.NoError(t, ctx.Err())
+}
+
+// TestReaders_CreateNoConsumer: the tools and downloads read without consumers, which some users of NATS may not create, and
+// which a read that ends early would leave on the server.
+func TestReaders_CreateNoConsumer(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	created, err := js.Conn().SubscribeSync("$JS.EVENT.ADVISORY.CONSUMER.CREATED.>")
+	require.NoError(t, err)
+	_, err = streams.files.PutBytes(testContext(t), "a/b/c", make([]byte, 300<<10))
+	require.NoError(t, err)
+	_, err = NewReplies(js, streams).PublishReply(testContext(t), shopID(), aReply())
+	require.NoError(t, err)
+	content, err := streams.files.GetBytes(testContext(t), "a/b/c")
+	require.NoError(t, err)
+	require.Len(t, content, 300<<10)
+	_, err = NewDeadLetters(js, streams).List(testContext(t), DeadLetterFilter{})
+	require.NoError(t, err)
+	require.NoError(t, ReadAudit(testContext(t), streams, AuditFilter{}, nil))
+	require.NoError(t, streams.ListBucket(testContext(t), BucketPauses, nil))
+	read, done := 0, errors.New("enough")
+	require.NoError(t, ReadReplies(testContext(t), streams, Tail{}, func(StoredReply) (bool, error) { read++; return true, nil }))
+	require.ErrorIs(t, Follow(testContext(t), js, Tail{From: 1}, nil, func(StoredReply) error { return done }), done)
+	require.Equal(t, 1, read)
+	require.NoError(t, js.Conn().Flush())
+	count, _, err := created.Pending()
+	require.NoError(t, err)
+	require.Zero(t, count)
 }
