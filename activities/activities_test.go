@@ -58,6 +58,8 @@ type bundle struct {
 	queue  queue
 	woken  []step.Queue
 	asleep error // why the queue's workflow cannot be woken
+
+	patience time.Duration // of the latest search for a reply
 }
 
 const botFile = `bot: shop
@@ -157,9 +159,11 @@ func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Repl
 	return b.stored, b.publish(r)
 }
 
-func (b *bundle) FindReply(_ context.Context, _ schemas.ConversationKey, id string, since time.Time,
+func (b *bundle) FindReply(ctx context.Context, _ schemas.ConversationKey, id string, since time.Time,
 ) (*schemas.Reply, error) {
 	b.looked++
+	until, _ := ctx.Deadline()
+	b.patience = time.Until(until)
 	b.since = since
 	if b.found != nil && b.found.ID != id {
 		return nil, b.lost

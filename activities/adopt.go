@@ -23,6 +23,10 @@ const runsMax = 64 << 10
 // findTimeout bounds the search for a reply. A search that fails is followed by the attempt: NATS may be away for long.
 const findTimeout = 500 * time.Millisecond
 
+// findAgainTimeout bounds the search for a reply that is likely to be stored, because the server repeats what another worker
+// has begun. An overloaded NATS needs seconds, and calling the endpoint instead would add to the load.
+const findAgainTimeout = 5 * time.Second
+
 // lookBack bounds how long before the latest begin of a step its reply is looked for. Every reply of the conversation since
 // then may have to be read.
 const lookBack = time.Hour
@@ -30,35 +34,37 @@ const lookBack = time.Hour
 // runs are the runs that this process has made attempts for. The zero value is ready.
 type runs struct {
 	mu    sync.Mutex
-	known *simplelru.LRU[string, struct{}]
+	known *simplelru.LRU[string, bool] // true: handed over, and no attempt since
 }
 
-// meet reports whether this is the first attempt that the process makes for a run.
-func (r *runs) meet(run string) bool {
+// meet reports whether this is the first attempt that the process makes for a run, and whether another process may have made
+// it: since the run was handed over, too.
+func (r *runs) meet(run string) (first, handedOver bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.init()
+	handedOver, known := r.known.Get(run)
+	r.known.Add(run, false)
+	return !known || handedOver, handedOver
+}
+
+// handOver makes the next attempt for a run one that meets it.
+func (r *runs) handOver(run string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.init()
+	r.known.Add(run, true)
+}
+
+func (r *runs) init() {
 	if r.known == nil {
-		r.known, _ = simplelru.NewLRU[string, struct{}](runsMax, nil)
-	}
-	if _, known := r.known.Get(run); known {
-		return false
-	}
-	r.known.Add(run, struct{}{})
-	return true
-}
-
-// forget makes the next attempt for a run one that meets it.
-func (r *runs) forget(run string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.known != nil {
-		r.known.Remove(run)
+		r.known, _ = simplelru.NewLRU[string, bool](runsMax, nil)
 	}
 }
 
-// HandedOver records that the server has given a run to this process with its whole history: another process may have
-// made attempts for it since this one did, and published their replies.
-func (a *Activities) HandedOver(run string) { a.runs.forget(run) }
+// HandedOver records that a run comes to this process which another one may have had: that one may have made attempts and
+// published their replies.
+func (a *Activities) HandedOver(run string) { a.runs.handOver(run) }
 
 // storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
 // first attempt of a run that is new to this process or has come back to it, and whenever the server repeats an activity: its
@@ -69,11 +75,18 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 		return nil
 	}
 	repeated := c.in.Reply && !info.IsLocalActivity && info.Attempt > 1
-	first := len(c.progress.Attempts) == 0 && c.runs.meet(info.WorkflowExecution.RunID)
+	var first, handedOver bool
+	if len(c.progress.Attempts) == 0 {
+		first, handedOver = c.runs.meet(info.WorkflowExecution.RunID)
+	}
 	if !repeated && !first {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(findTimeout, max(c.clock.left()/2, time.Millisecond)))
+	patience := findTimeout
+	if repeated || handedOver {
+		patience = findAgainTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(patience, max(c.clock.left()/2, time.Millisecond)))
 	defer cancel()
 	to := c.address()
 	r, err := c.Publisher.FindReply(ctx, to.ConversationKey, to.ReplyID(schemas.TypeStepReplied), c.earliest())

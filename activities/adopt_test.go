@@ -183,6 +183,7 @@ func TestCallWebhook_RunThatComesBack(t *testing.T) {
 	b.local = true
 	_, err := b.call(b.input(t, "PLAIN")) // the run is known from here on
 	require.NoError(t, err)
+	require.Less(t, b.patience, time.Second)
 	in := b.input(t, "PLAIN")
 	in.Event.Subject, in.Reply = "c-42", true
 	b.found = readBefore(t, in, nil)
@@ -192,6 +193,7 @@ func TestCallWebhook_RunThatComesBack(t *testing.T) {
 	require.Equal(t, b.found.ID, result.ReplyID)
 	require.Len(t, b.requests, 1, "the endpoint is not asked again")
 	require.Equal(t, 2, b.looked)
+	require.Greater(t, b.patience, time.Second, "a reply that is likely to be there is waited for")
 }
 
 // TestCallWebhook_RepeatedActivityAdopts: an activity that the server repeats, because the worker's result did not

@@ -27,20 +27,29 @@ func (s tasks) PollWorkflowTaskQueue(context.Context, *workflowservice.PollWorkf
 	return <-s.next, nil
 }
 
-// TestHandover_WholeHistory: the worker learns of the runs that come to it with their whole history, and of no others.
+// TestHandover_WholeHistory: the worker learns of the runs that another worker may have had, and of no others.
 func TestHandover_WholeHistory(t *testing.T) {
 	t.Parallel()
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := tasks{next: make(chan *workflowservice.PollWorkflowTaskQueueResponse, 3)}
+	s := tasks{next: make(chan *workflowservice.PollWorkflowTaskQueueResponse, 6)}
 	server := grpc.NewServer()
 	workflowservice.RegisterWorkflowServiceServer(server, s)
 	go func() { _ = server.Serve(lis) }()
 	t.Cleanup(server.Stop)
-	for run, first := range map[string]int64{"cached": 5, "handed over": 1, "": 0} {
-		task := &workflowservice.PollWorkflowTaskQueueResponse{WorkflowExecution: &commonpb.WorkflowExecution{RunId: run}}
-		if first > 0 {
-			task.History = &historypb.History{Events: []*historypb.HistoryEvent{{EventId: first}}}
+	for _, c := range []struct {
+		run             string
+		first, previous int64 // events
+		attempt         int32
+	}{
+		{"cached", 9, 5, 1}, {"cached, repeated", 9, 5, 2}, {"new", 1, 0, 1}, {"new, repeated", 1, 0, 2},
+		{"handed over", 1, 5, 1}, {"nothing to do", 0, 0, 0},
+	} {
+		task := &workflowservice.PollWorkflowTaskQueueResponse{
+			WorkflowExecution: &commonpb.WorkflowExecution{RunId: c.run}, PreviousStartedEventId: c.previous, Attempt: c.attempt,
+		}
+		if c.first > 0 {
+			task.History = &historypb.History{Events: []*historypb.HistoryEvent{{EventId: c.first}}}
 		}
 		s.next <- task
 	}
@@ -51,10 +60,10 @@ func TestHandover_WholeHistory(t *testing.T) {
 		append(o.DialOptions, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
-	for range 3 {
+	for range 6 {
 		_, err := workflowservice.NewWorkflowServiceClient(conn).PollWorkflowTaskQueue(t.Context(),
 			&workflowservice.PollWorkflowTaskQueueRequest{})
 		require.NoError(t, err)
 	}
-	require.Equal(t, []string{"handed over"}, known)
+	require.Equal(t, []string{"new, repeated", "handed over"}, known)
 }
