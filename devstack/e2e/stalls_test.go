@@ -233,6 +233,35 @@ func TestStall_WorkerLostAfterItsReply(t *testing.T) {
 	require.Contains(t, string(<-later), "A12", "the conversation remembers what the engine has read")
 }
 
+// TestStall_RunComesBack: a worker that knows a run is stopped, another one goes on with it, publishes a reply, and is lost
+// before it can report it. The run comes back to the first, which finds the reply and does not ask the endpoint.
+func TestStall_RunComesBack(t *testing.T) {
+	t.Parallel()
+	samples, g := endpoint.New(endpoint.Options{LedgerSize: 100}), newGate()
+	samples.Handle("/held", g.ServeHTTP)
+	samples.Handle("/orders", ok)
+	a := startServersApart(t, samples)
+	run(t, program(t, "starter"), a.env)
+	first := run(t, program(t, "worker"), a.env)
+	a.engine.request(t, "shop", "back", "ORDER")
+	a.engine.replied(t, "shop", "back", 1)
+	first.signal(t, syscall.SIGSTOP)
+	second := run(t, program(t, "worker"), a.env)
+	held := a.engine.request(t, "shop", "back", "LOCAL")
+	g.await(t, 1)
+	a.server.Stop()
+	close(g.open)
+	require.Equal(t, held, a.engine.replied(t, "shop", "back", 2)[1].EventID)
+	second.kill()
+	a.startTemporal(t)
+	first.signal(t, syscall.SIGCONT)
+	last := a.engine.request(t, "shop", "back", "ORDER")
+	r := a.engine.replied(t, "shop", "back", 3)[2]
+	require.Equal(t, last, r.EventID)
+	require.Equal(t, schemas.OutcomeSuccess, r.Outcome)
+	require.Len(t, samples.Ledger().ByPath("/held"), 1, "the endpoint is not asked again")
+}
+
 // startServersApart are servers in this process, for programs that are processes of their own.
 func startServersApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 	t.Helper()
