@@ -151,7 +151,7 @@ func (r *rig) execBesideScript(ctx context.Context, out io.Writer, addr string) 
 		"p50 %s ms, p99 %s ms\n", gateRuns,
 		ms(whole.quantile(0.5)), ms(whole.quantile(0.99)), ms(bare.quantile(0.5)), ms(bare.quantile(0.99)),
 		ms(whole.quantile(0.5)-bare.quantile(0.5)), ms(quick.quantile(0.5)), ms(quick.quantile(0.99)))
-	return nil
+	return r.execPlaces(ctx, out, whole.quantile(0.5))
 }
 
 func asError(f *fault.Fault) error {
