@@ -15,9 +15,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// replyTimeout is how long the reply is tried with the answer, together with the close that follows it, and how long before that
-// a progress message that is on its way. With keepTimeout both lie within what an activity gets above its HTTP timeout; a NATS that
-// needs longer is the workflow's to wait for.
+// replyTimeout is how long the reply is tried with the answer, together with the close that follows it, and how long before
+// that a progress message that is on its way. With keepTimeout both lie within what an activity gets above its HTTP timeout; a
+// NATS that needs longer is the workflow's to wait for.
 const replyTimeout = 500 * time.Millisecond
 
 // reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A reply that
@@ -90,8 +90,8 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		temporal.ApplicationErrorOptions{NonRetryable: f.Kind == fault.TooLarge})
 }
 
-// publishClosing publishes the conversation.closed that follows a reply. The reply is stored and stands: a close that could not
-// be published is the workflow's.
+// publishClosing publishes the conversation.closed that follows a reply. The reply is stored and stands: a close that could
+// not be published is the workflow's.
 func (a *Activities) publishClosing(ctx context.Context, in step.PublishInput) *step.Published {
 	_, err := a.PublishReply(ctx, step.PublishInput{BotID: in.BotID, Reply: *in.Closing})
 	return &step.Published{Closed: err == nil}

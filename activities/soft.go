@@ -10,9 +10,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// watchSoftDeadline publishes the progress message when the step's soft deadline passes before stop is called. Stop waits for
-// a message that is on its way, for replyTimeout at most: one connection carries it and the reply, so that the reply is never
-// before it. Stop reports whether the message is published.
+// watchSoftDeadline publishes the progress message when the step's soft deadline passes before stop is called. Stop waits
+// for a message that is on its way, for replyTimeout at most: one connection carries it and the reply, so that the reply is
+// never before it. Stop reports whether the message is published.
 func (c *call) watchSoftDeadline(ctx context.Context) (stop func() (published bool)) {
 	if !c.in.Notify || c.progress.Notified {
 		return func() bool { return c.progress.Notified }

@@ -34,21 +34,23 @@ const (
 // a normal activity, visible as pending in the UI and retried by the server. The progress holds all attempts; its fault is
 // nil when the endpoint answered. What the first attempt leaves of the soft deadline is the workflow's.
 func callWebhook(ctx workflow.Context, in step.WebhookInput, soft *softDeadline) (step.WebhookResult, *fault.Fault) {
-	if !needsTimers(in) {
-		result, p := firstAttempt(ctx, in)
-		if p == nil && !result.AsActivity {
-			return result, nil
-		}
-		if p == nil || p.RetryIn > 0 {
-			soft.watch(ctx, p != nil && p.Notified)
-		}
-		if p != nil {
-			if f := waitForRetry(ctx, in, p); f != nil {
-				return step.WebhookResult{Attempts: p.Attempts}, f
-			}
-			in.Progress = *p
-		}
+	if needsTimers(in) {
+		return outcomeOf(moreAttempts(ctx, in))
 	}
+	result, p := firstAttempt(ctx, in)
+	switch {
+	case p == nil && !result.AsActivity:
+		return result, nil
+	case p == nil:
+		soft.watch(ctx, false)
+		return outcomeOf(moreAttempts(ctx, in))
+	case p.RetryIn > 0:
+		soft.watch(ctx, p.Notified)
+	}
+	if f := waitForRetry(ctx, in, p); f != nil {
+		return step.WebhookResult{Attempts: p.Attempts}, f
+	}
+	in.Progress = *p
 	return outcomeOf(moreAttempts(ctx, in))
 }
 

@@ -98,7 +98,9 @@ func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schem
 // Running returns the data of step.progress for a step that is still running at its soft deadline. The caller sets the run.
 func (in *WebhookInput) Running() schemas.StepProgress {
 	text := in.Plan.Webhook.ProgressMessage.For(LanguageOf(in.User))
-	return schemas.StepProgress{EventID: in.Event.AskedID(), Step: in.Plan.Step, Messages: []schemas.Message{schemas.Text(text)}}
+	return schemas.StepProgress{
+		EventID: in.Event.AskedID(), Step: in.Plan.Step, Messages: []schemas.Message{schemas.Text(text)},
+	}
 }
 
 // Closes returns the reason for which the end of a step closes its conversation, "" when it does not.
