@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -55,7 +56,7 @@ func filterConversations(t *testing.T, e *engine, run func(args ...string) (stri
 	unusual := schemas.ConversationToken(id) // as lists show what Temporal cannot find
 	e.publish(t, "shop", id, uuid.NewString(), schemas.TypeStepRequested, `{"step":"NEEDS","user":{"id":"o'neil\\"}}`)
 	e.publish(t, "shop", "failed", uuid.NewString(), schemas.TypeStepRequested, `{"step":"FLAKY","user":{"id":"%_"}}`)
-	e.replied(t, "shop", "failed", 1)
+	require.Equal(t, schemas.OutcomeBotBreak, e.replied(t, "shop", "failed", 1)[0].Outcome)
 	list := func(args ...string) (found []string) {
 		out, status := run(append([]string{"conversations", "list", "--output", "json"}, args...)...)
 		var runs []inspect.Run
@@ -137,6 +138,7 @@ func findShowCancel(t *testing.T, database string) {
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", ok)
 	samples.Handle("/held", g.ServeHTTP)
+	samples.Handle("/flaky", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) }) // not retried
 	_, err := samples.Start()
 	require.NoError(t, err)
 	s, e := startWith(t, stack.Options{Bots: bots(t, samples.URL()), Endpoint: samples, TemporalPostgres: database})
