@@ -93,7 +93,9 @@ func (t Traffic) Check() (Totals, []string) {
 func (t Traffic) Concerns(problems []string) []schemas.ConversationKey {
 	var all []schemas.ConversationKey
 	for _, e := range t.Sent {
-		named := func(problem string) bool { return strings.Contains(problem, e.Key()) }
+		named := func(problem string) bool {
+			return strings.Contains(problem, e.Key()) || strings.Contains(problem, " in "+e.conversation()+" ")
+		}
 		if !slices.Contains(all, e.ConversationKey) && slices.ContainsFunc(problems, named) {
 			all = append(all, e.ConversationKey)
 		}

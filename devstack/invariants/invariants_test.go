@@ -84,6 +84,20 @@ func TestCheck_DeadLetterIsAnEnd(t *testing.T) {
 	require.Empty(t, problems)
 }
 
+// TestCheck_AttemptThatComesAgain: a worker that was stopped in the middle of a request sends the rest of it while the
+// conversation is steps ahead.
+func TestCheck_AttemptThatComesAgain(t *testing.T) {
+	t.Parallel()
+	b := good(t)
+	b.Requests = slices.Insert(b.Requests, 3, retry(request("1", 18, 60)))
+	totals, problems := b.Check()
+	require.Empty(t, problems)
+	require.Equal(t, 1, totals.Duplicates)
+	b.Requests[3].Attempt++
+	_, problems = b.Check()
+	require.Len(t, problems, 1, "another attempt is the conversation's own")
+}
+
 // redriven is traffic in which the steps of one conversation failed, and were repeated.
 func redriven(t *testing.T) Traffic {
 	t.Helper()

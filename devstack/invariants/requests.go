@@ -133,9 +133,9 @@ func (c *checker) tenants() []string {
 	return all
 }
 
-// overlaps checks that no endpoint received two steps of one conversation at the same time, nor in another order. What
-// an endpoint has received before may come again at any time, by (c): a worker that was taken for dead may still send
-// the attempt that it had begun.
+// overlaps checks that no endpoint received two steps of one conversation at the same time, nor in another order. An attempt
+// that an endpoint has received before may come again at any time, by (c): a worker that was taken for dead may still send
+// what it had begun.
 func (c *checker) overlaps() {
 	conversations := map[string][]endpoint.Entry{}
 	for _, r := range c.traffic.Requests {
@@ -144,16 +144,18 @@ func (c *checker) overlaps() {
 		}
 	}
 	for conversation, requests := range conversations {
-		first, _ := c.event(requests[0])
-		seen := map[string]bool{first.Key(): true}
-		for i := 1; i < len(requests); i++ {
-			before, _ := c.event(requests[i-1])
-			after, _ := c.event(requests[i])
-			if seen[after.Key()] {
-				continue
+		seen := map[string]int{} // the latest attempt of each event
+		var before endpoint.Entry
+		for i, r := range requests {
+			e, _ := c.event(r)
+			latest, again := seen[e.Key()]
+			if i > 0 && !again {
+				earlier, _ := c.event(before)
+				c.inOrder(conversation, before, earlier, r, e)
 			}
-			seen[after.Key()] = true
-			c.inOrder(conversation, requests[i-1], before, requests[i], after)
+			if !again || r.Attempt > latest {
+				seen[e.Key()], before = r.Attempt, r
+			}
 		}
 	}
 }
