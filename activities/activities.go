@@ -64,8 +64,12 @@ type HTTP interface {
 // Users is the store of user_details, which outlives conversations. *store.Users is one.
 type Users interface {
 	Get(ctx context.Context, tenant, userID string) (json.RawMessage, error)
-	Update(ctx context.Context, tenant, userID string, fence int64, change func(old json.RawMessage) (json.RawMessage, error)) (
-		stored json.RawMessage, err error)
+	Update(ctx context.Context, tenant, userID string, fence int64, writer string,
+		change func(old json.RawMessage) (json.RawMessage, error)) (stored json.RawMessage, err error)
+	// Undo changes details, and has NATS reject a write that is still on its way.
+	Undo(ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error)) error
+	// Settle makes details those of the reply that stands, where another attempt of its step wrote them last.
+	Settle(ctx context.Context, tenant, userID string, details json.RawMessage, writer string) error
 }
 
 // Chats remember which conversation a chat of a TwoWay router belongs to. *store.Chats is one.

@@ -52,6 +52,7 @@ type bundle struct {
 	lost   error          // why it finds nothing
 	looked int            // how often it was asked
 	fences []int64        // of the writes to the user store
+	writer string         // of the latest one
 	events int            // made by input: every step has one of its own
 
 	tokens tokens
@@ -142,7 +143,8 @@ func (b *bundle) Get(ctx context.Context, tenant, user string) (json.RawMessage,
 	return b.users[tenant+"/"+user], b.broken
 }
 
-func (b *bundle) Update(_ context.Context, tenant, user string, fence int64, change func(json.RawMessage) (json.RawMessage, error),
+func (b *bundle) Update(_ context.Context, tenant, user string, fence int64, writer string,
+	change func(json.RawMessage) (json.RawMessage, error),
 ) (json.RawMessage, error) {
 	if b.broken != nil {
 		return nil, b.broken
@@ -150,9 +152,21 @@ func (b *bundle) Update(_ context.Context, tenant, user string, fence int64, cha
 	b.fences = append(b.fences, fence)
 	changed, err := change(b.users[tenant+"/"+user])
 	if err == nil {
-		b.users[tenant+"/"+user] = changed
+		b.users[tenant+"/"+user], b.writer = changed, writer
 	}
 	return b.users[tenant+"/"+user], err
+}
+
+func (b *bundle) Settle(_ context.Context, tenant, user string, details json.RawMessage, writer string) error {
+	if b.writer == writer {
+		b.users[tenant+"/"+user] = details
+	}
+	return b.broken
+}
+
+func (b *bundle) Undo(ctx context.Context, tenant, user string, change func(json.RawMessage) (json.RawMessage, error)) error {
+	_, err := b.Update(ctx, tenant, user, 0, "", change)
+	return err
 }
 
 func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {

@@ -123,6 +123,7 @@ func (c *call) earliest() time.Time {
 func (c *call) adopt(ctx context.Context, r schemas.StepReplied) attempted {
 	c.Log.InfoContext(ctx, "reply found, the step takes it over", "event", c.in.Event.ID, "step", c.in.Plan.Step,
 		"outcome", r.Outcome)
+	c.settleUserDetails(ctx, r)
 	c.flight.keep = true
 	c.progress.Attempts = r.Attempts
 	result, failed := c.in.Adopt(r)

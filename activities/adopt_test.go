@@ -1,6 +1,7 @@
 package activities_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"testing"
@@ -161,6 +162,64 @@ func TestCallWebhook_FailedWriteIsUndone(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fault.Internal, result.Problem.Kind)
 	require.JSONEq(t, `{"shoe":"42"}`, string(b.users["default/91"]))
+}
+
+// TestCallWebhook_UndoIsTriedAgain: the reply is out, and the store of users cannot be reached: the workflow publishes the reply
+// until what it reports is so.
+func TestCallWebhook_UndoIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	b.users["default/91"] = json.RawMessage(`{"shoe":"42"}`)
+	b.answer = func(int) (*egress.Response, error) {
+		b.broken = errors.New("away")
+		return response(200, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
+	}
+	var out schemas.Reply
+	b.publish = func(r schemas.Reply) error {
+		if r.Type == schemas.TypeStepReplied {
+			out = r
+		}
+		return nil
+	}
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Empty(t, result.ReplyID, "published, but not as it reports")
+	require.True(t, result.Wrote.Failed)
+	publish := step.PublishInput{BotID: in.Plan.BotID, Reply: out, Wrote: result.Wrote}
+	b.stored = &out // a reply is stored once
+	_, err = b.ExecuteActivity(step.ActivityPublish, publish)
+	require.Error(t, err, "the workflow tries again")
+
+	b.broken = nil
+	b.users["default/91"] = json.RawMessage(`{"shoe":"43"}`) // stored late
+	_, err = b.ExecuteActivity(step.ActivityPublish, publish)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"shoe":"42"}`, string(b.users["default/91"]))
+}
+
+// TestCallWebhook_AdoptionSettlesUserDetails: an attempt of the step wrote its answer over that of the reply, and ended with
+// its worker.
+func TestCallWebhook_AdoptionSettlesUserDetails(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ writer, want string }{
+		"this step":    {"", `{"shoe":"42"}`},
+		"another step": {"another reply", `{"shoe":"43"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			in := b.input(t, "PLAIN")
+			in.Event.Subject, in.Reply = "c-42", true
+			b.found = readBefore(t, in, func(r *schemas.StepReplied) { r.UserDetails = json.RawMessage(`{"shoe":"42"}`) })
+			b.users["default/91"], b.writer = json.RawMessage(`{"shoe":"43"}`), cmp.Or(c.writer, b.found.ID)
+			result, err := b.call(in)
+			require.NoError(t, err)
+			require.Equal(t, b.found.ID, result.ReplyID)
+			require.JSONEq(t, c.want, string(b.users["default/91"]))
+		})
+	}
 }
 
 // TestCallWebhook_LooksForAReplyOncePerRun: the steps of a conversation that this process serves cost no search.

@@ -70,8 +70,8 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		if err := a.endSession(ctx, in); err != nil {
 			return nil, err // the same reply is stored once
 		}
-		if before == nil && in.Wrote != nil && in.Wrote.Failed {
-			a.undoUserDetails(ctx, in, repliedOf(in.Reply))
+		if err := a.undoUserDetails(ctx, in, before); err != nil {
+			return nil, err // the reply is found when this is tried again
 		}
 		if before == nil && in.Closing != nil {
 			return a.publishClosing(ctx, in), nil
@@ -79,9 +79,7 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
 			return nil, nil
 		}
-		stored := repliedOf(*before)
-		a.undoUserDetails(ctx, in, stored)
-		return &step.Published{Stored: stored}, nil
+		return &step.Published{Stored: repliedOf(*before)}, nil
 	}
 	a.Log.Log(ctx, bus.RetryLevel(err), "publishing a reply failed, will retry",
 		"tenant", in.Tenant, "bot", in.Bot, "conversation", in.Reply.Subject, "reply", in.Reply.ID, "error", err)

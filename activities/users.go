@@ -33,7 +33,8 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 		merge := func(old json.RawMessage) (json.RawMessage, error) {
 			return c.dialect.MergeUserDetails(old, result.UserDetailsUpdate)
 		}
-		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in), merge)
+		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in),
+			c.address().ReplyID(schemas.TypeStepReplied), merge)
 		result.UserDetails = stored
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
 			return backoff.Permanent(err)
@@ -55,23 +56,54 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 	result.Problem = cmp.Or(result.Problem, f)
 }
 
-// undoTimeout bounds undoing a write to the user's details.
+// undoTimeout bounds undoing a write to the user's details. What does not succeed in it is tried again.
 const undoTimeout = 2 * time.Second
 
 // undoUserDetails undoes what an attempt wrote to the user's details, so that they are those of the reply that stands: that
-// of another attempt, or one that reports that they could not be kept.
-func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, read *schemas.StepReplied) {
-	if in.Wrote == nil || read == nil {
+// of another attempt, which was published before, or the attempt's own when it reports that they could not be kept. An error
+// is NATS's: until it can be reached, nobody knows what the next step would read.
+func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, before *schemas.Reply) error {
+	if in.Wrote == nil || before == nil && !in.Wrote.Failed {
+		return nil
+	}
+	stands := &in.Reply
+	if before != nil {
+		stands = before
+	}
+	read := repliedOf(*stands)
+	if read == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	defer cancel()
+	var unreadable error
+	err := a.Users.Undo(ctx, in.Tenant, in.Wrote.User, func(old json.RawMessage) (changed json.RawMessage, _ error) {
+		changed, unreadable = in.Wrote.Undo(old, read.UserDetails)
+		return changed, unreadable
+	})
+	if err == nil {
+		return nil
+	}
+	a.Log.WarnContext(ctx, "user details differ from the reply", "tenant", in.Tenant, "bot", in.Bot,
+		"event", read.EventID, "step", read.Step, "error", err)
+	if unreadable != nil {
+		return nil
+	}
+	return fault.Wrap(fault.Internal, err, "user_details could not be undone: NATS did not answer")
+}
+
+// settleUserDetails makes the user's details those of a reply that this attempt takes over. Another attempt may have written
+// its own, and have ended with its worker before it could undo them.
+func (c *call) settleUserDetails(ctx context.Context, read schemas.StepReplied) {
+	if c.in.User.ID == "" || len(read.UserDetails) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	_, err := a.Users.Update(ctx, in.Tenant, in.Wrote.User, 0, func(old json.RawMessage) (json.RawMessage, error) {
-		return in.Wrote.Undo(old, read.UserDetails)
-	})
-	if err != nil {
-		a.Log.WarnContext(ctx, "user details differ from the reply", "tenant", in.Tenant, "bot", in.Bot,
-			"event", read.EventID, "step", read.Step, "error", err)
+	writer := c.address().ReplyID(schemas.TypeStepReplied)
+	if err := c.Users.Settle(ctx, c.in.Plan.Tenant, c.in.User.ID, read.UserDetails, writer); err != nil {
+		c.Log.WarnContext(ctx, "user details may differ from the reply", "event", c.in.Event.ID, "step", c.in.Plan.Step,
+			"error", err)
 	}
 }
 

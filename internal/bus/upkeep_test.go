@@ -39,7 +39,7 @@ func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]
 			return store.NewQueues(js, s).Add(ctx, key, "NOTIFY", "e-1", []byte("{}"))
 		},
 		"KV_" + bus.BucketUsers: func(ctx context.Context) error {
-			_, err := store.NewUsers(js, s).Update(ctx, "acme", "alice", 1, set)
+			_, err := store.NewUsers(js, s).Update(ctx, "acme", "alice", 1, "", set)
 			return err
 		},
 		"KV_" + bus.BucketChats: func(ctx context.Context) error {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -46,26 +44,13 @@ func (c *Chats) Remember(
 	if c.knows(key, knownChat{conversation, fence}) {
 		return conversation, nil
 	}
-	var last knownChat
-	err = backoff.Retry(func() error {
-		v, err := c.bucket.get(ctx, key)
-		if err != nil {
-			return backoff.Permanent(err)
-		}
-		last = knownChat{string(v.data), v.fence}
-		if v.older(fence) {
-			return nil
-		}
-		last = knownChat{conversation, max(fence, v.fence)}
-		err = c.bucket.put(ctx, key, fencedValue{data: []byte(conversation), fence: last.fence, revision: v.revision})
-		if err == nil || bus.IsConflict(err) {
-			return err
-		}
-		return backoff.Permanent(err)
-	}, backoff.WithContext(bus.Backoff(5*time.Millisecond, 500*time.Millisecond), ctx))
+	v, err := c.bucket.change(ctx, key, func(v fencedValue) (fencedValue, bool, error) {
+		return fencedValue{data: []byte(conversation), fence: max(fence, v.fence)}, !v.older(fence), nil
+	})
 	if err != nil {
 		return "", fmt.Errorf("remember the conversation of a chat: %w", err)
 	}
+	last := knownChat{string(v.data), v.fence}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if len(c.known) >= chatsKnown {

@@ -88,7 +88,7 @@ func (r *eraseRig) fill(t *testing.T, key schemas.ConversationKey) {
 	require.NoError(t, NewQueues(r.js, r.streams).Add(ctx, key, "NOTIFY", "e-1", []byte(queued)))
 	_, err = NewChats(r.js, r.streams).Remember(ctx, key.BotID, "aaaa-"+key.Conversation, key.Conversation, 1)
 	require.NoError(t, err)
-	_, err = NewUsers(r.js, r.streams).Update(ctx, key.Tenant, "user-"+key.Conversation, 1, func(json.RawMessage) (json.RawMessage, error) {
+	_, err = NewUsers(r.js, r.streams).Update(ctx, key.Tenant, "user-"+key.Conversation, 1, "", func(json.RawMessage) (json.RawMessage, error) {
 		return json.RawMessage(`{"text":"in the details"}`), nil
 	})
 	require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestEraser_DataAfterTheErase(t *testing.T) {
 	_, err := r.eraser.User(testContext(t), "acme", "user-c-1")
 	require.NoError(t, err)
 	users := NewUsers(r.js, r.streams)
-	stored, err := users.Update(testContext(t), "acme", "user-c-1", 2, func(old json.RawMessage) (json.RawMessage, error) {
+	stored, err := users.Update(testContext(t), "acme", "user-c-1", 2, "", func(old json.RawMessage) (json.RawMessage, error) {
 		require.Nil(t, old)
 		return json.RawMessage(`{"a":1}`), nil
 	})

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"strconv"
+	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -14,6 +18,9 @@ import (
 // headerFence is where a stored value keeps the fence of its write. The value itself is as it was before there were fences:
 // an older release reads it, and what an older release wrote has the fence 0.
 const headerFence = "Hookturn-Fence"
+
+// headerWriter is where a stored value keeps the id of the reply whose step wrote it.
+const headerWriter = "Hookturn-Writer"
 
 const (
 	headerOperation = "KV-Operation"
@@ -31,6 +38,7 @@ type fenced struct {
 type fencedValue struct {
 	data     []byte // nil when there is none
 	fence    int64
+	writer   string
 	revision uint64
 }
 
@@ -47,6 +55,7 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 	}
 	v := fencedValue{revision: m.Sequence}
 	v.fence, _ = strconv.ParseInt(m.Header.Get(headerFence), 10, 64)
+	v.writer = m.Header.Get(headerWriter)
 	if !removed(m) {
 		v.data = m.Data
 		if v.data == nil {
@@ -73,6 +82,9 @@ func (f fenced) put(ctx context.Context, key string, v fencedValue) error {
 	if v.fence != 0 {
 		m.Header.Set(headerFence, strconv.FormatInt(v.fence, 10))
 	}
+	if v.writer != "" {
+		m.Header.Set(headerWriter, v.writer)
+	}
 	_, err := f.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(v.revision))
 	return err
 }
@@ -81,3 +93,42 @@ func (f fenced) subject(key string) string { return "$KV." + f.bucket + "." + ke
 
 // older reports whether a write with this fence is older than the one that is stored. A write without a fence never is.
 func (v fencedValue) older(fence int64) bool { return fence != 0 && fence < v.fence }
+
+// holds reports whether a write of value would change neither details nor fence. The same details of a newer event are
+// written: their fence is newer.
+func (v fencedValue) holds(value json.RawMessage, fence int64) bool {
+	if value == nil || v.data == nil {
+		return value == nil && v.data == nil
+	}
+	return fence <= v.fence && bytes.Equal(value, v.data)
+}
+
+// change replaces what a key holds by what decide returns for it, when decide wants it written. It returns what the key
+// holds then. When another process changes it in between, decide is called again, until ctx ends.
+func (f fenced) change(
+	ctx context.Context, key string, decide func(v fencedValue) (next fencedValue, write bool, err error),
+) (held fencedValue, err error) {
+	err = backoff.Retry(func() error {
+		held, err = f.get(ctx, key)
+		if err != nil {
+			return backoff.Permanent(err)
+		}
+		next, write, err := decide(held)
+		if err != nil {
+			return backoff.Permanent(err)
+		}
+		if !write {
+			return nil
+		}
+		next.revision = held.revision
+		err = f.put(ctx, key, next)
+		if err == nil {
+			held = next
+		}
+		if err == nil || bus.IsConflict(err) {
+			return err
+		}
+		return backoff.Permanent(err)
+	}, backoff.WithContext(bus.Backoff(5*time.Millisecond, 500*time.Millisecond), ctx))
+	return held, err
+}

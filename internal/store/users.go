@@ -7,9 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -39,51 +37,72 @@ func (u *Users) Get(ctx context.Context, tenant, userID string) (json.RawMessage
 }
 
 // Update replaces a user's details by what change returns for them; nil removes them. It returns what is stored then.
-// When another process changes them in between, change is called again with the newer ones, until ctx ends. An error of
-// change is returned as it is.
+// When another process changes them in between, change is called again with the newer ones, until ctx ends.
 //
 // fence orders the writers: the acceptance of the event that writes, in nanoseconds. A write with an older fence than
 // that of the stored details is dropped, and the stored ones are returned: it comes from a worker that was paused while
 // newer events were handled. The fence 0 is a write without order: it is never dropped, and keeps the fence that is
-// stored. What changes neither details nor fence is not written.
+// stored. What changes neither details nor fence is not written. writer is the id of the reply whose step writes, for
+// Settle.
 func (u *Users) Update(
-	ctx context.Context, tenant, userID string, fence int64, change func(old json.RawMessage) (json.RawMessage, error),
+	ctx context.Context, tenant, userID string, fence int64, writer string,
+	change func(old json.RawMessage) (json.RawMessage, error),
 ) (json.RawMessage, error) {
 	key, err := userKey(tenant, userID)
 	if err != nil {
 		return nil, err
 	}
-	var stored json.RawMessage
-	err = backoff.Retry(func() error {
-		v, err := u.bucket.get(ctx, key)
-		if err != nil {
-			return backoff.Permanent(fmt.Errorf("read user details: %w", err))
-		}
-		stored = v.data
+	stored, err := u.bucket.change(ctx, key, func(v fencedValue) (fencedValue, bool, error) {
 		if v.older(fence) {
-			return nil
+			return v, false, nil
 		}
 		value, err := change(v.data)
-		if err != nil {
-			return backoff.Permanent(err)
+		if err != nil || v.holds(value, fence) {
+			return v, false, err
 		}
-		if value == nil && v.data == nil {
-			return nil
-		}
-		if value != nil && fence <= v.fence && bytes.Equal(value, v.data) {
-			return nil // the same details of a newer event are written: their fence is newer
-		}
-		err = u.bucket.put(ctx, key, fencedValue{data: value, fence: max(fence, v.fence), revision: v.revision})
-		if err == nil {
-			stored = value
-			return nil
-		}
-		if bus.IsConflict(err) {
-			return err
-		}
-		return backoff.Permanent(fmt.Errorf("store user details: %w", err))
-	}, backoff.WithContext(bus.Backoff(5*time.Millisecond, 500*time.Millisecond), ctx))
-	return stored, err
+		return fencedValue{data: value, fence: max(fence, v.fence), writer: writer}, true, nil
+	})
+	if err != nil {
+		return stored.data, fmt.Errorf("change user details: %w", err)
+	}
+	return stored.data, nil
+}
+
+// Undo replaces a user's details like Update without a fence, and stores them also when change returns them as they were:
+// a write that NATS has not acknowledged can be on its way still, and is then over a revision that is not the latest any
+// more, so that NATS rejects it.
+func (u *Users) Undo(
+	ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error),
+) error {
+	key, err := userKey(tenant, userID)
+	if err != nil {
+		return err
+	}
+	_, err = u.bucket.change(ctx, key, func(v fencedValue) (fencedValue, bool, error) {
+		value, err := change(v.data)
+		return fencedValue{data: value, fence: v.fence}, true, err
+	})
+	if err != nil {
+		return fmt.Errorf("undo a change of user details: %w", err)
+	}
+	return nil
+}
+
+// Settle makes details those of the reply that stands, where an attempt of the same step wrote them last: its answer was
+// not the one that the engine has read.
+func (u *Users) Settle(ctx context.Context, tenant, userID string, details json.RawMessage, writer string) error {
+	key, err := userKey(tenant, userID)
+	if err != nil {
+		return err
+	}
+	_, err = u.bucket.change(ctx, key, func(v fencedValue) (fencedValue, bool, error) {
+		return fencedValue{data: details, fence: v.fence, writer: writer},
+			v.writer == writer && !bytes.Equal(v.data, details), nil
+	})
+	if err != nil {
+		return fmt.Errorf("settle user details: %w", err)
+	}
+	return nil
 }
 
 // userKey returns a key with a hash of the user id, which may be a name or an address.

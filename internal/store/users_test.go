@@ -24,7 +24,7 @@ func TestUsers(t *testing.T) {
 		return func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(value), nil }
 	}
 	update := func(change func(json.RawMessage) (json.RawMessage, error)) error {
-		_, err := u.Update(testContext(t), "acme", "alice@example.com", 0, change)
+		_, err := u.Update(testContext(t), "acme", "alice@example.com", 0, "", change)
 		return err
 	}
 	require.NoError(t, update(set(`{"a":1}`)))
@@ -60,7 +60,7 @@ func TestUsers_UpdatesAtOnceLoseNothing(t *testing.T) {
 	for range writers {
 		wg.Go(func() {
 			for range each {
-				_, err := u.Update(testContext(t), "acme", "alice", 0, func(old json.RawMessage) (json.RawMessage, error) {
+				_, err := u.Update(testContext(t), "acme", "alice", 0, "", func(old json.RawMessage) (json.RawMessage, error) {
 					n, _ := strconv.Atoi(string(old))
 					return json.RawMessage(strconv.Itoa(n + 1)), nil
 				})
@@ -82,7 +82,7 @@ func TestUsers_OlderWriteIsDropped(t *testing.T) {
 	js, streams := setup(t, bus.StreamOptions{})
 	u, ctx := NewUsers(js, streams), testContext(t)
 	write := func(fence int64, value json.RawMessage) string {
-		stored, err := u.Update(ctx, "acme", "alice", fence, func(json.RawMessage) (json.RawMessage, error) { return value, nil })
+		stored, err := u.Update(ctx, "acme", "alice", fence, "", func(json.RawMessage) (json.RawMessage, error) { return value, nil })
 		require.NoError(t, err)
 		got, err := u.Get(ctx, "acme", "alice")
 		require.NoError(t, err)
@@ -111,7 +111,7 @@ func TestUsers_UnchangedIsNotWritten(t *testing.T) {
 	js, streams := setup(t, bus.StreamOptions{})
 	u, ctx := NewUsers(js, streams), testContext(t)
 	write := func(fence int64, value string) (revision uint64) {
-		_, err := u.Update(ctx, "acme", "alice", fence, func(json.RawMessage) (json.RawMessage, error) {
+		_, err := u.Update(ctx, "acme", "alice", fence, "", func(json.RawMessage) (json.RawMessage, error) {
 			return json.RawMessage(value), nil
 		})
 		require.NoError(t, err)
@@ -123,8 +123,56 @@ func TestUsers_UnchangedIsNotWritten(t *testing.T) {
 	}
 	first := write(7, `{"a":1}`)
 	require.Equal(t, first, write(7, `{"a":1}`))
-	require.Equal(t, first, write(0, `{"a":1}`), "an undo that finds nothing to undo")
+	require.Equal(t, first, write(0, `{"a":1}`))
 	newer := write(8, `{"a":1}`)
 	require.Greater(t, newer, first, "a newer fence is stored")
 	require.Greater(t, write(0, `{"a":2}`), newer)
+}
+
+// TestUsers_UndoRejectsAWriteOnItsWay: NATS has not acknowledged a write, which may still be stored after it was undone.
+func TestUsers_UndoRejectsAWriteOnItsWay(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	u, ctx := NewUsers(js, streams), testContext(t)
+	unchanged := func(old json.RawMessage) (json.RawMessage, error) { return old, nil }
+	key, err := userKey("acme", "alice")
+	require.NoError(t, err)
+	for _, stored := range []json.RawMessage{nil, json.RawMessage(`{"a":1}`)} {
+		_, err := u.Update(ctx, "acme", "alice", 7, "", func(json.RawMessage) (json.RawMessage, error) { return stored, nil })
+		require.NoError(t, err)
+		before, err := u.bucket.get(ctx, key)
+		require.NoError(t, err)
+		require.NoError(t, u.Undo(ctx, "acme", "alice", unchanged))
+		late := fencedValue{data: []byte(`{"a":2}`), fence: 7, revision: before.revision}
+		require.True(t, bus.IsConflict(u.bucket.put(ctx, key, late)))
+		after, err := u.bucket.get(ctx, key)
+		require.NoError(t, err)
+		require.Equal(t, string(stored), string(after.data))
+		require.Equal(t, before.fence, after.fence)
+	}
+}
+
+// TestUsers_Settle: two attempts of one step wrote, and the engine has read the reply of the first.
+func TestUsers_Settle(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	u, ctx := NewUsers(js, streams), testContext(t)
+	write := func(fence int64, writer, value string) {
+		_, err := u.Update(ctx, "acme", "alice", fence, writer, func(json.RawMessage) (json.RawMessage, error) {
+			return json.RawMessage(value), nil
+		})
+		require.NoError(t, err)
+	}
+	settled := func() string {
+		require.NoError(t, u.Settle(ctx, "acme", "alice", json.RawMessage(`{"a":1}`), "reply-1"))
+		got, err := u.Get(ctx, "acme", "alice")
+		require.NoError(t, err)
+		return string(got)
+	}
+	require.Empty(t, settled(), "nothing was written")
+	write(7, "reply-1", `{"a":1}`)
+	write(8, "reply-1", `{"a":2}`)
+	require.JSONEq(t, `{"a":1}`, settled())
+	write(9, "reply-2", `{"a":3}`)
+	require.JSONEq(t, `{"a":3}`, settled(), "a later step has changed them")
 }
