@@ -60,13 +60,10 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}
-	paused := &pausedBots{log: cfg.Log, bots: map[schemas.BotID]pausedBot{}}
-	followPauses(base, cfg.Log, &s.parts, paused.decided)
-	hidePaused, err := metrics.WatchPausedBots(paused.now)
+	paused, err := s.watchPauses(cfg, base)
 	if err != nil {
 		return err
 	}
-	s.parts.add("metrics of pauses", func(context.Context) error { hidePaused(); return nil })
 	in := &intake.Intake{
 		Pauses:   paused,
 		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewReplies(base.js, base.streams),
@@ -99,6 +96,18 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	}
 	ready.Begin(base.ready)
 	return nil
+}
+
+// watchPauses returns the bots that are paused, now and later.
+func (s *Starter) watchPauses(cfg Config, b *base) (*pausedBots, error) {
+	paused := &pausedBots{log: cfg.Log, bots: map[schemas.BotID]pausedBot{}}
+	followPauses(b, cfg.Log, &s.parts, paused.decided)
+	hidePaused, err := cfg.Metrics.WatchPausedBots(paused.now)
+	if err != nil {
+		return nil, err
+	}
+	s.parts.add("metrics of pauses", func(context.Context) error { hidePaused(); return nil })
+	return paused, nil
 }
 
 func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {

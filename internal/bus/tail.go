@@ -115,7 +115,8 @@ func (r *Replies) Follow(ctx context.Context, t Tail, ready func(), each func(St
 		func(ctx context.Context) error { return follow(ctx, r.js, t, ready, each) })
 }
 
-func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
+// consumer is the configuration of a consumer that reads what t selects.
+func (t Tail) consumer() jetstream.OrderedConsumerConfig {
 	config := jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{t.subject()},
 		DeliverPolicy:  jetstream.DeliverNewPolicy,
@@ -126,9 +127,26 @@ func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	case !t.Since.IsZero():
 		config.DeliverPolicy, config.OptStartTime = jetstream.DeliverByStartTimePolicy, &t.Since
 	}
+	return config
+}
+
+// onRestore calls stop when restored is closed, until the caller calls end.
+func onRestore(restored <-chan struct{}, stop func()) (end func()) {
+	ended := make(chan struct{})
+	go func() {
+		select {
+		case <-restored:
+			stop()
+		case <-ended:
+		}
+	}()
+	return func() { close(ended) }
+}
+
+func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
 	restored := upkeepOf(js).restoredChannel(schemas.StreamReplies)
 	reader, err := createReader(ctx, func(ctx context.Context) (jetstream.Consumer, error) {
-		return js.OrderedConsumer(ctx, schemas.StreamReplies, config)
+		return js.OrderedConsumer(ctx, schemas.StreamReplies, t.consumer())
 	})
 	if err != nil {
 		return fmt.Errorf("read replies: %w", err)
@@ -145,15 +163,7 @@ func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	stop := context.AfterFunc(ctx, messages.Stop)
 	defer stop()
 	defer messages.Stop()
-	ended := make(chan struct{})
-	defer close(ended)
-	go func() {
-		select {
-		case <-restored:
-			messages.Stop()
-		case <-ended:
-		}
-	}()
+	defer onRestore(restored, messages.Stop)()
 	if ready != nil {
 		ready()
 	}
