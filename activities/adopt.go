@@ -67,8 +67,8 @@ func (r *runs) init() {
 func (a *Activities) HandedOver(run string) { a.runs.handOver(run) }
 
 // storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
-// first attempt of a run that is new to this process or has come back to it, and whenever the server repeats an activity: its
-// result may have been lost. What this process has done itself it remembers.
+// first attempt of a run that is new to this process or has come back to it, and whenever the server repeats an activity:
+// its result may have been lost. What this process has done itself it remembers.
 func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	w, info := c.in.Plan.Webhook, activity.GetInfo(ctx)
 	if w.Mode == bot.ModeBackground {

@@ -16,8 +16,8 @@ import (
 )
 
 // replyTimeout is how long the reply is tried with the answer, together with the close that follows it, and how long before
-// that a progress message that is on its way. With keepTimeout both lie within what an activity gets above its HTTP timeout; a
-// NATS that needs longer is the workflow's to wait for.
+// that a progress message that is on its way. With keepTimeout both lie within what an activity gets above its HTTP timeout;
+// a NATS that needs longer is the workflow's to wait for.
 const replyTimeout = 500 * time.Millisecond
 
 // reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A reply that

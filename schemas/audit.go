@@ -87,7 +87,7 @@ type Audited struct {
 	Actor     AuditActor  `json:"actor"`
 	// Filter are the options that chose what is changed. Values of users and conversations are left out.
 	Filter  map[string]string `json:"filter,omitempty"`
-	Objects []string          `json:"objects,omitempty"` // sequences, ids, names of streams or namespaces, at most AuditObjectsMax
+	Objects []string          `json:"objects,omitempty"` // sequences, ids, streams or namespaces, at most AuditObjectsMax
 	Counts  map[string]int    `json:"counts,omitempty"`
 	Until   *time.Time        `json:"until,omitempty"`  // end of a pause
 	Reason  string            `json:"reason,omitempty"` // as the operator gave it

@@ -53,7 +53,8 @@ func (r *rig) execPlaces(ctx context.Context, out io.Writer, whole time.Duration
 		rest -= median
 		fmt.Fprintf(out, "| %s | %s |\n", place.name, ms(median))
 	}
-	fmt.Fprintf(out, "| the rest: HTTP, the call that starts the run, storing the end, the call that waits for it | %s |\n", ms(rest))
+	fmt.Fprintf(out, "| the rest: HTTP, the call that starts the run, storing the end, the call that waits for it | %s |\n",
+		ms(rest))
 	return nil
 }
 

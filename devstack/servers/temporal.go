@@ -79,7 +79,9 @@ func (m *MutualTLS) client() (*tls.Config, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(authority)
-	return &tls.Config{RootCAs: pool, Certificates: []tls.Certificate{own}, ServerName: m.Name, MinVersion: tls.VersionTLS12}, nil
+	return &tls.Config{
+		RootCAs: pool, Certificates: []tls.Certificate{own}, ServerName: m.Name, MinVersion: tls.VersionTLS12,
+	}, nil
 }
 
 // Temporal is a running Temporal server.
@@ -160,13 +162,13 @@ func launch(
 func (t *Temporal) awaitNamespace(ctx context.Context, m *MutualTLS) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()
-	config, err := m.client()
+	identity, err := m.client()
 	if err != nil {
 		return fmt.Errorf("client for %s: %w", t.addr, err)
 	}
 	c, err := client.NewLazyClient(client.Options{
 		HostPort: t.addr, Namespace: t.namespace, Logger: slog.New(slog.DiscardHandler),
-		ConnectionOptions: client.ConnectionOptions{TLS: config},
+		ConnectionOptions: client.ConnectionOptions{TLS: identity},
 	})
 	if err != nil {
 		return fmt.Errorf("client for %s: %w", t.addr, err)

@@ -49,7 +49,8 @@ func (a API) codec() http.Handler {
 			return httpapi.Reject(http.StatusNotFound, "", "payloads are not encrypted: set --payload-keys")
 		})
 	}
-	guarded := a.guarded(a.Codec.handler(a.Log), tokenOfBrowser, func(*http.Request) role.Role { return role.Needs(schemas.AuditPayloadsDecrypt) })
+	needs := func(*http.Request) role.Role { return role.Needs(schemas.AuditPayloadsDecrypt) }
+	guarded := a.guarded(a.Codec.handler(a.Log), tokenOfBrowser, needs)
 	return httpapi.Serve(a.Log, func(w http.ResponseWriter, r *http.Request) error {
 		answered, err := a.Codec.allow(w, r)
 		if !answered && err == nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-var errDamaged = errors.New("the content does not have the size and the digest that it was stored with: store the file again")
+var errDamaged = errors.New("the content does not have the size and the digest that it was stored with: store it again")
 
 // object reads the content of an object from its stream. The library would create a consumer for each reader, and leave
 // it on the server when the context ends early.

@@ -37,7 +37,8 @@ type reader struct {
 // openReader returns a reader of a stream, up to the latest message that is stored. In a bucket's stream a value that is
 // replaced meanwhile moves behind all others, so that nothing bounds it.
 func openReader(ctx context.Context, js jetstream.JetStream, stream string) (*reader, error) {
-	opened, err := again(upkeepOf(js), func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) })(ctx)
+	open := func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) }
+	opened, err := again(upkeepOf(js), open)(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", stream, err)
 	}

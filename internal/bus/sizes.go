@@ -77,7 +77,8 @@ func readDirectly(stream string) bool {
 }
 
 // Resize applies the sizes and the replicas that are set in the options to streams that exist, allows direct reads of
-// those that need them, and calls changed for each change. Other settings stay as they are. A size below what a stream holds is an error, because it would drop messages.
+// those that need them, and calls changed for each change. Other settings stay as they are. A size below what a stream
+// holds is an error, because it would drop messages.
 func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, changed func(stream, what string)) error {
 	for _, size := range Sizes() {
 		stream, err := js.Stream(ctx, size.Stream)

@@ -73,7 +73,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 		case isClosed(restored) && ctx.Err() == nil:
 			return ErrSetBack
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end that was asked for
+			return nil // the end that was asked for
 		case err != nil && !Transient(err):
 			return fmt.Errorf("read replies: %w", err)
 		}

@@ -29,15 +29,20 @@ func (i *Inspector) AnsweredBy(ctx context.Context, letter bus.DeadLetter) (run 
 	id := schemas.ReplyID(key, envelope.ID, schemas.TypeStepReplied)
 	tail := bus.Tail{ConversationKey: key, Since: letter.Time.Add(-answerSlack)}
 	err = bus.ReadReplies(ctx, i.Streams, tail, func(stored bus.StoredReply) (more bool, err error) {
-		var reply schemas.Reply
-		var data replyData
-		if json.Unmarshal(stored.Data, &reply) != nil || reply.ID != id || json.Unmarshal(reply.Data, &data) != nil {
-			return true, nil
+		data, answers := answerIn(stored, id)
+		if answers {
+			run = data.Workflow
 		}
-		run = data.Workflow
-		return false, nil
+		return !answers, nil
 	})
 	return run, err
+}
+
+// answerIn returns what a stored reply holds, and whether it is the one of an id.
+func answerIn(stored bus.StoredReply, id string) (data replyData, is bool) {
+	var reply schemas.Reply
+	is = json.Unmarshal(stored.Data, &reply) == nil && reply.ID == id && json.Unmarshal(reply.Data, &data) == nil
+	return data, is
 }
 
 // Latest reports whether a run, or one that continues it, is the latest of its workflow: an event that it has answered is

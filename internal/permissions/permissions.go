@@ -113,7 +113,8 @@ func Users() []User {
 func starter() User {
 	return User{
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
-		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters), scans(streamDeadLetters),
+		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
+			scans(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "hookturn.scripts.>",
 				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,

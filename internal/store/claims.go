@@ -103,10 +103,9 @@ func (c *Claims) read(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if most := status.(*jetstream.KeyValueBucketStatus).StreamInfo().Config.MaxBytes; most > 0 {
-		c.share = max(1, int(most)/2/claimBytes/max(1, starters))
-	} else {
-		c.share = 0
+	c.share = 0
+	if of, ok := status.(*jetstream.KeyValueBucketStatus); ok && of.StreamInfo().Config.MaxBytes > 0 {
+		c.share = max(1, int(of.StreamInfo().Config.MaxBytes)/2/claimBytes/max(1, starters))
 	}
 	c.span, c.until = status.TTL()/claimSpans, c.now().Add(claimShareFor)
 	for tenant, made := range c.tenants {
