@@ -69,10 +69,10 @@ func (r *rig) fairness(ctx context.Context, out io.Writer) error {
 		}
 		beside.latencies = append(beside.latencies, m.latencies...)
 	}
-	fmt.Fprintf(out, "\na quiet tenant, %d steps a second, p50 and p99: alone %s and %s ms, beside a tenant with %d conversations "+
-		"at an endpoint of %s %s and %s ms; p99 beside it is %.2f times that alone\n", time.Second/quietEvery, ms(alone.quantile(0.5)),
-		ms(alone.quantile(0.99)), busyConversations, busyDelay, ms(beside.quantile(0.5)), ms(beside.quantile(0.99)),
-		beside.quantile(0.99).Seconds()/alone.quantile(0.99).Seconds())
+	fmt.Fprintf(out, "\na quiet tenant, %d steps a second, p50 and p99: alone %s and %s ms, beside a tenant with %d "+
+		"conversations at an endpoint of %s %s and %s ms; p99 beside it is %.2f times that alone\n",
+		time.Second/quietEvery, ms(alone.quantile(0.5)), ms(alone.quantile(0.99)), busyConversations, busyDelay,
+		ms(beside.quantile(0.5)), ms(beside.quantile(0.99)), beside.quantile(0.99).Seconds()/alone.quantile(0.99).Seconds())
 	return nil
 }
 
