@@ -17,7 +17,7 @@ import (
 // quiet tenant, alone and beside it.
 const (
 	busyConversations = 3000
-	busyDelay         = 5 * time.Second // of the busy tenant's endpoint
+	busyDelay         = 30 * time.Second // of the busy tenant's endpoint: 100 steps a second, which one machine can serve
 	quietEvery        = 50 * time.Millisecond
 	// fairnessRounds are measured alone and beside the busy tenant by turns, each for fairnessRound.
 	fairnessRounds = 2
@@ -34,7 +34,7 @@ tenant: busy
 base_urls: {test: "http://%[1]s", production: "http://%[1]s"}
 bot_break: {default: "sorry"}
 steps:
-  %[2]s: {webhook: {dialect: haptik, path: %[3]s, timeout: 5m, attempt_timeout: 30s}}
+  %[2]s: {webhook: {dialect: haptik, path: %[3]s, timeout: 5m, attempt_timeout: 1m}}
 `
 
 func (r *rig) writeBusyBot() error {
@@ -77,6 +77,7 @@ func (r *rig) fairness(ctx context.Context, out io.Writer) error {
 }
 
 // besideBusy measures the quiet tenant while each conversation of the busy one has a step in hand, and waits for their ends.
+// The conversations begin one after another: what 3,000 openings at once cost is the row of the openings.
 func (r *rig) besideBusy(ctx context.Context) (measurement, error) {
 	var (
 		wg    sync.WaitGroup
@@ -86,6 +87,9 @@ func (r *rig) besideBusy(ctx context.Context) (measurement, error) {
 	done := make(chan struct{})
 	for i := range busyConversations {
 		wg.Go(func() {
+			if wait(ctx, time.Duration(i)*busyDelay/busyConversations) != nil {
+				return
+			}
 			for {
 				_, err := r.load.stepTo(ctx, busyBot, fmt.Sprintf("busy-%d", i), stepBusy, schemas.OutcomeSuccess)
 				mu.Lock()
@@ -103,7 +107,11 @@ func (r *rig) besideBusy(ctx context.Context) (measurement, error) {
 			}
 		})
 	}
-	m, err := r.pace(ctx, "quiet", stepLocal, quietEvery, fairnessRound)
+	var m measurement
+	err := wait(ctx, busyDelay)
+	if err == nil {
+		m, err = r.pace(ctx, "quiet", stepLocal, quietEvery, fairnessRound)
+	}
 	close(done)
 	wg.Wait()
 	return m, errors.Join(err, noise)
