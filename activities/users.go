@@ -61,7 +61,7 @@ const undoTimeout = 2 * time.Second
 
 // undoUserDetails undoes what an attempt wrote to the user's details, so that they are those of the reply that stands: that
 // of another attempt, which was published before, or the attempt's own when it reports that they could not be kept. An error
-// is NATS's: until it can be reached, nobody knows what the next step would read.
+// is NATS's: until it can be reached, what the next step would read is not known.
 func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, before *schemas.Reply) error {
 	if in.Wrote == nil || before == nil && !in.Wrote.Failed {
 		return nil

@@ -69,7 +69,7 @@ func (u *Users) Update(
 }
 
 // Undo replaces a user's details like Update without a fence, and stores them also when change returns them as they were:
-// a write that NATS has not acknowledged can be on its way still, and is then over a revision that is not the latest any
+// a write without an acknowledgement can be on its way still, and is then over a revision that is not the latest any
 // more, so that NATS rejects it.
 func (u *Users) Undo(
 	ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error),

@@ -129,7 +129,7 @@ func TestUsers_UnchangedIsNotWritten(t *testing.T) {
 	require.Greater(t, write(0, `{"a":2}`), newer)
 }
 
-// TestUsers_UndoRejectsAWriteOnItsWay: NATS has not acknowledged a write, which may still be stored after it was undone.
+// TestUsers_UndoRejectsAWriteOnItsWay: a write without an acknowledgement may still be stored after it was undone.
 func TestUsers_UndoRejectsAWriteOnItsWay(t *testing.T) {
 	t.Parallel()
 	js, streams := setup(t, bus.StreamOptions{})
