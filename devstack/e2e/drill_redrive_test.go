@@ -285,8 +285,9 @@ func TestDrill_Redrive(t *testing.T) {
 	r.watch(t)
 	r.refused(t)
 	require.Equal(t, map[string]int{"status": broken}, r.count(t, "steps", "repeat", "--tenant", acme).ByReason)
-	require.Equal(t, map[string]int{"unknown_bot": dead, "bad_event": redrivenConversations},
-		r.count(t, "deadletters", "replay", "--tenant", acme).ByReason)
+	letters := r.count(t, "deadletters", "replay", "--tenant", acme)
+	require.Equal(t, map[string]int{"unknown_bot": dead}, letters.ByReason)
+	require.Equal(t, map[string]int{redrive.LeftKnown: redrivenConversations}, letters.LeftOut, "their conversations rejected them")
 	for tenant, before := range first {
 		require.Equal(t, before, r.stateOf(t, tenant), "nothing was done yet")
 	}
