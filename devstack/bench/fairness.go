@@ -17,7 +17,7 @@ import (
 // quiet tenant, alone and beside it.
 const (
 	busyConversations = 3000
-	busyDelay         = 30 * time.Second // of the busy tenant's endpoint: 100 steps a second, which one machine can serve
+	busyDelay         = 25 * time.Second // of the busy tenant's endpoint: 120 steps a second, which one machine can serve
 	quietEvery        = 50 * time.Millisecond
 	// fairnessRounds are measured alone and beside the busy tenant by turns, each for fairnessRound.
 	fairnessRounds = 2
@@ -34,7 +34,7 @@ tenant: busy
 base_urls: {test: "http://%[1]s", production: "http://%[1]s"}
 bot_break: {default: "sorry"}
 steps:
-  %[2]s: {webhook: {dialect: haptik, path: %[3]s, timeout: 5m, attempt_timeout: 1m}}
+  %[2]s: {webhook: {dialect: haptik, path: %[3]s, timeout: 5m, attempt_timeout: 30s}}
 `
 
 func (r *rig) writeBusyBot() error {
