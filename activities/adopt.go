@@ -88,8 +88,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(patience, max(c.clock.left()/2, time.Millisecond)))
 	defer cancel()
-	to := c.address()
-	r, err := c.Publisher.FindReply(ctx, to.ConversationKey, to.ReplyID(schemas.TypeStepReplied), c.earliest())
+	r, err := c.Publisher.FindReply(ctx, c.address().ConversationKey, c.replyID(), c.earliest())
 	if err != nil {
 		c.Log.WarnContext(ctx, "looking for an earlier reply failed, the endpoint is called", "event", c.in.Event.ID,
 			"step", c.in.Plan.Step, "error", err)
@@ -123,12 +122,11 @@ func (c *call) earliest() time.Time {
 func (c *call) adopt(ctx context.Context, r schemas.StepReplied) attempted {
 	c.Log.InfoContext(ctx, "reply found, the step takes it over", "event", c.in.Event.ID, "step", c.in.Plan.Step,
 		"outcome", r.Outcome)
-	c.settleUserDetails(ctx, r)
 	c.flight.keep = true
 	c.progress.Attempts = r.Attempts
 	result, failed := c.in.Adopt(r)
 	if failed == nil {
-		result.ReplyID = c.address().ReplyID(schemas.TypeStepReplied)
+		result.ReplyID = c.replyID()
 	}
 	return attempted{result: result, failed: failed, progress: c.progress, adopted: true}
 }

@@ -141,10 +141,9 @@ func TestCallWebhook_AdoptionUndoesUserDetails(t *testing.T) {
 	require.JSONEq(t, `{"shoe":"43","hat":"7","size":"M"}`, string(b.users["default/91"]))
 }
 
-// TestCallWebhook_FailedWriteIsUndone: a write whose acknowledgement was lost may be stored. The reply reports that the details
-// could not be kept, so they are not.
-func TestCallWebhook_FailedWriteIsUndone(t *testing.T) {
-	t.Parallel()
+// losingTheStore is a step whose answer changes the user's details when the store of users cannot be reached any more.
+func losingTheStore(t *testing.T) (*bundle, step.WebhookInput) {
+	t.Helper()
 	b := setup(t)
 	in := b.input(t, "PLAIN")
 	in.Event.Subject, in.Reply = "c-42", true
@@ -153,6 +152,14 @@ func TestCallWebhook_FailedWriteIsUndone(t *testing.T) {
 		b.broken = errors.New("away")
 		return response(200, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
 	}
+	return b, in
+}
+
+// TestCallWebhook_FailedWriteIsUndone: a write whose acknowledgement was lost may be stored. The reply reports that the details
+// could not be kept, so they are not.
+func TestCallWebhook_FailedWriteIsUndone(t *testing.T) {
+	t.Parallel()
+	b, in := losingTheStore(t)
 	b.publish = func(schemas.Reply) error {
 		b.broken = nil
 		b.users["default/91"] = json.RawMessage(`{"shoe":"43"}`) // stored all the same
@@ -168,14 +175,7 @@ func TestCallWebhook_FailedWriteIsUndone(t *testing.T) {
 // until what it reports is so.
 func TestCallWebhook_UndoIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	in := b.input(t, "PLAIN")
-	in.Event.Subject, in.Reply = "c-42", true
-	b.users["default/91"] = json.RawMessage(`{"shoe":"42"}`)
-	b.answer = func(int) (*egress.Response, error) {
-		b.broken = errors.New("away")
-		return response(200, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
-	}
+	b, in := losingTheStore(t)
 	var out schemas.Reply
 	b.publish = func(r schemas.Reply) error {
 		if r.Type == schemas.TypeStepReplied {

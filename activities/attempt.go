@@ -47,6 +47,7 @@ func (c *call) run(ctx context.Context) attempted {
 	}
 	c.dialect = d
 	if stored := c.storedReply(ctx); stored != nil {
+		c.settleUserDetails(ctx, *stored)
 		return c.adopt(ctx, *stored)
 	}
 	notified := c.watchSoftDeadline(ctx)

@@ -56,6 +56,9 @@ func (c *call) address() step.Address {
 	}
 }
 
+// replyID is the id of the step's reply. It names the step in the user's details, too.
+func (c *call) replyID() string { return c.address().ReplyID(schemas.TypeStepReplied) }
+
 // PublishReply puts one reply on NATS, trying again until its context ends. A step.replied that was there already is the
 // result: the engine has read it. A reply that no message can hold fails for good with the type too_large.
 func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*step.Published, error) {
@@ -64,27 +67,32 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 	}
 	started := time.Now()
 	before, err := a.publishReply(ctx, in)
-	if err == nil {
-		a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
-		a.measure(in, before)
-		if err := a.endSession(ctx, in); err != nil {
-			return nil, err // the same reply is stored once
-		}
-		if err := a.undoUserDetails(ctx, in, before); err != nil {
-			return nil, err // the reply is found when this is tried again
-		}
-		if before == nil && in.Closing != nil {
-			return a.publishClosing(ctx, in), nil
-		}
-		if before == nil || in.Reply.Type != schemas.TypeStepReplied {
-			return nil, nil
-		}
-		return &step.Published{Stored: repliedOf(*before)}, nil
+	if err != nil {
+		return nil, a.notPublished(ctx, in, err)
 	}
+	a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
+	a.measure(in, before)
+	if err := a.endSession(ctx, in); err != nil {
+		return nil, err // the same reply is stored once
+	}
+	if err := a.undoUserDetails(ctx, in, before); err != nil {
+		return nil, err // the reply is found when this is tried again
+	}
+	switch {
+	case before == nil && in.Closing != nil:
+		return a.publishClosing(ctx, in), nil
+	case before == nil || in.Reply.Type != schemas.TypeStepReplied:
+		return nil, nil
+	}
+	return &step.Published{Stored: repliedOf(*before)}, nil
+}
+
+// notPublished logs why a reply is not published, and returns the error of the activity.
+func (a *Activities) notPublished(ctx context.Context, in step.PublishInput, err error) error {
 	a.Log.Log(ctx, bus.RetryLevel(err), "publishing a reply failed, will retry",
 		"tenant", in.Tenant, "bot", in.Bot, "conversation", in.Reply.Subject, "reply", in.Reply.ID, "error", err)
 	f := fault.Of(err)
-	return nil, temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),
+	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),
 		temporal.ApplicationErrorOptions{NonRetryable: f.Kind == fault.TooLarge})
 }
 

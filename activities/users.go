@@ -33,8 +33,7 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 		merge := func(old json.RawMessage) (json.RawMessage, error) {
 			return c.dialect.MergeUserDetails(old, result.UserDetailsUpdate)
 		}
-		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in),
-			c.address().ReplyID(schemas.TypeStepReplied), merge)
+		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in), c.replyID(), merge)
 		result.UserDetails = stored
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
 			return backoff.Permanent(err)
@@ -92,16 +91,15 @@ func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, 
 	return fault.Wrap(fault.Internal, err, "user_details could not be undone: NATS did not answer")
 }
 
-// settleUserDetails makes the user's details those of a reply that this attempt takes over. Another attempt may have written
-// its own, and have ended with its worker before it could undo them.
+// settleUserDetails makes the user's details those of a reply that was stored before this attempt. Another attempt may have
+// written its own, and have ended with its worker before it could undo them.
 func (c *call) settleUserDetails(ctx context.Context, read schemas.StepReplied) {
 	if c.in.User.ID == "" || len(read.UserDetails) == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
 	defer cancel()
-	writer := c.address().ReplyID(schemas.TypeStepReplied)
-	if err := c.Users.Settle(ctx, c.in.Plan.Tenant, c.in.User.ID, read.UserDetails, writer); err != nil {
+	if err := c.Users.Settle(ctx, c.in.Plan.Tenant, c.in.User.ID, read.UserDetails, c.replyID()); err != nil {
 		c.Log.WarnContext(ctx, "user details may differ from the reply", "event", c.in.Event.ID, "step", c.in.Plan.Step,
 			"error", err)
 	}
