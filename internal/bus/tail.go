@@ -83,7 +83,7 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 			}
 			from = from.behind(m)
 		}
-		if len(messages) > 1 {
+		if len(messages) > 0 {
 			continue // there may be more
 		}
 		select {
