@@ -34,22 +34,22 @@ const lookBack = time.Hour
 // runs are the runs that this process has made attempts for. The zero value is ready.
 type runs struct {
 	mu    sync.Mutex
-	known *simplelru.LRU[string, bool] // true: handed over, and no attempt since
+	known *simplelru.LRU[string, bool] // true: reassigned, and no attempt since
 }
 
-// meet reports whether this is the first attempt that the process makes for a run, and whether another process may have made
-// it: since the run was handed over, too.
-func (r *runs) meet(run string) (first, handedOver bool) {
+// meet reports whether this is the first attempt that the process makes for a run since it got it, and whether another
+// process may have had the run before.
+func (r *runs) meet(run string) (first, reassigned bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.init()
-	handedOver, known := r.known.Get(run)
+	reassigned, known := r.known.Get(run)
 	r.known.Add(run, false)
-	return !known || handedOver, handedOver
+	return !known || reassigned, reassigned
 }
 
-// handOver makes the next attempt for a run one that meets it.
-func (r *runs) handOver(run string) {
+// reassign makes the next attempt for a run one that meets it.
+func (r *runs) reassign(run string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.init()
@@ -62,9 +62,9 @@ func (r *runs) init() {
 	}
 }
 
-// HandedOver records that a run comes to this process which another one may have had: that one may have made attempts and
+// RunReassigned records that a run comes to this process which another one may have had: that one may have made attempts and
 // published their replies.
-func (a *Activities) HandedOver(run string) { a.runs.handOver(run) }
+func (a *Activities) RunReassigned(run string) { a.runs.reassign(run) }
 
 // storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
 // first attempt of a run that is new to this process or has come back to it, and whenever the server repeats an activity:
@@ -75,15 +75,15 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 		return nil
 	}
 	repeated := c.in.Reply && !info.IsLocalActivity && info.Attempt > 1
-	var first, handedOver bool
+	var first, reassigned bool
 	if len(c.progress.Attempts) == 0 {
-		first, handedOver = c.runs.meet(info.WorkflowExecution.RunID)
+		first, reassigned = c.runs.meet(info.WorkflowExecution.RunID)
 	}
 	if !repeated && !first {
 		return nil
 	}
 	patience := findTimeout
-	if repeated || handedOver {
+	if repeated || reassigned {
 		patience = findAgainTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(patience, max(c.clock.left()/2, time.Millisecond)))

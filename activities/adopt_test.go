@@ -246,7 +246,7 @@ func TestCallWebhook_RunThatComesBack(t *testing.T) {
 	in := b.input(t, "PLAIN")
 	in.Event.Subject, in.Reply = "c-42", true
 	b.found = readBefore(t, in, nil)
-	b.activities.HandedOver("default-test-run-id")
+	b.activities.RunReassigned("default-test-run-id")
 	result, err := b.call(in)
 	require.NoError(t, err)
 	require.Equal(t, b.found.ID, result.ReplyID)

@@ -27,8 +27,8 @@ func (s tasks) PollWorkflowTaskQueue(context.Context, *workflowservice.PollWorkf
 	return <-s.next, nil
 }
 
-// TestHandover_WholeHistory: the worker learns of the runs that another worker may have had, and of no others.
-func TestHandover_WholeHistory(t *testing.T) {
+// TestReassigned_WholeHistory: the worker learns of the runs that another worker may have had, and of no others.
+func TestReassigned_WholeHistory(t *testing.T) {
 	t.Parallel()
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestHandover_WholeHistory(t *testing.T) {
 		attempt         int32
 	}{
 		{"cached", 9, 5, 1}, {"cached, repeated", 9, 5, 2}, {"new", 1, 0, 1}, {"new, repeated", 1, 0, 2},
-		{"handed over", 1, 5, 1}, {"nothing to do", 0, 0, 0},
+		{"reassigned", 1, 5, 1}, {"nothing to do", 0, 0, 0},
 	} {
 		task := &workflowservice.PollWorkflowTaskQueueResponse{
 			WorkflowExecution: &commonpb.WorkflowExecution{RunId: c.run}, PreviousStartedEventId: c.previous, Attempt: c.attempt,
@@ -65,5 +65,5 @@ func TestHandover_WholeHistory(t *testing.T) {
 			&workflowservice.PollWorkflowTaskQueueRequest{})
 		require.NoError(t, err)
 	}
-	require.Equal(t, []string{"new, repeated", "handed over"}, known)
+	require.Equal(t, []string{"new, repeated", "reassigned"}, known)
 }

@@ -61,8 +61,8 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	}
 	w.load = load.New(load.MemoryLimit())
 	measureReports(&cfg.Temporal.ConnectionOptions, w.load)
-	var handedOver func(run string)
-	watchTasks(&cfg.Temporal.ConnectionOptions, func(run string) { handedOver(run) })
+	var reassigned func(run string)
+	watchTasks(&cfg.Temporal.ConnectionOptions, func(run string) { reassigned(run) })
 	w.parts.add("load monitor", background(w.load.Run))
 	base, err := startBase(ctx, cfg, metrics, &w.parts, "hookturn-worker", w.fatal.fail)
 	if err != nil {
@@ -78,7 +78,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	handedOver = acts.HandedOver // before the first poll
+	reassigned = acts.RunReassigned // before the first poll
 	if slices.Contains(cfg.TaskQueues, step.QueueCode) {
 		if err := w.pollCode(ctx, base, cfg, acts, out); err != nil {
 			return err
