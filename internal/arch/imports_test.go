@@ -34,6 +34,11 @@ var importTable = map[string]row{
 	"schemas":             {"what travels outside: JSON Schema, AsyncAPI, Go types, subjects", []string{"internal/strictjson"}},
 	"internal/fault":      {"failures and their error codes", nil},
 	"internal/confined":   {"reading files that other users can write", nil},
+	"internal/freeport":   {"ports for servers that listen later or start again", nil},
+	"internal/leaktest":   {"goroutines that tests leave behind", nil},
+	"internal/loglimit":   {"how often a line is logged about what happens again and again", nil},
+	"internal/nearest":    {"the name that a misspelt one was meant to be", nil},
+	"internal/visible":    {"text of other parties, so that a terminal shows it and does not obey it", nil},
 	"internal/secret": {
 		"values that must not be printed, and where they are kept",
 		[]string{"internal/confined"},
