@@ -47,7 +47,7 @@ setup:
 	@tools/setup.sh --tests
 .PHONY: setup
 
-# What cannot be installed costs the demo its code steps: it says so itself.
+# Without what cannot be installed the demo runs without code steps, and prints that.
 try-setup:
 	@tools/setup.sh || true
 .PHONY: try-setup
@@ -161,7 +161,7 @@ lint: $(BIN)/golangci-lint ## Run golangci-lint over both modules
 	cd devstack && $(BIN)/golangci-lint run --config ../.golangci.yml ./...
 .PHONY: lint
 
-fix: $(BIN)/golangci-lint ## Format, and let the linters mend what they can
+fix: $(BIN)/golangci-lint ## Format, and let the linters correct what they can
 	gofmt -s -w $(GOFILES)
 	-$(BIN)/golangci-lint run --fix ./...
 	-cd devstack && $(BIN)/golangci-lint run --config ../.golangci.yml --fix ./...

@@ -1,8 +1,10 @@
-// Package activities does what the workflows decide: it calls webhooks and publishes replies. It is thin: a partner's JSON
-// is internal/dialect's, a signature internal/signature's, an HTTP request internal/egress's, a NATS message internal/bus's.
+// Package activities does what the workflows decide: it calls webhooks, runs scripts, publishes replies, and keeps users,
+// chats, sessions and background queues. A partner's JSON is internal/dialect's, a signature internal/signature's, an HTTP
+// request internal/egress's, a NATS message internal/bus's.
 //
-// Activities may run twice when a worker dies; both are made for that. A webhook sends the same bytes under the same
-// webhook-id, and a reply has an id by which JetStream stores it once.
+// Activities may run twice when a worker dies; each is made for that. A webhook sends the same bytes under the same
+// webhook-id, a script is claimed before it runs, a reply has an id by which JetStream stores it once, and what is kept
+// has a fence or a revision that rejects the older writer.
 package activities
 
 import (
@@ -24,7 +26,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Activities holds what the activities use. All fields but Callbacks and Metrics are required.
+// Activities holds what the activities use. Fields whose comment does not name what nil means are required.
 type Activities struct {
 	Bots      Bots
 	Dialects  dialect.Set
@@ -40,13 +42,22 @@ type Activities struct {
 	Sessions Sessions
 	// HasSessions reports whether a bot has an adapter that gets events about sessions; required with Sessions.
 	HasSessions func(id schemas.BotID) bool
+	// CodeWorkers run the first attempts at scripts of channels; nil: each script is an activity.
+	CodeWorkers CodeWorkers
 	Callbacks   Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set
-	Log         *slog.Logger
-	Metrics     *telemetry.Metrics
-	Traces      *telemetry.Traces
+	// ReportTime returns how long the Temporal server takes to store a report of this worker; nil: not measured.
+	ReportTime func() time.Duration
+	Log        *slog.Logger
+	Metrics    *telemetry.Metrics // nil: nothing is counted
+	Traces     *telemetry.Traces  // nil: no spans
 
 	attempts flights[attempted]
+	scripts  flights[step.ScriptAttempt]
+	pace     pace
+	beats    heartbeats
 	runs     runs
+	// queuedBefore are the runs that another worker may have put a step into a background queue for, and this one did not yet.
+	queuedBefore latest[string, struct{}]
 }
 
 // Bots are the bot files as they are and as they were, for the secrets that steps name. *bot.Store is one.
@@ -107,4 +118,5 @@ func (a *Activities) Register(r worker.ActivityRegistry) {
 	r.RegisterActivityWithOptions(a.Enqueue, activity.RegisterOptions{Name: step.ActivityEnqueue})
 	r.RegisterActivityWithOptions(a.ReadQueueHead, activity.RegisterOptions{Name: step.ActivityQueueHead})
 	r.RegisterActivityWithOptions(a.RemoveQueueHead, activity.RegisterOptions{Name: step.ActivityQueueDone})
+	r.RegisterActivityWithOptions(a.AttemptScript, activity.RegisterOptions{Name: step.ActivityAttemptScript})
 }

@@ -366,3 +366,29 @@ func TestPublishReply_FinalErrors(t *testing.T) {
 		})
 	}
 }
+
+// TestPublishReply_OldEvent: nothing but the event's time shows that a reply was published before, and longer ago than the
+// stream recognises ids.
+func TestPublishReply_OldEvent(t *testing.T) {
+	t.Parallel()
+	for age, again := range map[time.Duration]bool{time.Minute: true, 20 * time.Minute: false, 100 * time.Hour: true} {
+		b := setup(t)
+		to := step.Address{
+			ConversationKey: schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"),
+			Event:           schemas.Event{ID: "e1", Time: time.Now().Add(-age)},
+		}
+		in, err := to.Reply(schemas.TypeStepReplied, time.Now(), schemas.StepReplied{EventID: "e1", Outcome: schemas.OutcomeRejected})
+		require.NoError(t, err)
+		b.found = &in.Reply
+		published := 0
+		b.publish = func(schemas.Reply) error { published++; return nil }
+		_, err = b.ExecuteActivity(step.ActivityPublish, in)
+		require.NoError(t, err)
+		require.Equal(t, again, published > 0, age)
+
+		in.Shared, published = true, 0
+		_, err = b.ExecuteActivity(step.ActivityPublish, in)
+		require.NoError(t, err)
+		require.Zero(t, published, "another run has published it")
+	}
+}

@@ -2,10 +2,8 @@ package activities
 
 import (
 	"context"
-	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"go.temporal.io/sdk/activity"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -17,9 +15,6 @@ import (
 // workflow does not know. Another worker runs the step again: before it asks the endpoint, which may answer
 // differently the second time, it looks for the step's own reply.
 
-// runsMax bounds the runs that a process remembers.
-const runsMax = 64 << 10
-
 // findTimeout bounds the search for a reply. A search that fails is followed by the attempt: NATS may be away for long.
 const findTimeout = 500 * time.Millisecond
 
@@ -27,48 +22,33 @@ const findTimeout = 500 * time.Millisecond
 // has begun. An overloaded NATS needs seconds, and calling the endpoint instead would add to the load.
 const findAgainTimeout = 5 * time.Second
 
-// lookBack bounds how long before the latest begin of a step its reply is looked for. Every reply of the conversation since
-// then may have to be read.
+// lookBack bounds how long before the latest begin of a step its reply is looked for, when the event's time is of no use.
 const lookBack = time.Hour
 
-// runs are the runs that this process has made attempts for. The zero value is ready.
-type runs struct {
-	mu    sync.Mutex
-	known *simplelru.LRU[string, bool] // true: reassigned, and no attempt since
-}
+// runs are the runs that this process has made attempts for; true: reassigned, and no attempt since. The zero value is
+// ready.
+type runs struct{ latest[string, bool] }
 
 // meet reports whether this is the first attempt that the process makes for a run since it got it, and whether another
 // process may have had the run before.
 func (r *runs) meet(run string) (first, reassigned bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.init()
-	reassigned, known := r.known.Get(run)
-	r.known.Add(run, false)
+	reassigned, known := r.set(run, false)
 	return !known || reassigned, reassigned
 }
 
 // reassign makes the next attempt for a run one that meets it.
-func (r *runs) reassign(run string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.init()
-	r.known.Add(run, true)
-}
-
-func (r *runs) init() {
-	if r.known == nil {
-		r.known, _ = simplelru.NewLRU[string, bool](runsMax, nil)
-	}
-}
+func (r *runs) reassign(run string) { r.set(run, true) }
 
 // RunReassigned records that a run comes to this process which another one may have had: that one may have made attempts and
-// published their replies.
-func (a *Activities) RunReassigned(run string) { a.runs.reassign(run) }
+// published their replies, or have put a step into its background queue.
+func (a *Activities) RunReassigned(run string) {
+	a.runs.reassign(run)
+	a.queuedBefore.set(run, struct{}{})
+}
 
 // storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
-// first attempt of a run that is new to this process or has come back to it, and whenever the server repeats an activity:
-// its result may have been lost. What this process has done itself it remembers.
+// first attempt of a run that is new to this process or has come back to it, for an event that is not new, and whenever the
+// server repeats an activity: its result may have been lost. What this process has done itself it remembers.
 func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	w, info := c.in.Plan.Webhook, activity.GetInfo(ctx)
 	if w.Mode == bot.ModeBackground {
@@ -79,11 +59,12 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	if len(c.progress.Attempts) == 0 {
 		first, reassigned = c.runs.meet(info.WorkflowExecution.RunID)
 	}
-	if !repeated && !first {
+	old := len(c.progress.Attempts) == 0 && step.MayBeStored(c.in.Event.Time, time.Now())
+	if !repeated && !first && !old {
 		return nil
 	}
 	patience := findTimeout
-	if repeated || reassigned {
+	if repeated || reassigned || old {
 		patience = findAgainTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(patience, max(c.clock.left()/2, time.Millisecond)))
@@ -109,11 +90,12 @@ func (c *call) earliest() time.Time {
 		accepted = c.in.Deadline.Add(-c.in.Plan.Webhook.Timeout.D())
 	}
 	since := accepted
-	if sent := c.in.Event.Time; !sent.IsZero() && sent.Before(since) {
+	switch sent := c.in.Event.Time; {
+	case sent.IsZero(), !sent.Before(accepted):
+	case accepted.Sub(sent) <= step.RepliesKept:
 		since = sent
-	}
-	if bound := accepted.Add(-lookBack); since.Before(bound) {
-		since = bound
+	default:
+		since = accepted.Add(-lookBack)
 	}
 	return since.Add(-step.ClockSlack)
 }

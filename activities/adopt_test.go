@@ -65,6 +65,7 @@ func TestCallWebhook_LooksForRepliesOfAnEarlierBegin(t *testing.T) {
 		{}:                              accepted.Add(-time.Minute),
 		accepted.Add(time.Hour):         accepted.Add(-time.Minute), // the engine's clock is ahead
 		accepted.Add(-20 * time.Minute): accepted.Add(-21 * time.Minute),
+		accepted.Add(-50 * time.Hour):   accepted.Add(-50*time.Hour - time.Minute),
 		accepted.AddDate(-1, 0, 0):      accepted.Add(-time.Hour - time.Minute),
 	} {
 		b := setup(t)
@@ -75,6 +76,28 @@ func TestCallWebhook_LooksForRepliesOfAnEarlierBegin(t *testing.T) {
 		_, err := b.call(in)
 		require.NoError(t, err)
 		require.Equal(t, since, b.since, sent)
+	}
+}
+
+// TestCallWebhook_OldEvent: when an operator resets a run, the server applies its Updates again. Only the first one is the first
+// attempt of the run; the reply to an event that is older than the ids that the stream knows is looked for all the same.
+func TestCallWebhook_OldEvent(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.local = true
+	first := b.input(t, "PLAIN")
+	first.Event.Subject, first.Event.Time, first.Reply = "c-42", time.Now(), true
+	b.publish = func(schemas.Reply) error { return nil }
+	_, err := b.call(first)
+	require.NoError(t, err)
+	for age, asked := range map[time.Duration]bool{time.Minute: true, 20 * time.Minute: false, 100 * time.Hour: true} {
+		in := b.input(t, "PLAIN")
+		in.Event.Subject, in.Event.Time, in.Reply = "c-42", time.Now().Add(-age), true
+		b.found = readBefore(t, in, nil)
+		before := len(b.requests)
+		_, err = b.call(in)
+		require.NoError(t, err)
+		require.Equal(t, asked, len(b.requests) > before, age)
 	}
 }
 

@@ -125,6 +125,7 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 	}
 	return egress.Request{
 		Method: http.MethodPost, URL: c.in.Plan.Webhook.URL, Header: header, Body: encoded.Body, TLS: identity,
+		Ignores: c.ignores,
 	}, nil
 }
 
@@ -188,7 +189,7 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 		failed = dialect.Classify(c.dialect, response.Status, egress.RetryAfter(response.Header, time.Now()))
 	}
 	if failed == nil {
-		answer, callsBack, failed = c.read(response)
+		answer, callsBack, failed = c.read(ctx, response)
 	}
 	if failed != nil {
 		attempt.Error = string(failed.Kind)
@@ -207,23 +208,6 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 
 // attemptBytes is roughly what an attempt takes in memory besides its answer.
 const attemptBytes = 1 << 10
-
-// read decodes an answer of a good status. In the background no step waits for it.
-func (c *call) read(response *egress.Response) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
-	if c.in.Plan.Webhook.Mode == bot.ModeBackground {
-		return dialect.Answer{Success: true}, false, nil
-	}
-	if d, can := c.dialect.(dialect.Deferrer); can && d.Deferred(response.Status, response.Body, c.Callbacks != nil) {
-		if c.Callbacks == nil {
-			return answer, false, fault.New(fault.Config,
-				"the endpoint answered 202 to call back, but the workers do not have the address of the gateway: set "+
-					"HOOKTURN_GATEWAY_URL")
-		}
-		return answer, true, nil
-	}
-	answer, err := c.dialect.Decode(c.context, response.Body)
-	return answer, false, fault.Of(err)
-}
 
 // limitsOf returns the endpoint of a plan and its limits.
 func limitsOf(p bot.Plan) limit.Request {

@@ -12,7 +12,6 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/sandbox"
@@ -24,26 +23,36 @@ import (
 // Sandbox runs scripts. *sandbox.Sandbox is one.
 type Sandbox interface {
 	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
+	// Free reports whether a script of a tenant would run at once.
+	Free(tenant string) bool
 }
 
 // Scripts are the texts of the scripts that plans name. *bot.Store is one.
 type Scripts interface {
 	Script(id string) (string, bool)
+	// Latest returns the text that a step has now, false when it does not run the file any more.
+	Latest(owner schemas.BotID, step, file string) (string, bool)
 }
 
-// Code runs code steps, on a task queue of its own: workers with sandboxes can be machines with fewer credentials. All
-// fields but Metrics of Activities that it uses are required: Users, Log.
+// Code runs code steps, on a task queue of its own: workers with sandboxes can be machines with fewer credentials. Of
+// Activities it uses Users and Log, which are required, and Metrics and Traces.
 type Code struct {
 	*Activities
 
 	Scripts Scripts
 	Sandbox Sandbox
 	Host    Host
+	// Claims and Name are for first attempts at scripts of channels, which other workers ask for: Name is this process's own,
+	// and Claims record which process has begun a script.
+	Claims Claims
+	Name   string
 	// ScriptWait bounds the wait for a script that this worker does not have yet; 0 = 10 s.
 	ScriptWait time.Duration
 
 	runsOfSteps    flights[coded[step.CodeResult]]
 	runsOfChannels flights[coded[step.ScriptResult]]
+	firsts         flights[step.ScriptAttempt]
+	unbegun        latest[attemptKey, struct{}]
 }
 
 // Host is what a run may ask of hookturn. *scripthost.Host is one.
@@ -61,7 +70,8 @@ func (c *Code) Register(r worker.ActivityRegistry) {
 // see. An error is always sandbox_unavailable, or internal: the script did not begin, and the server may try again; or it is
 // outcome_unknown: the script may have begun in a worker that was lost, and it is not run again.
 func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
-	return once(ctx, c, &c.runsOfSteps, in.Event.Subject, in.Event.ID, func(ctx context.Context) (step.CodeResult, error) {
+	key := keyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, 1)
+	return once(ctx, c, &c.runsOfSteps, key, func(ctx context.Context) (step.CodeResult, error) {
 		return c.runCode(ctx, in)
 	})
 }
@@ -108,7 +118,8 @@ const (
 )
 
 // script returns the text of a plan's script. The starter may have loaded a new bot file before this worker does: then the
-// script comes soon, to this worker or to another one that the server asks.
+// script comes soon. Or the plan is older than this process: its step has waited for entities since before a restart with
+// another script, which no worker has any more. The step's script as it is now is what its builder wants then.
 func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
 	if script, known := c.Scripts.Script(p.Code.Script); known {
 		return script, nil
@@ -120,6 +131,11 @@ func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
 	for {
 		select {
 		case <-ctx.Done():
+			if script, known := c.Scripts.Latest(p.BotID, p.Step, p.Code.File); known {
+				c.Log.WarnContext(ctx, "script of an earlier bot file not found, running the present one", "tenant", p.Tenant,
+					"bot", p.Bot, "step", p.Step, "script", p.Code.File)
+				return script, nil
+			}
 			return "", again(fault.New(fault.Config,
 				"script %s is not among this worker's bot files: are they up to date?", p.Code.File))
 		case <-tick.C:
@@ -137,7 +153,7 @@ func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Jo
 	j.Packages = scripthost.WheelsOf(p.Code)
 	j.Host = c.Host.For(scripthost.Run{
 		BotID: p.BotID, Step: p.Step, Revision: p.Revision, EventID: j.EventID, TraceID: j.TraceID, Channel: channel,
-		Until: time.Now().Add(j.Timeout),
+		Connections: j.Connections, Until: time.Now().Add(j.Timeout),
 	})
 	r, f := c.Sandbox.Run(ctx, j)
 	if f != nil && !r.Sent && (f.Kind == fault.SandboxUnavailable || f.Kind == fault.Config) {
@@ -152,7 +168,7 @@ type returned struct {
 	Body       json.RawMessage `json:"body"`
 }
 
-// read returns a new answer of what main returned, and keeps the user's details that it changed.
+// read decodes what main returned and keeps the user's details that it changed.
 func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (step.WebhookResult, *fault.Fault) {
 	var r returned
 	if err := json.Unmarshal(value, &r); err != nil || r.StatusCode == nil {
@@ -186,7 +202,4 @@ func again(f *fault.Fault) error {
 	})
 }
 
-var (
-	_ dialect.Dialect = haptik.Dialect{}
-	_ Scripts         = (*bot.Store)(nil)
-)
+var _ Scripts = (*bot.Store)(nil)

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +33,9 @@ type scripts struct {
 	result sandbox.Result
 	fault  *fault.Fault
 	asked  int           // for scripts
+	full   bool          // no script would run at once
 	wait   time.Duration // for a script that is not there
+	gone   bool          // the step runs another file now
 }
 
 func (s *scripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {
@@ -43,10 +48,17 @@ func (s *scripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *faul
 	return s.result, s.fault
 }
 
+func (s *scripts) Free(string) bool { return !s.full }
+
 // Script knows all but "lost"; "late" is known after some time.
 func (s *scripts) Script(id string) (string, bool) {
 	s.asked++
 	return "the text of " + id, id != "lost" && (id != "late" || s.asked > 2)
+}
+
+// Latest knows the script of the step OTP, when the file is not lost too.
+func (s *scripts) Latest(_ schemas.BotID, step, file string) (string, bool) {
+	return "the present text", step == "OTP" && file == "otp.py" && !s.gone
 }
 
 func (b *bundle) code(t *testing.T, s *scripts, script string) (step.CodeResult, error) {
@@ -86,6 +98,35 @@ func TestCode_ScriptComesLate(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, s.jobs, 1)
 	require.Equal(t, "the text of late", s.jobs[0].Script)
+}
+
+// TestCode_ScriptOfAnEarlierProcess: a step that waited while the workers were restarted with another script runs that one.
+func TestCode_ScriptOfAnEarlierProcess(t *testing.T) {
+	t.Parallel()
+	s := &scripts{result: returns(`{"statusCode":200,"body":"{}"}`), wait: time.Millisecond}
+	_, err := setup(t).code(t, s, "lost")
+	require.NoError(t, err)
+	require.Equal(t, "the present text", s.jobs[0].Script)
+}
+
+// oneChannel is a channel of every bot.
+type oneChannel struct{ url string }
+
+func (c oneChannel) ByCode(owner schemas.BotID, code string) (*bot.Channel, bool) {
+	return &bot.Channel{BotID: owner, Code: code, URL: c.url}, true
+}
+
+// TestCode_ConnectionsBoundRequestsToo: the bot's list is that of requests through the worker, not only of the script's own.
+func TestCode_ConnectionsBoundRequestsToo(t *testing.T) {
+	t.Parallel()
+	b, s := setup(t), &scripts{result: returns(`{"statusCode":200,"body":"{}"}`)}
+	host := &scripthost.Host{Channels: oneChannel{"https://orders.example"}}
+	_, err := b.codeOn(t, &activities.Code{Activities: b.activities, Scripts: s, Sandbox: s, Host: host}, "id")
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	s.jobs[0].Host.ServeHTTP(w, httptest.NewRequest(http.MethodPost, "http://hookturn/request",
+		strings.NewReader(`{"channel":"orders","method":"GET"}`)))
+	require.Contains(t, w.Body.String(), "the key connections of this bot does not list orders.example:443")
 }
 
 func TestScript_GetsTheVendorsBody(t *testing.T) {
@@ -170,7 +211,7 @@ func TestRunCode_RetriesOnlyBeforeTheScript(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fault.OutcomeUnknown, result.Fault.Kind)
 
-	s := &scripts{wait: 50 * time.Millisecond}
+	s := &scripts{wait: 50 * time.Millisecond, gone: true}
 	_, err = setup(t).code(t, s, "lost")
 	require.ErrorAs(t, err, &app)
 	require.False(t, app.NonRetryable(), "the starter may have loaded its bot file before this worker does")
@@ -231,6 +272,9 @@ func TestRunCode_NeverTwice(t *testing.T) {
 	require.True(t, app.NonRetryable())
 	require.Equal(t, "outcome_unknown", app.Type())
 	require.Empty(t, s.jobs)
+	var lost step.Progress
+	require.NoError(t, app.Details(&lost))
+	require.Equal(t, &schemas.Attempt{N: 1}, lost.Running, "the reply has the attempt")
 
 	b = setup(t)
 	b.SetHeartbeatDetails(step.Progress{NotBegun: true})

@@ -4,17 +4,19 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/hashicorp/golang-lru/v2/simplelru"
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/stack"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/tenantcache"
 )
 
 // An attempt outlives the activity that began it: the server may lose the activity's task (a stall, an overloaded machine)
@@ -24,10 +26,12 @@ import (
 const (
 	// endedFor is how long an attempt that has ended is kept for a repetition of its activity.
 	endedFor = 5 * time.Minute
-	// endedMax bounds the bytes of the attempts that are kept; the oldest ones go first.
+	// endedSweep is the shortest time between two removals of those that are older.
+	endedSweep = 10 * time.Second
+	// endedMax bounds the bytes of the attempts that are kept; the oldest ones of the tenant with the most go first.
 	endedMax = 32 << 20
-	// endedCount bounds their number.
-	endedCount = 64 << 10
+	// endedBytes is what an attempt takes at least, which bounds their number.
+	endedBytes = 512
 )
 
 // errStopped is the cause of the end of an attempt whose worker stops.
@@ -36,12 +40,13 @@ var errStopped = errors.New("the worker stops")
 // attemptKey names one attempt. The run of a background queue has events of many conversations, whose ids may be
 // equal; tenant and bot are part of the run.
 type attemptKey struct {
-	run, conversation, event string
-	n                        int
+	tenant, run, conversation, event string
+	n                                int
 }
 
-func keyOf(ctx context.Context, conversation, event string, n int) attemptKey {
-	return attemptKey{run: activity.GetInfo(ctx).WorkflowExecution.RunID, conversation: conversation, event: event, n: n}
+func keyOf(ctx context.Context, tenant, conversation, event string, n int) attemptKey {
+	run := activity.GetInfo(ctx).WorkflowExecution.RunID
+	return attemptKey{tenant: tenant, run: run, conversation: conversation, event: event, n: n}
 }
 
 // flight is one attempt, under way or ended. T is what it results in.
@@ -76,8 +81,9 @@ func (f *flight[T]) far() step.Progress {
 type flights[T any] struct {
 	mu      sync.Mutex
 	running map[attemptKey]*flight[T]
-	kept    *simplelru.LRU[attemptKey, *flight[T]]
-	bytes   int
+	kept    *tenantcache.Cache[attemptKey, *flight[T]]
+	sweeps  bool // sweep runs when the oldest one is too old
+	stopped bool // no attempt begins
 }
 
 // find returns the attempt that a key names, nil when this process did not make it, or has forgotten it.
@@ -94,12 +100,16 @@ func (fs *flights[T]) findLocked(key attemptKey) *flight[T] {
 	if fs.kept == nil {
 		return nil
 	}
-	f, _ := fs.kept.Peek(key)
+	f, known := fs.kept.Peek(key.tenant, key)
+	if !known || time.Since(f.ended) >= endedFor {
+		return nil
+	}
 	return f
 }
 
 // join returns the attempt that a key names. When there is none it begins with do, whose context is independent of the
-// activity's and ends only when the attempt is stopped. A panic in do is logged, and ends the attempt with failed.
+// activity's and ends only when the attempt is stopped. A panic in do is logged, and ends the attempt with failed. After
+// beginNone none begins: then it returns nil.
 func (fs *flights[T]) join(
 	ctx context.Context, log *slog.Logger, key attemptKey, do func(context.Context, *flight[T]) T, failed T,
 ) *flight[T] {
@@ -107,6 +117,9 @@ func (fs *flights[T]) join(
 	defer fs.mu.Unlock()
 	if f := fs.findLocked(key); f != nil {
 		return f
+	}
+	if fs.stopped {
+		return nil
 	}
 	if fs.running == nil {
 		fs.running = map[attemptKey]*flight[T]{}
@@ -138,17 +151,52 @@ func (fs *flights[T]) end(key attemptKey, f *flight[T]) {
 		return
 	}
 	if fs.kept == nil {
-		fs.kept, _ = simplelru.NewLRU(endedCount, func(_ attemptKey, old *flight[T]) { fs.bytes -= old.bytes })
+		fs.kept = tenantcache.NewWith[attemptKey](endedMax, tenantcache.Options[*flight[T]]{
+			Weight: func(f *flight[T]) int { return max(f.bytes, endedBytes) },
+		})
 	}
 	f.ended = time.Now()
-	fs.kept.Add(key, f)
-	fs.bytes += f.bytes
-	for {
-		_, oldest, ok := fs.kept.GetOldest()
-		if !ok || fs.bytes <= endedMax && f.ended.Sub(oldest.ended) < endedFor {
-			return
+	fs.kept.Put(key.tenant, key, f)
+	if !fs.sweeps {
+		fs.sweeps = true
+		time.AfterFunc(endedFor, fs.sweep)
+	}
+}
+
+// sweep removes the attempts that were kept for long enough, of idle tenants as well: results have data of users.
+func (fs *flights[T]) sweep() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	now, left := time.Now(), endedFor
+	fs.kept.RemoveOldest(func(oldest *flight[T]) bool {
+		age := now.Sub(oldest.ended)
+		left = min(left, endedFor-age)
+		return age >= endedFor
+	})
+	if fs.sweeps = fs.kept.Len() > 0; fs.sweeps {
+		time.AfterFunc(max(left, endedSweep), fs.sweep)
+	}
+}
+
+// beginNone lets no attempt begin from here on.
+func (fs *flights[T]) beginNone() {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	fs.stopped = true
+}
+
+// stopAll waits until the attempts that are under way have ended. When ctx ends first, it stops them.
+func (fs *flights[T]) stopAll(ctx context.Context) {
+	fs.mu.Lock()
+	running := slices.Collect(maps.Values(fs.running))
+	fs.mu.Unlock()
+	defer context.AfterFunc(ctx, func() {
+		for _, f := range running {
+			f.stop(errStopped)
 		}
-		fs.kept.RemoveOldest()
+	})()
+	for _, f := range running {
+		<-f.done
 	}
 }
 

@@ -25,14 +25,12 @@ const codeBytes = 64 << 10
 // once runs a script at most once. A repetition of the activity joins the run that this process has begun, or takes its
 // result; one in another process ends with outcome_unknown when the script may have begun.
 func once[T any](
-	ctx context.Context, c *Code, runs *flights[coded[T]], conversation, id string, do func(context.Context) (T, error),
+	ctx context.Context, c *Code, runs *flights[coded[T]], key attemptKey, do func(context.Context) (T, error),
 ) (T, error) {
-	key := keyOf(ctx, conversation, id, 1)
 	attempt := runs.find(key)
 	if attempt == nil && mayHaveBegun(ctx) {
 		var none T
-		return none, final(fault.New(fault.OutcomeUnknown,
-			"the worker was lost while the script ran: look whether it had its effect"))
+		return none, lostScript(ctx)
 	}
 	if attempt == nil {
 		// The SDK sends the first heartbeat at once. A server that has no heartbeat of a try knows that its script did not begin.
@@ -48,7 +46,7 @@ func once[T any](
 			return coded[T]{r, err}
 		}, coded[T]{err: final(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
 	}
-	stop := heartbeat(ctx, attempt.far)
+	stop := c.beats.keep(ctx, attempt.far)
 	defer stop()
 	done := attempt.wait(ctx)
 	if app, ok := errors.AsType[*temporal.ApplicationError](done.err); ok && !app.NonRetryable() {
@@ -56,6 +54,17 @@ func once[T any](
 		activity.RecordHeartbeat(context.WithoutCancel(ctx), step.Progress{NotBegun: true})
 	}
 	return done.result, done.err
+}
+
+// lostScript is the error of a script whose worker was lost. Its details are the step.Progress of that worker, by which the
+// workflow knows the attempt.
+func lostScript(ctx context.Context) error {
+	var p step.Progress
+	_ = activity.GetHeartbeatDetails(ctx, &p) // what cannot be read has begun, too
+	return temporal.NewApplicationErrorWithOptions("the worker was lost while the script ran: look whether it had its effect",
+		string(fault.OutcomeUnknown), temporal.ApplicationErrorOptions{
+			NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign, Details: []any{p},
+		})
 }
 
 func begun() step.Progress {

@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// tokens returns one token after another, the next when the last one was given back.
+// tokens is a source of tokens that hands out the next one when the last was given back.
 type tokens struct {
 	all   []string
 	stale []string
@@ -39,9 +39,17 @@ type queue struct {
 	entries [][]byte
 	removed uint64
 	full    error
+	share   error // why the tenant's share takes no new entry
 }
 
-func (q *queue) Add(_ context.Context, _ schemas.ConversationKey, _, _ string, data []byte) error {
+func (q *queue) Add(ctx context.Context, key schemas.ConversationKey, step, event string, data []byte) error {
+	if q.share != nil {
+		return q.share
+	}
+	return q.AddAgain(ctx, key, step, event, data)
+}
+
+func (q *queue) AddAgain(_ context.Context, _ schemas.ConversationKey, _, _ string, data []byte) error {
 	if q.full == nil {
 		q.entries = append(q.entries, data)
 	}
@@ -73,7 +81,7 @@ func TestCallWebhook_DeniedRequestIsNotAnAttempt(t *testing.T) {
 	b := setup(t)
 	b.answer = func(int) (*egress.Response, error) {
 		r := response(http.StatusTooManyRequests, "")
-		r.Header.Set("Retry-After", "5")
+		r.Header.Set("Retry-After", "20")
 		return r, nil
 	}
 	in := b.input(t, "PLAIN")
@@ -113,15 +121,15 @@ func TestWebhook_AttemptWhoseLateAnswerIsWantedMayOutliveTheStep(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	in := b.input(t, "LATE")
-	in.Deadline = time.Now().Add(time.Second)
+	in.Deadline = time.Now().Add(10 * time.Second) // less than one attempt of either step
 	_, err := b.call(in)
 	require.NoError(t, err)
 	require.Equal(t, 30*time.Second, b.requests[0].Timeout)
 	in = b.input(t, "PLAIN")
-	in.Deadline = time.Now().Add(time.Second)
+	in.Deadline = time.Now().Add(10 * time.Second) // less than one attempt of either step
 	_, err = b.call(in)
 	require.NoError(t, err)
-	require.LessOrEqual(t, b.requests[1].Timeout, time.Second)
+	require.LessOrEqual(t, b.requests[1].Timeout, 10*time.Second)
 }
 
 func TestCallWebhook_OffersCallback(t *testing.T) {
@@ -225,10 +233,22 @@ func TestWebhook_NoTokenNoRequest(t *testing.T) {
 
 func (b *bundle) enqueue(t *testing.T, event string) error {
 	t.Helper()
+	_, err := b.ExecuteActivity(step.ActivityEnqueue, b.queued(t, event))
+	return err
+}
+
+// enqueueFirst is enqueue by a local activity, the first try of each.
+func (b *bundle) enqueueFirst(t *testing.T, event string) error {
+	t.Helper()
+	_, err := b.ExecuteLocalActivity(b.activities.Enqueue, b.queued(t, event))
+	return err
+}
+
+func (b *bundle) queued(t *testing.T, event string) step.Queued {
+	t.Helper()
 	in := b.input(t, "NOTIFY")
 	in.Event.ID = event
-	_, err := b.ExecuteActivity(step.ActivityEnqueue, step.Queued{Conversation: "c-1", Webhook: in})
-	return err
+	return step.Queued{Conversation: "c-1", Webhook: in}
 }
 
 func (b *bundle) head(t *testing.T) step.Queued {
@@ -256,6 +276,23 @@ func TestWebhook_BackgroundStepWaitsInItsQueue(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "e2", b.head(t).Webhook.Event.ID, "what cannot be read does not hold up the queue")
 	require.Len(t, b.queue.entries, 1)
+}
+
+// TestEnqueue_StoredEntryIsNotRejected: the share of the tenant may be full when an entry that is queued is queued again,
+// because its queue could not be woken or its worker was lost. A new entry is rejected.
+func TestEnqueue_StoredEntryIsNotRejected(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.queue.share = fault.New(fault.QueueFull, "the share is full")
+	require.Error(t, b.enqueueFirst(t, "e1"))
+	require.Empty(t, b.woken)
+	require.NoError(t, b.enqueue(t, "e1"))
+	require.Len(t, b.woken, 1)
+	b.activities.RunReassigned("default-test-run-id")
+	require.NoError(t, b.enqueueFirst(t, "e1"))
+	require.Len(t, b.woken, 2)
+	require.Error(t, b.enqueueFirst(t, "e2"), "another worker may have queued one step of the run, not the later ones")
+	require.Len(t, b.woken, 2)
 }
 
 func TestEnqueue_FullQueueIsFinal(t *testing.T) {

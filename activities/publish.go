@@ -32,7 +32,7 @@ func (c *call) reply(ctx context.Context, result *step.WebhookResult) (id string
 	if err != nil {
 		return "", nil // the workflow comes to the same and logs it
 	}
-	publish.Wrote, publish.Closing = result.Wrote, in.Closing(data, publish.Reply.Time)
+	publish.Wrote, publish.Closing, publish.Began = result.Wrote, in.Closing(data, publish.Reply.Time), in.Accepted
 	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
 	defer cancel()
 	published, err := c.PublishReply(ctx, publish)
@@ -70,7 +70,9 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 	if err != nil {
 		return nil, a.notPublished(ctx, in, err)
 	}
-	a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
+	if before == nil {
+		a.Metrics.Reply(in.BotID, in.Reply.Type, time.Since(started))
+	}
 	a.measure(in, before)
 	if err := a.endSession(ctx, in); err != nil {
 		return nil, err // the same reply is stored once
@@ -99,7 +101,7 @@ func (a *Activities) notPublished(ctx context.Context, in step.PublishInput, err
 // publishClosing publishes the conversation.closed that follows a reply. The reply is stored and stands: a close that could
 // not be published is the workflow's.
 func (a *Activities) publishClosing(ctx context.Context, in step.PublishInput) *step.Published {
-	_, err := a.PublishReply(ctx, step.PublishInput{BotID: in.BotID, Reply: *in.Closing})
+	_, err := a.PublishReply(ctx, step.PublishInput{BotID: in.BotID, Reply: *in.Closing, Began: in.Began})
 	return &step.Published{Closed: err == nil}
 }
 
@@ -136,12 +138,12 @@ func (a *Activities) measure(in step.PublishInput, before *schemas.Reply) {
 	a.Metrics.Step(in.BotID, t.Step, string(t.Outcome), t.Answered(took), took)
 }
 
-// publishReply publishes a reply. A repeated publishing looks for the reply first: the first one may be stored, and
-// longer ago than the stream recognises ids.
+// publishReply publishes a reply unless it is stored.
 func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*schemas.Reply, error) {
-	if activity.GetInfo(ctx).Attempt > 1 {
-		of := in.BotID.WithConversation(in.Reply.Subject)
-		stored, err := a.Publisher.FindReply(ctx, of, in.Reply.ID, in.Reply.Time.Add(-step.ClockSlack))
+	if since, may := mayBeStored(ctx, in); may {
+		looking, cancel := context.WithTimeout(ctx, findAgainTimeout)
+		stored, err := a.Publisher.FindReply(looking, in.BotID.WithConversation(in.Reply.Subject), in.Reply.ID, since)
+		cancel()
 		if err == nil && stored != nil {
 			return stored, nil
 		}
@@ -159,6 +161,17 @@ func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*s
 		span.End("")
 	}
 	return before, err
+}
+
+// mayBeStored reports whether a reply may be stored for longer than the stream recognises ids, and since when: this is a
+// repeated try, or the event is not new. So may one that another run publishes, too; publishing it again would announce it
+// again.
+func mayBeStored(ctx context.Context, in step.PublishInput) (since time.Time, may bool) {
+	since, may = in.Reply.Time, activity.GetInfo(ctx).Attempt > 1
+	if (in.Shared || step.MayBeStored(in.Sent, time.Now())) && in.Sent.Before(since) {
+		since, may = in.Sent, true
+	}
+	return since.Add(-step.ClockSlack), may
 }
 
 // repliedOf reads the data of a step.replied, nil when it cannot be read.

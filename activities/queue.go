@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"go.temporal.io/sdk/activity"
+
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -14,6 +16,8 @@ import (
 // Queues keep the steps that wait in the background. *store.Queues is one.
 type Queues interface {
 	Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error
+	// AddAgain is Add for an entry that may be stored already.
+	AddAgain(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error
 	Head(ctx context.Context, owner schemas.BotID, step string) (data []byte, sequence uint64, err error)
 	Remove(ctx context.Context, sequence uint64) error
 }
@@ -24,15 +28,35 @@ type Wake func(ctx context.Context, q step.Queue) error
 // Enqueue puts a step into its background queue and wakes the queue's workflow. A queue that is full, or a step that is too
 // large for it, fails for good.
 func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
+	add := a.Queues.Add
+	if a.mayBeQueued(ctx) {
+		add = a.Queues.AddAgain
+	}
+	return a.enqueue(ctx, q, add)
+}
+
+// mayBeQueued reports whether an earlier try of Enqueue may have stored its entry: the first one is a local activity, the
+// later ones are normal ones, and a worker that was lost may have made one. That can only be the first entry of a run that
+// came from another worker: the later ones are this worker's own.
+func (a *Activities) mayBeQueued(ctx context.Context) bool {
+	info := activity.GetInfo(ctx)
+	reassigned := a.queuedBefore.remove(info.WorkflowExecution.RunID)
+	return reassigned || !info.IsLocalActivity || info.Attempt > 1
+}
+
+func (a *Activities) enqueue(
+	ctx context.Context, q step.Queued,
+	add func(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error,
+) error {
 	plan := q.Webhook.Plan
 	data, err := schemas.Marshal(q)
 	if err != nil {
 		return final(fault.Wrap(fault.Internal, err, "step %s cannot be written as JSON", plan.Step))
 	}
-	err = a.Queues.Add(ctx, plan.WithConversation(q.Conversation), plan.Step, q.Webhook.Event.ID, data)
+	err = add(ctx, plan.WithConversation(q.Conversation), plan.Step, q.Webhook.Event.ID, data)
 	if f, refused := errors.AsType[*fault.Fault](err); refused {
-		a.Log.WarnContext(ctx, "a background queue refuses a step", "tenant", plan.Tenant, "bot", plan.Bot, "step", plan.Step,
-			"event", q.Webhook.Event.ID, "kind", f.Kind, "message", f.Message)
+		a.Log.WarnContext(ctx, "background queue rejected step", "tenant", plan.Tenant, "bot", plan.Bot, "step", plan.Step,
+			"event", q.Webhook.Event.ID, "kind", f.Kind, "error", f.Message)
 		return final(f)
 	}
 	if err != nil {
@@ -57,7 +81,7 @@ func (a *Activities) ReadQueueHead(ctx context.Context, q step.Queue) (step.Queu
 			head.Sequence = sequence
 			return head, nil
 		}
-		a.Log.ErrorContext(ctx, "an entry of a background queue cannot be read: it is dropped",
+		a.Log.ErrorContext(ctx, "background queue entry dropped, not readable",
 			"tenant", q.Tenant, "bot", q.Bot, "step", q.Step, "sequence", sequence, "bytes", len(data))
 		if err := a.Queues.Remove(ctx, sequence); err != nil {
 			return step.Queued{}, err

@@ -5,7 +5,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/http"
-	"sync"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -13,10 +12,6 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 )
-
-// heartbeatEvery is how often a running activity reports that its worker lives. The SDK sends at most one a second (see
-// internal/app); the server waits three times as long (see workflows).
-const heartbeatEvery = 500 * time.Millisecond
 
 // Bounds of the wait for what this worker does not have yet, such as a bot file that the starter has loaded first.
 const (
@@ -27,7 +22,7 @@ const (
 // retryIn is the wait before the next attempt, 0 when there must be none: the failure is final, the attempts are used up,
 // or the wait would pass the step's deadline. The wait grows by the plan's factor and is spread by half of itself either
 // way, so that conversations that failed together do not come back together; an endpoint's Retry-After is never cut
-// short, only spread by up to a tenth.
+// short, only spread by up to a tenth, as far as the deadline allows.
 func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Duration) time.Duration {
 	r := in.Plan.Webhook.Retry
 	switch {
@@ -42,7 +37,8 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 	grown := float64(r.Initial) * math.Pow(r.Backoff, float64(max(len(p.Attempts)-1, 0)))
 	wait := time.Duration(min(grown, float64(r.Max)) * (0.5 + rand.Float64())) //nolint:gosec // jitter is no secret
 	if f.RetryAfter > 0 {
-		wait = max(wait, time.Duration(float64(f.RetryAfter)*(1+0.1*rand.Float64()))) //nolint:gosec // as above
+		spread := min(f.RetryAfter/10, max(left-f.RetryAfter, 0)/2)
+		wait = max(wait, f.RetryAfter+time.Duration(float64(spread)*rand.Float64())) //nolint:gosec // as above
 	}
 	if f.Passing && f.Status == 0 { // no request was made: the time that passed decides how often to look
 		wait = max(wait, min((in.Plan.Webhook.Timeout.D()-left)/4, passingWaitMost), passingWaitLeast)
@@ -72,33 +68,4 @@ func resume(ctx context.Context, given step.Progress) step.Progress {
 		return given
 	}
 	return heard
-}
-
-// heartbeat keeps a normal activity alive until stop is called, so that a lost worker is noticed within seconds. It goes on
-// when a heartbeat has failed: the SDK ends the activity's context then, and a server that is back must learn of the
-// activity.
-func heartbeat(ctx context.Context, far func() step.Progress) (stop func()) {
-	if activity.GetInfo(ctx).IsLocalActivity {
-		return func() {}
-	}
-	ctx = context.WithoutCancel(ctx)
-	done := make(chan struct{})
-	stopped := make(chan struct{})
-	go func() {
-		defer close(stopped)
-		tick := time.NewTicker(heartbeatEvery)
-		defer tick.Stop()
-		for {
-			activity.RecordHeartbeat(ctx, far())
-			select {
-			case <-tick.C:
-			case <-done:
-				return
-			}
-		}
-	}()
-	return sync.OnceFunc(func() {
-		close(done)
-		<-stopped
-	})
 }

@@ -16,7 +16,11 @@ import (
 
 // RunScript runs the script of a channel once, by the rules of RunCode.
 func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
-	return once(ctx, c, &c.runsOfChannels, "", in.ID, func(ctx context.Context) (step.ScriptResult, error) {
+	key := keyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
+	return once(ctx, c, &c.runsOfChannels, key, func(ctx context.Context) (step.ScriptResult, error) {
+		if in.Once {
+			return c.runOnce(ctx, in)
+		}
 		return c.runScript(ctx, in)
 	})
 }
@@ -30,7 +34,7 @@ func (c *Code) RunBare(ctx context.Context, in step.ScriptRun) step.ScriptResult
 		return step.ScriptResult{Fault: fault.New(fault.Kind(app.Type()), "%s", app.Message())}
 	}
 	if err != nil {
-		c.Log.ErrorContext(ctx, "running a channel's script failed", "channel", in.Channel, "request", in.ID, "error", err)
+		c.Log.ErrorContext(ctx, "running channel script failed", "channel", in.Channel, "request", in.ID, "error", err)
 		return step.ScriptResult{Fault: fault.New(fault.Internal, "the script was not run: see the worker's log")}
 	}
 	return result

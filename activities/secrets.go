@@ -91,7 +91,7 @@ func (s secretsOf) identity() (*egress.Identity, *fault.Fault) {
 			return nil, failed
 		}
 	}
-	identity, err := egress.NewIdentity([]byte(pem[0]), []byte(pem[1]), []byte(pem[2]))
+	identity, err := egress.NewIdentity(s.plan.Tenant, []byte(pem[0]), []byte(pem[1]), []byte(pem[2]))
 	if err != nil {
 		return nil, fault.Wrap(fault.Config, err, "the step's tls cannot be used: %v", err)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -28,8 +29,8 @@ const (
 
 // Sessions keep which adapters take part in the session of a conversation. *store.Sessions is one.
 type Sessions interface {
-	Get(ctx context.Context, of schemas.ConversationKey) (data []byte, revision uint64, err error)
-	Put(ctx context.Context, of schemas.ConversationKey, data []byte, revision uint64) (stored bool, err error)
+	Get(ctx context.Context, of schemas.ConversationKey) (store.Session, error)
+	Put(ctx context.Context, of schemas.ConversationKey, s store.Session) (stored bool, err error)
 }
 
 // session is one round of a conversation, from its first event for an adapter to its close. The events about it wait in a
@@ -57,7 +58,7 @@ func (c *call) joinSession(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, chatTimeout)
 	defer cancel()
 	if err := c.join(ctx, in); err != nil {
-		c.Log.WarnContext(ctx, "the adapter may miss events of its session", "event", in.Event.ID, "adapter", in.Plan.Step,
+		c.Log.WarnContext(ctx, "adapter may miss events of its session", "event", in.Event.ID, "adapter", in.Plan.Step,
 			"error", err)
 	}
 }
@@ -71,16 +72,18 @@ func aboutSession(e schemas.Event) bool {
 		strings.HasPrefix(event.Type, sessionPrefix)
 }
 
-// join adds an adapter to the stored session. An earlier round that was not closed, because it was idle, ends now. The
-// events are queued before the session is stored: a repetition finds them in the queue by their ids.
+// join adds an adapter to the stored session. An earlier round that was not closed, because it was idle, ends now. An
+// attempt of a worker that was paused while a later step joined or ended a session changes nothing. The events are queued
+// before the session is stored: a repetition finds them in the queue by their ids.
 func (a *Activities) join(ctx context.Context, in step.WebhookInput) error {
-	key := in.Plan.BotID.WithConversation(in.Event.Subject)
+	key, fence := in.Plan.BotID.WithConversation(in.Event.Subject), fenceOf(in)
 	for {
-		s, revision, err := a.readSession(ctx, key)
-		if err != nil || s.Round == in.Round && s.has(in.Plan.Adapter.Name) {
+		s, at, err := a.readSession(ctx, key)
+		live := s.Round == in.Round
+		if err != nil || live && s.has(in.Plan.Adapter.Name) || !live && at.Older(fence) {
 			return err
 		}
-		if s.Round != in.Round {
+		if !live {
 			if err := a.announce(ctx, s, sessionEnded, "", schemas.ClosedIdle); err != nil {
 				return err
 			}
@@ -91,22 +94,22 @@ func (a *Activities) join(ctx context.Context, in step.WebhookInput) error {
 			return err
 		}
 		s.Adapters = append(s.Adapters, own)
-		data, err := schemas.Marshal(s)
-		if err != nil {
+		if at.Data, err = schemas.Marshal(s); err != nil {
 			return err
 		}
-		if stored, err := a.Sessions.Put(ctx, key, data, revision); stored || err != nil {
+		at.Fence = max(at.Fence, fence)
+		if stored, err := a.Sessions.Put(ctx, key, at); stored || err != nil {
 			return err
 		}
 	}
 }
 
-func (a *Activities) readSession(ctx context.Context, key schemas.ConversationKey) (s session, revision uint64, err error) {
-	data, revision, err := a.Sessions.Get(ctx, key)
-	if err == nil && len(data) > 0 {
-		err = json.Unmarshal(data, &s)
+func (a *Activities) readSession(ctx context.Context, key schemas.ConversationKey) (s session, at store.Session, err error) {
+	at, err = a.Sessions.Get(ctx, key)
+	if err == nil && len(at.Data) > 0 {
+		err = json.Unmarshal(at.Data, &s)
 	}
-	return s, revision, err
+	return s, at, err
 }
 
 // sessionInput is what the session needs of a request: who talks to whom, and the adapter's events endpoint.
@@ -145,7 +148,7 @@ func (a *Activities) announce(ctx context.Context, s session, kind, cause, reaso
 			id = cause
 		}
 		in.Event.ID, in.Event.Time, in.Event.Data.Event = id+"/"+kind+"/"+in.Plan.Adapter.Name, time.Now().UTC(), data
-		err = a.Enqueue(ctx, step.Queued{Conversation: in.Event.Subject, Webhook: in})
+		err = a.enqueue(ctx, step.Queued{Conversation: in.Event.Subject, Webhook: in}, a.Queues.Add)
 		if app, ok := errors.AsType[*temporal.ApplicationError](err); ok && app.NonRetryable() {
 			continue // the queue is full: Enqueue has logged it
 		}
@@ -172,7 +175,7 @@ func (c *call) handedOver(ctx context.Context) {
 	}
 }
 
-// endSession ends the session of a conversation that was closed.
+// endSession ends the session of a conversation that was closed, unless a later step has begun another one.
 func (a *Activities) endSession(ctx context.Context, in step.PublishInput) error {
 	if a.Sessions == nil || in.Reply.Type != schemas.TypeConversationClosed || !a.HasSessions(in.BotID) {
 		return nil
@@ -181,19 +184,32 @@ func (a *Activities) endSession(ctx context.Context, in step.PublishInput) error
 	if err := json.Unmarshal(in.Reply.Data, &closed); err != nil {
 		return err
 	}
-	key := in.BotID.WithConversation(in.Reply.Subject)
+	key, fence := in.BotID.WithConversation(in.Reply.Subject), closeFence(in)
 	for {
-		s, revision, err := a.readSession(ctx, key)
-		if err != nil || s.Round == "" {
+		s, at, err := a.readSession(ctx, key)
+		if err != nil || s.Round == "" || at.Older(fence) {
 			return err
 		}
 		if err := a.announce(ctx, s, sessionEnded, "", closed.Reason); err != nil {
 			return err
 		}
-		if stored, err := a.Sessions.Put(ctx, key, nil, revision); stored || err != nil {
+		at.Data, at.Fence = nil, max(at.Fence, fence)
+		if stored, err := a.Sessions.Put(ctx, key, at); stored || err != nil {
 			return err
 		}
 	}
+}
+
+// closeFence orders the close of a conversation among its steps, by the server's clock: behind the step that closes it, of
+// which a second attempt may be paused, else at its own time, which is the workflow's.
+func closeFence(in step.PublishInput) int64 {
+	switch {
+	case !in.Began.IsZero():
+		return in.Began.UnixNano() + 1
+	case in.Reply.Time.IsZero():
+		return 0
+	}
+	return in.Reply.Time.UnixNano()
 }
 
 // aboutSessions reports whether a reply is the end of a delivery that hookturn itself asked for. The engine does not know

@@ -14,34 +14,35 @@ import (
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // sessions is a store of sessions. Another worker can write before the next Put.
 type sessions struct {
-	data      map[schemas.ConversationKey][]byte
-	revision  uint64
+	all       map[schemas.ConversationKey]store.Session
 	conflicts int
 	fault     error
 }
 
-func (s *sessions) Get(_ context.Context, of schemas.ConversationKey) ([]byte, uint64, error) {
-	return s.data[of], s.revision, s.fault
+func (s *sessions) Get(_ context.Context, of schemas.ConversationKey) (store.Session, error) {
+	return s.all[of], s.fault
 }
 
-func (s *sessions) Put(_ context.Context, of schemas.ConversationKey, data []byte, revision uint64) (bool, error) {
+func (s *sessions) Put(_ context.Context, of schemas.ConversationKey, next store.Session) (bool, error) {
 	if s.conflicts > 0 {
 		s.conflicts--
 		return false, nil
 	}
-	s.data[of], s.revision = data, revision+1
+	next.Revision++
+	s.all[of] = next
 	return s.fault == nil, s.fault
 }
 
 // router is a bundle whose bot has a bot's and an agents' adapter with events endpoints.
 func router(t *testing.T) (*bundle, *sessions) {
 	t.Helper()
-	b, s := setup(t), &sessions{data: map[schemas.ConversationKey][]byte{}}
+	b, s := setup(t), &sessions{all: map[schemas.ConversationKey]store.Session{}}
 	b.activities.Sessions, b.activities.HasSessions = s, func(schemas.BotID) bool { return true }
 	b.activities.Chats = noChats{}
 	b.answer = func(int) (*egress.Response, error) { return response(http.StatusCreated, ""), nil }
@@ -57,6 +58,12 @@ func (noChats) Remember(_ context.Context, _ schemas.BotID, _, conversation stri
 
 // deliver is a request to an adapter for an event of a round.
 func (b *bundle) deliver(t *testing.T, adapter, round, eventType, event string) {
+	t.Helper()
+	b.deliverAt(t, time.Time{}, adapter, round, eventType, event)
+}
+
+// deliverAt is deliver by a step that began at a time.
+func (b *bundle) deliverAt(t *testing.T, began time.Time, adapter, round, eventType, event string) {
 	t.Helper()
 	b.events++
 	_, err := b.call(step.WebhookInput{
@@ -76,17 +83,24 @@ func (b *bundle) deliver(t *testing.T, adapter, round, eventType, event string) 
 			},
 		},
 		User: schemas.User{ID: "91"}, Round: round, ConversationNo: 1, Deadline: time.Now().Add(time.Minute),
+		Accepted: began,
 	})
 	require.NoError(t, err)
 }
 
 func (b *bundle) close(t *testing.T, reason string) error {
 	t.Helper()
+	return b.closeAt(t, time.Time{}, reason)
+}
+
+// closeAt is close by the workflow at a time.
+func (b *bundle) closeAt(t *testing.T, at time.Time, reason string) error {
+	t.Helper()
 	data, err := json.Marshal(schemas.ConversationClosed{Reason: reason})
 	require.NoError(t, err)
 	_, err = b.ExecuteActivity(step.ActivityPublish, step.PublishInput{
 		BotID: schemas.BotID{Tenant: "default", Bot: "shop"},
-		Reply: schemas.Reply{ID: "r", Subject: "c-1", Type: schemas.TypeConversationClosed, Data: data},
+		Reply: schemas.Reply{ID: "r", Subject: "c-1", Type: schemas.TypeConversationClosed, Data: data, Time: at},
 	})
 	return err
 }
@@ -154,6 +168,62 @@ func TestSession_IdleRoundEndsBeforeTheNext(t *testing.T) {
 	require.Equal(t, []string{
 		`e1/RouterSessionEnded/robot {"reason":"idle","type":"RouterSessionEnded"}`, `e2/RouterSessionStarted/robot {"type":"RouterSessionStarted"}`,
 	}, list)
+}
+
+// TestSession_PausedWorkerChangesNothing: a worker that was paused goes on when a later step has joined or ended a session. It
+// neither ends that session nor begins its own again.
+func TestSession_PausedWorkerChangesNothing(t *testing.T) {
+	t.Parallel()
+	b, s := router(t)
+	key, began := schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"), time.Now()
+	b.deliverAt(t, began, "robot", "e1", schemas.TypeMessageReceived, "")
+	b.deliverAt(t, began.Add(time.Second), "robot", "e2", schemas.TypeMessageReceived, "")
+	b.announced(t)
+
+	live := s.all[key]
+	b.deliverAt(t, began, "robot", "e1", schemas.TypeMessageReceived, "")
+	require.NoError(t, b.closeAt(t, began.Add(500*time.Millisecond), "completed"))
+	list, _ := b.announced(t)
+	require.Empty(t, list)
+	require.Equal(t, live, s.all[key])
+
+	b.deliverAt(t, began.Add(time.Second), "agents", "e2", schemas.TypeMessageReceived, "")
+	list, _ = b.announced(t)
+	require.Len(t, list, 1, "an adapter of the live round")
+	require.NoError(t, b.closeAt(t, began.Add(2*time.Second), "completed"))
+	list, _ = b.announced(t)
+	require.Len(t, list, 2)
+	b.deliverAt(t, began.Add(time.Second), "robot", "e2", schemas.TypeMessageReceived, "")
+	list, _ = b.announced(t)
+	require.Empty(t, list, "the session has ended")
+	require.Empty(t, s.all[key].Data)
+	b.deliverAt(t, began.Add(3*time.Second), "robot", "e3", schemas.TypeMessageReceived, "")
+	list, _ = b.announced(t)
+	require.Len(t, list, 1, "the next round")
+}
+
+// TestSession_ClosedWithTheAnswer: an attempt that closes the conversation itself does so by the worker's clock, which may be
+// ahead. The session ends behind its step, and the next round begins.
+func TestSession_ClosedWithTheAnswer(t *testing.T) {
+	t.Parallel()
+	b, s := router(t)
+	key, began := schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"), time.Now().Add(-time.Hour)
+	b.deliverAt(t, began, "robot", "e1", schemas.TypeMessageReceived, "")
+	b.announced(t)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Accepted, in.Reply, in.CloseEvent, in.Plan.EndStep = "c-1", began.Add(time.Second), true, "e9", true
+	b.answer = nil
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, schemas.ClosedCompleted, result.Closed)
+	list, _ := b.announced(t)
+	require.Len(t, list, 1)
+	require.Equal(t, began.Add(time.Second).UnixNano()+1, s.all[key].Fence)
+	b.deliverAt(t, began.Add(time.Second), "robot", "e1", schemas.TypeMessageReceived, "") // a second attempt that was paused
+	b.deliverAt(t, began.Add(2*time.Second), "robot", "e2", schemas.TypeMessageReceived, "")
+	list, _ = b.announced(t)
+	require.Len(t, list, 1)
+	require.Contains(t, list[0], "e2/RouterSessionStarted")
 }
 
 func TestSession_None(t *testing.T) {

@@ -40,6 +40,7 @@ func TestStepMetrics_BothWaysToPublish(t *testing.T) {
 	m.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 	text := answer.Body.String()
 	for _, line := range []string{
+		`hookturn_replies_total{bot="shop",tenant="default",type="hookturn.step.replied"} 1`, // the other one was stored before
 		`hookturn_step_answers_total{bot="shop",result="late",step="PLAIN",tenant="default"} 1`,
 		`hookturn_step_answers_total{bot="shop",result="failed",step="PLAIN",tenant="default"} 1`,
 		`hookturn_step_duration_seconds_bucket{bot="shop",outcome="success",step="PLAIN",tenant="default",le="30"} 0`,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -26,20 +25,20 @@ import (
 // knows no Retry-After, so the wait is always our own (NextRetryDelay).
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
 	left, p := clockOf(ctx, in), resume(ctx, in.Progress)
-	key := keyOf(ctx, in.Event.Subject, in.Event.ID, len(p.Attempts)+1)
+	key := keyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, len(p.Attempts)+1)
 	attempt := a.attempts.find(key)
 	if attempt == nil {
-		p = countLost(p)
+		p = p.CountLost()
 		key.n = len(p.Attempts) + 1
 		if a.asActivity(ctx, in, p) {
-			return step.WebhookResult{AsActivity: true}, nil
+			return step.WebhookResult{AsActivity: true, HeartbeatTimeout: a.heartbeatTimeout()}, nil
 		}
 		attempt = a.attempts.join(ctx, a.Log, key, func(ctx context.Context, f *flight[attempted]) attempted {
 			c := &call{Activities: a, in: in, clock: left, flight: f, progress: p}
 			return c.run(ctx)
 		}, attempted{progress: p, failed: fault.New(fault.Internal, "the attempt panicked: see the worker's log")})
 	}
-	stop := heartbeat(ctx, attempt.far)
+	stop := a.beats.keep(ctx, attempt.far)
 	defer stop()
 	done := attempt.wait(ctx)
 	if done.failed == nil {
@@ -47,17 +46,6 @@ func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (ste
 	}
 	stop() // before failure records the last heartbeat
 	return step.WebhookResult{}, a.failure(ctx, in, left, done)
-}
-
-// countLost returns a new attempt of a request whose worker was lost: it was made, and what became of it is not known.
-func countLost(p step.Progress) step.Progress {
-	if p.Running == nil {
-		return p
-	}
-	lost := *p.Running
-	lost.Error = string(fault.OutcomeUnknown)
-	p.Attempts, p.Running = append(slices.Clip(p.Attempts), lost), nil
-	return p
 }
 
 // asActivity reports whether a first attempt that was scheduled as a local activity is better made as a normal one. While a
@@ -77,11 +65,13 @@ func (a *Activities) failure(ctx context.Context, in step.WebhookInput, left clo
 		p.RetryIn = retryIn(in, p, f, left.left())
 	}
 	info := activity.GetInfo(ctx)
-	if !info.IsLocalActivity {
+	if info.IsLocalActivity {
+		p.HeartbeatTimeout = a.heartbeatTimeout()
+	} else {
 		activity.RecordHeartbeat(context.WithoutCancel(ctx), p) // the attempts survive into the next attempt of this activity
 	}
 	a.Log.InfoContext(ctx, "attempt failed", "workflow", info.WorkflowExecution.ID, "event", in.Event.ID,
-		"step", in.Plan.Step, "attempt", len(p.Attempts), "kind", f.Kind, "status", f.Status, "message", f.Message,
+		"step", in.Plan.Step, "attempt", len(p.Attempts), "kind", f.Kind, "status", f.Status, "error", f.Message,
 		"cause", causeOf(f), "retry_in", p.RetryIn)
 	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind), temporal.ApplicationErrorOptions{
 		NonRetryable:   p.RetryIn <= 0,
@@ -108,5 +98,5 @@ func (a *Activities) note(ctx context.Context, in step.WebhookInput, attempt sch
 	took := time.Duration(attempt.TotalMs * float64(time.Millisecond))
 	a.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, took, traceOf(in))
 	a.Log.DebugContext(ctx, "attempt", "event", in.Event.ID, "step", in.Plan.Step, "attempt", attempt.N, "result", result,
-		"ms", attempt.TotalMs)
+		"duration_ms", attempt.TotalMs)
 }

@@ -98,12 +98,12 @@ type Audited struct {
 type AuditActor struct {
 	Name string `json:"name"`           // of the operator's token; of a tool, --actor or the user of the operating system
 	Role string `json:"role,omitempty"` // viewer, operator or owner, where one is known: of the token, or of the NATS user
-	Via  string `json:"via"`            // cli or admin_api
+	Via  string `json:"via"`            // cli, admin_api or console
 	// NATSUser is the user that the NATS server has authenticated.
 	NATSUser string `json:"nats_user,omitempty"`
 	OSUser   string `json:"os_user,omitempty"`
 	Host     string `json:"host,omitempty"`
-	From     string `json:"from,omitempty"` // address of the client of the admin API
+	From     string `json:"from,omitempty"` // address of the client of the admin API or the console
 }
 
 // NewAuditEvent returns the event of an action on what subject names.

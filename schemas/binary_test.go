@@ -40,22 +40,60 @@ func TestIsBinary_Headers(t *testing.T) {
 	require.False(t, IsBinary(structured), "the content type decides when both are there")
 }
 
+// TestFromBinary_Values: a header is a percent-encoded value, or a quoted string around one, as HTTP has it.
+func TestFromBinary_Values(t *testing.T) {
+	t.Parallel()
+	for header, want := range map[string]string{
+		`Euro%20%E2%82%AC%20%f0%9f%98%80`: "Euro € 😀",
+		`%41`:                             "A",
+		`%2525`:                           "%25",
+		`"Euro %E2%82%AC"`:                "Euro €",
+		`"a \"quoted\" \\ word"`:          `a "quoted" \ word`,
+		`""`:                              "",
+		" \tgold ":                        "gold",
+		`say "hello"`:                     `say "hello"`,
+		`"one" "two"`:                     `"one" "two"`,
+		`"open`:                           `"open`,
+		`"open\"`:                         `"open\"`,
+		`"`:                               `"`,
+		`a%22b`:                           `a"b`,
+		`"a%22"`:                          `a"`,
+	} {
+		document, err := FromBinary(binaryHeader(map[string][]string{"ce-note": {header}}), []byte(`{"step":"X"}`))
+		require.NoError(t, err, header)
+		var event struct{ Note string }
+		require.NoError(t, json.Unmarshal(document, &event))
+		require.Equal(t, want, event.Note, header)
+	}
+}
+
+// TestFromBinary_Invalid: the other attributes of an event with an error can be read, so that the event can be answered.
 func TestFromBinary_Invalid(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
-		header map[string][]string
-		data   string
-		error  string
+		header   map[string][]string
+		data     string
+		error    string
+		nameless bool // it cannot be answered
 	}{
-		"twice":           {map[string][]string{"ce-id": {"a", "b"}}, `{}`, "ce-id more than once"},
-		"twice by case":   {map[string][]string{"Ce-Id": {"a"}}, `{}`, "ce-id more than once"},
-		"percent":         {map[string][]string{"ce-x": {"%zz"}}, `{}`, "/x must be UTF-8, percent-encoded"},
-		"not UTF-8":       {map[string][]string{"ce-x": {"%ff"}}, `{}`, "/x must be UTF-8"},
-		"data as header":  {map[string][]string{"ce-data": {"{}"}}, `{}`, "the body is the data"},
-		"another format":  {map[string][]string{"ce-datacontenttype": {"text/plain"}}, `{}`, "/datacontenttype must be application/json"},
-		"data not JSON":   {nil, `{`, "/data must be a JSON object"},
-		"data of nothing": {nil, ``, "/data must be a JSON object"},
-		"two documents":   {nil, `{},"id":"other"`, "/data must be a JSON object"},
+		"twice":           {header: map[string][]string{"ce-id": {"a", "b"}}, data: `{}`, error: "ce-id more than once", nameless: true},
+		"twice by case":   {header: map[string][]string{"Ce-Id": {"a"}}, data: `{}`, error: "ce-id more than once", nameless: true},
+		"extension twice": {header: map[string][]string{"Ce-Tier": {"a"}}, data: `{}`, error: "ce-tier more than once"},
+		"percent":         {header: map[string][]string{"ce-x": {"100%"}}, data: `{}`, error: "/x must be UTF-8, percent-encoded"},
+		"not UTF-8":       {header: map[string][]string{"ce-x": {"%ff"}}, data: `{}`, error: "/x must be UTF-8"},
+		"overlong":        {header: map[string][]string{"ce-x": {"%C0%A0"}}, data: `{}`, error: "/x must be UTF-8"},
+		"data as header":  {header: map[string][]string{"ce-data": {"{}"}}, data: `{}`, error: "the body is the data"},
+		"another format": {
+			header: map[string][]string{"ce-datacontenttype": {"text/plain"}}, data: `hello`,
+			error: "/datacontenttype must be application/json",
+		},
+		"several": {
+			header: map[string][]string{"ce-datacontenttype": {"text/plain"}, "ce-x": {"%"}, "ce-y": {"%"}}, data: `{}`,
+			error: "/x must be UTF-8",
+		},
+		"data not JSON":   {data: `{`, error: "/data must be a JSON object"},
+		"data of nothing": {data: ``, error: "/data must be a JSON object"},
+		"two documents":   {data: `{},"id":"other"`, error: "/data must be a JSON object"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,9 +101,9 @@ func TestFromBinary_Invalid(t *testing.T) {
 			require.ErrorContains(t, err, c.error)
 			_, ok := errors.AsType[*InvalidError](err)
 			require.True(t, ok)
-			if c.header == nil {
-				envelope, ok := DecodeEnvelope(document)
-				require.True(t, ok, "an event whose data is wrong can be answered")
+			envelope, ok := DecodeEnvelope(document)
+			require.Equal(t, !c.nameless, ok)
+			if ok {
 				require.Equal(t, []string{"e-1", "c ü"}, []string{envelope.ID, envelope.Subject})
 			}
 		})

@@ -119,7 +119,7 @@ func (e *envelope) optional(s scanner, name []byte) (err error) {
 	return err
 }
 
-// complete returns which required attribute is missing.
+// complete returns an error that names the required attribute that is missing.
 func (e *envelope) complete() error {
 	for _, a := range []struct {
 		name  string

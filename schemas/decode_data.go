@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// eventRule returns what hookturn reads from the data of one event type. Other members are unknown to that type and passed
+// eventRule describes what hookturn reads from the data of one event type. Other members are unknown to that type and passed
 // over, even when another type has them.
 type eventRule struct {
 	required string // the member that must be there; "" when none must

@@ -31,7 +31,7 @@ func TestNewReply(t *testing.T) {
 		string(raw))
 }
 
-// TestNewReply_ZeroData returns a new reply of each type from the zero value: what the schema asks for is there all the same.
+// TestNewReply_ZeroData encodes the zero value of each type of reply: what the schema asks for is there all the same.
 func TestNewReply_ZeroData(t *testing.T) {
 	t.Parallel()
 	for _, replyType := range schemas.ReplyTypes() {

@@ -2,6 +2,7 @@ package schemas
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/strictjson"
 )
@@ -9,6 +10,7 @@ import (
 // Envelope is what can be read of an event that DecodeEvent rejects: enough to answer it.
 type Envelope struct {
 	ID, Type, Subject       string
+	Time                    time.Time // the zero time when it cannot be read
 	TraceParent, TraceState string
 	RepeatOf                string // the attribute AttributeRepeatOf
 }
@@ -34,6 +36,9 @@ func DecodeEnvelope(raw []byte) (e Envelope, ok bool) {
 		ID: text("id", idMax), Type: text("type", sourceMax), Subject: text("subject", subjectMax),
 		TraceParent: text("traceparent", sourceMax), TraceState: text("tracestate", sourceMax),
 		RepeatOf: text(AttributeRepeatOf, idMax),
+	}
+	if at, err := newScanner(attributes["time"]).time(); err == nil {
+		e.Time = at
 	}
 	return e, e.ID != "" && e.Type != "" && e.Subject != ""
 }

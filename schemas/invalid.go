@@ -9,7 +9,7 @@ import (
 	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
-// InvalidError returns where an event is wrong and what would be right. It travels in the header Hookturn-Detail of a dead
+// InvalidError describes where an event is wrong and what would be right. It travels in the header Hookturn-Detail of a dead
 // letter to the developer of the bot engine, so it names members and never holds a value from the message.
 type InvalidError struct {
 	Pointer string // JSON pointer (RFC 6901) to the offending value; "" is the whole message

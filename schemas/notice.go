@@ -14,6 +14,9 @@ import (
 // Engines, scripts and every other client that may publish there publish them.
 const SubjectNotices = "hookturn.notices"
 
+// NoticeMax bounds a notice, in bytes of its JSON. Larger ones are not published, and not passed on.
+const NoticeMax = 64 << 10
+
 // Notice is one CloudEvents 1.0 event that websockets subscribe to. Its type is its class.
 type Notice struct {
 	SpecVersion     string          `json:"specversion"`

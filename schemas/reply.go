@@ -15,7 +15,7 @@ const (
 	TypeConversationClosed = "hookturn.conversation.closed"
 )
 
-// Outcome returns how a step ended (contract, section 1).
+// Outcome is how a step ended (contract, section 1).
 type Outcome string
 
 // The outcomes; the set is closed.
@@ -141,9 +141,9 @@ func HSL(element json.RawMessage) Message { return Message{Type: MessageHSL, HSL
 // Custom returns a new message of any JSON that the engine's channel understands.
 func Custom(payload json.RawMessage) Message { return Message{Type: MessageCustom, Payload: payload} }
 
-// Error returns what failed, for the bot's builder: never a secret, never the endpoint's body.
+// Error describes what failed, for the bot's builder: never a secret, never the endpoint's body.
 type Error struct {
-	Kind    string `json:"kind"` // a error code, contract section 7
+	Kind    string `json:"kind"` // an error code, contract section 7
 	Status  int    `json:"status,omitempty"`
 	Message string `json:"message"`
 }
@@ -154,7 +154,7 @@ type Attempt struct {
 	Started     time.Time `json:"started"`
 	URL         string    `json:"url"` // without query and user info
 	Status      int       `json:"status,omitempty"`
-	Error       string    `json:"error,omitempty"` // a error code
+	Error       string    `json:"error,omitempty"` // an error code
 	DNSMs       float64   `json:"dns_ms"`
 	ConnectMs   float64   `json:"connect_ms"`
 	TLSMs       float64   `json:"tls_ms"`

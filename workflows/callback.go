@@ -9,14 +9,37 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // calling is the step in hand while its endpoint may call back.
 type calling struct {
 	in      step.WebhookInput
+	kept    bool                // a callback that was accepted ends the step (step.FormatKeepsAccepted)
 	waiting bool                // the endpoint has said 202
 	reading bool                // a callback is being read
+	failed  int                 // callbacks that could not be read
 	answer  *step.WebhookResult // what it said
+}
+
+// answered reports whether the endpoint has called back, after it has waited for a callback that is being read. Steps of
+// endpoints that cannot call back (nil), and of earlier formats, go on without their callback.
+func (c *calling) answered(ctx workflow.Context) bool {
+	if c == nil || !c.kept {
+		return false
+	}
+	if c.reading {
+		patient, stop := workflow.NewDisconnectedContext(ctx)
+		defer stop()
+		_ = workflow.Await(patient, func() bool { return !c.reading })
+	}
+	return c.answer != nil
+}
+
+// result is what the endpoint called back with, and the attempts of the step.
+func (c *calling) result(attempts []schemas.Attempt) step.WebhookResult {
+	c.answer.Attempts = attempts
+	return *c.answer
 }
 
 func (c *conversation) listenForCallbacks(ctx workflow.Context) error {
@@ -24,8 +47,11 @@ func (c *conversation) listenForCallbacks(ctx workflow.Context) error {
 		workflow.UpdateHandlerOptions{Validator: c.admitCallback})
 }
 
-// admitCallback lets one call back in for the step in hand; it keeps every other out of history.
-func (c *conversation) admitCallback(_ workflow.Context, cb step.Callback) error {
+// admitCallback lets one callback in for the step in hand; it keeps every other out of history. One that cannot be read is
+// in history all the same, and an endpoint may post any number of them: few are let in, and fewer into a large history.
+//
+// It may change in any release: validators run for a new Update only, and not when a history is replayed.
+func (c *conversation) admitCallback(ctx workflow.Context, cb step.Callback) error {
 	ours := c.calling != nil && c.calling.in.Event.ID == cb.EventID
 	switch {
 	case !ours && cb.EventID != c.state.LastEventID && !slices.Contains(c.state.Seen, cb.EventID):
@@ -34,12 +60,24 @@ func (c *conversation) admitCallback(_ workflow.Context, cb step.Callback) error
 		return reject(step.RejectedCallback, "no step of this event waits for a call back")
 	case c.calling.reading || c.calling.answer != nil:
 		return reject(step.RejectedCallback, "the step was called back already")
+	case c.calling.failed >= callbacksFailedMax:
+		return reject(step.RejectedCallback, "the step was called back %d times with an answer that could not be read",
+			c.calling.failed)
+	case c.tooMuch(ctx):
+		return reject(step.RejectedCallback, "the history of the conversation has no room for another callback")
 	}
 	return nil
 }
 
+// tooMuch reports whether the run's history has no room for a callback. While the step has had none that could not be read,
+// it may have most of the history: the run continues as new when the step has ended, and not before.
+func (c *conversation) tooMuch(ctx workflow.Context) bool {
+	history := workflow.GetInfo(ctx).GetCurrentHistorySize()
+	return history >= callbackBytesMax || c.calling.failed > 0 && history >= runBytesMax
+}
+
 // takeCallback reads what the endpoint posted, as if it had been its answer. What cannot be read is rejected and does
-// not use the callback up: the endpoint may correct it and post again.
+// not use the callback up: the endpoint may correct it and post again, callbacksFailedMax times.
 func (c *conversation) takeCallback(ctx workflow.Context, cb step.Callback) error {
 	call := c.calling
 	call.reading = true
@@ -47,7 +85,11 @@ func (c *conversation) takeCallback(ctx workflow.Context, cb step.Callback) erro
 	var answer step.WebhookResult
 	in := step.AnswerInput{Webhook: call.in, Body: cb.Body}
 	if err := reliably(ctx, step.ActivityAnswer, "read the call back", in, &answer); err != nil {
+		call.failed++
 		return reject(step.RejectedAnswer, "%s", faultOf(err).Message)
+	}
+	if call.kept && c.calling != call {
+		return reject(step.RejectedCallback, "the step has ended")
 	}
 	call.answer = &answer
 	return nil
@@ -69,13 +111,12 @@ func (c *conversation) awaitCallback(ctx workflow.Context, promised step.Webhook
 	}
 	answered := func() bool { return call.answer != nil }
 	_, err := workflow.AwaitWithOptions(ctx, until, answered)
-	if err == nil && call.reading { // it came in time
+	if !call.answered(ctx) && err == nil && call.reading { // it came in time
 		err = workflow.Await(ctx, func() bool { return !call.reading })
 	}
 	switch {
 	case call.answer != nil:
-		call.answer.Attempts = promised.Attempts
-		return *call.answer, nil
+		return call.result(promised.Attempts), nil
 	case err != nil:
 		return promised, fault.New(fault.Cancelled, "cancelled while the endpoint was expected to call back")
 	}

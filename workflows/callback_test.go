@@ -2,6 +2,8 @@ package workflows_test
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -91,6 +93,37 @@ func TestCallback_NeverComes(t *testing.T) {
 	requireRefused(t, w.rejections["late"], step.RejectedCallback)
 }
 
+// TestCallback_BehindWaitingEvents: the events that wait behind a step leave its callback one of the ten Updates that the
+// server accepts. What the run rejects meanwhile is asked for again.
+func TestCallback_BehindWaitingEvents(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		if n == 1 {
+			return promise(n, in)
+		}
+		return succeed(in, "done"), nil
+	}
+	w.send(time.Second, requested("e0", plan(callsBack, within(time.Hour))))
+	for i := 1; i <= 10; i++ {
+		w.send(2*time.Second+time.Duration(i), requested(fmt.Sprint("e", i), plan()))
+	}
+	w.callBack(time.Minute, "callback", "e0", `"called back"`)
+	for i := 9; i <= 10; i++ {
+		w.sendAs(2*time.Minute+time.Duration(i), fmt.Sprint("again", i), requested(fmt.Sprint("e", i), plan()))
+	}
+	w.converse(t, newState())
+	require.Len(t, w.rejections, 2)
+	for _, id := range []string{"e9", "e10"} {
+		requireRefused(t, w.rejections[id], step.RejectedLimit)
+	}
+	require.NoError(t, w.callbacks["callback"])
+	require.Equal(t, "called back", w.replied(t, 0).Messages[0].Text)
+	for i := range 11 {
+		require.Equal(t, fmt.Sprint("e", i), w.replied(t, i).EventID)
+	}
+}
+
 func TestCallback_OtherDialects(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -99,4 +132,64 @@ func TestCallback_OtherDialects(t *testing.T) {
 	w.callBack(2*time.Second, "c", "e1", `"done"`)
 	w.converse(t, newState())
 	requireRefused(t, w.rejections["c"], step.RejectedCallback)
+}
+
+// TestCallback_ManyUnreadable: each one that cannot be read is in history with what the endpoint posted. From the tenth on
+// they are rejected before.
+func TestCallback_ManyUnreadable(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.answer = promise
+	w.send(time.Second, requested("e1", plan(callsBack, within(time.Hour))))
+	for n := range 10 {
+		w.callBack(time.Duration(n+2)*time.Second, fmt.Sprint("bad", n), "e1", `"unreadable"`)
+	}
+	w.callBack(20*time.Second, "bad10", "e1", `"unreadable"`)
+	w.callBack(21*time.Second, "good", "e1", `"done"`)
+	w.send(2*time.Hour, requested("e2", plan(callsBack, within(time.Hour))))
+	w.callBack(2*time.Hour+time.Second, "bad again", "e2", `"unreadable"`)
+	w.callBack(2*time.Hour+2*time.Second, "good again", "e2", `"done"`)
+	patient := newState()
+	patient.IdleTimeout = bot.Duration(5 * time.Hour)
+	w.converse(t, patient)
+	for n := range 10 {
+		requireRefused(t, w.callbacks[fmt.Sprint("bad", n)], step.RejectedAnswer)
+	}
+	requireRefused(t, w.rejections["bad10"], step.RejectedCallback)
+	requireRefused(t, w.rejections["good"], step.RejectedCallback)
+	require.Equal(t, string(fault.Timeout), w.replied(t, 0).Error.Kind)
+	require.NoError(t, w.callbacks["good again"], "of another step")
+}
+
+// TestCallback_LargeHistory: an unreadable callback leaves room for what the other events of the run need. The first one of a
+// step may have most of the history, because the run cannot continue as new before the step has ended.
+func TestCallback_LargeHistory(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		history   int
+		bad, good string // why they are rejected
+	}{
+		"small":     {4<<20 - 1, step.RejectedAnswer, ""},
+		"large":     {4 << 20, step.RejectedAnswer, step.RejectedCallback},
+		"too large": {32 << 20, step.RejectedCallback, step.RejectedCallback},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			w.answer = promise
+			w.send(time.Second, requested("e1", plan(callsBack, within(time.Hour))))
+			w.RegisterDelayedCallback(func() { w.SetCurrentHistorySize(c.history) }, 2*time.Second)
+			w.callBack(3*time.Second, "bad", "e1", `"unreadable"`)
+			w.callBack(4*time.Second, "good", "e1", `"done"`)
+			w.converse(t, newState())
+			outcome := func(id string) error { return errors.Join(w.callbacks[id], w.rejections[id]) }
+			requireRefused(t, outcome("bad"), c.bad)
+			if c.good == "" {
+				require.NoError(t, outcome("good"))
+				require.Equal(t, schemas.OutcomeSuccess, w.replied(t, 0).Outcome)
+			} else {
+				requireRefused(t, outcome("good"), c.good)
+			}
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -21,8 +22,8 @@ const (
 	codeWait = 30 * time.Second
 	// codeTries bounds how often a step asks for a sandbox while none is free.
 	codeTries = 3
-	// codeHeartbeat is how soon a lost worker is noticed while a script runs.
-	codeHeartbeat = 5 * time.Second
+	// codeHeartbeat is how soon a lost worker is noticed while a script runs, or waits for a sandbox.
+	codeHeartbeat = 10 * time.Second
 )
 
 // runCode runs the script of a code step. A script may have called out: once a worker may have begun with it, it is never
@@ -34,9 +35,27 @@ func runCode(ctx workflow.Context, in step.WebhookInput) (step.WebhookResult, *f
 	ctx = onCodeQueue(ctx, in.Plan.Code.Timeout.D(), in.Plan.Step+": "+in.Plan.Code.File)
 	var result step.CodeResult
 	if err := workflow.ExecuteActivity(ctx, step.ActivityCode, in).Get(ctx, &result); err != nil {
-		return step.WebhookResult{}, codeFault(err)
+		return step.WebhookResult{Attempts: lostRun(err, in.Plan)}, codeFault(err)
 	}
 	return result.WebhookResult, result.Fault
+}
+
+// lostRun is the run of a script that a worker had begun before it was lost; nil when no worker is known to have.
+func lostRun(err error, p bot.Plan) []schemas.Attempt {
+	var progress step.Progress
+	var timeout *temporal.TimeoutError
+	var app *temporal.ApplicationError
+	switch {
+	case errors.As(err, &timeout) && timeout.HasLastHeartbeatDetails():
+		_ = timeout.LastHeartbeatDetails(&progress)
+	case errors.As(err, &app) && app.HasDetails():
+		_ = app.Details(&progress)
+	}
+	if progress.Running == nil {
+		return nil
+	}
+	progress.Running.URL = "script:" + p.Code.File
+	return progress.CountLost().Attempts
 }
 
 // runScript runs a channel's script, by the same rules. The run of a failed script fails as well, which shows in the
@@ -45,9 +64,16 @@ func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (ste
 	name := "script **" + in.Plan.Step + "** of channel `" + in.Channel + "`"
 	workflow.SetCurrentDetails(ctx, name+" runs")
 	var result step.ScriptResult
-	coding := onCodeQueue(ctx, in.Timeout.D(), in.Plan.Step+": "+in.Plan.Code.File)
-	if err := workflow.ExecuteActivity(coding, step.ActivityScript, in).Get(ctx, &result); err != nil {
-		result = step.ScriptResult{Fault: codeFault(err)}
+	attempt := step.ScriptAttempt{NotBegun: true}
+	if format >= step.FormatScriptAttempt {
+		attempt = attemptScript(ctx, in)
+		in.Once = attempt.Unclear
+	}
+	if result = attempt.ScriptResult; attempt.NotBegun {
+		coding := onCodeQueue(ctx, in.Timeout.D(), scriptSummary(in))
+		if err := workflow.ExecuteActivity(coding, step.ActivityScript, in).Get(ctx, &result); err != nil {
+			result = step.ScriptResult{Fault: codeFault(err)}
+		}
 	}
 	done := step.Result{Outcome: schemas.OutcomeSuccess, Attempts: 1, Script: &result}
 	if f := result.Fault; f != nil {
@@ -61,6 +87,22 @@ func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (ste
 	return done, temporal.NewApplicationErrorWithOptions(result.Fault.Message, done.Error,
 		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{done}})
 }
+
+// attemptScript asks a code worker to run a script, within the workflow's task. What it does not begin is an activity's to
+// run. A local activity that failed may have begun the script.
+func attemptScript(ctx workflow.Context, in step.ScriptRun) (attempt step.ScriptAttempt) {
+	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
+		StartToCloseTimeout: in.Timeout.D() + codeSlack,
+		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
+		Summary:             scriptSummary(in),
+	})
+	if err := workflow.ExecuteLocalActivity(local, step.ActivityAttemptScript, in).Get(local, &attempt); err != nil {
+		return step.ScriptAttempt{NotBegun: true, Unclear: true}
+	}
+	return attempt
+}
+
+func scriptSummary(in step.ScriptRun) string { return in.Plan.Step + ": " + in.Plan.Code.File }
 
 // onCodeQueue makes the next activity one that runs a script for at most a time.
 func onCodeQueue(ctx workflow.Context, timeout time.Duration, summary string) workflow.Context {

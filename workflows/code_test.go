@@ -16,7 +16,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// codeStep returns a new plan one of a code step.
+// codeStep makes a plan one of a code step.
 func codeStep(p *bot.Plan) {
 	p.Webhook = nil
 	p.Code = &bot.Code{File: "x.py", Script: "id", Timeout: bot.Duration(5 * time.Second)}
@@ -107,6 +107,9 @@ func TestCode_WorkerLost(t *testing.T) {
 	} {
 		w := newWorld(t)
 		w.runs(func(int, step.WebhookInput) (step.CodeResult, error) {
+			if want == fault.OutcomeUnknown {
+				return step.CodeResult{}, temporal.NewTimeoutError(kind, nil, step.Progress{Running: &schemas.Attempt{N: 1}})
+			}
 			return step.CodeResult{}, temporal.NewTimeoutError(kind, nil)
 		})
 		w.send(time.Second, requested("e1", plan(codeStep)))
@@ -114,6 +117,7 @@ func TestCode_WorkerLost(t *testing.T) {
 		r := w.replied(t, 0)
 		require.Equal(t, schemas.OutcomeBotBreak, r.Outcome)
 		require.Equal(t, string(want), r.Error.Kind, kind)
+		require.Equal(t, want == fault.OutcomeUnknown, len(r.Attempts) == 1, "the script may have had its effect")
 	}
 }
 

@@ -20,6 +20,9 @@ import (
 // Updates are in history, replies carry ids made from the event's id, and a repeated event is rejected by its id.
 func Conversation(ctx workflow.Context, state step.State) (*step.ConversationResult, error) {
 	c := &conversation{state: state, workflow: reference(ctx)}
+	if state.Format >= step.FormatKeepsAccepted {
+		c.visible = visibleAtStart(ctx)
+	}
 	if err := c.setHandlers(ctx); err != nil {
 		return nil, err
 	}
@@ -55,10 +58,14 @@ func (c *conversation) setHandlers(ctx workflow.Context) error {
 }
 
 // validate rejects an Update before it enters history: a known event, one that the run has no room for, or entities that
-// the state has no room for.
+// the state has no room for. One place among the run's unfinished Updates stays free from the start: a step may wait for its
+// callback behind which the events wait.
 func (c *conversation) validate(ctx workflow.Context, d step.Delivery) error {
 	if slices.Contains(c.state.Seen, d.Event.ID) {
 		return reject(step.RejectedDuplicate, "the event was handled already")
+	}
+	if c.load.unanswered >= unansweredMax {
+		return reject(step.RejectedLimit, "%d events of the conversation are not answered yet: try again", unansweredMax)
 	}
 	if c.full(ctx, d.Size) {
 		return reject(step.RejectedBusy, "the run has taken as much as it can and is about to continue as new: try again")

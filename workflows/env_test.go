@@ -146,9 +146,12 @@ func (w *world) publish(_ context.Context, in step.PublishInput) (*step.Publishe
 }
 
 // send hands an event to the conversation after a delay on the test's clock.
-func (w *world) send(after time.Duration, d step.Delivery) {
+func (w *world) send(after time.Duration, d step.Delivery) { w.sendAs(after, d.Event.ID, d) }
+
+// sendAs is send as the Update of an id: the environment has one Update of each id, also of those that were rejected.
+func (w *world) sendAs(after time.Duration, id string, d step.Delivery) {
 	w.RegisterDelayedCallback(func() {
-		w.UpdateWorkflow(step.UpdateName(d.Event.Type), d.Event.ID, &testsuite.TestUpdateCallback{
+		w.UpdateWorkflow(step.UpdateName(d.Event.Type), id, &testsuite.TestUpdateCallback{
 			OnAccept: func() {},
 			OnReject: func(err error) { w.rejections[d.Event.ID] = err },
 			OnComplete: func(result any, err error) {

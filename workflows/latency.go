@@ -21,13 +21,17 @@ func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in s
 		soft.watch(ctx, false)
 	}
 	if in.Plan.Dialect == bot.DialectPlain {
-		c.calling = &calling{in: in} // an endpoint may call back before its 202 is here
+		// An endpoint may call back before its 202 is here.
+		c.calling = &calling{in: in, kept: c.state.Format >= step.FormatKeepsAccepted}
 		defer func() { c.calling = nil }()
 	}
 	result, failed := c.answerInTime(ctx, in, soft)
-	if failed == nil && result.CallsBack {
+	switch {
+	case failed == nil && result.CallsBack:
 		soft.watch(ctx, result.Notified)
 		return c.awaitCallback(ctx, result)
+	case failed != nil && c.calling.answered(ctx):
+		return c.calling.result(result.Attempts), nil
 	}
 	return result, failed
 }
@@ -44,7 +48,7 @@ func (c *conversation) answerInTime(ctx workflow.Context, in step.WebhookInput, 
 	w := in.Plan.Webhook
 	switch {
 	case w.LateAnswer != bot.LateAnswerPublish:
-		return callWebhook(ctx, in, soft)
+		return callWebhook(ctx, in, soft, c.calling)
 	case c.state.Format < step.FormatInOrder:
 		return c.answerBeforeTimer(ctx, in, soft)
 	}
@@ -99,7 +103,7 @@ func (c *conversation) answerBeforeTimer(ctx workflow.Context, in step.WebhookIn
 	c.late++
 	workflow.Go(ctx, func(ctx workflow.Context) {
 		defer func() { c.late-- }()
-		result, failed = callWebhook(ctx, in, soft)
+		result, failed = callWebhook(ctx, in, soft, c.calling)
 		ended = true
 		if tooLate && failed == nil && !result.CallsBack {
 			c.publishLate(ctx, in, result)

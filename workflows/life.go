@@ -104,20 +104,25 @@ func (c *conversation) expire(ctx workflow.Context) {
 	}
 }
 
-// cancelled answers a waiting step when an operator cancels the run, then ends it.
+// cancelled answers a waiting step when an operator cancels the run, and the steps that begin to wait meanwhile, then ends
+// the run. Runs before FormatKeepsAccepted answer only the first one.
 func (c *conversation) cancelled(ctx workflow.Context) error {
 	ctx, cancel := workflow.NewDisconnectedContext(ctx)
 	defer cancel()
-	c.turns.wait(ctx) // behind every event that was accepted
-	if w := c.state.Waiting; w != nil {
-		c.state.Waiting = nil
-		c.reject(ctx, &rejection{*w, fault.New(fault.Cancelled, "the conversation's run was cancelled")})
+	for {
+		c.turns.wait(ctx) // behind every event that was accepted
+		if w := c.state.Waiting; w != nil {
+			c.state.Waiting = nil
+			c.reject(ctx, &rejection{*w, fault.New(fault.Cancelled, "the conversation's run was cancelled")})
+		}
+		c.turns.end()
+		if err := workflow.Await(ctx, c.idle); err != nil { // events that came meanwhile
+			return err
+		}
+		if c.state.Waiting == nil || c.state.Format < step.FormatKeepsAccepted {
+			return temporal.NewCanceledError()
+		}
 	}
-	c.turns.end()
-	if err := workflow.Await(ctx, c.idle); err != nil { // events that came meanwhile
-		return err
-	}
-	return temporal.NewCanceledError()
 }
 
 // result is what the run leaves behind: one line for a person, and the ids by which a redelivered event is recognised.

@@ -109,7 +109,7 @@ func TestConversation_BotBreakInResult(t *testing.T) {
 // has reached, and what the run rejects meanwhile is asked for again.
 func TestConversation_DrainsWhenFull(t *testing.T) {
 	t.Parallel()
-	const events = 20
+	const events = 9 // as many as a run takes at a time
 	for name, c := range map[string]struct {
 		perRun, size, most int
 	}{

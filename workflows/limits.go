@@ -32,26 +32,38 @@ const (
 	runBytesDue = 2 << 20
 	// runBytesMax is the size of events, or of history, after which a run takes none before it has continued as new.
 	runBytesMax = 4 << 20
+	// callbackBytesMax is the size of history from which on a run takes no callback.
+	callbackBytesMax = 32 << 20
+	// callbacksFailedMax is how many callbacks of a step may be unreadable before it takes none.
+	callbacksFailedMax = 10
 	// inFlightMax is the size of the events that a run takes before it has answered them.
 	inFlightMax = 4 << 20
+	// unansweredMax is the number of events that a run takes before it has answered them. The server accepts 10 unfinished
+	// Updates of a run (history.maxInFlightUpdates), and the callback of the step in hand is one of them.
+	unansweredMax = 9
 	// runsOver is by how much a run may exceed its number of events while it is not idle.
 	runsOver = 2
 )
 
 // load is what a run has taken: the server keeps all of it in the run's history.
 type load struct {
-	events   int
-	bytes    int // of all events
-	inFlight int // of those that are not answered yet
+	events     int
+	bytes      int // of all events
+	unanswered int // number of those that are not answered yet
+	inFlight   int // bytes of those
 }
 
 func (l *load) begin(size int) {
 	l.events++
 	l.bytes += size
+	l.unanswered++
 	l.inFlight += size
 }
 
-func (l *load) end(size int) { l.inFlight -= size }
+func (l *load) end(size int) {
+	l.unanswered--
+	l.inFlight -= size
+}
 
 // due reports whether the run is to continue as new once it is idle.
 func (c *conversation) due(ctx workflow.Context) bool {

@@ -15,13 +15,16 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestAttemptOptions: a lost worker is noticed and replaced within 5 s, and the server waits as long as an endpoint
+// TestAttemptOptions: a lost worker is noticed as soon as its load allows, and the server waits as long as an endpoint
 // asks for.
 func TestAttemptOptions(t *testing.T) {
 	t.Parallel()
-	o := attemptOptions(bot.Plan{BotID: schemas.BotID{Tenant: "acme"}, Webhook: &bot.Webhook{}}, time.Minute)
-	require.LessOrEqual(t, o.HeartbeatTimeout+o.RetryPolicy.InitialInterval, 4*time.Second)
-	require.GreaterOrEqual(t, o.HeartbeatTimeout, 3*time.Second, "a heartbeat comes once a second; two may be late")
+	in := step.WebhookInput{}
+	in.Plan = bot.Plan{BotID: schemas.BotID{Tenant: "acme"}, Webhook: &bot.Webhook{}}
+	require.Equal(t, heartbeatTimeout, attemptOptions(in, time.Minute).HeartbeatTimeout)
+	in.Progress.HeartbeatTimeout = 3 * time.Second
+	o := attemptOptions(in, time.Minute)
+	require.Equal(t, 3*time.Second, o.HeartbeatTimeout, "what the worker of the first attempt asked for")
 	require.GreaterOrEqual(t, o.RetryPolicy.MaximumInterval, egress.MaxRetryAfter+egress.MaxRetryAfter/10,
 		"the server cuts a Retry-After at this interval")
 	require.Zero(t, o.RetryPolicy.MaximumAttempts)
@@ -44,6 +47,37 @@ func TestCodeFault_WorkerLost(t *testing.T) {
 		"another worker knows": {temporal.NewNonRetryableApplicationError("lost", "outcome_unknown", nil), fault.OutcomeUnknown},
 	} {
 		require.Equal(t, c.kind, codeFault(c.err).Kind, name)
+	}
+}
+
+// TestAttempts_WorkerLost: a request, or a script, that a worker had begun before it was lost is one of the step's attempts.
+func TestAttempts_WorkerLost(t *testing.T) {
+	t.Parallel()
+	started := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	heard := step.Progress{
+		Attempts: []schemas.Attempt{{N: 1, Error: "connect"}}, Running: &schemas.Attempt{N: 2, Started: started},
+	}
+	want := []schemas.Attempt{{N: 1, Error: "connect"}, {N: 2, Started: started, Error: "outcome_unknown"}}
+	err := temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil, heard)
+	p := progressOf(err, step.Progress{})
+	require.Equal(t, want, p.Attempts)
+	require.Equal(t, fault.Timeout, p.Fault.Kind)
+	require.Nil(t, p.Running)
+
+	code := bot.Plan{Code: &bot.Code{File: "x.py"}}
+	begun := step.Progress{Running: &schemas.Attempt{N: 1, Started: started}}
+	ran := []schemas.Attempt{{N: 1, Started: started, URL: "script:x.py", Error: "outcome_unknown"}}
+	for name, c := range map[string]struct {
+		err  error
+		want []schemas.Attempt
+	}{
+		"no heartbeat":         {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil), nil},
+		"had not begun":        {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil, step.Progress{NotBegun: true}), nil},
+		"had begun":            {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil, begun), ran},
+		"another worker knows": {temporal.NewNonRetryableApplicationError("lost", "outcome_unknown", nil, begun), ran},
+		"was cancelled":        {temporal.NewCanceledError(), nil},
+	} {
+		require.Equal(t, c.want, lostRun(c.err, code), name)
 	}
 }
 

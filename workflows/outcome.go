@@ -14,7 +14,7 @@ import (
 
 // reject answers a delivery as rejected.
 func (c *conversation) reject(ctx workflow.Context, r *rejection) step.Result {
-	done, sent, _ := c.reply(ctx, &r.delivery, nil, rejected(r), step.WebhookResult{})
+	done, sent, _ := c.reply(ctx, &r.delivery, nil, step.Rejected(r.delivery.Event, r.fault), step.WebhookResult{})
 	c.record(ctx, workflow.Now(ctx), sent)
 	return done
 }
@@ -131,17 +131,6 @@ func accepted(in step.WebhookInput, queueFault *fault.Fault) schemas.StepReplied
 		r.Outcome, r.Error = schemas.OutcomeFailure, step.ErrorOf(queueFault)
 	}
 	return r
-}
-
-// rejected makes the data of step.replied for an event that is valid but not served.
-func rejected(r *rejection) schemas.StepReplied {
-	return schemas.StepReplied{
-		EventID:      r.delivery.Event.AskedID(),
-		Step:         r.delivery.Event.Data.Step,
-		Outcome:      schemas.OutcomeRejected,
-		Conversation: schemas.ConversationOpen,
-		Error:        step.ErrorOf(r.fault),
-	}
 }
 
 // reference points at the running workflow, for the reply.

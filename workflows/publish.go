@@ -10,13 +10,20 @@ import (
 
 // publish puts one reply on NATS and returns its id once JetStream has stored it. It does not give up while NATS is away.
 func publish(ctx workflow.Context, to step.Address, replyType string, data any) string {
-	id, _, err := publishData(ctx, to, replyType, data, nil, nil)
+	in, err := to.Reply(replyType, workflow.Now(ctx), data)
+	if err == nil {
+		_, err = store(ctx, replyType, in)
+	}
+	logUnpublished(ctx, to, replyType, err)
+	return in.Reply.ID
+}
+
+func logUnpublished(ctx workflow.Context, to step.Address, replyType string, err error) {
 	if err != nil {
-		workflow.GetLogger(ctx).Error("a reply could not be published", "event", to.Event.ID, "trace_id",
+		workflow.GetLogger(ctx).Error("publishing reply failed", "event", to.Event.ID, "trace_id",
 			to.Event.TraceID(to.BotID),
 			"type", replyType, "error", err)
 	}
-	return id
 }
 
 // publishReplied publishes the end of a step and returns what the engine got. A reply that was stored already stands:
@@ -26,15 +33,25 @@ func publish(ctx workflow.Context, to step.Address, replyType string, data any) 
 func publishReplied(
 	ctx workflow.Context, to step.Address, data schemas.StepReplied, wrote *step.UserWrite, closing *schemas.Reply,
 ) (id string, sent schemas.StepReplied, published step.Published) {
-	id, published, err := publishData(ctx, to, schemas.TypeStepReplied, data, wrote, closing)
+	in, err := to.Reply(schemas.TypeStepReplied, workflow.Now(ctx), data)
+	if err == nil {
+		in.Wrote, in.Closing = wrote, closing
+		published, err = store(ctx, schemas.TypeStepReplied, in)
+	}
 	switch {
 	case err == nil && published.Stored != nil:
-		return id, *published.Stored, published
+		return in.Reply.ID, *published.Stored, published
 	case err == nil:
-		return id, data, published
+		return in.Reply.ID, data, published
 	}
 	sent = withoutContent(data)
 	return publish(ctx, to, schemas.TypeStepReplied, sent), sent, step.Published{}
+}
+
+// store puts a reply on NATS. The type is that which the Temporal UI shows: a repeated step's end is published as another.
+func store(ctx workflow.Context, replyType string, in step.PublishInput) (published step.Published, err error) {
+	err = reliably(ctx, step.ActivityPublish, replyType, in, &published)
+	return published, err
 }
 
 // adopt makes the end of a step that the engine has read part of the conversation.
@@ -46,18 +63,6 @@ func (c *conversation) adopt(read schemas.StepReplied) {
 		c.state.ConversationDetails = read.ConversationDetails
 	}
 	c.setVariables(read.Variables)
-}
-
-func publishData(
-	ctx workflow.Context, to step.Address, replyType string, data any, wrote *step.UserWrite, closing *schemas.Reply,
-) (id string, published step.Published, err error) {
-	in, err := to.Reply(replyType, workflow.Now(ctx), data)
-	if err != nil {
-		return "", published, err
-	}
-	in.Wrote, in.Closing = wrote, closing
-	err = reliably(ctx, step.ActivityPublish, replyType, in, &published)
-	return in.Reply.ID, published, err
 }
 
 // withoutContent is the reply without what made it too large.

@@ -11,7 +11,9 @@ import (
 
 // Queue works off the background queue of one step of a bot: one request after another, in the order in which they came.
 // The queue itself is kept in JetStream, which bounds it; the run holds no more than the step in hand. It ends when the
-// queue is empty, and is started again, or woken, by the next request.
+// queue is empty, and is started again, or woken, by the next request. A run that an operator cancels ends the request in
+// hand and leaves the others to the next run, which a worker begins within a minute; runs before FormatKeepsAccepted end
+// all of them.
 func Queue(ctx workflow.Context, in step.Queue) error {
 	wake := workflow.GetSignalChannel(ctx, step.SignalQueued)
 	for {
@@ -26,11 +28,18 @@ func Queue(ctx workflow.Context, in step.Queue) error {
 			}
 			return nil
 		}
+		if err := ctx.Err(); err != nil && in.Format >= step.FormatKeepsAccepted {
+			return err
+		}
 		workflow.SetCurrentDetails(ctx, "Works on event `"+head.Webhook.Event.ID+"` of conversation `"+head.Conversation+"`")
 		if err := work(ctx, in, head); err != nil {
 			return err
 		}
+		if err := ctx.Err(); err != nil && in.Format >= step.FormatKeepsAccepted {
+			return err
+		}
 		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			in.Format = step.FormatLatest
 			return workflow.NewContinueAsNewError(ctx, step.WorkflowQueue, in) // the next run looks first: no wake-up is lost
 		}
 	}
@@ -39,7 +48,7 @@ func Queue(ctx workflow.Context, in step.Queue) error {
 // work calls the endpoint for one step, publishes how that ended, and takes the step off the queue: in this order, so
 // that a run that dies repeats the call (same webhook-id) and the reply (same id) rather than losing either.
 func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
-	result, failed := callWebhook(ctx, withDeadline(ctx, head.Webhook), nil)
+	result, failed := callWebhook(ctx, withDeadline(ctx, head.Webhook), nil, nil)
 	data := schemas.StepReplied{
 		EventID: head.Webhook.Event.AskedID(), Step: in.Step, Outcome: schemas.OutcomeSuccess,
 		Conversation: schemas.ConversationOpen, Attempts: result.Attempts, Workflow: reference(ctx),
@@ -47,9 +56,32 @@ func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 	if failed != nil {
 		data.Outcome, data.Error = schemas.OutcomeFailure, step.ErrorOf(failed)
 	}
-	to := step.Address{ConversationKey: in.BotID.WithConversation(head.Conversation), Event: head.Webhook.Event}
-	publish(ctx, to, schemas.TypeStepLate, data)
+	publishAccepted(ctx, in, head)
+	publish(ctx, addressOf(in, head), schemas.TypeStepLate, data)
 	return reliably(ctx, step.ActivityQueueDone, "done", head.Sequence, nil)
+}
+
+// publishAccepted publishes that a step was accepted, as its conversation does: a queue that is woken before the reply of
+// the conversation is stored would publish the end of the step first. Both replies have one id, so one is stored. Where it
+// may be deleted already it is not published again.
+func publishAccepted(ctx workflow.Context, in step.Queue, head step.Queued) {
+	arrived, now := head.Webhook.Arrived, workflow.Now(ctx)
+	if in.Format < step.FormatKeepsAccepted || head.Workflow.ID == "" || head.Webhook.Event.Repeats() != "" ||
+		now.Sub(arrived) > step.RepliesKept {
+		return
+	}
+	data := accepted(head.Webhook, nil)
+	data.Workflow = head.Workflow
+	to := addressOf(in, head)
+	reply, err := to.Reply(schemas.TypeStepReplied, now, data)
+	if reply.Sent, reply.Shared = arrived, true; err == nil {
+		_, err = store(ctx, schemas.TypeStepReplied, reply)
+	}
+	logUnpublished(ctx, to, schemas.TypeStepReplied, err)
+}
+
+func addressOf(in step.Queue, head step.Queued) step.Address {
+	return step.Address{ConversationKey: in.BotID.WithConversation(head.Conversation), Event: head.Webhook.Event}
 }
 
 // enqueue puts a step into its background queue; the fault is why the queue does not take it.

@@ -19,6 +19,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		User: c.state.User, ConversationNo: c.state.ConversationNo,
 		Entities: c.state.Entities, Variables: c.state.Variables,
 		ConversationDetails: c.state.ConversationDetails, Round: c.state.Round, Params: c.state.Params, Arrived: c.arrived,
+		FailureCloses: c.state.Format >= step.FormatFailureCloses,
 	}
 	if c.attemptPublishes() {
 		in.CloseEvent = c.state.LastEventID
@@ -26,7 +27,11 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 	var data schemas.StepReplied
 	var result step.WebhookResult // stays empty when the step has no answer
 	if queued(d.Plan) {
-		data = accepted(in, enqueue(ctx, step.Queued{Conversation: c.state.Conversation, Webhook: in}))
+		entry := step.Queued{Conversation: c.state.Conversation, Webhook: in}
+		if c.state.Format >= step.FormatKeepsAccepted {
+			entry.Workflow = c.workflow
+		}
+		data = accepted(in, enqueue(ctx, entry))
 	} else {
 		answer, failed := c.answer(ctx, d, in)
 		answer.FitVariables(c.state.Variables)

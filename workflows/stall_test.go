@@ -1,11 +1,14 @@
 package workflows_test
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -19,12 +22,19 @@ func TestCallWebhook_SlowEndpoint(t *testing.T) {
 	w := newWorld(t)
 	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
 		if n == 1 {
-			return step.WebhookResult{AsActivity: true}, nil
+			return step.WebhookResult{AsActivity: true, HeartbeatTimeout: 7 * time.Second}, nil
 		}
 		return succeed(in, "hello"), nil
 	}
+	var heartbeat time.Duration
+	w.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
+		if info.ActivityType.Name == step.ActivityWebhook {
+			heartbeat = info.HeartbeatTimeout
+		}
+	})
 	w.send(time.Second, requested("e1", plan()))
 	w.converse(t, newState())
+	require.Equal(t, 7*time.Second, heartbeat, "the worker of the first attempt decides")
 	require.Len(t, w.calls, 2)
 	require.True(t, w.calls[0].Reply)
 	require.True(t, w.calls[1].Reply)

@@ -15,6 +15,16 @@ type visible struct {
 	failed  int
 }
 
+// visibleAtStart is what the search attributes hold when the run starts: those of the run that it continues.
+func visibleAtStart(ctx workflow.Context) (v visible) {
+	attributes := workflow.GetTypedSearchAttributes(ctx)
+	v.step, _ = attributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(step.AttributeStep))
+	v.outcome, _ = attributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(step.AttributeOutcome))
+	failed, _ := attributes.GetInt64(temporal.NewSearchAttributeKeyInt64(step.AttributeFailures))
+	v.failed = int(failed)
+	return v
+}
+
 // upsertOutcome lets a search find the run by the outcome of its latest step. An upsert costs an event of history and a
 // visibility write, so an ordinary outcome is written only where it takes the place of an unusual one; the end of the run
 // writes the last.

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -18,13 +19,13 @@ const (
 	// startToCloseSlack is what an activity gets above the HTTP timeout, so that the activity classifies a slow endpoint
 	// and Temporal does not.
 	startToCloseSlack = 6 * time.Second
-	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity. Workers send a heartbeat
-	// a second, so two may be late.
-	heartbeatTimeout = 3 * time.Second
+	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity that had no first
+	// attempt, whose worker would have set another timeout (ADR 65).
+	heartbeatTimeout = 10 * time.Second
 	// lostRetry is the wait before an attempt whose worker was lost is made again. Every other wait is the activity's own.
 	lostRetry = 200 * time.Millisecond
 	// retryCeiling stands above every delay that an activity asks for: the server cuts NextRetryDelay at this interval.
-	retryCeiling = 2 * time.Hour
+	retryCeiling = 34 * 24 * time.Hour
 	// summaryMax is the server's limit for a summary, in bytes.
 	summaryMax = 400
 )
@@ -32,8 +33,11 @@ const (
 // callWebhook makes the attempts of a step until one succeeds, none is left or the deadline comes. The first attempt is a
 // local activity, which costs no workflow task of its own, unless its result is that the endpoint is slow; later ones are
 // a normal activity, visible as pending in the UI and retried by the server. The progress holds all attempts; its fault is
-// nil when the endpoint answered. What the first attempt leaves of the soft deadline is the workflow's.
-func callWebhook(ctx workflow.Context, in step.WebhookInput, soft *softDeadline) (step.WebhookResult, *fault.Fault) {
+// nil when the endpoint answered. What the first attempt leaves of the soft deadline is the workflow's. An endpoint that has
+// called back is not asked again by the workflow; an answer of an attempt that the server repeats stands.
+func callWebhook(ctx workflow.Context, in step.WebhookInput, soft *softDeadline, call *calling) (
+	step.WebhookResult, *fault.Fault,
+) {
 	if needsTimers(in) {
 		return outcomeOf(moreAttempts(ctx, in))
 	}
@@ -42,12 +46,13 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput, soft *softDeadline)
 	case p == nil && !result.AsActivity:
 		return result, nil
 	case p == nil:
+		in.Progress.HeartbeatTimeout = result.HeartbeatTimeout
 		soft.watch(ctx, false)
 		return outcomeOf(moreAttempts(ctx, in))
 	case p.RetryIn > 0:
 		soft.watch(ctx, p.Notified)
 	}
-	if f := waitForRetry(ctx, in, p); f != nil {
+	if f := waitForRetry(ctx, in, p, call); f != nil {
 		return step.WebhookResult{Attempts: p.Attempts}, f
 	}
 	in.Progress = *p
@@ -62,14 +67,25 @@ func outcomeOf(result step.WebhookResult, p *step.Progress) (step.WebhookResult,
 	return result, nil
 }
 
-// waitForRetry waits until the next attempt may be made; the fault is why there is none.
-func waitForRetry(ctx workflow.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {
+// waitForRetry waits until the next attempt may be made; the fault is why there is none. The wait ends when the endpoint
+// calls back.
+func waitForRetry(ctx workflow.Context, in step.WebhookInput, p *step.Progress, call *calling) *fault.Fault {
 	if p.RetryIn <= 0 {
 		return p.Fault
 	}
 	wait := workflow.TimerOptions{Summary: fmt.Sprintf("%s: wait before attempt %d", in.Plan.Step, len(p.Attempts)+1)}
-	if err := workflow.NewTimerWithOptions(ctx, p.RetryIn, wait).Get(ctx, nil); err != nil {
+	var err error
+	if call != nil && call.kept {
+		until := workflow.AwaitOptions{Timeout: p.RetryIn, TimerOptions: wait}
+		_, err = workflow.AwaitWithOptions(ctx, until, func() bool { return call.answer != nil })
+	} else {
+		err = workflow.NewTimerWithOptions(ctx, p.RetryIn, wait).Get(ctx, nil)
+	}
+	switch {
+	case err != nil:
 		return fault.New(fault.Cancelled, "cancelled between two attempts")
+	case call.answered(ctx):
+		return p.Fault
 	}
 	return nil
 }
@@ -126,7 +142,7 @@ func startAttempts(ctx workflow.Context, in step.WebhookInput) attempts {
 	if w.LateAnswer == bot.LateAnswerPublish {
 		left += w.AttemptTimeout.D() + startToCloseSlack // an attempt that began in time runs to its own end
 	}
-	ctx = workflow.WithActivityOptions(ctx, attemptOptions(in.Plan, left))
+	ctx = workflow.WithActivityOptions(ctx, attemptOptions(in, left))
 	return attempts{future: workflow.ExecuteActivity(ctx, step.ActivityWebhook, in), before: in.Progress}
 }
 
@@ -145,12 +161,13 @@ func publishesItself(w *bot.Webhook) bool {
 	return w.ProgressAfter <= 0 && w.LateAnswer != bot.LateAnswerPublish && w.Mode != bot.ModeBackground
 }
 
-// attemptOptions are those of the activity that makes the attempts of a plan within a time.
-func attemptOptions(p bot.Plan, within time.Duration) workflow.ActivityOptions {
+// attemptOptions are those of the activity that makes the attempts of a step within a time.
+func attemptOptions(in step.WebhookInput, within time.Duration) workflow.ActivityOptions {
+	p := in.Plan
 	return workflow.ActivityOptions{
 		ScheduleToCloseTimeout: within,
 		StartToCloseTimeout:    p.Webhook.AttemptTimeout.D() + startToCloseSlack,
-		HeartbeatTimeout:       heartbeatTimeout,
+		HeartbeatTimeout:       cmp.Or(in.Progress.HeartbeatTimeout, heartbeatTimeout),
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:    lostRetry,
 			BackoffCoefficient: 1,
@@ -162,7 +179,7 @@ func attemptOptions(p bot.Plan, within time.Duration) workflow.ActivityOptions {
 }
 
 // progressOf reads what a failed activity left behind: details of its own error, else of its last heartbeat, else what
-// was known before it.
+// was known before it. A request that was in progress at the last heartbeat was made.
 func progressOf(err error, before step.Progress) *step.Progress {
 	var p step.Progress
 	var app *temporal.ApplicationError
@@ -178,7 +195,7 @@ func progressOf(err error, before step.Progress) *step.Progress {
 	case errors.As(err, &timeout):
 		if timeout.HasLastHeartbeatDetails() {
 			if heard := (step.Progress{}); timeout.LastHeartbeatDetails(&heard) == nil {
-				p = heard
+				p = heard.CountLost()
 				p.RetryIn = 0
 			}
 		}

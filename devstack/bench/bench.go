@@ -32,7 +32,9 @@ type settings struct {
 	contenders []string
 	rounds     int
 	before     string
+	programs   string
 	with       []string
+	busy       []string
 	postgres   string
 	report     string
 
@@ -57,13 +59,16 @@ func Command() *cobra.Command {
 			"openings, recovery, fairness or memory")
 	f.StringSliceVar(&s.contenders, "contenders", nil, "only these contenders, as in limit,chat,\"1000 open\"")
 	f.IntVar(&s.rounds, "rounds", rounds, "rounds of the comparison")
-	f.StringVar(&s.before, "before", "", "another build of devstack, which is measured in each round beside this one")
+	f.StringVar(&s.before, "before", "",
+		"another build, which is measured in each round beside this one: a devstack, or a directory with a worker and a starter")
+	f.StringVar(&s.programs, "programs", "", "directory of the worker and the starter that run; empty: those in this program")
 	f.StringArrayVar(&s.with, "with", nil,
 		"an environment variable, as in NAME=value, with which this build is measured once more in each round")
 	f.StringVar(&s.postgres, "temporal-postgres", "",
 		"PostgreSQL of Temporal, as in postgres://user:password@host:port/db; start: Debian's, for this run; empty: SQLite")
 	f.StringVar(&s.report, "json", "", "write the figures as JSON to this file")
 	f.StringVar(&s.profile, "profile", "", "write CPU profiles of server, worker and starter to this directory")
+	f.StringSliceVar(&s.busy, "busy", nil, "only these loads of --only fairness: within capacity, overload")
 	f.BoolVar(&s.noisy, "neighbour", false, "measure only the noisy neighbour")
 	f.BoolVar(&s.gateway, "gateway", false, "measure only the gateway: channels' scripts and WebSocket connections")
 	f.BoolVar(&s.growth, "growth", false,
@@ -119,7 +124,7 @@ func run(ctx context.Context, out, logs io.Writer, s settings) error {
 	if err := rig.run(ctx, out, s); err != nil {
 		return err
 	}
-	return errors.Join(rig.load.firstProblem(), rig.sink.check())
+	return errors.Join(rig.load.check(ctx), rig.sink.check())
 }
 
 func (r *rig) run(ctx context.Context, out io.Writer, s settings) error {
@@ -151,7 +156,8 @@ func (r *rig) run(ctx context.Context, out io.Writer, s settings) error {
 	}
 	for _, part := range []func(context.Context, io.Writer) error{
 		func(ctx context.Context, out io.Writer) error { return r.table(ctx, out, s.perRow) },
-		r.neighbour, r.fairness, r.recovery, r.memory, r.gateway,
+		r.neighbour, func(ctx context.Context, out io.Writer) error { return r.fairness(ctx, out, s.busy) },
+		r.recovery, r.memory, r.gateway,
 	} {
 		if err := part(ctx, out); err != nil {
 			return err
@@ -175,7 +181,11 @@ func (r *rig) comparison(ctx context.Context, out io.Writer, s settings) (*compa
 		return nil, errors.New("--before and --with exclude --temporal-postgres: two systems would use one database")
 	}
 	if s.before != "" {
-		before, err := newRig(ctx, r.logs, settings{}, s.before)
+		program, programs, err := build(r.program, s.before)
+		if err != nil {
+			return nil, err
+		}
+		before, err := newRig(ctx, r.logs, settings{programs: programs}, program)
 		if err != nil {
 			return nil, fmt.Errorf("start %s: %w", s.before, err)
 		}
@@ -183,7 +193,7 @@ func (r *rig) comparison(ctx context.Context, out io.Writer, s settings) (*compa
 		all = append(all, before.hookturn(beforeSuffix)...)
 	}
 	if len(s.with) > 0 {
-		with, err := newRig(ctx, r.logs, settings{with: s.with}, r.program)
+		with, err := newRig(ctx, r.logs, settings{with: s.with, programs: s.programs}, r.program)
 		if err != nil {
 			return nil, fmt.Errorf("start with %s: %w", strings.Join(s.with, " "), err)
 		}
@@ -205,7 +215,7 @@ func (r *rig) single(ctx context.Context, out io.Writer, s settings) error {
 	case partRecovery:
 		return r.recovery(ctx, out)
 	case partFairness:
-		return r.fairness(ctx, out)
+		return r.fairness(ctx, out, s.busy)
 	case partMemory:
 		return r.memory(ctx, out)
 	case partOpenings:

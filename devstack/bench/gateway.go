@@ -80,11 +80,11 @@ func (r *rig) startGateway(ctx context.Context) (addr string, stop func(), err e
 	if err := l.Close(); err != nil {
 		return "", nil, err
 	}
-	code, err := r.spawn(append(r.env, "HOOKTURN_TASK_QUEUES=hookturn,hookturn-code"), worker)
+	code, err := r.spawnProgram(worker, "HOOKTURN_TASK_QUEUES=hookturn,hookturn-code")
 	if err != nil {
 		return "", nil, err
 	}
-	gate, err := r.spawn(append(r.env, "HOOKTURN_GATEWAY_ADDR="+addr), starter)
+	gate, err := r.spawnProgram(starter, "HOOKTURN_GATEWAY_ADDR="+addr)
 	if err != nil {
 		code.stop()
 		return "", nil, err

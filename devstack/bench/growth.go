@@ -201,7 +201,7 @@ func (r *rig) withProcesses(ctx context.Context, number int, d time.Duration) (m
 	}()
 	for n := 1; n < number; n++ {
 		for _, program := range []string{worker, starter} {
-			p, err := r.spawn(r.env, program)
+			p, err := r.spawnProgram(program)
 			if err != nil {
 				return measurement{}, err
 			}

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,15 +24,19 @@ const replyTimeout = 60 * time.Second
 // load publishes events and waits for their replies, as a bot engine does. It checks that every event gets one reply, in its
 // own conversation.
 type load struct {
+	js        jetstream.JetStream
 	publisher *bus.Publisher
 	bot       schemas.BotID
 	patience  time.Duration // with one reply
-	waiting   sync.Map      // event id to *awaited
-	closing   sync.Map      // conversation to chan struct{}, closed when the conversation is
-	answered  sync.Map      // event id to struct{}
+	arrived   func(event string) (time.Time, bool)
+	stages    atomic.Pointer[stages] // of the steps of bot; nil: not measured
+	waiting   sync.Map               // event id to *awaited
+	closing   sync.Map               // conversation to chan struct{}, closed when the conversation is
+	answered  sync.Map               // event id to struct{}
 
-	mu      sync.Mutex
-	problem error // the first reply that must not be
+	mu       sync.Mutex
+	problem  error             // the first reply that must not be
+	repeated map[string]string // events whose reply was published more than once, and its subject
 }
 
 // awaited is the reply that an event is due.
@@ -39,21 +46,27 @@ type awaited struct {
 }
 
 func newLoad(nc *nats.Conn, js jetstream.JetStream) (*load, error) {
-	l := &load{publisher: bus.NewPublisher(js), bot: schemas.BotID{Tenant: "default", Bot: "bench"}, patience: replyTimeout}
+	l := &load{
+		js: js, publisher: bus.NewPublisher(js), bot: schemas.BotID{Tenant: "default", Bot: "bench"}, patience: replyTimeout,
+		repeated: map[string]string{},
+	}
 	_, err := nc.Subscribe(schemas.SubjectReplies+".>", l.receive) // ends with the connection
 	return l, err
 }
 
+// reply is what the load reads of one.
+type reply struct {
+	Type    string `json:"type"`
+	Subject string `json:"subject"`
+	Data    struct {
+		EventID string          `json:"event_id"`
+		Outcome schemas.Outcome `json:"outcome"`
+	} `json:"data"`
+}
+
 // receive takes one reply.
 func (l *load) receive(m *nats.Msg) {
-	var reply struct {
-		Type    string `json:"type"`
-		Subject string `json:"subject"`
-		Data    struct {
-			EventID string          `json:"event_id"`
-			Outcome schemas.Outcome `json:"outcome"`
-		} `json:"data"`
-	}
+	var reply reply
 	if err := json.Unmarshal(m.Data, &reply); err != nil {
 		l.report(fmt.Errorf("invalid reply on %s: %w", m.Subject, err))
 		return
@@ -68,8 +81,8 @@ func (l *load) receive(m *nats.Msg) {
 		id := reply.Data.EventID
 		found, ok := l.waiting.LoadAndDelete(id)
 		if !ok {
-			if _, twice := l.answered.Load(id); twice {
-				l.report(fmt.Errorf("event %s of conversation %s was answered twice", id, reply.Subject))
+			if _, again := l.answered.Load(id); again {
+				l.suspect(id, m.Subject)
 			}
 			return
 		}
@@ -88,6 +101,46 @@ func (l *load) report(err error) {
 	if l.problem == nil {
 		l.problem = err
 	}
+}
+
+// suspect notes an event whose reply was published again: a worker that gets no acknowledgement in time publishes it until
+// it has one, and JetStream drops what it has. The load receives both: it subscribes to subjects, and does not read the
+// stream.
+func (l *load) suspect(id, subject string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.repeated[id] = subject
+}
+
+// check returns an error for the first reply that must not be: the stream has more than one reply to an event, or one went
+// to another conversation.
+func (l *load) check(ctx context.Context) error {
+	if err := l.firstProblem(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	repeated := maps.Clone(l.repeated)
+	l.mu.Unlock()
+	stored := map[string]int{}
+	for _, subject := range slices.Compact(slices.Sorted(maps.Values(repeated))) {
+		err := bus.ReadStored(ctx, l.js, schemas.StreamReplies, subject, func(m *jetstream.RawStreamMsg) error {
+			var r reply
+			if err := json.Unmarshal(m.Data, &r); err != nil || r.Type != schemas.TypeStepReplied {
+				return err
+			}
+			stored[r.Data.EventID]++
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("count the stored replies: %w", err)
+		}
+	}
+	for id, subject := range repeated {
+		if stored[id] > 1 {
+			return fmt.Errorf("event %s was answered twice: the stream has %d replies to it under %s", id, stored[id], subject)
+		}
+	}
+	return nil
 }
 
 func (l *load) firstProblem() error {
@@ -125,6 +178,7 @@ func (l *load) stepTo(ctx context.Context, bot schemas.BotID, conversation, step
 	if _, _, err := l.publisher.PublishEvent(ctx, bot.WithConversation(conversation), event, id, nil); err != nil {
 		return 0, err
 	}
+	stored := time.Now()
 	outcome, err := waitFor(ctx, l.patience, due.outcome, "reply to event "+id+" of conversation "+conversation)
 	if err != nil {
 		return 0, err
@@ -132,7 +186,11 @@ func (l *load) stepTo(ctx context.Context, bot schemas.BotID, conversation, step
 	if outcome != want {
 		return 0, fmt.Errorf("event %s of conversation %s ended as %s, not as %s", id, conversation, outcome, want)
 	}
-	return time.Since(started), nil
+	ended := time.Now()
+	if at, ok := l.arrived(id); ok && bot == l.bot {
+		l.stages.Load().add(stored.Sub(started), at.Sub(stored), ended.Sub(at))
+	}
+	return ended.Sub(started), nil
 }
 
 // waitFor waits for a channel; the error names what did not come in time.

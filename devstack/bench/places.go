@@ -19,11 +19,7 @@ var places = []struct {
 	ends enumspb.EventType
 }{
 	{"storing the start, until a worker has the workflow", enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED},
-	{"the worker's first task, which schedules the script", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED},
-	{"storing it, until a worker for code steps has the script", enumspb.EVENT_TYPE_ACTIVITY_TASK_STARTED},
-	{"the activity: script, sandbox, both ways to the server", enumspb.EVENT_TYPE_ACTIVITY_TASK_COMPLETED},
-	{"storing the result, until the worker has the workflow again", enumspb.EVENT_TYPE_WORKFLOW_TASK_STARTED},
-	{"the worker's second task, which ends the run", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED},
+	{"the worker's task: both ways to the code worker, claim, sandbox, script", enumspb.EVENT_TYPE_WORKFLOW_TASK_COMPLETED},
 }
 
 const placesRuns = 100 // of which the histories are read

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,6 +35,7 @@ type rig struct {
 	profiles string   // directory for CPU profiles; "" = none
 	env      []string // how worker and starter reach the servers
 	program  string   // the devstack that its processes run
+	programs string   // directory of the worker and the starter that run instead, "" = those of program
 	postgres string   // URL of Temporal's database, "" = SQLite
 
 	with        []string // more environment of worker and starter
@@ -69,7 +71,7 @@ func newRig(ctx context.Context, logs io.Writer, s settings, program string) (_ 
 	defer cancel()
 	r := &rig{
 		processes: map[string]*process{}, logs: logs, profiles: s.profile, program: program, postgres: s.postgres,
-		postgresPID: s.postgresPID, with: s.with,
+		postgresPID: s.postgresPID, with: s.with, programs: s.programs,
 	}
 	defer func() {
 		if err != nil {
@@ -102,7 +104,9 @@ func newRig(ctx context.Context, logs io.Writer, s settings, program string) (_ 
 	if err != nil {
 		return nil, err
 	}
-	r.load, err = newLoad(r.nc, r.js)
+	if r.load, err = newLoad(r.nc, r.js); err == nil {
+		r.load.arrived = r.sink.arrived
+	}
 	return r, err
 }
 
@@ -152,11 +156,36 @@ func (r *rig) startProcesses(ctx context.Context) (map[string]string, error) {
 	if r.processes[worker], err = r.spawnWorker(); err != nil {
 		return nil, err
 	}
-	r.processes[starter], err = r.spawn(r.env, starter, r.profile(starter))
+	r.processes[starter], err = r.spawnProgram(starter)
 	return where, err
 }
 
-func (r *rig) spawnWorker() (*process, error) { return r.spawn(r.env, worker, r.profile(worker)) }
+func (r *rig) spawnWorker() (*process, error) { return r.spawnProgram(worker) }
+
+// spawnProgram starts a worker or a starter with more environment. The first of each name writes the profile.
+func (r *rig) spawnProgram(name string, env ...string) (*process, error) {
+	env = append(slices.Clone(r.env), env...)
+	if r.programs != "" {
+		return spawn(filepath.Join(r.programs, name), r.logs, env)
+	}
+	args := []string{name}
+	if r.processes[name] == nil {
+		args = append(args, r.profile(name))
+	}
+	return r.spawn(env, args...)
+}
+
+// build returns what --before names: a devstack, or a directory whose worker and starter run beside the servers of this one.
+func build(self, before string) (program, programs string, err error) {
+	info, err := os.Stat(before)
+	if err != nil {
+		return "", "", err
+	}
+	if info.IsDir() {
+		return self, before, nil
+	}
+	return before, "", nil
+}
 
 func (r *rig) spawn(env []string, args ...string) (*process, error) {
 	return spawn(r.program, r.logs, env, args...)

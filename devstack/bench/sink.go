@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,11 +19,11 @@ type sink struct {
 	delay    atomic.Int64 // nanoseconds
 	served   atomic.Int64 // requests that have arrived
 	repeated atomic.Int64 // those with an id that came before
-	ids      sync.Map     // webhook-id to struct{}
+	ids      sync.Map     // webhook-id to the time of the first request
 }
 
-// slowPath is answered after busyDelay.
-const slowPath = "/slow"
+// slowPath is the beginning of a path that ends with the time until its answer, as in /slow/5s.
+const slowPath = "/slow/"
 
 func startSink() (*sink, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -42,18 +43,25 @@ func (s *sink) stop() { _ = s.server.Close() }
 func (s *sink) answer(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	s.served.Add(1)
-	if _, before := s.ids.LoadOrStore(r.Header.Get("Webhook-Id"), struct{}{}); before {
+	if _, before := s.ids.LoadOrStore(r.Header.Get("Webhook-Id"), time.Now()); before {
 		s.repeated.Add(1)
 	}
 	d := time.Duration(s.delay.Load())
-	if r.URL.Path == slowPath {
-		d = busyDelay
+	if slow, err := time.ParseDuration(strings.TrimPrefix(r.URL.Path, slowPath)); err == nil {
+		d = slow
 	}
 	if d > 0 {
 		time.Sleep(d)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = io.WriteString(w, `{"status":true,"response":["Your order is on its way."]}`)
+}
+
+// arrived returns when the first request of an event came.
+func (s *sink) arrived(event string) (time.Time, bool) {
+	value, _ := s.ids.Load(event)
+	at, ok := value.(time.Time)
+	return at, ok
 }
 
 // check fails when the endpoint got more requests twice than hookturn promises: one in a thousand steps, without a kill.

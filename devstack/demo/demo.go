@@ -30,7 +30,7 @@ import (
 const sampleAddr = "127.0.0.1:8090"
 
 // patience bounds the wait for one reply.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // Command is "devstack demo".
 func Command() *cobra.Command {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -59,10 +60,10 @@ func startApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 	}
 	w, err := app.StartWorker(t.Context(), as(permissions.Worker))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = w.Stop(t.Context()) }) // the servers may be gone: nothing to say
+	t.Cleanup(func() { _ = w.Stop(context.WithoutCancel(t.Context())) }) // the servers may be gone: nothing to say
 	s, err := app.StartStarter(t.Context(), as(permissions.Starter))
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = s.Stop(t.Context()) })
+	t.Cleanup(func() { _ = s.Stop(context.WithoutCancel(t.Context())) })
 	a.engine = newEngine(t, a.nats.URL())
 	return a
 }
@@ -163,13 +164,9 @@ func TestTenants_ShareNothing(t *testing.T) {
 			require.NoError(t, err)
 		}
 	}
-	require.NoError(t, e.await(func() bool {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return len(e.replies) >= 4
-	}))
+	require.NoError(t, e.await(func() bool { return len(e.all()) >= 4 }))
 	for tenant, other := range map[string]string{"acme": "bcme", "bcme": "acme"} {
-		for _, r := range e.replies {
+		for _, r := range e.all() {
 			if strings.HasPrefix(r.Source, "/hookturn/"+tenant+"/") {
 				require.NotContains(t, string(r.Data), other)
 			}

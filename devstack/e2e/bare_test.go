@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -23,7 +22,7 @@ bot: bare
 secrets: {quick: {file: quick-token}}
 scripts: {echo: {file: echo.py}}
 channels:
-  - {code: quick, type: public, token_local: quick, recv_svcscriptcode: echo, run: bare, opts: {issync: true}}
+  - {code: quick, type: public, token_local: quick, recv_svcscriptcode: echo, run: bare, opts: {issync: true, recv_timeout: 60}}
 `
 
 const echoScript = `
@@ -52,12 +51,9 @@ func TestExec_BareChannel(t *testing.T) {
 			strings.NewReader(body))
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+token)
-		answer, err := http.DefaultClient.Do(r)
+		status, _, text, err := send(r)
 		require.NoError(t, err)
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		require.NoError(t, err)
-		return answer.StatusCode, string(text)
+		return status, text
 	}
 	status, text := exec("hello")
 	require.Equal(t, http.StatusOK, status, text)

@@ -36,9 +36,13 @@ func TestChaos_EachFaultHasItsErrorCode(t *testing.T) {
 	_, err := samples.Start()
 	require.NoError(t, err)
 	var steps strings.Builder
-	for name := range chaosEnds {
-		fmt.Fprintf(&steps, "  %s: {webhook: {path: /chaos/%s, timeout: 2s, attempt_timeout: 1s, retry: {max_attempts: 1}}}\n",
-			chaosStep(name), name)
+	for name, end := range chaosEnds {
+		attempt := "30s"
+		if end == fault.Timeout {
+			attempt = "1s"
+		}
+		fmt.Fprintf(&steps, "  %s: {webhook: {path: /chaos/%s, timeout: 60s, attempt_timeout: %s, retry: {max_attempts: 1}}}\n",
+			chaosStep(name), name, attempt)
 	}
 	bots := t.TempDir()
 	file := fmt.Sprintf("bot: shop\nbase_urls: {test: %q}\nbot_break: {default: \"Sorry.\"}\nsteps:\n%s", samples.URL(), &steps)
@@ -63,7 +67,8 @@ func TestChaos_EachFaultHasItsErrorCode(t *testing.T) {
 }
 
 // TestWorker_MemoryIsBounded lets 48 steps meet endless bodies, endless headers and gzip bombs, eight at a time: the worker's
-// memory must not grow by more than 20 MB over what ordinary steps of the same number take.
+// memory must not grow by more than 100 MB over what ordinary steps of the same number take, of which the collector of garbage
+// decides some 20. One gzip bomb is a gigabyte, and an endless body as much as the connection carries.
 func TestWorker_MemoryIsBounded(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
@@ -84,7 +89,7 @@ func TestWorker_MemoryIsBounded(t *testing.T) {
 	round("endless", "ENDLESS", "BOMB", "HEADERS", "ENDLESS", "BOMB", "HEADERS")
 	grown := peakMemory(t, worker) - before
 	t.Logf("%d KB, grown by %d KB", before, grown)
-	require.Less(t, grown, 20_000)
+	require.Less(t, grown, 100_000)
 }
 
 // peakMemory is the most memory that a program ever held, in KB.

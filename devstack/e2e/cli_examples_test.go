@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/cli"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -35,6 +36,8 @@ type example struct {
 var examplesRun = []example{
 	{line: "setup --engines default,acme"},
 	{line: "secret new"},
+	{line: "schema"},
+	{line: "schema botfile"},
 	{line: "validate examples/bots --secrets-dir examples/secrets --egress-allow 127.0.0.1:8090"},
 	{line: "validate examples/bots --without-secrets --egress-allow 127.0.0.1:8090"},
 	{line: "bots show shop --bots examples/bots"},
@@ -70,6 +73,8 @@ var examplesRun = []example{
 	{line: "deployments promote --build-id v1.2.0 --yes", status: 3},
 	{line: "conversations cancel c-42 --bot shop --dry-run"},
 	{line: "conversations cancel --bot shop --busy 1h --yes", status: 3},
+	{line: "send --bot shop --conversation c-42 --type hookturn.entities.collected --wait 10s --data '{\"entities\":{\"product_name\":" +
+		"[{\"detection\":\"message\",\"original_text\":\"speaker\",\"entity_value\":\"speaker\"}]}}'"}, // the step of c-42 waits for it
 	{line: "erase --tenant default --user 91 --dry-run"},
 	{line: "erase --tenant default --bot shop --conversation c-42 --yes"},
 	{line: "audit --since 24h"},
@@ -137,7 +142,7 @@ func TestCommandLine_ExamplesRun(t *testing.T) {
 	_, err = nc.Request("hookturn.events.default.ghost.c-1", []byte(unknown), patience)
 	require.NoError(t, err)
 	require.Eventually(t, func() bool {
-		cmd := exec.Command(program(t, "starter"), "deadletters", "show", "1")
+		cmd := exec.Command(program(t, "starter"), "deadletters", "show", "1", waitLong)
 		cmd.Env = env
 		return cmd.Run() == nil
 	}, patience, 100*time.Millisecond)
@@ -174,8 +179,13 @@ func shellWords(line string) (all []string) {
 // runExample runs a command; one that lasts is interrupted when it has printed something.
 func runExample(t *testing.T, dir string, env, args []string, lasting bool) (status int, out string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
+	command, _, err := cli.StarterCommand().Find(args)
+	require.NoError(t, err)
+	if command.Flag("connect-timeout") != nil {
+		args = append(args, waitLong)
+	}
 	cmd := exec.CommandContext(ctx, program(t, "starter"), args...)
 	var printed bytes.Buffer
 	first := make(chan struct{})
@@ -193,7 +203,7 @@ func runExample(t *testing.T, dir string, env, args []string, lasting bool) (sta
 		}
 		require.NoError(t, cmd.Process.Signal(os.Interrupt))
 	}
-	err := cmd.Wait()
+	err = cmd.Wait()
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		return exit.ExitCode(), printed.String()
 	}

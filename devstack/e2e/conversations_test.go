@@ -21,11 +21,14 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
+// waitLong lets a tool wait for servers that share two busy cores with it.
+const waitLong = "--connect-timeout=1m"
+
 // tool runs a command of "starter" and returns its output and its status.
 func tool(t *testing.T, natsURL, temporal string, args ...string) (out string, status int) {
 	t.Helper()
 	if !slices.Contains(args, "--connect-timeout") {
-		args = append(args, "--connect-timeout=1m") // on two busy cores
+		args = append(args, waitLong)
 	}
 	cmd := exec.Command(program(t, "starter"), args...)
 	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+temporal, "HOOKTURN_NATS_URL="+natsURL)
@@ -188,10 +191,10 @@ func findShowCancel(t *testing.T, database string) {
 
 	out, status = tool(t, "nats://127.0.0.1:1", s.Temporal.Addr(), "conversations", "cancel", "o'done", "--bot", "shop", "--yes", "--connect-timeout", "1s")
 	require.Equal(t, 5, status, "nothing without the audit event: %s", out)
-	out, status = tool(t, s.NATS.URL(), "127.0.0.1:1", "bots", "pause", "shop", "--yes", "--connect-timeout", "1s", "--output", "json")
+	out, status = tool(t, s.NATS.URL(), "127.0.0.1:1", "bots", "pause", "shop", "--yes", "--connect-timeout", "10s", "--output", "json")
 	require.Equal(t, 5, status, out)
 	require.Contains(t, out, "--unknown")
-	out, status = tool(t, "nats://127.0.0.1:1", s.Temporal.Addr(), "conversations", "cancel", "o'done", "--bot", "shop", "--yes", "--unaudited", "--connect-timeout", "1s")
+	out, status = tool(t, "nats://127.0.0.1:1", s.Temporal.Addr(), "conversations", "cancel", "o'done", "--bot", "shop", "--yes", "--unaudited", "--connect-timeout", "20s")
 	require.Zero(t, status, out)
 	require.Equal(t, schemas.OutcomeSuccess, e.replied(t, "shop", "stuck", 2)[0].Outcome)
 	close(g.open)

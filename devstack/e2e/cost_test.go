@@ -62,19 +62,32 @@ func TestChat_CostInTemporal(t *testing.T) {
 	}
 	chat("first") // the worker polls, queues and caches exist
 	captured := counts.StartCapture()
-	settle(t, captured)
-	before := countsOf(captured)
-	for n := range chatsCounted {
-		chat(fmt.Sprintf("chat-%d", n))
+	const rounds = 3 // a task that the server repeats on a busy machine costs once more
+	var wrong []string
+	for round := range rounds {
+		settle(t, captured)
+		before := countsOf(captured)
+		for n := range chatsCounted {
+			chat(fmt.Sprintf("chat-%d-%d", round, n))
+		}
+		settle(t, captured)
+		if wrong = wrongCosts(before, countsOf(captured)); len(wrong) == 0 {
+			return
+		}
+		t.Logf("round %d: %v", round, wrong)
 	}
-	settle(t, captured)
-	after := countsOf(captured)
+	require.Empty(t, wrong, "for %d chats", chatsCounted)
+}
 
+// wrongCosts returns a sentence for each counter whose growth is not what the chats cost.
+func wrongCosts(before, after map[string]int) (wrong []string) {
 	for name, want := range chatCost {
-		n := after[name] - before[name]
-		require.GreaterOrEqual(t, n, want*chatsCounted, name)
-		require.LessOrEqual(t, n, want*chatsCounted+ofTheServer, "%s, for %d chats", name, chatsCounted)
+		n, least := after[name]-before[name], want*chatsCounted
+		if n < least || n > least+ofTheServer {
+			wrong = append(wrong, fmt.Sprintf("%s: %d, expected %d to %d", name, n, least, least+ofTheServer))
+		}
 	}
+	return wrong
 }
 
 // settle waits until the server has counted nothing new that belongs to a run for half a second.
@@ -91,7 +104,7 @@ func settle(t *testing.T, captured *metricstest.Capture) {
 			last, since = now, time.Now()
 		}
 		return time.Since(since) > 500*time.Millisecond
-	}, 20*time.Second, 50*time.Millisecond)
+	}, 2*patience, 50*time.Millisecond)
 }
 
 // countsOf are the counters of requests by their operation.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"testing"
@@ -10,20 +11,28 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/deployment"
 )
 
 // deploymentsTool runs "starter deployments". A list without a version, which is status 3, is empty.
 func deploymentsTool(t *testing.T, where map[string]string, args ...string) []byte {
 	t.Helper()
-	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, append(args, "--connect-timeout=1m")...)...) // on two busy cores
+	out, err := tryDeploymentsTool(t, where, args...)
+	require.NoError(t, err)
+	return out
+}
+
+// tryDeploymentsTool is deploymentsTool for a condition that is polled, in which a failed call means not yet.
+func tryDeploymentsTool(t *testing.T, where map[string]string, args ...string) ([]byte, error) {
+	t.Helper()
+	cmd := exec.Command(program(t, "starter"), append([]string{"deployments"}, append(args, waitLong)...)...)
 	cmd.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+where["temporal"], "HOOKTURN_NATS_URL="+where["nats"])
 	var out, problem bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problem
-	if err := cmd.Run(); cmd.ProcessState.ExitCode() != statusNotFound {
-		require.NoError(t, err, problem.String())
+	if err := cmd.Run(); err != nil && cmd.ProcessState.ExitCode() != statusNotFound {
+		return nil, fmt.Errorf("%w: %s", err, &problem)
 	}
-	return out.Bytes()
+	return out.Bytes(), nil
 }
 
 // statusNotFound is the exit status of a tool that found nothing.
@@ -32,20 +41,35 @@ const statusNotFound = 3
 // currentVersion is the build id that gets the tasks.
 func currentVersion(t *testing.T, where map[string]string) string {
 	t.Helper()
-	var list []app.DeploymentVersion
-	text := deploymentsTool(t, where, "list", "--output=json")
-	require.NoError(t, json.Unmarshal(text, &list), "%s", text)
+	build, err := readCurrentVersion(t, where)
+	require.NoError(t, err)
+	return build
+}
+
+func readCurrentVersion(t *testing.T, where map[string]string) (string, error) {
+	t.Helper()
+	var list []deployment.Version
+	text, err := tryDeploymentsTool(t, where, "list", "--output=json")
+	if err != nil {
+		return "", err
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return "", fmt.Errorf("%w: %s", err, text)
+	}
 	for _, v := range list {
 		if v.State == "current" {
-			return v.BuildID
+			return v.BuildID, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 func awaitCurrent(t *testing.T, where map[string]string, want string) {
 	t.Helper()
-	require.Eventually(t, func() bool { return currentVersion(t, where) == want }, 2*patience, 200*time.Millisecond, want)
+	require.Eventually(t, func() bool {
+		build, err := readCurrentVersion(t, where)
+		return err == nil && build == want
+	}, 2*patience, 200*time.Millisecond, want)
 }
 
 // TestDeployment_NewerVersionPromotesItself starts a worker, a newer one beside it, and hands the tasks back by hand.
@@ -70,7 +94,8 @@ func TestDeployment_NewerVersionPromotesItself(t *testing.T) {
 
 	third := version("v1.2.0", "--deployment-promote=manual")
 	require.Eventually(t, func() bool {
-		return bytes.Contains(deploymentsTool(t, c.where, "list"), []byte("v1.2.0"))
+		list, err := tryDeploymentsTool(t, c.where, "list")
+		return err == nil && bytes.Contains(list, []byte("v1.2.0"))
 	}, patience, 200*time.Millisecond)
 	require.Equal(t, "v1.1.0", currentVersion(t, c.where))
 	require.Contains(t, string(deploymentsTool(t, c.where, "promote", "--yes", "--build-id=v1.2.0")), "current version is v1.2.0, was v1.1.0")

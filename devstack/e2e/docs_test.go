@@ -14,7 +14,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
@@ -124,7 +123,7 @@ func websocat(args []string, in io.Reader, out io.Writer) error {
 	if !*once || flags.NArg() != 1 {
 		return errors.New("use: websocat -n1 [-H=HEADER] URL")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, flags.Arg(0), &websocket.DialOptions{HTTPHeader: header})
 	if err != nil {

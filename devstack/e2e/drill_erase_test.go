@@ -168,8 +168,14 @@ func TestDrill_Erase(t *testing.T) {
 	require.Positive(t, nats.occurrences)
 	require.Positive(t, temporal.occurrences)
 	require.Eventually(t, func() bool { // lists of runs come a moment later
-		of := []erased{r.of(t, tenants[0]), r.of(t, tenants[1])}
-		return of[0].Conversations == 20 && of[0].Runs == 10 && of[1].Conversations == 20 && of[1].Runs == 10
+		for _, tenant := range tenants {
+			var dry erased
+			out, status := r.dryRun(t, tenant)
+			if status != 0 || json.Unmarshal([]byte(out), &dry) != nil || dry.Conversations != 20 || dry.Runs != 10 {
+				return false
+			}
+		}
+		return true
 	}, patience, 200*time.Millisecond)
 
 	others := r.of(t, tenants[1])
@@ -208,10 +214,15 @@ func (r *eraseDrill) streams() string {
 // of returns what an erase of the tenant's user would delete.
 func (r *eraseDrill) of(t *testing.T, tenant string) (dry erased) {
 	t.Helper()
-	out, status := r.tools.read(t, "erase", "--tenant", tenant, "--user", "91", "--dry-run", "--output", "json")
+	out, status := r.dryRun(t, tenant)
 	require.Zero(t, status, "%s", out)
 	require.NoError(t, json.Unmarshal([]byte(out), &dry), "%s", out)
 	return dry
+}
+
+func (r *eraseDrill) dryRun(t *testing.T, tenant string) (out string, status int) {
+	t.Helper()
+	return r.tools.read(t, "erase", "--tenant", tenant, "--user", "91", "--dry-run", "--output", "json")
 }
 
 // fill writes to the buckets until each has a new file: users and files come and go.

@@ -194,11 +194,9 @@ func (r *redriveDrill) stateOf(t *testing.T, tenant string) state {
 // lastEvent returns the sequence of the latest event that JetStream has accepted.
 func (r *redriveDrill) lastEvent(t *testing.T) uint64 {
 	t.Helper()
-	stream, err := r.js.Stream(t.Context(), schemas.StreamEvents)
+	last, err := lastStored(t.Context(), r.js)
 	require.NoError(t, err)
-	info, err := stream.Info(t.Context())
-	require.NoError(t, err)
-	return info.State.LastSeq
+	return last
 }
 
 // refused checks that nothing is done without a confirmation, or by a filter that selects nothing.
@@ -245,12 +243,17 @@ func (r *redriveDrill) progress(t *testing.T, filter string) (p redrive.Progress
 func (r *redriveDrill) redrive(t *testing.T, tenant string, n int, args ...string) {
 	t.Helper()
 	before := r.outcomes(tenant)
-	args = append(args, "--tenant", tenant, "--rate", fmt.Sprint(redrivenRate), "--yes")
+	args = append(args, "--tenant", tenant, "--yes", "--rate")
 	kill := tenant == tenants[0]
-	if kill {
-		r.tools.killed(t, func() bool { return r.outcomes(tenant) >= before+n/3 }, args...)
+	if kill { // 20 s of work, so that it does not end first
+		first := r.lastEvent(t)
+		inTheMiddle := func() bool {
+			last, err := lastStored(t.Context(), r.js)
+			return err == nil && last >= first+uint64(n/5)
+		}
+		r.tools.killed(t, inTheMiddle, append(slices.Clip(args), fmt.Sprint(n/20))...)
 	}
-	out, status := r.tools.run(t, args...)
+	out, status := r.tools.run(t, append(args, fmt.Sprint(redrivenRate))...)
 	require.Zero(t, status, "%s", out)
 	p := r.progress(t, fmt.Sprintf("%s %s=%s tenant=%s", args[0], strings.TrimPrefix(args[2], "--"), args[3], tenant))
 	require.Equal(t, []bool{kill, true}, []bool{p.Resumed, p.Finished}, "%+v", p)

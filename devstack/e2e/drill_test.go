@@ -80,7 +80,7 @@ steps:
 `
 
 // long is more time than any fault of a drill takes: with it, only a broken promise ends a step without success.
-const long = "timeout: 5m, attempt_timeout: 30s"
+const long = "timeout: 10m, attempt_timeout: 30s"
 
 func newDrill(t *testing.T, conversations int, o drillOptions) *drill {
 	t.Helper()
@@ -186,7 +186,7 @@ func (d *drill) setUp(t *testing.T) {
 		if err == nil {
 			return
 		}
-		require.Less(t, time.Since(began), patience, "starter setup: %v: %s", err, out)
+		require.Less(t, time.Since(began), 3*patience, "starter setup: %v: %s", err, out)
 	}
 }
 
@@ -300,6 +300,10 @@ func stopFor(t *testing.T, pause time.Duration, procs ...*proc) {
 	}
 }
 
+// byChance is how many duplicates a drill may have beyond the promised rate of 1 in 1,000 steps: of a thousand steps at that
+// rate, more than four are repeated in one drill of 270.
+const byChance = 3
+
 // check checks what was recorded, and that duplicates at the endpoint are rare where nothing was killed.
 func (d *drill) check(t *testing.T) {
 	t.Helper()
@@ -319,8 +323,8 @@ func (d *drill) check(t *testing.T) {
 	require.Empty(t, problems[:min(len(problems), 20)], "%d problems", len(problems))
 	require.Len(t, totals.Outcomes, 1, "every step has more time than the faults take, and succeeds: %v", totals.Outcomes)
 	if !d.killed {
-		require.LessOrEqual(t, totals.Duplicates, (totals.Events+999)/1000+d.takenOver, "duplicates at the endpoint without a kill:\n%s",
-			strings.Join(totals.Doubled, "\n"))
+		require.LessOrEqual(t, totals.Duplicates, (totals.Events+999)/1000+byChance+d.takenOver,
+			"duplicates at the endpoint without a kill:\n%s", strings.Join(totals.Doubled, "\n"))
 	}
 }
 

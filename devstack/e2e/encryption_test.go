@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	commonpb "go.temporal.io/api/common/v1"
-	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -65,9 +65,15 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	defer c.Close()
 	var encrypted []*commonpb.Payload
 	require.Eventually(t, func() bool { // the reply is published before the server has the workflow task
-		encrypted = acceptedPayloads(t, c, "conversation/default/shop/"+conversation)
-		return len(encrypted) > 0
+		h, err := readHistory(t.Context(), c, "conversation/default/shop/"+conversation, "")
+		encrypted = acceptedPayloads(h)
+		return err == nil && len(encrypted) > 0
 	}, patience, 50*time.Millisecond)
+	for _, event := range history(t, c, "conversation/default/shop/"+conversation, "").GetEvents() {
+		raw, err := event.Marshal()
+		require.NoError(t, err)
+		require.NotContains(t, string(raw), marker)
+	}
 	decoded, err := converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{
 		Endpoint: "http://" + s.Starter.AdminAddr() + "/codec",
 		ModifyRequest: func(r *http.Request) error {
@@ -93,16 +99,9 @@ func TestEncryption_NothingInClear(t *testing.T) {
 	require.Equal(t, map[string]int{"requests": 1, "payloads": len(encrypted)}, read[1].Data.Counts)
 }
 
-// acceptedPayloads returns the payloads of the Updates in a run's history, and fails when an event holds the marker.
-func acceptedPayloads(t *testing.T, c client.Client, workflow string) (all []*commonpb.Payload) {
-	t.Helper()
-	history := c.GetWorkflowHistory(t.Context(), workflow, "", false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	for history.HasNext() {
-		event, err := history.Next()
-		require.NoError(t, err)
-		raw, err := event.Marshal()
-		require.NoError(t, err)
-		require.NotContains(t, string(raw), marker)
+// acceptedPayloads returns the payloads of the Updates in a run's history.
+func acceptedPayloads(h *historypb.History) (all []*commonpb.Payload) {
+	for _, event := range h.GetEvents() {
 		if accepted := event.GetWorkflowExecutionUpdateAcceptedEventAttributes(); accepted != nil {
 			all = append(all, accepted.GetAcceptedRequest().GetInput().GetArgs().GetPayloads()...)
 		}
@@ -113,8 +112,14 @@ func acceptedPayloads(t *testing.T, c client.Client, workflow string) (all []*co
 // filesWith lists the files below a directory that hold some bytes.
 func filesWith(t *testing.T, dir string, text []byte) []string {
 	t.Helper()
-	var found []string
-	require.NoError(t, filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+	found, err := searchFiles(dir, text)
+	require.NoError(t, err)
+	return found
+}
+
+// searchFiles is filesWith for a condition that is polled: a server deletes files while they are read.
+func searchFiles(dir string, text []byte) (found []string, err error) {
+	err = filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() { // PostgreSQL has a socket beside its files
 			return err
 		}
@@ -123,6 +128,6 @@ func filesWith(t *testing.T, dir string, text []byte) []string {
 			found = append(found, path)
 		}
 		return err
-	}))
-	return found
+	})
+	return found, err
 }

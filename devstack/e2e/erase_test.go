@@ -36,6 +36,7 @@ type erased struct {
 // conversation of another.
 func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	t.Parallel()
+	program(t, "starter") // building it takes time that a step must not wait for
 	samples, g := endpoint.New(endpoint.Options{}), newGate()
 	samples.Handle("/orders", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -52,7 +53,7 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	require.NoError(t, err)
 	bots, data := t.TempDir(), t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(bots, "shop.yaml"), []byte("bot: shop\nbase_urls: {test: "+samples.URL()+"}\n"+
-		"steps:\n  ORDER: {webhook: {path: /orders}}\n  LAST: {end_step: true, webhook: {path: /orders}}\n  HELD: {webhook: {path: /held}}\n"), 0o600))
+		"steps:\n  ORDER: {webhook: {path: /orders}}\n  LAST: {end_step: true, webhook: {path: /orders}}\n  HELD: {webhook: {path: /held, "+unhurried+"}}\n"), 0o600))
 	s, e := startWith(t, stack.Options{
 		Bots: bots, DataDir: data, Endpoint: samples,
 		DynamicConfig: map[string]any{ // Temporal deletes a run once the tasks of its end are acknowledged
@@ -73,27 +74,38 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 	ask("open", "91", "HELD")
 	g.await(t, 1)
 
-	erase := func(args ...string) (report erased) {
-		command := exec.CommandContext(t.Context(), program(t, "starter"), append([]string{"erase", "--output", "json", "--wait", "2m"}, args...)...)
+	try := func(args ...string) (report erased, err error) {
+		command := exec.CommandContext(t.Context(), program(t, "starter"), append([]string{"erase", "--output", "json", "--wait", "2m", waitLong}, args...)...)
 		command.Env = append(toolEnvironment(s.NATS.URL(), permissions.Operator), "TEMPORAL_ADDRESS="+s.Temporal.Addr())
 		var said strings.Builder
 		command.Stderr = &said
 		out, err := command.Output()
-		require.NoError(t, err, "%s%s", said.String(), out)
-		require.NoError(t, json.Unmarshal(out, &report), "%s", out)
+		if err == nil {
+			err = json.Unmarshal(out, &report)
+		}
+		if err != nil {
+			return report, fmt.Errorf("%w: %s%s", err, said.String(), out)
+		}
+		return report, nil
+	}
+	erase := func(args ...string) erased {
+		report, err := try(args...)
+		require.NoError(t, err)
 		require.NotEmpty(t, report.Kept)
 		return report
 	}
 	var dry erased
 	require.Eventually(t, func() bool { // visibility comes a moment later
-		dry = erase("--user", "91", "--dry-run")
-		return dry.Conversations == 2
+		var err error
+		dry, err = try("--user", "91", "--dry-run")
+		return err == nil && dry.Conversations == 2
 	}, patience, 200*time.Millisecond)
+	require.NotEmpty(t, dry.Kept)
 	require.Equal(t, []int{2, 1}, []int{dry.Runs, dry.UserDetails}, "%+v", dry)
 	require.GreaterOrEqual(t, dry.Replies, 2)
 	require.NotEmpty(t, filesWith(t, filepath.Join(data, "nats"), []byte(marker+"-91")), "the search reads what the server has written")
 
-	denied := exec.CommandContext(t.Context(), program(t, "starter"), "erase", "--user", "91", "--yes")
+	denied := exec.CommandContext(t.Context(), program(t, "starter"), "erase", "--user", "91", "--yes", waitLong)
 	denied.Env = append(toolEnvironment(s.NATS.URL(), permissions.Tools), "TEMPORAL_ADDRESS="+s.Temporal.Addr())
 	out, err := denied.CombinedOutput()
 	require.Error(t, err)
@@ -130,7 +142,8 @@ func TestErase_PersonWhileTrafficRuns(t *testing.T) {
 		require.ErrorAs(t, err, &gone, conversation)
 	}
 	require.Eventually(t, func() bool {
-		return len(filesWith(t, filepath.Join(data, "nats"), []byte(marker+"-91"))) == 0
+		found, err := searchFiles(filepath.Join(data, "nats"), []byte(marker+"-91"))
+		return err == nil && len(found) == 0
 	}, patience, 200*time.Millisecond)
 	ask("others", "92", "ORDER")
 	require.Len(t, e.replied(t, "shop", "others", 2), 2, "others are served")

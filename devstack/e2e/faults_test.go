@@ -136,7 +136,11 @@ func TestStack_Killed(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(samples.Stop)
 	flags := []string{"--bots=" + bots(t, samples.URL()), "--data-dir=" + filepath.Join(t.TempDir(), "state")}
-	first, where := runServers(t, append(anyPort(), flags...)...)
+	// Both starts have the same addresses, which stay free in between.
+	for _, name := range []string{"nats", "temporal", "ui", "gateway", "admin"} {
+		flags = append(flags, "--"+name+"-addr="+freeAddr())
+	}
+	first, where := runServers(t, flags...)
 	e := newEngine(t, "nats://"+where["nats"])
 	for i := range 16 {
 		e.request(t, "shop", fmt.Sprintf("stack-%d", i), "HELD")
@@ -144,8 +148,7 @@ func TestStack_Killed(t *testing.T) {
 	g.await(t, 16)
 	first.kill()
 	close(g.open)
-	runServers(t, append(flags, "--nats-addr="+where["nats"], "--temporal-addr="+where["temporal"], "--ui-addr="+where["ui"],
-		"--gateway-addr="+where["gateway"], "--admin-addr="+where["admin"])...)
+	runServers(t, flags...)
 	answeredOnce(t, e, "stack", 16)
 }
 

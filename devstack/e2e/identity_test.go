@@ -3,7 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -56,12 +55,9 @@ func TestIdentity_EqualEventIDs(t *testing.T) {
 		require.NoError(t, err)
 		r.Header.Set("Content-Type", "application/cloudevents+json")
 		r.Header.Set("Authorization", "Bearer token-of-the-tenant-"+key.Tenant)
-		answer, err := http.DefaultClient.Do(r)
+		status, _, text, err := send(r)
 		require.NoError(t, err)
-		defer func() { _ = answer.Body.Close() }()
-		text, err := io.ReadAll(answer.Body)
-		require.NoError(t, err)
-		return answer.StatusCode, string(text)
+		return status, text
 	}
 	for _, key := range keys {
 		for _, step := range []string{"ORDER", "NOTIFY"} {
@@ -79,13 +75,10 @@ func TestIdentity_EqualEventIDs(t *testing.T) {
 	require.Equal(t, http.StatusConflict, status, answer)
 
 	// For each conversation: two replies of ORDER, two acceptances and two ends of NOTIFY.
-	require.NoError(t, e.await(func() bool {
-		e.mu.Lock()
-		defer e.mu.Unlock()
-		return len(e.replies) >= 6*len(keys)
-	}), "%d replies", len(e.replies))
+	err = e.await(func() bool { return len(e.all()) >= 6*len(keys) })
+	require.NoError(t, err, "%d replies", len(e.all()))
 	seen := map[string]int{}
-	for _, r := range e.replies {
+	for _, r := range e.all() {
 		var data struct {
 			EventID string          `json:"event_id"`
 			Outcome schemas.Outcome `json:"outcome"`

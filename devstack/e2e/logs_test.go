@@ -23,7 +23,7 @@ bot_break: {default: "Sorry."}
 steps:
   ORDER: {webhook: {path: /orders}}
   BROKEN: {webhook: {path: /broken, retry: {initial: 10ms}}}
-  LATER: {webhook: {dialect: plain, path: /later, timeout: 60s}}
+  LATER: {webhook: {dialect: plain, path: /later, timeout: 1h}}
   SCRIPT: {code: {file: script.py}}
 `
 
@@ -35,9 +35,10 @@ def main(event, context):
 
 // logged is a cluster whose programs log everything, and the trace of each event that was sent.
 type logged struct {
-	engine *engine
-	procs  []*proc
-	traces map[string]string // by event id
+	engine  *engine
+	gateway string
+	procs   []*proc
+	traces  map[string]string // by event id
 }
 
 func startLogged(t *testing.T) (l *logged, callback chan string) {
@@ -47,7 +48,7 @@ func startLogged(t *testing.T) (l *logged, callback chan string) {
 	samples.Handle("/orders", ok)
 	samples.Handle("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) })
 	samples.Handle("/later", func(w http.ResponseWriter, r *http.Request) {
-		callback <- r.Header.Get("Hookturn-Callback")
+		offer(callback, r.Header.Get("Hookturn-Callback"))
 		w.WriteHeader(http.StatusAccepted)
 	})
 	_, err := samples.Start()
@@ -63,7 +64,7 @@ func startLogged(t *testing.T) (l *logged, callback chan string) {
 		return append(environment(where, bots), "HOOKTURN_LOG_LEVEL=debug", "HOOKTURN_GATEWAY_URL=http://"+gateway)
 	}
 	return &logged{
-		engine: newEngine(t, "nats://"+where["nats"]), traces: map[string]string{},
+		engine: newEngine(t, "nats://"+where["nats"]), gateway: gateway, traces: map[string]string{},
 		procs: []*proc{
 			run(t, program(t, "worker"), append(env(), "HOOKTURN_TASK_QUEUES=hookturn-code")),
 			run(t, program(t, "worker"), append(env(), "HOOKTURN_TASK_QUEUES=hookturn")),
@@ -123,15 +124,12 @@ func TestLogs_TraceOnEachLineOfAnEvent(t *testing.T) {
 		l.send(t, "shop", step)
 	}
 	l.send(t, "absent", "ORDER")
-	address := <-callback
-	post := func(body string) int {
-		answer, err := http.Post(address, "application/json", strings.NewReader(body))
-		require.NoError(t, err)
-		require.NoError(t, answer.Body.Close())
-		return answer.StatusCode
-	}
-	require.Equal(t, http.StatusUnprocessableEntity, post(`{"messages":5}`))
-	require.Equal(t, http.StatusAccepted, post(`{"messages":["At last."]}`))
+	address := next(t, callback, "the request of step LATER")
+	awaitListening(t, l.gateway)
+	status, text := callBack(t, address, `{"messages":5}`)
+	require.Equal(t, http.StatusUnprocessableEntity, status, text)
+	status, text = callBack(t, address, `{"messages":["At last."]}`)
+	require.Equal(t, http.StatusAccepted, status, text)
 	for step, outcome := range map[string]schemas.Outcome{
 		"ORDER": schemas.OutcomeSuccess, "BROKEN": schemas.OutcomeBotBreak, "LATER": schemas.OutcomeSuccess,
 		"SCRIPT": schemas.OutcomeBotBreak, "UNKNOWN": schemas.OutcomeRejected,
@@ -141,7 +139,7 @@ func TestLogs_TraceOnEachLineOfAnEvent(t *testing.T) {
 	require.Equal(t, schemas.OutcomeRejected, l.engine.replied(t, "absent", "ORDER", 1)[0].Outcome)
 	for i, messages := range [][]string{
 		{"script connection denied", "code step failed"},
-		{"attempt", "attempt failed", "Activity error.", "call back refused"},
+		{"attempt", "attempt failed", "Activity error.", "callback rejected"},
 		{"event became a dead letter"},
 	} {
 		l.procs[i].stop(t)

@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,16 +98,15 @@ func TestEndpoints_AskWhoCalls(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, `{"messages":["I know you."]}`)
 	})
-	var tokens int
+	var tokens atomic.Int64
 	login := endpoint.New(endpoint.Options{})
 	login.Handle("/token", func(w http.ResponseWriter, r *http.Request) {
 		if id, secret, ok := r.BasicAuth(); !ok || id != "shop" || secret != "client-secret" {
 			w.WriteHeader(http.StatusUnauthorized)
 			return
 		}
-		tokens++
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer","expires_in":3600}`, tokens)
+		fmt.Fprintf(w, `{"access_token":"token-%d","token_type":"bearer","expires_in":3600}`, tokens.Add(1))
 	})
 	samples.Handle("/guarded", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer token-2" { // the first one was revoked
@@ -200,15 +199,8 @@ func TestCallback_OutlivesEveryProcess(t *testing.T) {
 	_, where = serve()
 	e = newEngine(t, "nats://"+where["nats"])
 	_, token, _ := strings.Cut(address, "/callbacks/")
-	var answer *http.Response
-	require.Eventually(t, func() bool { // Temporal may need a moment
-		answer, err = http.Post("http://"+where["gateway"]+"/callbacks/"+token, "application/json",
-			bytes.NewReader([]byte(`{"messages":["At last."]}`)))
-		require.NoError(t, err)
-		require.NoError(t, answer.Body.Close())
-		return answer.StatusCode != http.StatusServiceUnavailable
-	}, patience, 200*time.Millisecond)
-	require.Equal(t, http.StatusAccepted, answer.StatusCode)
+	status, text := callBack(t, "http://"+where["gateway"]+"/callbacks/"+token, `{"messages":["At last."]}`)
+	require.Equal(t, http.StatusAccepted, status, text)
 	require.Equal(t, []schemas.Message{schemas.Text("At last.")}, e.replied(t, "shop", "c-1", 1)[0].Messages)
 	require.Equal(t, 1, samples.Ledger().Len(), "the endpoint is not asked again")
 }
@@ -279,9 +271,10 @@ func TestQueue_SerialAndDurable(t *testing.T) {
 func TestEndpoints_StatesAreSharedByWorkers(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t)
-	busy := true
+	var busy atomic.Bool
+	busy.Store(true)
 	c.samples.Handle("/orders", func(w http.ResponseWriter, r *http.Request) {
-		if busy {
+		if busy.Load() {
 			w.Header().Set("Retry-After", "3600")
 			w.WriteHeader(http.StatusTooManyRequests)
 			return
@@ -301,7 +294,7 @@ func TestEndpoints_StatesAreSharedByWorkers(t *testing.T) {
 	require.Equal(t, "paused", advisory.Data.State)
 	require.Equal(t, c.samples.URL()+"/orders", advisory.Data.URL)
 
-	busy = false
+	busy.Store(false)
 	c.start(t, "worker")
 	first.kill()
 	for i := range 5 {

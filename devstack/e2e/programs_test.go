@@ -3,7 +3,6 @@ package e2e
 import (
 	"bufio"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/freeport"
 )
 
 // programs are the product's own binaries, built once for all tests.
@@ -143,15 +144,8 @@ func environment(where map[string]string, bots string) []string {
 	}
 }
 
-// freeAddr is a loopback address that was free a moment ago.
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		panic(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
+// freeAddr returns a loopback address that stays free while nothing listens there.
+func freeAddr() string { return fmt.Sprintf("127.0.0.1:%d", freeport.Choose()) }
 
 // anyPort are the flags by which every server chooses its port.
 func anyPort() []string {
@@ -160,6 +154,10 @@ func anyPort() []string {
 		"--admin-addr=127.0.0.1:0",
 	}
 }
+
+// unhurried is for a step that must succeed however slowly the test does what it does before the endpoint answers. 30 s is the
+// longest attempt that a bot file can have, so that the endpoint may be called more than once.
+const unhurried = "timeout: 10m, attempt_timeout: 30s, retry: {max_attempts: 20}, limits: {trip_after: 1000}"
 
 // bots writes one bot file whose steps call an endpoint.
 func bots(t testing.TB, url string) string {
@@ -171,7 +169,7 @@ bot_break: {default: "Sorry."}
 steps:
   ORDER: {webhook: {path: /orders}}
   FLAKY: {webhook: {path: /flaky, retry: {initial: 10ms}, limits: {trip_after: 1000}}}
-  HELD: {webhook: {path: /held, timeout: 60s, attempt_timeout: 30s}}
+  HELD: {webhook: {path: /held, `+unhurried+`}}
   ENDLESS: {webhook: {path: /chaos/endless-body, limits: {trip_after: 1000}}}
   BOMB: {webhook: {path: /chaos/gzip-bomb, limits: {trip_after: 1000}}}
   MEMORY: {webhook: {path: /remember}}

@@ -2,12 +2,15 @@ package e2e
 
 import (
 	"compress/gzip"
+	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,9 +47,12 @@ steps:
   PROGRESS: {webhook: {path: "/slow?ms=500", progress_after: 100ms, progress_message: {default: "Wait."}}}
   LATE: {webhook: {path: "/slow?ms=1500", timeout: 1s, attempt_timeout: 5s, late_answer: publish}}
   LATER: {webhook: {dialect: plain, path: "/plain/later?ms=100"}}
+  EARLY: {webhook: {dialect: plain, path: /early, timeout: 10m, attempt_timeout: 30s, retry: {max_attempts: 1}}}
+  FAILS: {webhook: {dialect: plain, path: /fails}}
   FORGOTTEN: {webhook: {dialect: plain, path: /forgotten, timeout: 1s}}
   AREA: {webhook: {dialect: loyjoy, path: /loyjoy/area, params: {city: "${city}"}}}
   NOTIFY: {webhook: {dialect: loyjoy, path: /loyjoy/notify, mode: background}}
+  HELD: {webhook: {dialect: loyjoy, path: /until-cancelled, mode: background}}
   REFUSED: {webhook: {path: /refused, retry: {max_attempts: 1}, limits: {trip_after: 1, open_for: 1m}}}
   WAITS: {webhook: {path: /paused, timeout: 5s}}
   CODE: {code: {file: code.py}}
@@ -54,13 +60,20 @@ steps:
 secrets: {channel: {file: channel-token}}
 scripts: {answers: {file: code.py}, raises: {file: raises.py}}
 channels:
-  - {code: hall, type: public, token_local: channel, recv_svcscriptcode: answers, recv_svcscriptcode_ws: raises, opts: {issync: true}}
+  - {code: hall, type: public, token_local: channel, recv_svcscriptcode: answers, recv_svcscriptcode_ws: raises, opts: {issync: true, recv_timeout: 60}}
 adapters:
   bot: {account: "1", is_bot: true, message_endpoint: {url: "%[1]s/twoway/messages"}}
   agents:
     account: "1"
     message_endpoint: {url: "%[1]s/twoway/messages"}
     handover_endpoint: {url: "%[1]s/twoway/handover"}
+`
+
+// patientBot has no conversation that ends before a test cancels it.
+const patientBot = `bot: patient
+idle_timeout: 10m
+base_urls: {test: %q}
+steps: {ORDER: {requires: [product], webhook: {path: /orders}}}
 `
 
 const freeBot = `bot: free
@@ -80,7 +93,8 @@ const continueAfter = 40
 
 const product = `{"entities":{"product":[{"detection":"message","original_text":"x","entity_value":"x"}]}}`
 
-// scenarios are the paths through the workflows whose histories are kept: one Conversation each.
+// scenarios are the paths through the workflows whose histories are kept: one Conversation each, of which the latest run is
+// recorded.
 func scenarios() map[string][]struct{ eventType, data string } {
 	requested := func(name string) struct{ eventType, data string } {
 		return struct{ eventType, data string }{schemas.TypeStepRequested, fmt.Sprintf(`{"step":%q}`, name)}
@@ -96,7 +110,7 @@ func scenarios() map[string][]struct{ eventType, data string } {
 		"cancelled":      {requested("ORDER"), requested("PLAIN")},
 		"expired-idle":   {requested("ORDER")},
 		"ended":          {requested("ORDER"), ended},
-		"completed":      {requested("DONE"), requested("PLAIN")},
+		"completed":      {requested("DONE")},
 		"retried":        {requested("FLAKY")},
 		"bot-break":      {requested("BROKEN")},
 		"unknown-step":   {requested("UNKNOWN")},
@@ -105,7 +119,9 @@ func scenarios() map[string][]struct{ eventType, data string } {
 		"progress":       {requested("PROGRESS")},
 		"late-answer":    {requested("LATE"), requested("PLAIN")},
 		"called-back":    {requested("LATER")},
+		"called-early":   {requested("EARLY")},
 		"never-called":   {requested("FORGOTTEN")},
+		"handed-over":    {requested("FAILS")},
 		"variables":      {requested("AREA"), requested("AREA")},
 		"background":     {requested("NOTIFY"), requested("PLAIN")},
 		"circuit-open":   {requested("REFUSED"), requested("REFUSED")},
@@ -135,6 +151,29 @@ func TestRecord_Histories(t *testing.T) {
 		}
 	})
 	samples.Handle("/forgotten", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	samples.Handle("/early", func(w http.ResponseWriter, r *http.Request) { // calls back, and then fails
+		request, err := http.NewRequestWithContext(r.Context(), http.MethodPost, r.Header.Get("Hookturn-Callback"),
+			strings.NewReader(`{"messages":["Called back."]}`))
+		if err != nil {
+			return
+		}
+		request.Header.Set("Content-Type", "application/json")
+		status, _, text, err := send(request)
+		if err != nil || status != http.StatusAccepted {
+			http.Error(w, fmt.Sprintf("the callback was answered with %d %s: %v", status, text, err), http.StatusConflict)
+			return
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	})
+	var held atomic.Int32
+	samples.Handle("/until-cancelled", func(_ http.ResponseWriter, r *http.Request) { // the first request ends with its run
+		if held.Add(1) == 1 {
+			<-r.Context().Done()
+		}
+	})
+	samples.Handle("/fails", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"success":false,"messages":["I connect you with a person."],"conversation":"handover"}`)
+	})
 	samples.Handle("/refused", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 	samples.Handle("/paused", func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("hookturn-attempt") == "1" {
@@ -149,6 +188,7 @@ func TestRecord_Histories(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "recorded.yaml"), fmt.Appendf(nil, recordedBot, samples.URL()), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), fmt.Appendf(nil, freeBot, samples.URL()), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "patient.yaml"), fmt.Appendf(nil, patientBot, samples.URL()), 0o600))
 	for name, text := range recordedScripts {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}
@@ -188,6 +228,40 @@ func TestRecord_Histories(t *testing.T) {
 		require.NoError(t, c.GetWorkflow(t.Context(), id, "").Get(t.Context(), nil))
 		save(t, "queue", history(t, c, id, ""))
 	})
+	t.Run("queue-cancelled", func(t *testing.T) {
+		t.Parallel()
+		for i := range 2 {
+			e.publish(t, "recorded", "held", fmt.Sprintf("held-%d", i), schemas.TypeStepRequested, `{"step":"HELD"}`)
+		}
+		e.awaitTypes(t, "recorded", "held", 2)
+		id := step.QueueID(schemas.BotID{Tenant: "default", Bot: "recorded"}, "HELD")
+		require.Eventually(t, func() bool { return held.Load() == 1 }, patience, 10*time.Millisecond)
+		run := c.GetWorkflow(t.Context(), id, "")
+		require.NoError(t, c.CancelWorkflow(t.Context(), id, run.GetRunID()))
+		require.Error(t, run.Get(t.Context(), nil))
+		save(t, "queue-cancelled", history(t, c, id, run.GetRunID()))
+
+		e.publish(t, "recorded", "held", "held-2", schemas.TypeStepRequested, `{"step":"HELD"}`) // starts the next run
+		e.awaitTypes(t, "recorded", "held", 6)
+		require.EqualValues(t, 3, held.Load(), "the steps behind the cancelled one are made")
+		accepted := map[string]bool{}
+		for _, r := range e.of("recorded", "held") {
+			var data schemas.StepReplied
+			require.NoError(t, json.Unmarshal(r.Data, &data))
+			require.Equal(t, r.Type == schemas.TypeStepLate, accepted[data.EventID], "accepted first, then its end")
+			accepted[data.EventID] = true
+		}
+	})
+	t.Run("run-cancelled", func(t *testing.T) {
+		t.Parallel()
+		e.publish(t, "patient", "run-cancelled", "run-cancelled-0", schemas.TypeStepRequested, `{"step":"ORDER"}`)
+		e.awaitTypes(t, "patient", "run-cancelled", 1)
+		id := step.ConversationID(schemas.BotID{Tenant: "default", Bot: "patient"}.WithConversation("run-cancelled"))
+		run := c.GetWorkflow(t.Context(), id, "")
+		require.NoError(t, c.CancelWorkflow(t.Context(), id, ""))
+		require.Error(t, run.Get(t.Context(), nil))
+		save(t, "run-cancelled", history(t, c, id, run.GetRunID()))
+	})
 	t.Run("channel", func(t *testing.T) {
 		t.Parallel()
 		status, body := ask(t, "POST", "http://"+s.Starter.GatewayAddr()+"/exec", recordedScripts["channel-token"], "{}")
@@ -212,6 +286,9 @@ func TestRecord_Histories(t *testing.T) {
 				return err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED
 			}, patience, 100*time.Millisecond)
 			save(t, name, history(t, c, id, ""))
+			if name == "called-early" {
+				require.Equal(t, schemas.OutcomeSuccess, e.replied(t, "recorded", name, 1)[0].Outcome)
+			}
 		})
 	}
 }
@@ -233,15 +310,24 @@ func onlyRun(t *testing.T, c client.Client, script string) (id string) {
 
 func history(t *testing.T, c client.Client, id, run string) *historypb.History {
 	t.Helper()
+	h, err := readHistory(t.Context(), c, id, run)
+	require.NoError(t, err)
+	require.NotEmpty(t, h.GetEvents())
+	return h
+}
+
+// readHistory is history for a condition that is polled, in which a failed call means not yet.
+func readHistory(ctx context.Context, c client.Client, id, run string) (*historypb.History, error) {
 	var h historypb.History
-	events := c.GetWorkflowHistory(t.Context(), id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	events := c.GetWorkflowHistory(ctx, id, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 	for events.HasNext() {
 		event, err := events.Next()
-		require.NoError(t, err)
+		if err != nil {
+			return nil, err
+		}
 		h.Events = append(h.Events, event)
 	}
-	require.NotEmpty(t, h.GetEvents())
-	return &h
+	return &h, nil
 }
 
 // save writes a history where the replay tests look for it. A history that is there is never replaced.

@@ -64,7 +64,8 @@ func TestRollout(t *testing.T) {
 	start := func(path, build string) *proc {
 		p := run(t, path, r.cluster.env(), "--build-id="+build, "--deployment-promote=manual", "--stop-timeout=5s")
 		require.Eventually(t, func() bool {
-			return strings.Contains(string(deploymentsTool(t, r.cluster.where, "list")), build)
+			list, err := tryDeploymentsTool(t, r.cluster.where, "list")
+			return err == nil && strings.Contains(string(list), build)
 		}, patience, 100*time.Millisecond)
 		return p
 	}

@@ -258,13 +258,13 @@ func (s *scripts) signed(ts *testscript.TestScript, neg bool, args []string) {
 func (s *scripts) callback(ts *testscript.TestScript, neg bool, args []string) {
 	want(ts, neg, args, 4)
 	address := s.entry(ts, args[0], args[1]).Header.Get("Hookturn-Callback")
-	answer, err := http.Post(address, "application/json", strings.NewReader(ts.ReadFile(args[2])))
+	request, err := http.NewRequestWithContext(contextOf(ts), http.MethodPost, address, strings.NewReader(ts.ReadFile(args[2])))
 	ts.Check(err)
-	body, err := io.ReadAll(answer.Body)
+	request.Header.Set("Content-Type", "application/json")
+	status, _, body, err := send(request)
 	ts.Check(err)
-	ts.Check(answer.Body.Close())
-	if strconv.Itoa(answer.StatusCode) != args[3] {
-		ts.Fatalf("the call back was answered %d: %s", answer.StatusCode, body)
+	if strconv.Itoa(status) != args[3] {
+		ts.Fatalf("the callback was answered %d: %s", status, body)
 	}
 }
 
@@ -280,15 +280,12 @@ func (s *scripts) askGateway(ts *testscript.TestScript, neg bool, args []string)
 		name, value, _ := strings.Cut(header, ":")
 		request.Header.Set(name, strings.TrimSpace(value))
 	}
-	response, err := http.DefaultClient.Do(request)
+	status, header, text, err := send(request)
 	ts.Check(err)
 	last := ts.Value(answerKey{}).(*answer)
-	last.header = response.Header
-	last.body, err = io.ReadAll(response.Body)
-	ts.Check(err)
-	ts.Check(response.Body.Close())
-	if strconv.Itoa(response.StatusCode) != args[2] {
-		ts.Fatalf("the gateway answered %d: %s", response.StatusCode, last.body)
+	last.header, last.body = header, []byte(text)
+	if strconv.Itoa(status) != args[2] {
+		ts.Fatalf("the gateway answered %d: %s", status, text)
 	}
 }
 

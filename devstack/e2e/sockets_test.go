@@ -19,9 +19,9 @@ import (
 const socketBot = `
 bot: shop
 secrets: {orders: {file: orders-token}, feed: {file: feed-token}}
-scripts: {hook: {file: hook.py}, slow: {file: slow.py}}
+scripts: {hook: {file: hook.py, timeout: 60s}, slow: {file: slow.py}}
 channels:
-  - {code: orders, type: public, token_local: orders, recv_svcscriptcode_ws: hook}
+  - {code: orders, type: public, token_local: orders, recv_svcscriptcode_ws: hook, opts: {recv_timeout: 60}}
   - {code: feed, type: subscriber, token_local: feed}
 `
 
@@ -107,13 +107,7 @@ func TestWebSockets_OnTwoGateways(t *testing.T) {
 		addr := freeAddr()
 		starters = append(starters, run(t, program(t, "starter"), append(environment(where, dir), "HOOKTURN_GATEWAY_ADDR="+addr)))
 		gateways = append(gateways, addr)
-		require.Eventually(t, func() bool {
-			answer, err := http.Get("http://" + addr + "/")
-			if err == nil {
-				_ = answer.Body.Close()
-			}
-			return err == nil
-		}, patience, 50*time.Millisecond)
+		awaitListening(t, addr)
 	}
 
 	here := dial(t, gateways[0], "/ws/token/v1/token-of-the-orders", "")
@@ -121,7 +115,7 @@ func TestWebSockets_OnTwoGateways(t *testing.T) {
 	info := there.ask(`["connection_info",{"qid":1}]`)
 	require.Equal(t, "orders", info["integration_point_code"])
 
-	here.say(`["message",{"qid":1,"data":{"say":"slowly","sleep":1}}]`)
+	here.say(`["message",{"qid":1,"data":{"say":"slowly","sleep":10}}]`)
 	here.say(`["message",{"qid":2,"data":{"say":"quickly"}}]`)
 	for _, want := range []map[string]any{
 		{"qid": 2.0, "success": true, "data": map[string]any{"said": "quickly"}},
@@ -164,7 +158,7 @@ func TestWebSockets_OnTwoGateways(t *testing.T) {
 		closing <- websocket.CloseStatus(err)
 	}()
 	starters[0].stop(t)
-	require.Equal(t, websocket.StatusGoingAway, <-closing)
+	require.Equal(t, websocket.StatusGoingAway, next(t, closing, "the end of the connection"))
 	require.Equal(t, true, there.ask(`["message",{"qid":9,"data":{"say":1}}]`)["success"], "the other gateway goes on")
 }
 

@@ -2,12 +2,16 @@ package e2e
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	enumspb "go.temporal.io/api/enums/v1"
@@ -24,7 +28,8 @@ base_urls: {test: %q}
 steps:
   LAST:
     end_step: true
-    webhook: {path: /until-progress, execution: local, progress_after: 300ms, progress_message: {default: "Wait."}}
+    webhook:
+      {path: /until-progress, execution: local, timeout: 10m, attempt_timeout: 30s, progress_after: 300ms, progress_message: {default: "Wait."}}
 `
 
 // types lists the types of the replies of a conversation, in stream order.
@@ -47,9 +52,11 @@ func (e *engine) awaitTypes(t *testing.T, bot, conversation string, n int) []str
 // attempt. Everything that the engine reads of the step comes from one local activity.
 func TestSoftDeadline_LocalAttempt(t *testing.T) {
 	t.Parallel()
-	samples, engines := endpoint.New(endpoint.Options{}), make(chan *engine, 1)
+	samples, started := endpoint.New(endpoint.Options{}), make(chan struct{})
+	var s *stack.Stack
+	var e *engine
 	samples.Handle("/until-progress", func(w http.ResponseWriter, r *http.Request) {
-		e := <-engines
+		<-started
 		if e.await(func() bool { return len(e.of("soft", "c-1")) > 0 }) == nil {
 			ok(w, r)
 		}
@@ -58,8 +65,8 @@ func TestSoftDeadline_LocalAttempt(t *testing.T) {
 	require.NoError(t, err)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "soft.yaml"), fmt.Appendf(nil, softBot, samples.URL()), 0o600))
-	s, e := startWith(t, stack.Options{Bots: dir, Endpoint: samples})
-	engines <- e
+	s, e = startWith(t, stack.Options{Bots: dir, Endpoint: samples})
+	close(started)
 	e.request(t, "soft", "c-1", "LAST")
 	require.Equal(t, []string{schemas.TypeStepProgress, schemas.TypeStepReplied, schemas.TypeConversationClosed},
 		e.awaitTypes(t, "soft", "c-1", 3))
@@ -84,24 +91,29 @@ func TestSoftDeadline_StoppedWorker(t *testing.T) {
 	t.Parallel()
 	c, _ := newStallCluster(t)
 	var requests atomic.Int32
-	stopped := make(chan struct{})
+	repeated := make(chan struct{}, 1)
 	c.samples.Handle("/held", func(w http.ResponseWriter, r *http.Request) {
 		if requests.Add(1) == 1 {
 			c.gate.ServeHTTP(w, r)
 			return
 		}
-		close(stopped)
+		offer(repeated, struct{}{})
 		if c.engine.await(func() bool { return len(c.engine.of("shop", "stall")) > 0 }) == nil {
 			ok(w, r)
 		}
 	})
-	first := c.start(t, "worker")
+	first, second := c.start(t, "worker"), c.start(t, "worker") // starting one takes a part of the attempt's 30 s
+	first.logs(t, "worker started")
+	second.logs(t, "worker started")
 	c.start(t, "starter")
 	c.engine.request(t, "shop", "stall", "SOFT")
 	c.gate.await(t, 1)
+	require.Eventually(t, func() bool { return first.runsTask() || second.runsTask() }, patience, time.Millisecond)
+	if second.runsTask() {
+		first, second = second, first
+	}
 	first.signal(t, syscall.SIGSTOP)
-	second := c.start(t, "worker")
-	<-stopped
+	next(t, repeated, "the request of the other worker")
 	want := []string{schemas.TypeStepProgress, schemas.TypeStepReplied}
 	require.Equal(t, want, c.engine.awaitTypes(t, "shop", "stall", 2))
 	first.signal(t, syscall.SIGCONT)
@@ -109,4 +121,25 @@ func TestSoftDeadline_StoppedWorker(t *testing.T) {
 	first.logs(t, "reply found")
 	require.Equal(t, want, c.engine.types("shop", "stall"))
 	second.stop(t)
+}
+
+// runningTasks is the share of a worker's slots in use, unless it is 0.
+var runningTasks = regexp.MustCompile(`(?m)^hookturn_step_slots_used_ratio\{task_queue="hookturn"\} (0\.|[1-9])`)
+
+// runsTask reports whether a worker runs a workflow task.
+func (p *proc) runsTask() bool {
+	for _, variable := range p.cmd.Env {
+		admin, found := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR=")
+		if !found {
+			continue
+		}
+		answer, err := http.Get("http://" + admin + "/metrics")
+		if err != nil {
+			return false
+		}
+		text, err := io.ReadAll(answer.Body)
+		_ = answer.Body.Close()
+		return err == nil && runningTasks.Match(text)
+	}
+	return false
 }

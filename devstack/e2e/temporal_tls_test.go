@@ -145,7 +145,7 @@ server_name = %[3]q
 		args = append(args, "--connect-timeout", "1m")
 		out, status = starter("company", args...)
 		require.Zero(t, status, "%v: %s", args, out)
-		args[len(args)-1] = "3s"
+		args[len(args)-1] = "20s"
 		out, status = starter("without", args...)
 		require.Equal(t, 5, status, "%v: %s", args, out)
 		require.Contains(t, out, "set TEMPORAL_TLS_CLIENT_CERT_PATH and TEMPORAL_TLS_CLIENT_KEY_PATH")

@@ -23,11 +23,14 @@ type traffic struct {
 	engine *engine
 
 	mu    sync.Mutex
+	made  map[string]time.Time // when an event was made, by its key: what is published again is the same document
 	sent  []invariants.Event
 	await map[string]chan struct{} // by the event's key; closed when the event has its end
 }
 
-func newTraffic(e *engine) *traffic { return &traffic{engine: e, await: map[string]chan struct{}{}} }
+func newTraffic(e *engine) *traffic {
+	return &traffic{engine: e, await: map[string]chan struct{}{}, made: map[string]time.Time{}}
+}
 
 // send publishes an event whose terminal reply is due. The channel is closed when it has come.
 func (m *traffic) send(t testing.TB, e invariants.Event, eventType, data string) chan struct{} {
@@ -44,10 +47,17 @@ func (m *traffic) send(t testing.TB, e invariants.Event, eventType, data string)
 // publish stores an event, and tries again for as long as the test waits: the stream keeps one of it.
 func (m *traffic) publish(t testing.TB, e invariants.Event, eventType, data string) {
 	t.Helper()
+	m.mu.Lock()
+	made, known := m.made[e.Key()]
+	if !known {
+		made = time.Now().UTC()
+		m.made[e.Key()] = made
+	}
+	m.mu.Unlock()
 	msg := nats.NewMsg("hookturn.events." + e.Tenant + "." + e.Bot + "." + e.Conversation) // conversations of tests are tokens
 	msg.Header.Set("Nats-Msg-Id", e.Key())
 	msg.Data = fmt.Appendf(nil, `{"specversion":"1.0","id":%q,"source":"/engines/e2e","type":%q,"time":%q,"subject":%q,"data":%s}`,
-		e.ID, eventType, time.Now().UTC().Format(time.RFC3339Nano), e.Conversation, data)
+		e.ID, eventType, made.Format(time.RFC3339Nano), e.Conversation, data)
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
 	for {

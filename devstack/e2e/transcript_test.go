@@ -1,7 +1,6 @@
 package e2e
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"os/exec"
@@ -59,10 +58,10 @@ func (s *transcript) read(t *testing.T, args ...string) (out string, status int)
 }
 
 // start starts a command of "starter", which prints into the buffer.
-func (s *transcript) start(t *testing.T, args ...string) (*exec.Cmd, *bytes.Buffer) {
+func (s *transcript) start(t *testing.T, args ...string) (*exec.Cmd, *lockedBuffer) {
 	t.Helper()
-	args = append(slices.Clip(args), "--connect-timeout=1m") // on two busy cores
-	command, printed := exec.CommandContext(t.Context(), program(t, "starter"), args...), &bytes.Buffer{}
+	args = append(slices.Clip(args), waitLong)
+	command, printed := exec.CommandContext(t.Context(), program(t, "starter"), args...), &lockedBuffer{}
 	command.Env, command.Stdout, command.Stderr = s.env, printed, printed
 	require.NoError(t, command.Start())
 	return command, printed

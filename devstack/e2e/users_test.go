@@ -34,7 +34,8 @@ func asUser(program string, env []string) []string {
 	for i, variable := range env {
 		if natsURL, found := strings.CutPrefix(variable, "HOOKTURN_NATS_URL="); found && user != "" {
 			env[i] = "HOOKTURN_NATS_URL=" + userURL(natsURL, user)
-			env = append(env, "HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(user))
+			of, _ := permissions.UserOf(user)
+			env = append(env, "HOOKTURN_NATS_INBOX_PREFIX="+permissions.InboxPrefix(user), "HOOKTURN_NATS_DOMAIN="+of.Domain())
 		}
 	}
 	return env

@@ -32,10 +32,10 @@ bot_break: {default: "Sorry."}
 secrets: {desk: {file: desk-token}, key: {file: key}}
 scripts: {fetch: {file: fetch.py}}
 channels:
-  - {code: desk, type: public, token_local: desk, recv_svcscriptcode: fetch, recv_svcscriptcode_ws: fetch, opts: {allow_files_api: true, issync: true}}
+  - {code: desk, type: public, token_local: desk, recv_svcscriptcode: fetch, recv_svcscriptcode_ws: fetch, opts: {allow_files_api: true, issync: true, recv_timeout: 60}}
 steps:
   ORDER: {webhook: {path: /orders}}
-  LATER: {webhook: {dialect: plain, path: /later, secret: key, timeout: 60s}}
+  LATER: {webhook: {dialect: plain, path: /later, secret: key, timeout: 1h}}
 `
 
 // fetchScript requests the file that the request names, and returns the result.
@@ -97,13 +97,10 @@ func TestWalls_W1_LongIDsLeaveNATSOpen(t *testing.T) {
 		require.NoError(t, err)
 		r.Header.Set("Authorization", "Bearer "+deskToken)
 		r.Header.Set("Content-Type", "application/json")
-		answer, err := http.DefaultClient.Do(r)
+		status, _, text, err := send(r)
 		require.NoError(t, err)
-		defer answer.Body.Close()
-		text, err := io.ReadAll(answer.Body)
-		require.NoError(t, err)
-		require.Less(t, answer.StatusCode, 500, "%s %.40s: %s", method, path, text)
-		return answer.StatusCode
+		require.Less(t, status, 500, "%s %.40s: %s", method, path, text)
+		return status
 	}
 	for _, id := range []string{strings.Repeat("x", 3000), strings.Repeat("x.", 1500) + "x", "a b", "*", ">", "a\x00b", "..", "ä"} {
 		escaped := url.PathEscape(id)
@@ -141,7 +138,7 @@ func TestWalls_W2_EngineReceivesNothingOfOthers(t *testing.T) {
 	samples := endpoint.New(endpoint.Options{})
 	called := make(chan string, 1)
 	samples.Handle("/later", func(w http.ResponseWriter, r *http.Request) {
-		called <- r.Header.Get("hookturn-callback")
+		offer(called, r.Header.Get("hookturn-callback"))
 		w.WriteHeader(http.StatusAccepted)
 	})
 	s, e := startWalls(t, samples)
@@ -156,24 +153,21 @@ func TestWalls_W2_EngineReceivesNothingOfOthers(t *testing.T) {
 	require.NoError(t, spy.Flush())
 
 	e.request(t, "walls", "c-1", "LATER")
-	address := <-called
+	address := next(t, called, "the request of step LATER")
 	for _, word := range []string{"walls", "default", "c-1", "conversation"} {
 		require.NotContains(t, address, word, "a callback address shows nothing")
 	}
-	answer, err := http.Post(address, "application/json", strings.NewReader(`{"messages":[{"type":"text","text":"done"}]}`))
-	require.NoError(t, err)
-	require.NoError(t, answer.Body.Close())
-	require.Equal(t, http.StatusAccepted, answer.StatusCode)
+	status, text := callBack(t, address, `{"messages":[{"type":"text","text":"done"}]}`)
+	require.Equal(t, http.StatusAccepted, status, text)
 	e.replied(t, "walls", "c-1", 1)
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
 		"http://"+s.Starter.GatewayAddr()+"/files?name=a.txt", strings.NewReader("of the bot"))
 	require.NoError(t, err)
 	r.Header.Set("Authorization", "Bearer "+deskToken)
 	r.Header.Set("Content-Type", "text/plain")
-	answer, err = http.DefaultClient.Do(r)
+	status, _, text, err = send(r)
 	require.NoError(t, err)
-	require.NoError(t, answer.Body.Close())
-	require.Equal(t, http.StatusCreated, answer.StatusCode)
+	require.Equal(t, http.StatusCreated, status, text)
 
 	require.NoError(t, e.operator.Conn().Publish("hookturn.replies.acme.shop.c", []byte(`{}`)))
 	require.NoError(t, e.operator.Conn().Publish("hookturn.replies.default.walls.last", []byte(`{}`)))

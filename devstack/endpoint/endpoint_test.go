@@ -4,20 +4,22 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
+	"github.com/hookturn/hookturn/internal/freeport"
+	"github.com/hookturn/hookturn/internal/leaktest"
 )
 
 const secret = "s3cret"
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.VerifyTestMain(m) }
 
 func start(t *testing.T, opts endpoint.Options) *endpoint.Endpoint {
 	t.Helper()
@@ -226,8 +228,8 @@ func TestEndpoint_HandleTakesPrecedence(t *testing.T) {
 
 func TestEndpoint_StopEndsSlowRequestsAndKeepsTheAddress(t *testing.T) {
 	t.Parallel()
-	e := start(t, endpoint.Options{})
-	addr := e.Addr()
+	addr := fmt.Sprintf("127.0.0.1:%d", freeport.Choose())
+	e := start(t, endpoint.Options{Addr: addr})
 	failed := make(chan error, 1)
 	req := request(t, e.URL()+"/slow?ms=600000", "{}")
 	go func() {
@@ -248,6 +250,25 @@ func TestEndpoint_StopEndsSlowRequestsAndKeepsTheAddress(t *testing.T) {
 	require.Equal(t, addr, again)
 	resp, _ := send(t, request(t, e.URL()+"/echo", "{}"))
 	require.Equal(t, http.StatusOK, resp.StatusCode)
+}
+
+// TestEndpoint_CallsBackUntilTaken: a gateway may answer 503 for as long as Temporal is busy.
+func TestEndpoint_CallsBackUntilTaken(t *testing.T) {
+	t.Parallel()
+	const busy = 21
+	gateway, e := start(t, endpoint.Options{}), start(t, endpoint.Options{})
+	gateway.Handle("/callback", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		if gateway.Ledger().Len() > busy {
+			gateway.Handle("/callback", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+		}
+	})
+	resp, _ := send(t, request(t, e.URL()+"/plain/later", "{}", header("Hookturn-Callback", gateway.URL()+"/callback")))
+	require.Equal(t, http.StatusAccepted, resp.StatusCode)
+	require.Eventually(t, func() bool {
+		all := gateway.Ledger().All()
+		return len(all) > busy && all[len(all)-1].Status == http.StatusAccepted
+	}, patience, interval)
 }
 
 func TestEndpoint_CallerThatLeavesIsRecorded(t *testing.T) {

@@ -116,7 +116,7 @@ func (e *Endpoint) later(w http.ResponseWriter, r *http.Request) {
 // callBack posts an answer until it is taken, refused, or the endpoint stops.
 func (e *Endpoint) callBack(address string, wait time.Duration) {
 	body := []byte(`{"messages":["It has been shipped."],"variables":{"state":"shipped"}}`)
-	for range 20 {
+	for {
 		select {
 		case <-time.After(wait):
 		case <-e.stopped():

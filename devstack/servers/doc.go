@@ -3,8 +3,8 @@
 //
 // Guarantees:
 //
-//   - All servers listen on loopback only. With port 0 the system chooses a port; the server keeps its port, so that it has
-//     the same address after a restart.
+//   - All servers listen on loopback only. With port 0 a port is chosen that the system assigns to no other process; the
+//     server keeps it, so that it has the same address after a restart.
 //   - A Start function returns when its server answers. It returns an error, and does not end the process, for an address in
 //     use or an invalid data directory.
 //   - The data directory holds the state, which survives a stop, a kill and a restart. One running server at a time uses a

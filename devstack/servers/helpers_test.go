@@ -1,6 +1,7 @@
 package servers_test
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,18 +18,19 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/devstack/servers"
+	"github.com/hookturn/hookturn/internal/leaktest"
 )
 
 const (
 	taskQueue = "hello"
-	patience  = 20 * time.Second
+	patience  = time.Minute
 	interval  = 20 * time.Millisecond
 )
 
 // TestMain finds goroutines that the servers leave behind. The ignored ones are those that the package comment owns up
 // to: the connections that the Temporal server and its UI never close.
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	leaktest.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"),
 		goleak.IgnoreAnyFunction("google.golang.org/grpc/internal/grpcsync.(*CallbackSerializer).run"),
 		goleak.IgnoreAnyFunction("google.golang.org/grpc.(*addrConn).resetTransportAndUnlock"),
@@ -117,12 +119,22 @@ func connect(t *testing.T, url string) (jetstream.JetStream, *nats.Conn) {
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	status, body, err := tryGet(t.Context(), url)
 	require.NoError(t, err)
+	return status, body
+}
+
+// tryGet is get for a condition that is polled, in which a failed call means not yet.
+func tryGet(ctx context.Context, url string) (status int, body string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
 	resp, err := (&http.Transport{DisableKeepAlives: true}).RoundTrip(req)
-	require.NoError(t, err)
-	defer func() { require.NoError(t, resp.Body.Close()) }()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	return resp.StatusCode, string(body)
+	if err != nil {
+		return 0, "", err
+	}
+	text, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	return resp.StatusCode, string(text), err
 }

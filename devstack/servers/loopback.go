@@ -5,7 +5,7 @@ import (
 	"net"
 	"strconv"
 
-	"go.temporal.io/server/common/testing/freeport"
+	"github.com/hookturn/hookturn/internal/freeport"
 )
 
 // loopback4 is the host on which servers listen by default.
@@ -19,13 +19,13 @@ type address struct {
 
 func (a address) String() string { return net.JoinHostPort(a.IP, strconv.Itoa(a.Port)) }
 
-// freeAddress returns an unused loopback address that the system does not assign to another process for a while.
-func freeAddress() address { return address{IP: loopback4, Port: freeport.MustGetFreePort()} }
+// freeAddress returns an unused loopback address that the system assigns to no other process.
+func freeAddress() address { return address{IP: loopback4, Port: freeport.Choose()} }
 
-// parseLoopback parses host:port; empty means any port on 127.0.0.1. Port 0 stays 0.
+// parseLoopback parses host:port and chooses a port for port 0; empty means any port on 127.0.0.1.
 func parseLoopback(addr string) (address, error) {
 	if addr == "" {
-		return address{IP: loopback4}, nil
+		return freeAddress(), nil
 	}
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
@@ -37,18 +37,18 @@ func parseLoopback(addr string) (address, error) {
 	if !tcp.IP.IsLoopback() {
 		return address{}, fmt.Errorf("address %q is not on the loopback interface; use %s", addr, loopback4)
 	}
+	if tcp.Port == 0 {
+		tcp.Port = freeport.Choose()
+	}
 	return address{IP: tcp.IP.String(), Port: tcp.Port}, nil
 }
 
-// claimLoopback parses addr, chooses a port for port 0, and checks that a listener can use it. The servers that need it
-// end the whole process when they cannot listen, so the check must come before their start.
+// claimLoopback parses addr as parseLoopback does and checks that a listener can use it. The servers that need it end the
+// whole process when they cannot listen, so the check must come before their start.
 func claimLoopback(addr string) (address, error) {
 	parsed, err := parseLoopback(addr)
 	if err != nil {
 		return address{}, err
-	}
-	if parsed.Port == 0 {
-		parsed.Port = freeport.MustGetFreePort()
 	}
 	listener, err := net.Listen("tcp", parsed.String())
 	if err != nil {

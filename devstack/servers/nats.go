@@ -23,12 +23,12 @@ const (
 	natsReadyTimeout = 30 * time.Second
 )
 
-// NATSOptions are the options of the NATS server. The zero value is a server on a port that the system chooses, with its
-// streams in a directory that Stop deletes.
+// NATSOptions are the options of the NATS server. The zero value is a server on a free port, with its streams in a directory
+// that Stop deletes.
 type NATSOptions struct {
 	// DataDir holds the streams; it is created when missing. Empty means a temporary directory.
 	DataDir string
-	// Addr is the loopback address that clients dial. Empty or port 0: the system chooses.
+	// Addr is the loopback address that clients dial. Empty or port 0: a free one.
 	Addr string
 	// MaxStore bounds the bytes of all streams; 0: the free space of the disk.
 	MaxStore int64
@@ -102,7 +102,7 @@ func (n *NATS) start(ctx context.Context, opts NATSOptions) error {
 	return n.awaitReady(ctx, logger.fatal)
 }
 
-// awaitReady returns when the server serves, or with the error for which the server would have ended the process.
+// awaitReady waits until the server serves; its error is the one for which the server would have ended the process.
 func (n *NATS) awaitReady(ctx context.Context, fatal <-chan error) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, natsReadyTimeout, errors.New("server not ready in time"))
 	defer cancel()
@@ -157,12 +157,8 @@ func natsOptions(addr address, opts NATSOptions) (*server.Options, error) {
 	if err := options.ProcessConfigString(accounts + "no_auth_user: " + developer + "\n"); err != nil {
 		return nil, fmt.Errorf("configure accounts: %w", err)
 	}
-	port := addr.Port
-	if port == 0 {
-		port = server.RANDOM_PORT
-	}
 	options.ServerName = "hookturn-devstack"
-	options.Host, options.Port = addr.IP, port
+	options.Host, options.Port = addr.IP, addr.Port
 	options.NoSigs = true
 	options.MaxPayload = schemas.MessageMax + headroom
 	options.JetStream, options.StoreDir = true, opts.DataDir

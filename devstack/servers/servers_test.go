@@ -131,8 +131,8 @@ func requireUIShows(t *testing.T, ui *servers.UI, workflowID string) {
 	require.Contains(t, page, "<html")
 	require.Contains(t, page, "/_app/")
 	require.Eventually(t, func() bool {
-		status, list := get(t, ui.URL()+"/api/v1/namespaces/default/workflows")
-		return status == 200 && strings.Contains(list, workflowID)
+		status, list, err := tryGet(t.Context(), ui.URL()+"/api/v1/namespaces/default/workflows")
+		return err == nil && status == 200 && strings.Contains(list, workflowID)
 	}, patience, interval)
 }
 

@@ -27,8 +27,7 @@ const (
 	readyTimeout = time.Minute
 )
 
-// TemporalOptions are the options of the Temporal server. The zero value is a server in memory on a port that the system
-// chooses.
+// TemporalOptions are the options of the Temporal server. The zero value is a server in memory on a free port.
 type TemporalOptions struct {
 	// DataDir holds the database; it is created when missing. Empty keeps everything in memory.
 	DataDir string
@@ -40,7 +39,7 @@ type TemporalOptions struct {
 	// SyncAlways waits for a disk flush at every commit. Without it a power failure may lose the last commits; the end of the
 	// process loses none. A database in memory loses everything in both cases.
 	SyncAlways bool
-	// FrontendAddr is the loopback address that clients dial. Empty or port 0: the system chooses.
+	// FrontendAddr is the loopback address that clients dial. Empty or port 0: a free one.
 	FrontendAddr string
 	// Namespace is registered when missing. Default: NamespaceDefault.
 	Namespace string
@@ -158,7 +157,7 @@ func launch(
 	return server, nil
 }
 
-// awaitNamespace returns when the frontend knows the namespace.
+// awaitNamespace waits until the frontend knows the namespace.
 func (t *Temporal) awaitNamespace(ctx context.Context, m *MutualTLS) error {
 	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
 	defer cancel()

@@ -21,8 +21,8 @@ type UI struct {
 	stop   sync.Once
 }
 
-// StartUI serves the web UI for the Temporal server at temporalAddr on a loopback address; an empty addr or port 0 lets
-// the system choose. It returns when pages are served. The context bounds the start only.
+// StartUI serves the web UI for the Temporal server at temporalAddr on a loopback address; an empty addr or port 0 means a
+// free one. It returns when pages are served. The context bounds the start only.
 func StartUI(ctx context.Context, addr, temporalAddr string) (*UI, error) {
 	listen, err := claimLoopback(addr)
 	if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/internal/app"
+	"github.com/hookturn/hookturn/internal/deployment"
 	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/step"
@@ -129,14 +130,15 @@ func (s *Stack) Config(o Options) app.Config {
 	return app.Config{
 		NATSURL: s.NATS.URL(), Bots: o.Bots, SecretsDir: secretsOf(o), FreeSecrets: true, EgressDevelopment: true,
 		StopTimeout: 10 * time.Second, Log: o.Log, PayloadKeys: o.PayloadKeys,
-		Deployment: app.Deployment{Name: app.DeploymentDefault, BuildID: app.Version},
+		Deployment: deployment.Options{Name: deployment.DefaultName, BuildID: app.Version},
 		Temporal:   client.Options{HostPort: s.Temporal.Addr(), Namespace: s.Temporal.Namespace()},
 	}
 }
 
 // as connects a process as one of the users of internal/permissions.
 func (s *Stack) as(cfg *app.Config, user string) {
-	cfg.NATSURL, cfg.NATSInboxPrefix = s.NATS.UserURL(user), permissions.InboxPrefix(user)
+	of, _ := permissions.UserOf(user)
+	cfg.NATSURL, cfg.NATSInboxPrefix, cfg.NATSDomain = s.NATS.UserURL(user), permissions.InboxPrefix(user), of.Domain()
 }
 
 func secretsOf(o Options) string {

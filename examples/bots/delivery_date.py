@@ -1,4 +1,4 @@
-"""Says when an order arrives: so many working days after it was placed, in words a person uses.
+"""Answers with the day on which an order arrives: a number of working days after it was placed.
 
 Entities: ordered_on (2026-11-20, or an object with value). Environment variables of the bot: WORKING_DAYS.
 """

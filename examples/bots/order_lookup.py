@@ -1,4 +1,4 @@
-"""Looks an order up at the shop's own service and says where it is.
+"""Looks up an order at the shop's own service and answers with its state.
 
 Entities: product_name. Environment variables of the bot: CATALOGUE (base URL of the service).
 """

@@ -1,4 +1,4 @@
-"""Takes an order by HTTP: asks the warehouse, tells the dashboards, answers the shop."""
+"""Takes an order over HTTP: asks the warehouse, notifies the dashboards, answers the shop."""
 import json
 
 import hookturn

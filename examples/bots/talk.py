@@ -1,4 +1,4 @@
-"""Answers a websocket's message, and writes to the same connection once more by itself."""
+"""Answers a message of a WebSocket connection, and pushes one more message to the same connection."""
 import json
 
 import hookturn

@@ -72,7 +72,7 @@ func tokenOfBrowser(r *http.Request) string {
 // guarded checks the token of a request, and that its operator's role is sufficient.
 func (a API) guarded(next http.Handler, token func(*http.Request) string, needs func(*http.Request) role.Role) http.Handler {
 	return httpapi.Serve(a.Log, func(w http.ResponseWriter, r *http.Request) error {
-		operator, ok := a.Operators.find(token(r))
+		operator, ok := a.Operators.Find(token(r))
 		if !ok && r.URL.Path == codecPage { // a browser asks the person for the token
 			return httpapi.Unauthorized().With("Www-Authenticate", `Basic realm="hookturn codec server", charset="UTF-8"`)
 		}

@@ -143,12 +143,15 @@ func TestOperators_NoLesserRoleAimsASecret(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	api := API{Log: discardLogger, Operators: operatorsOf(t, everyRole), Channels: o.channels}.Handler()
-	patch := func(token, body string) *httptest.ResponseRecorder {
-		r := httptest.NewRequest(http.MethodPatch, "/admin/v1/channels/sender", strings.NewReader(body))
+	send := func(method, path, token, body string) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, path, strings.NewReader(body))
 		r.Header.Set("Authorization", "Bearer "+token)
 		w := httptest.NewRecorder()
 		api.ServeHTTP(w, r)
 		return w
+	}
+	patch := func(token, body string) *httptest.ResponseRecorder {
+		return send(http.MethodPatch, "/admin/v1/channels/sender", token, body)
 	}
 	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","id":"sender","code":"sender","type":"public","recv_svcscriptcode":"hook",
 		"url":"https://right.example/a","token_remote":"sync"}`)
@@ -165,4 +168,24 @@ func TestOperators_NoLesserRoleAimsASecret(t *testing.T) {
 	require.Equal(t, http.StatusOK, patch(tokenOfDoer, `{"token_remote":null,"url":"https://other.example"}`).Code, "nothing is sent any more")
 	require.Equal(t, http.StatusForbidden, patch(tokenOfDoer, `{"token_remote":"sync"}`).Code)
 	require.Equal(t, http.StatusOK, patch(tokenOfOwner, `{"token_remote":"sync"}`).Code)
+	before := string(o.store.text["sender"])
+	// encoding/json takes these names for those of the channel, and "" for their value.
+	for _, other := range []string{"Token_Remote", `to\u212Aen_remote`, "TOKEN_REMOTE2", "Url"} {
+		w = send(http.MethodPost, "/admin/v1/channels", tokenOfDoer, `{"bot":"shop2","code":"second","type":"public",
+			"recv_svcscriptcode":"hook","url":"https://wrong.example","token_remote":"sync","`+other+`":""}`)
+		require.Equal(t, http.StatusForbidden, w.Code, "%s: %s", other, w.Body)
+		for _, token := range []string{tokenOfDoer, tokenOfOwner} {
+			w = patch(token, `{"url":"https://wrong.example","`+other+`":""}`)
+			require.NotEqual(t, http.StatusOK, w.Code, "%s: %s", other, w.Body)
+		}
+	}
+	for _, other := range []string{"Token_Local", `to\u212Aen_local`} {
+		w = patch(tokenOfDoer, `{"token_local":"hook","`+other+`":""}`)
+		require.Equal(t, http.StatusForbidden, w.Code, "%s: %s", other, w.Body)
+	}
+	require.Equal(t, before, string(o.store.text["sender"]))
+
+	w = o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","Bot":"none","code":"second","type":"public","recv_svcscriptcode":"hook"}`)
+	require.Equal(t, http.StatusUnprocessableEntity, w.Code)
+	require.Contains(t, w.Body.String(), "unknown key", "the bot is shop2")
 }

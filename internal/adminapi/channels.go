@@ -135,12 +135,9 @@ func (a Channels) create(w http.ResponseWriter, r *http.Request) error {
 	if strictjson.Kind(body) != "object" {
 		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "the body: "+strictjson.ErrNotObject.Error())
 	}
-	var to schemas.BotID
-	if err := json.Unmarshal(body, &to); err != nil || to.Bot == "" {
-		return httpapi.RejectAt("/bot", "is required: the bot of the channel, and its tenant unless that is default")
-	}
-	if to.Tenant == "" {
-		to.Tenant = "default"
+	to, err := ownerOf(body)
+	if err != nil {
+		return err
 	}
 	if !to.Valid() {
 		return httpapi.RejectAt("/bot", "bot and tenant must be of the form [A-Za-z0-9_-]{1,64}")
@@ -167,8 +164,9 @@ func (a Channels) change(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var patch map[string]any
-	if json.Unmarshal(body, &patch) != nil {
+	decoded, err := strictjson.Decode(body) // numbers keep their digits
+	patch, isObject := decoded.(map[string]any)
+	if err != nil || !isObject {
 		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "the body must be an object")
 	}
 	entry, err := a.current(r)
@@ -189,8 +187,8 @@ func (a Channels) change(w http.ResponseWriter, r *http.Request) error {
 		return httpapi.RejectAt("/rotate_token", "must be true or false")
 	}
 	delete(patch, "rotate_token")
-	var before any
-	if err := json.Unmarshal(entry.Channel, &before); err != nil {
+	before, err := strictjson.Decode(entry.Channel)
+	if err != nil {
 		return rejected(err)
 	}
 	after, err := strictjson.Encode(merge(before, patch))
@@ -264,16 +262,34 @@ func rejected(err error) error {
 	return httpapi.Failed(err, "the channel is not stored").Because(err, "storing a channel failed")
 }
 
-// written has the names of the secrets of a channel, and the address to which its scripts send them.
-type written struct {
-	TokenLocal   string `json:"token_local"`
-	TokenRemote  string `json:"token_remote"`
-	TokenRemote2 string `json:"token_remote2"`
-	URL          string `json:"url"`
+// ownerOf returns the bot of a new channel. The error is a *httpapi.Problem.
+func ownerOf(body json.RawMessage) (schemas.BotID, error) {
+	members := channel.Members(body)
+	var to schemas.BotID
+	for name, into := range map[string]*string{"bot": &to.Bot, "tenant": &to.Tenant} {
+		if value := members[name]; value != nil && json.Unmarshal(value, into) != nil {
+			return to, httpapi.RejectAt("/"+name, "must be a string")
+		}
+	}
+	if to.Bot == "" {
+		return to, httpapi.RejectAt("/bot", "is required: the bot of the channel, and its tenant unless that is default")
+	}
+	to.Tenant = cmp.Or(to.Tenant, "default")
+	return to, nil
 }
 
+// written has the names of the secrets of a channel, and the address to which its scripts send them.
+type written struct{ TokenLocal, TokenRemote, TokenRemote2, URL string }
+
+// writtenOf reads the members by their exact names, as channel.Administration does: encoding/json would fill a field of a
+// struct from Token_Remote as well.
 func writtenOf(text json.RawMessage) (w written) {
-	_ = json.Unmarshal(text, &w) // what is invalid is not stored
+	members := channel.Members(text)
+	for name, into := range map[string]*string{
+		"token_local": &w.TokenLocal, "token_remote": &w.TokenRemote, "token_remote2": &w.TokenRemote2, "url": &w.URL,
+	} {
+		_ = json.Unmarshal(members[name], into) // what is invalid is not stored
+	}
 	return w
 }
 
@@ -346,9 +362,8 @@ func (a Channels) advise(r *http.Request, e channel.Entry, action string) {
 	changed := schemas.ChannelChanged{
 		ID: e.ID, Code: is.Code, Action: action, By: operatorOf(r.Context()).Name, From: httpapi.Peer(r, nil).String(),
 	}
-	a.Log.InfoContext(r.Context(), "channel of the administration changed", "action", action, "id", e.ID, "tenant",
-		e.Tenant, "bot", e.Bot,
-		"channel", is.Code, "operator", changed.By, "from", changed.From)
+	a.Log.InfoContext(r.Context(), "channel changed", "action", action, "id", e.ID, "tenant", e.Tenant, "bot", e.Bot,
+		"channel", is.Code, "operator", changed.By, "remote_addr", changed.From)
 	advisory, err := json.Marshal(schemas.NewChannelAdvisory(e.BotID, time.Now(), changed))
 	if err == nil {
 		err = a.Advise(e.BotID, advisory)

@@ -201,3 +201,18 @@ func TestChannels_WhatTheAdministrationRefuses(t *testing.T) {
 	o.store.err = fmt.Errorf("address of NATS: %w", nats.ErrNoResponders)
 	requireProblem(t, o.ask("PATCH", "/admin/v1/channels/"+id, `{"opts":{}}`), 503, fault.Internal, "try again")
 }
+
+// TestChannels_ChangeKeepsDigits checks that a change keeps every digit of the numbers that it brings, and of those that the
+// channel has.
+func TestChannels_ChangeKeepsDigits(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"late","type":"public","ext":{"a":12345678901234567890}}`)
+	require.Equal(t, 201, w.Code, w.Body)
+	id := decoded(t, w)["channel"].(map[string]any)["id"].(string)
+	w = o.ask("PATCH", "/admin/v1/channels/"+id, `{"ext":{"b":98765432109876543210,"c":1.10}}`)
+	require.Equal(t, 200, w.Code, w.Body)
+	for _, kept := range []string{`"a":12345678901234567890`, `"b":98765432109876543210`, `"c":1.10`} {
+		require.Contains(t, w.Body.String(), kept)
+	}
+}

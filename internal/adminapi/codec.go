@@ -85,19 +85,18 @@ func (c recordedCodec) Decode(payloads []*commonpb.Payload) ([]*commonpb.Payload
 	return c.PayloadCodec.Decode(payloads)
 }
 
-// allow writes the CORS headers of a request, and reports whether the request was only a question about them.
+// allow writes the CORS headers of a request, and reports whether the request was only a question about them. The error is
+// a *httpapi.Problem for the page of another origin: a browser sends the password that it has kept with requests of every
+// page, also with those that CORS lets pass without a question.
 func (c Codec) allow(w http.ResponseWriter, r *http.Request) (answered bool, err error) {
 	origin, question := r.Header.Get("Origin"), r.Method == http.MethodOptions
-	if origin == "" {
+	if origin == "" || httpapi.SameHost(r, origin) {
 		return false, nil
 	}
 	h := w.Header()
 	h.Add("Vary", "Origin")
 	if !slices.Contains(c.Origins, origin) {
-		if question {
-			return true, httpapi.Reject(http.StatusForbidden, "", "the origin of the page is not allowed: set --codec-origin")
-		}
-		return false, nil
+		return true, httpapi.Reject(http.StatusForbidden, "", "the origin of the page is not allowed: set --codec-origin")
 	}
 	h.Set("Access-Control-Allow-Origin", origin)
 	h.Set("Access-Control-Allow-Credentials", "true")

@@ -136,7 +136,9 @@ func TestCodec_NothingDecryptedWithoutTheEvent(t *testing.T) {
 
 func TestCodec_PagesOfAllowedOrigins(t *testing.T) {
 	t.Parallel()
-	s, _ := codecServer(t)
+	to := &shelf{}
+	reads := newReads(to)
+	s := serveCodec(t, newPayloads(t), reads)
 	ask := func(method, origin, token string) *http.Response {
 		r, err := http.NewRequestWithContext(t.Context(), method, s.URL+"/codec/decode?preserveStorageRefs=true", strings.NewReader(`{"payloads":[]}`))
 		require.NoError(t, err)
@@ -158,8 +160,17 @@ func TestCodec_PagesOfAllowedOrigins(t *testing.T) {
 	require.Equal(t, "true", answered.Header.Get("Access-Control-Allow-Credentials"))
 
 	require.Equal(t, http.StatusForbidden, ask(http.MethodOptions, "https://other.example", "").StatusCode)
-	require.Empty(t, ask(http.MethodPost, "https://other.example", tokenOfOwner).Header.Get("Access-Control-Allow-Origin"))
 	require.Equal(t, http.StatusUnauthorized, ask(http.MethodPost, "https://temporal.example", "").StatusCode)
+	require.Equal(t, http.StatusOK, ask(http.MethodPost, s.URL, tokenOfOwner).StatusCode, "a page of the listener itself")
+	for _, other := range []string{"https://other.example", "null", "https://temporal.example.other", s.URL + "0"} {
+		for _, method := range []string{http.MethodPost, http.MethodGet, http.MethodHead} {
+			rejected := ask(method, other, tokenOfOwner)
+			require.Equal(t, http.StatusForbidden, rejected.StatusCode, "%s from %s", method, other)
+			require.Empty(t, rejected.Header.Get("Access-Control-Allow-Origin"))
+		}
+	}
+	require.NoError(t, reads.Close(t.Context()))
+	require.Equal(t, 2, to.events[len(to.events)-1].Data.Counts["requests"], "those of allowed pages")
 }
 
 func TestCodec_BrowserAskedForToken(t *testing.T) {

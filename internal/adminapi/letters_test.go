@@ -41,7 +41,9 @@ func TestLetters_Operators(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, server.Stop(ctx)) }()
 	server.Enable(API{
-		Log: discardLogger, Channels: o.channels, Letters: letterapi.API{Letters: letters, Log: discardLogger},
+		Log: discardLogger, Channels: o.channels, Letters: letterapi.API{
+			Letters: letters, Log: discardLogger, Knows: func(context.Context, bus.DeadLetter) (bool, error) { return false, nil },
+		},
 		Operators: operatorsOf(t, "eve viewer 0123456789abcdef-eve\nbob operator 0123456789abcdef-bob\n"),
 	}.Handler())
 	call := func(method, path, token string, answer any) int {

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { natstest.VerifyTestMain(m) }
 
-const soon = 30 * time.Second // no test waits this long unless something is broken
+const soon = time.Minute // no test waits this long unless something is broken
 
 var discardLogger = slog.New(slog.DiscardHandler)
 

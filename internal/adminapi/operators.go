@@ -99,11 +99,16 @@ func parseOperator(fields []string) (httpapi.Digest, Operator, error) {
 	return token, operator, err
 }
 
-// find returns whose token it is.
-func (o *Operators) find(token string) (Operator, bool) {
+// Find returns whose token it is.
+func (o *Operators) Find(token string) (Operator, bool) {
 	if token == "" {
 		return Operator{}, false
 	}
-	operator, ok := o.file.Get()[httpapi.DigestOf(token)] // the timing of a lookup by hash does not leak similar tokens
+	return o.ByDigest(httpapi.DigestOf(token)) // the timing of a lookup by hash does not leak similar tokens
+}
+
+// ByDigest returns whose token has this digest, by the file as it is now.
+func (o *Operators) ByDigest(token httpapi.Digest) (Operator, bool) {
+	operator, ok := o.file.Get()[token]
 	return operator, ok
 }

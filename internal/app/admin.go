@@ -1,13 +1,17 @@
 package app
 
 import (
+	"context"
 	"net/http"
+
+	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/codec"
+	"github.com/hookturn/hookturn/internal/inspect"
 	"github.com/hookturn/hookturn/internal/letterapi"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -23,6 +27,17 @@ func startAdmin(cfg Config, state *adminapi.Readiness, p *parts) (*adminapi.Serv
 	return s, err
 }
 
+// letters returns the API of dead letters, for operators and for engines.
+func letters(cfg Config, b *base) letterapi.API {
+	in := &inspect.Inspector{Streams: b.streams}
+	return letterapi.API{
+		Letters: bus.NewDeadLetters(b.js, b.streams), Log: cfg.Log,
+		Knows: func(ctx context.Context, letter bus.DeadLetter) (bool, error) {
+			return in.Knows(ctx, letter, func() (client.Client, error) { return b.temporal, nil })
+		},
+	}
+}
+
 // adminAPI returns the admin API, nil when no operator token is configured.
 func adminAPI(cfg Config, b *base, p *parts) (http.Handler, error) {
 	if cfg.Gateway.OperatorToken == "" {
@@ -35,7 +50,7 @@ func adminAPI(cfg Config, b *base, p *parts) (http.Handler, error) {
 	api := adminapi.API{Log: cfg.Log, Operators: operators, Channels: adminapi.Channels{
 		Administration: &channel.Administration{Registry: b.channels, Store: store.NewChannels(b.streams), Licences: cfg.Licences},
 		Advise:         bus.NewPubSub(b.js).Advise, Log: cfg.Log, Audit: bus.NewAudit(b.js),
-	}, Letters: letterapi.API{Letters: bus.NewDeadLetters(b.js, b.streams), Log: cfg.Log}}
+	}, Letters: letters(cfg, b)}
 	if cfg.PayloadKeys != "" {
 		payloads, err := codec.New(cfg.PayloadKeys, cfg.Log)
 		if err != nil {

@@ -60,7 +60,10 @@ func startBase(
 	bus.ObserveWrites(js, m.NATSWriteFailed)
 	p.add("streams", background(func(ctx context.Context) { bus.Upkeep(ctx, js) }))
 	b.channels = channel.NewRegistry(b.bots, opts, cfg.Log)
-	if err := followChannels(ctx, b, cfg.Log, p); err != nil {
+	err = follow(ctx, p, cfg.Log, "channels", func(ctx context.Context, ready func()) error {
+		return b.channels.Follow(ctx, store.NewChannels(b.streams), ready)
+	})
+	if err != nil {
 		return nil, err
 	}
 	if b.temporal, err = dialTemporal(ctx, cfg.Temporal, cfg.Log, m); err != nil {
@@ -109,24 +112,24 @@ func watchBots(bots *bot.Store, log *slog.Logger) (stop func(context.Context) er
 	})
 }
 
-// followChannels waits until the registry has loaded the existing channels, and keeps it up to date.
-func followChannels(ctx context.Context, b *base, log *slog.Logger, p *parts) error {
-	following, cancel := context.WithCancel(context.Background())
-	ready, done := make(chan struct{}), make(chan error, 1)
-	go func() {
-		err := b.channels.Follow(following, store.NewChannels(b.streams), sync.OnceFunc(func() { close(ready) }))
-		if err != nil {
-			log.ErrorContext(ctx, "watching channels failed", "error", err, "hint", "restart the process when NATS is available")
+// follow runs what follows a bucket until the part is stopped, and returns when it has read what is stored: it calls ready
+// then.
+func follow(
+	ctx context.Context, p *parts, log *slog.Logger, name string, run func(ctx context.Context, ready func()) error,
+) error {
+	ready, failed := make(chan struct{}), make(chan error, 1)
+	p.add(name, background(func(running context.Context) {
+		if err := run(running, sync.OnceFunc(func() { close(ready) })); err != nil {
+			log.ErrorContext(ctx, "following a bucket failed", "part", name, "error", err,
+				"hint", "restart the process when NATS is available")
+			failed <- err
 		}
-		done <- err
-	}()
-	p.add("channels", func(context.Context) error { cancel(); return <-done })
+	}))
 	select {
 	case <-ready:
 		return nil
-	case err := <-done:
-		done <- err
-		return err
+	case err := <-failed:
+		return fmt.Errorf("read %s: %w", name, err)
 	case <-ctx.Done():
 		return ctx.Err()
 	}

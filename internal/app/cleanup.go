@@ -41,7 +41,7 @@ func (p *parts) stop(ctx context.Context) error {
 		if err := v.stop(ctx); err != nil {
 			problems = append(problems, fmt.Errorf("stop %s: %w", v.name, err))
 		}
-		p.log.DebugContext(ctx, "stopped", "part", v.name, "took", time.Since(started))
+		p.log.DebugContext(ctx, "stopped", "part", v.name, "duration_ms", time.Since(started).Milliseconds())
 	}
 	p.list = nil
 	return errors.Join(problems...)

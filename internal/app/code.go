@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"sync"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/activities"
@@ -45,7 +47,7 @@ func (w *Worker) pollCode(
 		WorkerStopTimeout:                  cfg.StopTimeout,
 		DisableRegistrationAliasing:        true,
 		OnFatalError:                       w.fatal.fail,
-		DeploymentOptions:                  cfg.Deployment.options(),
+		DeploymentOptions:                  cfg.Deployment.Worker(),
 	})
 	signer, err := openSigner(ctx, b.streams, purposeFileLink)
 	if err != nil {
@@ -60,20 +62,73 @@ func (w *Worker) pollCode(
 		PubSub: bus.NewPubSub(b.js), Log: cfg.Log,
 		Files: store.NewFiles(b.streams), Link: link,
 	}
-	code := &activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}
-	code.Register(sdk)
-	if err := w.run(sdk, step.QueueCode); err != nil {
-		return err
+	code := &activities.Code{
+		Activities: acts, Scripts: b.bots, Sandbox: box, Host: host,
+		Claims: store.NewBegun(b.streams), Name: uuid.NewString(),
 	}
-	return w.serveScripts(ctx, bus.NewPubSub(b.js), code)
+	code.Register(sdk)
+	var running together
+	w.parts.add("scripts", within(cfg.StopTimeout, running.stop))
+	if err := sdk.Start(); err != nil {
+		return fmt.Errorf("start polling task queue %s: %w", step.QueueCode, err)
+	}
+	running.add(func(context.Context) { sdk.Stop() })
+	return w.answerScripts(ctx, &running, bus.NewPubSub(b.js), code)
 }
 
-// serveScripts runs scripts of channels with run: bare, which come from gateways over NATS.
-func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *activities.Code) error {
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	busy := encodeScriptResult(step.ScriptResult{
-		Fault: fault.New(fault.SandboxUnavailable, "the worker runs as many scripts as it may"),
+// together are the sources of scripts of a worker, which stop at the same time: while one waits for its scripts, no other
+// begins any.
+type together struct{ stops []func(context.Context) }
+
+func (t *together) add(stop func(context.Context)) { t.stops = append(t.stops, stop) }
+
+func (t *together) stop(ctx context.Context) error {
+	var stopping sync.WaitGroup
+	for _, stop := range t.stops {
+		stopping.Go(func() { stop(ctx) })
+	}
+	stopping.Wait()
+	return nil
+}
+
+// answerScripts runs the scripts that other processes ask for over NATS.
+func (w *Worker) answerScripts(ctx context.Context, running *together, requests *bus.PubSub, code *activities.Code) error {
+	if err := w.answerAsks(ctx, running, requests, code); err != nil {
+		return err
+	}
+	return w.serveScripts(ctx, running, requests, code)
+}
+
+// answerAsks runs scripts for the first attempts of workflows, which other workers ask for over NATS. When the worker stops,
+// it begins none any more, and answers requests about those that run until they have ended.
+func (w *Worker) answerAsks(ctx context.Context, running *together, requests *bus.PubSub, code *activities.Code) error {
+	asked, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	answer := func(request []byte, limit int) []byte { return answerAsk(asked, code, w.parts.log, request, limit) }
+	stopTo, err := requests.AnswerAsksTo(code.Name, answer)
+	if err != nil {
+		cancel()
+		return err
+	}
+	stop, err := requests.AnswerAsks(scriptsAtOnce(), answer, encodeAnswer(step.ScriptAttempt{NotBegun: true}))
+	running.add(func(stopping context.Context) {
+		defer cancel()
+		code.RefuseFirsts()
+		var firsts sync.WaitGroup
+		firsts.Go(func() { code.StopFirsts(stopping) })
+		if stop != nil {
+			stop(stopping)
+		}
+		firsts.Wait()
+		stopTo(stopping)
 	})
+	return err
+}
+
+// serveScripts runs scripts of channels with run: bare, which come from gateways over NATS. When the worker stops, it
+// receives no more requests, and scripts that still run when its time is over are ended and answered.
+func (w *Worker) serveScripts(ctx context.Context, running *together, requests *bus.PubSub, code *activities.Code) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	busy := failedAnswer(fault.SandboxUnavailable, "the worker runs as many scripts as it may")
 	stop, err := requests.ServeScripts(scriptsAtOnce(), func(request []byte, limit int) []byte {
 		return answerScript(ctx, code, w.parts.log, request, limit)
 	}, busy)
@@ -81,42 +136,62 @@ func (w *Worker) serveScripts(ctx context.Context, requests *bus.PubSub, code *a
 		cancel()
 		return err
 	}
-	w.parts.add("scripts without workflows", func(stopping context.Context) error {
+	running.add(func(stopping context.Context) {
 		defer cancel()
 		context.AfterFunc(stopping, cancel) // scripts that still run are ended
 		stop(stopping)
-		return nil
 	})
 	return nil
 }
 
-// answerScript runs the script of a request. A panic fails the request, as one of an activity does in Temporal: the process
-// has the scripts of other tenants.
-func answerScript(
-	ctx context.Context, code *activities.Code, log *slog.Logger, request []byte, limit int,
-) (answer []byte) {
+// answerAsk answers a request about the first attempt at a script.
+func answerAsk(ctx context.Context, code *activities.Code, log *slog.Logger, request []byte, limit int) []byte {
+	return answerWith(ctx, log, limit, func() (any, bool) {
+		var ask step.ScriptAsk
+		if err := json.Unmarshal(request, &ask); err != nil || ask.Run.Plan.Code == nil {
+			return nil, false
+		}
+		return code.AnswerAsk(ctx, ask), true
+	})
+}
+
+// answerScript runs the script of a request of a gateway.
+func answerScript(ctx context.Context, code *activities.Code, log *slog.Logger, request []byte, limit int) []byte {
+	return answerWith(ctx, log, limit, func() (any, bool) {
+		var run step.ScriptRun
+		if err := json.Unmarshal(request, &run); err != nil || run.Plan.Code == nil {
+			return nil, false
+		}
+		return code.RunBare(ctx, run), true
+	})
+}
+
+// answerWith returns the answer to a request for a script, at most limit bytes. run returns false for an invalid request. A
+// panic fails the request, as one of an activity does in Temporal: the process has the scripts of other tenants.
+func answerWith(ctx context.Context, log *slog.Logger, limit int, run func() (any, bool)) (answer []byte) {
 	defer func() {
 		if reason := recover(); reason != nil {
 			log.ErrorContext(ctx, "running a script panicked", "panic", fmt.Sprint(reason), "stack", string(debug.Stack()))
-			answer = encodeScriptResult(step.ScriptResult{
-				Fault: fault.New(fault.Internal, "the script was not run: see the worker's log"),
-			})
+			answer = failedAnswer(fault.Internal, "the script was not run: see the worker's log")
 		}
 	}()
-	var run step.ScriptRun
-	if err := json.Unmarshal(request, &run); err != nil || run.Plan.Code == nil {
-		return encodeScriptResult(step.ScriptResult{Fault: fault.New(fault.Internal, "invalid request to run a script")})
+	result, valid := run()
+	if !valid {
+		return failedAnswer(fault.Internal, "invalid request to run a script")
 	}
-	answer = encodeScriptResult(code.RunBare(ctx, run))
-	if len(answer) > limit {
-		answer = encodeScriptResult(step.ScriptResult{
-			Fault: fault.New(fault.TooLarge, "what the script returned exceeds %d bytes, the limit of NATS", limit),
-		})
+	if answer = encodeAnswer(result); len(answer) > limit {
+		return failedAnswer(fault.TooLarge, "what the script returned exceeds %d bytes, the limit of NATS", limit)
 	}
 	return answer
 }
 
-func encodeScriptResult(r step.ScriptResult) []byte {
+// failedAnswer is the answer of a script that failed. A step.ScriptResult reads the same as a step.ScriptAttempt, which
+// holds one.
+func failedAnswer(kind fault.Kind, format string, args ...any) []byte {
+	return encodeAnswer(step.ScriptResult{Fault: fault.New(kind, format, args...)})
+}
+
+func encodeAnswer(r any) []byte {
 	data, err := schemas.Marshal(r)
 	if err != nil { // a value of a script that is not JSON does not come here
 		data = []byte(`{"fault":{"kind":"internal","message":"the result cannot be encoded"}}`)
@@ -141,13 +216,12 @@ func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {
 	}, nil
 }
 
-// checkPackage returns the check of the wheels that bot files name, nil without a directory of packages.
+// checkPackage returns the check of the wheels that bot files name, nil without a directory of packages. It keeps what it
+// found for the next load.
 func checkPackage(dir string) func(wheel, sum string) error {
 	if dir == "" {
 		return nil
 	}
-	return func(wheel, sum string) error {
-		_, err := sandbox.ReadWheel(dir, sandbox.Wheel{File: wheel, SHA256: sum})
-		return err
-	}
+	wheels := sandbox.NewWheels(dir)
+	return func(wheel, sum string) error { return wheels.Check(sandbox.Wheel{File: wheel, SHA256: sum}) }
 }

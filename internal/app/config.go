@@ -15,6 +15,7 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/deployment"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
@@ -52,7 +53,7 @@ type Config struct {
 	// TaskQueues are the task queues that a worker polls; default hookturn.
 	TaskQueues []string
 	// Deployment is the Worker Deployment that a worker is a version of; the zero value is an unversioned worker.
-	Deployment Deployment
+	Deployment deployment.Options
 	// EgressAllow lists webhook addresses outside the public internet, host-or-CIDR[:port].
 	EgressAllow []string
 	// EgressDevelopment allows loopback addresses and plain http. For development stacks and tests only.
@@ -69,6 +70,7 @@ type Config struct {
 
 	AdminAddr string // host:port of /healthz, /readyz and /metrics; "" = none
 	Gateway   Gateway
+	Console   Console
 	// Licences bound the number of integration channels of a type; a type that is not listed is not bounded.
 	Licences map[string]int
 	// GatewayURL is the public URL of the gateway, as in https://hooks.example; "" = endpoints receive no callback URL, and
@@ -151,7 +153,7 @@ func (c Config) withDefaults() Config {
 		if c.Deployment.BuildID == "" {
 			c.Deployment.BuildID = DefaultBuildID()
 		}
-		set(&c.Deployment.Promote, PromoteAuto)
+		set(&c.Deployment.Promote, deployment.PromoteAuto)
 	}
 	if c.Metrics == nil {
 		c.Metrics = telemetry.NewMetrics()
@@ -184,7 +186,7 @@ func (c Config) validate() error {
 			problems = append(problems, errors.New("unknown task queue "+q+": use "+step.QueueMain+" or "+step.QueueCode))
 		}
 	}
-	if err := c.Deployment.validate(); err != nil {
+	if err := c.Deployment.Validate(); err != nil {
 		problems = append(problems, err)
 	}
 	if c.MaxInFlight < 1 {
@@ -200,7 +202,7 @@ func (c Config) validate() error {
 	if err := checkGatewayURL(c.GatewayURL); err != nil {
 		problems = append(problems, err)
 	}
-	if err := c.Gateway.validate(); err != nil {
+	if err := errors.Join(c.Gateway.validate(), c.Console.validate(c.Gateway.OperatorToken)); err != nil {
 		problems = append(problems, err)
 	}
 	return errors.Join(append(problems, c.validateStreams())...)
@@ -265,7 +267,8 @@ func TemporalFromEnvironment() (client.Options, error) {
 func EnvironmentVariables() []string {
 	names := []string{
 		"HOOKTURN_ACTOR", "HOOKTURN_ADMIN_ADDR", "HOOKTURN_BAD_BOTS",
-		"HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_CODEC_ORIGIN", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
+		"HOOKTURN_BOTS", "HOOKTURN_BUILD_ID", "HOOKTURN_CODEC_ORIGIN", "HOOKTURN_CONSOLE_ACTIONS", "HOOKTURN_CONSOLE_ADDR",
+		"HOOKTURN_CONSOLE_NATS_CONTEXT", "HOOKTURN_CONSOLE_UI_URL", "HOOKTURN_DEPLOYMENT_NAME", "HOOKTURN_DEPLOYMENT_PROMOTE",
 		"HOOKTURN_EGRESS_ALLOW", "HOOKTURN_ENGINES", "HOOKTURN_EVENT_MEMORY",
 		"HOOKTURN_EVENT_TOKENS", "HOOKTURN_FREE_SECRETS",
 		"HOOKTURN_GATEWAY_ADDR", "HOOKTURN_GATEWAY_CERT", "HOOKTURN_GATEWAY_KEY", "HOOKTURN_GATEWAY_ORIGINS",

@@ -4,19 +4,28 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/internal/tenantshare"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// noticesMax is the number of state changes that may wait for publication. A worker that cannot reach NATS drops later
-// ones; its own requests follow them all the same.
-const noticesMax = 1000
+const (
+	// noticesMax is the number of state changes that may wait for publication, half of them of one tenant. A worker that cannot
+	// reach NATS drops later ones; its own requests follow them all the same.
+	noticesMax = 1000
+	// whyMax bounds the reason of a state that is shared, in bytes.
+	whyMax = 200
+	// dropLogEvery is how often a tenant's dropped state changes are logged.
+	dropLogEvery = time.Minute
+)
 
 // endpoints publishes the state changes of endpoints to the other workers, the log and the subscribers of advisories.
 type endpoints struct {
@@ -24,26 +33,45 @@ type endpoints struct {
 	pubsub  *bus.PubSub
 	log     *slog.Logger
 	limiter *limit.Limiter
-	notices chan limit.StateChange
+	notices chan waiting
+	shares  tenantshare.Shares // of notices
+
+	mu      sync.Mutex
+	dropped map[string]time.Time // when that was logged last, by tenant
+}
+
+// waiting is a state change that waits for publication.
+type waiting struct {
+	limit.StateChange
+
+	release func()
+}
+
+func newEndpoints(log *slog.Logger, shared *store.Endpoints, pubsub *bus.PubSub) *endpoints {
+	return &endpoints{
+		shared: shared, pubsub: pubsub, log: log, limiter: &limit.Limiter{}, notices: make(chan waiting, noticesMax),
+		dropped: map[string]time.Time{},
+	}
 }
 
 // startLimiter returns a new limiter and keeps its state the same as that of the other workers' limiters.
-func startLimiter(base *base, log *slog.Logger, m *telemetry.Metrics, p *parts) (*limit.Limiter, error) {
-	e := &endpoints{
-		shared: store.NewEndpoints(base.streams), pubsub: bus.NewPubSub(base.js), log: log, limiter: &limit.Limiter{},
-		notices: make(chan limit.StateChange, noticesMax),
-	}
+func startLimiter(
+	ctx context.Context, base *base, log *slog.Logger, m *telemetry.Metrics, p *parts,
+) (*limit.Limiter, error) {
+	e := newEndpoints(log, store.NewEndpoints(base.streams), bus.NewPubSub(base.js))
 	e.limiter.OnChange = e.changed
-	followPauses(base, log, p, e.decided)
+	if err := followPauses(ctx, base, log, p, e.decided); err != nil {
+		return nil, err
+	}
 	hide, err := m.WatchEndpoints(e.unusual)
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var running sync.WaitGroup
 	running.Go(func() {
 		if err := e.shared.Listen(ctx, e.received); err != nil {
-			log.Error("receiving endpoint states of other workers failed", "error", err,
+			log.ErrorContext(ctx, "receiving endpoint states of other workers failed", "error", err,
 				"hint", "restart this worker when NATS is available")
 		}
 	})
@@ -65,12 +93,30 @@ func (e *endpoints) changed(n limit.StateChange) {
 	}
 	e.log.Log(context.Background(), level, "endpoint state changed", "state", n.State, "tenant", n.Endpoint.Tenant,
 		"bot", n.Endpoint.Bot, "url", n.Endpoint.URL, "until", n.Until, "reason", n.Why)
-	select {
-	case e.notices <- n:
-	default:
-		e.log.Warn("endpoint state not published: too many state changes wait", "url", n.Endpoint.URL, "state", n.State,
-			"hint", "check the connection to NATS")
+	release, ok := e.shares.Take(n.Endpoint.Tenant, noticesMax/2)
+	if ok {
+		select {
+		case e.notices <- waiting{n, release}:
+			return
+		default:
+			release()
+		}
 	}
+	if e.logDue(n.Endpoint.Tenant) {
+		e.log.Warn("endpoint state not published: too many state changes wait", "tenant", n.Endpoint.Tenant, "url", n.Endpoint.URL,
+			"state", n.State, "hint", "check the connection to NATS")
+	}
+}
+
+// logDue reports whether a dropped state change of a tenant is logged, which is so once a minute.
+func (e *endpoints) logDue(tenant string) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	due := time.Since(e.dropped[tenant]) >= dropLogEvery
+	if due {
+		e.dropped[tenant] = time.Now()
+	}
+	return due
 }
 
 func (e *endpoints) publishAll(ctx context.Context) {
@@ -79,8 +125,12 @@ func (e *endpoints) publishAll(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case n := <-e.notices:
-			if err := e.publish(ctx, n); err != nil {
-				e.log.WarnContext(ctx, "publishing endpoint state failed", "url", n.Endpoint.URL, "state", n.State, "error", err)
+			err := e.publish(ctx, n.StateChange)
+			n.release()
+			full := fault.Of(err)
+			if err != nil && (full == nil || full.Kind != fault.QueueFull || e.logDue(n.Endpoint.Tenant)) {
+				e.log.WarnContext(ctx, "publishing endpoint state failed", "tenant", n.Endpoint.Tenant, "url", n.Endpoint.URL,
+					"state", n.State, "error", err)
 			}
 		}
 	}
@@ -110,11 +160,20 @@ func (e *endpoints) publish(ctx context.Context, n limit.StateChange) error {
 		}
 		return nil
 	}
+	n.Why = cut(n.Why, whyMax)
 	notice, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
 	return e.shared.Tell(ctx, at.BotID, at.URL, notice)
+}
+
+// cut returns a text of at most a number of bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
 }
 
 // received applies a state change of any worker.

@@ -11,21 +11,19 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// followPauses calls decided for each decision of an operator once, until the part is stopped. stored reports whether the
-// decision is older than this process.
-func followPauses(b *base, log *slog.Logger, p *parts, decided func(d store.Pause, stored bool)) {
-	known, begun := map[string]uint64{}, false
-	p.add("pauses", background(func(ctx context.Context) {
-		err := store.NewPauses(b.streams).Follow(ctx, func(d store.Pause, key string, revision uint64) {
-			if revision > known[key] {
-				known[key] = revision
-				decided(d, !begun)
-			}
-		}, func() { begun = true })
-		if err != nil {
-			log.ErrorContext(ctx, "receiving pauses failed", "error", err, "hint", "restart this process when NATS is available")
-		}
-	}))
+// followPauses calls decided for each decision of an operator once, until the part is stopped, and returns when it has done
+// so for those that are stored: before, a paused bot would be served, and a paused endpoint called. stored reports whether
+// the decision is older than this process.
+func followPauses(
+	ctx context.Context, b *base, log *slog.Logger, p *parts, decided func(d store.Pause, stored bool),
+) error {
+	return follow(ctx, p, log, "pauses", func(ctx context.Context, ready func()) error {
+		stored := true
+		return store.NewPauses(b.streams).Follow(ctx, func(d store.Pause) { decided(d, stored) }, func() {
+			stored = false
+			ready()
+		})
+	})
 }
 
 // decided applies an operator's decision about an endpoint to this worker's limiter. What this worker knows of an endpoint

@@ -24,6 +24,7 @@ import (
 func wake(c client.Client) activities.Wake {
 	return func(ctx context.Context, q step.Queue) error {
 		id := step.QueueID(q.BotID, q.Step)
+		q.Format = step.FormatLatest // of a run that it starts; one that runs keeps its own
 		_, err := c.SignalWithStartWorkflow(ctx, id, step.SignalQueued, nil, client.StartWorkflowOptions{
 			ID:                  id,
 			TaskQueue:           step.QueueMain,
@@ -78,25 +79,35 @@ func (s sweeper) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	var failed []error
 	for _, head := range heads {
 		var entry step.Queued
 		if json.Unmarshal(head, &entry) != nil || entry.Webhook.Plan.Step == "" {
 			continue // a run removes it and logs that
 		}
-		plan := entry.Webhook.Plan
-		q := step.Queue{BotID: plan.BotID, Step: plan.Step}
-		running, err := s.running(ctx, q)
-		if err != nil {
-			return err
-		}
-		if running {
+		q := step.Queue{BotID: entry.Webhook.Plan.BotID, Step: entry.Webhook.Plan.Step}
+		err := s.start(ctx, q)
+		if err == nil {
 			continue
 		}
-		s.log.WarnContext(ctx, "background queue without a run found, starting one", "tenant", q.Tenant, "bot", q.Bot, "step",
-			q.Step)
-		if err := s.wake(ctx, q); err != nil {
-			return fmt.Errorf("start the run of a background queue: %w", err)
+		failed = append(failed, fmt.Errorf("queue of step %s of bot %s of tenant %s: %w", q.Step, q.Bot, q.Tenant, err))
+		if _, away := errors.AsType[*serviceerror.Unavailable](err); away || errors.Is(err, context.DeadlineExceeded) {
+			break
 		}
+	}
+	return errors.Join(failed...)
+}
+
+// start starts the run of a queue unless it runs.
+func (s sweeper) start(ctx context.Context, q step.Queue) error {
+	running, err := s.running(ctx, q)
+	if err != nil || running {
+		return err
+	}
+	s.log.WarnContext(ctx, "background queue without a run found, starting one", "tenant", q.Tenant, "bot", q.Bot, "step",
+		q.Step)
+	if err := s.wake(ctx, q); err != nil {
+		return fmt.Errorf("start the run of a background queue: %w", err)
 	}
 	return nil
 }

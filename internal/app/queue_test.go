@@ -31,6 +31,7 @@ func TestSweeper_StartsQueuesWithoutRun(t *testing.T) {
 	var queued heads
 	for name, status := range map[string]enumspb.WorkflowExecutionStatus{
 		"RUNNING": enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, "TERMINATED": enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+		"CANCELED":  enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED,
 		"COMPLETED": enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, "NONE": enumspb.WORKFLOW_EXECUTION_STATUS_UNSPECIFIED,
 	} {
 		plan := bot.Plan{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: name}
@@ -54,5 +55,34 @@ func TestSweeper_StartsQueuesWithoutRun(t *testing.T) {
 		return nil
 	}}
 	require.NoError(t, s.sweep(t.Context()))
-	require.ElementsMatch(t, []string{"TERMINATED", "COMPLETED", "NONE"}, woken)
+	require.ElementsMatch(t, []string{"TERMINATED", "CANCELED", "COMPLETED", "NONE"}, woken)
+
+	woken = nil
+	s.wake = func(_ context.Context, q step.Queue) error {
+		woken = append(woken, q.Step)
+		return serviceerror.NewInvalidArgument("not this one")
+	}
+	require.ErrorContains(t, s.sweep(t.Context()), "not this one")
+	require.Len(t, woken, 4, "a queue that cannot be started stops no other")
+
+	woken = nil
+	s.wake = func(_ context.Context, q step.Queue) error {
+		woken = append(woken, q.Step)
+		return serviceerror.NewUnavailable("away")
+	}
+	require.ErrorContains(t, s.sweep(t.Context()), "away")
+	require.Len(t, woken, 1, "the others cannot be started either")
+}
+
+// TestWake_Format: a run of a background queue follows the rules of the release that has started it.
+func TestWake_Format(t *testing.T) {
+	t.Parallel()
+	c := &mocks.Client{}
+	var started step.Queue
+	c.On("SignalWithStartWorkflow", mock.Anything, "queue/acme/shop/NOTIFY", step.SignalQueued, nil, mock.Anything,
+		step.WorkflowQueue, mock.Anything).Run(func(args mock.Arguments) { started, _ = args[6].(step.Queue) }).Return(nil, nil)
+	q := step.Queue{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "NOTIFY"}
+	require.NoError(t, wake(c)(t.Context(), q))
+	q.Format = step.FormatLatest
+	require.Equal(t, q, started)
 }

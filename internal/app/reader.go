@@ -7,10 +7,21 @@ import (
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
+// slowCall is longer than any endpoint makes Temporal wait before it accepts an Update: a worker whose first attempt at a
+// slow endpoint goes on sends a heartbeat after four fifths of intake.WorkflowTaskTimeout, and the Update is accepted with
+// it.
+const slowCall = intake.WorkflowTaskTimeout
+
 // newReader returns the event reader of a starter.
 func newReader(cfg Config, base *base, in *intake.Intake) *eventreader.Reader {
-	return eventreader.NewReader(base.js, base.streams, eventreader.Options{
-		Name: instance(), Handler: in.Handle, MaxInFlight: cfg.MaxInFlight, MemoryLimit: cfg.EventMemory, Logger: cfg.Log,
+	return eventreader.NewReader(base.js, base.streams, readerOptions(cfg, base, in))
+}
+
+func readerOptions(cfg Config, base *base, in *intake.Intake) eventreader.Options {
+	return eventreader.Options{
+		Name: instance(), Handler: in.Handle, Full: in.Full, Tenants: func() int { return tenants(base.bots.Current()) },
+		MaxInFlight: cfg.MaxInFlight, MemoryLimit: cfg.EventMemory, Logger: cfg.Log,
+		SlowCall: slowCall,
 		Hooks: eventreader.Hooks{
 			Retried: func(tenant, kind string) {
 				cfg.Metrics.Retried(knownTenant(base.bots.Current(), tenant), kind)
@@ -18,7 +29,7 @@ func newReader(cfg Config, base *base, in *intake.Intake) *eventreader.Reader {
 			TakenOver:  cfg.Metrics.TakenOver,
 			DeadLetter: cfg.Metrics.DeadLetter,
 		},
-	})
+	}
 }
 
 // readerFigures returns the metrics of an event reader.
@@ -45,4 +56,13 @@ func knownTenant(bots *bot.Set, tenant string) string {
 		}
 	}
 	return "_"
+}
+
+// tenants returns the number of tenants that have bots.
+func tenants(bots *bot.Set) int {
+	names := map[string]bool{}
+	for _, b := range bots.Bots() {
+		names[b.Tenant()] = true
+	}
+	return len(names)
 }

@@ -77,10 +77,10 @@ func (s *retention) place(ctx context.Context, of schemas.BotID, name string, ke
 func (s *retention) report(of schemas.BotID, place string, count int, err error) {
 	switch {
 	case err != nil:
-		s.log.Log(context.Background(), bus.RetryLevel(err), "deleting what a bot does not keep failed, will retry",
+		s.log.Log(context.Background(), bus.RetryLevel(err), "deleting expired data of bot failed, will retry",
 			"tenant", of.Tenant, "bot", of.Bot, "place", place, "retry_in", retentionEvery, "error", err)
 	case count > 0:
 		s.metrics.RetentionDeleted(of, place, count)
-		s.log.Info("deleted what the bot does not keep", "tenant", of.Tenant, "bot", of.Bot, "place", place, "count", count)
+		s.log.Info("expired data of bot deleted", "tenant", of.Tenant, "bot", of.Bot, "place", place, "count", count)
 	}
 }

@@ -69,14 +69,14 @@ func TestLogSDK_TraceOfLateActivity(t *testing.T) {
 	var out bytes.Buffer
 	logger, err := telemetry.NewLogger(&out, "debug", telemetry.FormatJSON)
 	require.NoError(t, err)
-	var opts client.Options
-	logSDK(&opts, logger)
-	workers, ok := opts.Interceptors[0].(interceptor.WorkerInterceptor)
-	require.True(t, ok)
-	traced := workers.InterceptActivity(t.Context(), &failing{run: func(context.Context) error { return nil }})
 	in := step.WebhookInput{Event: schemas.Event{TraceParent: "00-" + trace + "-b7ad6b7169203331-01"}}
 	for ended, want := range map[bool]int{false: 0, true: 1} {
 		out.Reset()
+		var opts client.Options
+		logSDK(&opts, logger) // it remembers late activities
+		workers, ok := opts.Interceptors[0].(interceptor.WorkerInterceptor)
+		require.True(t, ok)
+		traced := workers.InterceptActivity(t.Context(), &failing{run: func(context.Context) error { return nil }})
 		var suite testsuite.WorkflowTestSuite
 		suite.SetLogger(opts.Logger)
 		environment := suite.NewTestActivityEnvironment()

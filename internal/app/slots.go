@@ -35,11 +35,11 @@ func slots() int { return 1000 * max(2, runtime.GOMAXPROCS(0)) }
 // tuner returns the slot suppliers of a worker that measures its load, and a function that returns the share of slots in
 // use. Local activities are never delayed: they are part of a workflow task that has begun.
 func tuner(m *load.Monitor) (tuned worker.WorkerTuner, used func() float64, err error) {
-	tasks, err := newSupplier(m, tasksAlways, slots())
+	tasks, err := newSupplier(m, tasksAlways, slots(), load.TaskReportMax)
 	if err != nil {
 		return nil, nil, err
 	}
-	acts, err := newSupplier(m, activitiesAlways, slots())
+	acts, err := newSupplier(m, activitiesAlways, slots(), load.ActivityReportMax)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -62,21 +62,23 @@ func tuner(m *load.Monitor) (tuned worker.WorkerTuner, used func() float64, err 
 type supplier struct {
 	worker.SlotSupplier
 
-	load   *load.Monitor
-	always int
-	most   int
+	load      *load.Monitor
+	always    int
+	most      int
+	reportMax time.Duration // see load.Monitor.High
 
 	mu   sync.Mutex
 	used map[*worker.SlotPermit]struct{} // permits of running work; those of polls are reserved and not used
 }
 
-func newSupplier(m *load.Monitor, always, most int) (*supplier, error) {
+func newSupplier(m *load.Monitor, always, most int, reportMax time.Duration) (*supplier, error) {
 	fixed, err := worker.NewFixedSizeSlotSupplier(most)
 	if err != nil {
 		return nil, fmt.Errorf("create slot supplier: %w", err)
 	}
 	return &supplier{
-		SlotSupplier: fixed, load: m, always: always, most: most, used: map[*worker.SlotPermit]struct{}{},
+		SlotSupplier: fixed, load: m, always: always, most: most, reportMax: reportMax,
+		used: map[*worker.SlotPermit]struct{}{},
 	}, nil
 }
 
@@ -139,14 +141,14 @@ func (s *supplier) usedShare() float64 {
 	used := len(s.used)
 	s.mu.Unlock()
 	limit := s.most
-	if s.load.High() {
+	if s.load.High(s.reportMax) {
 		limit = s.always
 	}
 	return min(1, float64(used)/float64(limit))
 }
 
 func (s *supplier) full(info worker.SlotReservationInfo) bool {
-	return info.NumIssuedSlots() >= s.always && s.load.High()
+	return info.NumIssuedSlots() >= s.always && s.load.High(s.reportMax)
 }
 
 // isReport reports whether an API method reports the progress of work to the server.

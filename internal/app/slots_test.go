@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -30,7 +31,7 @@ func overloaded() *load.Monitor {
 func TestSupplier_Overload(t *testing.T) {
 	t.Parallel()
 	m := overloaded()
-	s, err := newSupplier(m, 2, 4)
+	s, err := newSupplier(m, 2, 4, load.TaskReportMax)
 	require.NoError(t, err)
 	for n := range 2 {
 		require.NotNil(t, s.TryReserveSlot(issued{n: n}), "some work is taken on at any load")
@@ -69,7 +70,7 @@ func (r release) Permit() *worker.SlotPermit { return r.permit }
 func TestSupplier_UsedShare(t *testing.T) {
 	t.Parallel()
 	m := overloaded()
-	s, err := newSupplier(m, 4, 10)
+	s, err := newSupplier(m, 4, 10, load.TaskReportMax)
 	require.NoError(t, err)
 	var permits []*worker.SlotPermit
 	for n := range 3 {
@@ -99,4 +100,22 @@ func TestTuner(t *testing.T) {
 	require.Zero(t, used(), "no work runs")
 	require.True(t, isReport("/temporal.api.workflowservice.v1.WorkflowService/RecordActivityTaskHeartbeat"))
 	require.False(t, isReport("/temporal.api.workflowservice.v1.WorkflowService/PollActivityTaskQueue"))
+}
+
+// TestTuner_SlowReports: while the server takes its time, a worker takes activities, which wait for endpoints, but no more
+// workflow tasks, which the server gives up soon.
+func TestTuner_SlowReports(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var m load.Monitor
+		for range 5 {
+			done := m.Report()
+			<-time.After(2 * load.TaskReportMax)
+			done()
+		}
+		tuned, _, err := tuner(&m)
+		require.NoError(t, err)
+		require.Nil(t, tuned.GetWorkflowTaskSlotSupplier().TryReserveSlot(issued{n: tasksAlways}))
+		require.NotNil(t, tuned.GetActivityTaskSlotSupplier().TryReserveSlot(issued{n: activitiesAlways}))
+	})
 }

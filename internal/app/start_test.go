@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { natstest.VerifyTestMain(m) }
 
 const (
-	soon = 30 * time.Second // no test waits this long unless something is broken
+	soon = time.Minute // no test waits this long unless something is broken
 	poll = 5 * time.Millisecond
 )
 

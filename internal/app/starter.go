@@ -10,8 +10,10 @@ import (
 
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/console"
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/recall"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -23,6 +25,7 @@ type Starter struct {
 	parts   parts
 	admin   *adminapi.Server
 	gateway *gateway.Server
+	console *console.Console
 	fatal   fatal
 }
 
@@ -60,7 +63,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}
-	paused, err := s.watchPauses(cfg, base)
+	paused, err := s.watchPauses(ctx, cfg, base)
 	if err != nil {
 		return err
 	}
@@ -68,7 +71,9 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		Pauses:   paused,
 		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewReplies(base.js, base.streams),
 		Converter: cfg.payloads(), Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
-		Traces: base.traces,
+		Traces: base.traces, Recall: recall.New(base.temporal, cfg.payloads(), cfg.Log),
+		Mark:    store.NewRecovered(base.streams, base.namespace),
+		Letters: lettersOfRuns{bus.NewDeadLetters(base.js, base.streams), metrics},
 	}
 	reader := newReader(cfg, base, in)
 	if err := reader.Start(ctx); err != nil {
@@ -94,14 +99,19 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if api != nil {
 		s.admin.Enable(api)
 	}
+	if err := s.startConsole(ctx, cfg, base); err != nil {
+		return err
+	}
 	ready.Begin(base.ready)
 	return nil
 }
 
 // watchPauses returns the bots that are paused, now and later.
-func (s *Starter) watchPauses(cfg Config, b *base) (*pausedBots, error) {
+func (s *Starter) watchPauses(ctx context.Context, cfg Config, b *base) (*pausedBots, error) {
 	paused := &pausedBots{log: cfg.Log, bots: map[schemas.BotID]pausedBot{}}
-	followPauses(b, cfg.Log, &s.parts, paused.decided)
+	if err := followPauses(ctx, b, cfg.Log, &s.parts, paused.decided); err != nil {
+		return nil, err
+	}
 	hidePaused, err := cfg.Metrics.WatchPausedBots(paused.now)
 	if err != nil {
 		return nil, err

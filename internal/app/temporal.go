@@ -15,11 +15,13 @@ import (
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/internal/transient"
 )
 
 // dialTemporal connects to Temporal, trying again until ctx ends.
@@ -33,6 +35,8 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		opts.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
 	keepAlive(&opts.ConnectionOptions)
+	opts.ConnectionOptions.DialOptions = append(slices.Clip(opts.ConnectionOptions.DialOptions),
+		grpc.WithChainUnaryInterceptor(boundRequest, endAtUpdateLimit))
 	if m != nil {
 		handler, err := sdkMetrics(m)
 		if err != nil {
@@ -81,6 +85,23 @@ func keepAlive(o *client.ConnectionOptions) {
 	}
 }
 
+// requestTimeout bounds a request to Temporal that has no deadline. The SDK gives as much to most of its own.
+const requestTimeout = 10 * time.Second
+
+// boundRequest ends a request that has no deadline after requestTimeout. The SDK gives each of its own requests one, but not
+// those that pass through it: one whose answer is lost would be waited for without end.
+func boundRequest(
+	ctx context.Context, method string, request, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,
+	opts ...grpc.CallOption,
+) error {
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, requestTimeout)
+		defer cancel()
+	}
+	return invoke(ctx, method, request, reply, cc, opts...)
+}
+
 // searchAttributes are those of the contract, section 9.2.
 func searchAttributes() map[string]enumspb.IndexedValueType {
 	attributes := map[string]enumspb.IndexedValueType{step.AttributeFailures: enumspb.INDEXED_VALUE_TYPE_INT}
@@ -91,6 +112,15 @@ func searchAttributes() map[string]enumspb.IndexedValueType {
 		attributes[name] = enumspb.INDEXED_VALUE_TYPE_KEYWORD
 	}
 	return attributes
+}
+
+// createAttributes returns the command of the Temporal CLI that adds search attributes.
+func createAttributes(namespace string, attributes map[string]enumspb.IndexedValueType) string {
+	command := []string{"temporal operator search-attribute create --namespace", namespace}
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		command = append(command, "--name", name, "--type", attributes[name].String())
+	}
+	return strings.Join(command, " ")
 }
 
 // ensureSearchAttributes registers the search attributes that are missing.
@@ -109,7 +139,7 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	err := backoff.Retry(list, backoff.WithContext(retry, ctx))
 	if code := serviceerror.ToStatus(err).Code(); code == codes.PermissionDenied || code == codes.Unimplemented {
 		l.WarnContext(ctx, "listing search attributes not permitted", "namespace", namespace, "error", err,
-			"hint", "check that an operator has run \"starter setup\"")
+			"hint", "check that an operator has run \"starter setup\", or: "+createAttributes(namespace, want))
 		return nil
 	}
 	if err != nil {
@@ -122,7 +152,7 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	if len(want) == 0 {
 		return nil
 	}
-	err = Retry(ctx, time.Minute, func(ctx context.Context) error {
+	err = transient.Retry(ctx, time.Minute, func(ctx context.Context) error {
 		_, err := c.OperatorService().AddSearchAttributes(ctx,
 			&operatorservice.AddSearchAttributesRequest{Namespace: namespace, SearchAttributes: want})
 		return err
@@ -130,7 +160,8 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	if err != nil {
 		missing := strings.Join(slices.Sorted(maps.Keys(want)), ", ")
 		return fmt.Errorf("namespace %s lacks the search attributes %s and they cannot be added: "+
-			"run \"starter setup\" with an operator's rights: %w", namespace, missing, err)
+			"run \"starter setup\" with an operator's rights, or \"%s\": %w", namespace, missing,
+			createAttributes(namespace, want), err)
 	}
 	return nil
 }

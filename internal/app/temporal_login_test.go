@@ -10,6 +10,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
+	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"google.golang.org/grpc"
@@ -31,7 +33,8 @@ import (
 type frontend struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 
-	requests chan metadata.MD
+	requests  chan metadata.MD
+	deadlines chan time.Time
 }
 
 func (f frontend) GetSystemInfo(
@@ -47,13 +50,25 @@ func (f frontend) GetSystemInfo(
 	}, nil
 }
 
+// DeleteWorkflowExecution answers when the request has a deadline, which it passes on.
+func (f frontend) DeleteWorkflowExecution(
+	ctx context.Context, _ *workflowservice.DeleteWorkflowExecutionRequest,
+) (*workflowservice.DeleteWorkflowExecutionResponse, error) {
+	ends, bounded := ctx.Deadline()
+	if !bounded {
+		return nil, serviceerror.NewInvalidArgument("the client waits without end")
+	}
+	f.deadlines <- ends
+	return &workflowservice.DeleteWorkflowExecutionResponse{}, nil
+}
+
 // serveFrontend serves the stand-in and returns its address.
 func serveFrontend(t *testing.T, options ...grpc.ServerOption) (frontend, string) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	server := grpc.NewServer(options...)
-	f := frontend{requests: make(chan metadata.MD, 1)}
+	f := frontend{requests: make(chan metadata.MD, 1), deadlines: make(chan time.Time, 1)}
 	workflowservice.RegisterWorkflowServiceServer(server, f)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(listener) }()
@@ -162,12 +177,31 @@ func TestTemporal_HintNamesTheOption(t *testing.T) {
 		"check TEMPORAL_ADDRESS and that the server":    {HostPort: "127.0.0.1:1"},
 	} {
 		require.Contains(t, reachHint(t.Context(), wrong), hint)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		_, err := dialTemporal(ctx, wrong, Config{}.withDefaults().Log, nil)
-		cancel()
+		var ctx expiring
+		ctx.Context, ctx.end = context.WithCancel(t.Context())
+		_, err := dialTemporal(ctx, wrong, slog.New(slog.NewTextHandler(ctx, nil)), nil)
 		require.ErrorIs(t, err, bus.ErrUnreachable)
 		require.ErrorContains(t, err, hint)
 	}
+}
+
+// expiring is a context whose time is over when something is logged.
+type expiring struct {
+	context.Context
+
+	end context.CancelFunc
+}
+
+func (e expiring) Write(p []byte) (int, error) {
+	e.end()
+	return len(p), nil
+}
+
+func (e expiring) Err() error {
+	if e.Context.Err() != nil {
+		return context.DeadlineExceeded
+	}
+	return nil
 }
 
 func TestTemporal_APIKey(t *testing.T) { //nolint:paralleltest // the environment is shared
@@ -183,4 +217,22 @@ func TestTemporal_APIKey(t *testing.T) { //nolint:paralleltest // the environmen
 	require.NoError(t, err)
 	c.Close()
 	require.Equal(t, []string{"Bearer a-key"}, (<-f.requests).Get("authorization"))
+}
+
+// TestTemporal_EveryRequestIsBounded sends a request that passes through the SDK, without a deadline and with one.
+func TestTemporal_EveryRequestIsBounded(t *testing.T) {
+	t.Parallel()
+	f, address := serveFrontend(t)
+	c, err := dialTemporal(t.Context(), client.Options{HostPort: address}, Config{}.withDefaults().Log, nil)
+	require.NoError(t, err)
+	defer c.Close()
+	request := &workflowservice.DeleteWorkflowExecutionRequest{}
+	_, err = c.WorkflowService().DeleteWorkflowExecution(t.Context(), request)
+	require.NoError(t, err)
+	require.LessOrEqual(t, time.Until(<-f.deadlines), requestTimeout)
+	longer, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	_, err = c.WorkflowService().DeleteWorkflowExecution(longer, request)
+	require.NoError(t, err)
+	require.Greater(t, time.Until(<-f.deadlines), time.Minute, "the sender decides")
 }

@@ -90,9 +90,12 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 		}
 		sweep := sweeper{queues: store.NewQueues(base.js, base.streams), temporal: base.temporal, wake: acts.Wake, log: cfg.Log}
 		w.parts.add("queue sweep", background(sweep.run))
-	}
-	if err := cfg.Deployment.follow(ctx, base, cfg, &w.parts); err != nil {
-		return err
+		// Workers of code steps alone promote nothing: without workers of the main queue no version works.
+		stop, err := cfg.Deployment.Follow(ctx, base.temporal, base.namespace, cfg.Log)
+		if err != nil {
+			return err
+		}
+		w.parts.add("deployment", func(context.Context) error { stop(); return nil })
 	}
 	ready.Begin(base.ready)
 	return nil
@@ -100,7 +103,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 
 // activities returns the activities with their dependencies.
 func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egress.Client) (*activities.Activities, error) {
-	limiter, err := startLimiter(b, cfg.Log, cfg.Metrics, &w.parts)
+	limiter, err := startLimiter(ctx, b, cfg.Log, cfg.Metrics, &w.parts)
 	if err != nil {
 		return nil, err
 	}
@@ -113,6 +116,8 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.js, b.streams),
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
 	}
+	acts.CodeWorkers = bus.NewPubSub(b.js)
+	acts.ReportTime = w.load.ReportTime
 	acts.Sessions = store.NewSessions(b.js, b.streams)
 	acts.HasSessions = func(id schemas.BotID) bool { return hasSessions(b.bots, id) }
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
@@ -132,6 +137,11 @@ const (
 	tokenMax     = 64 << 10         // bytes of its answer
 )
 
+// deadlockTimeout is how long workflow code may hold a workflow task without yielding before the SDK fails the task. A
+// worker that takes over all conversations of another version replays many histories at once: with the SDK's default
+// of 1 s, a busy machine was taken for a deadlock.
+const deadlockTimeout = 20 * time.Second
+
 // poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a
 // thousand conversations run (docs/benchmarks).
 func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) error {
@@ -150,7 +160,7 @@ func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) 
 		WorkerStopTimeout:            cfg.StopTimeout,
 		DisableRegistrationAliasing:  true,
 		OnFatalError:                 w.fatal.fail,
-		DeploymentOptions:            cfg.Deployment.options(),
+		DeploymentOptions:            cfg.Deployment.Worker(),
 		DeadlockDetectionTimeout:     deadlockTimeout,
 	})
 	workflows.Register(sdk)
@@ -173,7 +183,8 @@ func (w *Worker) showSlots(queue string, cfg Config, used func() float64) {
 	w.parts.add("slots of "+queue, func(context.Context) error { stop(); return nil })
 }
 
-// heartbeatInterval is how often a running activity sends a heartbeat; the server waits for three of them (see workflows).
+// heartbeatInterval is the least time between two heartbeats that the SDK sends of an activity. The activity decides how
+// often it sends one (ADR 65); the SDK would hold them back for four fifths of the heartbeat timeout.
 const heartbeatInterval = time.Second
 
 // stickyTimeout is how long a workflow task waits for the worker that has the conversation in its cache. It bounds how
@@ -213,13 +224,13 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	if err != nil {
 		return bot.Options{}, fmt.Errorf("check --egress-allow or HOOKTURN_EGRESS_ALLOW: %w", err)
 	}
-	out.Close()
+	out.Close() // it only checks
 	return bot.Options{
 		CheckPackage: checkPackage(cfg.Packages),
 		Dialects:     dialects.Specs(),
 		SecretsDir:   cfg.SecretsDir, FreeSecrets: cfg.FreeSecrets, RefuseBad: cfg.BadBots == BadBotsRefuse,
 		AllowPlainHTTP: true, // CheckURL decides, which has the operator's list
-		CheckURL:       func(raw string) error { return egress.CheckURL(raw, egressOptions(cfg)) },
+		CheckURL:       out.CheckURL,
 		CheckProgram:   jq.Check,
 		Licences:       cfg.Licences,
 	}, nil

@@ -29,10 +29,16 @@ var pinned = regexp.MustCompile(`:v?\d+\.\d+(\.\d+)?(-[a-z0-9.]+)?$`)
 // loadCompose reads docker-compose.yml as docker compose does, with the passwords that `make up` would have written.
 func loadCompose(t *testing.T) *types.Project {
 	t.Helper()
+	return loadComposeWith(t)
+}
+
+// loadComposeWith reads it with variables that an operator has added to .env.
+func loadComposeWith(t *testing.T, variables ...string) *types.Project {
+	t.Helper()
 	options, err := cli.NewProjectOptions(
 		[]string{filepath.Join(repoRoot, "docker-compose.yml")},
 		cli.WithWorkingDirectory(repoRoot),
-		cli.WithEnv(passwords()),
+		cli.WithEnv(append(passwords(), variables...)),
 		cli.WithProfiles([]string{"*"}),
 	)
 	require.NoError(t, err)
@@ -60,6 +66,12 @@ func TestCompose_EachServiceHasItsUser(t *testing.T) {
 		environment := project.Services[service].Environment
 		require.Equal(t, "nats://"+user+":password-of-"+user+"@nats:4222", *environment["HOOKTURN_NATS_URL"], service)
 		require.Equal(t, permissions.InboxPrefix(user), *environment["HOOKTURN_NATS_INBOX_PREFIX"], service)
+		of, _ := permissions.UserOf(user)
+		domain := ""
+		if set := environment["HOOKTURN_NATS_DOMAIN"]; set != nil {
+			domain = *set
+		}
+		require.Equal(t, of.Domain(), domain, service)
 	}
 	makefile, err := os.ReadFile(filepath.Join(repoRoot, "Makefile"))
 	require.NoError(t, err)

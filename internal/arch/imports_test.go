@@ -24,7 +24,7 @@ var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
 	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit",
 	"internal/oauth2",
-	"internal/step", "internal/telemetry", "internal/scripthost", "internal/stack",
+	"internal/step", "internal/telemetry", "internal/scripthost", "internal/stack", "internal/tenantcache",
 }
 
 // importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above
@@ -34,10 +34,6 @@ var importTable = map[string]row{
 	"schemas":             {"what travels outside: JSON Schema, AsyncAPI, Go types, subjects", []string{"internal/strictjson"}},
 	"internal/fault":      {"failures and their error codes", nil},
 	"internal/confined":   {"reading files that other users can write", nil},
-	"internal/freeport":   {"ports for servers that listen later or start again", nil},
-	"internal/leaktest":   {"goroutines that tests leave behind", nil},
-	"internal/loglimit":   {"how often a line is logged about what happens again and again", nil},
-	"internal/nearest":    {"the name that a misspelt one was meant to be", nil},
 	"internal/visible":    {"text of other parties, so that a terminal shows it and does not obey it", nil},
 	"internal/secret": {
 		"values that must not be printed, and where they are kept",
@@ -47,22 +43,24 @@ var importTable = map[string]row{
 		"signing requests and verifying signatures",
 		[]string{"internal/secret"},
 	},
-	"internal/header": {"which request headers may be set, at load and at run time", nil},
+	"internal/nearest": {"the name that a misspelt one was meant to be", nil},
+	"internal/header":  {"which request headers may be set, at load and at run time", nil},
 	"internal/egress": {
 		"the only package that opens outbound HTTP",
-		[]string{"internal/fault", "internal/header", "schemas"}, // schemas: the record of an attempt
+		[]string{"internal/fault", "internal/header", "internal/tenantcache", "schemas"}, // schemas: the record of an attempt
 	},
 	"internal/sandbox": {
 		"the only package that starts processes: Python in a sandbox",
 		[]string{"schemas", "internal/fault", "internal/egress", "internal/confined"},
 	},
+	"internal/loglimit": {"how often a line is logged about what happens again and again", nil},
 	"internal/bus": {
 		"connection to NATS, streams and their upkeep, publishing, dead letters, publish-subscribe",
-		[]string{"schemas", "internal/fault", "internal/patience", "internal/tenantshare"},
+		[]string{"schemas", "internal/fault", "internal/loglimit", "internal/patience", "internal/tenantshare"},
 	},
 	"internal/store": {
 		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",
-		[]string{"schemas", "internal/bus", "internal/fault"},
+		[]string{"schemas", "internal/bus", "internal/fault", "internal/strictjson", "internal/tenantcache"},
 	},
 	"internal/role": {
 		"what each role of an operator may do",
@@ -78,12 +76,14 @@ var importTable = map[string]row{
 	},
 	"internal/bot": {
 		"what a bot file means: loading, checking, hot reload",
-		[]string{"schemas", "internal/secret", "internal/confined", "internal/fault", "internal/header"},
+		[]string{
+			"schemas", "internal/secret", "internal/confined", "internal/fault", "internal/header", "internal/nearest",
+		},
 	},
 	"internal/jq": {"running jq programs, each in a process with bounds", nil},
 	"internal/dialect": {
 		"what every partner's JSON has in common, no I/O",
-		[]string{"schemas", "internal/bot", "internal/fault", "internal/strictjson"},
+		[]string{"schemas", "internal/bot", "internal/fault", "internal/strictjson", "internal/nearest"},
 	},
 	"internal/channel": {
 		"integration channels: which there are, the input and the answer of their scripts",
@@ -100,12 +100,13 @@ var importTable = map[string]row{
 		"WebSocket connections of clients to a channel; handles frames, not HTTP",
 		[]string{
 			"schemas", "internal/bot", "internal/step", "internal/fault", "internal/channel", "internal/strictjson",
+			"internal/tenantshare",
 		},
 	},
 	"internal/dialect/*": {
 		"one partner's JSON, both ways, no I/O; dialects do not know each other",
 		[]string{
-			"schemas", "internal/bot", "internal/fault", "internal/dialect", "internal/strictjson",
+			"schemas", "internal/bot", "internal/fault", "internal/dialect", "internal/strictjson", "internal/nearest",
 		},
 	},
 	"internal/dialects": {
@@ -142,7 +143,10 @@ var importTable = map[string]row{
 	"docs/integrators":  {"the verification of signatures as integrators write it", nil},
 	"internal/conformance": {
 		"whether an integrator's endpoint is a careful receiver",
-		[]string{"schemas", "internal/bot", "internal/dialect", "internal/fault", "internal/secret", "internal/signature"},
+		[]string{
+			"schemas", "internal/bot", "internal/dialect", "internal/egress", "internal/fault", "internal/secret",
+			"internal/signature",
+		},
 	},
 	"internal/erase": {
 		"deleting what is held of a person, in Temporal and NATS",
@@ -152,11 +156,11 @@ var importTable = map[string]row{
 	"internal/codec": {"encrypting what goes to Temporal", []string{"internal/fresh"}},
 	"internal/httpapi": {
 		"what HTTP APIs have in common: problems, bodies, bearer tokens",
-		[]string{"internal/bus", "internal/strictjson", "internal/fault"},
+		[]string{"internal/bus", "internal/strictjson", "internal/fault", "internal/header", "internal/visible"},
 	},
 	"internal/letterapi": {
 		"dead letters over HTTP, for the gateway and the admin API",
-		[]string{"schemas", "internal/bus", "internal/fault", "internal/httpapi"},
+		[]string{"schemas", "internal/bus", "internal/fault", "internal/httpapi", "internal/inspect"},
 	},
 	"internal/adminapi": {
 		"the operator's listener: health, metrics, the admin API",
@@ -165,13 +169,25 @@ var importTable = map[string]row{
 			"internal/letterapi", "internal/store", "internal/telemetry", "internal/audit", "internal/role",
 		},
 	},
+	"internal/pause": {
+		"what operators have paused, and the states of endpoints that workers share",
+		[]string{"schemas", "internal/bus", "internal/store", "internal/limit"},
+	},
+	"internal/console": {
+		"the operators' console: HTML pages and forms",
+		[]string{
+			"schemas", "internal/adminapi", "internal/audit", "internal/bot", "internal/bus", "internal/fault", "internal/httpapi",
+			"internal/inspect", "internal/pause", "internal/redrive", "internal/role", "internal/step", "internal/store",
+			"internal/telemetry",
+		},
+	},
 	"internal/gateway": {
 		"the public HTTP and WebSocket API",
 		[]string{
 			"schemas", "internal/fresh", "internal/httpapi", "internal/letterapi", "internal/dialect", "internal/dialect/*",
 			"internal/bot", "internal/bus", "internal/store", "internal/signature",
 			"internal/step", "internal/fault", "internal/signedurl", "internal/strictjson", "internal/telemetry", "internal/channel",
-			"internal/socket", "internal/tenantshare",
+			"internal/socket", "internal/tenantshare", "internal/visible",
 		},
 	},
 	"internal/inspect": {
@@ -182,18 +198,33 @@ var importTable = map[string]row{
 		"repeating many events: at a rate, in order, resumable",
 		[]string{"schemas", "internal/bus", "internal/store", "internal/inspect", "internal/fault", "internal/step"},
 	},
-	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas"}},
+	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas", "internal/visible"}},
 	"internal/eventreader": {
 		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",
-		[]string{"schemas", "internal/bus", "internal/fault", "internal/stack"},
+		[]string{"schemas", "internal/bus", "internal/fault", "internal/loglimit", "internal/stack"},
 	},
 	"internal/intake": {
 		"the handler of the event reader: turns one event into an Update of its conversation",
 		[]string{
-			"schemas", "internal/eventreader", "internal/bot", "internal/step", "internal/fault", "internal/telemetry",
+			"schemas", "internal/eventreader", "internal/bot", "internal/dialect/twoway", "internal/step", "internal/fault",
+			"internal/loglimit", "internal/telemetry", "internal/nearest",
 		},
 	},
-	"internal/natstest":   {"NATS servers inside of tests", nil},
+	"internal/transient": {
+		"which failed requests to NATS and Temporal are sent again",
+		[]string{"internal/bus", "internal/patience"},
+	},
+	"internal/deployment": {
+		"how a version of the workers becomes the current one, by itself or by an operator",
+		[]string{"internal/bus", "internal/step", "internal/transient"},
+	},
+	"internal/recall": {
+		"what a run has published, from its history",
+		[]string{"schemas", "internal/step", "internal/tenantshare", "workflows"},
+	},
+	"internal/natstest":   {"NATS servers inside of tests", []string{"internal/leaktest", "internal/freeport"}},
+	"internal/leaktest":   {"goroutines that tests leave behind", nil},
+	"internal/freeport":   {"ports for servers that listen later or start again", nil},
 	"internal/app":        {"wires a process; owns the order of start and stop", anything},
 	"internal/cli":        {"the commands of starter and worker as a library", anything},
 	"internal/arch":       {"tests of layout and imports", anything},
@@ -248,7 +279,7 @@ func forbids(s source, target string) string {
 	case s.test:
 		return "" // tests may import any package; the compiler still forbids cycles
 	}
-	if strings.HasSuffix(target, testKit) {
+	if strings.HasSuffix(target, testKit) && !strings.HasSuffix(s.pkg, testKit) {
 		return "a package named …test helps tests and must not reach a binary"
 	}
 	own, known := rowOf(s.pkg)

@@ -18,7 +18,7 @@ import (
 	"github.com/hookturn/hookturn/internal/permissions"
 )
 
-const natsPatience = 10 * time.Second
+const natsPatience = time.Minute
 
 // startNATS runs a server by deploy/nats-server.conf, with its ports and its store moved to where a test may put them.
 func startNATS(t *testing.T) (*server.Options, *server.Server) {

@@ -43,6 +43,18 @@ func TestRelease_Platforms(t *testing.T) {
 	require.Equal(t, "sha256", release.Checksum.Algorithm)
 }
 
+// TestChecks_LookForVulnerabilities checks that a run of all checks looks for known vulnerabilities in both modules.
+func TestChecks_LookForVulnerabilities(t *testing.T) {
+	t.Parallel()
+	checks, err := os.ReadFile(filepath.Join(repoRoot, ".ci", "run"))
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^step \S+ \.ci/vulnerabilities$`, string(checks))
+	script, err := os.ReadFile(filepath.Join(repoRoot, ".ci", "vulnerabilities"))
+	require.NoError(t, err)
+	require.Regexp(t, `(?m)^bin/govulncheck .*\./\.\.\.$`, string(script))
+	require.Regexp(t, `(?m)^\(cd devstack && \.\./bin/govulncheck .*\./\.\.\.\)$`, string(script))
+}
+
 // TestRelease_LicenseTexts checks that the script of the image finds a license text for every module of the programs.
 func TestRelease_LicenseTexts(t *testing.T) {
 	t.Parallel()

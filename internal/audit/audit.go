@@ -38,6 +38,17 @@ type Change struct {
 	Reason  string
 }
 
+// NotRecorded replaces the values of filters that name people.
+const NotRecorded = "(not recorded)"
+
+// Recordable returns the tenant and the bot of a dead letter; those of a bad subject are unknown.
+func Recordable(of schemas.BotID) schemas.BotID {
+	if of.Valid() {
+		return of
+	}
+	return schemas.BotID{}
+}
+
 const (
 	nameMax   = 128
 	reasonMax = 256

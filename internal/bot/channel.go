@@ -3,11 +3,13 @@ package bot
 import (
 	"crypto/sha256"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/nearest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -128,20 +130,13 @@ func (b *Bot) Channels() []*Channel { return b.channels }
 
 // Channel finds a channel of the bot file by its code.
 func (b *Bot) Channel(code string) (*Channel, bool) {
-	at := slices.IndexFunc(b.channels, func(c *Channel) bool { return c.Code == code })
-	if at < 0 {
-		return nil, false
-	}
-	return b.channels[at], true
+	ch, ok := b.channelsByCode[code]
+	return ch, ok
 }
 
 // TokenSums are the SHA-256 of the tokens that open a channel of this bot by a secret: several while it is rotated.
 func (b *Bot) TokenSums(ch *Channel) [][sha256.Size]byte {
-	var sums [][sha256.Size]byte
-	for _, value := range b.secrets[ch.TokenLocal] {
-		sums = append(sums, sha256.Sum256([]byte(value.Reveal())))
-	}
-	return sums
+	return slices.Clone(b.sums[ch.TokenLocal])
 }
 
 // ChannelByToken finds the channel that a token opens, by the SHA-256 of the token.
@@ -157,7 +152,8 @@ func (b *Bot) AbsoluteURLs() bool { return b.absoluteURLs }
 func (b *Bot) ScriptPlan(name string) (Plan, error) {
 	code, ok := b.channelScripts[name]
 	if !ok {
-		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no script %s", b.id.Bot, quote(name))
+		return Plan{}, fault.New(fault.UnknownStep, "bot %s has no script %s%s", b.id.Bot, quote(name),
+			nearest.Hint(name, slices.Sorted(maps.Keys(b.channelScripts))))
 	}
 	return Plan{
 		BotID: b.id, Step: name, Dialect: DialectChannel, Revision: b.revision, Code: code,

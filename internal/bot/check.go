@@ -34,6 +34,7 @@ type checker struct {
 	base     string   // the base URL of the running environment
 	revision string   // fingerprint of the file
 	watch    []string // paths of secrets and scripts
+	memo     memo
 
 	ownPackages    []Package // of all scripts of the bot
 	ownConnections []string
@@ -46,7 +47,7 @@ func readBot(base string, data []byte, h home, options Options, abandoned func()
 	if root == nil {
 		return result{file: name, problems: document.problems}
 	}
-	document.abandoned = abandoned
+	document.abandoned, document.nearest = abandoned, options.nearest
 	c := &checker{
 		document: document,
 		file:     newFile(),
@@ -56,7 +57,9 @@ func readBot(base string, data []byte, h home, options Options, abandoned func()
 		bot: &Bot{
 			file: name, secrets: map[string][]secret.Value{}, plans: map[string]Plan{}, adapters: map[string]*BotAdapter{},
 			scripts: map[string]string{}, channelScripts: map[string]*Code{}, channelTypes: map[string]*fileChannelType{},
+			secretRefs: map[string]refs{}, sums: map[string][][sha256.Size]byte{}, channelsByCode: map[string]*Channel{},
 		},
+		memo:     newMemo(),
 		revision: fingerprint(data),
 	}
 	if c.decode("$", root, reflect.ValueOf(c.file).Elem()) && !c.expanded.exceeded {
@@ -89,13 +92,19 @@ func (c *checker) check() {
 	}
 	c.warnBotBreak()
 	for _, name := range slices.Sorted(maps.Keys(c.file.Adapters)) {
+		if c.abandoned() {
+			return
+		}
 		c.bot.adapters[name] = c.adapter(name, c.file.Adapters[name])
 	}
 	c.scripts()
 	c.channelTypes()
 	for i := range c.file.Channels {
+		if c.abandoned() {
+			return
+		}
 		if ch := c.channel(item("$.channels", i), &c.file.Channels[i]); !c.codeTaken(item("$.channels", i), ch) {
-			c.bot.channels = append(c.bot.channels, ch)
+			c.bot.channels, c.bot.channelsByCode[ch.Code] = append(c.bot.channels, ch), ch
 		}
 	}
 }
@@ -229,7 +238,8 @@ func (c *checker) once(path, format string, args ...any) {
 
 func (c *checker) oneOf(path, value string, allowed ...string) {
 	if !slices.Contains(allowed, value) {
-		c.once(path, "%s is unknown: want one of %s", quote(value), strings.Join(allowed, ", "))
+		c.once(path, "%s is unknown: want one of %s%s", quote(value), strings.Join(allowed, ", "),
+			c.hint(value, func() []string { return allowed }))
 	}
 }
 

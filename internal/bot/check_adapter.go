@@ -27,6 +27,9 @@ func (c *checker) adapter(name string, a *fileAdapter) *BotAdapter {
 	if a.MessageEndpoint == nil && a.HandoverEndpoint == nil && a.EventsEndpoint == nil && !c.has(path+".product_token") {
 		c.once(path, "has no endpoint and no product_token: nothing could come or go")
 	}
+	if channels := c.dialects.get(DialectTwoWay).Channels; c.has(path+".channel") && len(channels) > 0 {
+		c.oneOf(path+".channel", a.Channel, channels...)
+	}
 	own := Adapter{Name: name, Account: a.Account, IsBot: a.IsBot, Channel: a.Channel, Host: a.Host}
 	if own.Channel == "" {
 		own.Channel = ChannelDefault
@@ -77,15 +80,17 @@ func (c *checker) endpoint(path string, a Adapter, url string, headers map[strin
 }
 
 func (c *checker) messageTypes(path string, types []string) {
+	seen := map[string]bool{}
 	for i, name := range types {
 		switch {
 		case name == "":
 			c.problem(item(path, i), "is empty")
 		case name == "text":
 			c.problem(item(path, i), "text is always known: leave it out")
-		case slices.Contains(types[:i], name):
+		case seen[name]:
 			c.problem(item(path, i), "%s is named twice", quote(name))
 		}
+		seen[name] = true
 	}
 }
 

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -121,6 +122,9 @@ func (c *checker) channelTypes() {
 		UseExec: r.Exec, UseWS: r.WS, UseFiles: r.Files, UseSubscriptions: r.Subscriptions,
 	}
 	for i := range c.file.ChannelTypes {
+		if c.abandoned() {
+			return
+		}
 		path, t := item("$.channel_types", i), &c.file.ChannelTypes[i]
 		_, twice := c.bot.channelTypes[t.Type]
 		switch {
@@ -208,7 +212,8 @@ func (c *checker) channelType(path string, ch *Channel) {
 	case ch.Type == ChannelPublic, ch.Type == ChannelSubscriber:
 		return
 	case !declared:
-		c.once(path+".type", "%s is unknown: want public, subscriber or a type of $.channel_types", quote(ch.Type))
+		c.once(path+".type", "%s is unknown: want public, subscriber or a type of $.channel_types%s", quote(ch.Type),
+			c.hint(ch.Type, c.bot.knownChannelTypes))
 		return
 	}
 	// An entity that is written back contains the values of the type: only other values are a problem.
@@ -223,6 +228,11 @@ func (c *checker) channelType(path string, ch *Channel) {
 	}
 	ch.URL, ch.Recv, ch.Send, ch.RecvWS, ch.SendWS = t.URL, t.Recv, t.Send, t.RecvWS, t.SendWS
 	ch.Opts.Sync, ch.Opts.RecvTimeout = t.Sync, t.RecvTimeout
+}
+
+// knownChannelTypes returns the built-in channel types, and those that the bot declares.
+func (b *Bot) knownChannelTypes() []string {
+	return append([]string{ChannelPublic, ChannelSubscriber}, slices.Sorted(maps.Keys(b.channelTypes))...)
 }
 
 // channelNamespace is the UUIDv5 namespace of channels without an id of their own.
@@ -278,7 +288,7 @@ func (c *checker) recvTimeout(path string, seconds int) {
 
 func (c *checker) channelScript(path, name string) {
 	if _, known := c.bot.channelScripts[name]; !known && c.has(path) {
-		c.once(path, "names a script that is not defined under $.scripts")
+		c.once(path, "names a script that is not defined under $.scripts%s", c.hint(name, sortedKeys(c.bot.channelScripts)))
 	}
 }
 
@@ -307,7 +317,7 @@ func rawOf(values extension) map[string]json.RawMessage {
 }
 
 func (c *checker) codeTaken(path string, ch *Channel) bool {
-	taken := slices.ContainsFunc(c.bot.channels, func(other *Channel) bool { return other.Code == ch.Code })
+	_, taken := c.bot.channelsByCode[ch.Code]
 	if taken {
 		c.once(path+".code", "%s is the code of an earlier channel", quote(ch.Code))
 	}
@@ -321,11 +331,8 @@ func ReadChannel(b *Bot, text []byte, options Options) (*Channel, error) {
 	if root == nil {
 		return nil, document.problems
 	}
-	c := &checker{document: document, file: newFile(), options: options.withDefaults(), bot: b}
-	c.file.Secrets = make(map[string]refs, len(b.secrets))
-	for name := range b.secrets {
-		c.file.Secrets[name] = nil
-	}
+	c := &checker{document: document, file: newFile(), options: options.withDefaults(), bot: b, memo: newMemo()}
+	c.file.Secrets = b.secretRefs
 	var f fileChannel
 	if c.decode("$", root, reflect.ValueOf(&f).Elem()) {
 		ch := c.channel("$", &f)

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"unicode/utf8"
@@ -26,6 +28,9 @@ const (
 // scripts reads the scripts that channels name.
 func (c *checker) scripts() {
 	for name, code := range c.file.Scripts {
+		if c.abandoned() {
+			return
+		}
 		path := member("$.scripts", name)
 		if !schemas.IsToken(name) {
 			c.problem(path, "is not a name: want 1 to 64 of A-Z a-z 0-9 _ -")
@@ -53,26 +58,40 @@ func (c *checker) code(path string, code *fileCode, timeoutMax Duration) *Code {
 		c.problem(path+".file", "stands in the directory of tenant %s", owner)
 		return plan
 	}
-	c.watch = append(c.watch, filepath.Join(c.home.path, code.File))
-	text, err := confined.Read(c.home.path, code.File, readMax)
-	if err != nil {
-		c.problem(path+".file", "the script cannot be read: %s", err)
-		return plan
+	script := c.memo.scripts.get(code.File, func() readScript { return c.readScript(code.File) })
+	if script.err != nil {
+		c.problem(path+".file", "%s", script.err)
 	}
-	switch {
-	case len(text) > ScriptMax:
-		c.problem(path+".file", "the script has %d bytes: at most %d are possible", len(text), ScriptMax)
-	case !utf8.Valid(text):
-		c.problem(path+".file", "the script is not UTF-8")
-	case bytes.IndexByte(text, 0) >= 0:
-		c.problem(path+".file", "the script has a NUL byte, at %d", bytes.IndexByte(text, 0))
-	case !bytes.Contains(text, []byte("main")):
-		c.problem(path+".file", "the script has no main: it needs def main(event, context)")
+	plan.Script = script.id
+	return plan
+}
+
+// readScript is the text of a script, by its fingerprint, or what is wrong with it.
+type readScript struct {
+	id  string
+	err error
+}
+
+func (c *checker) readScript(name string) readScript {
+	c.watch = append(c.watch, filepath.Join(c.home.path, name))
+	text, err := confined.Read(c.home.path, name, readMax)
+	if err != nil {
+		return readScript{err: fmt.Errorf("the script cannot be read: %w", err)}
 	}
 	sum := sha256.Sum256(text)
-	plan.Script = hex.EncodeToString(sum[:])
-	c.bot.scripts[plan.Script] = string(text)
-	return plan
+	script := readScript{id: hex.EncodeToString(sum[:])}
+	switch {
+	case len(text) > ScriptMax:
+		script.err = fmt.Errorf("the script has %d bytes: at most %d are possible", len(text), ScriptMax)
+	case !utf8.Valid(text):
+		script.err = errors.New("the script is not UTF-8")
+	case bytes.IndexByte(text, 0) >= 0:
+		script.err = fmt.Errorf("the script has a NUL byte, at %d", bytes.IndexByte(text, 0))
+	case !bytes.Contains(text, []byte("main")):
+		script.err = errors.New("the script has no main: it needs def main(event, context)")
+	}
+	c.bot.scripts[script.id] = string(text)
+	return script
 }
 
 // ownerOf is the other tenant in whose directory a file stands, "" when there is none.
@@ -81,7 +100,11 @@ func (c *checker) ownerOf(name string) string {
 	if !below || c.home.tenant != "" || directory == c.file.Tenant {
 		return ""
 	}
-	if files, err := botFiles(filepath.Join(c.home.path, directory)); err != nil || len(files) == 0 {
+	tenants := c.memo.tenants.get(directory, func() bool {
+		files, err := botFiles(filepath.Join(c.home.path, directory))
+		return err == nil && len(files) > 0
+	})
+	if !tenants {
 		return ""
 	}
 	return directory

@@ -49,6 +49,8 @@ func (c *checker) packages() []Package {
 				quote(p.Wheel))
 		case !sumForm.MatchString(p.SHA256):
 			c.once(at+".sha256", "want the SHA-256 of the wheel, 64 hex digits in lower case (sha256sum prints it)")
+		case c.abandoned():
+			return nil
 		case slices.ContainsFunc(list, func(other Package) bool { return other.Wheel == p.Wheel }):
 			c.problem(at+".wheel", "%s is named twice", quote(p.Wheel))
 		default:

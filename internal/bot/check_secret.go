@@ -1,6 +1,8 @@
 package bot
 
 import (
+	"crypto/sha256"
+	"errors"
 	"slices"
 
 	"github.com/hookturn/hookturn/internal/header"
@@ -14,12 +16,17 @@ const rotationMax = 8
 // resolveSecrets reads every secret that the file defines, used or not.
 func (c *checker) resolveSecrets() {
 	for name, refs := range c.file.Secrets {
+		if c.abandoned() {
+			return
+		}
+		c.bot.secretRefs[name] = nil
 		path := member("$.secrets", name)
 		if !schemas.IsToken(name) {
 			c.problem(path, "is not a name: want 1 to 64 of A-Z a-z 0-9 _ -")
 		}
 		if len(refs) > rotationMax {
 			c.problem(path, "has %d values: at most %d can be valid at a time", len(refs), rotationMax)
+			refs = refs[:rotationMax] // each use of the secret checks all values
 		}
 		if len(refs) == 0 {
 			c.once(path, "is an empty list")
@@ -35,6 +42,7 @@ func (c *checker) resolveSecrets() {
 				c.once(at, "%s", err)
 			case !c.options.WithoutSecrets:
 				c.bot.secrets[name] = append(c.bot.secrets[name], value)
+				c.bot.sums[name] = append(c.bot.sums[name], sha256.Sum256([]byte(value.Reveal())))
 			}
 		}
 		if c.options.WithoutSecrets {
@@ -76,7 +84,7 @@ func (c *checker) signature(path string, w *fileWebhook, defaults defaults) []st
 	for i, scheme := range schemes {
 		at := item(path+".signature", i)
 		c.oneOf(at, scheme, SignatureHubSHA1, SignatureHubSHA256, SignatureStandard)
-		if slices.Contains(schemes[:i], scheme) {
+		if i < rotationMax && slices.Contains(schemes[:i], scheme) { // a longer list has unknown or repeated names before
 			c.problem(at, "%s is named twice", quote(scheme))
 		}
 	}
@@ -89,19 +97,31 @@ func (c *checker) standardSecrets(path, name string, schemes []string) {
 	if !slices.Contains(schemes, SignatureStandard) {
 		return
 	}
-	for _, value := range c.bot.secrets[name] {
-		if _, err := value.StandardKey(); err != nil {
-			c.once(path, "cannot sign by the scheme standard: %s", err)
-		} else if !value.IsWhsec() {
+	for _, err := range c.checkValues(c.memo.keys, name, standardKey) {
+		switch {
+		case errors.Is(err, errNotWhsec):
 			c.warn(path, "is not a whsec_ secret: libraries of Standard Webhooks do not take it (starter secret new prints one)")
+		case err != nil:
+			c.once(path, "cannot sign by the scheme standard: %s", err)
 		}
 	}
+}
+
+var errNotWhsec = errors.New("is not a whsec_ secret")
+
+// standardKey returns why a value cannot sign by Standard Webhooks, or errNotWhsec when libraries would not take it.
+func standardKey(value secret.Value) error {
+	if _, err := value.StandardKey(); err != nil || value.IsWhsec() {
+		return err
+	}
+	return errNotWhsec
 }
 
 // secretName checks the name of a secret that a key uses.
 func (c *checker) secretName(path, name string) {
 	if _, defined := c.file.Secrets[name]; !defined && c.has(path) && !c.has(member("$.secrets", name)) {
-		c.once(path, "names a secret that is not defined under $.secrets")
+		// The text may be a secret itself, in the wrong place: the problem does not quote it.
+		c.once(path, "names a secret that is not defined under $.secrets%s", c.hint(name, sortedKeys(c.file.Secrets)))
 	}
 }
 
@@ -113,8 +133,9 @@ func (c *checker) authorization(path string, a *fileAuthorization) string {
 		c.problem(path+".secret", "is missing")
 	}
 	c.secretName(path+".secret", a.Secret)
-	for _, value := range c.bot.secrets[a.Secret] {
-		if err := header.CheckSecret(value.Reveal()); err != nil {
+	asHeader := func(value secret.Value) error { return header.CheckSecret(value.Reveal()) }
+	for _, err := range c.checkValues(c.memo.headers, a.Secret, asHeader) {
+		if err != nil {
 			c.problem(path+".secret", "the value of this secret %s", err)
 		}
 	}

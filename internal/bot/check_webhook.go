@@ -37,7 +37,10 @@ func (c *checker) program(path, key string, program *string, dialect string) str
 		c.problem(path, "is empty")
 		return ""
 	}
-	if err := c.options.CheckProgram(*program); err != nil {
+	if c.abandoned() {
+		return *program
+	}
+	if err := c.memo.programs.get(*program, func() error { return c.options.CheckProgram(*program) }); err != nil {
 		c.problem(path, "%s", err)
 	}
 	return *program
@@ -96,12 +99,16 @@ func (c *checker) clientTLS(path string, t *fileTLS) *TLS {
 	}
 	certificate, key := c.secretText(t.Certificate), c.secretText(t.Key)
 	if certificate != "" && key != "" {
-		if _, err := tls.X509KeyPair([]byte(certificate), []byte(key)); err != nil {
+		fits := func() bool { _, err := tls.X509KeyPair([]byte(certificate), []byte(key)); return err == nil }
+		if !c.memo.pairs.get([2]string{t.Certificate, t.Key}, fits) {
 			c.problem(path+".certificate", "certificate and key are not a pair of PEM texts that belong together")
 		}
 	}
-	if ca := c.secretText(t.CA); ca != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(ca)) {
-		c.problem(path+".ca", "the value of this secret holds no certificate in PEM")
+	if ca := c.secretText(t.CA); ca != "" {
+		holds := func() bool { return x509.NewCertPool().AppendCertsFromPEM([]byte(ca)) }
+		if !c.memo.authorities.get(t.CA, holds) {
+			c.problem(path+".ca", "the value of this secret holds no certificate in PEM")
+		}
 	}
 	return &TLS{Certificate: t.Certificate, Key: t.Key, CA: t.CA}
 }

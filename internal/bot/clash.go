@@ -70,8 +70,11 @@ func (s *served) fits(c claim, b *Bot) Problems {
 		}
 	}
 	count := map[string]int{}
-	own := map[string]bool{}
+	own, opened := map[string]bool{}, map[[sha256.Size]byte]*Channel{}
 	for i, ch := range b.channels {
+		if len(problems) >= problemsMax {
+			break
+		}
 		path := item("$.channels", i)
 		if first, taken := s.ids[tenantKey{b.id.Tenant, ch.ID}]; taken {
 			problems.add(b, path+".id", "is that of channel %s of bot %s", first.Code, first.Bot)
@@ -85,26 +88,24 @@ func (s *served) fits(c claim, b *Bot) Problems {
 			problems.add(b, path+".type", "is one channel too many: the licence allows %d of the type %s to tenant %s",
 				most, ch.Type, b.id.Tenant)
 		}
-		s.tokensFit(b, ch, path, &problems)
+		s.tokensFit(b, ch, path, opened, &problems)
 	}
 	return problems
 }
 
-// tokensFit looks for channels of the same tenant that a token opens already.
-func (s *served) tokensFit(b *Bot, ch *Channel, path string, problems *Problems) {
-	for _, sum := range b.TokenSums(ch) {
+// tokensFit looks for channels of the same tenant that a token opens already. opened has the first channel of the bot for
+// each token.
+func (s *served) tokensFit(b *Bot, ch *Channel, path string, opened map[[sha256.Size]byte]*Channel, problems *Problems) {
+	for _, sum := range b.sums[ch.TokenLocal] {
 		for _, o := range s.tokens[sum] {
 			if o.bot.id.Tenant == b.id.Tenant {
 				problems.add(b, path+".token_local", "opens channel %s of bot %s already", o.channel.Code, o.channel.Bot)
 			}
 		}
-		for _, other := range b.channels {
-			if other == ch {
-				break
-			}
-			if slices.Contains(b.TokenSums(other), sum) {
-				problems.add(b, path+".token_local", "opens channel %s of bot %s already", other.Code, b.id.Bot)
-			}
+		if other := opened[sum]; other == nil {
+			opened[sum] = ch
+		} else if other != ch {
+			problems.add(b, path+".token_local", "opens channel %s of bot %s already", other.Code, b.id.Bot)
 		}
 	}
 }
@@ -120,7 +121,7 @@ func (s *served) take(c claim, b *Bot) {
 	for i, ch := range b.channels {
 		s.ids[tenantKey{b.id.Tenant, ch.ID}] = ch
 		s.used[shareKey{b.id.Tenant, ch.Type}]++
-		for _, sum := range b.TokenSums(ch) {
+		for _, sum := range b.sums[ch.TokenLocal] {
 			s.tokens[sum] = append(s.tokens[sum], opening{ch, b, item("$.channels", i) + ".token_local"})
 		}
 	}
@@ -176,18 +177,18 @@ func shares(licences map[string]int, claims []claim) map[shareKey]int {
 			}
 		}
 		tenants := slices.Sorted(maps.Keys(wants))
-		for granted := true; granted && most > 0; {
-			granted = false
-			for _, tenant := range tenants {
-				if key := (shareKey{tenant, kind}); most > 0 && given[key] < wants[tenant] {
+		for _, tenant := range tenants {
+			given[shareKey{tenant, kind}] = 0 // a tenant without a share is bounded too
+		}
+		for len(tenants) > 0 && most > 0 { // each round leaves out the tenants that have what they want
+			tenants = slices.DeleteFunc(tenants, func(tenant string) bool {
+				key := shareKey{tenant, kind}
+				if most > 0 {
 					given[key]++
 					most--
-					granted = true
 				}
-			}
-		}
-		for _, tenant := range tenants {
-			given[shareKey{tenant, kind}] += 0 // a tenant without a share is bounded too
+				return given[key] >= wants[tenant]
+			})
 		}
 	}
 	return given

@@ -1,7 +1,9 @@
 package bot
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 	"strconv"
 	"time"
 
@@ -92,6 +94,9 @@ func (d *document) entries(path string, n ast.Node, visit visitor) bool {
 			d.problemAt(at, path, "has a key that is not plain text")
 			continue
 		}
+		if !d.spell(path, key) {
+			break
+		}
 		keyPath := member(path, key)
 		if what := controlIn(key); what != "" {
 			d.problemAt(at, keyPath, "contains %s", what)
@@ -127,8 +132,13 @@ func (d *document) decodeMembers(path string, n ast.Node, into reflect.Value, ab
 			d.decode(path, value, into.Field(i))
 			return
 		}
-		d.problemAt(at, path, "unknown key")
+		d.problemAt(at, path, "unknown key%s", d.hint(key, sortedKeys(fields)))
 	})
+}
+
+// sortedKeys returns the function that lists the keys of a map in their order.
+func sortedKeys[V any](m map[string]V) func() []string {
+	return func() []string { return slices.Sorted(maps.Keys(m)) }
 }
 
 func (d *document) decodeMap(path string, n ast.Node, into reflect.Value) bool {
@@ -152,7 +162,7 @@ func (d *document) decodeSlice(path string, n ast.Node, into reflect.Value) bool
 	}
 	list := reflect.MakeSlice(into.Type(), 0, 0)
 	for i, value := range sequence.Values {
-		if d.expanded.exceeded {
+		if !d.spell(path, "[12345]") {
 			break
 		}
 		itemPath := item(path, i)

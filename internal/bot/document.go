@@ -14,13 +14,13 @@ import (
 	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
+
+	"github.com/hookturn/hookturn/internal/nearest"
 )
 
 const (
 	// fileMax is the largest bot file, in bytes: some hundred steps.
 	fileMax = 256 << 10
-	// nestingMax is far above what a bot file needs, and far below what makes the parser slow.
-	nestingMax = 32
 )
 
 // document is a YAML file that is being read: the position of each key, and the problems so far.
@@ -33,7 +33,8 @@ type document struct {
 
 	warnings  Problems
 	expanded  expansion
-	abandoned func() bool // reports whether the load was abandoned; nil: no
+	abandoned func() bool // reports whether the load was abandoned
+	nearest   func(text string, names []string) string
 }
 
 // place is the position of a value.
@@ -46,6 +47,9 @@ func parseDocument(name string, data []byte) (*document, ast.Node) {
 		places:  map[string]place{"$": {line: 1, column: 1}},
 		texts:   map[string]string{},
 		anchors: map[string]ast.Node{},
+
+		abandoned: func() bool { return false },
+		nearest:   nearest.Hint,
 	}
 	data = bytes.TrimPrefix(data, []byte("\uFEFF"))
 	switch {
@@ -84,30 +88,13 @@ func parseYAML(text string) (file *ast.File, err error) {
 	if deep := tooDeep(tokens); deep != nil {
 		return nil, &yaml.SyntaxError{Message: fmt.Sprintf("nested deeper than %d levels", nestingMax), Token: deep}
 	}
-	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
-}
-
-// tooDeep finds the token that opens one level of nesting too many, on one line or in brackets. (Nesting by indentation
-// is bounded by the size of the file.)
-func tooDeep(tokens token.Tokens) *token.Token {
-	var brackets, dashes, line int
-	for _, t := range tokens {
-		if t.Position.Line != line {
-			line, dashes = t.Position.Line, 0
-		}
-		switch t.Type {
-		case token.SequenceStartType, token.MappingStartType:
-			brackets++
-		case token.SequenceEndType, token.MappingEndType:
-			brackets--
-		case token.SequenceEntryType:
-			dashes++
-		}
-		if brackets+dashes > nestingMax {
-			return t
-		}
+	if message, at := tooMany(tokens); at != nil {
+		return nil, &yaml.SyntaxError{Message: message, Token: at}
 	}
-	return nil
+	if long := tooLong(tokens); long != nil {
+		return nil, &yaml.SyntaxError{Message: "keys that are too long for what they contain", Token: long}
+	}
+	return parser.Parse(tokens, 0, parser.AllowDuplicateMapKey())
 }
 
 func (d *document) syntax(err error) {
@@ -126,7 +113,7 @@ func (d *document) syntax(err error) {
 // problem reports a defect of the value at a key path; when the file does not have the path, it points at the nearest
 // parent that is there.
 func (d *document) problem(path, format string, args ...any) {
-	d.add(d.problemOf(path, format, args...))
+	d.add(func() Problem { return d.problemOf(path, format, args...) })
 }
 
 // warn reports a value that is allowed but probably a mistake.
@@ -137,7 +124,7 @@ func (d *document) warn(path, format string, args ...any) {
 }
 
 func (d *document) problemOf(path, format string, args ...any) Problem {
-	p := Problem{File: d.name, Key: path, Message: fmt.Sprintf(format, args...)}
+	p := Problem{File: d.name, Key: shownPath(path), Message: fmt.Sprintf(format, args...)}
 	for at := path; at != ""; at = parent(at) {
 		if place, ok := d.places[at]; ok {
 			p.Line, p.Column = place.line, place.column
@@ -149,23 +136,36 @@ func (d *document) problemOf(path, format string, args ...any) Problem {
 
 // problemAt reports a defect at a token, for places that have no key path of their own.
 func (d *document) problemAt(t *token.Token, path, format string, args ...any) {
-	p := Problem{File: d.name, Key: path, Message: fmt.Sprintf(format, args...)}
-	if t != nil && t.Position != nil {
-		p.Line, p.Column = t.Position.Line, t.Position.Column
-	}
-	d.add(p)
+	d.add(func() Problem {
+		p := Problem{File: d.name, Key: shownPath(path), Message: fmt.Sprintf(format, args...)}
+		if t != nil && t.Position != nil {
+			p.Line, p.Column = t.Position.Line, t.Position.Column
+		}
+		return p
+	})
 }
 
 // problemsMax is the number of problems that one file can add to the log.
 const problemsMax = 100
 
-func (d *document) add(p Problem) {
+// add lists a problem. It does not format one that is not listed: a file can have many thousands.
+func (d *document) add(problem func() Problem) {
 	switch {
 	case len(d.problems) < problemsMax:
-		d.problems = append(d.problems, p)
+		d.problems = append(d.problems, problem())
 	case len(d.problems) == problemsMax:
 		d.problems = append(d.problems, Problem{File: d.name, Message: "has more problems, which are not listed"})
 	}
+}
+
+// hint is the end of a problem about an unknown name: the known name that was probably meant, if any.
+type hint func() string
+
+// String compares the names, so only a problem that is listed costs a comparison with all of them.
+func (h hint) String() string { return h() }
+
+func (d *document) hint(text string, known func() []string) hint {
+	return func() string { return d.nearest(text, known()) }
 }
 
 // has reports whether the file has a key path, well-typed or not.
@@ -188,6 +188,18 @@ func member(path, key string) string {
 func item(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
 func parent(path string) string { return path[:max(0, strings.LastIndexAny(path, ".["))] }
+
+// shownPathMax bounds the key path of a problem, in bytes: a key can be as long as its file, and each problem is a log line.
+const shownPathMax = 512
+
+// shownPath is a path as problems have it. Of a longer one, the middle is left out.
+func shownPath(path string) string {
+	if len(path) <= shownPathMax {
+		return path
+	}
+	const half = shownPathMax/2 - 2
+	return strings.ToValidUTF8(path[:half], "") + "..." + strings.ToValidUTF8(path[len(path)-half:], "")
+}
 
 // quote shows text of the file in a problem, at most 64 bytes of it.
 func quote(text string) string {

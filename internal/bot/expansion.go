@@ -24,7 +24,6 @@ func (d *document) enter(path string, n ast.Node) bool {
 		return false
 	}
 	e.nodes++
-	e.bytes += len(path)
 	if text, isText := stringOf(n); isText {
 		e.bytes += len(text)
 	}
@@ -32,10 +31,10 @@ func (d *document) enter(path string, n ast.Node) bool {
 	case e.nodes > expandedNodesMax:
 		d.exceeds(path, "the file expands to more than %d values: use fewer aliases", expandedNodesMax)
 	case e.bytes > expandedBytesMax:
-		d.exceeds(path, "the file expands to more than %d bytes: use fewer aliases", expandedBytesMax)
+		d.exceeds(path, "the file expands to more than %d bytes: use shorter keys or fewer aliases", expandedBytesMax)
 	case e.depth >= expandedDepthMax:
 		d.exceeds(path, "is nested deeper than %d levels, aliases included", expandedDepthMax)
-	case d.abandoned != nil && e.nodes%100 == 0 && d.abandoned():
+	case e.nodes%100 == 0 && d.abandoned():
 		e.exceeded = true
 	}
 	if e.exceeded {
@@ -43,6 +42,19 @@ func (d *document) enter(path string, n ast.Node) bool {
 	}
 	e.depth++
 	return true
+}
+
+// spell counts the bytes of a key path before it is made: a file can make paths as long as a key, and has one for each value
+// below the key. It returns false when the file expands to more than is allowed.
+func (d *document) spell(parent, name string) bool {
+	e := &d.expanded
+	if e.exceeded {
+		return false
+	}
+	if e.bytes += len(parent) + len(name) + 1; e.bytes > expandedBytesMax {
+		d.exceeds(parent, "the file expands to more than %d bytes: use shorter keys or fewer aliases", expandedBytesMax)
+	}
+	return !e.exceeded
 }
 
 func (d *document) leave() { d.expanded.depth-- }

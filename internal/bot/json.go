@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/token"
@@ -40,6 +41,9 @@ func (d *document) jsonOf(path string, n ast.Node) (any, bool) {
 	}
 	defer d.leave()
 	if text, isString := stringOf(n); isString {
+		if isJSONNumber(n) {
+			return d.jsonNumber(path, text)
+		}
 		return text, d.text(path, text)
 	}
 	switch v := n.(type) {
@@ -55,6 +59,14 @@ func (d *document) jsonOf(path string, n ast.Node) (any, bool) {
 	return nil, d.wrongType(path, "a value that JSON can hold", n)
 }
 
+// isJSONNumber reports whether a node is a number of JSON that the parser of YAML takes for a string: one that is larger
+// than 64 bits, or has an exponent without a fraction.
+func isJSONNumber(n ast.Node) bool {
+	plain, isString := n.(*ast.StringNode)
+	return isString && plain.GetToken().Type == token.StringType && json.Valid([]byte(plain.Value)) &&
+		strings.Trim(plain.Value, "-0123456789.eE+") == ""
+}
+
 func (d *document) jsonNumber(path, text string) (any, bool) {
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) || !json.Valid([]byte(text)) {
@@ -67,7 +79,7 @@ func (d *document) jsonNumber(path, text string) (any, bool) {
 func (d *document) jsonArray(path string, n *ast.SequenceNode) (any, bool) {
 	list, whole := []any{}, true
 	for i, value := range n.Values {
-		if d.expanded.exceeded {
+		if !d.spell(path, "[12345]") {
 			break
 		}
 		at := item(path, i)

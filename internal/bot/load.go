@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/hookturn/hookturn/internal/nearest"
 )
 
 // Options configures how bot files are read. The zero value is for production.
@@ -38,6 +40,9 @@ type Options struct {
 	LoadTimeout time.Duration
 	// OnLoad is called after every load of a Store, in the loading goroutine. It may be nil.
 	OnLoad func(Status)
+
+	// nearest ends a problem about an unknown name with the known one that was probably meant. nil: nearest.Hint.
+	nearest func(text string, names []string) string
 }
 
 const loadTimeout = 10 * time.Second
@@ -63,6 +68,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.LoadTimeout <= 0 {
 		o.LoadTimeout = loadTimeout
+	}
+	if o.nearest == nil {
+		o.nearest = nearest.Hint
 	}
 	if o.OnLoad == nil {
 		o.OnLoad = func(Status) {}

@@ -21,8 +21,9 @@ type loaded struct {
 	dirs     []string        // whose changes matter, with their bot files
 	watch    map[string]bool // paths of secrets and scripts
 
-	claims   []claim
-	previous map[string]*Bot
+	claims      []claim
+	previous    map[string]*Bot
+	ofDirectory map[string][]string // files of previous, by the directories of tenants; nil until one is needed
 }
 
 // claim is one file that wants its bot to be served: as it is written now, else as it was when it was last good.
@@ -74,9 +75,16 @@ func (l *loaded) add(u unit, results []result) {
 func (l *loaded) addUnread(u unit) {
 	l.problems = append(l.problems, Problem{File: u.name, Message: u.err.Error()})
 	l.bad[u.name] = true
-	for file, last := range l.previous {
-		if strings.HasPrefix(file, u.name+"/") {
-			l.claims = append(l.claims, claim{file: file, tenant: u.home.tenant, bots: []*Bot{last}})
+	if l.ofDirectory == nil {
+		l.ofDirectory = map[string][]string{}
+		for file := range l.previous {
+			directory, _, _ := strings.Cut(file, "/")
+			l.ofDirectory[directory] = append(l.ofDirectory[directory], file)
+		}
+	}
+	for _, file := range l.ofDirectory[u.name] {
+		if file != u.name {
+			l.claims = append(l.claims, claim{file: file, tenant: u.home.tenant, bots: []*Bot{l.previous[file]}})
 		}
 	}
 }
@@ -88,7 +96,9 @@ func (l *loaded) finish(licences map[string]int) {
 	slices.SortFunc(l.claims, func(a, b claim) int {
 		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.file, b.file))
 	})
-	l.set = &Set{bots: map[schemas.BotID]*Bot{}, tokens: map[[sha256.Size]byte]*Channel{}}
+	l.set = &Set{
+		bots: map[schemas.BotID]*Bot{}, bad: map[schemas.BotID]string{}, tokens: map[[sha256.Size]byte]*Channel{},
+	}
 	served := newServed(licences, l.claims)
 	for _, c := range l.claims {
 		l.serve(c, served)
@@ -124,6 +134,13 @@ func (l *loaded) serve(c claim, served *served) {
 			l.problems = append(l.problems, problems...)
 		}
 	}
+	l.set.bad[c.named()] = c.file
+}
+
+// named is the bot that a file is for by its name: one that cannot be read does not name another.
+func (c claim) named() schemas.BotID {
+	name := filepath.Base(c.file)
+	return schemas.BotID{Tenant: cmp.Or(c.tenant, newFile().Tenant), Bot: strings.TrimSuffix(name, filepath.Ext(name))}
 }
 
 // badFiles lists the files that are bad, sorted.

@@ -25,6 +25,8 @@ type loader struct {
 
 	mu      sync.Mutex
 	hanging map[string]int // abandoned goroutines that still run, by unit
+
+	late atomic.Bool // an abandoned load has ended: the next one can succeed
 }
 
 func newLoader(dir string, options Options) *loader {
@@ -125,12 +127,20 @@ func bounded[T any](l *loader, name string, run func(abandoned func() bool) T) (
 			}
 		}()
 		results <- run(abandoned.Load)
+		if abandoned.Load() {
+			l.late.Store(true)
+		}
 	}()
 	select {
 	case result := <-results:
 		return result, nil
 	case <-ctx.Done():
-		abandoned.Store(true)
+	}
+	abandoned.Store(true)
+	select {
+	case result := <-results: // it ended before it was abandoned
+		return result, nil
+	default:
 		return none, errTimeout(l.options.LoadTimeout)
 	}
 }

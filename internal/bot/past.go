@@ -154,3 +154,16 @@ func (s *Store) Script(id string) (string, bool) {
 	text, ok := s.scripts[id]
 	return text, ok
 }
+
+// Latest returns the text of the script of a step in the Set in use, false when the step does not run the file any more.
+func (s *Store) Latest(owner schemas.BotID, step, file string) (string, bool) {
+	b, ok := s.Current().Bot(owner)
+	if !ok {
+		return "", false
+	}
+	plan, err := b.Plan(step)
+	if err != nil || plan.Code == nil || plan.Code.File != file {
+		return "", false
+	}
+	return s.Script(plan.Code.Script)
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/nearest"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -16,6 +17,7 @@ import (
 // Set holds the bots of a directory at the time of the load. It never changes and is safe for concurrent use.
 type Set struct {
 	bots   map[schemas.BotID]*Bot
+	bad    map[schemas.BotID]string       // bad files that no bot is served from, by the bot that their names stand for
 	tokens map[[sha256.Size]byte]*Channel // of channels, by the SHA-256 of each valid token_local
 }
 
@@ -23,6 +25,22 @@ type Set struct {
 func (s *Set) Bot(id schemas.BotID) (*Bot, bool) {
 	bot, ok := s.bots[id]
 	return bot, ok
+}
+
+// Hint returns what ends an error about an unknown bot: that its file is bad, or which bot of the tenant has a name like
+// it, such as `: did you mean shop?`; "" when none has.
+func (s *Set) Hint(id schemas.BotID) string {
+	if file, bad := s.bad[id]; bad {
+		return ": " + file + " is a bad bot file, see \"starter validate\""
+	}
+	var names []string
+	for known := range s.bots {
+		if known.Tenant == id.Tenant {
+			names = append(names, known.Bot)
+		}
+	}
+	slices.Sort(names)
+	return nearest.Hint(id.Bot, names)
 }
 
 // Adapter finds the TwoWay adapter of an account whose outbound URL a product token opens. Bots of several tenants may
@@ -67,7 +85,11 @@ type Bot struct {
 	adapters    map[string]*BotAdapter
 	scripts     map[string]string // by their fingerprint
 
+	secretRefs map[string]refs                // the names of its secrets, for channels of the admin API
+	sums       map[string][][sha256.Size]byte // SHA-256 of the values of each secret
+
 	channels       []*Channel
+	channelsByCode map[string]*Channel
 	channelTypes   map[string]*fileChannelType
 	channelScripts map[string]*Code  // by the names that channels use
 	channelNeeds   map[string]string // roles that channels need, by use
@@ -83,8 +105,7 @@ type Bot struct {
 // time for each wrong one.
 func (b *Bot) opens(secretName string, sum [sha256.Size]byte) bool {
 	known := false
-	for _, value := range b.secrets[secretName] {
-		own := sha256.Sum256([]byte(value.Reveal()))
+	for _, own := range b.sums[secretName] {
 		known = subtle.ConstantTimeCompare(own[:], sum[:]) == 1 || known
 	}
 	return known
@@ -125,7 +146,8 @@ func (b *Bot) Steps() []string { return slices.Sorted(maps.Keys(b.plans)) }
 func (b *Bot) Plan(step string) (Plan, error) {
 	plan, ok := b.plans[step]
 	if !ok {
-		return Plan{}, fault.New(fault.UnknownStep, "bot %s does not have a step %s", b.id.Bot, quote(step))
+		return Plan{}, fault.New(fault.UnknownStep, "bot %s does not have a step %s%s", b.id.Bot, quote(step),
+			nearest.Hint(step, b.Steps()))
 	}
 	return plan, nil
 }

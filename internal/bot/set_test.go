@@ -30,6 +30,9 @@ func TestSet_UnknownNames(t *testing.T) {
 	a, ok := set.Bot(schemas.BotID{Tenant: "acme", Bot: "a"})
 	require.True(t, ok)
 
+	require.Equal(t, ": did you mean a?", set.Hint(schemas.BotID{Tenant: "acme", Bot: "A"}))
+	require.Empty(t, set.Hint(schemas.BotID{Tenant: "default", Bot: "A"}), "a tenant does not read of another one's bots")
+
 	_, err = a.Plan("NO\nSTEP")
 	require.Equal(t, fault.UnknownStep, fault.Of(err).Kind)
 	require.EqualError(t, err, `unknown_step: bot a does not have a step "NO\nSTEP"`)

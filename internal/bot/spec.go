@@ -25,6 +25,8 @@ type Spec struct {
 	TimeoutMax time.Duration
 	// Keys are the keys of webhook that only some dialects have, and this one has: params, request, response.
 	Keys []string
+	// Channels are the values of the key channel of an adapter; empty = any.
+	Channels []string
 }
 
 // defaults returns what a webhook step does when its bot file does not set it.

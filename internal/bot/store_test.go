@@ -8,17 +8,18 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/leaktest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.VerifyTestMain(m) }
 
 const (
 	goodBot  = "bot: shop\nsteps: {X: {webhook: {url: \"https://one.example/\"}}}\n"
@@ -88,7 +89,7 @@ func (b *storeBundle) secret(t *testing.T) string {
 
 func (b *storeBundle) eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 30*time.Second, 5*time.Millisecond)
+	require.Eventually(t, condition, time.Minute, 5*time.Millisecond)
 }
 
 func TestNewStore_RefuseBad(t *testing.T) {
@@ -153,6 +154,8 @@ func TestStore_BadFileHoldsBackItsBotOnly(t *testing.T) {
 	require.Equal(t, []string{"acme/other", "default/shop"}, names(s.Current()))
 	status := s.Status()
 	require.Equal(t, []string{"bad.yaml"}, status.BadFiles)
+	require.Equal(t, `: bad.yaml is a bad bot file, see "starter validate"`,
+		s.Current().Hint(schemas.BotID{Tenant: "default", Bot: "bad"}))
 	require.Equal(t, 2, status.Bots)
 	require.True(t, status.LastGood.IsZero())
 	require.EqualError(t, status.Err, "bad.yaml:2:1: $.colour: unknown key")
@@ -194,35 +197,52 @@ func TestStore_ClashKeepsTheLastGoodBot(t *testing.T) {
 	require.Equal(t, "b", b.Name())
 }
 
+// In a bubble of synctest no time passes while files are read, however slow the machine is.
 func TestStore_HangingLoadIsAbandoned(t *testing.T) {
 	t.Parallel()
-
-	hang, ended := make(chan struct{}), make(chan struct{})
-	s := setupStore(t, t.TempDir(), goodBot, func(o *bot.Options) {
-		o.LoadTimeout = 50 * time.Millisecond
-		o.CheckURL = func(url string) error {
-			if strings.Contains(url, "hang.example") {
-				<-hang
-				close(ended)
+	synctest.Test(t, func(t *testing.T) {
+		hang, ended := make(chan struct{}), make(chan struct{})
+		s := setupStore(t, t.TempDir(), goodBot, func(o *bot.Options) {
+			o.CheckURL = func(url string) error {
+				if strings.Contains(url, "hang.example") {
+					<-hang
+					close(ended)
+				}
+				return nil
 			}
-			return nil
-		}
-	})
-	t.Cleanup(func() { close(hang); <-ended })
-	s.write(t, "acme/hang.yaml", "bot: hang\nsteps: {X: {webhook: {url: \"https://hang.example/\"}}}\n")
-	s.write(t, "acme/never.yaml", "bot: never\n")
-	s.write(t, "acme/first.yaml", "bot: first\n")
-	s.write(t, "shop.yaml", otherBot)
-	const late = ": could not be loaded within 50ms: the load was abandoned"
-	require.EqualError(t, s.Reload(), "acme/hang.yaml"+late+"\nacme/never.yaml"+late)
-	require.Equal(t, []string{"acme/hang.yaml", "acme/never.yaml"}, s.Status().BadFiles)
-	require.Equal(t, []string{"acme/first", "default/shop"}, names(s.Current()))
-	require.Equal(t, "https://two.example/", s.url(t), "the other files are loaded")
-	require.Contains(t, s.log.String(), "the load was abandoned")
+		})
+		t.Cleanup(func() { close(hang); <-ended })
+		s.write(t, "acme/hang.yaml", "bot: hang\nsteps: {X: {webhook: {url: \"https://hang.example/\"}}}\n")
+		s.write(t, "acme/never.yaml", "bot: never\n")
+		s.write(t, "acme/first.yaml", "bot: first\n")
+		s.write(t, "shop.yaml", otherBot)
+		const late = ": could not be loaded within 10s: the load was abandoned"
+		require.EqualError(t, s.Reload(), "acme/hang.yaml"+late+"\nacme/never.yaml"+late)
+		require.Equal(t, []string{"acme/hang.yaml", "acme/never.yaml"}, s.Status().BadFiles)
+		require.Equal(t, []string{"acme/first", "default/shop"}, names(s.Current()))
+		require.Equal(t, "https://two.example/", s.url(t), "the other files are loaded")
+		require.Contains(t, s.log.String(), "the load was abandoned")
 
-	s.write(t, "acme/hang.yaml", "bot: hang\n")
-	require.NoError(t, s.Reload(), "a later load works")
-	require.Equal(t, []string{"acme/first", "acme/hang", "acme/never", "default/shop"}, names(s.Current()))
+		s.write(t, "acme/hang.yaml", "bot: hang\n")
+		require.NoError(t, s.Reload(), "a later load works")
+		require.Equal(t, []string{"acme/first", "acme/hang", "acme/never", "default/shop"}, names(s.Current()))
+	})
+}
+
+// TestStore_LateLoadIsRepeated: a disk stands still for longer than a load may take. No file changes afterwards.
+func TestStore_LateLoadIsRepeated(t *testing.T) {
+	t.Parallel()
+	hang := make(chan struct{})
+	s := setupStore(t, t.TempDir(), "", func(o *bot.Options) {
+		o.LoadTimeout = 50 * time.Millisecond
+		o.CheckURL = func(string) error { <-hang; return nil }
+	})
+	s.write(t, "shop.yaml", goodBot)
+	s.watch(t) // it begins with a load
+	s.eventually(t, func() bool { return len(s.Status().BadFiles) == 1 })
+	close(hang)
+	s.eventually(t, func() bool { return len(s.Status().BadFiles) == 0 })
+	require.Equal(t, "https://one.example/", s.url(t))
 }
 
 func TestStore_UnreadableTenantKeepsItsBots(t *testing.T) {
@@ -272,6 +292,13 @@ func TestStore_EarlierRevisionsStay(t *testing.T) {
 	require.Equal(t, "first", secretOf(first, "old"), "a running step lost its secret")
 	require.Equal(t, "second", secretOf(second, "new"))
 	require.Equal(t, "second", secretOf("unknown", "new"), "the bot in use decides")
+	latest, ok := s.Latest(schemas.BotID{Tenant: "default", Bot: "shop"}, "Y", "s.py")
+	require.True(t, ok)
+	require.Equal(t, "def main(): 2", latest)
+	for _, other := range [][3]string{{"mall", "Y", "s.py"}, {"shop", "Z", "s.py"}, {"shop", "X", "s.py"}, {"shop", "Y", "t.py"}} {
+		_, ok = s.Latest(schemas.BotID{Tenant: "default", Bot: other[0]}, other[1], other[2])
+		require.False(t, ok, other)
+	}
 	require.Contains(t, secretOf(second, "old"), `secret "old" not found in this worker's bot file`)
 	require.Contains(t, secretOf("unknown", "old"), "not found in this worker's bot file")
 

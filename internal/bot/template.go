@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/hookturn/hookturn/internal/nearest"
 )
 
 // Template is the body of a TwoWay handover notification, with variables in it: $name or {{$name}}. A value stands inside
@@ -46,8 +48,8 @@ func ParseTemplate(text string) (Template, error) {
 		case braces && m[4] < 0:
 			return Template{}, fmt.Errorf("%s: {{$%s is not closed by }}", lineAndColumn(text, m[0]), name)
 		case !slices.Contains(templateVariables, name):
-			return Template{}, fmt.Errorf("%s: $%s is unknown: want one of $%s", lineAndColumn(text, m[0]), name,
-				strings.Join(templateVariables, ", $"))
+			return Template{}, fmt.Errorf("%s: $%s is unknown: want one of $%s%s", lineAndColumn(text, m[0]), name,
+				strings.Join(templateVariables, ", $"), nearest.Hint(name, templateVariables))
 		}
 		t.parts = append(t.parts, part{text: text[at:m[0]]}, part{name: name})
 		at = m[1]

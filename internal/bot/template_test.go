@@ -47,7 +47,7 @@ func TestTemplate_Invalid(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"{\n  \"id\": \"$chat\"}": "line 2, column 10: $chat is unknown: want one of $chatId, $sessionId, $accountId, $channel, " +
-			"$conversationHostId, $conversationClientId, $context",
+			"$conversationHostId, $conversationClientId, $context: did you mean chatId?",
 		`{"id": "{{$chatId"}`: "line 1, column 9: {{$chatId is not closed by }}",
 		`{"id": $chatId}`:     "is not a JSON template: put quotes around every variable but $context, and none around $context",
 		`hello`:               "is not a JSON template: put quotes around every variable but $context, and none around $context",

@@ -19,11 +19,20 @@ func (t Texts) For(language string) string {
 		tags = append(tags, tag)
 	}
 	slices.Sort(tags) // a fixed order: workflow code calls this
+	known, longest := make(map[string]string, len(tags)), 0
+	for _, written := range tags {
+		tag := normalTag(written)
+		if _, twice := known[tag]; !twice {
+			known[tag] = written
+		}
+		longest = max(longest, len(tag))
+	}
 	for tag := normalTag(language); tag != ""; tag = tag[:max(0, strings.LastIndexByte(tag, '-'))] {
-		for _, written := range tags {
-			if normalTag(written) == tag {
-				return t[written]
-			}
+		if len(tag) > longest {
+			continue // an event can have a language of a megabyte
+		}
+		if written, ok := known[tag]; ok {
+			return t[written]
 		}
 	}
 	return t["default"]

@@ -1,6 +1,7 @@
 package bot_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -15,6 +16,7 @@ func TestTexts_For(t *testing.T) {
 		"hi": "h", "HI": "h", "hi-IN": "h", "hi_IN": "h", "Hi_Deva_IN": "h", "hit": "d",
 		"pt-br": "b", "PT-BR": "b", "pt_BR": "b", "pt": "p", "pt-PT": "p",
 		"zh-hant-TW": "z", "zh_HANT": "z", "zh": "d", "": "d", "-": "d", "_": "d", "default": "d",
+		"pt-BR" + strings.Repeat("-x", 1000): "b", strings.Repeat("x-", 1000) + "hi": "d",
 	} {
 		require.Equal(t, want, texts.For(language), "%q", language)
 	}

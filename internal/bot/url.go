@@ -11,6 +11,10 @@ import (
 	"golang.org/x/net/idna"
 )
 
+// hostMax is more than a domain name of 253 bytes (RFC 1035) has in Unicode, in bytes. The time for converting a name grows
+// with the square of its length.
+const hostMax = 1024
+
 var hasScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
 // parseAbsolute checks a whole URL. No error repeats it: a query may hold a token.
@@ -50,6 +54,9 @@ func parseAbsolute(text string, allowPlainHTTP bool) (*url.URL, error) {
 func checkHost(host string) error {
 	if strings.IndexFunc(host, func(r rune) bool { return r >= utf8.RuneSelf }) < 0 {
 		return nil
+	}
+	if len(host) > hostMax {
+		return errors.New("has a host that is not a domain name")
 	}
 	ascii, err := idna.Lookup.ToASCII(host)
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	loadShare = 4
 	// scriptExt is the extension of scripts that are watched.
 	scriptExt = ".py"
-	// rewatch is the interval of retries for a directory that could not be watched.
+	// rewatch is the interval of retries for a directory that could not be watched, or not be loaded in time.
 	rewatch = 2 * time.Second
 )
 
@@ -50,6 +50,9 @@ func (s *Store) Watch(ctx context.Context) error {
 		case <-retry.C:
 			if len(w.missing) > 0 {
 				w.follow()
+			}
+			if s.loader.late.Swap(false) {
+				w.schedule()
 			}
 		case <-w.reload.C:
 			w.due = false
@@ -104,12 +107,15 @@ func (w *watch) schedule() {
 // since the last reload, so there is another.
 func (w *watch) follow() {
 	dirs, files := w.store.watched()
-	before := w.watcher.WatchList()
-	missing := map[string]bool{}
+	before, now, missing := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, dir := range w.watcher.WatchList() {
+		before[dir] = true
+	}
 	for _, dir := range dirs {
+		now[dir] = true
 		err := w.watcher.Add(dir)
 		switch {
-		case err == nil && !slices.Contains(before, dir):
+		case err == nil && !before[dir]:
 			w.schedule()
 		case err != nil:
 			missing[dir] = true
@@ -118,8 +124,8 @@ func (w *watch) follow() {
 			}
 		}
 	}
-	for _, dir := range before {
-		if !slices.Contains(dirs, dir) {
+	for dir := range before {
+		if !now[dir] {
 			_ = w.watcher.Remove(dir)
 		}
 	}

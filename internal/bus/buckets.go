@@ -72,7 +72,7 @@ func (s *Streams) openBuckets(ctx context.Context, js jetstream.JetStream, o Str
 			return err
 		}
 	}
-	for _, bucket := range []string{BucketUsers, BucketChats, BucketPosted, BucketStarters} {
+	for _, bucket := range []string{BucketUsers, BucketChats, BucketPosted, BucketStarters, BucketEndpoints} {
 		if s.logs[bucket], err = js.Stream(ctx, "KV_"+bucket); err != nil {
 			return fmt.Errorf("open bucket %s: %w", bucket, err)
 		}

@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -11,6 +12,8 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/freeport"
 )
 
 // lockedBuffer is a log that is written while it is read.
@@ -33,11 +36,7 @@ func (l *lockedBuffer) String() string {
 
 func TestConnect_TriesUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
-
+	address := fmt.Sprintf("127.0.0.1:%d", freeport.Choose())
 	var log lockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
@@ -47,7 +46,7 @@ func TestConnect_TriesUntilItsContextEnds(t *testing.T) {
 	}()
 	require.Eventually(t, func() bool { return strings.Count(log.String(), "will retry") >= 2 }, soon, poll)
 	cancel()
-	err = <-failed
+	err := <-failed
 	require.ErrorContains(t, err, "HOOKTURN_NATS_URL")
 	require.Contains(t, log.String(), "HOOKTURN_NATS_URL")
 	require.NotContains(t, log.String()+err.Error(), "hunter2")
@@ -103,7 +102,7 @@ func TestConnect_RotatedPasswordIsWaitedFor(t *testing.T) {
 		s.Shutdown()
 		s.WaitForShutdown()
 	}
-	first := start(server.RANDOM_PORT, "one")
+	first := start(freeport.Choose(), "one")
 	address := first.Addr().(*net.TCPAddr)
 	var log lockedBuffer
 	nc, _, err := Connect(testContext(t), "nats://bob:one@"+address.String(), "", "test", slog.New(slog.NewTextHandler(&log, nil)))

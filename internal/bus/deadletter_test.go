@@ -107,6 +107,7 @@ func TestList_ChoosesDeadLetters(t *testing.T) {
 			require.Equal(t, c.first, letters[0].Sequence, name)
 			require.Equal(t, len(anEvent(t, "c").Data), letters[0].Size, name)
 			require.Nil(t, letters[0].Data, name)
+			require.Nil(t, letters[0].Header, name)
 		}
 	}
 }
@@ -133,6 +134,19 @@ func TestReplay_PublishesTheEventAgain(t *testing.T) {
 	require.ErrorIs(t, err, ErrNoDeadLetter)
 	_, err = d.Replay(testContext(t), letter.Sequence)
 	require.ErrorIs(t, err, ErrNoDeadLetter)
+}
+
+// TestShow_EmptyPayload: a message without a payload has an empty one, which JSON writes as "".
+func TestShow_EmptyPayload(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	d := NewDeadLetters(js, streams)
+	m := anEvent(t, "c")
+	m.Data = nil
+	require.NoError(t, d.Write(testContext(t), m, fault.New(fault.BadEvent, "there is no text")))
+	letter := onlyLetter(t, d)
+	require.NotNil(t, letter.Data)
+	require.Empty(t, letter.Data)
 }
 
 func TestReplay_RefusesASubjectThatCannotBeHandled(t *testing.T) {

@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -83,8 +84,15 @@ type guard struct {
 // uses returns the subjects to which an operation sends, as filters. It is called when the server denies something.
 type uses func() []string
 
-// once runs an operation unless its texts are invalid.
+// once runs one request, or few that follow each other, unless its texts are invalid. It takes no longer than apiTimeout.
 func once[T any](
+	ctx context.Context, g guard, invalid error, to uses, operation func(context.Context) (T, error),
+) (T, error) {
+	return unbounded(ctx, g, invalid, to, tried(operation))
+}
+
+// unbounded is once for an operation that may take as long as its context.
+func unbounded[T any](
 	ctx context.Context, g guard, invalid error, to uses, operation func(context.Context) (T, error),
 ) (result T, err error) {
 	if invalid != nil {
@@ -94,6 +102,20 @@ func once[T any](
 	defer o.cancel()
 	result, err = operation(ctx)
 	return result, o.end(ctx, err)
+}
+
+// tried ends an operation with nats.ErrTimeout after apiTimeout. A server that stops takes requests with it, and the library
+// waits for their answers as long as their context lasts.
+func tried[T any](operation func(context.Context) (T, error)) func(context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) {
+		try, cancel := context.WithTimeout(ctx, apiTimeout)
+		defer cancel()
+		result, err := operation(try)
+		if err != nil && ctx.Err() == nil && try.Err() != nil {
+			err = fmt.Errorf("no answer within %s: %w", apiTimeout, nats.ErrTimeout)
+		}
+		return result, err
+	}
 }
 
 // lasting is once for an operation whose result depends on the context: it stays valid afterwards.
@@ -108,11 +130,12 @@ func lasting[T any](
 	return result, o.end(ctx, err)
 }
 
-// repeated is once for an operation that is repeated when what it works on had to be created again.
+// repeated is once for an operation that is repeated when what it works on had to be created again. Each of its tries takes
+// no longer than apiTimeout.
 func repeated[T any](
 	ctx context.Context, g guard, invalid error, to uses, operation func(context.Context) (T, error),
 ) (T, error) {
-	return once(ctx, g, invalid, to, again(g.up, operation))
+	return unbounded(ctx, g, invalid, to, again(g.up, tried(operation)))
 }
 
 // again repeats an operation when what it works on has vanished and was created again.
@@ -173,8 +196,9 @@ func (c guardedConn) publish(subject string, data []byte) error {
 	return c.nc.Publish(subject, data)
 }
 
+// request waits for an answer as long as its context lasts: its caller knows how long one takes.
 func (c guardedConn) request(ctx context.Context, subject string, data []byte) (*nats.Msg, error) {
-	return once(ctx, c.guard, checkSubject(subject), to(subject),
+	return unbounded(ctx, c.guard, checkSubject(subject), to(subject),
 		func(ctx context.Context) (*nats.Msg, error) { return c.nc.RequestWithContext(ctx, subject, data) })
 }
 

@@ -97,7 +97,7 @@ func (g guardedKeyValue) ListKeysFiltered(ctx context.Context, filters ...string
 func (g guardedKeyValue) History(
 	ctx context.Context, key string, opts ...jetstream.WatchOpt,
 ) ([]jetstream.KeyValueEntry, error) {
-	return once(ctx, g.guard, CheckKey(key), g.watches,
+	return unbounded(ctx, g.guard, CheckKey(key), g.watches,
 		func(ctx context.Context) ([]jetstream.KeyValueEntry, error) {
 			return g.KeyValue.History(ctx, key, opts...)
 		})
@@ -110,28 +110,28 @@ func (g guardedObjects) Put(
 	if _, err := repeated(ctx, g.guard, checkObject(meta.Name), filesSubjects, g.Status); err != nil {
 		return nil, err
 	}
-	info, err := once(ctx, g.guard, nil, filesSubjects,
+	info, err := unbounded(ctx, g.guard, nil, filesSubjects,
 		func(ctx context.Context) (*jetstream.ObjectInfo, error) { return g.ObjectStore.Put(ctx, meta, content) })
 	g.up.wrote(filesStream, err)
 	return info, err
 }
 
 func (g guardedObjects) PutBytes(ctx context.Context, name string, content []byte) (*jetstream.ObjectInfo, error) {
-	return once(ctx, g.guard, checkObject(name), filesSubjects,
+	return unbounded(ctx, g.guard, checkObject(name), filesSubjects,
 		func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 			return g.ObjectStore.PutBytes(ctx, name, content)
 		})
 }
 
 func (g guardedObjects) PutString(ctx context.Context, name, content string) (*jetstream.ObjectInfo, error) {
-	return once(ctx, g.guard, checkObject(name), filesSubjects,
+	return unbounded(ctx, g.guard, checkObject(name), filesSubjects,
 		func(ctx context.Context) (*jetstream.ObjectInfo, error) {
 			return g.ObjectStore.PutString(ctx, name, content)
 		})
 }
 
 func (g guardedObjects) PutFile(ctx context.Context, path string) (*jetstream.ObjectInfo, error) {
-	return once(ctx, g.guard, checkObject(path), filesSubjects,
+	return unbounded(ctx, g.guard, checkObject(path), filesSubjects,
 		func(ctx context.Context) (*jetstream.ObjectInfo, error) { return g.ObjectStore.PutFile(ctx, path) })
 }
 

@@ -84,9 +84,11 @@ func (g guardedJetStream) AccountInfo(ctx context.Context) (*jetstream.AccountIn
 		func(ctx context.Context) (*jetstream.AccountInfo, error) { return g.JetStream.AccountInfo(ctx) })
 }
 
+// Purge takes as long as the number of messages asks for.
 func (g guardedStream) Purge(ctx context.Context, opts ...jetstream.StreamPurgeOpt) error {
-	return g.run(ctx, nil, to("STREAM.PURGE."+g.stream),
-		func(ctx context.Context) error { return g.Stream.Purge(ctx, opts...) })
+	_, err := unbounded(ctx, g.guard, nil, to("STREAM.PURGE."+g.stream),
+		without(func(ctx context.Context) error { return g.Stream.Purge(ctx, opts...) }))
+	return err
 }
 
 func (g guardedStream) DeleteMsg(ctx context.Context, sequence uint64) error {

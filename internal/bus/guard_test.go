@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -166,4 +167,53 @@ func FuzzSubjects(f *testing.F) {
 			require.NoError(t, checkFilter(schemas.NoticeSubject(owner, name)), "%q", name)
 		}
 	})
+}
+
+// TestGuard_LostRequests sends requests that nothing answers, as of a server that stops while it has them, by callers with much
+// time. Each ends with an error on which the request is sent again.
+func TestGuard_LostRequests(t *testing.T) {
+	t.Parallel()
+	s, js, _ := setup(t, StreamOptions{})
+	nc, lost, err := Login{URL: s.ClientURL(), Domain: "lost"}.Connect(testContext(t), t.Name(), nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	for _, unanswered := range []string{"$JS.lost.API.>", "unanswered"} {
+		_, err = nc.Subscribe(unanswered, func(*nats.Msg) {})
+		require.NoError(t, err)
+	}
+	opened, err := js.Stream(testContext(t), schemas.StreamReplies)
+	require.NoError(t, err)
+	stream := opened.(guardedStream)
+	stream.leader.nc, stream.leader.api = nc, apiPrefix(lost)
+	reader, err := newReader(lost, schemas.StreamReplies)
+	require.NoError(t, err)
+	for name, request := range map[string]func(context.Context) error{
+		"stream":  failing(func(ctx context.Context) (any, error) { return lost.Stream(ctx, schemas.StreamReplies) }),
+		"bucket":  failing(func(ctx context.Context) (any, error) { return lost.KeyValue(ctx, BucketKeys) }),
+		"account": failing(func(ctx context.Context) (any, error) { return lost.AccountInfo(ctx) }),
+		"write":   failing(func(ctx context.Context) (any, error) { return lost.Publish(ctx, "unanswered", nil) }),
+		"message": failing(func(ctx context.Context) (any, error) { return stream.GetMsg(ctx, 1) }),
+		"events": failing(func(ctx context.Context) (any, error) {
+			return (&Shares{stream: stream.leader}).info(ctx, "", 0)
+		}),
+		"stored": failing(func(ctx context.Context) (any, error) {
+			return reader.next(ctx, query{Next: ">", Sequence: 1}, firstBatch)
+		}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			err := request(ctx)
+			require.ErrorIs(t, err, nats.ErrTimeout)
+			require.True(t, Transient(err))
+		})
+	}
+}
+
+func failing(request func(context.Context) (any, error)) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := request(ctx)
+		return err
+	}
 }

@@ -1,8 +1,6 @@
 package bus
 
 import (
-	"maps"
-	"slices"
 	"strings"
 
 	"github.com/nats-io/nats.go"
@@ -14,10 +12,14 @@ func HeaderValue(header nats.Header, name string) string {
 	if values := header[name]; len(values) > 0 {
 		return values[0]
 	}
-	for _, other := range slices.Sorted(maps.Keys(header)) {
-		if values := header[other]; len(values) > 0 && strings.EqualFold(other, name) {
-			return values[0]
+	first := ""
+	for other, values := range header { // without a sorted copy of the names: a message may have very many
+		if len(values) > 0 && (first == "" || other < first) && strings.EqualFold(other, name) {
+			first = other
 		}
 	}
-	return ""
+	if first == "" {
+		return ""
+	}
+	return header[first][0]
 }

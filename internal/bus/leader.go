@@ -52,11 +52,6 @@ func (l leader) request(ctx context.Context, q query) (*jetstream.RawStreamMsg, 
 	if err != nil {
 		return nil, err
 	}
-	if _, bounded := ctx.Deadline(); !bounded {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, apiTimeout)
-		defer cancel()
-	}
 	answer, err := l.nc.RequestWithContext(ctx, l.api+"STREAM.MSG.GET."+l.stream, request)
 	if err != nil {
 		return nil, err

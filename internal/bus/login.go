@@ -53,6 +53,13 @@ func badOption(flag, value string, reason error, example string) error {
 // variableName returns the name of a flag's variable without its prefix.
 func variableName(flag string) string { return strings.ToUpper(strings.ReplaceAll(flag, "-", "_")) }
 
+// Check returns the first problem of the login that no connection could change: an invalid option, or a file that cannot be
+// read.
+func (l Login) Check() error {
+	_, err := l.options()
+	return err
+}
+
 // options returns the options of the connection, or the first problem of the login.
 func (l Login) options() ([]nats.Option, error) {
 	if isBadAddress(l.URL) {

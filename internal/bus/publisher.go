@@ -58,12 +58,23 @@ func replyMessage(owner schemas.BotID, reply schemas.Reply) (*nats.Msg, error) {
 }
 
 // PublishEvent stores an event as it is, with the engine's headers, and waits for the acknowledgement, trying again
-// until ctx ends. id is the event's, and the same event of the conversation is stored once. It returns the event's
-// sequence and whether the stream had it already. A full stream is fault.QueueFull, an event that is too large
-// fault.TooLarge; neither is tried again. A Nats-TTL header is stored as the event's latest useful moment in a form that
-// does not make the server remove it.
+// until ctx ends. id is the event's, and the same event of the conversation is stored once while it waits for a starter. It
+// returns the event's sequence and whether the stream has, or had, it already; an event that may have been handled is stored
+// again with schemas.HeaderAgain, and its conversation recognises it. A full stream is fault.QueueFull, an event that is too
+// large fault.TooLarge; neither is tried again. A Nats-TTL header is stored as the event's latest useful moment in a form
+// that does not make the server remove it.
 func (p *Publisher) PublishEvent(
 	ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header,
+) (seq uint64, duplicate bool, err error) {
+	return p.PublishEventWithin(ctx, key, event, id, header, nil)
+}
+
+// PublishEventWithin is PublishEvent for an event that may have come before, and was let through for that: room is asked
+// before the event is stored again. When it returns an error, nothing is stored and the error is returned. nil: it is not
+// asked.
+func (p *Publisher) PublishEventWithin(
+	ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header,
+	room func(context.Context) error,
 ) (seq uint64, duplicate bool, err error) {
 	m := nats.NewMsg(schemas.Subject(schemas.SubjectEvents, key))
 	m.Data = event
@@ -76,11 +87,9 @@ func (p *Publisher) PublishEvent(
 		m.Header.Set(headerExpires, time.Now().Add(ttl).UTC().Format(time.RFC3339Nano))
 	}
 	m.Header.Set(jetstream.MsgIDHeader, schemas.EventMsgID(key, id))
-	stored, err := p.publish(ctx, key.BotID, m)
-	if err != nil {
-		return 0, false, err
-	}
-	return stored.Sequence, stored.Duplicate, nil
+	return storeOnce(ctx, p.js, m, sameEvent(m, id), func(ctx context.Context) (*jetstream.PubAck, error) {
+		return p.publish(ctx, key.BotID, m)
+	}, room)
 }
 
 func (p *Publisher) publish(ctx context.Context, owner schemas.BotID, m *nats.Msg) (*jetstream.PubAck, error) {

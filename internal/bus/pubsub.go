@@ -37,8 +37,12 @@ func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class 
 	return unsubscribe(s), nil
 }
 
-// Notify publishes an event notification. One that exceeds the limit of NATS is a fault of the kind too_large.
+// Notify publishes an event notification. One that exceeds schemas.NoticeMax is a fault of the kind too_large.
 func (p *PubSub) Notify(owner schemas.BotID, class string, notice []byte) error {
+	if len(notice) > schemas.NoticeMax {
+		return fault.New(fault.TooLarge, "event notification of %d bytes exceeds the limit of %d", len(notice),
+			schemas.NoticeMax)
+	}
 	return tooLargeFor(p.nc.publish(schemas.NoticeSubject(owner, class), notice), notice)
 }
 

@@ -24,7 +24,9 @@ func TestPubSub(t *testing.T) {
 	require.NoError(t, p.Notify(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.paid", []byte("3")))
 	require.Equal(t, "orders.paid 3", <-received)
 	stop()
-	require.Equal(t, fault.TooLarge, fault.Of(p.Notify(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.paid", make([]byte, 3<<20))).Kind)
+	require.NoError(t, p.Notify(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.paid", make([]byte, schemas.NoticeMax)))
+	require.Equal(t, fault.TooLarge,
+		fault.Of(p.Notify(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.paid", make([]byte, schemas.NoticeMax+1))).Kind)
 	_, err = p.Request(ctx, "unknown", make([]byte, 3<<20))
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 	_, err = p.Request(ctx, "unknown", []byte("x"))

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
@@ -32,6 +33,7 @@ type reader struct {
 	leader leader
 	direct bool   // the stream allows direct reads, which have many messages a request
 	last   uint64 // sequence of the latest message that it reads
+	most   int    // messages that it reads
 }
 
 // openReader returns a reader of a stream, up to the latest message that is stored. In a bucket's stream a value that is
@@ -42,19 +44,28 @@ func openReader(ctx context.Context, js jetstream.JetStream, stream string) (*re
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", stream, err)
 	}
+	info := opened.CachedInfo()
+	r, err := newReader(js, stream)
+	if err != nil {
+		return nil, err
+	}
+	r.direct = info.Config.AllowDirect
+	if r.last = info.State.LastSeq; strings.HasPrefix(stream, "KV_") {
+		r.last = math.MaxUint64
+	}
+	return r, nil
+}
+
+// newReader returns a reader of a stream, without an end. Whether the stream allows direct reads shows at the first one.
+func newReader(js jetstream.JetStream, stream string) (*reader, error) {
 	// The library for direct reads does not know domains, but the prefix of one.
 	prefixed, err := jetstream.NewWithAPIPrefix(js.Conn(), strings.TrimSuffix(apiPrefix(js), "."))
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", stream, err)
 	}
-	info := opened.CachedInfo()
-	r := &reader{
-		js: prefixed, leader: leaderOf(js, rightsOf(js), stream), direct: info.Config.AllowDirect, last: info.State.LastSeq,
-	}
-	if strings.HasPrefix(stream, "KV_") {
-		r.last = math.MaxUint64
-	}
-	return r, nil
+	return &reader{
+		js: prefixed, leader: leaderOf(js, rightsOf(js), stream), direct: true, last: math.MaxUint64, most: math.MaxInt,
+	}, nil
 }
 
 // readStored calls each for the messages of a stream that a query selects, oldest first, up to those that are stored
@@ -67,8 +78,16 @@ func readStored(
 	if err != nil {
 		return err
 	}
-	for size := firstBatch; ; size = min(4*size, largestBatch) {
-		messages, err := r.next(ctx, from, size)
+	return r.read(ctx, from, each)
+}
+
+// read calls each for the messages that a query selects, oldest first, until each returns false.
+func (r *reader) read(
+	ctx context.Context, from query, each func(m *jetstream.RawStreamMsg) (more bool, err error),
+) error {
+	left := r.most
+	for size := firstBatch; left > 0; size = min(4*size, largestBatch) {
+		messages, err := r.next(ctx, from, min(size, left))
 		if err != nil || len(messages) == 0 {
 			return err
 		}
@@ -84,8 +103,9 @@ func readStored(
 				return err
 			}
 		}
-		from = from.behind(messages[len(messages)-1])
+		from, left = from.behind(messages[len(messages)-1]), left-len(messages)
 	}
+	return nil
 }
 
 // behind returns the query for the messages behind m.
@@ -98,7 +118,8 @@ func (q query) behind(m *jetstream.RawStreamMsg) query {
 func (r *reader) next(ctx context.Context, q query, size int) ([]*jetstream.RawStreamMsg, error) {
 	if r.direct {
 		messages, err := r.batch(ctx, q, size)
-		if err != nil || len(messages) > 0 {
+		r.direct = !errors.Is(err, nats.ErrNoResponders)
+		if r.direct && err != nil || len(messages) > 0 {
 			return messages, err
 		}
 	}
@@ -112,7 +133,8 @@ func (r *reader) next(ctx context.Context, q query, size int) ([]*jetstream.RawS
 	return []*jetstream.RawStreamMsg{m}, nil
 }
 
-// batch returns the first messages that a query selects, from any replica. What is lost on the way ends the batch.
+// batch returns the first messages that a query selects, from any replica. What is lost on the way ends the batch,
+// within apiTimeout.
 func (r *reader) batch(ctx context.Context, q query, size int) ([]*jetstream.RawStreamMsg, error) {
 	opts := []jetstreamext.GetBatchOpt{jetstreamext.GetBatchMaxBytes(batchBytes)}
 	if !selectsAll(q.Next) {
@@ -125,7 +147,7 @@ func (r *reader) batch(ctx context.Context, q query, size int) ([]*jetstream.Raw
 		opts = append(opts, jetstreamext.GetBatchSeq(q.Sequence))
 	}
 	stream, invalid := r.leader.stream, checkFilter(q.Next)
-	return once(ctx, guard{rights: r.leader.rights}, invalid, to("DIRECT.GET."+stream),
+	return unbounded(ctx, guard{rights: r.leader.rights}, invalid, to("DIRECT.GET."+stream),
 		func(ctx context.Context) ([]*jetstream.RawStreamMsg, error) {
 			bounded, cancel := context.WithTimeout(ctx, apiTimeout)
 			defer cancel()
@@ -134,14 +156,14 @@ func (r *reader) batch(ctx context.Context, q query, size int) ([]*jetstream.Raw
 				return nil, err
 			}
 			var messages []*jetstream.RawStreamMsg
-			var before string // sequence of the message before
+			before := "0" // sequence of the message before, in this batch
 			for m, err := range received {
 				switch {
 				case errors.Is(err, jetstreamext.ErrNoMessages):
 					return nil, nil
 				case err != nil:
 					return nil, err
-				case len(messages) > 0 && m.Header.Get("Nats-Last-Sequence") != before:
+				case m.Header.Get("Nats-Last-Sequence") != before:
 					return messages, nil
 				}
 				before = strconv.FormatUint(m.Sequence, 10)

@@ -68,6 +68,7 @@ func TestReadStored_LostResponses(t *testing.T) {
 	first.Header.Del(jetstream.MsgIDHeader)
 	for name, lost := range map[string]func(request, response int) bool{
 		"nothing":           func(int, int) bool { return false },
+		"the first one":     func(request, response int) bool { return request == 1 && response == 1 },
 		"one of the first":  func(request, response int) bool { return request == 1 && response == 3 },
 		"all of the second": func(request, response int) bool { return request == 2 && response <= stored },
 	} {

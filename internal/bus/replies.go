@@ -17,12 +17,13 @@ import (
 type Replies struct {
 	publisher *Publisher
 	js        jetstream.JetStream
-	stream    jetstream.Stream
+	streams   Streams
+	waits     replyWaits
 }
 
 // NewReplies returns a new Replies on an account's streams.
 func NewReplies(js jetstream.JetStream, s Streams) *Replies {
-	return &Replies{publisher: NewPublisher(js), js: js, stream: s.replies}
+	return &Replies{publisher: NewPublisher(js), js: js, streams: s}
 }
 
 // PublishReply stores a reply by the rules of Publisher.PublishReply. When the stream has one of the same id already, that
@@ -39,7 +40,7 @@ func (r *Replies) PublishReply(ctx context.Context, owner schemas.BotID, reply s
 	if err != nil || !stored.Duplicate || stored.Sequence == 0 {
 		return nil, err
 	}
-	before, err := r.stream.GetMsg(ctx, stored.Sequence)
+	before, err := r.streams.replies.GetMsg(ctx, stored.Sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) { // expired since
 		return nil, nil
 	}
@@ -49,17 +50,32 @@ func (r *Replies) PublishReply(ctx context.Context, owner schemas.BotID, reply s
 	return decodeReply(before.Data, reply.ID), nil
 }
 
-// FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none. It costs one
-// request, and when the conversation's latest reply is another one, a request for each reply since the moment. All of them
-// end with ctx.
+// A search reads at most so many replies of a conversation, and bytes of them: an engine chooses the time of its events, and
+// each one with an early time would have all read that it has stored. The reply to an event is among the first ones after
+// it, because a conversation answers its events in their order.
+const (
+	searchedReplies = 4096
+	searchedBytes   = 16 << 20
+)
+
+// FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none. Beside the
+// latest reply it reads the first 4,096 since the moment, and not more than 16 MiB. It costs one request; when the latest
+// reply is another one and the stream allows direct reads, up to eight more. All of them end with ctx.
 func (r *Replies) FindReply(
+	ctx context.Context, of schemas.ConversationKey, id string, since time.Time,
+) (*schemas.Reply, error) {
+	return r.streams.FindReply(ctx, of, id, since)
+}
+
+// FindReply is Replies.FindReply.
+func (s Streams) FindReply(
 	ctx context.Context, of schemas.ConversationKey, id string, since time.Time,
 ) (*schemas.Reply, error) {
 	if !of.Valid() {
 		return nil, fault.New(fault.BadEvent, "tenant and bot must be of the form [A-Za-z0-9_-]{1,64}")
 	}
 	subject := schemas.Subject(schemas.SubjectReplies, of)
-	last, err := r.stream.GetLastMsgForSubject(ctx, subject)
+	last, err := s.replies.GetLastMsgForSubject(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, nil
@@ -70,21 +86,25 @@ func (r *Replies) FindReply(
 	case last.Time.Before(since):
 		return nil, nil
 	}
-	replies := leaderOf(r.js, rightsOf(r.js), schemas.StreamReplies)
-	for next := (query{Next: subject, Since: &since}); ; {
-		m, err := replies.get(ctx, next)
-		switch {
-		case errors.Is(err, jetstream.ErrMsgNotFound):
-			return nil, nil
-		case err != nil:
-			return nil, fmt.Errorf("read the replies of a conversation: %w", err)
-		case m.Header.Get(jetstream.MsgIDHeader) == id:
-			return decodeReply(m.Data, id), nil
-		case m.Sequence >= last.Sequence:
-			return nil, nil
-		}
-		next = query{Next: subject, Sequence: m.Sequence + 1}
+	reader, err := newReader(s.js, schemas.StreamReplies)
+	if err != nil {
+		return nil, err
 	}
+	reader.last, reader.most = last.Sequence-1, searchedReplies
+	var found *schemas.Reply
+	bytes := 0
+	err = reader.read(ctx, query{Next: subject, Since: &since}, func(m *jetstream.RawStreamMsg) (bool, error) {
+		if m.Header.Get(jetstream.MsgIDHeader) != id {
+			bytes += len(m.Data)
+			return bytes < searchedBytes, nil
+		}
+		found = decodeReply(m.Data, id)
+		return false, nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the replies of a conversation: %w", err)
+	}
+	return found, nil
 }
 
 // decodeReply reads a stored reply, nil when it is not the one of the id.

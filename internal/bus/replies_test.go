@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -59,41 +60,105 @@ func TestReplies_Find(t *testing.T) {
 	require.Nil(t, other, "another conversation's reply")
 }
 
-// TestReplies_FindUsesNoConsumer: a worker that takes over many conversations looks for a reply in each of them at once.
-// Consumers, which the server writes to its disk one after another, would make it wait; and the search must end with its
-// context.
-func TestReplies_FindUsesNoConsumer(t *testing.T) {
+// TestReplies_FindReadsBatches: a worker that takes over many conversations looks for a reply in each of them at once.
+// Consumers, which the server writes to its disk one after another, would make it wait; a request for each reply would let an
+// engine with many of them use the server up; and the search must end with its context.
+func TestReplies_FindReadsBatches(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	r := NewReplies(js, streams)
-	of := shopID().WithConversation("chat 1")
-	const replies = 20
-	for i := range replies {
+	of, anHourAgo := shopID().WithConversation("chat 1"), time.Now().Add(-time.Hour)
+	const replies = searchedReplies + 10
+	for n := range replies {
 		reply := aReply()
-		reply.ID = fmt.Sprint("r-", i)
-		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		reply.ID = fmt.Sprint("r-", n)
+		m, err := replyMessage(shopID(), reply)
+		require.NoError(t, err)
+		_, err = js.PublishMsgAsync(m)
 		require.NoError(t, err)
 	}
-	requests := make(chan *nats.Msg, 10*replies)
-	watch, err := js.Conn().ChanSubscribe("$JS.API.>", requests)
-	require.NoError(t, err)
-	require.NoError(t, js.Conn().Flush())
-	found, err := r.FindReply(testContext(t), of, "unknown", time.Now().Add(-time.Hour))
-	require.NoError(t, err)
-	require.Nil(t, found)
-	require.NoError(t, js.Conn().Flush())
-	require.NoError(t, watch.Unsubscribe())
-	close(requests)
-	subjects := map[string]int{}
-	for m := range requests {
-		subjects[m.Subject]++
+	<-js.PublishAsyncComplete()
+	last := fmt.Sprint("r-", replies-1)
+	find := func(id string) (found bool, requests map[string]int) {
+		sent := make(chan *nats.Msg, 2*replies)
+		watch, err := js.Conn().ChanSubscribe("$JS.API.>", sent)
+		require.NoError(t, err)
+		require.NoError(t, js.Conn().Flush())
+		reply, err := r.FindReply(testContext(t), of, id, anHourAgo)
+		require.NoError(t, err)
+		require.NoError(t, js.Conn().Flush())
+		require.NoError(t, watch.Unsubscribe())
+		close(sent)
+		requests = map[string]int{}
+		for m := range sent {
+			requests[m.Subject]++
+		}
+		return reply != nil, requests
 	}
-	require.Equal(t, map[string]int{"$JS.API.STREAM.MSG.GET." + schemas.StreamReplies: 1 + replies}, subjects)
+	single, batch := "$JS.API.STREAM.MSG.GET."+schemas.StreamReplies, "$JS.API.DIRECT.GET."+schemas.StreamReplies
+	for _, c := range []struct {
+		id       string
+		found    bool
+		requests map[string]int
+	}{
+		{last, true, map[string]int{single: 1}},
+		{"r-0", true, map[string]int{single: 1, batch: 1}},
+		{fmt.Sprint("r-", searchedReplies-1), true, map[string]int{single: 1, batch: 4}},
+		{fmt.Sprint("r-", searchedReplies), false, map[string]int{single: 1, batch: 4}},
+		{"unknown", false, map[string]int{single: 1, batch: 4}},
+	} {
+		found, requests := find(c.id)
+		require.Equal(t, c.found, found, c.id)
+		require.Equal(t, c.requests, requests, c.id)
+	}
 
 	ended, cancel := context.WithCancel(testContext(t))
 	cancel()
-	_, err = r.FindReply(ended, of, "unknown", time.Now().Add(-time.Hour))
+	_, err := r.FindReply(ended, of, "unknown", anHourAgo)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// TestReplies_FindReadsBoundedBytes: replies can be large, too.
+func TestReplies_FindReadsBoundedBytes(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	r := NewReplies(js, streams)
+	const size = 512 << 10
+	for n := range searchedBytes/size + 2 {
+		reply := aReply()
+		reply.ID, reply.Data = fmt.Sprint("r-", n), json.RawMessage(`"`+strings.Repeat("x", size)+`"`)
+		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		require.NoError(t, err)
+	}
+	for id, read := range map[string]bool{
+		"r-0": true, fmt.Sprint("r-", searchedBytes/size-1): true, fmt.Sprint("r-", searchedBytes/size): false,
+	} {
+		found, err := r.FindReply(testContext(t), shopID().WithConversation("chat 1"), id, time.Now().Add(-time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, read, found != nil, id)
+	}
+}
+
+// TestReplies_FindWithoutDirectReads: a stream of an earlier release is searched too.
+func TestReplies_FindWithoutDirectReads(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	config := streams.replies.CachedInfo().Config
+	config.AllowDirect = false
+	_, err := js.UpdateStream(testContext(t), config)
+	require.NoError(t, err)
+	r := NewReplies(js, streams)
+	for n := range 3 {
+		reply := aReply()
+		reply.ID = fmt.Sprint("r-", n)
+		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		require.NoError(t, err)
+	}
+	for id, stored := range map[string]bool{"r-0": true, "r-1": true, "r-2": true, "r-3": false} {
+		found, err := r.FindReply(testContext(t), shopID().WithConversation("chat 1"), id, time.Now().Add(-time.Hour))
+		require.NoError(t, err)
+		require.Equal(t, stored, found != nil, id)
+	}
 }
 
 // TestPublisher_DoesNotGiveUp: JetStream may be unable to store for longer than any number of tries.

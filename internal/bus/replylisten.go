@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -14,35 +15,91 @@ import (
 
 // Last returns the latest sequence of the reply stream, 0 before the first reply.
 func (r *Replies) Last(ctx context.Context) (uint64, error) {
-	info, err := r.stream.Info(ctx)
+	info, err := r.streams.replies.Info(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("read the state of the reply stream: %w", err)
 	}
 	return info.State.LastSeq, nil
 }
 
-// Listen returns the first reply of a conversation, from now on, that has one of the ids; it costs the server one
-// subscription. The channel receives at most one reply, and is never closed. A reply that is published while the connection
-// is lost is missed: FindReply finds it.
+// replyWaits are the subscriptions of a process for the replies of single conversations, by subject. All that wait for one
+// conversation share a subscription: with one for each, the server would queue a reply as many times as requests wait for
+// it, on the connection that serves all tenants.
+type replyWaits struct {
+	mu       sync.Mutex
+	subjects map[string]*replySubject
+}
+
+type replySubject struct {
+	stop  func()
+	waits map[*replyWait]struct{}
+}
+
+type replyWait struct {
+	ids   []string
+	found chan schemas.Reply
+}
+
+// Listen returns the first reply of a conversation, from now on, that has one of the ids; all calls for one conversation
+// cost the server one subscription. The channel receives at most one reply, and is never closed. A reply that is published
+// while the connection is lost is missed: FindReply finds it.
 func (r *Replies) Listen(of schemas.ConversationKey, ids []string) (found <-chan schemas.Reply, stop func(), err error) {
 	if !of.Valid() {
 		return nil, nil, fault.New(fault.BadEvent, "tenant and bot must be of the form [A-Za-z0-9_-]{1,64}")
 	}
-	replies := make(chan schemas.Reply, 1)
-	s, err := guardedConnOf(r.js).subscribe(schemas.Subject(schemas.SubjectReplies, of), func(m *nats.Msg) {
-		id := HeaderValue(m.Header, jetstream.MsgIDHeader)
-		if !slices.Contains(ids, id) {
-			return
+	subject, w := schemas.Subject(schemas.SubjectReplies, of), &replyWait{ids, make(chan schemas.Reply, 1)}
+	r.waits.mu.Lock()
+	defer r.waits.mu.Unlock()
+	s := r.waits.subjects[subject]
+	if s == nil {
+		s = &replySubject{waits: map[*replyWait]struct{}{}}
+		sub, err := guardedConnOf(r.js).subscribe(subject, func(m *nats.Msg) { r.waits.receive(s, m) })
+		if err != nil {
+			return nil, nil, fmt.Errorf("listen for the replies of a conversation: %w", err)
 		}
-		if reply := decodeReply(m.Data, id); reply != nil {
-			select {
-			case replies <- *reply:
-			default: // the first one counts
-			}
+		s.stop = unsubscribe(sub)
+		if r.waits.subjects == nil {
+			r.waits.subjects = map[string]*replySubject{}
 		}
-	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("listen for the replies of a conversation: %w", err)
+		r.waits.subjects[subject] = s
 	}
-	return replies, unsubscribe(s), nil
+	s.waits[w] = struct{}{}
+	return w.found, sync.OnceFunc(func() { r.waits.end(subject, s, w) }), nil
+}
+
+// end removes one wait, and the subscription with the last one.
+func (r *replyWaits) end(subject string, s *replySubject, w *replyWait) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(s.waits, w)
+	if len(s.waits) == 0 {
+		s.stop()
+		delete(r.subjects, subject)
+	}
+}
+
+// receive hands a reply to the calls that wait for it.
+func (r *replyWaits) receive(s *replySubject, m *nats.Msg) {
+	id := HeaderValue(m.Header, jetstream.MsgIDHeader)
+	r.mu.Lock()
+	var waits []*replyWait
+	for w := range s.waits {
+		if slices.Contains(w.ids, id) {
+			waits = append(waits, w)
+		}
+	}
+	r.mu.Unlock()
+	if len(waits) == 0 {
+		return
+	}
+	reply := decodeReply(m.Data, id)
+	if reply == nil {
+		return
+	}
+	for _, w := range waits {
+		select {
+		case w.found <- *reply:
+		default: // the first one counts
+		}
+	}
 }

@@ -14,14 +14,12 @@ import (
 	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/loglimit"
 )
 
-const (
-	// deniedLogEvery bounds the log lines about missing permissions, of one connection.
-	deniedLogEvery = time.Minute
-	// deniedLasts is how long a denied publication makes a process not ready when it is not repeated.
-	deniedLasts = time.Minute
-)
+// deniedLasts is how long a denied publication makes a process not ready when it is not repeated.
+const deniedLasts = time.Minute
 
 // DeniedError reports that the server does not permit the user of a connection to use a subject. A server does not answer
 // a request that it denies: it reports the subject on the connection, and the request would wait until its deadline.
@@ -80,8 +78,7 @@ type rights struct {
 	latest        *DeniedError // publication
 	at            time.Time    // of latest
 	subscriptions map[string]*DeniedError
-	logged        time.Time
-	count         int // denials since logged
+	lines         loglimit.Limiter[struct{}]
 }
 
 // operation is a request that is under way, or several that follow each other.
@@ -189,11 +186,9 @@ func (r *rights) violation(nc *nats.Conn, err error) bool {
 	} else {
 		r.latest, r.at = denied, time.Now()
 	}
-	r.count++
-	if now := time.Now(); now.Sub(r.logged) >= deniedLogEvery {
-		r.log.Warn("nats permission denied", "subject", denied.Subject, "user", denied.User, "denials", r.count, "hint",
+	if denials, due := r.lines.Due(struct{}{}, time.Now()); due {
+		r.log.Warn("nats permission denied", "subject", denied.Subject, "user", denied.User, "denials", denials, "hint",
 			denied.Error())
-		r.logged, r.count = now, 0
 	}
 	return true
 }

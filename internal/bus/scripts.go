@@ -18,13 +18,31 @@ import (
 const (
 	subjectScripts = "hookturn.scripts"
 	groupScripts   = "hookturn-code"
+
+	// Requests about the first attempt at a script of a workflow go from a worker to any of those that run scripts, then to the
+	// one that has begun the script.
+	subjectAttempts    = "hookturn.attempts"
+	subjectCodeWorkers = "hookturn.codeworkers"
+
+	// subjectApart begins the subjects of the same requests to code workers in another account of NATS.
+	subjectApart = "hookturn.apart."
 )
+
+// askCode sends a request to the code workers of the other account, and to those of the same account when there are none.
+func (p *PubSub) askCode(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
+	m, err := p.nc.request(ctx, subjectApart+strings.TrimPrefix(subject, "hookturn."), request)
+	denied, _ := errors.AsType[*DeniedError](err)
+	if errors.Is(err, nats.ErrNoResponders) || denied != nil && !denied.Subscribe {
+		return p.nc.request(ctx, subject, request)
+	}
+	return m, err
+}
 
 // CallScript sends a request to one of the processes that serve scripts, and waits for its answer until ctx ends. The error
 // is a fault of the kind sandbox_unavailable when there is none, and of the kind too_large when the request exceeds the
 // limit of NATS. A request is delivered once or not at all.
 func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []byte) ([]byte, error) {
-	m, err := p.nc.request(ctx, subjectScripts+"."+owner.Tenant+"."+owner.Bot, request)
+	m, err := p.askCode(ctx, subjectScripts+"."+owner.Tenant+"."+owner.Bot, request)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fault.New(fault.SandboxUnavailable, "no worker serves scripts: start one with --task-queues hookturn-code")
@@ -40,10 +58,64 @@ func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []
 func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
 	stop func(context.Context), err error,
 ) {
+	return p.serve(subjectScripts, atOnce, answer, busy)
+}
+
+// AskCodeWorker sends a request about the first attempt at a script of a workflow to one of the code workers, or to the one
+// of a name, and waits for its answer until ctx ends. An error that is a fault means that no worker received the request:
+// its kind is sandbox_unavailable when no such worker has subscribed, connect while the connection is down or may not send
+// it, and too_large when the request exceeds the limit of NATS.
+func (p *PubSub) AskCodeWorker(ctx context.Context, owner schemas.BotID, name string, request []byte) ([]byte, error) {
+	if !p.nc.nc.IsConnected() { // the library would send it later
+		return nil, fault.New(fault.Connect, "NATS is away")
+	}
+	subject := subjectAttempts + "." + owner.Tenant + "." + owner.Bot
+	if name != "" {
+		subject = subjectCodeWorkers + "." + name
+	}
+	m, err := p.askCode(ctx, subject, request)
+	denied, _ := errors.AsType[*DeniedError](err)
+	switch {
+	case errors.Is(err, nats.ErrNoResponders):
+		return nil, fault.New(fault.SandboxUnavailable, "no code worker receives the request")
+	case denied != nil && !denied.Subscribe:
+		return nil, fault.Wrap(fault.Connect, err, "not permitted to ask code workers")
+	case err != nil:
+		return nil, fmt.Errorf("request to a code worker: %w", tooLargeFor(err, request))
+	}
+	return m.Data, nil
+}
+
+// AnswerAsks answers requests of AskCodeWorker to any code worker, as ServeScripts does those of CallScript.
+func (p *PubSub) AnswerAsks(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
+	stop func(context.Context), err error,
+) {
+	return p.serve(subjectAttempts, atOnce, answer, busy)
+}
+
+// AnswerAsksTo answers requests of AskCodeWorker to the code worker of a name, until stop is called.
+func (p *PubSub) AnswerAsksTo(name string, answer func(request []byte, limit int) []byte) (
+	stop func(context.Context), err error,
+) {
+	var running sync.WaitGroup
+	s, err := p.nc.subscribe(subjectCodeWorkers+"."+name, func(m *nats.Msg) {
+		running.Go(func() { _ = m.Respond(answer(m.Data, p.nc.maxPayload())) })
+	})
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to requests about scripts: %w", err)
+	}
+	drain := draining(s)
+	return func(ctx context.Context) { drain(ctx); running.Wait() }, nil
+}
+
+// serve answers requests to <subject>.<tenant>.<bot>, of which the group of code workers gets each once.
+func (p *PubSub) serve(subject string, atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
+	stop func(context.Context), err error,
+) {
 	var running sync.WaitGroup
 	places, ofTenants := make(chan struct{}, atOnce), tenantshare.Shares{}
-	s, err := p.nc.queueSubscribe(subjectScripts+".>", groupScripts, func(m *nats.Msg) {
-		tenant, _, _ := strings.Cut(strings.TrimPrefix(m.Subject, subjectScripts+"."), ".")
+	s, err := p.nc.queueSubscribe(subject+".>", groupScripts, func(m *nats.Msg) {
+		tenant, _, _ := strings.Cut(strings.TrimPrefix(m.Subject, subject+"."), ".")
 		release, ok := ofTenants.Take(tenant, (atOnce+1)/2)
 		if ok {
 			select {

@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"context"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
@@ -8,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -77,4 +80,74 @@ func retried(t *testing.T, operation func() error) (err error) {
 		}
 	}
 	return err
+}
+
+// askedStream is JetStream with one stream, which runs a function between an answer and its return.
+type askedStream struct {
+	jetstream.JetStream
+
+	info   jetstream.StreamInfo
+	before func()
+}
+
+type answeredStream struct {
+	jetstream.Stream
+
+	info jetstream.StreamInfo
+}
+
+func (s answeredStream) CachedInfo() *jetstream.StreamInfo { return &s.info }
+
+func (a *askedStream) Stream(context.Context, string) (jetstream.Stream, error) {
+	answer := answeredStream{info: a.info}
+	if between := a.before; between != nil {
+		a.before = nil
+		between()
+	}
+	return answer, nil
+}
+
+// newAskedStream returns an upkeep that knows one stream.
+func newAskedStream(sequence uint64) (*upkeep, *askedStream) {
+	js := &askedStream{info: jetstream.StreamInfo{Created: time.Unix(1, 0), State: jetstream.StreamState{LastSeq: sequence}}}
+	u := newUpkeep(js, slog.New(slog.DiscardHandler))
+	u.created["S"] = js.info.Created
+	return u, js
+}
+
+// TestUpkeep_LooksOneAtATime: a stream grows between the answer to a look and its comparison. A look that begins there does
+// not compare first, and waits no longer than its caller does.
+func TestUpkeep_LooksOneAtATime(t *testing.T) {
+	t.Parallel()
+	u, js := newAskedStream(5)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	restored := u.restoredChannel("S")
+	js.before = func() {
+		js.info.State.LastSeq = 9
+		for range 20 { // select chooses at random where it could begin
+			require.ErrorIs(t, u.look(gone), context.Canceled)
+		}
+	}
+	require.NoError(t, u.look(t.Context()))
+	require.NoError(t, u.look(t.Context()))
+	require.False(t, isClosed(restored), "the stream has only grown")
+	js.info.State.LastSeq = 8
+	require.NoError(t, u.look(t.Context()))
+	require.True(t, isClosed(restored))
+}
+
+// TestUpkeep_AnswerOfTheFormerStream: a stream is created again between the answer to a look and its comparison.
+func TestUpkeep_AnswerOfTheFormerStream(t *testing.T) {
+	t.Parallel()
+	u, js := newAskedStream(100)
+	js.before = func() {
+		js.info = jetstream.StreamInfo{Created: time.Unix(2, 0), State: jetstream.StreamState{LastSeq: 1}}
+		u.created["S"] = js.info.Created
+		u.reread([]string{"S"})
+	}
+	require.NoError(t, u.look(t.Context()))
+	restored := u.restoredChannel("S")
+	require.NoError(t, u.look(t.Context()))
+	require.False(t, isClosed(restored), "the stream has only grown since it was created again")
 }

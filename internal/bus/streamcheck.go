@@ -108,8 +108,16 @@ func (s Streams) PartitionFilter(n int) string {
 
 // EventSubject returns the subject that the engine published an event on: the stored one without its partition token.
 func (s Streams) EventSubject(stored string) string {
+	if !s.partitioned {
+		return stored
+	}
+	return withoutPartition(stored)
+}
+
+// withoutPartition returns the subject of an event without its partition token, which comes first.
+func withoutPartition(stored string) string {
 	rest, found := strings.CutPrefix(stored, schemas.SubjectEvents+".")
-	if !s.partitioned || !found {
+	if !found {
 		return stored
 	}
 	_, tokens, _ := strings.Cut(rest, ".")

@@ -45,9 +45,6 @@ type StreamOptions struct {
 	Sizes      map[string]int64 // bytes of other streams and buckets, by name; the default of Sizes when absent
 	Replicas   int              // of every stream and bucket; 1 when 0
 	StarterTTL time.Duration    // after this time without an announcement a starter counts as dead; 6 s when 0
-	// RefuseTTL configures the server to reject events with a Nats-TTL header. Without it the server accepts them, and removes
-	// an event that is not read in time without a trace.
-	RefuseTTL bool
 }
 
 // Streams are the streams and buckets of one JetStream account, as Setup opened or created them.
@@ -134,7 +131,7 @@ func eventsConfig(o StreamOptions, maxPayload int64) jetstream.StreamConfig {
 		Duplicates:       eventsDedupe,
 		MaxBytes:         o.sizeOf(schemas.StreamEvents),
 		MaxMsgSize:       int32(largest),
-		AllowMsgTTL:      !o.RefuseTTL,
+		AllowMsgTTL:      true,
 		Replicas:         o.Replicas,
 	}
 }
@@ -208,4 +205,23 @@ func maybeDenied(err error) error {
 		return fmt.Errorf("run \"starter setup\" once, as a user that may create it: %w", err)
 	}
 	return err
+}
+
+// EventsStored is what the stream of events holds.
+type EventsStored struct {
+	Events uint64
+	Bytes  int64
+	Most   int64 // bytes that it may hold; not positive: no bound
+}
+
+// EventsStored reads what the stream of events holds. While the stream is closed for a change of its partitions, its bound
+// is that of before.
+func (s Streams) EventsStored(ctx context.Context) (EventsStored, error) {
+	info, err := s.events.Info(ctx)
+	if err != nil {
+		return EventsStored{}, fmt.Errorf("read the state of stream %s: %w", schemas.StreamEvents, err)
+	}
+	return EventsStored{
+		Events: info.State.Msgs, Bytes: int64(info.State.Bytes), Most: reopened(info.Config).MaxBytes,
+	}, nil
 }

@@ -4,7 +4,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -136,12 +135,4 @@ func TestCheckStream_RefusesAnEmptyDuplicateWindow(t *testing.T) {
 	require.NoError(t, checkStream(have, want))
 	have.Duplicates = 0
 	require.ErrorContains(t, checkStream(have, want), "duplicate_window is 0")
-}
-
-func TestStreams_RefuseTTLMakesTheServerRefuseEventsItWouldDrop(t *testing.T) {
-	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{RefuseTTL: true})
-	_, err := js.PublishMsg(testContext(t), &nats.Msg{
-		Subject: eventRoot + "acme.shop.c", Header: nats.Header{"Nats-TTL": {"1h"}}})
-	require.ErrorContains(t, err, "TTL is disabled")
 }

@@ -111,8 +111,9 @@ func storedReply(m *jetstream.RawStreamMsg) StoredReply {
 
 // Follow reads replies by the rules of the function Follow, with a consumer.
 func (r *Replies) Follow(ctx context.Context, t Tail, ready func(), each func(StoredReply) error) error {
-	return guard{rights: rightsOf(r.js)}.run(ctx, nil, readsConsumer(schemas.StreamReplies),
-		func(ctx context.Context) error { return follow(ctx, r.js, t, ready, each) })
+	_, err := unbounded(ctx, guard{rights: rightsOf(r.js)}, nil, readsConsumer(schemas.StreamReplies),
+		without(func(ctx context.Context) error { return follow(ctx, r.js, t, ready, each) }))
+	return err
 }
 
 // consumer is the configuration of a consumer that reads what t selects.

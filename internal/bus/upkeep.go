@@ -25,6 +25,9 @@ const upkeepEvery = 5 * time.Second
 type upkeep struct {
 	log    *slog.Logger
 	writes writes
+	// looking has a value while a look runs. Two at the same time could compare the ends of a growing stream in the wrong
+	// order, and take it for one that was set back.
+	looking chan struct{}
 
 	mu        sync.Mutex
 	js        jetstream.JetStream // without upkeep: a restoration does not restore
@@ -53,8 +56,8 @@ func (r *restoration) over() bool {
 }
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
-	return &upkeep{log: log, js: js, restored: map[string]chan struct{}{}, keys: map[string][]byte{},
-		created: map[string]time.Time{}, last: map[string]uint64{}}
+	return &upkeep{log: log, js: js, looking: make(chan struct{}, 1), restored: map[string]chan struct{}{},
+		keys: map[string][]byte{}, created: map[string]time.Time{}, last: map[string]uint64{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
@@ -87,8 +90,14 @@ func Upkeep(ctx context.Context, js JetStream) {
 	}
 }
 
-// look restores when a stream or bucket is missing or is not the one that it was.
+// look restores when a stream or bucket is missing or is not the one that it was. It waits for one that runs until ctx ends.
 func (u *upkeep) look(ctx context.Context) error {
+	select {
+	case u.looking <- struct{}{}:
+		defer func() { <-u.looking }()
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another check of the streams: %w", ctx.Err())
+	}
 	missing, err := u.differing(ctx)
 	if err != nil || len(missing) == 0 {
 		return err
@@ -112,7 +121,7 @@ func (u *upkeep) differing(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("stream %s: %w", name, err)
 		case !stream.CachedInfo().Created.Equal(known[name]):
 			differing = append(differing, name)
-		case u.setBack(name, stream.CachedInfo().State.LastSeq):
+		case u.setBack(name, stream.CachedInfo()):
 			behind = append(behind, name)
 		}
 	}
@@ -126,13 +135,17 @@ func (u *upkeep) differing(ctx context.Context) ([]string, error) {
 }
 
 // setBack reports whether a stream ends at a lower sequence than at the latest look: it was restored from a backup, or a
-// server has lost its last writes. What is read from it has positions that come again.
-func (u *upkeep) setBack(name string, last uint64) bool {
+// server has lost its last writes. What is read from it has positions that come again. Information about a stream that was
+// created again meanwhile is not compared.
+func (u *upkeep) setBack(name string, info *jetstream.StreamInfo) bool {
 	u.mu.Lock()
 	defer u.mu.Unlock()
+	if !u.created[name].Equal(info.Created) {
+		return false
+	}
 	before := u.last[name]
-	u.last[name] = last
-	return last < before
+	u.last[name] = info.State.LastSeq
+	return info.State.LastSeq < before
 }
 
 // reread closes the channels of Restored of streams.
@@ -249,7 +262,7 @@ func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) err
 			continue
 		}
 		if entry, err := bucket.Get(ctx, name); err == nil && !bytes.Equal(entry.Value(), value) {
-			u.log.ErrorContext(ctx, "a shared key was replaced: restart this process", "key", name, "bucket", BucketKeys)
+			u.log.ErrorContext(ctx, "shared key replaced, restart this process", "key", name, "bucket", BucketKeys)
 		}
 	}
 	return nil

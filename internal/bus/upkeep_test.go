@@ -144,7 +144,7 @@ func TestUpkeep_EmptyVolume(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() {
-		_ = store.NewChannels(s).Follow(ctx, func(id string, channel []byte, _ uint64) {
+		_ = store.NewChannels(s).Follow(ctx, func() {}, func(id string, channel []byte, _ uint64) {
 			mu.Lock()
 			defer mu.Unlock()
 			channels[id] = channel != nil

@@ -36,7 +36,7 @@ var (
 	ErrOfFile   = errors.New("the channel is defined in a bot file: change the file")
 )
 
-// InvalidError returns why a channel cannot be as it was asked for.
+// InvalidError is the reason why a channel cannot be as it was asked for.
 type InvalidError struct{ Reason string }
 
 func (e *InvalidError) Error() string { return e.Reason }
@@ -165,17 +165,12 @@ func (a *Administration) put(ctx context.Context, ch *bot.Channel, s Stored, rev
 	if s.Revision, err = a.Store.Put(ctx, KeyOf(s.ID), text, revision); err != nil {
 		return Entry{}, err
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.keep(KeyOf(s.ID), s, true)
+	a.wrote(KeyOf(s.ID), s)
 	return Entry{Stored: s, Origin: OriginAdmin, Served: ch}, nil
 }
 
 // names reports whether a JSON object has a member.
-func names(object json.RawMessage, member string) bool {
-	var members map[string]json.RawMessage
-	return json.Unmarshal(object, &members) == nil && members[member] != nil
-}
+func names(object json.RawMessage, member string) bool { return Members(object)[member] != nil }
 
 func newToken() string {
 	random := make([]byte, 16)
@@ -190,10 +185,10 @@ func hashOf(token string) string {
 
 // Followed is where stored channels come from. *store.Channels is one.
 type Followed interface {
-	Follow(ctx context.Context, changed func(id string, channel []byte, revision uint64), ready func()) error
+	Follow(ctx context.Context, begin func(), changed func(id string, channel []byte, revision uint64), ready func()) error
 }
 
 // Follow keeps the registry up to date until ctx ends; ready is called once, when it knows what there is.
 func (r *Registry) Follow(ctx context.Context, from Followed, ready func()) error {
-	return from.Follow(ctx, r.apply, ready)
+	return from.Follow(ctx, r.begin, r.apply, ready)
 }

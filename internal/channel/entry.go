@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"maps"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/schemas"
@@ -96,26 +98,32 @@ func (e Entry) Is() *bot.Channel {
 	return ch
 }
 
-// clean returns a channel as it is kept: without members that are null or "", which count as absent, and without those that
-// the admin API adds.
-func clean(object json.RawMessage) json.RawMessage {
-	var members map[string]json.RawMessage
+// Members returns the members of a JSON object by their exact names; of two with one name the last. It is nil for a text
+// that is not an object.
+func Members(object json.RawMessage) (members map[string]json.RawMessage) {
 	if json.Unmarshal(object, &members) != nil {
+		return nil
+	}
+	return members
+}
+
+// clean returns a channel as it is kept: without members that are null or "", which count as absent, and without those that
+// the admin API adds. A member whose name a channel does not have stays, and is an error where the channel is read.
+func clean(object json.RawMessage) json.RawMessage {
+	members := Members(object)
+	if members == nil {
 		return object
 	}
 	for _, added := range []string{"tenant", "bot", "origin", "problem"} {
 		delete(members, added)
 	}
-	dropBlank(members, `""`, "null")
-	for name, blanks := range map[string][]string{"opts": {`""`, "null"}, "ext": {"null"}} {
-		var inner map[string]json.RawMessage
-		if members[name] == nil || json.Unmarshal(members[name], &inner) != nil {
+	dropBlank(members, namesOf[Shown]())
+	for name, blank := range map[string]func(map[string]json.RawMessage){"opts": blankOpts, "ext": blankExt} {
+		inner := Members(members[name])
+		if inner == nil {
 			continue
 		}
-		if dropBlank(inner, blanks...); name == "ext" {
-			delete(inner, "ct")
-			delete(inner, "lwt")
-		}
+		blank(inner)
 		if text, err := schemas.Marshal(inner); err == nil {
 			members[name] = text
 		}
@@ -127,6 +135,30 @@ func clean(object json.RawMessage) json.RawMessage {
 	return text
 }
 
-func dropBlank(members map[string]json.RawMessage, blanks ...string) {
-	maps.DeleteFunc(members, func(_ string, value json.RawMessage) bool { return slices.Contains(blanks, string(value)) })
+func blankOpts(opts map[string]json.RawMessage) { dropBlank(opts, namesOf[ShownOpts]()) }
+
+// blankExt removes what is null, under any name, and the times that the admin API adds.
+func blankExt(ext map[string]json.RawMessage) {
+	maps.DeleteFunc(ext, func(_ string, value json.RawMessage) bool { return string(value) == "null" })
+	delete(ext, "ct")
+	delete(ext, "lwt")
+}
+
+// dropBlank removes the members of some names that are null or "".
+func dropBlank(members map[string]json.RawMessage, names []string) {
+	for _, name := range names {
+		if value := string(members[name]); value == `""` || value == "null" {
+			delete(members, name)
+		}
+	}
+}
+
+// namesOf returns the names of the members of a struct.
+func namesOf[T any]() (names []string) {
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[T]()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			names = append(names, name)
+		}
+	}
+	return names
 }

@@ -40,9 +40,10 @@ type Registry struct {
 	options bot.Options
 	log     *slog.Logger
 
-	mu     sync.Mutex
-	stored map[string]Stored // by the key of the id
-	found  *index            // nil: to be made
+	mu      sync.Mutex
+	stored  map[string]Stored // by the key of the id
+	written map[string]uint64 // revisions that this process has written since the bucket is followed, by the key of the id
+	found   *index            // nil: to be made
 }
 
 // index is what the registry finds, made of one Set and the stored channels.
@@ -61,7 +62,7 @@ type code struct {
 
 // NewRegistry returns a new registry that knows the channels of bot files; options are those with which the files are read.
 func NewRegistry(bots Bots, options bot.Options, log *slog.Logger) *Registry {
-	return &Registry{bots: bots, options: options, log: log, stored: map[string]Stored{}}
+	return &Registry{bots: bots, options: options, log: log, stored: map[string]Stored{}, written: map[string]uint64{}}
 }
 
 // ByToken finds the channel that a token opens, by the SHA-256 of the token.
@@ -87,20 +88,36 @@ func (r *Registry) ByCode(owner schemas.BotID, word string) (*bot.Channel, bool)
 // KeyOf returns the key under which the channel of an id is stored: the id itself where a key can hold it, else its hash.
 func KeyOf(id string) string { return schemas.ConversationToken(bot.CanonicalID(id)) }
 
+// begin forgets the revisions that this process has written: the bucket is read again and may have been created again, or
+// restored from a backup. Its revisions then begin again, and what it holds counts.
+func (r *Registry) begin() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.written)
+}
+
 // apply applies what is stored under a key; no bytes mean that the channel was deleted.
 func (r *Registry) apply(key string, text []byte, revision uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known, ok := r.stored[key]; ok && known.Revision >= revision {
-		return // written by this process, and newer
+	if revision < r.written[key] {
+		return // this process has replaced it
 	}
 	var s Stored
 	if len(text) > 0 && json.Unmarshal(text, &s) != nil {
-		r.log.Error("a stored channel cannot be read: do all processes run the same release?", "key", key)
+		r.log.Error("stored channel not readable", "key", key, "hint", "run the same release of all processes")
 		return
 	}
 	s.Revision = revision
 	r.keep(key, s, len(text) > 0)
+}
+
+// wrote remembers what this process has stored.
+func (r *Registry) wrote(key string, s Stored) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written[key] = s.Revision
+	r.keep(key, s, true)
 }
 
 // keep remembers a stored channel, or that there is none.
@@ -139,7 +156,7 @@ func (r *Registry) build(set *bot.Set) *index {
 		}
 		if err != nil {
 			x.problems[key] = err
-			r.log.Warn("a channel of the administration is not served", "id", s.ID, "tenant", s.Tenant, "bot", s.Bot, "error", err)
+			r.log.Warn("admin API channel disabled", "id", s.ID, "tenant", s.Tenant, "bot", s.Bot, "error", err)
 			continue
 		}
 		x.byID[s.ID], x.byCode[code{s.BotID, ch.Code}] = ch, ch
@@ -150,7 +167,7 @@ func (r *Registry) build(set *bot.Set) *index {
 	return x
 }
 
-// read returns a new channel of what was stored, by the bot files as they are.
+// read parses a stored channel by the bot files as they are.
 func (r *Registry) read(set *bot.Set, s Stored) (*bot.Channel, [][sha256.Size]byte, error) {
 	b, ok := set.Bot(s.BotID)
 	if !ok {

@@ -1,6 +1,7 @@
 package channel_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -52,7 +53,8 @@ func (s *store) Put(_ context.Context, _ string, text []byte, _ uint64) (uint64,
 func (s *store) Delete(context.Context, string, uint64) error { return s.err }
 
 // Follow passes on what was stored, reports that it is ready, and returns.
-func (s *store) Follow(_ context.Context, changed func(string, []byte, uint64), ready func()) error {
+func (s *store) Follow(_ context.Context, begin func(), changed func(string, []byte, uint64), ready func()) error {
+	begin()
 	for n := uint64(1); n <= s.revision; n++ {
 		changed("6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51", <-s.follow, n)
 	}
@@ -109,4 +111,46 @@ func TestRegistry_StoredChannelFollowsItsBotFile(t *testing.T) {
 	require.ErrorIs(t, office.Remove(t.Context(), "unknown", 1), channel.ErrNotFound)
 	_, ok = one.ByCode(schemas.BotID{Tenant: "default", Bot: "unknown"}, "late")
 	require.False(t, ok)
+}
+
+// TestRegistry_BucketCreatedAgain: the revisions of a bucket that was created again begin again. What it holds counts, and a
+// token that was replaced or removed there opens nothing here.
+func TestRegistry_BucketCreatedAgain(t *testing.T) {
+	t.Parallel()
+	f := &files{t: t, dir: t.TempDir()}
+	f.write("bot: shop\n")
+	const id = "6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51"
+	kept := &store{follow: make(chan []byte, 10), revision: 40}
+	r := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
+	owner := schemas.BotID{Tenant: "default", Bot: "shop"}
+	_, token, err := (&channel.Administration{Registry: r, Store: kept}).Create(t.Context(), owner,
+		[]byte(`{"id":"`+id+`","code":"late","type":"public"}`))
+	require.NoError(t, err)
+	opens := func() bool { _, ok := r.ByToken(sha256.Sum256([]byte(token))); return ok }
+	stored := <-kept.follow
+	again := func(text []byte, revision uint64) {
+		require.NoError(t, r.Follow(t.Context(), followed{id, text, revision}, func() {}))
+	}
+	again(stored, 41)
+	require.True(t, opens())
+	again(bytes.ReplaceAll(stored, []byte("token_sha256"), []byte("other")), 1)
+	require.False(t, opens(), "another token was made")
+	again(stored, 2)
+	require.True(t, opens())
+	again(nil, 0)
+	require.False(t, opens(), "the channel was removed")
+}
+
+// followed is a bucket that holds one channel.
+type followed struct {
+	id       string
+	text     []byte
+	revision uint64
+}
+
+func (f followed) Follow(_ context.Context, begin func(), changed func(string, []byte, uint64), ready func()) error {
+	begin()
+	changed(f.id, f.text, f.revision)
+	ready()
+	return nil
 }

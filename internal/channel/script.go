@@ -28,9 +28,13 @@ const (
 const bodyParam = 4
 
 // HTTP fills in what a script receives of an HTTP request: seven start parameters, and event as a Lambda proxy has it. The
-// Authorization header stays outside, for it holds the channel's token.
+// headers Authorization and Cookie stay outside, for they may hold the channel's token. Host is among the headers, although
+// net/http keeps it elsewhere.
 func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, sender netip.Addr) error {
 	headers, list := map[string]string{}, [][2]string{}
+	if r.Host != "" {
+		headers["host"], list = r.Host, append(list, [2]string{"Host", r.Host})
+	}
 	for name, values := range r.Header {
 		if name == "Authorization" || name == "Cookie" {
 			continue

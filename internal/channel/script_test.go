@@ -23,6 +23,7 @@ func TestHTTP_StartParameters(t *testing.T) {
 	t.Parallel()
 	r, err := http.NewRequest(http.MethodPost, "/exec?a=%ff&b=1&b=2", http.NoBody)
 	require.NoError(t, err)
+	r.Host = "hooks.example:8443"
 	r.Header = http.Header{"X-B": {"1", "2"}, "X-A": {"\xff"}, "Authorization": {"Bearer token"}, "Cookie": {"token"}}
 	var run step.ScriptRun
 	require.NoError(t, channel.HTTP(&run, desk(), r, []byte("\xff\x00"), netip.MustParseAddr("203.0.113.9")))
@@ -30,10 +31,10 @@ func TestHTTP_StartParameters(t *testing.T) {
 	require.Equal(t, 4, run.BodyParam)
 	require.Len(t, run.Params, 7)
 	require.JSONEq(t, `"POST"`, string(run.Params[1]))
-	require.JSONEq(t, `[["X-A","\ufffd"],["X-B","1"],["X-B","2"]]`, string(run.Params[4]))
+	require.JSONEq(t, `[["Host","hooks.example:8443"],["X-A","\ufffd"],["X-B","1"],["X-B","2"]]`, string(run.Params[4]))
 	var event map[string]any
 	require.NoError(t, json.Unmarshal(run.Event, &event))
-	require.Equal(t, map[string]any{"x-a": "\ufffd", "x-b": "1, 2"}, event["headers"])
+	require.Equal(t, map[string]any{"host": "hooks.example:8443", "x-a": "\ufffd", "x-b": "1, 2"}, event["headers"])
 	require.Equal(t, map[string]any{"a": "\ufffd", "b": "2"}, event["queryStringParameters"])
 	text, err := json.Marshal(run)
 	require.NoError(t, err)

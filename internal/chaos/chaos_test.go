@@ -8,12 +8,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 
 	"github.com/hookturn/hookturn/internal/chaos"
+	"github.com/hookturn/hookturn/internal/leaktest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.VerifyTestMain(m) }
 
 // TestServer_NothingIsAGoodAnswer asks for every path as a client with bounds does: none of them gives a complete answer of
 // status 200 with JSON in it, but those that are only slow or wordy.

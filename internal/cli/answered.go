@@ -31,15 +31,7 @@ func (r *redriveTool) knows(cmd *cobra.Command, streams bus.Streams) (
 		return opened, err
 	})
 	known = func(ctx context.Context, letter bus.DeadLetter) (bool, error) {
-		i := &inspect.Inspector{Streams: streams}
-		run, err := i.AnsweredBy(ctx, letter)
-		if run.ID == "" || err != nil {
-			return false, err
-		}
-		if i.Temporal, err = temporal(); err != nil {
-			return false, err
-		}
-		return i.Latest(ctx, run)
+		return (&inspect.Inspector{Streams: streams}).Knows(ctx, letter, temporal)
 	}
 	return known, func() {
 		if opened != nil {
@@ -62,8 +54,7 @@ func (r *redriveTool) unknownTo(ctx context.Context, cmd *cobra.Command, js bus.
 		return err
 	}
 	if is {
-		return problem(kindRefused, "nothing was done: the conversation of dead letter %d has answered its event, and would "+
-			"not answer it again", letter.Sequence).do("publish the event under another id, or wait for the next conversation")
+		return problem(kindRefused, "nothing was done: dead letter %d: %s", letter.Sequence, inspect.Known).do(inspect.KnownHint)
 	}
 	return nil
 }

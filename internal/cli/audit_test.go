@@ -134,7 +134,7 @@ func TestAudit_Filters(t *testing.T) {
 	require.Len(t, n.audited(t, "--action", "bot_resume"), 2)
 	require.Nil(t, n.audited(t, "--until", "1h"))
 	require.Nil(t, n.audited(t, "--since", time.Now().Add(time.Hour).UTC().Format(time.RFC3339)))
-	require.Contains(t, fail(t, &world{env: n.at()}, "audit", "--action", "frob"), "unknown --action")
+	require.Contains(t, fail(t, &world{env: n.at()}, "audit", "--action", "frob"), `invalid --action "frob": expected one of`)
 
 	env := n.at()
 	env["HOOKTURN_ACTOR"] = "carla"

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"net/url"
 	"strings"
 	"text/tabwriter"
 
@@ -38,8 +37,8 @@ func botsShowCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			shown := addressesOf(b, strings.TrimSuffix(s.cfg.GatewayURL, "/"))
-			return s.print(cmd, shown, shown.write)
+			shown := bot.AddressesOf(b, strings.TrimSuffix(s.cfg.GatewayURL, "/"))
+			return s.print(cmd, shown, func(out io.Writer) error { return writeAddresses(out, shown) })
 		},
 	}
 	f := cmd.Flags()
@@ -67,105 +66,18 @@ func (s *settings) findBot(cmd *cobra.Command, id schemas.BotID) (*bot.Bot, erro
 		return nil, err
 	}
 	b, ok := set.Bot(id)
+	hint := strings.TrimPrefix(set.Hint(id), ": ")
 	switch {
 	case ok:
 		return b, nil
 	case len(problems) > 0:
 		return nil, problem(kindInvalid, "no valid bot file of bot %s of tenant %s in %s: %w", id.Bot, id.Tenant, s.cfg.Bots,
-			problems)
+			problems).do(hint)
 	}
-	return nil, problem(kindNotFound, "no bot file of bot %s of tenant %s in %s", id.Bot, id.Tenant, s.cfg.Bots)
+	return nil, problem(kindNotFound, "no bot file of bot %s of tenant %s in %s", id.Bot, id.Tenant, s.cfg.Bots).do(hint)
 }
 
-// addresses are what integrators need to know of a bot.
-type addresses struct {
-	Tenant   string           `json:"tenant"`
-	Bot      string           `json:"bot"`
-	Steps    []stepAddress    `json:"steps"`
-	Adapters []adapterAddress `json:"adapters"`
-	Channels []channelAddress `json:"channels"`
-}
-
-type stepAddress struct {
-	Step    string `json:"step"`
-	Dialect string `json:"dialect"`
-	URL     string `json:"url,omitempty"` // of a webhook
-	Code    bool   `json:"code,omitempty"`
-}
-
-type adapterAddress struct {
-	Adapter     string `json:"adapter"`
-	OutboundURL string `json:"outbound_url,omitempty"` // none: the adapter has no product_token
-	MessageURL  string `json:"message_url,omitempty"`
-	HandoverURL string `json:"handover_url,omitempty"`
-	EventsURL   string `json:"events_url,omitempty"`
-}
-
-type channelAddress struct {
-	Channel   string `json:"channel"`
-	Type      string `json:"type"`
-	HTTP      string `json:"http_url,omitempty"` // none: no script for HTTP
-	WebSocket string `json:"websocket_url"`
-	FarEnd    string `json:"url,omitempty"`
-}
-
-func addressesOf(b *bot.Bot, gateway string) addresses {
-	a := addresses{
-		Tenant: b.Tenant(), Bot: b.Name(), Steps: []stepAddress{}, Adapters: []adapterAddress{}, Channels: []channelAddress{},
-	}
-	for _, name := range b.Steps() {
-		plan, err := b.Plan(name)
-		if err != nil { // the name came from the bot
-			continue
-		}
-		s := stepAddress{Step: name, Dialect: plan.Dialect, Code: plan.Code != nil}
-		if plan.Webhook != nil {
-			s.URL = plan.Webhook.URL
-		}
-		a.Steps = append(a.Steps, s)
-	}
-	for _, adapter := range b.Adapters() {
-		a.Adapters = append(a.Adapters, addressOfAdapter(adapter, gateway))
-	}
-	for _, ch := range b.Channels() {
-		c := channelAddress{Channel: ch.Code, Type: ch.Type, WebSocket: webSocket(gateway) + "/ws/token/v1", FarEnd: ch.URL}
-		if ch.Scripted() && ch.Recv != "" {
-			c.HTTP = gateway + "/exec"
-		}
-		a.Channels = append(a.Channels, c)
-	}
-	return a
-}
-
-func addressOfAdapter(adapter *bot.BotAdapter, gateway string) adapterAddress {
-	a := adapterAddress{Adapter: adapter.Name}
-	if adapter.ProductToken != "" {
-		a.OutboundURL = gateway + "/conversational/twoway/v2/accounts/" + url.PathEscape(adapter.Account) +
-			"/adapters/" + url.PathEscape(adapter.Name)
-	}
-	for kind, into := range map[string]*string{
-		schemas.TypeMessageReceived: &a.MessageURL, schemas.TypeConversationHandover: &a.HandoverURL,
-		schemas.TypeConversationEvent: &a.EventsURL,
-	} {
-		if plan, ok := adapter.Plan(kind); ok {
-			*into = plan.Webhook.URL
-		}
-	}
-	return a
-}
-
-// webSocket is the address of the gateway for WebSockets.
-func webSocket(gateway string) string {
-	if rest, ok := strings.CutPrefix(gateway, "https://"); ok {
-		return "wss://" + rest
-	}
-	if rest, ok := strings.CutPrefix(gateway, "http://"); ok {
-		return "ws://" + rest
-	}
-	return gateway
-}
-
-func (a addresses) write(w io.Writer) error {
+func writeAddresses(w io.Writer, a bot.Addresses) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "bot %s of tenant %s\n", a.Bot, a.Tenant)
 	for _, s := range a.Steps {

@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"net/http"
 	"net/url"
 	"strings"
 	"text/tabwriter"
@@ -13,6 +12,8 @@ import (
 
 	"github.com/hookturn/hookturn/internal/conformance"
 	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signature"
 )
@@ -35,6 +36,8 @@ func checkCommand() *cobra.Command {
 		Long: "Call an endpoint as hookturn does, rightly and wrongly, and report whether it is a careful receiver: " +
 			"one that serves valid, repeated, slow, large and unusual requests, and rejects those that are not signed by " +
 			"the secret or were signed long ago. Exit status 4 when a check fails, 5 when no request gets an answer. " +
+			"Requests are sent as a worker sends them: without a proxy, without compression, without following redirects, " +
+			"and without an address to call back. " +
 			"The endpoint does the work of about ten requests of the user hookturn-check",
 		Example: `  starter check http://127.0.0.1:8090/orders --dialect haptik \
     --secret whsec_aG9va3R1cm4gZXhhbXBsZSBzZWNyZXQsIGZvciB0cmlhbHM=`,
@@ -50,6 +53,7 @@ func checkCommand() *cobra.Command {
 	f.StringVar(&c.step, "step", "CHECK", "step that requests name")
 	f.DurationVar(&c.attempt, "timeout", 15*time.Second, "timeout of one request")
 	completes(cmd, "dialect", names...)
+	completes(cmd, "scheme", schemeNames()...)
 	return cmd
 }
 
@@ -66,9 +70,13 @@ func (c *checkTool) run(cmd *cobra.Command, address string) error {
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{DisableKeepAlives: true, Proxy: http.ProxyFromEnvironment}
+	out, err := clientFor(address)
+	if err != nil {
+		return problem(kindUsage, "%s", fault.Of(err).Message)
+	}
+	defer out.Close()
 	report, err := conformance.Run(cmd.Context(), conformance.Options{
-		URL: address, Dialect: d, Secret: key, Schemes: schemes, Step: c.step, HTTP: transport, Timeout: c.attempt,
+		URL: address, Dialect: d, Secret: key, Schemes: schemes, Step: c.step, HTTP: out, Timeout: c.attempt,
 	})
 	if err != nil {
 		return err
@@ -83,6 +91,15 @@ func (c *checkTool) run(cmd *cobra.Command, address string) error {
 		return printed(kindInvalid)
 	}
 	return nil
+}
+
+// clientFor returns the HTTP client of a worker that is allowed to reach the host of a URL, wherever it is.
+func clientFor(address string) (*egress.Client, error) {
+	entry, err := egress.EntryOf(address)
+	if err != nil {
+		return nil, err
+	}
+	return egress.New(egress.Options{Allow: []string{entry}, UserAgent: "hookturn-check"})
 }
 
 // signing reads the flags --scheme and --secret.
@@ -109,7 +126,7 @@ func printReport(out io.Writer, r conformance.Report) error {
 		if c.Status != 0 {
 			status = fmt.Sprint(c.Status)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%d ms\t%s\n", c.Result, c.Name, status, c.Millis, c.Detail)
+		fmt.Fprintf(w, "%s\t%s\t%s\t%d ms\t%s\n", c.Result, line(c.Name), status, c.Millis, line(c.Detail))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/cli"
 	"github.com/hookturn/hookturn/internal/conformance"
+	"github.com/hookturn/hookturn/internal/freeport"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signature"
 )
@@ -144,9 +146,7 @@ func TestCheck_CarelessReceiver(t *testing.T) {
 
 func TestCheck_Unreachable(t *testing.T) {
 	t.Parallel()
-	s := httptest.NewServer(http.NotFoundHandler())
-	s.Close()
-	status, report := reportOf(t, s.URL, "--secret", checkSecret)
+	status, report := reportOf(t, fmt.Sprintf("http://127.0.0.1:%d", freeport.Choose()), "--secret", checkSecret)
 	require.Equal(t, 5, status)
 	require.Equal(t, "connect", string(report.Checks[0].Kind))
 }
@@ -167,6 +167,7 @@ func TestCheck_Usage(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
 		"expected an absolute http or https URL": {"shop.example"},
+		"invalid URL: it has a fragment":         {"http://shop.example/#a"},
 		"invalid --dialect":                      {"http://shop.example", "--dialect", "other"},
 		"invalid --scheme":                       {"http://shop.example", "--scheme", "other"},
 		"invalid --secret":                       {"http://shop.example", "--secret", "a\u200bb"},

@@ -90,7 +90,7 @@ func writeReply(b *strings.Builder, e inspect.Event, r inspect.Reply) {
 		writeAttempt(b, a)
 	}
 	for _, m := range r.Messages {
-		fmt.Fprintf(b, "        the user read: %s\n", line(messageText(m)))
+		fmt.Fprintf(b, "        the user read: %s\n", line(inspect.TextOf(m)))
 	}
 }
 
@@ -110,14 +110,4 @@ func writeAttempt(b *strings.Builder, a schemas.Attempt) {
 		a.N, a.Started.UTC().Format("15:04:05.000"), line(a.URL), result, a.TotalMs)
 	fmt.Fprintf(b, " (dns %.0f, connect %.0f, tls %.0f, first byte %.0f), %d bytes\n",
 		a.DNSMs, a.ConnectMs, a.TLSMs, a.FirstByteMs, a.Bytes)
-}
-
-func messageText(m schemas.Message) string {
-	switch m.Type {
-	case schemas.MessageText:
-		return m.Text
-	case schemas.MessageHSL:
-		return string(m.HSL)
-	}
-	return string(m.Payload)
 }

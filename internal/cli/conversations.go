@@ -265,7 +265,7 @@ func (c *conversationTool) cancel(ctx context.Context, cmd *cobra.Command, t cli
 		Filter: filterOf(cmd, "tenant", "bot", "user", "outcome", "since", "until", "busy"),
 	}
 	if f.Conversation != "" {
-		what.Filter["conversation"] = notRecorded
+		what.Filter["conversation"] = audit.NotRecorded
 	}
 	for _, r := range runs {
 		what.Objects = append(what.Objects, r.Workflow.RunID)

@@ -73,9 +73,9 @@ func showCommand() *cobra.Command {
 	var s settings
 	cmd := &cobra.Command{
 		Use:   "show SEQ",
-		Short: "Print the headers and the unchanged payload of a dead letter",
-		Long: "Print the headers and the unchanged payload of a dead letter.\n" +
-			"In a JSON document, \"data\" is the payload as base64.",
+		Short: "Print the headers and the payload of a dead letter",
+		Long: "Print the headers and the payload of a dead letter. Control characters are printed as \\u00xx.\n" +
+			"In a JSON document, \"data\" is the unchanged payload as base64.",
 		Example: `  starter deadletters show 1`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -129,7 +129,7 @@ func writeLetters(out io.Writer, list []bus.DeadLetter) error {
 	fmt.Fprintln(w, "SEQ\tTIME\tTENANT\tBOT\tCONVERSATION\tREASON\tBYTES\tDETAIL")
 	for _, l := range list {
 		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", l.Sequence, l.Time.UTC().Format(time.RFC3339),
-			l.Tenant, l.Bot, l.Conversation, l.Reason, l.Size, l.Detail)
+			line(l.Tenant), line(l.Bot), line(l.Conversation), line(string(l.Reason)), l.Size, line(l.Detail))
 	}
 	return w.Flush()
 }

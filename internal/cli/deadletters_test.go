@@ -62,19 +62,26 @@ func TestDeadLetters_Listed(t *testing.T) {
 	require.Regexp(t, `^3 +20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ +acme +shop +c-42 +bad_event +8 +because of shop$`, row)
 }
 
-func TestDeadLetters_ShownByteForByte(t *testing.T) {
+// TestDeadLetters_Shown: as text with escapes for what a terminal would obey, as JSON byte for byte.
+func TestDeadLetters_Shown(t *testing.T) {
 	t.Parallel()
 	n := startNATS(t)
 	const payload = "{\x00\xff not\r\njson"
 	n.letter(t, 7, schemas.BotID{Tenant: "default", Bot: "shop"}, payload, fault.BadEvent)
 	out := succeed(t, &world{env: n.at()}, "deadletters", "show", "1")
-	header, found := strings.CutSuffix(out, "\n"+payload+"\n")
+	header, found := strings.CutSuffix(out, "\n{"+`\u0000\ufffd not\u000d`+"\njson\n")
 	require.True(t, found, "%q", out)
 	values := map[string][]string{}
 	require.NoError(t, json.Unmarshal([]byte(header), &values))
 	require.Equal(t, []string{"bad_event"}, values[bus.HeaderReason])
 	require.Equal(t, []string{"7"}, values[bus.HeaderSequence])
 	require.Equal(t, []string{"e"}, values["X-Engine"])
+	var document struct {
+		Data []byte `json:"data"`
+	}
+	out = succeed(t, &world{env: n.at()}, "deadletters", "show", "1", "--output", "json")
+	require.NoError(t, json.Unmarshal([]byte(out), &document))
+	require.Equal(t, payload, string(document.Data))
 }
 
 func TestDeadLetters_ReplayedOnce(t *testing.T) {

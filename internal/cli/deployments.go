@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
 
-	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/audit"
+	"github.com/hookturn/hookturn/internal/deployment"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -29,22 +30,20 @@ type deploymentTool struct {
 func (d *deploymentTool) flags(cmd *cobra.Command) {
 	d.connects(cmd)
 	d.logging(cmd.Flags())
-	cmd.Flags().StringVar(&d.name, "deployment-name", app.DeploymentDefault, "Worker Deployment of the workers")
+	cmd.Flags().StringVar(&d.name, "deployment-name", deployment.DefaultName, "Worker Deployment of the workers")
 }
 
 // open runs a command's work on a connection to Temporal.
-func (d *deploymentTool) open(cmd *cobra.Command, work func(context.Context, *app.Deployments) error) error {
-	if err := d.everything(cmd); err != nil {
+func (d *deploymentTool) open(cmd *cobra.Command, work func(context.Context, *deployment.Operator) error) error {
+	if err := d.everything(cmd); err != nil { // the name may be in the environment
 		return err
 	}
-	connecting, cancel := context.WithTimeout(cmd.Context(), d.timeout)
-	defer cancel()
-	deployments, err := app.OpenDeployments(connecting, d.cfg, d.name, d.timeout)
-	if err != nil {
-		return err
+	if err := deployment.CheckName(d.name); err != nil {
+		return problem(kindUsage, "%w", err)
 	}
-	defer deployments.Close()
-	return work(cmd.Context(), deployments)
+	return dialedTemporal(cmd, &d.settings, func(ctx context.Context, c client.Client) error {
+		return work(ctx, deployment.NewOperator(c, d.cfg.Temporal.Namespace, d.name, d.timeout))
+	})
 }
 
 func listDeploymentsCommand() *cobra.Command {
@@ -55,7 +54,7 @@ func listDeploymentsCommand() *cobra.Command {
 		Example: `  starter deployments list --output json`,
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return d.open(cmd, func(ctx context.Context, deployments *app.Deployments) error {
+			return d.open(cmd, func(ctx context.Context, deployments *deployment.Operator) error {
 				list, err := deployments.List(ctx)
 				if err != nil {
 					return err
@@ -71,11 +70,11 @@ func listDeploymentsCommand() *cobra.Command {
 	return cmd
 }
 
-func printVersions(out io.Writer, list []app.DeploymentVersion) error {
+func printVersions(out io.Writer, list []deployment.Version) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "BUILD ID\tSTATE\tCREATED\tLAST CURRENT\tLAST POLL")
 	for _, v := range list {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", v.BuildID, v.State, moment(&v.Created), moment(v.Current), moment(v.LastPoll))
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", line(v.BuildID), v.State, moment(&v.Created), moment(v.Current), moment(v.LastPoll))
 	}
 	return w.Flush()
 }
@@ -101,7 +100,7 @@ func promoteCommand() *cobra.Command {
 			if (build == "") != unversioned {
 				return problem(kindUsage, "expected either --build-id or --unversioned")
 			}
-			return d.open(cmd, func(ctx context.Context, deployments *app.Deployments) error {
+			return d.open(cmd, func(ctx context.Context, deployments *deployment.Operator) error {
 				if err := deployments.Find(ctx, build); err != nil {
 					return err
 				}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"path"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -14,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/inspect"
+	"github.com/hookturn/hookturn/internal/pause"
 	"github.com/hookturn/hookturn/internal/store"
 )
 
@@ -48,6 +48,9 @@ func (p *pauseTool) inBotFiles(cmd *cobra.Command, d store.Pause) (known bool, e
 		return false, nil
 	}
 	b, err := p.findBot(cmd, d.BotID)
+	if err != nil {
+		p.meant = classify(err, true).hint
+	}
 	problems, invalid := errors.AsType[bot.Problems](err)
 	switch {
 	case invalid:
@@ -59,26 +62,20 @@ func (p *pauseTool) inBotFiles(cmd *cobra.Command, d store.Pause) (known bool, e
 		return false, nil
 	case err != nil:
 		return false, err
-	case d.URL == "" || slices.Contains(endpointsOf(b), d.URL):
+	case d.URL == "" || slices.Contains(bot.AddressesOf(b, "").Endpoints(), d.URL):
 		return true, nil
 	}
+	p.meant = meant("", d.URL, bot.AddressesOf(b, "").Endpoints())
 	return false, problem(kindNotFound, "bot %s of tenant %s has no endpoint %s", d.Bot, d.Tenant, line(d.URL)).
-		do("\"starter bots show\" prints its endpoints; --unknown allows others")
+		do(p.hint("\"starter bots show\" prints its endpoints; --unknown allows others"))
 }
 
-// endpointsOf returns the URLs of a bot as workers know them.
-func endpointsOf(b *bot.Bot) (urls []string) {
-	a := addressesOf(b, "")
-	for _, s := range a.Steps {
-		urls = append(urls, s.URL)
+// hint returns what to do about a name that is unknown: the name that was meant, where one is like it, before the rest.
+func (p *pauseTool) hint(rest string) string {
+	if p.meant == "" {
+		return rest
 	}
-	for _, d := range a.Adapters {
-		urls = append(urls, d.MessageURL, d.HandoverURL, d.EventsURL)
-	}
-	for n := range urls {
-		urls[n], _, _ = strings.Cut(urls[n], "?")
-	}
-	return urls
+	return p.meant + " Otherwise: " + rest
 }
 
 // decidedBefore reports whether what is resumed was paused, or has a state that workers share.
@@ -88,7 +85,7 @@ func (p *pauseTool) decidedBefore(cmd *cobra.Command, d store.Pause) (known bool
 	}
 	err = connected(cmd, &p.settings, func(ctx context.Context, js bus.JetStream) error {
 		list, err := p.pauses(ctx, js, p.ofEndpoint)
-		known = slices.ContainsFunc(list, func(s pauseShown) bool { return s.BotID == d.BotID && s.URL == d.URL })
+		known = slices.ContainsFunc(list, func(s pause.Shown) bool { return s.BotID == d.BotID && s.URL == d.URL })
 		return err
 	})
 	return known, err
@@ -107,12 +104,12 @@ func (p *pauseTool) inConversations(cmd *cobra.Command, d store.Pause) error {
 	switch {
 	case err != nil && classify(err, true).kind == kindUnreachable:
 		return problem(kindUnreachable, "look for open conversations of bot %s of tenant %s: %w", d.Bot, d.Tenant, err).
-			do("name the directory of the bot files with --bots, or add --unknown to skip the check")
+			do(p.hint("name the directory of the bot files with --bots, or add --unknown to skip the check"))
 	case err != nil:
 		return err
 	case len(runs) > 0:
 		return nil
 	}
 	return problem(kindNotFound, "neither a bot file nor an open conversation knows bot %s of tenant %s", d.Bot, d.Tenant).
-		do("name the directory of the bot files with --bots, or add --unknown to do it for later")
+		do(p.hint("name the directory of the bot files with --bots, or add --unknown to do it for later"))
 }

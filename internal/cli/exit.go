@@ -14,9 +14,10 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/serviceerror"
 
-	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/deployment"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/transient"
 )
 
 // errorKind is the kind of an error that ends a tool, as scripts read it.
@@ -100,7 +101,7 @@ func classify(err error, started bool) *toolError {
 		return &toolError{kind: kindRefused, err: err}
 	case errors.Is(err, context.Canceled):
 		return &toolError{kind: kindFailed, err: err}
-	case errors.Is(err, bus.ErrUnreachable), app.Transient(err):
+	case errors.Is(err, bus.ErrUnreachable), transient.Is(err):
 		return &toolError{kind: kindUnreachable, err: err}
 	default:
 		return &toolError{kind: kindFailed, err: err}
@@ -114,7 +115,7 @@ func missing(err error) bool {
 	_, namespace := errors.AsType[*serviceerror.NamespaceNotFound](err)
 	f, failed := errors.AsType[*fault.Fault](err)
 	return inTemporal || namespace || failed && f.Kind == fault.UnknownStep || errors.Is(err, bus.ErrNoDeadLetter) ||
-		errors.Is(err, app.ErrNoVersion) || errors.Is(err, fs.ErrNotExist)
+		errors.Is(err, deployment.ErrNoVersion) || errors.Is(err, fs.ErrNotExist)
 }
 
 // withoutHint returns an error without the hint at its end, which is printed separately.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/deployment"
 	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -78,31 +79,45 @@ func (s *settings) process(f *pflag.FlagSet) {
 	s.secrets(f)
 	s.egress(f)
 	s.licences(f)
-	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "", "host:port of /healthz, /readyz and /metrics")
+	f.StringVar(&s.cfg.AdminAddr, "admin-addr", "",
+		"listen address (host:port) of /healthz, /readyz, /metrics and the admin API; empty: no listener")
 	f.StringVar(&s.cfg.GatewayURL, "gateway-url", "", "public URL of the gateway, for callbacks and links to files")
 	f.DurationVar(&s.cfg.StopTimeout, "stop-timeout", 30*time.Second, "how long running work may continue after a stop")
 }
 
 func (s *settings) gateway(f *pflag.FlagSet) {
 	g := &s.cfg.Gateway
-	f.StringVar(&g.Addr, "gateway-addr", "", "host:port of the gateway")
+	f.StringVar(&g.Addr, "gateway-addr", "", "listen address (host:port) of the gateway; empty: no gateway")
 	f.StringVar(&g.Certificate, "gateway-cert", "", "PEM file of the gateway's certificate; empty: plain HTTP")
 	f.StringVar(&g.Key, "gateway-key", "", "PEM file of the certificate's key")
 	f.StringSliceVar(&g.Proxies, "gateway-proxies", nil, "CIDRs of the proxies whose X-Forwarded-For is trusted")
 	f.StringSliceVar(&g.Origins, "gateway-origins", nil, "web origins from which browsers may open a WebSocket; * = all")
 	f.IntVar(&g.TenantRequests, "gateway-tenant-requests", gateway.TenantRequestsDefault,
 		"how many requests of one tenant the gateway serves at a time; negative: without a bound")
-	f.StringVar(&g.OperatorToken, "operator-token-file", "", "file with the token of the admin API")
+	f.StringVar(&g.OperatorToken, "operator-token-file", "",
+		"file with the operators' names, roles and tokens, or with one token; empty: no admin API")
 	f.StringSliceVar(&g.CodecOrigins, "codec-origin", nil,
 		"web origin of the Temporal UI, whose pages may use the codec server at /codec of the admin listener")
-	f.StringVar(&g.EventTokens, "event-tokens", "", "file with a tenant and its token for POST /events on each line")
+	f.StringVar(&g.EventTokens, "event-tokens", "",
+		"file with a tenant and its token for POST /events and GET /replies on each line; empty: both are disabled")
+}
+
+func (s *settings) console(f *pflag.FlagSet) {
+	c := &s.cfg.Console
+	f.StringVar(&c.Addr, "console-addr", "",
+		"listen address (host:port) of the operators' console, which needs --operator-token-file; empty: no console")
+	f.BoolVar(&c.Actions, "console-actions", false,
+		"allow operators to pause, resume, replay, repeat and cancel in the console; otherwise it only reads")
+	f.StringVar(&c.NATSContext, "console-nats-context", "",
+		"context of the NATS CLI with the login of the console, by name or absolute path; empty: the starter's login")
+	f.StringVar(&c.UI, "console-ui-url", "", "URL of the Temporal UI, for links of the console; empty: no links")
 }
 
 func (s *settings) deployment(f *pflag.FlagSet) {
 	d := &s.cfg.Deployment
-	f.StringVar(&d.Name, "deployment-name", app.DeploymentDefault, "Worker Deployment of this worker; empty: unversioned")
+	f.StringVar(&d.Name, "deployment-name", deployment.DefaultName, "Worker Deployment of this worker; empty: unversioned")
 	f.StringVar(&d.BuildID, "build-id", "", "build id of this worker in its deployment (default: the version of the program)")
-	f.StringVar((*string)(&d.Promote), "deployment-promote", string(app.PromoteAuto),
+	f.StringVar((*string)(&d.Promote), "deployment-promote", string(deployment.PromoteAuto),
 		"auto: a newer worker becomes the current version by itself; manual: run \"starter deployments promote\"")
 }
 

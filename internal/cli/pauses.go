@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -16,7 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/pause"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -32,7 +31,8 @@ type pauseTool struct {
 	settings
 
 	ofEndpoint bool
-	unknown    bool // also what nothing knows
+	unknown    bool   // also what nothing knows
+	meant      string // the question about the name that an unknown one may stand for; "" = none is like it
 	owner      schemas.BotID
 	pause      time.Duration
 	reason     string
@@ -70,20 +70,13 @@ func (p *pauseTool) subject(arg string) (store.Pause, error) {
 	return d, nil
 }
 
-// decide stores a decision, and forgets the state that workers share of an endpoint that goes on.
+// decide stores a decision.
 func (p *pauseTool) decide(ctx context.Context, js bus.JetStream, d store.Pause) error {
 	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
 	if err != nil {
 		return err
 	}
-	return p.retry(ctx, func(ctx context.Context) error {
-		if d.Resumed && d.URL != "" {
-			if err := store.NewEndpoints(streams).Forget(ctx, d.BotID, d.URL); err != nil {
-				return err
-			}
-		}
-		return store.NewPauses(streams).Put(ctx, d)
-	})
+	return p.retry(ctx, func(ctx context.Context) error { return pause.Decide(ctx, streams, d) })
 }
 
 // run confirms and does what a decision is.
@@ -194,17 +187,6 @@ func resumeCommand(ofEndpoint bool) *cobra.Command {
 	return cmd
 }
 
-// pauseShown is one line of a list.
-type pauseShown struct {
-	schemas.BotID
-
-	URL    string     `json:"url,omitempty"`
-	State  string     `json:"state"`
-	Until  *time.Time `json:"until,omitempty"`
-	By     string     `json:"by,omitempty"`
-	Reason string     `json:"reason,omitempty"`
-}
-
 func listPausesCommand(ofEndpoint bool) *cobra.Command {
 	var s settings
 	var only schemas.BotID
@@ -219,7 +201,7 @@ func listPausesCommand(ofEndpoint bool) *cobra.Command {
 				if err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(list, func(p pauseShown) bool {
+				list = slices.DeleteFunc(list, func(p pause.Shown) bool {
 					return only.Tenant != "" && p.Tenant != only.Tenant || only.Bot != "" && p.Bot != only.Bot
 				})
 				if len(list) == 0 && ofEndpoint {
@@ -243,60 +225,24 @@ func listPausesCommand(ofEndpoint bool) *cobra.Command {
 	return cmd
 }
 
-// pauses returns the decisions of operators that are in force, and the states of endpoints that workers share.
-func (s *settings) pauses(ctx context.Context, js bus.JetStream, ofEndpoints bool) (list []pauseShown, err error) {
+// pauses returns what operators have paused, of endpoints with the states that workers share.
+func (s *settings) pauses(ctx context.Context, js bus.JetStream, ofEndpoints bool) (list []pause.Shown, err error) {
 	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
 	if err != nil {
 		return nil, err
 	}
-	var decided []store.Pause
-	var states [][]byte
+	read := pause.Bots
+	if ofEndpoints {
+		read = pause.Endpoints
+	}
 	err = s.retry(ctx, func(ctx context.Context) (err error) {
-		if decided, err = store.NewPauses(streams).List(ctx); err != nil || !ofEndpoints {
-			return err
-		}
-		states, err = store.NewEndpoints(streams).List(ctx)
+		list, err = read(ctx, streams)
 		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range decided {
-		if d.Active(time.Now()) && (d.URL != "") == ofEndpoints {
-			list = append(list, pauseShown{
-				BotID: d.BotID, URL: d.URL, State: held(d), Until: orNil(d.Until), By: d.By, Reason: d.Reason,
-			})
-		}
-	}
-	for _, raw := range states {
-		var c limit.StateChange
-		if json.Unmarshal(raw, &c) == nil && (c.Until.IsZero() || c.Until.After(time.Now())) {
-			list = append(list, pauseShown{
-				BotID: c.Endpoint.BotID, URL: c.Endpoint.URL, State: string(c.State), Until: orNil(c.Until), Reason: c.Why,
-			})
-		}
-	}
-	slices.SortFunc(list, func(a, b pauseShown) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Bot, b.Bot), cmp.Compare(a.URL, b.URL))
-	})
-	return list, nil
+	return list, err
 }
 
-func held(d store.Pause) string {
-	if d.URL == "" {
-		return "paused"
-	}
-	return string(limit.StateHeld)
-}
-
-func orNil(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
-}
-
-func writePauses(out io.Writer, list []pauseShown) error {
+func writePauses(out io.Writer, list []pause.Shown) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "TENANT\tBOT\tENDPOINT\tSTATE\tUNTIL\tBY\tREASON")
 	for _, p := range list {

@@ -90,21 +90,6 @@ func (r *redriveTool) options(streams bus.Streams, op *audit.Operation) redrive.
 	}
 }
 
-// leftOut is the first part of the names of counts of what was left out, in audit events.
-const leftOut = "left_out_"
-
-// countsOf returns how far a redrive has come, for its audit event.
-func countsOf(p *redrive.Progress) map[string]int {
-	counts := map[string]int{}
-	if p != nil {
-		maps.Copy(counts, p.Done)
-		for reason, n := range p.LeftOut {
-			counts[leftOut+reason] = n
-		}
-	}
-	return counts
-}
-
 // count prints what a redrive would do.
 func (r *redriveTool) count(cmd *cobra.Command, c redrive.Count, what string) error {
 	return r.print(cmd, c, func(out io.Writer) error {
@@ -117,7 +102,7 @@ func (r *redriveTool) count(cmd *cobra.Command, c redrive.Count, what string) er
 
 func writeCounts(out io.Writer, prefix string, counts map[string]int) {
 	for _, reason := range slices.Sorted(maps.Keys(counts)) {
-		fmt.Fprintf(out, "  %s%s %d\n", prefix, reason, counts[reason])
+		fmt.Fprintf(out, "  %s%s %d\n", prefix, line(reason), counts[reason])
 	}
 }
 
@@ -213,7 +198,7 @@ func (r *redriveTool) replayAll(cmd *cobra.Command, f bus.DeadLetterFilter, name
 		}
 		return r.audited(ctx, js, what, func(op *audit.Operation, did *audit.Outcome) error {
 			p, err := letters.Run(ctx, r.options(streams, op), name)
-			did.Counts = countsOf(p)
+			did.Counts = p.Counts()
 			return r.finish(cmd, p, "dead letters", err)
 		})
 	})
@@ -238,7 +223,7 @@ func (r *redriveTool) replayOne(cmd *cobra.Command, arg string) error {
 			return err
 		}
 		what := audit.Change{
-			BotID: recordable(l.BotID), Action: schemas.AuditDeadLettersReplay, Objects: []string{strconv.FormatUint(seq, 10)},
+			BotID: audit.Recordable(l.BotID), Action: schemas.AuditDeadLettersReplay, Objects: []string{strconv.FormatUint(seq, 10)},
 		}
 		var stored uint64
 		if err := r.audited(ctx, js, what, func(_ *audit.Operation, did *audit.Outcome) (err error) {

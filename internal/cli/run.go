@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"os/signal"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/internal/visible"
 )
 
 // IO is the input, output and environment of a command.
@@ -52,19 +54,26 @@ func Run(cmd *cobra.Command, world IO) int {
 	return RunContext(ctx, cmd, world)
 }
 
-// RunContext runs a command until it ends or ctx does, and returns the exit status.
+// RunContext runs a command until it ends or ctx does, and returns the exit status. Control and format characters in what it
+// prints, which may be text of users and endpoints, are written as \u00xx.
 func RunContext(ctx context.Context, cmd *cobra.Command, world IO) int {
+	out, failures := visible.NewWriter(world.Out), visible.NewWriter(world.Err)
+	defer func() { _ = errors.Join(out.Flush(), failures.Flush()) }() // what is kept is not text
+	world.Out, world.Err = out, failures
 	cmd.SetArgs(world.Args)
 	cmd.SetIn(world.In)
 	cmd.SetOut(world.Out)
 	cmd.SetErr(world.Err)
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetFlagErrorFunc(withVariable)
+	cmd.SetFlagErrorFunc(flagError)
 	started := false
 	each(cmd, func(c *cobra.Command) {
 		if run := c.RunE; run != nil {
 			c.RunE = func(cmd *cobra.Command, args []string) error {
 				started = true
+				if err := checkAllowed(cmd); err != nil {
+					return err
+				}
 				return run(cmd, args)
 			}
 		}

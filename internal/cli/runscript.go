@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -170,13 +171,10 @@ func printValue(cmd *cobra.Command, f *frame, value []byte) error {
 		return errors.New(`main must return {"statusCode": 200, "headers": {…}, "body": "<JSON text>"}`)
 	}
 	fmt.Fprintf(cmd.ErrOrStderr(), "--- status %s\n", returned.StatusCode)
-	var shown any
-	if err := json.Unmarshal([]byte(*returned.Body), &shown); err != nil {
+	body := []byte(strings.TrimSpace(*returned.Body))
+	var indented bytes.Buffer
+	if err := json.Indent(&indented, body, "", "  "); err != nil { // the text: a decoded number may lose digits
 		return err
 	}
-	out, err := json.MarshalIndent(shown, "", "  ")
-	if err != nil {
-		return err
-	}
-	return f.printLine(cmd, map[string]any{"status": returned.StatusCode, "body": shown}, "%s", out)
+	return f.printLine(cmd, map[string]any{"status": returned.StatusCode, "body": json.RawMessage(body)}, "%s", &indented)
 }

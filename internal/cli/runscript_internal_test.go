@@ -1,11 +1,14 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -37,4 +40,21 @@ func TestReadBody_AsLive(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(`[]`), 0o600))
 	_, err = readBody(file, plan)
 	require.ErrorContains(t, err, "expected a JSON object")
+}
+
+// TestPrintValue_KeepsDigits checks that the body of a script is printed as it was written, only indented.
+func TestPrintValue_KeepsDigits(t *testing.T) {
+	t.Parallel()
+	value := []byte(`{"statusCode":200,"body":" {\"z\":12345678901234567890,\"a\":[1.10,\"<\\u00fc>\"]}\n"}`)
+	for output, want := range map[format]string{
+		formatText: "{\n  \"z\": 12345678901234567890,\n  \"a\": [\n    1.10,\n    \"<\\u00fc>\"\n  ]\n}\n",
+		formatJSON: `{"body":{"z":12345678901234567890,"a":[1.10,"<\u00fc>"]},"status":200}` + "\n",
+	} {
+		var out bytes.Buffer
+		cmd := &cobra.Command{}
+		cmd.SetOut(&out)
+		cmd.SetErr(io.Discard)
+		require.NoError(t, printValue(cmd, &frame{output: output}, value))
+		require.Equal(t, want, out.String())
+	}
 }

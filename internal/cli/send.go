@@ -52,8 +52,12 @@ func sendCommand() *cobra.Command {
 		Short: "Publish one event: from FILE (- = standard input), or built from the flags",
 		Long: "Publish one event: from FILE (- = standard input), or built from the flags.\n" +
 			"--wait ends with the first of: the reply of the step (status 0; 4 when its outcome is rejected), the reply that\n" +
-			"the step waits for entities (6), a dead letter (4), the end of the time (1). A duplicate gets the stored replies.",
+			"the step waits for entities (6), a dead letter (4), the end of the time (1). A duplicate gets the stored replies.\n" +
+			"For " + schemas.TypeEntitiesCollected + " that is the reply of the step that waits for the entities, for\n" +
+			schemas.TypeConversationEnded + " it is " + schemas.TypeConversationClosed + " (0).",
 		Example: `  starter send --bot shop --conversation c-42 --data '{"step":"ORDER_STATUS"}' --wait 10s
+  starter send --bot shop --conversation c-42 --type hookturn.entities.collected --wait 10s \
+    --data '{"entities":{"product_name":[{"detection":"message","original_text":"speaker","entity_value":"speaker"}]}}'
   starter send --bot shop event.json --dry-run`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -78,7 +82,7 @@ func sendCommand() *cobra.Command {
 	f.StringVar(&o.data, "data", "", "data of the event, a JSON object")
 	f.StringVar(&o.id, "id", "", "id of the event (default: a new UUID)")
 	f.DurationVar(&o.ttl, "ttl", 0, "time from now until the event expires (Nats-TTL)")
-	f.DurationVar(&o.wait, "wait", 0, "wait this long for the step's reply and print it")
+	f.DurationVar(&o.wait, "wait", 0, "wait this long for the reply and print it")
 	_ = cmd.MarkFlagRequired("bot") // the flag exists
 	return cmd
 }
@@ -99,7 +103,7 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	if err != nil {
 		return nil, problem(kindInvalid, "invalid event: %w", err)
 	}
-	o.id, o.Conversation = e.ID, e.Subject
+	o.id, o.Conversation, o.eventType = e.ID, e.Subject, e.Type
 	return raw, nil
 }
 

@@ -158,8 +158,14 @@ func (n nats) answerEvent(ctx context.Context, m *eventreader.Message) error {
 // answer runs a reader that answers every event.
 func (n nats) answer(t *testing.T) {
 	t.Helper()
+	n.reading(t, n.answerEvent)
+}
+
+// reading runs a reader with a handler; what asks for the step "LETTER" becomes a dead letter.
+func (n nats) reading(t *testing.T, handle func(context.Context, *eventreader.Message) error) {
+	t.Helper()
 	handler := func(ctx context.Context, m *eventreader.Message) eventreader.Outcome {
-		if err := n.answerEvent(ctx, m); err != nil {
+		if err := handle(ctx, m); err != nil {
 			return eventreader.Retry("test", err)
 		}
 		if strings.Contains(string(m.Data), `"LETTER"`) {

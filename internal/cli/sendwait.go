@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/transient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -36,8 +36,6 @@ var errAnswered = errors.New("answered")
 // storeAndWait publishes the event and passes its replies on until an end. end is how it ended, nil for the step's reply;
 // err is what failed before.
 func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.JetStream, raw []byte) (end, err error) {
-	ctx, cancel := context.WithTimeout(whole, o.wait)
-	defer cancel()
 	letters := make(chan bus.DeadLetter, 16)
 	stop, err := bus.ListenDeadLetters(js, o.ConversationKey, func(l bus.DeadLetter) {
 		select {
@@ -49,19 +47,23 @@ func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.Je
 		return nil, err
 	}
 	defer stop()
-	since := time.Now().Add(-clockDrift)
+	answers := awaitedOf(o.ConversationKey, o.id, o.eventType)
+	if answers.others {
+		if answers.before, err = o.lastReply(whole, js); err != nil {
+			return nil, fmt.Errorf("read replies: %w", err)
+		}
+	}
 	if err := o.store(whole, cmd, js, raw); err != nil {
 		return nil, err
 	}
-	if o.result.Duplicate {
-		since = time.Now().Add(-repliesKept)
-	}
+	since := answers.stored(time.Now(), o.result.Duplicate)
+	ctx, cancel := context.WithTimeout(whole, o.wait)
+	defer cancel()
 	var failed, ended error
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		failed = bus.Follow(ctx, js, bus.Tail{ConversationKey: o.ConversationKey, Since: since}, nil,
-			func(r bus.StoredReply) (err error) { ended, err = o.received(cmd, r); return err })
+		ended, failed = o.follow(ctx, cmd, js, since, &answers)
 	}()
 	for {
 		select {
@@ -73,43 +75,62 @@ func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.Je
 			<-read
 			return o.deadLetter(l), nil
 		case <-read:
-			return o.endOf(whole, failed, ended)
+			return o.endOf(whole, ctx, &answers, failed, ended)
 		}
 	}
 }
 
-// endOf returns how the wait ended once replies are read no more.
-func (o *send) endOf(whole context.Context, err, ended error) (end, failed error) {
+// follow passes the replies since a time on until an end or until ctx, which lasts for the wait, ends. It begins again while
+// the server is busy.
+func (o *send) follow(
+	ctx context.Context, cmd *cobra.Command, js bus.JetStream, since time.Time, answers *awaited,
+) (ended, failed error) {
+	failed = transient.Retry(ctx, 2*o.wait, func(ctx context.Context) error { // twice: ctx ends first
+		return bus.Follow(ctx, js, bus.Tail{ConversationKey: o.ConversationKey, Since: since}, nil,
+			func(r bus.StoredReply) (err error) { ended, err = o.received(cmd, answers, r); return err })
+	})
+	return ended, failed
+}
+
+// lastReply returns the sequence of the last reply that is stored.
+func (o *send) lastReply(ctx context.Context, js bus.JetStream) (last uint64, err error) {
+	err = o.retry(ctx, func(ctx context.Context) error {
+		replies, err := js.Stream(ctx, schemas.StreamReplies)
+		if err == nil {
+			last = replies.CachedInfo().State.LastSeq
+		}
+		return err
+	})
+	return last, err
+}
+
+// endOf returns how the wait ended once replies are read no more. An error of a read that the end of the wait cut short
+// names no reason.
+func (o *send) endOf(whole, wait context.Context, answers *awaited, err, ended error) (end, failed error) {
 	switch {
 	case errors.Is(err, errAnswered):
 		return ended, nil
 	case whole.Err() != nil: // reading may have failed for it
 		return nil, fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
-	case err != nil:
+	case err != nil && wait.Err() == nil:
 		return nil, err
 	case o.result.Result == resultWaiting: // a duplicate whose step still waits
 		return ended, nil
 	}
 	o.result.Result = resultNoReply
+	if answers.others && answers.waiting == "" {
+		return problem(kindFailed, "no reply within %s: the conversation has no step that waits for entities", o.wait).
+			do("request the step: the entities are stored for it"), nil
+	}
 	return problem(kindFailed, "no reply within %s", o.wait).
 		do("check that a starter and a worker run; \"starter tail --bot " + o.Bot + "\" prints replies as they come"), nil
 }
 
-// received passes a reply on, and returns errAnswered with the end for the one that ends the wait.
-func (o *send) received(cmd *cobra.Command, r bus.StoredReply) (end, stop error) {
-	var reply struct {
-		Type string `json:"type"`
-		Data struct {
-			EventID string          `json:"event_id"`
-			Step    string          `json:"step"`
-			Outcome schemas.Outcome `json:"outcome"`
-			Missing []string        `json:"missing"`
-			Error   *schemas.Error  `json:"error"`
-		} `json:"data"`
-	}
-	err := json.Unmarshal(r.Data, &reply)
-	if err != nil || reply.Data.EventID != o.id {
-		return nil, nil //nolint:nilerr // a reply to another event, whatever it is
+// received passes a reply to the event on, and returns errAnswered with the end for the one that ends the wait.
+func (o *send) received(cmd *cobra.Command, answers *awaited, r bus.StoredReply) (end, stop error) {
+	reply, ours := answers.next(r)
+	if !ours {
+		return nil, nil
 	}
 	if o.output == formatJSON {
 		o.result.Replies = append(o.result.Replies, r.Data)
@@ -124,8 +145,12 @@ func (o *send) received(cmd *cobra.Command, r bus.StoredReply) (end, stop error)
 		if data.Error != nil {
 			reason = data.Error.Kind + ": " + data.Error.Message
 		}
-		return problem(kindInvalid, "the event was rejected: %s", reason), errAnswered
-	case reply.Type == schemas.TypeStepReplied:
+		what := "the event"
+		if data.EventID != o.id {
+			what = "the step " + data.Step
+		}
+		return problem(kindInvalid, "%s was rejected: %s", what, reason), errAnswered
+	case reply.Type == schemas.TypeStepReplied, reply.Type == schemas.TypeConversationClosed:
 		o.result.Result = resultReplied
 		return nil, errAnswered
 	case reply.Type == schemas.TypeStepWaiting:

@@ -17,7 +17,7 @@ func StarterCommand() *cobra.Command {
 	root.AddCommand(runCommand("run"), sendCommand(), tailCommand(), validateCommand(), secretCommand(), deadlettersCommand(),
 		deploymentsCommand(), setupCommand(), runScriptCommand(), botsCommand(), checkCommand(), verifySignatureCommand(),
 		eraseCommand(), chaosCommand(), conversationsCommand(),
-		endpointsCommand(), stepsCommand(), auditCommand())
+		endpointsCommand(), stepsCommand(), auditCommand(), schemaCommand())
 	return root
 }
 
@@ -26,7 +26,7 @@ func runCommand(use string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   use,
 		Short: "Send events from NATS to Temporal (default)",
-		Args:  cobra.NoArgs,
+		Args:  onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := s.everything(cmd); err != nil {
 				return err
@@ -37,6 +37,7 @@ func runCommand(use string) *cobra.Command {
 	}
 	s.process(cmd.Flags())
 	s.gateway(cmd.Flags())
+	s.console(cmd.Flags())
 	cmd.Flags().IntVar(&s.cfg.MaxInFlight, "max-in-flight", 512, "events sent to Temporal at a time, of all tenants together")
 	cmd.Flags().Int64Var(&s.cfg.EventMemory, "event-memory", 128<<20, "maximum bytes of event bodies in memory")
 	return cmd
@@ -47,8 +48,8 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 	if err != nil {
 		return err
 	}
-	cfg.Log.InfoContext(ctx, "starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "version", app.Version,
-		"revision", app.Build.Revision)
+	cfg.Log.InfoContext(ctx, "starter started", "gateway", st.GatewayAddr(), "admin", st.AdminAddr(), "console",
+		st.ConsoleAddr(), "version", app.Version, "revision", app.Build.Revision)
 	var fatal error
 	select {
 	case <-ctx.Done():

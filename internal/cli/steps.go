@@ -170,7 +170,7 @@ func (r *redriveTool) repeatSteps(cmd *cobra.Command, f redrive.StepFilter, name
 		what := audit.Change{BotID: f.BotID, Action: schemas.AuditStepsRepeat, Filter: filterOf(cmd, stepFilters()...)}
 		return r.audited(ctx, js, what, func(op *audit.Operation, did *audit.Outcome) error {
 			p, err := steps.Run(ctx, r.options(streams, op), name, list)
-			did.Counts = countsOf(p)
+			did.Counts = p.Counts()
 			return r.finish(cmd, p, "steps", err)
 		})
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/transient"
 )
 
 //go:generate go test -count=1 -run ^TestDocs_CommandLine$ . -update
@@ -22,7 +23,7 @@ import (
 // group returns a command that has only subcommands.
 func group(use, short string) *cobra.Command {
 	return &cobra.Command{
-		Use: use, Short: short, Args: cobra.NoArgs,
+		Use: use, Short: short, Args: onlyCommands,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 }
@@ -58,11 +59,14 @@ func (f *frame) dry(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and do nothing")
 }
 
-// completes lets shells complete the value of a flag.
+// completes lets shells complete the value of a flag, which can have these values only.
 func completes(cmd *cobra.Command, flag string, values ...string) {
 	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 	if err != nil {
 		panic(err) // the command does not have this flag
+	}
+	if err := cmd.Flags().SetAnnotation(flag, allowed, values); err != nil {
+		panic(err)
 	}
 }
 
@@ -107,7 +111,7 @@ func (f *frame) confirm(cmd *cobra.Command, format string, args ...any) error {
 
 // retry repeats what reads from NATS or Temporal, while the server is away or busy.
 func (f *frame) retry(ctx context.Context, read func(context.Context) error) error {
-	return app.Retry(ctx, f.timeout, read)
+	return transient.Retry(ctx, f.timeout, read)
 }
 
 // connected runs a tool's work on a connection to NATS. Missing streams are an error immediately: waiting for them would
@@ -124,7 +128,7 @@ func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, j
 	}
 	defer nc.Close()
 	err = s.retry(cmd.Context(), func(ctx context.Context) error { return bus.Ready(ctx, js) })
-	if err != nil && !app.Transient(err) && !bus.IsDenied(err) {
+	if err != nil && !transient.Is(err) && !bus.IsDenied(err) {
 		return fmt.Errorf("streams of hookturn are missing in nats: %w: run \"starter setup\" once", err)
 	}
 	if err != nil {
@@ -138,6 +142,11 @@ func connectedTemporal(cmd *cobra.Command, s *settings, work func(ctx context.Co
 	if err := s.everything(cmd); err != nil {
 		return err
 	}
+	return dialedTemporal(cmd, s, work)
+}
+
+// dialedTemporal is connectedTemporal for settings that everything has set.
+func dialedTemporal(cmd *cobra.Command, s *settings, work func(ctx context.Context, c client.Client) error) error {
 	s.cfg.Temporal.Namespace = cmp.Or(s.cfg.Temporal.Namespace, client.DefaultNamespace)
 	connecting, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 	defer cancel()

@@ -80,6 +80,10 @@ func TestTools_ExitStatus(t *testing.T) {
 		"no temporal": {
 			nil, []string{"deployments", "list", "--connect-timeout", "100ms"}, 5, "unreachable",
 		},
+		"bad deployment": {nil, []string{"deployments", "list", "--deployment-name", "a b", "--connect-timeout", "1h"}, 2, "usage"},
+		"bad deployment of the environment": {
+			map[string]string{"HOOKTURN_DEPLOYMENT_NAME": "a b"}, []string{"deployments", "list", "--connect-timeout", "1h"}, 2, "usage",
+		},
 		"no streams": {bare.at(), []string{"deadletters", "list"}, 1, "failed"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -85,10 +85,10 @@ func (f *frame) validate(cmd *cobra.Command, dir string, options bot.Options) er
 
 func (c checked) write(out io.Writer) error {
 	for _, p := range c.Problems {
-		fmt.Fprintln(out, p)
+		fmt.Fprintln(out, line(p))
 	}
 	for _, w := range c.Warnings {
-		fmt.Fprintln(out, "warning:", w)
+		fmt.Fprintln(out, "warning:", line(w))
 	}
 	for _, b := range c.Bots {
 		fmt.Fprintf(out, "ok: bot %s of tenant %s, %d steps\n", b.Bot, b.Tenant, b.Steps)

@@ -49,8 +49,15 @@ func verifySignatureCommand() *cobra.Command {
 	f.StringArrayVar(&v.secrets, "secret", nil, "secret; repeat the flag for each valid one")
 	f.StringVar(&v.at, "at", "", "when the request was received, RFC 3339 or seconds since 1970 (default: now)")
 	f.BoolVar(&v.anyTimestamps, "any-time", false, "accept a timestamp of any age")
-	completes(cmd, "scheme", "hub-sha1", "hub-sha256", "standard")
+	completes(cmd, "scheme", schemeNames()...)
 	return cmd
+}
+
+func schemeNames() (names []string) {
+	for _, scheme := range signature.Schemes() {
+		names = append(names, string(scheme))
+	}
+	return names
 }
 
 // verified is the result for one scheme.

@@ -1,8 +1,9 @@
 package cli
 
 import (
-	"errors"
 	"time"
+
+	"github.com/hookturn/hookturn/internal/inspect"
 )
 
 // when is a time on the command line: a moment of RFC 3339, or how long ago.
@@ -17,13 +18,9 @@ func (w *when) String() string { return w.text }
 
 // Set sets the value of the flag.
 func (w *when) Set(text string) error {
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		w.Time, w.text = time.Now().Add(-ago), text
-		return nil
-	}
-	at, err := time.Parse(time.RFC3339, text)
+	at, err := inspect.ParseTime(text, time.Now())
 	if err != nil {
-		return errors.New("expected a time ago such as 1h30m, or a moment such as 2026-11-28T12:00:00Z")
+		return err
 	}
 	w.Time, w.text = at, text
 	return nil

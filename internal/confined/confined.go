@@ -25,22 +25,45 @@ func Read(dir, name string, most int) ([]byte, error) {
 	return read(root.OpenFile, name, most)
 }
 
+// Open opens a file by its name relative to a directory, for a reader that bounds what it reads, and returns what it is.
+// The error has no path.
+func Open(dir, name string) (*os.File, fs.FileInfo, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, nil, reason(err)
+	}
+	defer root.Close()
+	return open(root.OpenFile, name)
+}
+
 // ReadAnywhere reads a file without a directory around it. It is for files that the operator names.
 func ReadAnywhere(path string, most int) ([]byte, error) { return read(os.OpenFile, path, most) }
 
-func read(open func(string, int, os.FileMode) (*os.File, error), name string, most int) ([]byte, error) {
-	f, err := open(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+// opener opens a file as os.OpenFile does.
+type opener func(name string, flag int, mode os.FileMode) (*os.File, error)
+
+func open(by opener, name string) (*os.File, fs.FileInfo, error) {
+	f, err := by(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, reason(err)
+		return nil, nil, reason(err)
+	}
+	info, err := f.Stat()
+	if err == nil && !info.Mode().IsRegular() {
+		err = errNotRegular
+	}
+	if err != nil {
+		_ = f.Close() // it was only looked at
+		return nil, nil, reason(err)
+	}
+	return f, info, nil
+}
+
+func read(by opener, name string, most int) ([]byte, error) {
+	f, _, err := open(by, name)
+	if err != nil {
+		return nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, reason(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errNotRegular
-	}
 	data, err := io.ReadAll(io.LimitReader(f, int64(most)+1))
 	if err == nil && len(data) > most {
 		err = fmt.Errorf("it is larger than %d bytes", most)

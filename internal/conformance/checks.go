@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/signature"
@@ -14,23 +13,23 @@ import (
 
 // checks are all checks, in their order.
 func (s *suite) checks() []func(context.Context) (Check, error) {
-	with := func(change func(*call)) call {
-		c := s.newCall()
-		change(&c)
-		return c
+	with := func(change func(*call)) func() (call, error) {
+		return func() (call, error) {
+			c := s.newCall()
+			change(&c)
+			return c, nil
+		}
 	}
 	return []func(context.Context) (Check, error){
 		s.valid,
-		s.signed("wrong_signature", func() call { return with(func(c *call) { c.secret = otherSecret() }) }),
-		s.signed("missing_signature", func() call { return with(func(c *call) { c.unsigned = true }) }),
+		s.signed("wrong_signature", with(func(c *call) { c.secret = otherSecret() })),
+		s.signed("missing_signature", with(func(c *call) { c.unsigned = true })),
 		s.replayed,
 		s.sameID,
-		s.served("slow_request", func() call { return with(func(c *call) { c.slowly = true }) }),
-		s.served("large_request", func() call {
-			return with(func(c *call) { c.text = strings.Repeat("a long text ", largeText/12) })
-		}),
-		s.served("unicode", func() call { return with(func(c *call) { c.text = unusual }) }),
-		s.served("unknown_members", func() call { return with(func(c *call) { c.extra = true }) }),
+		s.served("slow_request", with(func(c *call) { c.slowly = true })),
+		s.served("large_request", s.large),
+		s.served("unicode", with(func(c *call) { c.text = unusual })),
+		s.served("unknown_members", with(func(c *call) { c.extra = true })),
 		s.contentType,
 	}
 }
@@ -43,7 +42,7 @@ const (
 // valid is the request as hookturn sends it.
 func (s *suite) valid(ctx context.Context) (Check, error) {
 	began := time.Now()
-	c, err := s.served("valid", s.newCall)(ctx)
+	c, err := s.served("valid", func() (call, error) { return s.newCall(), nil })(ctx)
 	if c.Result == Pass && time.Since(began) > slowEnough {
 		c.Result, c.Detail = Warn, fmt.Sprintf("the answer took longer than %s: a person waits for it", slowEnough)
 	}
@@ -51,47 +50,56 @@ func (s *suite) valid(ctx context.Context) (Check, error) {
 }
 
 // served checks that a request gets a good answer.
-func (s *suite) served(name string, request func() call) func(context.Context) (Check, error) {
+func (s *suite) served(name string, request func() (call, error)) func(context.Context) (Check, error) {
 	return func(ctx context.Context) (Check, error) {
-		g, err := s.send(ctx, request())
+		wanted, err := request()
+		if err != nil {
+			return Check{}, err
+		}
+		g, err := s.send(ctx, wanted)
 		return s.judgeServed(name, g), err
 	}
 }
 
 func (s *suite) judgeServed(name string, g got) Check {
-	c := Check{Name: name, Result: Pass, Expected: wantServed, Status: g.status, Kind: g.kind}
+	c := Check{Name: name, Result: Pass, Expected: wantServed, Status: g.status}
+	if g.failed == nil {
+		return c
+	}
+	c.Result, c.Kind = Fail, g.failed.Kind
 	switch {
 	case g.status == 0:
-		c.Result, c.Detail = Fail, "no answer: "+g.err.Error()
+		c.Detail = "no answer: " + g.failed.Message
 	case !s.Dialect.GoodStatus(g.status):
-		c.Result, c.Detail = Fail, "the status is not a good one for the dialect"
-	case g.kind != "":
-		c.Result, c.Detail = Fail, "the answer cannot be read"
-		if g.err != nil {
-			c.Detail += ": " + g.err.Error()
-		}
+		c.Detail = "the status is not a good one for the dialect: " + g.failed.Message
+	default:
+		c.Detail = "the answer cannot be used: " + g.failed.Message
 	}
 	return c
 }
 
 // signed checks that a request without a valid signature is rejected.
-func (s *suite) signed(name string, request func() call) func(context.Context) (Check, error) {
+func (s *suite) signed(name string, request func() (call, error)) func(context.Context) (Check, error) {
 	return func(ctx context.Context) (Check, error) {
 		if s.Secret.IsZero() || len(s.Schemes) == 0 {
 			return Check{
 				Name: name, Result: Skip, Expected: wantRejected, Detail: "requests are not signed: set --secret and --scheme",
 			}, nil
 		}
-		g, err := s.send(ctx, request())
+		wanted, err := request()
+		if err != nil {
+			return Check{}, err
+		}
+		g, err := s.send(ctx, wanted)
 		return judgeRejected(name, g), err
 	}
 }
 
 func judgeRejected(name string, g got) Check {
-	c := Check{Name: name, Result: Pass, Expected: wantRejected, Status: g.status, Kind: g.kind}
+	c := Check{Name: name, Result: Pass, Expected: wantRejected, Status: g.status}
 	switch {
 	case g.status == 0:
-		c.Result, c.Detail = Fail, "no answer: "+g.err.Error()
+		c.Result, c.Kind, c.Detail = Fail, g.failed.Kind, "no answer: "+g.failed.Message
 	case g.status < http.StatusBadRequest:
 		c.Result, c.Detail = Fail, "the endpoint serves a request that did not come from hookturn"
 	case g.status >= http.StatusInternalServerError, g.status == http.StatusTooManyRequests,
@@ -100,7 +108,6 @@ func judgeRejected(name string, g got) Check {
 	case g.status == http.StatusGone:
 		c.Result, c.Detail = Fail, "410 disables the endpoint: answer 401"
 	}
-	c.Kind = "" // an error answer need not be one of the dialect
 	return c
 }
 
@@ -112,10 +119,10 @@ func (s *suite) replayed(ctx context.Context) (Check, error) {
 			Name: name, Result: Skip, Expected: wantRejected, Detail: "only the scheme standard has a timestamp",
 		}, nil
 	}
-	return s.signed(name, func() call {
+	return s.signed(name, func() (call, error) {
 		c := s.newCall()
 		c.at = c.at.Add(-replayed)
-		return c
+		return c, nil
 	})(ctx)
 }
 
@@ -143,7 +150,7 @@ func (s *suite) contentType(ctx context.Context) (Check, error) {
 	c := Check{Name: "wrong_content_type", Result: Pass, Expected: wantRejected + ", 415 is the usual one", Status: g.status}
 	switch {
 	case g.status == 0:
-		c.Result, c.Detail = Fail, "no answer: "+g.err.Error()
+		c.Result, c.Kind, c.Detail = Fail, g.failed.Kind, "no answer: "+g.failed.Message
 	case g.status >= http.StatusInternalServerError:
 		c.Result, c.Detail = Fail, "an error of the client is answered as one of the server"
 	case g.status < http.StatusBadRequest:

@@ -3,14 +3,11 @@
 package conformance
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -20,6 +17,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect"
+	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/signature"
@@ -33,9 +31,9 @@ type Options struct {
 	Secret  secret.Value // zero: requests are not signed, and the checks of signatures are left out
 	// Schemes sign requests; nil: those of the dialect.
 	Schemes []signature.Scheme
-	Step    string            // the step that requests name; CHECK when ""
-	HTTP    http.RoundTripper // follows no redirects
-	Timeout time.Duration     // of one request
+	Step    string         // the step that requests name; CHECK when ""
+	HTTP    *egress.Client // as a worker has one
+	Timeout time.Duration  // of one request
 }
 
 // Result is the result of one check.
@@ -71,8 +69,8 @@ type Report struct {
 }
 
 const (
-	largeText    = 256 << 10 // bytes of the text of the large request
-	answerMax    = 256 << 10 // what hookturn reads of an answer
+	largeBody    = 256 << 10 // bytes of the large request
+	largeWords   = "a long text "
 	slowEnough   = 5 * time.Second
 	replayed     = time.Hour // age of the timestamp of a replayed request
 	defaultStep  = "CHECK"
@@ -135,10 +133,9 @@ type call struct {
 
 // got is what came back.
 type got struct {
-	status int
+	status int // 0: no answer
 	body   []byte
-	kind   fault.Kind
-	err    error
+	failed *fault.Fault // what the answer means for a worker; nil: it can be used
 }
 
 func (s *suite) newCall() call {
@@ -146,16 +143,16 @@ func (s *suite) newCall() call {
 }
 
 // request makes the request of a call, as a worker does.
-func (s *suite) request(ctx context.Context, c call) (*http.Request, dialect.Context, error) {
+func (s *suite) request(ctx context.Context, c call) (egress.Request, dialect.Context, error) {
 	in := s.context(c)
 	encoded, err := s.Dialect.Encode(in)
 	if err != nil {
-		return nil, in, fmt.Errorf("encode a request: %w", err)
+		return egress.Request{}, in, fmt.Errorf("encode a request: %w", err)
 	}
 	body := encoded.Body
 	if c.extra {
 		if body, err = withExtra(body); err != nil {
-			return nil, in, err
+			return egress.Request{}, in, err
 		}
 	}
 	h := encoded.Header.Clone()
@@ -164,24 +161,18 @@ func (s *suite) request(ctx context.Context, c call) (*http.Request, dialect.Con
 	}
 	h.Set("Webhook-Id", c.id)
 	h.Set("Hookturn-Attempt", "1")
-	h.Set("User-Agent", "hookturn-check")
 	if c.media != "" {
 		h.Set("Content-Type", c.media)
 	}
 	if !c.secret.IsZero() && !c.unsigned {
 		if err := signature.Sign(h, s.Schemes, []secret.Value{c.secret}, c.id, c.at, body); err != nil {
-			return nil, in, fmt.Errorf("sign a request: %w", err)
+			return egress.Request{}, in, fmt.Errorf("sign a request: %w", err)
 		}
 	}
-	var reader io.Reader = bytes.NewReader(body)
+	r := egress.Request{Method: http.MethodPost, URL: s.URL, Header: h, Body: body, Timeout: s.Timeout}
 	if c.slowly {
-		reader = &slowReader{ctx: ctx, rest: body}
+		r.Pace = func(body []byte) io.Reader { return &slowReader{ctx: ctx, rest: body} }
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, reader)
-	if err != nil {
-		return nil, in, err
-	}
-	r.Header, r.ContentLength = h, int64(len(body))
 	return r, in, nil
 }
 
@@ -200,7 +191,7 @@ func (s *suite) context(c call) dialect.Context {
 		Webhook: &bot.Webhook{URL: s.URL},
 	}
 	if s.Dialect.Spec().PartOf != "" { // of an adapter
-		plan.Adapter = &bot.Adapter{Name: "check", Account: "check", Channel: "web", Host: "check"}
+		plan.Adapter = &bot.Adapter{Name: "check", Account: "check", Channel: bot.ChannelDefault, Host: "check"}
 		event.Type, event.Data.Step = schemas.TypeMessageReceived, ""
 		event.Data.Message = json.RawMessage(`{"type":"text","text":` + quoted(c.text) + `}`)
 	}
@@ -224,51 +215,37 @@ func withExtra(body []byte) ([]byte, error) {
 	return schemas.Marshal(members)
 }
 
-// send sends the request of a call and reads the answer.
+// send sends the request of a call and reads the answer, as a worker does that offers no callback.
 func (s *suite) send(ctx context.Context, c call) (got, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.Timeout)
-	defer cancel()
 	r, in, err := s.request(ctx, c)
 	if err != nil {
 		return got{}, err
 	}
-	answer, err := s.HTTP.RoundTrip(r)
+	answer, attempt, err := s.HTTP.Do(ctx, r)
 	if err != nil {
-		return got{kind: kindOf(err), err: err}, nil
+		return got{status: attempt.Status, failed: fault.Of(err)}, ctx.Err()
 	}
-	defer answer.Body.Close()
-	g := got{status: answer.StatusCode}
-	g.body, err = io.ReadAll(io.LimitReader(answer.Body, answerMax+1))
-	switch {
-	case err != nil:
-		g.kind, g.err = fault.Reset, err
-	case len(g.body) > answerMax:
-		g.kind = fault.TooLarge
-	case s.Dialect.GoodStatus(g.status) && !s.deferred(g):
-		if _, err := s.Dialect.Decode(in, g.body); err != nil {
-			g.kind, g.err = fault.Of(err).Kind, err
-		}
+	g := got{status: answer.Status, body: answer.Body}
+	if g.failed = dialect.Classify(s.Dialect, g.status, 0); g.failed == nil {
+		_, _, g.failed = dialect.Read(s.Dialect, in, g.status, g.body, false)
 	}
 	return g, nil
 }
 
-// kindOf returns the error code of a request without an answer.
-func kindOf(err error) fault.Kind {
-	op, isOp := errors.AsType[*net.OpError](err)
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return fault.Timeout
-	case isOp && op.Op == "dial":
-		return fault.Connect
-	default:
-		return fault.Reset
+// large is a call whose request has about largeBody bytes.
+func (s *suite) large() (call, error) {
+	c := s.newCall()
+	var size [2]int // with the words once, and twice
+	for i := range size {
+		c.text = strings.Repeat(largeWords, i+1)
+		encoded, err := s.Dialect.Encode(s.context(c))
+		if err != nil {
+			return c, fmt.Errorf("encode a request: %w", err)
+		}
+		size[i] = len(encoded.Body)
 	}
-}
-
-// deferred reports whether an answer announces a callback.
-func (s *suite) deferred(g got) bool {
-	d, ok := s.Dialect.(dialect.Deferrer)
-	return ok && d.Deferred(g.status, g.body, true)
+	c.text = strings.Repeat(largeWords, (largeBody-size[0])/(size[1]-size[0])+1)
+	return c, nil
 }
 
 // slowReader sends a body in ten parts, over a second.

@@ -70,7 +70,8 @@ type Dialect interface {
 	Encode(c Context) (Request, error)
 	// GoodStatus reports whether the body of an answer with this HTTP status is worth decoding.
 	GoodStatus(status int) bool
-	// Decode reads the body of an answer with a good status. Its error is a *fault.Fault; the step then changes nothing.
+	// Decode reads the body of an answer with a good status. Its error is a *fault.Fault; the step then changes nothing. A
+	// fault that is Passing is this process's own: the same body may be read later.
 	Decode(c Context, body []byte) (Answer, error)
 	// MergeUserDetails applies an update of Answer.UserDetailsUpdate to the user's store: a shallow merge in which null
 	// deletes. An update that would break the store's limit is refused as a whole: the result is old and a fault of the
@@ -78,12 +79,35 @@ type Dialect interface {
 	MergeUserDetails(old, update json.RawMessage) (json.RawMessage, error)
 }
 
+// BodyIgnorer is a dialect in which the status of an answer is the whole answer: Decode does not look at the body, so one
+// that cannot be received is not a failure.
+type BodyIgnorer interface {
+	// IgnoresBody marks the dialect.
+	IgnoresBody()
+}
+
 // Deferrer is a dialect in which an endpoint may say "I will call back" instead of answering. What comes then is read by
 // Decode, like an answer.
 type Deferrer interface {
 	// Deferred reports whether this answer of a good status means that; offered is true when the request named an address
-	// to call back.
+	// to call back. Then the body, nil when it could not be received, does not matter.
 	Deferred(status int, body []byte, offered bool) bool
+}
+
+// Read reads the body of an answer with a good status. callsBack reports that the endpoint announced a callback instead of
+// answering; offered is true when the request named an address for it. An announcement without an offer is a fault of the
+// kind config.
+func Read(d Dialect, c Context, status int, body []byte, offered bool) (a Answer, callsBack bool, failed *fault.Fault) {
+	deferrer, can := d.(Deferrer)
+	switch {
+	case !can || !deferrer.Deferred(status, body, offered):
+		a, err := d.Decode(c, body)
+		return a, false, fault.Of(err)
+	case !offered:
+		return Answer{}, false, fault.New(fault.Config, "the endpoint answered 202 to call back, but the request had no header "+
+			"hookturn-callback: let it answer at once, or set HOOKTURN_GATEWAY_URL for the workers, who send the header then")
+	}
+	return Answer{}, true, nil
 }
 
 // Unreadable turns an error of package strictjson into the fault of an answer that cannot be read: encoding where the

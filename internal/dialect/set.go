@@ -7,6 +7,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/nearest"
 )
 
 // Set holds the dialects that a process speaks, by name. It does not change after New and may be shared freely.
@@ -30,7 +31,8 @@ func (s Set) Get(name string) (Dialect, error) {
 	if d, ok := s.byName[name]; ok {
 		return d, nil
 	}
-	return nil, fault.New(fault.Config, "no dialect is named %q: use one of %s", name, strings.Join(s.Names(), ", "))
+	return nil, fault.New(fault.Config, "no dialect is named %q: use one of %s%s", name, strings.Join(s.Names(), ", "),
+		nearest.Hint(name, s.Names()))
 }
 
 // Specs returns what bot files know of the dialects, in the order of their names.

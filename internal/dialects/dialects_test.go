@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -32,7 +33,30 @@ var generated = []struct {
 		regexp.MustCompile(`"description": "The JSON that a partner's endpoint speaks\.",\s+"enum": (\[[^\]]*\])`),
 		schemaEnum,
 	},
+	{
+		"../../schemas/json/botfile.json",
+		regexp.MustCompile(`"description": "Channel of a chat whose event names none\. [^"]*",\s+"enum": (\[[^\]]*\])`),
+		func(set dialect.Set) string { return channelList(set, `"%s"`, "[", "]", ",\n            ") },
+	},
+	{
+		"../../docs/bot-files.md", regexp.MustCompile(`(?s)<!-- generated: channels -->\n(.*?)<!-- end -->`),
+		func(set dialect.Set) string { return channelList(set, "`%s`", "A channel is one of ", ".\n", ",\n") },
+	},
 	{"../../docs/bot-files.md", regexp.MustCompile(`(?s)<!-- generated: dialects -->\n(.*?)<!-- end -->`), defaultsTable},
+}
+
+// channelList lists the channels of adapters, five to a line.
+func channelList(set dialect.Set, form, begin, end, wrap string) string {
+	d, _ := set.Get(bot.DialectTwoWay)
+	var lines []string
+	for five := range slices.Chunk(d.Spec().Channels, 5) {
+		var names []string
+		for _, name := range five {
+			names = append(names, fmt.Sprintf(form, name))
+		}
+		lines = append(lines, strings.Join(names, ", "))
+	}
+	return begin + strings.Join(lines, wrap) + end
 }
 
 // schemaEnum is the list of the values of the key dialect.

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/freeport"
 )
 
 func TestClient_Answers(t *testing.T) {
@@ -62,14 +64,12 @@ func reset(conn net.Conn, _ int64) {
 
 func TestClient_ConnectFaults(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	require.NoError(t, l.Close())
-	_, a, err := call(t, newClient(t, devstack()), "http://"+l.Addr().String()+"/?s3cret")
+	addr := fmt.Sprintf("127.0.0.1:%d", freeport.Choose())
+	_, a, err := call(t, newClient(t, devstack()), "http://"+addr+"/?s3cret")
 	f := requireFault(t, fault.Connect, err, a)
 	require.True(t, f.Retryable())
 	require.ErrorIs(t, err, syscall.ECONNREFUSED)
-	require.Contains(t, f.Message, l.Addr().String())
+	require.Contains(t, f.Message, addr)
 	require.Contains(t, f.Message, "connection refused")
 }
 

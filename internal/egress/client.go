@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -18,6 +19,7 @@ type Client struct {
 	dialers    []*net.Dialer     // by class
 	transports []*http.Transport // by class
 	identities *identities
+	creating   sync.Mutex // of a transport for an identity
 }
 
 // New returns a new client. An error names the invalid option, and the entry of a list.
@@ -30,7 +32,7 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{options: o, policy: p, identities: &identities{}}
+	c := &Client{options: o, policy: p, identities: newIdentities()}
 	for class := range len(p.entries) + 1 {
 		d := c.dialer(p.entry(class))
 		c.dialers = append(c.dialers, d)
@@ -44,7 +46,7 @@ func (c *Client) Close() {
 	for _, t := range c.transports {
 		t.CloseIdleConnections()
 	}
-	c.identities.close()
+	c.identities.Clear()
 }
 
 // transportFor returns the transport of a class of addresses and, when there is one, of an identity.
@@ -52,7 +54,16 @@ func (c *Client) transportFor(class int, i *Identity) *http.Transport {
 	if i == nil {
 		return c.transports[class]
 	}
-	return c.identities.transport(class, i, func() *http.Transport { return c.transport(c.dialers[class]) })
+	key := identityKey{class: class, fingerprint: i.fingerprint}
+	c.creating.Lock()
+	defer c.creating.Unlock()
+	if t, ok := c.identities.Get(i.tenant, key); ok {
+		return t
+	}
+	t := c.transport(c.dialers[class])
+	i.apply(t)
+	c.identities.Put(i.tenant, key, t)
+	return t
 }
 
 // dialer returns the dialer of one class. Its Control runs for every connect(2), with the address that the kernel receives.

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/header"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -24,6 +25,11 @@ type Request struct {
 	Timeout time.Duration
 	// BodyLimit bounds the response body; 0 is Options.BodyLimit, more than MaxBody is MaxBody.
 	BodyLimit int64
+	// Ignores reports whether the body of a response with a status of 2xx means nothing. Then the status alone is the answer:
+	// a body that is compressed, too large, broken off or slow is not a failure. nil = no body is ignored.
+	Ignores func(status int) bool
+	// Pace returns the reader that sends the body, for a request that is to be sent slowly; nil: it is sent at once.
+	Pace func(body []byte) io.Reader
 	// TLS is what the connection needs beyond the usual; nil = nothing.
 	TLS *Identity
 }
@@ -32,10 +38,14 @@ type Request struct {
 type Response struct {
 	Status int
 	Header http.Header
-	// Body is never nil for a status of 2xx. For others it is nil when it could not be read completely: the status is
-	// sufficient, and a large error page must not hide that a 503 can be retried.
+	// Body is never nil for a status of 2xx; it is empty where Request.Ignores the body and it could not be read. For other
+	// statuses it is nil when it could not be read completely: the status is sufficient, and a large error page must not hide
+	// that a 503 can be retried.
 	Body []byte
 }
+
+// ignoredBodyTime is how long the body of a response that is ignored is read, so that its connection can be used again.
+const ignoredBodyTime = 500 * time.Millisecond
 
 // Causes that a context may end with.
 var (
@@ -84,7 +94,7 @@ func (c *Client) attempt(ctx context.Context, r Request, at **progress, a *schem
 	resp, err := transport.RoundTrip(req)
 	if err != nil && closedWhileKept(ctx, *at, err) {
 		*at = &progress{start: (*at).start}
-		resp, err = onNewConnection(transport, withBody(req.WithContext((*at).trace(ctx)), r.Body))
+		resp, err = onNewConnection(transport, withBody(req.WithContext((*at).trace(ctx)), r))
 	}
 	v := classifier{progress: *at, place: t.place, timeout: timeout, headerLimit: c.options.HeaderLimit}
 	if err != nil {
@@ -95,12 +105,20 @@ func (c *Client) attempt(ctx context.Context, r Request, at **progress, a *schem
 	if f := statusFault(resp.StatusCode, t.place); f != nil {
 		return nil, f
 	}
+	good := resp.StatusCode/100 == 2
+	ignored := good && r.Ignores != nil && r.Ignores(resp.StatusCode)
+	if ignored {
+		defer time.AfterFunc(ignoredBodyTime, cancel).Stop()
+	}
 	body, f := readBody(ctx, resp, c.bodyLimit(r), &v, a)
-	if f != nil {
-		if good := resp.StatusCode/100 == 2; good || f.Kind == fault.Cancelled || f.Kind == fault.Internal {
-			f.Status = resp.StatusCode
-			return nil, f
-		}
+	switch {
+	case f == nil:
+	case ignored:
+		body = []byte{}
+	case good, f.Kind == fault.Cancelled, f.Kind == fault.Internal:
+		f.Status = resp.StatusCode
+		return nil, f
+	default:
 		body = nil
 	}
 	return &Response{Status: resp.StatusCode, Header: resp.Header, Body: body}, nil
@@ -134,18 +152,21 @@ func (c *Client) request(ctx context.Context, t *target, r Request) (*http.Reque
 	if !httpguts.ValidHeaderFieldName(method) || strings.EqualFold(method, http.MethodConnect) {
 		return nil, fault.New(fault.Config, "%q is not a valid method for a webhook", method)
 	}
-	header, f := c.header(r.Header)
+	headers, f := c.header(r.Header)
 	if f != nil {
 		return nil, f
 	}
-	req := &http.Request{Method: method, URL: t.url, Host: t.url.Host, Header: header, ContentLength: int64(len(r.Body))}
-	return withBody(req, r.Body).WithContext(ctx), nil
+	req := &http.Request{Method: method, URL: t.url, Host: t.url.Host, Header: headers, ContentLength: int64(len(r.Body))}
+	return withBody(req, r).WithContext(ctx), nil
 }
 
 // withBody returns the request with an unread body.
-func withBody(req *http.Request, body []byte) *http.Request {
-	if len(body) > 0 {
-		req.Body = io.NopCloser(bytes.NewReader(body))
+func withBody(req *http.Request, r Request) *http.Request {
+	switch {
+	case len(r.Body) > 0 && r.Pace != nil:
+		req.Body = io.NopCloser(r.Pace(r.Body))
+	case len(r.Body) > 0:
+		req.Body = io.NopCloser(bytes.NewReader(r.Body))
 	}
 	return req
 }
@@ -166,29 +187,38 @@ func statusFault(status int, l place) *fault.Fault {
 	return f
 }
 
-// readBody reads at most one byte more than the limit.
+// bodiless reports whether a response does not have a body, of any length or coding that its headers name (RFC 9110, 6.4.1).
+// The transport marks such a response over HTTP/1 only.
+func bodiless(resp *http.Response) bool {
+	return resp.Body == http.NoBody || resp.StatusCode == http.StatusNoContent || resp.Request.Method == http.MethodHead
+}
+
+// readBody reads at most one byte more than the limit. A compressed body was not requested: of one, the first byte is too
+// many.
 func readBody(
 	ctx context.Context, resp *http.Response, limit int64, v *classifier, a *schemas.Attempt,
 ) ([]byte, *fault.Fault) {
-	if encoding := resp.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
-		return nil, fault.New(fault.Encoding, "host %s sent a compressed body that was not requested: let it obey "+
+	if bodiless(resp) {
+		return []byte{}, nil
+	}
+	tooLong := fault.New(fault.TooLarge, "the response body of host %s is larger than %d bytes: let it answer less",
+		v.place.host, limit)
+	if header.Compressed(resp.Header) {
+		limit = 0
+		tooLong = fault.New(fault.Encoding, "host %s sent a compressed body that was not requested: let it obey "+
 			"Accept-Encoding: identity", v.place.host)
 	}
-	tooLarge := func() *fault.Fault {
-		return fault.New(fault.TooLarge, "the response body of host %s is larger than %d bytes: let it answer less",
-			v.place.host, limit)
-	}
 	if resp.ContentLength > limit {
-		return nil, tooLarge()
+		return nil, tooLong
 	}
 	buf := bytes.NewBuffer(make([]byte, 0, max(resp.ContentLength, 0)+bytes.MinRead))
 	n, err := buf.ReadFrom(io.LimitReader(resp.Body, limit+1))
 	a.Bytes = n
 	switch {
+	case n > limit:
+		return nil, tooLong
 	case err != nil:
 		return nil, v.inBody(ctx, err)
-	case n > limit:
-		return nil, tooLarge()
 	}
 	return buf.Bytes(), nil
 }

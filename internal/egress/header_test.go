@@ -38,13 +38,14 @@ func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	for value, want := range map[string]time.Duration{
-		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "3600": time.Hour, "3601": time.Hour,
-		"1000000000": time.Hour, "99999999999999999999999": time.Hour,
+		"": 0, "0": 0, "7": 7 * time.Second, " 7 ": 7 * time.Second, "3600": time.Hour, "7200": 2 * time.Hour,
+		"2592000": MaxRetryAfter, "2592001": MaxRetryAfter, "1000000000": MaxRetryAfter, "99999999999999999999999": MaxRetryAfter,
 		"-1": 0, "+1": 0, "1.5": 0, "1e9": 0, "soon": 0, "7 seconds": 0,
 		"Fri, 20 Nov 2026 12:00:30 GMT":  30 * time.Second,
 		"Friday, 20-Nov-26 12:00:30 GMT": 30 * time.Second,
 		"Fri, 20 Nov 2026 11:59:59 GMT":  0,
-		"Fri, 20 Nov 2099 12:00:00 GMT":  time.Hour,
+		"Fri, 20 Nov 2026 17:00:00 GMT":  5 * time.Hour,
+		"Fri, 20 Nov 2099 12:00:00 GMT":  MaxRetryAfter,
 		"Thu, 01 Jan 1970 00:00:00 GMT":  0,
 		"2026-11-20T12:00:30Z":           0,
 	} {

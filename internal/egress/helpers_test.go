@@ -19,14 +19,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.uber.org/goleak"
 	"golang.org/x/net/dns/dnsmessage"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/leaktest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leaktest.VerifyTestMain(m) }
 
 // devstack is the policy under which tests can reach their own servers.
 func devstack() Options { return Options{AllowLoopback: true, AllowPlainHTTP: true} }

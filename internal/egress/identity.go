@@ -6,22 +6,23 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"slices"
-	"sync"
+
+	"github.com/hookturn/hookturn/internal/tenantcache"
 )
 
-// Identity is the TLS configuration of an endpoint: a client certificate, a private CA, or both. Two identities never share
-// connections, and never share them with requests without an identity.
+// Identity is the TLS configuration of a tenant's endpoint: a client certificate, a private CA, or both. Two identities
+// never share connections, and never share them with requests without an identity.
 type Identity struct {
+	tenant      string
 	certificate *tls.Certificate
 	roots       *x509.CertPool
 	fingerprint [sha256.Size]byte
 }
 
-// NewIdentity returns a new Identity of PEM texts: certificate and key belong together; that pair or the CA may be
-// empty. No error contains any part of them.
-func NewIdentity(certificate, key, ca []byte) (*Identity, error) {
-	i := &Identity{}
+// NewIdentity returns a new Identity of a tenant and of PEM texts: certificate and key belong together; that pair or the CA
+// may be empty. No error contains any part of them.
+func NewIdentity(tenant string, certificate, key, ca []byte) (*Identity, error) {
+	i := &Identity{tenant: tenant}
 	if len(certificate) > 0 || len(key) > 0 {
 		pair, err := tls.X509KeyPair(certificate, key)
 		if err != nil {
@@ -53,52 +54,31 @@ func (i *Identity) apply(t *http.Transport) {
 	if i.roots != nil {
 		t.TLSClientConfig.RootCAs = i.roots
 	}
+	t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(identitySessionsMax)
+	t.MaxIdleConns = min(t.MaxIdleConns, identityIdleMax)
+	t.MaxIdleConnsPerHost = min(t.MaxIdleConnsPerHost, identityIdleMax)
 }
 
-// identitiesMax bounds the transports kept for identities. The transport of a rotated identity stays until it is the
-// oldest.
-const identitiesMax = 256
+const (
+	// identitiesMax bounds the transports that are kept for identities, of which a tenant that uses the most loses the one
+	// that was unused for longest.
+	identitiesMax = 256
+	// identityIdleMax bounds the idle connections of one identity, which is that of few endpoints.
+	identityIdleMax = 64
+	// identitySessionsMax bounds the TLS sessions of one identity.
+	identitySessionsMax = 16
+)
 
-// identities caches the transports of endpoints with an identity, the most recently used last.
-type identities struct {
-	mu  sync.Mutex
-	all []identified
-}
+// identities caches the transports of endpoints with an identity, by tenant.
+type identities = tenantcache.Cache[identityKey, *http.Transport]
 
 type identityKey struct {
 	class       int
 	fingerprint [sha256.Size]byte
 }
 
-type identified struct {
-	key       identityKey
-	transport *http.Transport
-}
-
-// transport returns the transport of an identity for a class of addresses, creating it on first use.
-func (s *identities) transport(class int, i *Identity, create func() *http.Transport) *http.Transport {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	key := identityKey{class: class, fingerprint: i.fingerprint}
-	if at := slices.IndexFunc(s.all, func(known identified) bool { return known.key == key }); at >= 0 {
-		known := s.all[at]
-		s.all = append(slices.Delete(s.all, at, at+1), known)
-		return known.transport
-	}
-	t := create()
-	i.apply(t)
-	s.all = append(s.all, identified{key: key, transport: t})
-	if len(s.all) > identitiesMax {
-		s.all[0].transport.CloseIdleConnections()
-		s.all = slices.Delete(s.all, 0, 1)
-	}
-	return t
-}
-
-func (s *identities) close() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, known := range s.all {
-		known.transport.CloseIdleConnections()
-	}
+func newIdentities() *identities {
+	return tenantcache.NewWith[identityKey](identitiesMax, tenantcache.Options[*http.Transport]{
+		Removed: func(t *http.Transport) { t.CloseIdleConnections() },
+	})
 }

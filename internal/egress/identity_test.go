@@ -52,7 +52,7 @@ func TestIdentities(t *testing.T) {
 	})
 	c := newClient(t, Options{AllowLoopback: true})
 	do := func(certificate, key, ca []byte) (*Response, schemas.Attempt, error) {
-		identity, err := NewIdentity(certificate, key, ca)
+		identity, err := NewIdentity("acme", certificate, key, ca)
 		require.NoError(t, err)
 		return c.Do(t.Context(), Request{URL: s.URL, TLS: identity})
 	}
@@ -96,7 +96,7 @@ func TestIdentity_BadIdentities(t *testing.T) {
 		"no PEM":         {"s3cret", "s3cret", ""},
 		"no CA":          {"", "", "s3cret"},
 	} {
-		_, err := NewIdentity([]byte(pem[0]), []byte(pem[1]), []byte(pem[2]))
+		_, err := NewIdentity("acme", []byte(pem[0]), []byte(pem[1]), []byte(pem[2]))
 		require.Error(t, err, name)
 		require.NotContains(t, err.Error(), "s3cret")
 	}
@@ -105,11 +105,26 @@ func TestIdentity_BadIdentities(t *testing.T) {
 func TestIdentities_AreBounded(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, Options{})
-	for i := range identitiesMax + 10 {
-		c.transportFor(0, &Identity{fingerprint: [32]byte{byte(i), byte(i >> 8)}})
+	of := func(tenant string, n int) *http.Transport {
+		return c.transportFor(0, &Identity{tenant: tenant, fingerprint: [32]byte{byte(n), byte(n >> 8)}})
 	}
-	require.Len(t, c.identities.all, identitiesMax)
-	latest := &Identity{fingerprint: [32]byte{10, 1}}
-	first := c.transportFor(0, latest)
-	require.Same(t, first, c.transportFor(0, latest))
+	quiet := of("quiet", 0)
+	for n := range identitiesMax + 10 {
+		of("greedy", n)
+	}
+	require.Equal(t, identitiesMax, c.identities.Len())
+	latest := of("greedy", identitiesMax+9)
+	require.Same(t, latest, of("greedy", identitiesMax+9))
+	require.Same(t, quiet, of("quiet", 0), "a tenant pushes out its own transports only")
+	require.NotSame(t, quiet, of("greedy", 0), "tenants do not share connections")
+}
+
+func TestIdentities_IdleConnectionsBounded(t *testing.T) {
+	t.Parallel()
+	c := newClient(t, Options{})
+	own := c.transportFor(0, &Identity{tenant: "acme"})
+	require.Equal(t, identityIdleMax, own.MaxIdleConns)
+	require.Equal(t, identityIdleMax, own.MaxIdleConnsPerHost)
+	shared := c.transportFor(0, nil)
+	require.Equal(t, 1024, shared.MaxIdleConns)
 }

@@ -176,7 +176,7 @@ func TestLimits_CompressedBodies(t *testing.T) {
 		_, a, err := call(t, newClient(t, devstack()), s.URL)
 		f := requireFault(t, fault.Encoding, err, a)
 		require.False(t, f.Retryable())
-		require.Zero(t, a.Bytes, "nothing of it was read")
+		require.LessOrEqual(t, a.Bytes, int64(1), "no more of it is read than shows that there is one")
 	}
 	s := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "Identity")

@@ -7,8 +7,9 @@ import (
 	"time"
 )
 
-// MaxRetryAfter is the longest delay that an endpoint can ask for.
-const MaxRetryAfter = time.Hour
+// MaxRetryAfter is the longest delay that RetryAfter returns: the longest timeout that a step can have. It ends every step
+// at once, as a longer one would.
+const MaxRetryAfter = 30 * 24 * time.Hour
 
 // RetryAfter returns the delay that an endpoint requests: seconds, or an HTTP date. A delay above MaxRetryAfter becomes
 // MaxRetryAfter. It returns 0 without the header, and for a negative delay, a date in the past or an invalid value: the

@@ -39,6 +39,20 @@ func (p *policy) check(raw string) error {
 	return nil
 }
 
+// EntryOf returns the entry of Options.Allow that allows the host and port of a URL and nothing else. The error is a
+// *fault.Fault of the kind config.
+func EntryOf(raw string) (string, error) {
+	u, f := parseURL(raw)
+	if f != nil {
+		return "", f
+	}
+	l, f := placeOf(u)
+	if f != nil {
+		return "", f
+	}
+	return l.String(), nil
+}
+
 // target is a URL with its policy class.
 type target struct {
 	url *url.URL

@@ -102,3 +102,23 @@ func TestURL_ShownURLHoldsNoSecret(t *testing.T) {
 		require.Equal(t, want, a.URL)
 	}
 }
+
+// TestEntryOf_AllowsThatHostAlone checks the entry of a URL's host and port as an operator would write it.
+func TestEntryOf_AllowsThatHostAlone(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"http://127.0.0.1:8090/orders?x=1": "127.0.0.1:8090",
+		"https://Shop.example/":            "shop.example:443",
+		"http://[fd00::1]/":                "[fd00::1]:80",
+	} {
+		entry, err := EntryOf(raw)
+		require.NoError(t, err)
+		require.Equal(t, want, entry)
+		require.NoError(t, CheckURL(raw, Options{Allow: []string{entry}}), raw)
+	}
+	require.Error(t, CheckURL("http://127.0.0.1:8091/", Options{Allow: []string{"127.0.0.1:8090"}}))
+	for _, raw := range []string{"shop.example", "https://bücher.example"} {
+		_, err := EntryOf(raw)
+		require.Equal(t, fault.Config, fault.Of(err).Kind, raw)
+	}
+}

@@ -89,6 +89,10 @@ func (e *Eraser) Run(ctx context.Context, r Request) (Report, error) {
 	if r.User == "" {
 		return report, nil
 	}
+	letters, err := e.Store.Unaddressed(ctx, r.Tenant, r.User)
+	if report.DeadLetters += letters; err != nil {
+		return report, err
+	}
 	report.UserDetails, err = e.Store.User(ctx, r.Tenant, r.User)
 	return report, err
 }
@@ -327,8 +331,8 @@ func (e *Eraser) end(ctx context.Context, execution *commonpb.WorkflowExecution)
 	defer cancel()
 	_ = e.Temporal.GetWorkflow(waiting, execution.GetWorkflowId(), execution.GetRunId()).Get(waiting, nil) // however it ends
 	if waiting.Err() != nil {
-		return fmt.Errorf("run %s did not end within %s of its cancellation: run the command again when a worker runs",
-			execution.GetRunId(), endWithin)
+		return fmt.Errorf("run %s did not end within %s of its cancellation: run the command again when a worker runs, or "+
+			"in three minutes if the run reads a callback", execution.GetRunId(), endWithin)
 	}
 	return nil
 }

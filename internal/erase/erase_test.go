@@ -43,3 +43,15 @@ func TestRunsFor_IDsAsSearchAttributesHoldThem(t *testing.T) {
 	require.Equal(t, "HookturnTenant = 'acme' AND HookturnUser IN ('o\\'neil')", runsFor(Request{Tenant: "acme", User: "o'neil"}))
 	require.Contains(t, runsFor(Request{Tenant: "acme", Conversation: long}), "HookturnConversation IN ('"+schemas.ConversationToken(long))
 }
+
+// TestKept_RunsWithoutAConversation: what the command leaves is listed.
+func TestKept_RunsWithoutAConversation(t *testing.T) {
+	t.Parallel()
+	for _, r := range []Request{{Tenant: "acme", User: "91"}, {Tenant: "acme", Conversation: "c-1"}} {
+		listed := false
+		for _, k := range kept(r) {
+			listed = listed || strings.Contains(k.What, "background queues") && k.Why != ""
+		}
+		require.True(t, listed)
+	}
+}

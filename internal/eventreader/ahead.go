@@ -122,10 +122,13 @@ func (p *partition) unpark(b *backlog, stored *jetstream.RawStreamMsg, upTo uint
 	case p.closing:
 	case stored == nil || stored.Sequence > b.upTo:
 		b.read = max(b.read, upTo)
-		b.parked = b.read < b.upTo
 	default:
 		b.read = stored.Sequence
-		p.enqueue(b, p.message(stored))
-		b.parked = b.read < b.upTo
+		m := p.message(stored)
+		p.enqueue(b, m)
+		b.bytes = max(0, b.bytes-m.space())
+	}
+	if b.parked = b.read < b.upTo; !b.parked {
+		b.bytes = 0
 	}
 }

@@ -30,7 +30,7 @@ func (p *partition) respond(d *delivery, response string) {
 	_ = p.r.js.Conn().Publish(d.reply, []byte(response))
 }
 
-// flushAcks returns when JetStream has processed the acknowledgements of this partition. A flush of the connection is not
+// flushAcks waits until JetStream has processed the acknowledgements of this partition. A flush of the connection is not
 // sufficient: it is answered while they wait in the consumer's queue. The consumer processes them in order and replies to
 // the one that has a reply subject: a progress report, which changes nothing about an acknowledged event.
 func (p *partition) flushAcks(ctx context.Context) error {
@@ -74,7 +74,7 @@ func (p *partition) waits(seq uint64, d *delivery) bool {
 	return b != nil && b.parked && seq > b.read && seq <= b.upTo
 }
 
-// nakPending returns the events that were not handled to JetStream, each after a short delay of its own.
+// nakPending hands the events that were not handled back to JetStream, each after a short delay of its own.
 func (p *partition) nakPending() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

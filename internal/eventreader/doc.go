@@ -11,7 +11,8 @@
 // A backlog of any size needs bounded memory. A conversation's queue holds a position in the stream and not the events
 // (queue.go); a tenant with too many conversations waits in the stream as a whole; event bodies in memory have a limit; the
 // calls of the handler are shared by tenants (scheduler.go); and when JetStream stops delivering because too much is
-// unacknowledged, the reader reads the stream itself (ahead.go).
+// unacknowledged, the reader reads the stream itself (ahead.go). When the stream is nearly full, the events of the tenants
+// that hold most of it are passed to Options.Full when their turn comes, and not to the handler (room.go).
 //
 // The life of a partition on one starter:
 //

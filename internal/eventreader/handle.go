@@ -77,10 +77,14 @@ func (p *partition) try(q *conversationQueue) (m *Message, o Outcome, ran bool) 
 	if p.stopped() || !p.lease.valid() {
 		return nil, Outcome{}, false
 	}
-	if !m.valid {
+	switch {
+	case !m.valid:
 		o = DeadLetter(fault.BadEvent, "subject does not have three valid tokens")
-	} else {
-		o = p.call(q, m)
+	case p.r.excess.take(m):
+		o = p.call(q, m, p.r.options.Full)
+		o.full = true
+	default:
+		o = p.call(q, m, p.r.options.Handler)
 	}
 	if o.action == actionDeadLetter {
 		o = p.writeDeadLetter(m, o)
@@ -88,8 +92,8 @@ func (p *partition) try(q *conversationQueue) (m *Message, o Outcome, ran bool) 
 	return m, o, true
 }
 
-// call calls the handler and turns a panic into an outcome.
-func (p *partition) call(q *conversationQueue, m *Message) (o Outcome) {
+// call calls a handler and turns a panic into an outcome.
+func (p *partition) call(q *conversationQueue, m *Message, handler Handler) (o Outcome) {
 	begun := time.Now()
 	defer func() {
 		if value := recover(); value != nil {
@@ -97,11 +101,10 @@ func (p *partition) call(q *conversationQueue, m *Message) (o Outcome) {
 			o = panicOutcome(value, q.panics)
 			p.log.Error("handler panicked", append(m.ids(), "times", q.panics, "error", o.Err(), "stack", string(debug.Stack()))...)
 		}
-		if p.r.options.Hooks.Handled != nil {
-			p.r.options.Hooks.Handled(time.Since(begun), o)
-		}
 	}()
-	return p.r.options.Handler(p.ctx, m)
+	o = handler(p.ctx, m)
+	o.began, o.ended = begun, time.Now()
+	return o
 }
 
 // writeDeadLetter stores an event as a dead letter. It returns a retry when that fails.
@@ -183,15 +186,21 @@ func (p *partition) start(q *conversationQueue, m *Message) *Message {
 // hold schedules a queue again when a context ends.
 func (p *partition) hold(until context.Context, q *conversationQueue) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	q.current = 0
-	p.mu.Unlock()
-	context.AfterFunc(until, func() {
+	p.resting[q] = context.AfterFunc(until, p.rested(q))
+}
+
+// rested returns the function that schedules a queue when its wait has ended.
+func (p *partition) rested(q *conversationQueue) func() {
+	return func() {
 		p.mu.Lock()
 		defer p.mu.Unlock()
+		delete(p.resting, q)
 		if !p.closing {
 			p.schedule(q)
 		}
-	})
+	}
 }
 
 // retryLater schedules a queue again after a backoff.
@@ -203,15 +212,12 @@ func (p *partition) retryLater(q *conversationQueue, m *Message, o Outcome) {
 		p.retrying++
 	}
 	wait := q.retries.NextBackOff()
+	timer := time.AfterFunc(wait, p.rested(q))
+	if !o.full { // an answer that failed waits for its time
+		p.resting[q] = timer.Stop
+	}
 	p.mu.Unlock()
 	p.r.retries.note(q.tenant, o, m, wait)
-	time.AfterFunc(wait, func() {
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if !p.closing {
-			p.schedule(q)
-		}
-	})
 }
 
 // finish acknowledges an event that was handled and goes on to the next one of its queue.
@@ -221,26 +227,41 @@ func (p *partition) finish(q *conversationQueue, m *Message, o Outcome) {
 	delete(p.pending, m.Sequence)
 	if d != nil {
 		p.acked = d.reply
+	} else {
+		p.deleting[m.Sequence] = nil
 	}
-	q.finish()
+	q.finish(m.space())
 	p.next(q)
 	p.mu.Unlock()
 	p.ack(m, d, o)
 }
 
 // ack acknowledges an event. An event that JetStream did not deliver is deleted from the stream instead, which counts as
-// its acknowledgement. When an acknowledgement is lost, JetStream delivers the event again and the handler recognizes it.
+// its acknowledgement; one that is delivered meanwhile is acknowledged, too. When an acknowledgement is lost, JetStream
+// delivers the event again and the handler recognizes it.
 func (p *partition) ack(m *Message, d *delivery, o Outcome) {
+	if d == nil {
+		d = p.deleteEvent(m)
+	}
 	switch {
 	case d == nil:
-		ctx, cancel := context.WithTimeout(p.lease.ctx, apiTimeout)
-		defer cancel()
-		if err := p.r.streams.Events().DeleteMsg(ctx, m.Sequence); err != nil {
-			p.log.Debug("deleting a handled event failed, it is handled again", append(m.ids(), "error", err)...)
-		}
 	case o.action == actionDeadLetter:
 		p.respond(d, protocolTerm+" "+string(o.reason.Kind))
 	default:
 		p.respond(d, protocolAck)
 	}
+}
+
+// deleteEvent deletes an event from the stream and returns its delivery when it was delivered meanwhile.
+func (p *partition) deleteEvent(m *Message) *delivery {
+	ctx, cancel := context.WithTimeout(p.lease.ctx, apiTimeout)
+	defer cancel()
+	if err := p.r.streams.Events().DeleteMsg(ctx, m.Sequence); err != nil {
+		p.log.Debug("deleting a handled event failed, it is handled again", append(m.ids(), "error", err)...)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.deleting[m.Sequence]
+	delete(p.deleting, m.Sequence)
+	return d
 }

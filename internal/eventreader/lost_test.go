@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -25,7 +26,7 @@ func TestReader_ServerLostItsLastWrites(t *testing.T) {
 	for name, lose := range map[string]func(t *testing.T, consumer string){
 		"the consumer's state": func(t *testing.T, consumer string) {
 			t.Helper()
-			require.NoError(t, os.Remove(filepath.Join(consumer, "o.dat")))
+			require.NoError(t, os.RemoveAll(filepath.Join(consumer, "o.dat"))) // a server may not have written it yet
 		},
 		"the consumer": func(t *testing.T, consumer string) {
 			t.Helper()
@@ -129,6 +130,62 @@ func TestQueue_HandledTwiceIsStillKnown(t *testing.T) {
 		known    bool
 	}{{5, true}, {7, true}, {7, true}, {9, false}} {
 		require.Equal(t, c.known, p.start(q, at(c.sequence)).TakenOver, c.sequence)
-		q.finish()
+		q.finish(0)
 	}
+}
+
+// TestReader_DeliveredWhileItIsDeleted: an event that was read ahead of JetStream is handled, and JetStream delivers it before
+// it has deleted it. The event is not handled again.
+func TestReader_DeliveredWhileItIsDeleted(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, bus.StreamOptions{Partitions: 1})
+	deleting, goOn := make(chan struct{}), make(chan struct{})
+	streams, err := bus.Setup(testContext(t), slowDeletion{js, func() { close(deleting); <-goOn }}, bus.StreamOptions{})
+	require.NoError(t, err)
+	seen, release := newLedger(), make(chan struct{})
+	r := startReader(t, js, streams, Options{MaxAckPending: 2, Handler: func(_ context.Context, m *Message) Outcome {
+		if m.Conversation == "held" {
+			<-release
+		}
+		return seen.handle(t.Context(), m)
+	}})
+	p := onlyPartition(t, r)
+	for n := range 2 {
+		publish(t, js, "held", n)
+	}
+	ahead := publish(t, js, "ahead", 0)
+	<-deleting
+	close(release)
+	beingDeleted := func() (delivered, is bool) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		d, is := p.deleting[ahead]
+		return d != nil, is
+	}
+	require.Eventually(t, func() bool { delivered, _ := beingDeleted(); return delivered }, soon, poll)
+	close(goOn)
+	requireEmpty(t, streams)
+	require.Equal(t, map[uint64]int{1: 1, 2: 1, ahead: 1}, seen.runs)
+	require.Eventually(t, func() bool { _, is := beingDeleted(); return !is }, soon, poll)
+}
+
+// slowDeletion is a JetStream that calls a function before it deletes a message of a stream.
+type slowDeletion struct {
+	jetstream.JetStream
+	before func()
+}
+
+func (s slowDeletion) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := s.JetStream.Stream(ctx, name)
+	return slowStream{stream, s.before}, err
+}
+
+type slowStream struct {
+	jetstream.Stream
+	before func()
+}
+
+func (s slowStream) DeleteMsg(ctx context.Context, sequence uint64) error {
+	s.before()
+	return s.Stream.DeleteMsg(ctx, sequence)
 }

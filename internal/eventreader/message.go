@@ -10,6 +10,16 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
+// HeadersMax is how many headers an event may have. A header takes about 100 bytes in memory beside its text: 15 times the
+// bytes of a message of 1 MiB that has 150,000 of them.
+const HeadersMax = 1000
+
+// What a header takes in memory beside its text, in bytes: a name in its map, and each of its values.
+const (
+	nameBytes  = 128
+	valueBytes = 32
+)
+
 // Message is one event as it was stored. A handler must not change Data or Header.
 type Message struct {
 	// BotID and Conversation are subject tokens; empty where the subject does not have a valid one.
@@ -18,11 +28,14 @@ type Message struct {
 	Conversation string
 	Subject      string // as the engine published it, without the partition
 	Data         []byte
-	Header       nats.Header
-	Sequence     uint64 // in the event stream
-	Deliveries   uint64 // how often JetStream has delivered it, at least 1
-	TakenOver    bool   // an earlier reader, or this one, may have handled it and not acknowledged it
-	Received     time.Time
+	// Header does not have the headers of an event with more than HeadersMax, which is not valid; it still shows whether the
+	// event is in binary mode.
+	Header     nats.Header
+	Headers    int    // how many the event has; a name with two values counts twice
+	Sequence   uint64 // in the event stream
+	Deliveries uint64 // how often JetStream has delivered it, at least 1
+	TakenOver  bool   // an earlier reader, or this one, may have handled it and not acknowledged it
+	Received   time.Time
 	// Expires is the event's latest useful moment by its Nats-TTL header; the zero time when it has none.
 	Expires time.Time
 	// EventID and TraceID are those of the event, once the handler has read them: log lines name them.
@@ -31,6 +44,7 @@ type Message struct {
 	valid  bool   // the subject has three valid tokens
 	stored string // subject with the partition
 	tenant string // first token, valid or not
+	wire   int64  // bytes of subject, header and data
 }
 
 // newMessage returns the message of an event that is stored under a subject; received is the time of storing.
@@ -41,8 +55,24 @@ func newMessage(s bus.Streams, stored string, data []byte, header nats.Header, r
 	m.BotID, m.Conversation, m.valid = tokensOf(m.Subject)
 	m.tenant, _, _ = strings.Cut(strings.TrimPrefix(m.Subject, schemas.SubjectEvents+"."), ".")
 	m.Expires = bus.Expires(header, received)
+	m.wire = int64(len(data) + len(stored))
+	for name, values := range header {
+		m.Headers += len(values)
+		for _, value := range values {
+			m.wire += int64(len(name) + len(value))
+		}
+	}
+	if m.TooManyHeaders() {
+		m.Header = nil
+		if schemas.IsBinary(header) {
+			m.Header = nats.Header{"ce-specversion": {"1.0"}}
+		}
+	}
 	return m
 }
+
+// TooManyHeaders reports whether the event has more than HeadersMax headers.
+func (m *Message) TooManyHeaders() bool { return m.Headers > HeadersMax }
 
 // HeaderValue returns the first value of a header, "" when the message has none; names are matched without regard to case.
 func (m *Message) HeaderValue(name string) string { return bus.HeaderValue(m.Header, name) }
@@ -63,21 +93,26 @@ func (m *Message) ids() []any {
 	return ids
 }
 
-// size is the memory that the event takes, in bytes.
+// size is about the memory that the event takes, in bytes.
 func (m *Message) size() int64 {
 	size := len(m.Data) + len(m.stored)
 	for name, values := range m.Header {
-		size += len(name)
+		size += len(name) + nameBytes
 		for _, value := range values {
-			size += len(value)
+			size += len(value) + valueBytes
 		}
 	}
 	return int64(size)
 }
 
+// failedEvent returns the event as it becomes a dead letter: without headers when it has too many.
 func (m *Message) failedEvent() *bus.FailedEvent {
+	header := m.Header
+	if m.TooManyHeaders() {
+		header = nil
+	}
 	return &bus.FailedEvent{
-		BotID: m.BotID, Conversation: m.Conversation, Subject: m.Subject, Data: m.Data, Header: m.Header,
+		BotID: m.BotID, Conversation: m.Conversation, Subject: m.Subject, Data: m.Data, Header: header,
 		Sequence: m.Sequence, Deliveries: m.Deliveries, Received: m.Received,
 	}
 }

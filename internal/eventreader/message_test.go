@@ -1,10 +1,17 @@
 package eventreader
 
 import (
+	"context"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
 )
 
 func TestTokensOf(t *testing.T) {
@@ -26,4 +33,60 @@ func TestTokensOf(t *testing.T) {
 		require.Equal(t, want.conversation, conversation, subject)
 		require.Equal(t, want.valid, valid, subject)
 	}
+}
+
+// headers returns n headers with short names.
+func headers(n int) nats.Header {
+	header := nats.Header{}
+	for i := range n {
+		header[strconv.Itoa(i)] = []string{""}
+	}
+	return header
+}
+
+func TestMessage_SizeCountsHeaders(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		header        nats.Header
+		memory, space int64
+		kept          nats.Header
+	}{
+		"none":       {nil, 0, 0, nil},
+		"two values": {nats.Header{"ab": {"x", ""}}, 2 + nameBytes + 1 + 2*valueBytes, 5, nats.Header{"ab": {"x", ""}}},
+		"as many as it may": {nats.Header{"a": make([]string, HeadersMax)}, 1 + nameBytes + HeadersMax*valueBytes, HeadersMax,
+			nats.Header{"a": make([]string, HeadersMax)}},
+		"one more":   {nats.Header{"a": make([]string, HeadersMax+1)}, 0, HeadersMax + 1, nil},
+		"many names": {headers(HeadersMax + 1), 0, 10 + 2*90 + 3*900 + 4, nil},
+		"in binary mode": {nats.Header{"CE-id": {"x"}, "a": make([]string, HeadersMax)}, 14 + nameBytes + 3 + valueBytes, HeadersMax + 6,
+			nats.Header{"ce-specversion": {"1.0"}}},
+	} {
+		m := newMessage(bus.Streams{}, "s", []byte("data"), c.header, time.Time{})
+		require.Equal(t, c.memory+5, m.size(), name)
+		require.Equal(t, c.space+5+recordBytes, m.space(), name)
+		require.Equal(t, c.kept, m.Header, name)
+	}
+	expires := newMessage(bus.Streams{}, "s", nil, nats.Header{"Nats-TTL": {"1s"}, "a": make([]string, HeadersMax)}, time.Unix(1, 0))
+	require.Equal(t, time.Unix(2, 0), expires.Expires)
+}
+
+// TestReader_ManyHeaders: an event with more headers than it may have is handled, and its dead letter has none of them.
+func TestReader_ManyHeaders(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
+	startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
+		if !m.TooManyHeaders() || len(m.Header) > 1 {
+			return Retry("headers", nil)
+		}
+		return DeadLetter(fault.BadEvent, "too many headers")
+	}})
+	header := headers(HeadersMax)
+	header["ce-id"] = []string{"e"}
+	_, err := js.PublishMsg(testContext(t), &nats.Msg{Subject: eventRoot + "acme.shop.c", Data: []byte("{}"), Header: header})
+	require.NoError(t, err)
+	letter := onlyLetter(t, bus.NewDeadLetters(js, streams))
+	require.Equal(t, fault.BadEvent, letter.Reason)
+	require.Equal(t, []byte("{}"), letter.Data)
+	require.Less(t, len(letter.Header), 10, "its own only")
+	require.NotContains(t, letter.Header, "ce-specversion")
+	requireEmpty(t, streams)
 }

@@ -3,6 +3,7 @@ package eventreader
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
 )
@@ -21,7 +22,10 @@ type Outcome struct {
 	kind   string // of a retry, for logs and metrics
 	// overload reports whether the call failed because a server is overloaded.
 	overload bool
-	reason   *fault.Fault // of a dead letter
+	full     bool // the call was Options.Full
+	// began and ended are when the handler was called and when it returned.
+	began, ended time.Time
+	reason       *fault.Fault // of a dead letter
 	// held is the context whose end is the time of the next try; nil: after a backoff.
 	held context.Context //nolint:containedctx // it is the wait itself
 }
@@ -61,6 +65,12 @@ func DeadLetter(reason fault.Kind, detail string) Outcome {
 
 // Held reports whether the event waits for the end of a context.
 func (o Outcome) Held() bool { return o.held != nil }
+
+// Acked reports whether the event is acknowledged.
+func (o Outcome) Acked() bool { return o.action == actionAck }
+
+// Retried reports whether the handler is called again for the event.
+func (o Outcome) Retried() bool { return o.action == actionRetry }
 
 // Result returns "ack", "retry" or "dead_letter".
 func (o Outcome) Result() string { return o.action.String() }

@@ -55,10 +55,13 @@ type partition struct {
 	mu       sync.Mutex
 	closing  bool
 	pending  map[uint64]*delivery
+	deleting map[uint64]*delivery          // handled events whose deletion is on the way; nil until they are delivered, see ack
 	queues   map[string]*conversationQueue // by stored subject
 	backlogs map[string]*backlog           // by tenant
 	retrying int                           // queues that wait for a retry
-	acked    string                        // reply subject of the latest acknowledged delivery, empty for none
+	// resting are the queues that wait for a time or an end, with what ends the wait.
+	resting map[*conversationQueue]func() (stopped bool)
+	acked   string // reply subject of the latest acknowledged delivery, empty for none
 }
 
 func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *partition {
@@ -67,7 +70,9 @@ func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *par
 		name:     fmt.Sprintf("hookturn-intake-%d", h.partition),
 		restored: r.streams.Restored(schemas.StreamEvents),
 		quit:     make(chan struct{}), failed: make(chan struct{}),
-		pending: map[uint64]*delivery{}, queues: map[string]*conversationQueue{}, backlogs: map[string]*backlog{},
+		pending: map[uint64]*delivery{}, deleting: map[uint64]*delivery{},
+		queues: map[string]*conversationQueue{}, backlogs: map[string]*backlog{},
+		resting: map[*conversationQueue]func() bool{},
 	}
 	p.ctx, p.cancel = context.WithCancel(right.ctx)
 	return p
@@ -128,7 +133,7 @@ func (p *partition) consumeError(_ jetstream.ConsumeContext, err error) {
 	p.h.hint()
 }
 
-// waitForEnd returns when the partition is to be given up.
+// waitForEnd waits until the partition is to be given up.
 func (p *partition) waitForEnd() {
 	select {
 	case <-p.h.released:
@@ -225,7 +230,7 @@ func (p *partition) drain() {
 	}
 }
 
-// giveBack returns the events that were not handled to JetStream and unpins the consumer.
+// giveBack hands the events that were not handled back to JetStream and unpins the consumer.
 func (p *partition) giveBack() {
 	p.nakPending()
 	ctx, cancel := context.WithTimeout(p.lease.ctx, closeTimeout)

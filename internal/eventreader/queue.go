@@ -22,6 +22,7 @@ type conversationQueue struct {
 	current uint64   // sequence of the event that is being handled, 0 for none
 	waiting int      // number of events in the queue
 	largest int64    // size of the largest one
+	bytes   int64    // of all of them in the stream
 
 	kept    *Message // the first event, when there was memory for it
 	retries *backoff.ExponentialBackOff
@@ -38,6 +39,7 @@ func (q *conversationQueue) add(m *Message) {
 	q.upTo = m.Sequence
 	q.waiting++
 	q.largest = max(q.largest, m.size())
+	q.bytes += m.space()
 }
 
 // addAgain puts an event first that JetStream delivered again after it was handled.
@@ -50,16 +52,18 @@ func (q *conversationQueue) addAgain(m *Message) {
 	q.handled = max(q.handled, m.Sequence)
 	q.waiting++
 	q.largest = max(q.largest, m.size())
+	q.bytes += m.space()
 }
 
-// finish marks the current event as handled.
-func (q *conversationQueue) finish() {
+// finish marks the current event, which takes bytes in the stream, as handled.
+func (q *conversationQueue) finish(bytes int64) {
 	if at, found := slices.BinarySearch(q.again, q.current); found {
 		q.again = slices.Delete(q.again, at, at+1)
 	} else {
 		q.done = max(q.done, q.current)
 	}
 	q.waiting = max(0, q.waiting-1)
+	q.bytes = max(0, q.bytes-bytes)
 	q.current, q.panics = 0, 0
 }
 
@@ -74,6 +78,7 @@ type backlog struct {
 	parked        bool   // events above read are not in queues
 	read          uint64 // the events up to this sequence were put into queues
 	upTo          uint64 // the parked events up to this sequence are known
+	bytes         int64  // of the parked events in the stream
 	reading       bool   // a goroutine reads parked events
 }
 
@@ -98,6 +103,7 @@ func (p *partition) admit(m *Message) {
 		b.parked, b.read = true, m.Sequence-1
 	}
 	b.upTo = m.Sequence
+	b.bytes += m.space()
 }
 
 // enqueue puts an event into the queue of its conversation. The caller holds mu.

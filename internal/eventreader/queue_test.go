@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -222,4 +223,27 @@ func TestReader_RetriesWaitWithoutASlot(t *testing.T) {
 	require.Zero(t, r.Stats().Retrying)
 	require.Equal(t, 65, seen.distinct())
 	seen.requireOrder(t)
+}
+
+// TestReader_SlowCallsGetFewerSlots: a tenant whose calls succeed slowly has fewer of them at a time, and loses none.
+func TestReader_SlowCallsGetFewerSlots(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, bus.StreamOptions{})
+	const slots, events = 20, 80
+	seen := newLedger()
+	handler := func(_ context.Context, m *Message) Outcome {
+		<-time.After(loadWindow / 2)
+		seen.note(m)
+		return Ack()
+	}
+	r := startReader(t, js, streams, Options{MaxInFlight: slots, SlowCall: 10 * time.Millisecond, Handler: handler})
+	for n := range events {
+		publishMany(t, js, "slow", fmt.Sprintf("c-%d", n), 1, []byte("x"))
+	}
+	require.Eventually(t, func() bool {
+		s, busy := r.Stats().Tenants["slow"]
+		return busy && s.Limit < slots/2
+	}, soon, poll)
+	requireEmpty(t, streams)
+	require.Equal(t, events, seen.distinct())
 }

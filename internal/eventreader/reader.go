@@ -38,12 +38,18 @@ const (
 
 // Options configure a Reader.
 type Options struct {
-	Name             string // the instance id, different for every starter; random when empty
-	Handler          Handler
+	Name    string // the instance id, different for every starter; random when empty
+	Handler Handler
+	// Full handles an event instead of Handler when its tenant holds too much of a stream that is nearly full: it answers the
+	// event without its turn. nil: Handler handles every event.
+	Full Handler
+	// Tenants returns the number of tenants that have bots. One alone may fill the stream; nil: there are others.
+	Tenants          func() int
 	MaxInFlight      int           // calls of the handler at a time; 256 when 0
 	MaxAckPending    int           // events of a partition that JetStream delivers without an acknowledgement; 2,000 when 0
 	MaxConversations int           // conversations of a tenant and partition in memory, the others stay parked; 4,096 when 0
 	MemoryLimit      int64         // bytes of event bodies in memory; 128 MiB when 0
+	SlowCall         time.Duration // a tenant whose calls take longer gets fewer of them at a time; never when 0
 	AckWait          time.Duration // after this time without a sign JetStream delivers an event again; 30 s when 0
 	Logger           *slog.Logger
 	Hooks            Hooks
@@ -51,10 +57,9 @@ type Options struct {
 
 // Hooks are called as events pass, for metrics. Any of them may be nil; all must be quick and safe for concurrent use.
 type Hooks struct {
-	Retried    func(tenant, kind string)           // an event waits for its next try
-	TakenOver  func()                              // an event was found that another reader had left
-	DeadLetter func(reason string)                 // the error code of a dead letter that was stored
-	Handled    func(took time.Duration, o Outcome) // one call of the handler
+	Retried    func(tenant, kind string) // an event waits for its next try
+	TakenOver  func()                    // an event was found that another reader had left
+	DeadLetter func(reason string)       // the error code of a dead letter that was stored
 }
 
 // Reader calls its handler for the events of this starter's share of the partitions.
@@ -70,6 +75,8 @@ type Reader struct {
 	kept      memory
 	retries   *retryLog
 	backlog   atomic.Uint64
+	excess    excess
+	starters  atomic.Int64 // live ones, this one included
 
 	sharing  context.Context // ends when Stop is called
 	stop     context.CancelFunc
@@ -82,10 +89,9 @@ type Reader struct {
 	assignments map[int]*assignment
 
 	// Touched by rebalanceLoop, and by Stop after it.
-	announced   time.Time
-	revision    uint64
-	reconnects  uint64
-	backlogRead time.Time
+	announced  time.Time
+	revision   uint64
+	reconnects uint64
 }
 
 // NewReader returns a new reader; it reads nothing before Start.
@@ -96,7 +102,7 @@ func NewReader(js jetstream.JetStream, s bus.Streams, o Options) *Reader {
 		js: js, streams: s, options: o, letters: bus.NewDeadLetters(js, s), log: log,
 		name:      schemas.ConversationToken(o.Name), // any name becomes a valid key
 		owner:     o.Name + "/" + nuid.Next(),
-		scheduler: newScheduler(o.MaxInFlight, o.MemoryLimit/handledShare),
+		scheduler: newScheduler(o.MaxInFlight, o.MemoryLimit/handledShare, o.SlowCall),
 		kept:      memory{limit: o.MemoryLimit / keptShare},
 		retries:   newRetryLog(log, o.Hooks.Retried),
 		abort:     make(chan struct{}), assignments: map[int]*assignment{},
@@ -139,6 +145,7 @@ func (r *Reader) Start(ctx context.Context) error {
 	r.shared = make(chan struct{})
 	r.tasks.Add(1)
 	go r.rebalanceLoop(r.sharing)
+	r.tasks.Go(func() { r.watchRoom(r.sharing) })
 	return nil
 }
 

@@ -37,7 +37,6 @@ func (r *Reader) rebalanceLoop(ctx context.Context) {
 		if err := r.rebalance(ctx); err != nil && ctx.Err() == nil {
 			r.log.Log(ctx, bus.RetryLevel(err), "listing the other starters failed, will retry", "error", err)
 		}
-		r.readBacklog(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -56,6 +55,7 @@ func (r *Reader) rebalance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	r.starters.Store(int64(len(members)))
 	mine := assign(r.streams.Partitions, members)[r.name]
 	reconnected := r.reconnected()
 

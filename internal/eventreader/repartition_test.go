@@ -18,23 +18,34 @@ import (
 
 // handled records the events of each conversation in the order of their handling.
 type handled struct {
-	gate  sync.RWMutex // locked: nothing is handled
-	mu    sync.Mutex
-	of    map[string][]int
-	total int
+	first   int           // so many are handled at once
+	reached chan struct{} // closed when they are
+	goOn    chan struct{} // closed: the others are handled
+	mu      sync.Mutex
+	of      map[string][]int
+	total   int
 }
 
-func (h *handled) handle(_ context.Context, m *Message) Outcome {
+func (h *handled) handle(ctx context.Context, m *Message) Outcome {
 	n, err := strconv.Atoi(string(m.Data))
 	if err != nil {
 		return Retry("test", err)
 	}
-	h.gate.RLock()
-	defer h.gate.RUnlock()
 	h.mu.Lock()
+	if h.total >= h.first {
+		h.mu.Unlock()
+		select {
+		case <-h.goOn:
+		case <-ctx.Done():
+			return Retry("cancelled", ctx.Err())
+		}
+		h.mu.Lock()
+	}
 	defer h.mu.Unlock()
 	h.of[m.Conversation] = append(h.of[m.Conversation], n)
-	h.total++
+	if h.total++; h.total == h.first {
+		close(h.reached)
+	}
 	return Ack()
 }
 
@@ -53,13 +64,13 @@ func TestReader_PartitionsChangeUnderLoad(t *testing.T) {
 			t.Parallel()
 			const conversations, events = 8, 60
 			_, js, streams := setup(t, bus.StreamOptions{Partitions: c.from, MaxBytes: 64 << 20})
-			h := &handled{of: map[string][]int{}}
+			h := &handled{
+				first: conversations * events / 4, reached: make(chan struct{}), goOn: make(chan struct{}), of: map[string][]int{},
+			}
 			before := startReader(t, js, streams, Options{Name: "before", Handler: h.handle})
 			published := make(chan error, 1)
 			go func() { published <- publishPatiently(testContext(t), js, conversations, events) }()
-			require.Eventually(t, func() bool { return h.count() > conversations*events/4 }, soon, poll)
-
-			h.gate.Lock() // so that events of the old layout wait when the change begins
+			<-h.reached // the others wait, so that events of the old layout are there when the change begins
 			require.Eventually(t, func() bool { return eventsLeft(t, streams) > conversations }, soon, poll)
 			result := make(chan error, 1)
 			go func() {
@@ -73,7 +84,7 @@ func TestReader_PartitionsChangeUnderLoad(t *testing.T) {
 				info, err := streams.Events().Info(testContext(t))
 				return err == nil && info.Config.MaxBytes == 1
 			}, soon, poll, "the stream does not take events while it is emptied")
-			h.gate.Unlock()
+			close(h.goOn)
 			require.NoError(t, <-result)
 			fresh, err := bus.Setup(testContext(t), js, bus.StreamOptions{})
 			require.NoError(t, err)

@@ -2,51 +2,29 @@ package eventreader
 
 import (
 	"log/slog"
-	"sync"
 	"time"
+
+	"github.com/hookturn/hookturn/internal/loglimit"
 )
 
-// retryLogInterval is the shortest time between two log lines about retries of one kind.
-const retryLogInterval = time.Minute
-
-// retryLog logs what is being retried: one line per kind and interval, with the number of tries since the line before.
+// retryLog logs what is being retried: one line a minute for each kind, with the number of tries since the line before.
 type retryLog struct {
 	log     *slog.Logger
 	retried func(tenant, kind string) // may be nil
-
-	mu    sync.Mutex
-	kinds map[string]*retryKind
-}
-
-type retryKind struct {
-	logged time.Time
-	tries  int
+	lines   loglimit.Limiter[string]  // by kind
 }
 
 func newRetryLog(log *slog.Logger, retried func(tenant, kind string)) *retryLog {
-	return &retryLog{log: log, retried: retried, kinds: map[string]*retryKind{}}
+	return &retryLog{log: log, retried: retried}
 }
 
-// note counts a retry, and logs it when no line of its kind was logged for the interval. m is nil when the event could not
-// be read.
+// note counts a retry, and logs it when no line of its kind was logged for a minute. m is nil when the event could not be
+// read.
 func (l *retryLog) note(tenant string, o Outcome, m *Message, wait time.Duration) {
 	if l.retried != nil {
 		l.retried(tenant, o.kind)
 	}
-	l.mu.Lock()
-	k := l.kinds[o.kind]
-	if k == nil {
-		k = &retryKind{}
-		l.kinds[o.kind] = k
-	}
-	k.tries++
-	tries := k.tries
-	now := time.Now()
-	due := k.logged.IsZero() || now.Sub(k.logged) >= retryLogInterval
-	if due {
-		k.logged, k.tries = now, 0
-	}
-	l.mu.Unlock()
+	tries, due := l.lines.Due(o.kind, time.Now())
 	if !due {
 		return
 	}

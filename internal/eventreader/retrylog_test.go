@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/loglimit"
 )
 
 // TestRetryLog_OneLineAMinute: thousands of tries of a kind are one line a minute, with their number.
@@ -25,7 +27,7 @@ func TestRetryLog_OneLineAMinute(t *testing.T) {
 			l.note("acme", Retry("timeout", errors.New("too late")), nil, time.Second)
 		}
 		require.Equal(t, 2, strings.Count(text.String(), "\n"))
-		<-time.After(retryLogInterval)
+		<-time.After(loglimit.Every)
 		l.note("acme", Retry("unavailable", errors.New("away")), m, time.Second)
 		require.Equal(t, 3, strings.Count(text.String(), "\n"))
 		require.Contains(t, text.String(), "kind=unavailable tries=1000")

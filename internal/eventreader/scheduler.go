@@ -25,10 +25,12 @@ const (
 // conversations take turns.
 //
 // A tenant with more overloaded than successful calls gets fewer slots: half after each loadWindow, down to a floor, and
-// one more each time that a whole round of its slots succeeded. That bounds the requests to an overloaded server.
+// one more each time that a whole round of its slots succeeded. That bounds the requests to an overloaded server. A call
+// that succeeded slowly counts as overloaded: the server has a queue, in which other tenants would wait as well.
 type scheduler struct {
-	slots int   // calls at a time
-	bytes int64 // of event bodies in running calls
+	slots int           // calls at a time
+	bytes int64         // of event bodies in running calls
+	slow  time.Duration // a call that took longer was slow; 0: none is
 
 	mu      sync.Mutex
 	tenants map[string]*tenantSlots // those with waiting or running calls, and those with reduced slots
@@ -43,8 +45,9 @@ type tenantSlots struct {
 	running int
 	used    int64
 	limit   float64   // slots that this tenant may use at most
+	reduced time.Time // when the limit was halved last
 	window  time.Time // begin of the current loadWindow
-	failed  int       // calls that failed by overload in it
+	failed  int       // calls that failed by overload in it, or were slow
 	passed  int       // calls that succeeded in it
 	turn    uint64    // of the latest grant
 }
@@ -56,8 +59,8 @@ type task struct {
 	run    func() // called in a goroutine of its own; must call scheduler.release once
 }
 
-func newScheduler(slots int, bytes int64) *scheduler {
-	return &scheduler{slots: slots, bytes: bytes, tenants: map[string]*tenantSlots{}}
+func newScheduler(slots int, bytes int64, slow time.Duration) *scheduler {
+	return &scheduler{slots: slots, bytes: bytes, slow: slow, tenants: map[string]*tenantSlots{}}
 }
 
 // enqueue puts a task at the end of its tenant's queue.
@@ -73,7 +76,7 @@ func (s *scheduler) enqueue(k *task) {
 	s.dispatch()
 }
 
-// release returns the slot of a task whose call has ended.
+// release frees the slot of a task whose call has ended.
 func (s *scheduler) release(k *task, o Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -91,8 +94,11 @@ func (s *scheduler) release(k *task, o Outcome) {
 
 // adapt changes the number of slots that a tenant may use by the outcome of one of its calls.
 func (s *scheduler) adapt(t *tenantSlots, o Outcome) {
+	slow := s.slow > 0 && o.action == actionAck && o.ended.Sub(o.began) > s.slow
 	switch {
-	case o.overload:
+	case o.full: // the server was not asked
+	case slow && o.began.Before(t.reduced): // it waited behind the calls that were too many
+	case o.overload, slow:
 		t.failed++
 	case o.action != actionRetry:
 		t.passed++
@@ -103,6 +109,7 @@ func (s *scheduler) adapt(t *tenantSlots, o Outcome) {
 	}
 	if t.failed > t.passed && t.failed >= overloadMin {
 		t.limit = max(1, float64(s.slots)/floorShare, min(t.limit, float64(t.running))/2)
+		t.reduced = time.Now()
 	}
 	t.window, t.failed, t.passed = time.Now(), 0, 0
 }

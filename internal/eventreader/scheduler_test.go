@@ -34,7 +34,7 @@ func (s startedTasks) count(t *testing.T, f *scheduler, n int) []*task {
 
 func TestScheduler_BusyTenantLeavesSlots(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(100, 1<<20), make(startedTasks, 1000)
+	f, s := newScheduler(100, 1<<20, 0), make(startedTasks, 1000)
 	for range 500 {
 		f.enqueue(s.task("busy", 1))
 	}
@@ -52,7 +52,7 @@ func TestScheduler_BusyTenantLeavesSlots(t *testing.T) {
 // TestScheduler_SlotsBecomeEven: the slots that a busy tenant gives back go to the tenant that has fewer.
 func TestScheduler_SlotsBecomeEven(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(90, 1<<20), make(startedTasks, 1000)
+	f, s := newScheduler(90, 1<<20, 0), make(startedTasks, 1000)
 	for _, tenant := range []string{"first", "second"} {
 		for range 2000 {
 			f.enqueue(s.task(tenant, 1))
@@ -73,7 +73,7 @@ func TestScheduler_SlotsBecomeEven(t *testing.T) {
 
 func TestScheduler_OneSlot(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(1, 1), make(startedTasks, 10)
+	f, s := newScheduler(1, 1, 0), make(startedTasks, 10)
 	f.enqueue(s.task("a", 1000))
 	f.enqueue(s.task("b", 1000))
 	f.release(s.count(t, f, 1)[0], Ack())
@@ -82,7 +82,7 @@ func TestScheduler_OneSlot(t *testing.T) {
 
 func TestScheduler_BytesOfRunningCalls(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(100, 1000), make(startedTasks, 100)
+	f, s := newScheduler(100, 1000, 0), make(startedTasks, 100)
 	for range 20 {
 		f.enqueue(s.task("large", 100))
 	}
@@ -99,7 +99,7 @@ func TestScheduler_BytesOfRunningCalls(t *testing.T) {
 // TestScheduler_OverloadReducesSlots: while calls time out a tenant gets fewer slots, when they succeed it gets more.
 func TestScheduler_OverloadReducesSlots(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(128, 1<<20), make(startedTasks, 10_000)
+	f, s := newScheduler(128, 1<<20, 0), make(startedTasks, 10_000)
 	for range 5000 {
 		f.enqueue(s.task("acme", 1))
 	}
@@ -128,7 +128,7 @@ func TestScheduler_OverloadReducesSlots(t *testing.T) {
 // tenant.
 func TestScheduler_OnlyStuckConversations(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(100, 1<<20), make(startedTasks, 10)
+	f, s := newScheduler(100, 1<<20, 0), make(startedTasks, 10)
 	for range 100 {
 		f.enqueue(s.task("acme", 1))
 		f.tenants["acme"].window = time.Time{}
@@ -142,7 +142,7 @@ func TestScheduler_OnlyStuckConversations(t *testing.T) {
 // TestScheduler_OneStuckConversation: calls that fail now and then among many that succeed do not reduce the slots.
 func TestScheduler_OneStuckConversation(t *testing.T) {
 	t.Parallel()
-	f, s := newScheduler(100, 1<<20), make(startedTasks, 10_000)
+	f, s := newScheduler(100, 1<<20, 0), make(startedTasks, 10_000)
 	for range 2000 {
 		f.enqueue(s.task("acme", 1))
 	}
@@ -155,4 +155,57 @@ func TestScheduler_OneStuckConversation(t *testing.T) {
 		f.release(<-s, o)
 	}
 	require.Equal(t, 100, f.stats()["acme"].Limit)
+}
+
+// TestScheduler_SlowCallsReduceSlots: calls that succeed slowly reduce the slots of their tenant, once for each queue that
+// they may have waited in.
+func TestScheduler_SlowCallsReduceSlots(t *testing.T) {
+	t.Parallel()
+	f, s := newScheduler(128, 1<<20, 2*time.Second), make(startedTasks, 10_000)
+	for range 5000 {
+		f.enqueue(s.task("acme", 1))
+	}
+	round := func(o Outcome, took time.Duration) int {
+		for n := range overloadMin {
+			f.tenants["acme"].window = time.Now()
+			if n == overloadMin-1 {
+				f.tenants["acme"].window = time.Time{} // the window is over
+			}
+			o.ended = time.Now()
+			o.began = o.ended.Add(-took)
+			f.release(<-s, o)
+		}
+		return f.stats()["acme"].Limit
+	}
+	require.Equal(t, 128, round(Ack(), 2*time.Second), "an endpoint may make a call as long as that")
+	require.Equal(t, 128, round(Retry("busy", nil), 3*time.Second), "a retry for another reason does not count")
+	running := f.stats()["acme"].Running
+	require.Equal(t, running/2, round(Ack(), 3*time.Second))
+	require.Equal(t, running/2, round(Ack(), 3*time.Second), "those began before the limit was reduced")
+	f.tenants["acme"].reduced = time.Time{}
+	require.Less(t, round(Ack(), 3*time.Second), running/2)
+	for range 3000 {
+		f.release(<-s, Ack())
+	}
+	require.Greater(t, f.stats()["acme"].Limit, 60)
+}
+
+// TestScheduler_SlowCallsOfOne: the slow calls of a tenant leave the slots of another as they are.
+func TestScheduler_SlowCallsOfOne(t *testing.T) {
+	t.Parallel()
+	f, s := newScheduler(128, 1<<20, 2*time.Second), make(startedTasks, 10_000)
+	for range 1000 {
+		f.enqueue(s.task("busy", 1))
+	}
+	f.enqueue(s.task("quiet", 1))
+	quiet := <-s
+	for quiet.tenant != "quiet" {
+		f.tenants["busy"].window = time.Time{}
+		o := Ack()
+		o.began, o.ended = time.Now().Add(-time.Minute), time.Now()
+		f.release(quiet, o)
+		quiet = <-s
+	}
+	require.Equal(t, 128, f.stats()["quiet"].Limit)
+	f.release(quiet, Ack())
 }

@@ -1,13 +1,5 @@
 package eventreader
 
-import (
-	"context"
-	"time"
-)
-
-// backlogInterval is how often the size of the event stream is read.
-const backlogInterval = 5 * time.Second
-
 // Stats are figures of a reader at one moment.
 type Stats struct {
 	Backlog       uint64 // events of all partitions that are not acknowledged; the same for every reader
@@ -45,18 +37,4 @@ func (p *partition) addStats(s *Stats) {
 			s.ParkedTenants++
 		}
 	}
-}
-
-// readBacklog reads the number of events in the stream, unless that was done a short while ago.
-func (r *Reader) readBacklog(ctx context.Context) {
-	if time.Since(r.backlogRead) < backlogInterval {
-		return
-	}
-	r.backlogRead = time.Now()
-	info, err := r.streams.Events().Info(ctx)
-	if err != nil {
-		r.log.DebugContext(ctx, "reading the size of the event stream failed, will retry", "error", err)
-		return
-	}
-	r.backlog.Store(info.State.Msgs)
 }

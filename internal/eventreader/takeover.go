@@ -54,10 +54,15 @@ func (p *partition) receive(m jetstream.Msg) {
 }
 
 // deliveredAgain takes in the delivery of an event that this reader knows. An event that waits gets its delivery for the
-// acknowledgement; one that does not is handled again, see handleAgain. The caller holds intake.
+// acknowledgement, and so does one that was handled and is being deleted; any other one is handled again, see handleAgain.
+// The caller holds intake.
 func (p *partition) deliveredAgain(m *Message, d *delivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if _, handled := p.deleting[m.Sequence]; handled {
+		p.deleting[m.Sequence] = d
+		return
+	}
 	if p.closing {
 		return
 	}

@@ -42,7 +42,8 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 	to, err := o.Callbacks.Verify(r.PathValue("token"), time.Now())
 	switch {
 	case errors.Is(err, signedurl.ErrExpired):
-		return httpapi.Reject(http.StatusGone, fault.Expired, "the step's deadline is over: it was answered without you")
+		return httpapi.Reject(http.StatusGone, fault.Expired,
+			"the step's timeout has passed and the step has ended: do not send the callback again")
 	case err != nil:
 		return httpapi.Reject(http.StatusNotFound, "", "no such callback address")
 	}
@@ -52,7 +53,7 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	body, err := httpapi.ReadJSON(w, r, callbackMax, fault.BadResponse)
+	body, err := httpapi.ReadOptionalJSON(w, r, callbackMax, fault.BadResponse)
 	if err != nil {
 		return err
 	}

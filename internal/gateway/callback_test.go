@@ -76,6 +76,23 @@ func TestCallback_ReachesItsStep(t *testing.T) {
 	require.Contains(t, d.log.String(), `route="POST /callbacks/{token}"`)
 }
 
+// TestCallback_EmptyBody: an empty body is an answer without a message, as it is of the endpoint's response.
+func TestCallback_EmptyBody(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	path := "/callbacks/" + d.token(time.Now().Add(time.Minute))
+	for _, body := range []string{"", " \r\n\t", "\uFEFF", "\uFEFF \n"} {
+		for _, contentType := range []string{"", "application/json", "application/x-www-form-urlencoded"} {
+			w := d.post(path, contentType, strings.NewReader(body))
+			require.Equal(t, http.StatusAccepted, w.Code, w.Body)
+		}
+	}
+	for _, u := range d.runs.updates {
+		require.Equal(t, []any{step.Callback{EventID: "e1"}}, u.Args)
+		require.Equal(t, d.runs.updates[0].UpdateID, u.UpdateID)
+	}
+}
+
 // TestCallback_AnyEventID: an event id is any text of its engine, an Update's id is not.
 func TestCallback_AnyEventID(t *testing.T) {
 	t.Parallel()
@@ -113,11 +130,10 @@ func TestCallback_ErrorResponses(t *testing.T) {
 		detail                   string
 	}{
 		"no such token":     {token: "x", status: 404, detail: "no such callback address"},
-		"expired":           {token: "expired", status: 410, kind: fault.Expired, detail: "the step's deadline is over"},
+		"expired":           {token: "expired", status: 410, kind: fault.Expired, detail: "do not send the callback again"},
 		"no JSON by name":   {contentType: "text/plain", status: 415, kind: fault.Encoding, detail: "application/json"},
 		"no media type":     {contentType: ";", status: 415, kind: fault.Encoding, detail: "application/json"},
 		"no JSON":           {body: "<html>", status: 400, kind: fault.BadResponse, detail: "at byte 0"},
-		"nothing":           {body: " ", status: 400, kind: fault.BadResponse, detail: "there is no text"},
 		"not UTF-8":         {body: "{\"a\":\"\xff\"}", status: 400, kind: fault.BadResponse, detail: "at byte 6"},
 		"too deep":          {body: strings.Repeat("[", 20_000), status: 400, kind: fault.BadResponse, detail: "deeper than"},
 		"too large":         {body: `"` + strings.Repeat("a", callbackMax) + `"`, status: 413, kind: fault.TooLarge, detail: "262144 bytes"},
@@ -167,6 +183,14 @@ func TestCallback_CompressedBodyRejected(t *testing.T) {
 	d.routes().ServeHTTP(w, r)
 	require.Equal(t, http.StatusUnsupportedMediaType, w.Code)
 	require.Empty(t, d.runs.updates)
+
+	for _, identity := range []string{"identity", "Identity"} {
+		r := httptest.NewRequest(http.MethodPost, "/callbacks/"+d.token(time.Now().Add(time.Minute)), strings.NewReader("{}"))
+		r.Header.Set("Content-Encoding", identity)
+		w := httptest.NewRecorder()
+		d.routes().ServeHTTP(w, r)
+		require.Equal(t, http.StatusAccepted, w.Code, "%s: %s", identity, w.Body)
+	}
 }
 
 func TestCallback_OnlyPostAllowed(t *testing.T) {

@@ -34,7 +34,7 @@ const (
 // Engines serves engines without NATS: how many requests of each tenant stay open. Replies and Letters are required.
 type Engines struct {
 	Replies Replies
-	Letters letterapi.Letters
+	Letters letterapi.API
 
 	streams, waits, letters shares
 }

@@ -1,11 +1,8 @@
 package gateway
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"mime"
@@ -65,7 +62,7 @@ func (o Options) takeEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if wait > 0 && len(awaited(e.eventType)) > 0 {
+	if wait > 0 && !schemas.AnswersWaiting(e.eventType) {
 		return o.publishAndWait(w, r, e, wait)
 	}
 	duplicate, err := o.storeEvent(r.Context(), e)
@@ -94,7 +91,7 @@ func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant strin
 		id:              event.ID, eventType: event.Type, document: document, header: nats.Header{},
 	}
 	if _, ok := o.Bots.Current().Bot(e.BotID); !ok {
-		return nil, httpapi.Reject(http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
+		return nil, o.noBot(e.BotID)
 	}
 	for _, name := range []string{"traceparent", "tracestate"} {
 		if value := r.Header.Get(name); value != "" {
@@ -107,20 +104,34 @@ func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant strin
 	return e, nil
 }
 
+// noBot is the answer to a request that names a bot which its tenant does not have.
+func (o Options) noBot(id schemas.BotID) error {
+	return httpapi.Reject(http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot"+o.Bots.Current().Hint(id))
+}
+
 // storeEvent publishes an event, and reports whether the same event is stored already.
 func (o Options) storeEvent(ctx context.Context, e *postedEvent) (duplicate bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	if err := o.roomForEvent(ctx, e.Tenant); err != nil {
+	content := contentOf(e.document)
+	err = o.roomForEvent(ctx, e.Tenant, func() bool {
+		before, err := o.Posted.Reserved(ctx, e.ConversationKey, e.id, content)
+		return err == nil && before
+	})
+	if err != nil {
 		return false, err
 	}
-	err = o.Posted.Reserve(ctx, e.ConversationKey, e.id, contentOf(e.document))
+	err = o.Posted.Reserve(ctx, e.ConversationKey, e.id, content)
 	if errors.Is(err, store.ErrOtherContent) {
 		return false, httpapi.Reject(http.StatusConflict, fault.BadEvent,
 			"the conversation has an event of this id with other content: send a new event under an id of its own, such as a UUID")
 	}
 	if err == nil {
-		_, duplicate, err = o.Bus.PublishEvent(ctx, e.ConversationKey, e.document, e.id, e.header)
+		_, duplicate, err = o.Bus.PublishEventWithin(ctx, e.ConversationKey, e.document, e.id, e.header,
+			func(ctx context.Context) error { return o.roomForEvent(ctx, e.Tenant, isNew) })
+		if full, ok := errors.AsType[*httpapi.Problem](err); ok {
+			return false, full // the id stays reserved: the stream knows it
+		}
 		if _, refused := errors.AsType[*fault.Fault](err); refused {
 			// The event is not in the stream: its id is free. When this fails, the reservation expires.
 			_ = o.Posted.Release(ctx, e.ConversationKey, e.id)
@@ -132,20 +143,6 @@ func (o Options) storeEvent(ctx context.Context, e *postedEvent) (duplicate bool
 	return duplicate, nil
 }
 
-// contentOf is a fingerprint of an event's members: neither their order nor white space counts.
-func contentOf(document json.RawMessage) string {
-	var members any
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	decoder.UseNumber()
-	if decoder.Decode(&members) == nil {
-		if canonical, err := schemas.Marshal(members); err == nil {
-			document = canonical
-		}
-	}
-	sum := sha256.Sum256(document)
-	return hex.EncodeToString(sum[:])
-}
-
 // readEvent returns the event of a request in structured mode, whichever mode it came in.
 func readEvent(w http.ResponseWriter, r *http.Request) (json.RawMessage, error) {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -154,7 +151,7 @@ func readEvent(w http.ResponseWriter, r *http.Request) (json.RawMessage, error) 
 		return httpapi.ReadBody(w, r, httpapi.BodyMax)
 	case err == nil && media == mediaBatch:
 		return nil, httpapi.Reject(http.StatusUnsupportedMediaType, fault.Encoding,
-			"batches are not taken: send one event a request")
+			"batches are not supported: send one event in each request")
 	case err == nil && media == mediaJSON && r.Header.Get("Ce-Specversion") != "":
 		body, err := httpapi.ReadBody(w, r, httpapi.BodyMax)
 		if err != nil {

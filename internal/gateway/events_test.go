@@ -135,6 +135,7 @@ func TestEvents_WhyAnEventIsRefused(t *testing.T) {
 		"wrong token":    {token: "wrong-wrong-wrong-wrong-wrong", status: 401, detail: "Authorization: Bearer"},
 		"another's bot":  {token: tokenOfAcme, status: 404, kind: fault.UnknownBot, detail: "no such bot"},
 		"unknown bot":    {body: edit(`"shop"`, `"gone"`), status: 404, kind: fault.UnknownBot, detail: "no such bot"},
+		"misspelt bot":   {body: edit(`"shop"`, `"shpo"`), status: 404, kind: fault.UnknownBot, detail: "did you mean shop?"},
 		"no bot":         {body: edit(`"bot":"shop",`, ``), status: 400, kind: fault.BadEvent, detail: "/bot is required"},
 		"bot no text":    {body: edit(`"shop"`, `7`), status: 400, kind: fault.BadEvent, detail: "/bot is required"},
 		"no step":        {body: edit(`"step":"ORDER_STATUS"`, ``), status: 400, kind: fault.BadEvent, detail: "/data/step"},
@@ -142,14 +143,14 @@ func TestEvents_WhyAnEventIsRefused(t *testing.T) {
 		"empty":          {body: " ", status: 400, kind: fault.BadEvent, detail: "empty"},
 		"not UTF-8":      {body: edit("c 1", "\xff"), status: 400, kind: fault.BadEvent, detail: "UTF-8"},
 		"too large":      {body: `"` + strings.Repeat("a", httpapi.BodyMax), status: 413, kind: fault.TooLarge, detail: "1048576 bytes"},
-		"batch":          {contentType: mediaBatch, status: 415, kind: fault.Encoding, detail: "one event a request"},
+		"batch":          {contentType: mediaBatch, status: 415, kind: fault.Encoding, detail: "one event in each request"},
 		"plain JSON":     {contentType: mediaJSON, status: 415, kind: fault.Encoding, detail: "structured mode"},
 		"no type":        {contentType: ";", status: 415, kind: fault.Encoding, detail: "structured mode"},
 		"the bus full":   {err: fault.New(fault.QueueFull, "full"), status: 503, kind: fault.QueueFull, detail: "full"},
 		"too large, bus": {err: fault.New(fault.TooLarge, "large"), status: 413, kind: fault.TooLarge, detail: "large"},
 		"NATS away":      {err: fmt.Errorf("secret inside: %w", nats.ErrTimeout), status: 503, kind: fault.Internal, detail: "try again"},
 		"rejected":       {err: fault.New(fault.BadEvent, "invalid key"), status: 400, kind: fault.BadEvent, detail: "invalid key"},
-		"our own fault":  {err: errors.New("secret inside"), status: 500, kind: fault.Internal, detail: "the log of the gateway"},
+		"our own fault":  {err: errors.New("secret inside"), status: 500, kind: fault.Internal, detail: "internal error: report the time"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -124,5 +124,5 @@ func runFailed(ch *bot.Channel, err error) error {
 		return httpapi.Reject(http.StatusRequestEntityTooLarge, fault.TooLarge, "the request is too large to be kept")
 	}
 	return httpapi.Failed(err, "the script has no result").
-		Because(err, "running a channel's script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code)
+		Because(err, "running channel script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code)
 }

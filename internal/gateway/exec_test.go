@@ -91,10 +91,10 @@ func TestExec_AsynchronousChannelAnswersFirst(t *testing.T) {
 	}
 	require.Equal(t, "hook", params[0].(map[string]any)["code"])
 	require.Equal(t, []any{
-		"POST", "/exec", nil, []any{[]any{"Content-Type", "application/xml"}}, "203.0.113.9", "http",
+		"POST", "/exec", nil, []any{[]any{"Content-Type", "application/xml"}, []any{"Host", "example.com"}}, "203.0.113.9", "http",
 	}, params[1:])
 	require.JSONEq(t, `{"httpMethod":"POST","path":"/exec","rawQueryString":"a=1&a=2","queryStringParameters":{"a":"2"},
-		"headers":{"content-type":"application/xml"},"sourceIp":"203.0.113.9","roles":[],"userid":""}`, string(s.Event))
+		"headers":{"content-type":"application/xml","host":"example.com"},"sourceIp":"203.0.113.9","roles":[],"userid":""}`, string(s.Event))
 	require.NotContains(t, string(s.Event), tokenOfHook)
 	text, err := json.Marshal(d.runs.started)
 	require.NoError(t, err)

@@ -56,7 +56,8 @@ func (o Options) putFile(w http.ResponseWriter, r *http.Request) error {
 	}
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err != nil || !store.FileTypeAllowed(media) {
-		return httpapi.Reject(http.StatusUnsupportedMediaType, fault.Encoding, "files of this Content-Type are not taken")
+		return httpapi.Reject(http.StatusUnsupportedMediaType, fault.Encoding,
+			"the Content-Type of the file is not allowed: expected an image, audio, video, document or data type")
 	}
 	if err := httpapi.Uncompressed(r); err != nil {
 		return err
@@ -91,7 +92,7 @@ func (o Options) deleteFile(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// linkFile returns a new address at which anybody can read a file for five minutes.
+// linkFile answers with an address at which anybody can read a file for five minutes.
 func (o Options) linkFile(w http.ResponseWriter, r *http.Request) error {
 	ch, err := o.fileChannel(r)
 	if err != nil {
@@ -111,7 +112,8 @@ func (o Options) publicFile(w http.ResponseWriter, r *http.Request) error {
 	owner, id, err := o.Links.open(r.PathValue("token"), time.Now())
 	switch {
 	case errors.Is(err, signedurl.ErrExpired):
-		return httpapi.Reject(http.StatusGone, fault.Expired, "the link was good for five minutes")
+		return httpapi.Reject(http.StatusGone, fault.Expired,
+			"the link has expired (links are valid for five minutes): request a new one with POST /files/{id}/links")
 	case err != nil:
 		return httpapi.Reject(http.StatusNotFound, "", "no such link")
 	}
@@ -144,7 +146,10 @@ func (o Options) sendFile(w http.ResponseWriter, r *http.Request, owner schemas.
 
 func fileFailed(err error) error {
 	var large *http.MaxBytesError
+	full, faulty := errors.AsType[*fault.Fault](err)
 	switch {
+	case faulty && full.Kind == fault.QueueFull:
+		return httpapi.Reject(http.StatusTooManyRequests, full.Kind, full.Message).With("Retry-After", "10")
 	case errors.Is(err, store.ErrNoFile):
 		return httpapi.Reject(http.StatusNotFound, "", err.Error())
 	case errors.As(err, &large):

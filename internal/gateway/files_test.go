@@ -132,8 +132,10 @@ func TestFiles_WhyAFileIsRefused(t *testing.T) {
 	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 400, fault.Reset, "ended early")
 	d.Files.(*shelf).err = fmt.Errorf("address of NATS: %w", context.DeadlineExceeded)
 	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 503, fault.Internal, "try again")
+	d.Files.(*shelf).err = fmt.Errorf("store a file: %w", fault.New(fault.QueueFull, "the files of the tenant fill its share"))
+	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 429, fault.QueueFull, "fill its share")
 	d.Files.(*shelf).err = errors.New("digests do not match")
-	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 500, fault.Internal, "the log of the gateway")
+	requireProblem(t, d.file("POST", "/files", tokenOfFiles, "text/plain", "x"), 500, fault.Internal, "internal error: report the time")
 	require.Equal(t, http.StatusNotFound, d.file("GET", "/files/x", tokenOfFiles, "", "").Code)
 }
 

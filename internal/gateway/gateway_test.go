@@ -49,7 +49,7 @@ func newTestGateway(t *testing.T) *testGateway {
 	d.Options = Options{
 		Channels: channel.NewRegistry(bots, bot.Options{}, log), Scripts: &Scripts{Bots: bots, Temporal: d.runs, Bare: &d.bare, Log: log},
 		Files: &shelf{}, Links: Links{Signer: links, Gateway: "https://hooks.example/"},
-		Engines: &Engines{Replies: silent{}, Letters: noLetters{}}, Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
+		Engines: &Engines{Replies: silent{}, Letters: lettersOf(noLetters{})}, Bots: bots, Bus: d.bus, Posted: posted{}, Chats: chats{}, Callbacks: signer, Temporal: d.runs, EventTokens: eventTokens(t),
 		Log: log, Metrics: telemetry.NewMetrics(),
 	}
 	return d
@@ -150,6 +150,7 @@ type stored struct {
 	events  []storedEvent
 	replies []schemas.Reply
 	err     error
+	handled bool // the messages of the events are not stored any more
 }
 
 type storedEvent struct {
@@ -159,7 +160,8 @@ type storedEvent struct {
 	header   nats.Header
 }
 
-func (s *stored) PublishEvent(_ context.Context, key schemas.ConversationKey, event []byte, id string, h nats.Header,
+func (s *stored) PublishEventWithin(
+	ctx context.Context, key schemas.ConversationKey, event []byte, id string, h nats.Header, room func(context.Context) error,
 ) (uint64, bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,8 +169,14 @@ func (s *stored) PublishEvent(_ context.Context, key schemas.ConversationKey, ev
 		return 0, false, s.err
 	}
 	for _, e := range s.events {
-		if e.id == id && e.ConversationKey == key {
+		if e.id != id || e.ConversationKey != key {
+			continue
+		}
+		if !s.handled {
 			return 1, true, nil
+		}
+		if err := room(ctx); err != nil {
+			return 0, false, err
 		}
 	}
 	s.events = append(s.events, storedEvent{key, id, string(event), h})
@@ -209,6 +217,10 @@ func (p posted) Reserve(_ context.Context, key schemas.ConversationKey, eventID,
 	}
 	p[name] = content
 	return nil
+}
+
+func (p posted) Reserved(_ context.Context, key schemas.ConversationKey, eventID, content string) (bool, error) {
+	return p[schemas.EventMsgID(key, eventID)] == content, nil
 }
 
 func (p posted) Release(_ context.Context, key schemas.ConversationKey, eventID string) error {

@@ -30,14 +30,13 @@ func (o Options) letters(
 		defer release()
 		ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 		defer cancel()
-		api := letterapi.API{Letters: o.Engines.Letters, Log: o.Log}
-		return serve(api, w, r.WithContext(ctx), letterapi.Caller{Tenant: tenant, Name: "engine of " + tenant})
+		return serve(o.Engines.Letters, w, r.WithContext(ctx), letterapi.Caller{Tenant: tenant, Name: "engine of " + tenant})
 	}
 }
 
 // replay publishes an event of the token's tenant again, while the tenant's events have room.
 func (o Options) replay(api letterapi.API, w http.ResponseWriter, r *http.Request, c letterapi.Caller) error {
-	if err := o.roomForEvent(r.Context(), c.Tenant); err != nil {
+	if err := o.roomForEvent(r.Context(), c.Tenant, isNew); err != nil {
 		return err
 	}
 	return api.Replay(w, r, c)

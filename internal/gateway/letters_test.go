@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/serviceerror"
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -31,6 +33,13 @@ func (noLetters) Show(context.Context, uint64) (bus.DeadLetter, error) {
 }
 
 func (noLetters) Replay(context.Context, uint64) (uint64, error) { return 0, bus.ErrNoDeadLetter }
+
+// lettersOf serves dead letters whose events no conversation knows.
+func lettersOf(l letterapi.Letters) letterapi.API {
+	return letterapi.API{Letters: l, Log: slog.New(slog.DiscardHandler), Knows: func(context.Context, bus.DeadLetter) (bool, error) {
+		return false, nil
+	}}
+}
 
 // fail stores a dead letter of a bot's conversation.
 func (g *withNATS) fail(t *testing.T, owner schemas.BotID, conversation, subject, data string) {
@@ -175,7 +184,7 @@ func TestLetters_ReplayOutlastsTheClient(t *testing.T) {
 	d := newTestGateway(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	letter := oneLetter{disconnect: cancel, replayed: make(chan error, 2)}
-	d.Engines.Letters = letter
+	d.Engines.Letters = lettersOf(letter)
 	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/deadletters/1/replay", nil)
 	r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
 	require.Equal(t, http.StatusOK, d.do(r).Code)
@@ -186,9 +195,30 @@ func TestLetters_ReplayHasTheShareOfEvents(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	letter := oneLetter{disconnect: func() {}, replayed: make(chan error, 2)}
-	d.Engines.Letters, d.EventShares = letter, full{tenant: "default"}
+	d.Engines.Letters, d.EventShares = lettersOf(letter), full{tenant: "default"}
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/deadletters/1/replay", nil)
 	r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
 	requireProblem(t, d.do(r), http.StatusTooManyRequests, fault.QueueFull, "half of the event stream")
+	require.Empty(t, letter.replayed)
+}
+
+// TestLetters_ReplayOfAKnownEvent: the conversation knows the event and would not answer it, so nothing is published and the
+// dead letter stays.
+func TestLetters_ReplayOfAKnownEvent(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	letter := oneLetter{disconnect: func() {}, replayed: make(chan error, 2)}
+	d.Engines.Letters = lettersOf(letter)
+	replay := func() *httptest.ResponseRecorder {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/deadletters/1/replay", nil)
+		r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
+		return d.do(r)
+	}
+	d.Engines.Letters.Knows = func(context.Context, bus.DeadLetter) (bool, error) { return true, nil }
+	requireProblem(t, replay(), http.StatusConflict, "", "has answered the event")
+	d.Engines.Letters.Knows = func(context.Context, bus.DeadLetter) (bool, error) {
+		return false, serviceerror.NewUnavailable("Temporal is away")
+	}
+	requireProblem(t, replay(), http.StatusServiceUnavailable, fault.Internal, "try again")
 	require.Empty(t, letter.replayed)
 }

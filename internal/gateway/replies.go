@@ -12,7 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
-	"github.com/hookturn/hookturn/schemas"
+	"github.com/hookturn/hookturn/internal/visible"
 )
 
 const (
@@ -68,7 +68,7 @@ func (o Options) tailOf(r *http.Request, tenant string) (bus.Tail, error) {
 	tail.Tenant, tail.Bot, tail.Conversation = tenant, query.Get("bot"), query.Get("conversation")
 	if tail.Bot != "" {
 		if _, ok := o.Bots.Current().Bot(tail.BotID); !ok {
-			return tail, httpapi.Reject(http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot")
+			return tail, o.noBot(tail.BotID)
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
@@ -163,10 +163,12 @@ func (s *replyStream) run(ctx context.Context, from Replies, tail bus.Tail) erro
 }
 
 // eventOf returns a reply as a server-sent event. A stored reply is JSON on one line; a line break would end the field.
+// Control and format characters are escapes, as in all answers.
 func eventOf(reply bus.StoredReply) []byte {
 	data := bytes.NewBuffer(nil)
 	fmt.Fprintf(data, "id: %d\ndata: ", reply.Sequence)
-	data.Write(bytes.ReplaceAll(bytes.ReplaceAll(reply.Data, []byte("\r"), []byte(" ")), []byte("\n"), []byte(" ")))
+	oneLine := bytes.ReplaceAll(bytes.ReplaceAll(reply.Data, []byte("\r"), []byte(" ")), []byte("\n"), []byte(" "))
+	data.Write(visible.Text(oneLine))
 	data.WriteString("\n\n")
 	return data.Bytes()
 }
@@ -181,16 +183,4 @@ func (s *replyStream) write(text []byte) error {
 		return errClientGone
 	}
 	return nil
-}
-
-// awaited returns the types of the replies that end the wait for an event; none for a type of event that is answered under
-// the id of another one.
-func awaited(eventType string) []string {
-	switch eventType {
-	case schemas.TypeEntitiesCollected:
-		return nil
-	case schemas.TypeConversationEnded:
-		return []string{schemas.TypeConversationClosed}
-	}
-	return []string{schemas.TypeStepReplied, schemas.TypeStepWaiting}
 }

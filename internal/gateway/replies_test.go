@@ -30,6 +30,7 @@ type withNATS struct {
 	js        jetstream.JetStream
 	publisher *bus.Publisher
 	letters   *bus.DeadLetters
+	engines   *Engines
 	failed    uint64 // dead letters that fail has stored
 	events    jetstream.Stream
 	tokens    string // the file of event tokens
@@ -50,7 +51,8 @@ func startWithNATS(t *testing.T) *withNATS {
 	d := newTestGateway(t)
 	d.Log = slog.New(slog.DiscardHandler)
 	g.letters, g.events = bus.NewDeadLetters(js, streams), streams.Events()
-	d.Bus, d.Engines = g.publisher, &Engines{Replies: bus.NewReplies(js, streams), Letters: g.letters}
+	g.engines = &Engines{Replies: bus.NewReplies(js, streams), Letters: lettersOf(g.letters)}
+	d.Bus, d.Engines = g.publisher, g.engines
 	d.EventTokens, err = ReadEventTokens(g.tokens, d.Log)
 	require.NoError(t, err)
 	g.Server, err = Start("127.0.0.1:0", d.Options)
@@ -360,4 +362,11 @@ func TestShares_OfEachTenant(t *testing.T) {
 	other()
 	again()
 	require.Zero(t, s.Len(), "nothing is kept for a tenant without requests")
+}
+
+// TestReplies_EventIsVisible: operators read streams in terminals. The value stays the same.
+func TestReplies_EventIsVisible(t *testing.T) {
+	t.Parallel()
+	event := eventOf(bus.StoredReply{Sequence: 7, Data: []byte("{\"a\":\n\"x\u009b31m\u202e\"}")})
+	require.Equal(t, "id: 7\ndata: "+`{"a": "x\u009b31m\u202e"}`+"\n\n", string(event))
 }

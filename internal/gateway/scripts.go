@@ -59,7 +59,7 @@ func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeo
 	}
 	handle, err := s.start(ctx, run)
 	if err != nil {
-		s.Log.WarnContext(ctx, "a script was not run", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script",
+		s.Log.WarnContext(ctx, "script not run", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script",
 			script, "error", err)
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func (s *Scripts) cancel(handle client.WorkflowRun) {
 	ctx, done := context.WithTimeout(context.Background(), startTimeout)
 	defer done()
 	if err := s.Temporal.CancelWorkflow(ctx, handle.GetID(), handle.GetRunID()); err != nil {
-		s.Log.Warn("a script that was aborted runs on", "workflow", handle.GetID(), "error", err)
+		s.Log.Warn("cancelling aborted script failed", "workflow", handle.GetID(), "error", err)
 	}
 }
 
@@ -117,7 +117,7 @@ func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, erro
 	return &step.ScriptRun{ID: uuid.NewString(), Plan: plan, Channel: ch.Code, Timeout: plan.Code.Timeout}, nil
 }
 
-// start returns a run to Temporal: from here on it happens, whatever becomes of this process.
+// start hands a run to Temporal: from here on it happens, whatever becomes of this process.
 func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.WorkflowRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()

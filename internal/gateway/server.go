@@ -62,14 +62,17 @@ type Bots interface {
 
 // Bus puts events and replies on NATS and returns once JetStream has stored them. *bus.Publisher is one.
 type Bus interface {
-	PublishEvent(ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header) (
-		seq uint64, duplicate bool, err error)
+	// PublishEventWithin asks room before it stores an event again that came before, and returns its error.
+	PublishEventWithin(ctx context.Context, key schemas.ConversationKey, event []byte, id string, header nats.Header,
+		room func(context.Context) error) (seq uint64, duplicate bool, err error)
 	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error
 }
 
 // Posted knows the content of events that came over HTTP. *store.Posted is one.
 type Posted interface {
 	Reserve(ctx context.Context, key schemas.ConversationKey, eventID, content string) error
+	// Reserved reports whether the same event came before.
+	Reserved(ctx context.Context, key schemas.ConversationKey, eventID, content string) (bool, error)
 	Release(ctx context.Context, key schemas.ConversationKey, eventID string) error
 }
 
@@ -179,11 +182,10 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Stop lets running requests and calls of websockets finish until ctx ends, and cuts off what still runs then.
 func (s *Server) Stop(ctx context.Context) error {
-	var drained error
 	if s.sockets != nil {
-		drained = s.sockets.Close(ctx)
+		s.sockets.Close(ctx)
 	}
-	err := errors.Join(s.http.Shutdown(ctx), drained)
+	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("gateway: requests were cut off: %w", err), s.http.Close())
 	}

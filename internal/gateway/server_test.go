@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { natstest.VerifyTestMain(m) }
 
-const soon = 20 * time.Second // no test waits this long unless something is broken
+const soon = time.Minute // no test waits this long unless something is broken
 
 func start(t *testing.T) *Server {
 	t.Helper()

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -101,6 +102,58 @@ func TestShare_RequestsOfATenant(t *testing.T) {
 	}
 }
 
+// postSized posts an event of a size that is not an event, and returns the status.
+func postSized(ctx context.Context, base string, body io.Reader, size int64) (status int, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/events", body)
+	if err != nil {
+		return 0, err
+	}
+	r.ContentLength = size
+	r.Header.Set("Content-Type", mediaStructured)
+	r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
+	response, err := http.DefaultClient.Do(r)
+	if err != nil {
+		return 0, err
+	}
+	return response.StatusCode, response.Body.Close()
+}
+
+// TestShare_LargeBodies: a large body takes as many places of its tenant as its size asks for, or all of them.
+func TestShare_LargeBodies(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), soon)
+	defer cancel()
+	large := strings.Repeat(" ", httpapi.BodyMax)
+	for places, others := range map[int]bool{16: true, 1: false} { // of the tenant; whether a small request has one beside
+		d := newTestGateway(t)
+		d.TenantRequests = places
+		server := httptest.NewServer(d.routes())
+		t.Cleanup(server.Close)
+		body, finish := io.Pipe()
+		ended := make(chan error, 1)
+		go func() {
+			_, err := postSized(ctx, server.URL, body, httpapi.BodyMax)
+			ended <- err
+		}()
+		_, err := finish.Write([]byte(large[1:]))
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			status, err := postSized(ctx, server.URL, strings.NewReader(large), httpapi.BodyMax)
+			return err == nil && status == http.StatusTooManyRequests
+		}, soon, 10*time.Millisecond)
+		status, err := postSized(ctx, server.URL, strings.NewReader("{}"), 2)
+		require.NoError(t, err)
+		require.Equal(t, others, status == http.StatusBadRequest, places)
+		_, err = finish.Write([]byte(large[:1]))
+		require.NoError(t, err)
+		require.NoError(t, finish.Close())
+		require.NoError(t, <-ended)
+		status, err = postSized(ctx, server.URL, strings.NewReader(large), httpapi.BodyMax)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusBadRequest, status, "the places are free again")
+	}
+}
+
 // full is an event stream whose half one tenant fills.
 type full struct {
 	tenant string
@@ -115,9 +168,10 @@ func TestShare_EventsOfATenant(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	d.EventShares = full{tenant: "default"}
+	subject := "c1"
 	post := func(token, bot string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(http.MethodPost, "/events", strings.NewReader(`{"specversion":"1.0","id":"e1","source":"/t",
-			"type":"hookturn.step.requested","time":"2026-11-20T12:00:00Z","subject":"c1","bot":"`+bot+`","data":{"step":"S"}}`))
+			"type":"hookturn.step.requested","time":"2026-11-20T12:00:00Z","subject":"`+subject+`","bot":"`+bot+`","data":{"step":"S"}}`))
 		r.Header.Set("Content-Type", mediaStructured)
 		r.Header.Set("Authorization", "Bearer "+token)
 		return d.do(r)
@@ -132,6 +186,18 @@ func TestShare_EventsOfATenant(t *testing.T) {
 	require.Contains(t, scraped.Body.String(), `hookturn_gateway_share_exceeded_total{share="events",tenant="default"} 1`)
 	d.EventShares = full{err: errors.New("away")}
 	require.Equal(t, http.StatusAccepted, post(tokenOfDefault, "shop").Code, "the stream decides")
+	d.EventShares = full{tenant: "default"}
+	require.Equal(t, http.StatusAccepted, post(tokenOfDefault, "shop").Code, "it is stored, and a duplicate")
+	subject = "c2"
+	require.Equal(t, http.StatusTooManyRequests, post(tokenOfDefault, "shop").Code, "a new one")
+
+	subject, d.bus.handled = "c1", true
+	requireProblem(t, post(tokenOfDefault, "shop"), http.StatusTooManyRequests, fault.QueueFull, "half of the event stream")
+	require.Len(t, d.bus.events, 2, "it would be stored again")
+	require.Len(t, d.Posted, 2, "the stream knows its id")
+	d.EventShares = full{}
+	require.Equal(t, http.StatusAccepted, post(tokenOfDefault, "shop").Code)
+	require.Len(t, d.bus.events, 3)
 }
 
 // shelfOnHold keeps files in memory, and opens one when the test lets it.

@@ -61,14 +61,13 @@ func (o Options) publishSent(ctx context.Context, b *bot.Bot, adapter *bot.BotAd
 		if id == "" {
 			id = uuid.NewString()
 		}
-		reply, err := schemas.NewReply(b.ID().WithConversation(conversation),
-			"twoway/"+adapter.Account+"/"+adapter.Name+"/"+sent.Chat.ID+"/"+id,
-			schemas.TypeMessageSent, time.Now(), schemas.MessageSent{
-				Adapter: adapter.Name, MessageID: m.ID, Messages: []schemas.Message{m.Message},
-			})
+		reply, err := schemas.NewReply(b.ID().WithConversation(conversation), "", schemas.TypeMessageSent, time.Now(),
+			schemas.MessageSent{Adapter: adapter.Name, MessageID: m.ID, Messages: []schemas.Message{m.Message}})
 		if err != nil {
 			return err
 		}
+		// The chat may have another conversation when the message is posted again.
+		reply.ID = schemas.IDOf("sent", b.ID().WithConversation(""), adapter.Account, adapter.Name, sent.Chat.ID, id)
 		if err := o.Bus.PublishReply(ctx, b.ID(), reply); err != nil {
 			return err
 		}

@@ -57,6 +57,27 @@ func TestTwoWay_MessageOfAnAdaptersOwner(t *testing.T) {
 	require.JSONEq(t, `{"adapter":"agents","message_id":"m1","messages":[{"type":"text","text":"hello"}]}`, string(first.Data))
 }
 
+// TestTwoWay_PostedAgainInAnotherConversation: the conversation of a chat can change before a message is posted again. It is
+// the same message, and the same text of another chat, adapter or id is another one.
+func TestTwoWay_PostedAgainInAnotherConversation(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	chat := twoway.ChatID("u-1", "shop", "CXWebConversations")
+	post := func(body string) schemas.Reply {
+		w := d.sent(outbound, "new-token", body)
+		require.Equal(t, http.StatusCreated, w.Code, w.Body)
+		return d.bus.replies[len(d.bus.replies)-1]
+	}
+	d.Chats = chats{chat: "first"}
+	first := post(goodSent)
+	d.Chats = chats{chat: "second"}
+	again := post(goodSent)
+	require.Equal(t, []string{"first", "second"}, []string{first.Subject, again.Subject})
+	require.Equal(t, first.ID, again.ID, "NATS stores the same message once")
+	require.NotEqual(t, first.ID, post(strings.Replace(goodSent, `"m1"`, `"m2"`, 1)).ID)
+	require.NotEqual(t, first.ID, post(strings.Replace(goodSent, `"u-1"`, `"u-2"`, 1)).ID)
+}
+
 func TestTwoWay_MessagesBeyondText(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)

@@ -7,10 +7,11 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// storedFor is how far back a reply is looked for: a duplicate is recognised for ten minutes.
+// storedFor is how far back the reply to a duplicate is looked for: one is recognised for ten minutes.
 const storedFor = 15 * time.Minute
 
 // waitOf returns how long a request waits for the reply; 0 = it does not.
@@ -35,7 +36,7 @@ func (o Options) publishAndWait(w http.ResponseWriter, r *http.Request, e *poste
 	}
 	defer release()
 	var ids []string
-	for _, replyType := range awaited(e.eventType) {
+	for _, replyType := range schemas.AnswerTypes(e.eventType) {
 		ids = append(ids, schemas.ReplyID(e.ConversationKey, e.id, replyType))
 	}
 	found, stop, err := o.Engines.Replies.Listen(e.ConversationKey, ids)
@@ -43,12 +44,20 @@ func (o Options) publishAndWait(w http.ResponseWriter, r *http.Request, e *poste
 		return publishFailed(err, "tenant", e.Tenant, "bot", e.Bot, "event", e.id)
 	}
 	defer stop()
+	since := time.Now().Add(-step.ClockSlack)
 	duplicate, err := o.storeEvent(r.Context(), e)
 	if err != nil {
 		return err
 	}
 	answer, status := eventAccepted{Accepted: true, ID: e.id, Duplicate: duplicate}, http.StatusAccepted
-	if answer.Reply = o.await(r.Context(), e, ids, found, wait, duplicate); answer.Reply != nil {
+	if duplicate { // its reply may be there already
+		since = time.Now().Add(-storedFor)
+		answer.Reply = o.stored(r.Context(), e, ids, since)
+	}
+	if answer.Reply == nil {
+		answer.Reply = o.await(r.Context(), e, ids, found, wait, since)
+	}
+	if answer.Reply != nil {
 		status = http.StatusOK
 	}
 	return httpapi.Answer(w, mediaJSON, status, answer)
@@ -57,32 +66,28 @@ func (o Options) publishAndWait(w http.ResponseWriter, r *http.Request, e *poste
 // await returns the reply of an event; nil when it does not come in time. The event is stored: whatever fails here, the
 // engine reads the reply later.
 func (o Options) await(ctx context.Context, e *postedEvent, ids []string, found <-chan schemas.Reply, wait time.Duration,
-	duplicate bool,
+	since time.Time,
 ) *schemas.Reply {
-	if duplicate { // its reply may be there already
-		if reply := o.stored(ctx, e, ids); reply != nil {
-			return reply
-		}
-	}
 	limit := time.NewTimer(wait)
 	defer limit.Stop()
 	select {
 	case reply := <-found:
 		return &reply
 	case <-limit.C:
-		return o.stored(ctx, e, ids) // the connection to NATS may have been lost meanwhile
+		return o.stored(ctx, e, ids, since) // the connection to NATS may have been lost meanwhile
 	case <-stopOf(ctx):
 	case <-ctx.Done():
 	}
 	return nil
 }
 
-// stored looks for a reply in the stream.
-func (o Options) stored(ctx context.Context, e *postedEvent, ids []string) *schemas.Reply {
+// stored looks for a reply in the stream, among those since the event was stored: the more an engine has stored before, the
+// more there would be to read.
+func (o Options) stored(ctx context.Context, e *postedEvent, ids []string, since time.Time) *schemas.Reply {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	for _, id := range ids {
-		reply, err := o.Engines.Replies.FindReply(ctx, e.ConversationKey, id, time.Now().Add(-storedFor))
+		reply, err := o.Engines.Replies.FindReply(ctx, e.ConversationKey, id, since)
 		if err != nil {
 			o.Log.WarnContext(ctx, "looking for a reply failed", "tenant", e.Tenant, "bot", e.Bot, "event", e.id, "error", err)
 			return nil

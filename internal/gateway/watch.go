@@ -16,8 +16,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// watched returns every request an id, counts it and logs it. Neither the log nor the figures hold the path, which may be a
-// secret: they hold the pattern of the route.
+// watched assigns an id to every request, counts it and logs it. Neither the log nor the figures hold the path, which may be
+// a secret: they hold the pattern of the route.
 func (o Options) watched(routes *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, route := routes.Handler(r)
@@ -35,7 +35,7 @@ func (o Options) watched(routes *http.ServeMux) http.Handler {
 			level = slog.LevelWarn
 		}
 		o.Log.Log(r.Context(), level, "gateway request", "request", id, "route", route, "method", r.Method,
-			"status", seen.status, "ms", took.Milliseconds(), "from", o.peer(r))
+			"status", seen.status, "duration_ms", took.Milliseconds(), "remote_addr", o.peer(r))
 	})
 }
 
@@ -64,11 +64,11 @@ func (o Options) recovered(routes http.Handler) httpapi.Handler {
 			if reason == http.ErrAbortHandler { //nolint:errorlint // net/http compares it as well
 				panic(reason)
 			}
-			o.Log.ErrorContext(r.Context(), "a handler of the gateway panicked", "panic", fmt.Sprint(reason), "stack",
+			o.Log.ErrorContext(r.Context(), "gateway handler panicked", "panic", fmt.Sprint(reason), "stack",
 				string(debug.Stack()))
 			if seen, ok := w.(*statusWriter); !ok || !seen.wrote {
 				err = httpapi.Reject(http.StatusInternalServerError, fault.Internal,
-					"the gateway failed: the request id is in its log")
+					"internal error: report the X-Request-Id of this response to the operator")
 			}
 		}()
 		if err := sound(w, r); err != nil {
@@ -88,7 +88,7 @@ func sound(w http.ResponseWriter, r *http.Request) error {
 		w.Header().Set("Connection", "close")
 	}
 	if name := repeated(r.Header); name != "" {
-		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "the header "+name+" is there more than once")
+		return httpapi.Reject(http.StatusBadRequest, fault.BadEvent, "duplicate header "+name+": send it once")
 	}
 	return nil
 }

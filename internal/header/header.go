@@ -7,7 +7,7 @@
 //	platform    is set by hookturn: another value would forge a signature or break a trace
 //	configured  has a key of its own in the bot file, or is set by the dialect
 //
-// Errors do not contain values, which can be secrets.
+// Errors do not contain values, which can be secrets. Compressed reads the Content-Encoding of messages in both directions.
 package header
 
 import (

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/header"
 	"github.com/hookturn/hookturn/internal/strictjson"
 )
 
@@ -35,9 +37,9 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return nil, Reject(http.StatusBadRequest, fault.Reset, "the body ended early")
 }
 
-// Uncompressed rejects a body that is compressed.
+// Uncompressed rejects a body that is compressed. The coding identity does not compress.
 func Uncompressed(r *http.Request) error {
-	if r.Header.Get("Content-Encoding") == "" {
+	if !header.Compressed(r.Header) {
 		return nil
 	}
 	return Reject(http.StatusUnsupportedMediaType, fault.Encoding, "Content-Encoding is not supported")
@@ -45,18 +47,43 @@ func Uncompressed(r *http.Request) error {
 
 // ReadJSON reads a body that must be JSON; kind is the error code of what is wrong with it.
 func ReadJSON(w http.ResponseWriter, r *http.Request, limit int64, kind fault.Kind) ([]byte, error) {
-	if !isJSON(r.Header.Get("Content-Type")) {
-		return nil, Reject(http.StatusUnsupportedMediaType, fault.Encoding, "Content-Type must be application/json")
+	if err := namesJSON(r); err != nil {
+		return nil, err
 	}
 	body, err := ReadBody(w, r, limit)
 	if err != nil {
 		return nil, err
 	}
-	document, err := strictjson.Read(body)
+	return document(body, kind)
+}
+
+// ReadOptionalJSON is ReadJSON for a body that may be empty: of one that holds no more than white space and a byte order
+// mark the result is nil, whatever its Content-Type is.
+func ReadOptionalJSON(w http.ResponseWriter, r *http.Request, limit int64, kind fault.Kind) ([]byte, error) {
+	body, err := ReadBody(w, r, limit)
+	if err != nil || len(bytes.TrimSpace(strictjson.WithoutBOM(body))) == 0 {
+		return nil, err
+	}
+	if err := namesJSON(r); err != nil {
+		return nil, err
+	}
+	return document(body, kind)
+}
+
+func document(body []byte, kind fault.Kind) ([]byte, error) {
+	text, err := strictjson.Read(body)
 	if err != nil {
 		return nil, Reject(http.StatusBadRequest, kind, "the body: "+err.Error())
 	}
-	return document, nil
+	return text, nil
+}
+
+// namesJSON rejects a request whose Content-Type is not JSON's.
+func namesJSON(r *http.Request) error {
+	if isJSON(r.Header.Get("Content-Type")) {
+		return nil
+	}
+	return Reject(http.StatusUnsupportedMediaType, fault.Encoding, "Content-Type must be application/json")
 }
 
 // isJSON reports whether a media type is JSON's; a request that names none is believed to be.

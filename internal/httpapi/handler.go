@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/hookturn/hookturn/internal/visible"
 )
 
 // MediaJSON is the media type of the answers that are not problems.
@@ -26,7 +28,7 @@ func Serve(log *slog.Logger, handle Handler) http.Handler {
 		}
 		p, known := errors.AsType[*Problem](err)
 		if !known {
-			p = Failed(err, "the request is not served").Because(err, "serving a request failed")
+			p = Failed(err, "the request failed").Because(err, "serving a request failed")
 		}
 		if p.event != "" {
 			attributes := slices.Concat(p.attributes, []any{"error", p.cause})
@@ -36,7 +38,7 @@ func Serve(log *slog.Logger, handle Handler) http.Handler {
 	})
 }
 
-// Answer writes a JSON document.
+// Answer writes a JSON document, in which control and format characters are escapes: operators read answers in terminals.
 func Answer(w http.ResponseWriter, contentType string, status int, body any) error {
 	text, err := json.Marshal(body)
 	if err != nil {
@@ -45,7 +47,7 @@ func Answer(w http.ResponseWriter, contentType string, status int, body any) err
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(text) // a write error means that the client has disconnected
+	_, _ = w.Write(visible.Text(text)) // a write error means that the client has disconnected
 	return nil
 }
 

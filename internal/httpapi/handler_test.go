@@ -76,3 +76,14 @@ func TestServe_WritesNothingAfterSuccess(t *testing.T) {
 	require.Equal(t, http.StatusOK, w.Code)
 	require.Empty(t, w.Body.String()+log)
 }
+
+// TestAnswer_HostileText: operators read answers in terminals, and the values are those of others.
+func TestAnswer_HostileText(t *testing.T) {
+	t.Parallel()
+	const hostile = "x\u009b31m\u007f\u202ey"
+	w := httptest.NewRecorder()
+	require.NoError(t, httpapi.Answer(w, httpapi.MediaJSON, http.StatusOK, map[string]string{"detail": hostile}))
+	require.Equal(t, `{"detail":"x\u009b31m\u007f\u202ey"}`, w.Body.String())
+	w, _ = serve(httpapi.Reject(http.StatusBadRequest, fault.BadEvent, hostile))
+	require.NotContains(t, w.Body.String(), "\u009b")
+}

@@ -91,7 +91,8 @@ func Failed(err error, what string) *Problem {
 	case bus.IsAway(err) || temporalAway(err):
 		return RejectFor(time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")
 	}
-	return Reject(http.StatusInternalServerError, fault.Internal, what+": the log of the gateway has the reason")
+	return Reject(http.StatusInternalServerError, fault.Internal,
+		what+": internal error: report the time, and the X-Request-Id if the response has one, to the operator")
 }
 
 // temporalAway reports whether an error means that Temporal cannot take requests now.

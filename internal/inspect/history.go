@@ -151,8 +151,11 @@ func (r *reading) decode(payloads *commonpb.Payloads, into any) error {
 	return r.payloads.FromPayloads(payloads, into)
 }
 
-// link returns the address of a run in the Temporal UI.
+// link returns the address of a run in the Temporal UI, "" without one.
 func (i *Inspector) link(of schemas.WorkflowRef) string {
+	if i.UI == "" {
+		return ""
+	}
 	return strings.TrimSuffix(i.UI, "/") + "/namespaces/" + url.PathEscape(i.Namespace) + "/workflows/" +
 		url.PathEscape(of.ID) + "/" + url.PathEscape(of.RunID) + "/history"
 }

@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"compress/gzip"
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"slices"
@@ -12,6 +13,7 @@ import (
 	historypb "go.temporal.io/api/history/v1"
 	"go.temporal.io/sdk/client"
 
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -118,7 +120,10 @@ func TestConversation_RepliesJoinTheirEvents(t *testing.T) {
 	t.Parallel()
 	i := &Inspector{UI: "https://ui.example/", Namespace: "default"}
 	at := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
-	c := &Conversation{}
+	c := newConversation(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c 1"))
+	text, err := json.Marshal(c)
+	require.NoError(t, err)
+	require.JSONEq(t, `{"tenant":"default","bot":"shop","conversation":"c 1","runs":[],"events":[]}`, string(text))
 	c.add(Run{}, handled{event: schemas.Event{ID: "e-2", Type: schemas.TypeStepRequested}, at: at})
 	reply := func(event string) Reply {
 		return Reply{Type: schemas.TypeStepReplied, Time: at.Add(time.Second), replyData: replyData{
@@ -132,4 +137,35 @@ func TestConversation_RepliesJoinTheirEvents(t *testing.T) {
 	require.Len(t, c.Events[0].Replies, 1)
 	require.Equal(t, "e-1", c.Events[1].ID, "an event whose run is not read any more")
 	require.Equal(t, "https://ui.example/namespaces/default/workflows/conversation%2Fdefault%2Fshop%2Fc%201/r/history", c.Events[1].URL)
+}
+
+// TestConversation_CloseJoinsItsEvent: the end of a conversation is shown with the event that closed it, and no reply is
+// shown before its event, although the server records the event when the task ends that has published the reply.
+func TestConversation_CloseJoinsItsEvent(t *testing.T) {
+	t.Parallel()
+	recorded := time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+	began, answered := recorded.Add(-6*time.Millisecond), recorded.Add(-5*time.Millisecond)
+	ref := schemas.WorkflowRef{ID: "conversation/default/shop/c-1", RunID: "r"}
+	c := newConversation(schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1"))
+	asked := func(id, closed string) handled {
+		return handled{event: schemas.Event{ID: id, Type: schemas.TypeStepRequested}, at: recorded, done: true,
+			result: step.Result{Outcome: schemas.OutcomeSuccess, Closed: closed}}
+	}
+	c.add(Run{Workflow: ref}, asked("e-1", ""))
+	c.add(Run{Workflow: ref}, asked("e-2", schemas.ClosedCompleted))
+	i := &Inspector{}
+	c.answer(Reply{Type: schemas.TypeStepReplied, Time: answered, replyData: replyData{
+		EventID: "e-2", Workflow: ref, Attempts: []schemas.Attempt{{N: 1, Started: began}},
+	}}, i)
+	closed := Reply{Type: schemas.TypeConversationClosed, Time: answered, replyData: replyData{
+		Reason: schemas.ClosedCompleted, Workflow: ref,
+	}}
+	c.answer(closed, i)
+	require.Len(t, c.Events, 2)
+	require.Empty(t, c.Events[0].Replies)
+	require.Len(t, c.Events[1].Replies, 2)
+	require.Equal(t, began, c.Events[1].At)
+	closed.Workflow.RunID = "another, whose history is not read"
+	c.answer(closed, i)
+	require.Len(t, c.Events, 3)
 }

@@ -29,7 +29,11 @@ type Inspector struct {
 	// Converter reads the payloads of histories; nil: step.DataConverter.
 	Converter converter.DataConverter
 	Streams   bus.Streams // of the replies; List does not need them
-	UI        string      // URL of the Temporal UI, for links
+	UI        string      // URL of the Temporal UI, for links; "" = none
+	// ReplyBytes bounds the stored replies that Show keeps of a conversation, in bytes: the latest ones; 0 = all.
+	ReplyBytes int
+	// RepliesOnly keeps Show from reading histories: it returns the runs, and the events as their replies name them.
+	RepliesOnly bool
 }
 
 // Filter chooses runs; empty members choose all.

@@ -21,6 +21,8 @@ type Conversation struct {
 
 	Runs   []Run   `json:"runs"` // the latest ones
 	Events []Event `json:"events"`
+	// LeftOut is how many earlier replies Inspector.ReplyBytes has left out.
+	LeftOut int `json:"left_out,omitempty"`
 }
 
 // Event is one event of a conversation and what came of it. What only the history of the run has is absent for events of
@@ -29,7 +31,7 @@ type Event struct {
 	ID       string              `json:"id"`
 	Type     string              `json:"type,omitempty"`
 	Step     string              `json:"step,omitempty"`
-	At       time.Time           `json:"at"`                // when it was accepted; else the time of its first reply
+	At       time.Time           `json:"at"`                // when it was accepted; not after its first attempt and reply
 	Message  json.RawMessage     `json:"message,omitempty"` // of the user
 	InHand   bool                `json:"in_hand,omitempty"` // not answered yet
 	Result   *step.Result        `json:"result,omitempty"`
@@ -59,19 +61,26 @@ type replyData struct {
 	Workflow schemas.WorkflowRef `json:"workflow,omitzero"`
 }
 
+// newConversation returns a conversation without runs and events: empty lists, as JSON has them.
+func newConversation(key schemas.ConversationKey) *Conversation {
+	return &Conversation{ConversationKey: key, Runs: []Run{}, Events: []Event{}}
+}
+
 // Show returns a conversation with its latest runs; nil when neither Temporal nor the reply stream has any of it.
 func (i *Inspector) Show(ctx context.Context, key schemas.ConversationKey, runs int) (*Conversation, error) {
-	c := &Conversation{ConversationKey: key}
+	c := newConversation(key)
 	var replies []Reply
+	var leftOut int
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() (err error) {
-		replies, err = i.replies(ctx, key)
+		replies, leftOut, err = i.replies(ctx, key)
 		return err
 	})
 	group.Go(func() error { return i.readRuns(ctx, c, runs) })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
+	c.LeftOut = leftOut
 	for _, r := range replies {
 		c.answer(r, i)
 	}
@@ -99,6 +108,9 @@ func (i *Inspector) readRuns(ctx context.Context, c *Conversation, limit int) er
 		run := i.run(info)
 		run.ConversationKey = c.ConversationKey
 		c.Runs = append(c.Runs, run)
+		if i.RepliesOnly {
+			continue
+		}
 		group.Go(func() (err error) {
 			events[n], err = i.history(ctx, run.Workflow)
 			return err
@@ -127,11 +139,15 @@ func (c *Conversation) add(run Run, h handled) {
 	c.Events = append(c.Events, e)
 }
 
-// answer adds a reply to the event that it answers.
+// answer adds a reply to the event that it answers, or that closed the conversation.
 func (c *Conversation) answer(r Reply, i *Inspector) {
 	for n := range c.Events {
-		if r.EventID != "" && c.Events[n].ID == r.EventID {
-			c.Events[n].Replies = append(c.Events[n].Replies, r)
+		if e := &c.Events[n]; e.answeredBy(r) {
+			e.Replies = append(e.Replies, r)
+			e.notAfter(r.Time)
+			for _, a := range r.Attempts {
+				e.notAfter(a.Started)
+			}
 			return
 		}
 	}
@@ -142,18 +158,58 @@ func (c *Conversation) answer(r Reply, i *Inspector) {
 	c.Events = append(c.Events, e)
 }
 
-// replies returns the stored replies of a conversation.
-func (i *Inspector) replies(ctx context.Context, key schemas.ConversationKey) ([]Reply, error) {
-	var all []Reply
-	err := bus.ReadReplies(ctx, i.Streams, bus.Tail{ConversationKey: key}, func(stored bus.StoredReply) (bool, error) {
-		var envelope schemas.Reply
-		if json.Unmarshal(stored.Data, &envelope) == nil && envelope.Subject == key.Conversation { // two ids may have one token
-			r := Reply{Type: envelope.Type, Time: envelope.Time}
-			if json.Unmarshal(envelope.Data, &r.replyData) == nil {
-				all = append(all, r)
-			}
+// answeredBy reports whether a reply belongs to the event. A conversation.closed does not name its event.
+func (e *Event) answeredBy(r Reply) bool {
+	if r.EventID == "" && e.Result != nil && e.Result.Closed != "" {
+		return r.Type == schemas.TypeConversationClosed && r.Workflow.RunID == e.Workflow.RunID
+	}
+	return r.EventID != "" && r.EventID == e.ID
+}
+
+// notAfter moves the time of the event to an earlier one: the server records that a run has accepted an event when the task
+// ends in which the run also answered it.
+func (e *Event) notAfter(t time.Time) {
+	if !t.IsZero() && t.Before(e.At) {
+		e.At = t
+	}
+}
+
+// replies returns the stored replies of a conversation, and how many earlier ones ReplyBytes has left out.
+func (i *Inspector) replies(ctx context.Context, key schemas.ConversationKey) (all []Reply, leftOut int, err error) {
+	var sizes []int
+	kept := 0
+	err = bus.ReadReplies(ctx, i.Streams, bus.Tail{ConversationKey: key}, func(stored bus.StoredReply) (bool, error) {
+		r, ok := readReply(stored, key)
+		if !ok {
+			return true, nil
+		}
+		all, sizes, kept = append(all, r), append(sizes, len(stored.Data)), kept+len(stored.Data)
+		for i.ReplyBytes > 0 && kept > i.ReplyBytes && len(all) > 1 {
+			all[0] = Reply{} // its text is not kept
+			all, sizes, kept, leftOut = all[1:], sizes[1:], kept-sizes[0], leftOut+1
 		}
 		return true, nil
 	})
-	return all, err
+	return all, leftOut, err
+}
+
+// readReply returns a stored reply to an event of a conversation. Two conversations may have one subject.
+func readReply(stored bus.StoredReply, key schemas.ConversationKey) (r Reply, ok bool) {
+	var envelope schemas.Reply
+	if json.Unmarshal(stored.Data, &envelope) != nil || envelope.Subject != key.Conversation {
+		return r, false
+	}
+	r = Reply{Type: envelope.Type, Time: envelope.Time}
+	return r, json.Unmarshal(envelope.Data, &r.replyData) == nil
+}
+
+// TextOf returns what a message shows to the user: its text, or its HSL or payload as JSON.
+func TextOf(m schemas.Message) string {
+	switch m.Type {
+	case schemas.MessageText:
+		return m.Text
+	case schemas.MessageHSL:
+		return string(m.HSL)
+	}
+	return string(m.Payload)
 }

@@ -5,7 +5,9 @@ import (
 	"slices"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/nearest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -14,10 +16,14 @@ import (
 // carries the other ways as well: only the conversation knows whether it was handed over.
 func resolveAdapter(b *bot.Bot, d *step.Delivery) {
 	e := d.Event
+	if _, failed := twoway.ParamsOf(e); failed != nil { // without other ways: no adapter could take it
+		d.Refused = failed
+		return
+	}
 	if name := e.Data.Adapter; name != "" {
 		adapter, ok := b.Adapter(name)
 		if !ok {
-			d.Refused = fault.New(fault.Config, "bot %s has no adapter %q", b.Name(), name)
+			d.Refused = fault.New(fault.Config, "bot %s has no adapter %q%s", b.Name(), name, nearest.Hint(name, adapterNames(b)))
 			return
 		}
 		d.Plan, d.Refused = planFor(adapter, e)
@@ -47,6 +53,13 @@ func resolveAdapter(b *bot.Bot, d *step.Delivery) {
 	}
 }
 
+func adapterNames(b *bot.Bot) (names []string) {
+	for _, adapter := range b.Adapters() {
+		names = append(names, adapter.Name)
+	}
+	return names
+}
+
 // choose picks the only adapter, or the only one of the side that is meant: a handover goes to the agents' side, everything
 // else to the bot's. It gives nil when that leaves none or several.
 func choose(able []*bot.BotAdapter, eventType string) *bot.BotAdapter {
@@ -70,15 +83,19 @@ func planFor(a *bot.BotAdapter, e schemas.Event) (*bot.Plan, *fault.Fault) {
 	if e.Type != schemas.TypeMessageReceived {
 		return &plan, nil
 	}
-	var message struct {
-		Type string `json:"type"`
+	// By its exact name, as the adapter receives it: encoding/json would fill a field of a struct from Type as well.
+	var members map[string]json.RawMessage
+	var kind string
+	err := json.Unmarshal(e.Data.Message, &members)
+	if value := members["type"]; err == nil && value != nil {
+		err = json.Unmarshal(value, &kind)
 	}
-	if err := json.Unmarshal(e.Data.Message, &message); err != nil {
+	if err != nil {
 		return nil, fault.New(fault.BadEvent, "/data/message: it must be an object with a type")
 	}
-	if message.Type != "text" && !slices.Contains(a.ExtraMessageTypes, message.Type) {
+	if kind != "text" && !slices.Contains(a.ExtraMessageTypes, kind) {
 		return nil, fault.New(fault.Config,
-			"adapter %s takes no messages of the type %q: list it under extra_message_types", a.Name, message.Type)
+			"adapter %s takes no messages of the type %q: list it under extra_message_types", a.Name, kind)
 	}
 	return &plan, nil
 }

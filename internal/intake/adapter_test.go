@@ -59,7 +59,9 @@ func TestIntake_Adapters(t *testing.T) {
 			"agents", "", nil},
 		"named, unknown": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"text","text":"x"},"adapter":"z"}`,
 			"", `has no adapter "z"`, nil},
-		"only one takes it":         {"helpdesk", schemas.TypeMessageReceived, media, "agents", "", []string{"agents"}},
+		"only one takes it": {"helpdesk", schemas.TypeMessageReceived, media, "agents", "", []string{"agents"}},
+		"a type in another case": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"odd","Type":"text"}}`, "",
+			"extra_message_types", nil},
 		"a type without an adapter": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"odd"}}`, "", "extra_message_types", nil},
 		"named, not its type": {"helpdesk", schemas.TypeMessageReceived, `{"message":{"type":"media"},"adapter":"robot"}`,
 			"", `no messages of the type "media"`, nil},
@@ -68,7 +70,15 @@ func TestIntake_Adapters(t *testing.T) {
 		"named, no endpoint":   {"helpdesk", schemas.TypeConversationEvent, `{"event":{"type":"x"},"adapter":"robot"}`, "", "no endpoint for", nil},
 		"two of the same side": {"crowd", schemas.TypeMessageReceived, text, "", "several adapters", []string{"a", "b"}},
 		"no such endpoint":     {"crowd", schemas.TypeConversationEvent, `{"event":{"type":"x"}}`, "", "no endpoint for", nil},
-		"a bot without any":    {"shop", schemas.TypeMessageReceived, text, "", "has no adapter", nil},
+		"an unknown channel": {"helpdesk", schemas.TypeMessageReceived,
+			`{"message":{"type":"text","text":"x"},"params":{"channel":"whatsapp"}}`, "", "/data/params/channel: it must be one of", nil},
+		"a channel of no text": {"helpdesk", schemas.TypeConversationEvent,
+			`{"event":{"type":"x"},"params":{"channel":7}}`, "", "/data/params/channel: it must be a string", nil},
+		"a known channel": {"helpdesk", schemas.TypeConversationHandover, `{"params":{"channel":"WhatsApp"}}`, "agents", "",
+			[]string{"agents"}},
+		"an adapter that is misspelt": {"helpdesk", schemas.TypeMessageReceived,
+			`{"message":{"type":"text","text":"x"},"adapter":"agent"}`, "", "did you mean agents?", nil},
+		"a bot without any": {"shop", schemas.TypeMessageReceived, text, "", "has no adapter", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -18,9 +18,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
+
+// markedFor is the duplicate window of the stream of events.
+const markedFor = 10 * time.Minute
 
 // again is the first delivery of an event that was made a while ago: the engine publishes it again, and JetStream has lost
 // its table of ids.
@@ -102,12 +106,8 @@ func TestIntake_PublishedAgainAfterItsReply(t *testing.T) {
 	in, c := setup(t)
 	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(begun(time.Now().Add(-2*time.Hour)), nil).Maybe()
 	taken := taking(c)
-	sent := &replies{}
+	sent := &replies{published: []schemas.Reply{repliedTo(t, "shop")}}
 	in.Replies = sent
-	key := schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42")
-	reply, err := schemas.NewReply(key, "e1", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{EventID: "e1"})
-	require.NoError(t, err)
-	sent.published = []schemas.Reply{reply}
 
 	m := again("e1")
 	verdict(t, in.Handle(t.Context(), m), "", false)
@@ -117,6 +117,82 @@ func TestIntake_PublishedAgainAfterItsReply(t *testing.T) {
 	sent.lost = errors.New("away")
 	verdict(t, in.Handle(t.Context(), m), "", false)
 	require.Equal(t, []string{"e1"}, *taken, "a conversation recognises its latest events itself")
+}
+
+// TestIntake_MarkedEventIsLookedFor: an event that hookturn has published again was stored in the ten minutes before, whatever
+// the engine's clock has written into it.
+func TestIntake_MarkedEventIsLookedFor(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ age, since time.Duration }{
+		"new":                      {0, markedFor},
+		"by a clock that is ahead": {-time.Hour, markedFor},
+		"older":                    {time.Hour, time.Hour},
+		"too old":                  {100 * time.Hour, step.RepliesKept},
+	} {
+		for botName, answered := range map[string]bool{"shop": false, "absent": true} {
+			t.Run(name+", "+botName, func(t *testing.T) {
+				t.Parallel()
+				in, _ := setup(t)
+				sent := &replies{published: []schemas.Reply{repliedTo(t, botName)}}
+				in.Replies = sent
+				m := messageOf(time.Now().Add(-c.age), botName, schemas.TypeStepRequested, `{"step":"ORDER"}`)
+				m.Header.Set(schemas.HeaderAgain, "true")
+				letter := fault.Kind("")
+				if answered {
+					letter = fault.UnknownBot
+				}
+				verdict(t, in.Handle(t.Context(), m), letter, false)
+				require.Len(t, sent.published, 1)
+				require.WithinDuration(t, m.Received.Add(-c.since-step.ClockSlack), sent.since, time.Second)
+			})
+		}
+	}
+}
+
+// TestIntake_RepeatedDeadLetter: an event that became a dead letter, and is repeated when its message is gone, does not become
+// another one.
+func TestIntake_RepeatedDeadLetter(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		change  func(*eventreader.Message)
+		outcome schemas.Outcome
+		letter  bool
+	}{
+		"again":                    {outcome: schemas.OutcomeRejected},
+		"of the engine":            {change: func(m *eventreader.Message) { m.Header.Del(schemas.HeaderAgain) }, outcome: schemas.OutcomeRejected, letter: true},
+		"served before":            {outcome: schemas.OutcomeSuccess, letter: true},
+		"its letter is not stored": {change: func(m *eventreader.Message) { m.Deliveries = 2 }, outcome: schemas.OutcomeRejected, letter: true},
+		"another reader":           {change: func(m *eventreader.Message) { m.TakenOver = true }, outcome: schemas.OutcomeRejected, letter: true},
+		"replayed":                 {change: func(m *eventreader.Message) { replay(m) }, outcome: schemas.OutcomeRejected, letter: true},
+	} {
+		for botName, kind := range map[string]fault.Kind{"absent": fault.UnknownBot, "shop": fault.BadEvent} {
+			t.Run(name+", "+botName, func(t *testing.T) {
+				t.Parallel()
+				in, c := setup(t)
+				c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(begun(time.Now()), nil).Maybe()
+				c.On("ListWorkflow", mock.Anything, mock.Anything).Return(&workflowservice.ListWorkflowExecutionsResponse{}, nil).Maybe()
+				taking(c)
+				before, err := schemas.NewReply(schemas.BotID{Tenant: "default", Bot: botName}.WithConversation("c-42"), "e1",
+					schemas.TypeStepReplied, time.Now(), schemas.StepReplied{EventID: "e1", Outcome: tc.outcome})
+				require.NoError(t, err)
+				sent := &replies{published: []schemas.Reply{before}}
+				in.Replies = sent
+				m := message(botName, schemas.TypeStepRequested, `{"step":7}`)
+				m.Deliveries = 1
+				m.Header.Set(schemas.HeaderAgain, "true")
+				if tc.change != nil {
+					tc.change(m)
+				}
+				if !tc.letter {
+					kind = ""
+				}
+				verdict(t, in.Handle(t.Context(), m), kind, false)
+				if name != "of the engine" {
+					require.Len(t, sent.published, 1)
+				}
+			})
+		}
+	}
 }
 
 // TestIntake_NewEventIsNotLookedFor: an event that comes as soon as it was made costs no look-up.
@@ -132,14 +208,87 @@ func TestIntake_NewEventIsNotLookedFor(t *testing.T) {
 	c.AssertNotCalled(t, "DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything)
 }
 
-// TestIntake_UnknownBotAnsweredOnce: the answer that no conversation gives is published once as well.
+// TestIntake_UnknownBotAnsweredOnce: the answer that no conversation gives is published once as well. To an event that comes
+// for the first time it is not looked for, because that would read what the engine has stored: the stream drops a second one
+// by its id.
 func TestIntake_UnknownBotAnsweredOnce(t *testing.T) {
 	t.Parallel()
-	in, _ := setup(t)
-	sent := &replies{}
-	in.Replies = sent
-	for range 2 {
-		verdict(t, in.Handle(t.Context(), requested("mall")), "unknown_bot", false)
+	old, fresh := time.Now().Add(-time.Hour), time.Now().Add(-13*time.Minute)
+	for name, c := range map[string]struct {
+		made  time.Time
+		come  func(*eventreader.Message)
+		since time.Time // from when the answer is looked for; the zero time: it is not
+	}{
+		"new":               {made: time.Now()},
+		"of the future":     {made: time.Now().Add(time.Hour)},
+		"of long ago":       {made: time.Now().Add(-73 * time.Hour)},
+		"published again":   {made: old, since: old},
+		"redelivered":       {made: time.Now(), come: func(m *eventreader.Message) { m.Deliveries = 2 }, since: time.Now()},
+		"taken over":        {made: time.Now(), come: func(m *eventreader.Message) { m.TakenOver = true }, since: time.Now()},
+		"waited for long":   {made: old, come: func(m *eventreader.Message) { m.Received = old }, since: old},
+		"waited for a time": {made: fresh, come: func(m *eventreader.Message) { m.Received = fresh }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, _ := setup(t)
+			sent := &replies{}
+			in.Replies = sent
+			for range 2 {
+				m := messageOf(c.made, "mall", schemas.TypeStepRequested, `{"step":"ORDER"}`)
+				if c.come != nil {
+					c.come(m)
+				}
+				verdict(t, in.Handle(t.Context(), m), "unknown_bot", false)
+			}
+			if c.since.IsZero() {
+				require.Zero(t, sent.since)
+				require.Len(t, sent.published, 2)
+				require.Equal(t, sent.published[0].ID, sent.published[1].ID)
+				return
+			}
+			require.WithinDuration(t, c.since.Add(-step.ClockSlack), sent.since, 10*time.Second)
+			require.Len(t, sent.published, 1)
+		})
 	}
-	require.Len(t, sent.published, 1)
+}
+
+// TestIntake_InvalidEventAnsweredOnce: so is the answer to an event whose data cannot be read, whatever the bot.
+func TestIntake_InvalidEventAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	old := time.Now().Add(-time.Hour)
+	for botName, kind := range map[string]fault.Kind{"mall": fault.UnknownBot, "shop": fault.BadEvent, "free": fault.BadEvent} {
+		t.Run(botName, func(t *testing.T) {
+			t.Parallel()
+			in, _ := setup(t)
+			sent := &replies{published: []schemas.Reply{repliedTo(t, botName)}}
+			in.Replies = sent
+			verdict(t, in.Handle(t.Context(), messageOf(old, botName, schemas.TypeStepRequested, `{"step":7}`)), kind, false)
+			require.Len(t, sent.published, 1)
+			require.WithinDuration(t, old.Add(-step.ClockSlack), sent.since, 10*time.Second)
+		})
+	}
+}
+
+// TestIntake_UnorderedEventAnsweredOnce: a step without a conversation whose run the server has forgotten is not run again.
+func TestIntake_UnorderedEventAnsweredOnce(t *testing.T) {
+	t.Parallel()
+	in, _ := setup(t)
+	sent := &replies{published: []schemas.Reply{repliedTo(t, "free")}}
+	in.Replies = sent
+	old, second := messageOf(time.Now().Add(-time.Hour), "free", schemas.TypeStepRequested, `{"step":"ORDER"}`), requested("free")
+	second.Deliveries = 2
+	for _, m := range []*eventreader.Message{old, second} {
+		sent.since = time.Time{}
+		verdict(t, in.Handle(t.Context(), m), "", false)
+		require.NotZero(t, sent.since)
+	}
+}
+
+// repliedTo is the stored reply to the event e1 of a bot.
+func repliedTo(t *testing.T, botName string) schemas.Reply {
+	t.Helper()
+	key := schemas.BotID{Tenant: "default", Bot: botName}.WithConversation("c-42")
+	reply, err := schemas.NewReply(key, "e1", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{EventID: "e1"})
+	require.NoError(t, err)
+	return reply
 }

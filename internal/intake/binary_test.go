@@ -2,6 +2,7 @@ package intake_test
 
 import (
 	"encoding/json"
+	"maps"
 	"testing"
 	"time"
 
@@ -28,14 +29,20 @@ func inBinaryMode(bot, data string) *eventreader.Message {
 
 func TestIntake_EventInBinaryMode(t *testing.T) {
 	t.Parallel()
+	const order = `{"step":"ORDER","variables":{"a":"b"}}`
 	for name, c := range map[string]struct {
 		bot, data string
+		header    nats.Header
 		letter    fault.Kind
 		answered  bool // by the intake itself
 	}{
-		"served":      {bot: "shop", data: `{"step":"ORDER","variables":{"a":"b"}}`},
-		"bad data":    {bot: "shop", data: `{"step"`, letter: fault.BadEvent},
-		"unknown bot": {bot: "gone", data: `{"step":"ORDER"}`, letter: fault.UnknownBot, answered: true},
+		"served":          {bot: "shop", data: order},
+		"bad data":        {bot: "shop", data: `{"step"`, letter: fault.BadEvent},
+		"unknown bot":     {bot: "gone", data: `{"step":"ORDER"}`, letter: fault.UnknownBot, answered: true},
+		"content type":    {bot: "shop", data: order, header: nats.Header{"ce-datacontenttype": {"text/plain"}}, letter: fault.BadEvent},
+		"bad percent":     {bot: "shop", data: order, header: nats.Header{"ce-note": {"100%"}}, letter: fault.BadEvent},
+		"extension twice": {bot: "shop", data: order, header: nats.Header{"ce-note": {"a", "b"}}, letter: fault.BadEvent},
+		"data as header":  {bot: "shop", data: order, header: nats.Header{"ce-data": {"{}"}}, letter: fault.BadEvent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -47,7 +54,9 @@ func TestIntake_EventInBinaryMode(t *testing.T) {
 			})
 			sent := &replies{}
 			in.Replies = sent
-			verdict(t, in.Handle(t.Context(), inBinaryMode(c.bot, c.data)), c.letter, false)
+			m := inBinaryMode(c.bot, c.data)
+			maps.Copy(m.Header, c.header)
+			verdict(t, in.Handle(t.Context(), m), c.letter, false)
 			if c.answered {
 				require.Len(t, sent.published, 1)
 				var data schemas.StepReplied
@@ -55,12 +64,14 @@ func TestIntake_EventInBinaryMode(t *testing.T) {
 				require.Equal(t, "e1", data.EventID)
 				return
 			}
-			require.Len(t, taken, 1, "an event whose data is wrong is answered, too")
+			require.Len(t, taken, 1, "an event that is not valid is answered, too")
 			require.Equal(t, []string{"e1", "c-42"}, []string{taken[0].Event.ID, taken[0].Event.Subject})
 			if c.letter == "" {
 				require.Equal(t, map[string]string{"a": "b"}, taken[0].Event.Data.Variables)
 				require.Equal(t, "ORDER", taken[0].Plan.Step)
+				return
 			}
+			require.Equal(t, c.letter, taken[0].Refused.Kind)
 		})
 	}
 }

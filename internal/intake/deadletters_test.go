@@ -62,12 +62,27 @@ func TestIntake_PoisonEvent(t *testing.T) {
 			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, tc.err })
 			m := requested("shop")
 			m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
-			in.SetTried(m.Sequence, time.Now().Add(-tc.since))
+			in.SetTried(m, time.Now().Add(-tc.since))
 			verdict(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
 			published := in.Replies.(*replies).published
 			require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
 		})
 	}
+}
+
+// TestIntake_SequenceComesAgain: the event stream was created again, or restored from a backup. What was tried with an event
+// of before is not taken for that of the event which has its sequence now.
+func TestIntake_SequenceComesAgain(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	before, m := requested("shop"), requested("shop")
+	before.Received = m.Received.Add(-time.Hour)
+	in.SetTried(before, time.Now().Add(-time.Hour))
+	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		return nil, serviceerror.NewInvalidArgument("no")
+	})
+	verdict(t, in.Handle(t.Context(), m), "", true)
+	c.AssertNotCalled(t, "DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything)
 }
 
 func TestIntake_DeadLetters(t *testing.T) {
@@ -80,6 +95,7 @@ func TestIntake_DeadLetters(t *testing.T) {
 	}{
 		"no event":               {&eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte("{")}, fault.BadEvent},
 		"other subject":          {elsewhere, fault.BadEvent},
+		"too many headers":       {crowded(requested("shop")), fault.BadEvent},
 		"unknown bot":            {requested("unknown"), fault.UnknownBot},
 		"unordered, entities":    {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
 		"unordered, end":         {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
@@ -96,6 +112,12 @@ func TestIntake_DeadLetters(t *testing.T) {
 	}
 }
 
+// crowded returns an event that has one header more than it may.
+func crowded(m *eventreader.Message) *eventreader.Message {
+	m.Headers, m.Header = eventreader.HeadersMax+1, nil
+	return m
+}
+
 // TestIntake_DeadLetterIsAnswered: an event whose envelope can be read is answered though it becomes a dead letter, by its
 // conversation where there is one.
 func TestIntake_DeadLetterIsAnswered(t *testing.T) {
@@ -107,6 +129,7 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 		answered, fail bool
 	}{
 		"bad data":            {message: message("shop", schemas.TypeStepRequested, `{"step":7}`), letter: fault.BadEvent, conversation: true},
+		"too many headers":    {message: crowded(requested("shop")), letter: fault.BadEvent, conversation: true},
 		"bad step name":       {message: message("shop", schemas.TypeStepRequested, `{"step":""}`), letter: fault.BadEvent, conversation: true},
 		"unknown bot":         {message: requested("unknown"), letter: fault.UnknownBot, answered: true},
 		"NATS away":           {message: requested("unknown"), fail: true},

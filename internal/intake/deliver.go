@@ -39,10 +39,9 @@ const (
 // uses nothing that this process remembers: what is remembered may be why the first one failed.
 func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
 	to := step.Address{ConversationKey: b.ID().WithConversation(d.Event.Subject), Event: d.Event}
-	if before.again && i.replied(ctx, to, before.stored) {
-		return errDuplicate
-	}
-	return i.updateState(ctx, newState(b.ID().WithConversation(d.Event.Subject), bot.Duration(b.IdleTimeout())), d, before)
+	fresh := newState(b.ID().WithConversation(d.Event.Subject), bot.Duration(b.IdleTimeout()))
+	by, err := i.updateState(ctx, fresh, d, before)
+	return i.answerAgain(ctx, to, before, by, err)
 }
 
 // newState returns the state with which a new run of a conversation starts.
@@ -52,8 +51,8 @@ func newState(key schemas.ConversationKey, idle bot.Duration) step.State {
 	}
 }
 
-// updateState is update with the state of a run that is new.
-func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Delivery, before tried) error {
+// updateState is update with the state of a run that is new. It returns the run that has the event.
+func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Delivery, before tried) (by taker, err error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	id := step.ConversationID(fresh.ConversationKey)
@@ -66,49 +65,79 @@ func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Deliv
 	}
 	if !before.repeated {
 		options.RunID = i.runs.get(id)
-	} else if known, err := i.closedRunKnows(ctx, id, d.Event.ID, before); err != nil || known {
-		return cmp.Or(err, errDuplicate)
+	} else {
+		to := step.Address{ConversationKey: fresh.ConversationKey, Event: d.Event}
+		if closed, known, err := i.closedRunKnows(ctx, to, before); err != nil || known {
+			return taker{workflow: id, run: closed}, cmp.Or(err, errDuplicate)
+		}
 	}
 	asked := time.Now()
 	for {
-		err := i.answered(ctx, i.offer(ctx, fresh, d.Event, options), id, d.Event, before)
+		by, err = i.offer(ctx, fresh, d, options, before)
+		err = i.answered(ctx, err, id, d.Event, before)
 		if !errors.Is(err, errBusy) || time.Since(asked) > busyFor {
-			return err
+			return by, err
 		}
 		options.RunID = ""
 		select {
 		case <-ctx.Done():
-			return err
+			return by, err
 		case <-time.After(busyEvery):
 		}
 	}
 }
 
+// taker is the run that has taken an event, now or before.
+type taker struct {
+	workflow, run string
+	accepted      bool         // the run has the event as the Update that was asked for, which it may answer yet
+	result        *step.Result // of that Update; nil: it still runs
+}
+
 // offer asks a conversation to take an event: the run that is named, else whichever runs, else a new one.
-func (i *Intake) offer(ctx context.Context, fresh step.State, e schemas.Event, o client.UpdateWorkflowOptions) error {
+func (i *Intake) offer(
+	ctx context.Context, fresh step.State, d step.Delivery, o client.UpdateWorkflowOptions, before tried,
+) (taker, error) {
+	e := d.Event
 	handle, err := client.WorkflowUpdateHandle(nil), error(nil)
 	if o.RunID != "" {
 		handle, err = i.Temporal.UpdateWorkflow(ctx, o)
 	}
-	if _, ended := errors.AsType[*serviceerror.NotFound](err); ended || o.RunID == "" {
+	_, ended := errors.AsType[*serviceerror.NotFound](err)
+	if ended {
+		if err := i.recoverLatest(ctx, o.WorkflowID); err != nil {
+			i.runs.forget(o.WorkflowID)
+			return taker{}, err
+		}
+	}
+	if ended || o.RunID == "" {
 		handle, err = i.updateWithStart(ctx, fresh, e, o)
 	}
+	by := taker{workflow: o.WorkflowID}
 	if err == nil {
-		err = rejectedBy(handle)
+		by.result, err = resultOf(handle)
 	}
-	if lost(err) {
-		// The run ended between accepting the event and answering it. A new run answers it under the same reply id.
-		o.UpdateID = step.AgainID(e.ID)
-		if handle, err = i.updateWithStart(ctx, fresh, e, o); err == nil {
-			err = rejectedBy(handle)
+	if handle != nil && lost(err) {
+		// The run ended between accepting the event and answering it.
+		if err := i.leaveToRecovery(ctx, o.WorkflowID, handle.RunID(), before); err != nil {
+			return taker{workflow: o.WorkflowID}, err
 		}
+		// No recovery has it: a new run answers it under the same reply id.
+		o.UpdateID, o.Args = step.AgainID(e.ID), []any{notTwice(d)}
+		if handle, err = i.updateWithStart(ctx, fresh, e, o); err == nil {
+			by.result, err = resultOf(handle)
+		}
+	}
+	if handle != nil {
+		by.run = handle.RunID()
 	}
 	if err != nil {
 		i.runs.forget(o.WorkflowID)
-		return err
+		return by, err
 	}
-	i.runs.set(o.WorkflowID, handle.RunID())
-	return nil
+	by.accepted = true
+	i.runs.set(o.WorkflowID, by.run)
+	return by, nil
 }
 
 func (i *Intake) updateWithStart(ctx context.Context, fresh step.State, e schemas.Event, o client.UpdateWorkflowOptions,
@@ -150,7 +179,12 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, bef
 		StaticSummary:                            b.Name() + ": step " + shorten(e.Data.Step),
 	}, step.WorkflowStep, step.Request{ConversationKey: b.ID().WithConversation(e.Subject), Delivery: d,
 		Format: step.FormatLatest})
-	return i.answered(ctx, err, id, e, before)
+	by := taker{workflow: id, accepted: err == nil}
+	if other, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
+		by.run = other.RunId
+	}
+	to := step.Address{ConversationKey: b.ID().WithConversation(e.Subject), Event: e}
+	return i.answerAgain(ctx, to, before, by, i.answered(ctx, err, id, e, before))
 }
 
 // attributes are what a search finds a run by, as far as the bot file lets the ids of people be seen.

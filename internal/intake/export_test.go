@@ -5,14 +5,27 @@ import (
 	"errors"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
+	"github.com/hookturn/hookturn/internal/eventreader"
 )
 
-// SetTried returns a new event one that was tried before, since a time.
-func (i *Intake) SetTried(sequence uint64, since time.Time) { i.tries.failed(sequence, since) }
+// SetTried makes an event one that was tried before, since a time.
+func (i *Intake) SetTried(m *eventreader.Message, since time.Time) { i.tries.failed(m, since) }
 
-// RecoverTwice looks for runs that ended early twice, as the loop does.
+// RecoverTwice looks for runs that ended early twice, as the loop does, and tries all of them again.
 func (i *Intake) RecoverTwice(ctx context.Context) error {
-	done, _ := lru.New[string, struct{}](recoveredKept)
-	return errors.Join(i.recoverSince(ctx, time.Now(), done), i.recoverSince(ctx, time.Now(), done))
+	r := newRecovery(i)
+	err := r.round(ctx)
+	for _, run := range r.pending {
+		run.next = time.Time{}
+	}
+	return errors.Join(err, r.round(ctx))
 }
+
+// Recovered looks for runs that ended early once.
+func (i *Intake) Recovered(ctx context.Context) error { return newRecovery(i).round(ctx) }
+
+// Recovering records so many recoveries as running.
+func (i *Intake) Recovering(count int32) { i.recovering.Add(count) }
+
+// RecoverFirst is the number of events that may wait for recoveries at a time.
+const RecoverFirst = recoverFirst

@@ -6,7 +6,9 @@ package intake
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -15,26 +17,33 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/loglimit"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Intake hands events to their workflows. All fields but Metrics, Converter and Pauses are required.
+// Intake hands events to their workflows. Fields whose comment does not name what nil means are required.
 type Intake struct {
 	Temporal  client.Client
 	Namespace string                  // of the workflows
 	Converter converter.DataConverter // of the payloads in histories; nil: step.DataConverter
 	Bots      Bots
 	Replies   Replies
-	Pauses    Pauses // nil: no bot pauses
-	Queue     string // task queue of the workflows
+	Pauses    Pauses  // nil: no bot pauses
+	Recall    Recall  // nil: what is lost of the replies stays lost
+	Mark      Mark    // nil: each starter looks for runs that ended early as far back as it can
+	Letters   Letters // nil: an event that no run takes is only answered
+	Queue     string  // task queue of the workflows
 	Log       *slog.Logger
-	Metrics   *telemetry.Metrics
-	Traces    *telemetry.Traces
+	Metrics   *telemetry.Metrics // nil: nothing is counted
+	Traces    *telemetry.Traces  // nil: no spans
 
-	runs  runs
-	tries tries
+	runs       runs
+	tries      tries
+	recovering atomic.Int32 // runs that an event found ended early, and that are recovered before it
+
+	fullLines loglimit.Limiter[string] // by tenant
 }
 
 // Bots are the bot files as they are now. *bot.Store is one.
@@ -65,10 +74,10 @@ func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader
 		result = "accepted"
 		i.Metrics.Accepted(m.BotID, time.Since(m.Received))
 	}
-	if result == eventreader.Retry("", nil).Result() {
-		i.tries.failed(m.Sequence, time.Now())
+	if outcome.Retried() {
+		i.tries.failed(m, time.Now())
 	} else {
-		i.tries.forget(m.Sequence)
+		i.tries.forget(m)
 	}
 	i.Metrics.Event(i.labels(m), result)
 	return outcome
@@ -83,10 +92,15 @@ func (i *Intake) labels(m *eventreader.Message) schemas.BotID {
 }
 
 func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
-	document, err := documentOf(m)
+	document, err := schemas.Document(m.Header, m.Data)
 	b, known := i.Bots.Current().Bot(m.BotID)
 	if !known {
-		return i.unserved(ctx, nil, m, document, rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s", m.Bot, m.Tenant))
+		unknown := rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s%s", m.Bot, m.Tenant,
+			i.Bots.Current().Hint(m.BotID))
+		return i.unserved(ctx, nil, m, document, unknown)
+	}
+	if m.TooManyHeaders() {
+		err = fmt.Errorf("the message has %d headers, at most %d are allowed", m.Headers, eventreader.HeadersMax)
 	}
 	var event schemas.Event
 	if err == nil {
@@ -135,25 +149,24 @@ func (i *Intake) traced(ctx context.Context, m *eventreader.Message, e schemas.E
 	return telemetry.WithTrace(ctx, telemetry.TraceID(m.TraceID))
 }
 
-// documentOf returns the event of a message in structured mode, whichever mode it came in. With an error, it returns what
-// can be read of the event.
-func documentOf(m *eventreader.Message) ([]byte, error) {
-	if schemas.IsBinary(m.Header) {
-		return schemas.FromBinary(m.Header, m.Data)
-	}
-	return m.Data, nil
-}
-
 // deliver hands an event to its workflow.
 func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message, d step.Delivery) error {
-	before := i.tries.of(m.Sequence)
+	before := i.tries.of(m)
 	before.again = publishedAgain(d.Event, m)
 	before.redelivered = m.Deliveries > 1 || m.TakenOver || before.again
 	before.repeated = before.count > 0 || before.redelivered
 	if before.stored = m.Received; before.again {
-		before.stored = d.Event.Time
+		before.stored = firstStored(d.Event, m)
 	}
-	if b.Ordering() == bot.OrderingNone {
+	age := time.Since(before.stored)
+	before.late, before.expired = before.redelivered || age > publishedAgainAfter, age > keptFor(b)
+	to := step.Address{ConversationKey: b.ID().WithConversation(d.Event.Subject), Event: d.Event}
+	unordered := b.Ordering() == bot.OrderingNone
+	// The reply of a conversation can be stored before its run has the event; a step of its own has its run first.
+	if (before.again || unordered && before.redelivered) && i.replied(ctx, to, before.stored) {
+		return errDuplicate
+	}
+	if unordered {
 		return i.startStep(ctx, b, d, before)
 	}
 	return i.update(ctx, b, d, before)

@@ -37,6 +37,11 @@ base_urls: {test: "https://shop.example"}
 steps: {ORDER: {webhook: {path: /orders}}}
 `
 
+const scripted = `bot: lab
+base_urls: {test: "https://shop.example"}
+steps: {ORDER: {code: {file: main.py}}}
+`
+
 const unordered = `bot: free
 ordering: none
 base_urls: {test: "https://shop.example"}
@@ -52,6 +57,8 @@ func setup(t *testing.T) (*intake.Intake, *mocks.Client) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(ordered), 0o600))
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "free.yaml"), []byte(unordered), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "lab.yaml"), []byte(scripted), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "main.py"), []byte("def main(event): return event"), 0o600))
 	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
 	c := mocks.NewClient(t)
@@ -164,6 +171,7 @@ func TestIntake_EventBecomesAnUpdate(t *testing.T) {
 func TestIntake_EventsGoToTheKnownRun(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
+	running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
 	var asked []string
 	ended := false
 	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(
@@ -227,6 +235,12 @@ func running(c *mocks.Client, status enumspb.WorkflowExecutionStatus) {
 			Status: status, Execution: &commonpb.WorkflowExecution{WorkflowId: "w", RunId: "latest"},
 		}}, nil).Maybe()
 	c.On("ListWorkflow", mock.Anything, mock.Anything).Return(&workflowservice.ListWorkflowExecutionsResponse{}, nil).Maybe()
+	c.On("WorkflowService").Return(updates{}).Maybe()
+}
+
+// noneOpen lets no conversation have an open run.
+func noneOpen(c *mocks.Client) {
+	c.On("UpdateWorkflow", mock.Anything, mock.Anything).Return(nil, serviceerror.NewNotFound("no such run")).Maybe()
 }
 
 // TestIntake_BusyRunIsAskedAgain: a run that is about to continue as new takes the event a moment later.
@@ -296,6 +310,7 @@ func TestHandle_Outcomes(t *testing.T) {
 		"accepted":            {},
 		"still running":       {outcome: context.Canceled},
 		"known already":       {outcome: refused(step.RejectedDuplicate)},
+		"too many unanswered": {outcome: refused(step.RejectedLimit), again: true},
 		"entities too large":  {outcome: refused(step.RejectedTooLarge), letter: fault.TooLarge},
 		"server away":         {rpc: serviceerror.NewUnavailable("away"), again: true},
 		"too many in flight":  {rpc: serviceerror.NewResourceExhausted(0, "busy"), again: true},
@@ -323,10 +338,12 @@ func TestIntake_ClosingRunIsTriedAgain(t *testing.T) {
 	verdict(t, in.Handle(t.Context(), requested("shop")), "", true)
 }
 
-// TestIntake_TerminatedRunIsReplaced: an event that was accepted by a run that is gone is handed to a new one, once.
-func TestIntake_TerminatedRunIsReplaced(t *testing.T) {
+// TestIntake_ClosedRunIsReplaced: an event that was accepted by a run that closed is handed to a new one, once.
+func TestIntake_ClosedRunIsReplaced(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
+	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "run-1").Return(
+		describedRun(enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED), nil)
 	lost := temporal.NewApplicationError("gone", "AcceptedUpdateCompletedWorkflow")
 	var sent []string
 	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {

@@ -32,6 +32,8 @@ var (
 	errDuplicate = errors.New("the event was accepted before")
 	// errBusy: the conversation's run is about to continue as new.
 	errBusy = errors.New("the conversation's run is about to continue as new")
+	// errLimit: the conversation's run has as many unanswered events as it takes, which may last as long as its step.
+	errLimit = errors.New("the conversation's run has as many unanswered events as it takes")
 )
 
 // rejection is a fault that makes an event a dead letter, unlike a fault that only explains a failed try.
@@ -82,6 +84,9 @@ func retryKind(err error) string {
 	if errors.Is(err, errBusy) {
 		return "busy"
 	}
+	if errors.Is(err, errLimit) {
+		return "limit"
+	}
 	if service, ok := errors.AsType[serviceerror.ServiceError](err); ok {
 		return strings.ToLower(service.Status().Code().String())
 	}
@@ -104,15 +109,20 @@ func fits(d step.Delivery) *rejection {
 	return nil
 }
 
-// rejectedBy is the failure with which an Update has ended already, nil when it was accepted and runs or has succeeded.
-// Asking with a context that has ended returns without waiting for one.
-func rejectedBy(handle client.WorkflowUpdateHandle) error {
+// resultOf returns the result of an Update that has ended already, nil when it was accepted and runs. The error is the
+// failure of one that was rejected. Asking with a context that has ended returns without waiting.
+func resultOf(handle client.WorkflowUpdateHandle) (*step.Result, error) {
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if failure, ok := errors.AsType[*temporal.ApplicationError](handle.Get(ended, nil)); ok {
-		return failure
+	var result step.Result
+	err := handle.Get(ended, &result)
+	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
+		return nil, failure
 	}
-	return nil
+	if err != nil {
+		return nil, nil //nolint:nilerr // it has no result yet
+	}
+	return &result, nil
 }
 
 // lost reports whether the event was accepted by a run that ended without answering it.
@@ -126,7 +136,8 @@ func (i *Intake) answered(ctx context.Context, err error, id string, e schemas.E
 	if err == nil {
 		return nil
 	}
-	if _, ok := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err); ok {
+	_, started := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err)
+	if started || errors.Is(err, errDuplicate) {
 		return errDuplicate
 	}
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok {
@@ -135,6 +146,8 @@ func (i *Intake) answered(ctx context.Context, err error, id string, e schemas.E
 			return errDuplicate
 		case step.RejectedBusy:
 			return errBusy
+		case step.RejectedLimit:
+			return errLimit
 		case step.RejectedTooLarge:
 			return rejectf(fault.TooLarge, "%s", failure.Message())
 		}

@@ -28,6 +28,7 @@ func TestOverloaded(t *testing.T) {
 		"unfinished Updates": {exhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT), false},
 		"busy workflow":      {exhausted(enumspb.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW), false},
 		"continue as new":    {errBusy, false},
+		"unanswered events":  {errLimit, false},
 		"anything else":      {errors.New("surprise"), false},
 	} {
 		require.Equal(t, c.want, overloaded(c.err), name)

@@ -36,7 +36,7 @@ func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message) erro
 	if !known || len(b.BotPaused()) == 0 {
 		return nil
 	}
-	document, err := documentOf(m)
+	document, err := schemas.Document(m.Header, m.Data)
 	if err != nil {
 		return nil // the event becomes a dead letter after the pause
 	}
@@ -58,6 +58,24 @@ func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message) erro
 	}
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
+	if i.read(ctx, to, m) {
+		return nil
+	}
 	_, err = i.Replies.PublishReply(ctx, m.BotID, in.Reply)
 	return err
+}
+
+// read reports whether the user has the text of the pause, or the end of the step, for so long that the stream would store
+// the text again: the partition has moved to this starter, or the bot was paused when an acknowledgement was lost.
+func (i *Intake) read(ctx context.Context, to step.Address, m *eventreader.Message) bool {
+	since, may := mayBeAnswered(to.Event, m)
+	if !may {
+		return false
+	}
+	for _, replyType := range []string{schemas.TypeStepProgress, schemas.TypeStepReplied} {
+		if stored, err := i.find(ctx, to, to.ReplyID(replyType), since); err == nil && stored != nil {
+			return true
+		}
+	}
+	return false
 }

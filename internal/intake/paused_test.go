@@ -6,12 +6,14 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -27,8 +29,9 @@ bot_paused: {default: "We are back soon.", de: "Wir sind bald wieder da."}
 steps: {ORDER: {webhook: {path: /orders}}}
 `
 
-func TestHandle_PausedBotsEventWaits(t *testing.T) {
-	t.Parallel()
+// paused is an intake whose bot pauses, and what it publishes.
+func paused(t *testing.T) (*intake.Intake, *replies) {
+	t.Helper()
 	in, _ := setup(t) // a call of Temporal would fail the test
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(pausedShop), 0o600))
@@ -37,6 +40,46 @@ func TestHandle_PausedBotsEventWaits(t *testing.T) {
 	sent := &replies{}
 	in.Bots, in.Replies = bots{set}, sent
 	in.Pauses = pauses{schemas.BotID{Tenant: "default", Bot: "shop"}: t.Context()}
+	return in, sent
+}
+
+// TestHandle_PausedTextOnce: a starter that takes over a partition publishes the text again only where it is not stored. The
+// stream has forgotten its id after 15 minutes.
+func TestHandle_PausedTextOnce(t *testing.T) {
+	t.Parallel()
+	key := schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42")
+	for name, tc := range map[string]struct {
+		change    func(*eventreader.Message)
+		stored    string // type of a reply to the event
+		published int
+	}{
+		"new":                        {func(*eventreader.Message) {}, "", 1},
+		"taken over":                 {func(m *eventreader.Message) { m.TakenOver = true }, "", 1},
+		"taken over with its text":   {func(m *eventreader.Message) { m.TakenOver = true }, schemas.TypeStepProgress, 0},
+		"redelivered with its reply": {func(m *eventreader.Message) { m.Deliveries = 2 }, schemas.TypeStepReplied, 0},
+		"waited with its text": {
+			func(m *eventreader.Message) { m.Received = time.Now().Add(-time.Hour) }, schemas.TypeStepProgress, 0,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, sent := paused(t)
+			if tc.stored != "" {
+				reply, err := schemas.NewReply(key, "e1", tc.stored, time.Now(), struct{}{})
+				require.NoError(t, err)
+				sent.published = append(sent.published, reply)
+			}
+			before, m := len(sent.published), requested("shop")
+			tc.change(m)
+			require.True(t, in.Handle(t.Context(), m).Held())
+			require.Len(t, sent.published, before+tc.published)
+		})
+	}
+}
+
+func TestHandle_PausedBotsEventWaits(t *testing.T) {
+	t.Parallel()
+	in, sent := paused(t)
 
 	german := message("shop", schemas.TypeStepRequested, `{"step":"ORDER","user":{"language":"de-AT"}}`)
 	for range 2 {

@@ -2,52 +2,64 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
-	lru "github.com/hashicorp/golang-lru/v2"
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
-	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/schemas"
 )
+
+// Runs that ended by anything else than their own end leave events behind: terminated by an operator or by the server,
+// failed, or timed out. Their messages were acknowledged when the run accepted them, so JetStream does not deliver them
+// again; the run's history still has them. Every starter looks for such runs and hands over what is left of them (ADRs 36
+// and 73). Any number of starters may do it: an event has one update id, and a conversation recognises the events that it
+// has.
 
 const (
 	// recoverEvery is how often runs that ended early are looked for.
 	recoverEvery = 15 * time.Second
-	// recoverBack is how far a starter looks back when it begins, recoverOverlap how far every time: visibility is written
-	// a moment after the run has ended.
-	recoverBack    = time.Hour
+	// recoverBack is how far a starter looks back when no mark is stored: as long as an earlier answer is recognised.
+	recoverBack = step.RepliesKept
+	// recoverOverlap is how far every look goes back: visibility is written a moment after the run has ended.
 	recoverOverlap = 2 * time.Minute
-	// recoverTimeout bounds one look.
-	recoverTimeout = time.Minute
-	// recoveredKept bounds the runs that are remembered as recovered.
-	recoveredKept = 10_000
+	// recoverTimeout bounds each half of a round: listing runs and handing over what is left of them.
+	recoverTimeout = 30 * time.Second
+	// recoverPage is how many runs are listed at a time, recoverSpan the shortest time whose runs are not divided further.
+	recoverPage = 1000
+	recoverSpan = time.Second
+	// recoverPending bounds the runs that wait for their turn or for another try. While there are as many, no more are listed.
+	recoverPending = 10_000
+	// markEvery is how often the mark is stored at most.
+	markEvery = time.Minute
 )
 
-// Recover answers the events of runs that ended by anything else than their own end: terminated by an operator or by the
-// server, failed, or timed out. Their messages were acknowledged when the run accepted them, so JetStream does not deliver
-// them again; the run's history still has them. It looks until ctx ends. Any number of starters may do it: an event has one
-// update id, and a conversation recognises the events that it has.
+// Mark stores up to which time all runs that ended early were recovered, for the starters that come later.
+type Mark interface {
+	// Get returns the time, the zero time when none is stored.
+	Get(ctx context.Context) (time.Time, error)
+	Put(ctx context.Context, mark time.Time) error
+}
+
+// Letters stores events that were accepted and that no run takes as dead letters.
+type Letters interface {
+	// Write stores an event. Writing it twice stores it once.
+	Write(ctx context.Context, of schemas.ConversationKey, e schemas.Event, reason *fault.Fault) error
+}
+
+// Recover recovers runs that ended early until ctx ends.
 func (i *Intake) Recover(ctx context.Context) {
-	done, _ := lru.New[string, struct{}](recoveredKept) // fails for a size below 1 only
-	since := time.Now().Add(-recoverBack)
+	r := newRecovery(i)
 	tick := time.NewTicker(recoverEvery)
 	defer tick.Stop()
 	for {
-		begun := time.Now()
-		if err := i.recoverSince(ctx, since, done); err != nil {
-			if ctx.Err() == nil {
-				i.Log.WarnContext(ctx, "recovering runs that ended early failed, will retry", "retry_in", recoverEvery, "error", err)
-			}
-		} else {
-			since = begun.Add(-recoverOverlap)
+		if err := r.round(ctx); err != nil && ctx.Err() == nil {
+			i.Log.WarnContext(ctx, "recovering runs that ended early failed, will retry", "retry_in", recoverEvery, "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -57,103 +69,144 @@ func (i *Intake) Recover(ctx context.Context) {
 	}
 }
 
-func (i *Intake) recoverSince(ctx context.Context, since time.Time, done *lru.Cache[string, struct{}]) error {
-	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
-	defer cancel()
-	request := &workflowservice.ListWorkflowExecutionsRequest{
-		Namespace: i.Namespace, PageSize: 100,
-		Query: fmt.Sprintf("WorkflowType IN ('%s', '%s') AND ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') "+
-			"AND CloseTime >= '%s'",
-			step.WorkflowConversation, step.WorkflowStep, since.UTC().Format(time.RFC3339)),
+// recovery is how far one starter has come.
+type recovery struct {
+	*Intake
+
+	since   time.Time            // all runs that ended before were listed; zero = not begun
+	known   map[string]time.Time // run ids that are not listed again, with the runs' ends
+	pending map[string]*endedRun // by run id
+	marked  time.Time            // the mark that is stored
+}
+
+func newRecovery(i *Intake) *recovery {
+	return &recovery{Intake: i, known: map[string]time.Time{}, pending: map[string]*endedRun{}}
+}
+
+// round lists the runs that ended since the last round, and hands over what is left of all that are pending. What fails
+// stops nothing else.
+func (r *recovery) round(ctx context.Context) error {
+	if r.since.IsZero() {
+		r.begin(ctx)
 	}
-	for {
-		page, err := i.Temporal.ListWorkflow(ctx, request)
-		if err != nil {
-			return fmt.Errorf("list runs that ended early: %w", err)
-		}
-		for _, run := range page.GetExecutions() {
-			if done.Contains(run.GetExecution().GetRunId()) {
-				continue
-			}
-			if err := i.recoverRun(ctx, run); err != nil {
-				return fmt.Errorf("recover run %s of %s: %w", run.GetExecution().GetRunId(), run.GetExecution().GetWorkflowId(), err)
-			}
-			done.Add(run.GetExecution().GetRunId(), struct{}{})
-		}
-		if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
-			return nil
-		}
+	return errors.Join(r.list(ctx), r.handOver(ctx), r.putMark(ctx))
+}
+
+// begin reads where an earlier starter has come to.
+func (r *recovery) begin(ctx context.Context) {
+	now := time.Now()
+	r.since = now.Add(-recoverBack)
+	if r.Mark == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	mark, err := r.Mark.Get(ctx)
+	switch {
+	case err != nil:
+		r.Log.WarnContext(ctx, "reading how far runs were recovered failed, looking back", "since", r.since, "error", err)
+	case !mark.IsZero() && mark.Before(now):
+		r.since, r.marked = mark.Add(-recoverOverlap), mark
 	}
 }
 
-// recoverRun hands what a run has left unanswered to a new one.
-func (i *Intake) recoverRun(ctx context.Context, run *workflowpb.WorkflowExecutionInfo) error {
-	id, runID := run.GetExecution().GetWorkflowId(), run.GetExecution().GetRunId()
-	events := i.Temporal.GetWorkflowHistory(ctx, id, runID, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	left, err := readRemains(events, i.payloads())
-	if err != nil {
-		return err
-	}
-	for _, d := range left.deliveries {
-		ctx := telemetry.WithTrace(ctx, telemetry.TraceID(d.Event.TraceID(left.owner())))
-		i.Log.WarnContext(ctx, "event of a run that ended early handed over again", "workflow", id, "run_id", runID, "event",
-			d.Event.ID,
-			"type", d.Event.Type, "status", run.GetStatus().String())
-		if err := i.handOverAgain(ctx, id, left, d); err != nil {
-			return err
+// putMark stores up to which time no run is left to recover.
+func (r *recovery) putMark(ctx context.Context) error {
+	mark := r.since
+	for _, run := range r.pending {
+		if run.closed.Before(mark) {
+			mark = run.closed
 		}
-		i.Metrics.Recovered()
+	}
+	if r.Mark == nil || mark.Sub(r.marked) < markEvery {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	if err := r.Mark.Put(ctx, mark); err != nil {
+		return fmt.Errorf("store how far runs were recovered: %w", err)
+	}
+	r.marked = mark
+	return nil
+}
+
+// list adds the runs that ended early to the pending ones, from the oldest on. Temporal lists the newest first and does not
+// sort, so the time is divided into spans whose runs fit one page. What is finished of it is not listed again.
+func (r *recovery) list(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverTimeout)
+	defer cancel()
+	now := time.Now()
+	from, span := r.since, now.Sub(r.since)
+	for from.Before(now) && len(r.pending) < recoverPending {
+		to := from.Add(span)
+		runs, fit, err := r.ended(ctx, from, to, span <= recoverSpan)
+		if err != nil {
+			return fmt.Errorf("list runs that ended early: %w", err)
+		}
+		if !fit {
+			span = max(span/2, recoverSpan)
+			continue
+		}
+		for _, run := range runs {
+			r.add(run)
+		}
+		from, span = to, min(2*span, max(now.Sub(to), recoverSpan))
+		if last := now.Add(-recoverOverlap); from.Before(last) {
+			r.since = from
+		} else if r.since.Before(last) {
+			r.since = last
+		}
+	}
+	for id, closed := range r.known {
+		if closed.Before(r.since) {
+			delete(r.known, id)
+		}
 	}
 	return nil
 }
 
-// payloads returns the converter of histories.
-func (i *Intake) payloads() converter.DataConverter {
-	if i.Converter == nil {
-		return step.DataConverter()
+func (r *recovery) add(run *workflowpb.WorkflowExecutionInfo) {
+	id := run.GetExecution().GetRunId()
+	if _, known := r.known[id]; known {
+		return
 	}
-	return i.Converter
+	r.known[id] = run.GetCloseTime().AsTime()
+	r.pending[id] = newEndedRun(run)
 }
 
-func (i *Intake) handOverAgain(ctx context.Context, id string, left remains, d step.Delivery) error {
-	again := tried{repeated: true, redelivered: true}
-	if left.request != nil {
-		return ignoreDuplicate(i.restartStep(ctx, id, *left.request))
+// ended returns the runs that ended early in a span of time, and whether they fit one page; all of them when it must not be
+// divided. Runs of other programs in the namespace, and of the scripts of channels, whose requests over HTTP have ended,
+// have another task queue or no conversation.
+func (r *recovery) ended(ctx context.Context, from, to time.Time, all bool,
+) (runs []*workflowpb.WorkflowExecutionInfo, fit bool, err error) {
+	request := &workflowservice.ListWorkflowExecutionsRequest{
+		Namespace: r.Namespace, PageSize: recoverPage,
+		Query: fmt.Sprintf("WorkflowType IN ('%s', '%s') AND ExecutionStatus IN ('Terminated', 'Failed', 'TimedOut') "+
+			"AND TaskQueue = %s AND %s IS NOT NULL AND CloseTime >= '%s' AND CloseTime < '%s'",
+			step.WorkflowConversation, step.WorkflowStep, step.Quote(r.Queue), step.AttributeConversation,
+			from.UTC().Format(time.RFC3339Nano), to.UTC().Format(time.RFC3339Nano)),
 	}
-	err := i.updateState(ctx, left.state(), d, again)
-	if outcomeOf(err).Reason() != "" { // no run takes it: it is as lost as it was, and the log has it
-		i.Log.ErrorContext(ctx, "event of a run that ended early cannot be recovered", "workflow", id, "event", d.Event.ID,
-			"error", err)
-		return nil
+	for {
+		page, err := r.Temporal.ListWorkflow(ctx, request)
+		if err != nil {
+			return nil, false, err
+		}
+		runs = append(runs, page.GetExecutions()...)
+		if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
+			return runs, true, nil
+		}
+		if !all {
+			return nil, false, nil
+		}
 	}
-	return ignoreDuplicate(err)
 }
 
-func ignoreDuplicate(err error) error {
-	if outcomeOf(err).Err() == nil {
-		return nil
+// endedEarly reports whether a run ended by anything else than its own end.
+func endedEarly(status enumspb.WorkflowExecutionStatus) bool {
+	switch status {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_FAILED,
+		enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		return true
 	}
-	return err
-}
-
-// restartStep runs a step on its own again, under its old id, unless that was done already.
-func (i *Intake) restartStep(ctx context.Context, id string, request step.Request) error {
-	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
-	defer cancel()
-	_, err := i.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: id, TaskQueue: i.Queue, WorkflowTaskTimeout: WorkflowTaskTimeout,
-		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    i.attributes(request.BotID, request.Delivery.Event),
-		Priority:                                 temporal.Priority{FairnessKey: request.Tenant},
-		StaticSummary:                            request.Bot + ": step " + shorten(request.Delivery.Event.Data.Step),
-	}, step.WorkflowStep, request)
-	return i.answered(ctx, err, id, request.Delivery.Event, tried{})
-}
-
-// unanswered is the delivery of a step that waited for entities when its run ended: they are gone with the run.
-func unanswered(d step.Delivery) step.Delivery {
-	d.Refused = fault.New(fault.Internal,
-		"the run of the conversation ended while the step waited for entities: request it again")
-	return d
+	return false
 }

@@ -2,8 +2,11 @@ package intake_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
@@ -15,8 +18,11 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -25,8 +31,12 @@ var key = schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42")
 
 // run is a history under construction.
 type run struct {
-	t      *testing.T
-	events []*historypb.HistoryEvent
+	t       *testing.T
+	events  []*historypb.HistoryEvent
+	at      time.Time    // of the events that are accepted from here on
+	refused *fault.Fault // why they are rejected
+	plan    *bot.Plan    // what they ask for
+	fail    error        // why the history cannot be read
 }
 
 func (r *run) payloads(value any) *commonpb.Payloads {
@@ -51,7 +61,8 @@ func (r *run) accepted(id, eventType string) *run {
 			AcceptedRequest: &updatepb.Request{
 				Meta: &updatepb.Meta{UpdateId: id},
 				Input: &updatepb.Input{Name: step.UpdateName(eventType), Args: r.payloads(step.Delivery{
-					Event: schemas.Event{ID: id, Type: eventType, Subject: "c-42"},
+					Event: schemas.Event{ID: id, Type: eventType, Subject: "c-42", Time: r.at}, Refused: r.refused,
+					Plan: r.plan,
 				})},
 			},
 		},
@@ -69,27 +80,37 @@ func (r *run) completed(id string, result step.Result) *run {
 	return r
 }
 
-func (r *run) HasNext() bool { return len(r.events) > 0 }
+func (r *run) HasNext() bool { return len(r.events) > 0 || r.fail != nil }
 
 func (r *run) Next() (*historypb.HistoryEvent, error) {
+	if r.fail != nil {
+		return nil, r.fail
+	}
 	e := r.events[0]
 	r.events = r.events[1:]
 	return e, nil
 }
 
+// terminated is a run that was terminated a while ago.
+func terminated(id, runID string, ago time.Duration) *workflowpb.WorkflowExecutionInfo {
+	return &workflowpb.WorkflowExecutionInfo{
+		Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: runID},
+		Status:    enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED,
+		StartTime: timestamppb.New(time.Now().Add(-ago - time.Minute)), CloseTime: timestamppb.New(time.Now().Add(-ago)),
+	}
+}
+
 // endedEarly makes visibility list one run that was terminated, with a history.
 func endedEarly(c *mocks.Client, id string, history client.HistoryEventIterator) {
 	c.On("ListWorkflow", mock.Anything, mock.Anything).Return(&workflowservice.ListWorkflowExecutionsResponse{
-		Executions: []*workflowpb.WorkflowExecutionInfo{{
-			Execution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: "terminated"},
-			Status:    enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED,
-		}},
+		Executions: []*workflowpb.WorkflowExecutionInfo{terminated(id, "terminated", 0)},
 	}, nil)
 	c.On("GetWorkflowHistory", mock.Anything, id, "terminated", false, mock.Anything).Return(history).Once()
 	running(c, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 }
 
-// TestIntake_RecoversRunThatEndedEarly: what a run had accepted and not answered goes to a new run, once, in order.
+// TestIntake_RecoversRunThatEndedEarly: what a run had accepted and not answered goes to a new run, once, in order. A step that
+// waited for entities is answered: no run can have it without them.
 func TestIntake_RecoversRunThatEndedEarly(t *testing.T) {
 	t.Parallel()
 	const requested, collected = schemas.TypeStepRequested, schemas.TypeEntitiesCollected
@@ -110,36 +131,52 @@ func TestIntake_RecoversRunThatEndedEarly(t *testing.T) {
 		}, nil, nil},
 		"waits": {func(r *run) *run {
 			return r.started("Conversation", state).accepted("e1", requested).completed("e1", waits)
-		}, []string{"e1"}, []string{"e1"}},
+		}, nil, []string{"e1"}},
 		"has waited": {func(r *run) *run {
 			return r.started("Conversation", state).accepted("e1", requested).completed("e1", waits).accepted("e2", collected).completed("e2", success)
 		}, nil, nil},
 		"waits since the run before": {func(r *run) *run {
 			return r.started("Conversation", withWaiting).accepted("e1", collected).completed("e1", waits).accepted("e2", collected)
-		}, []string{"w0", "e2"}, []string{"w0"}},
+		}, []string{"e2"}, []string{"w0"}},
 		"a message leaves it waiting": {func(r *run) *run {
 			return r.started("Conversation", withWaiting).accepted("m1", schemas.TypeMessageReceived).
 				completed("m1", step.Result{Outcome: schemas.OutcomeDelivered})
-		}, []string{"w0"}, []string{"w0"}},
+		}, nil, []string{"w0"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			in, c := setup(t)
 			endedEarly(c, "conversation/default/shop/c-42", tc.history(&run{t: t}))
-			var again, failed []string
-			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-				again = append(again, o.UpdateOptions.UpdateID)
-				if d := delivered(o.UpdateOptions); d.Refused != nil {
-					require.Equal(t, fault.Internal, d.Refused.Kind)
-					failed = append(failed, d.Event.ID)
-				}
-				return handle(nil), nil
-			})
+			again := taking(c)
 			require.NoError(t, in.RecoverTwice(t.Context()))
-			require.Equal(t, tc.again, again)
-			require.Equal(t, tc.failed, failed)
+			require.Equal(t, tc.again, *again)
+			require.Equal(t, tc.failed, rejected(t, in, fault.Internal))
 		})
 	}
+}
+
+// answers returns the events that the intake itself has answered, with the reasons.
+func answers(t *testing.T, in *intake.Intake) (all []string) {
+	t.Helper()
+	sent, _ := in.Replies.(*replies)
+	for _, reply := range sent.published {
+		var data schemas.StepReplied
+		require.NoError(t, json.Unmarshal(reply.Data, &data))
+		require.Equal(t, schemas.OutcomeRejected, data.Outcome)
+		all = append(all, data.EventID+" "+data.Error.Kind)
+	}
+	return all
+}
+
+// rejected returns the events that the intake itself has answered, all of them for one reason.
+func rejected(t *testing.T, in *intake.Intake, kind fault.Kind) (ids []string) {
+	t.Helper()
+	for _, answer := range answers(t, in) {
+		id, reason, _ := strings.Cut(answer, " ")
+		require.Equal(t, string(kind), reason)
+		ids = append(ids, id)
+	}
+	return ids
 }
 
 // TestIntake_RecoversStep: a step on its own runs again under its id, which the server allows once.

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"fmt"
+	"strings"
 
 	commonpb "go.temporal.io/api/common/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -20,34 +21,36 @@ type remains struct {
 	deliveries []step.Delivery // in the order in which they were accepted
 	request    *step.Request   // of a Step run; nil for a conversation
 	input      step.State      // of a conversation's run
+	begun      string          // the event whose step may have begun, "" when none may
+	unreadable error           // why a part of the history cannot be decoded
+	handedOver bool            // whether a run was given one of the deliveries
 }
 
-// state is the state of the run that answers what is left: nothing of the old one's but its identity.
-func (r remains) state() step.State {
-	return newState(r.input.ConversationKey, r.input.IdleTimeout)
-}
-
-// owner is the bot of the run.
-func (r remains) owner() schemas.BotID {
-	if r.request != nil {
-		return r.request.BotID
+// belongTo reports whether the history is that of a run of ours: a program in the same namespace may have workflows of these
+// names. What cannot be decoded is not known to be another's.
+func (r remains) belongTo(workflow string) bool {
+	switch {
+	case r.unreadable != nil:
+		return true
+	case r.request != nil:
+		return workflow == step.ID(r.request.ConversationKey, r.request.Delivery.Event.ID)
 	}
-	return r.input.BotID
+	return len(r.deliveries) == 0 || workflow == step.ConversationID(r.input.ConversationKey)
 }
 
-// readRemains reads a whole history.
-func readRemains(events client.HistoryEventIterator, payloads converter.DataConverter) (remains, error) {
-	r := reading{converter: payloads, accepted: map[string]step.Delivery{}}
+// readHistory reads a whole history. What cannot be decoded is in its remains.
+func readHistory(events client.HistoryEventIterator, payloads converter.DataConverter) (*reading, error) {
+	r := &reading{converter: payloads, accepted: map[string]step.Delivery{}}
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {
-			return remains{}, fmt.Errorf("read the history: %w", err)
+			return nil, fmt.Errorf("read the history: %w", err)
 		}
-		if err := r.event(e); err != nil {
-			return remains{}, fmt.Errorf("event %d of the history: %w", e.GetEventId(), err)
+		if err := r.event(e); err != nil && r.left.unreadable == nil {
+			r.left.unreadable = fmt.Errorf("event %d of the history: %w", e.GetEventId(), err)
 		}
 	}
-	return r.remains(), nil
+	return r, nil
 }
 
 // reading collects the Updates of a history.
@@ -77,14 +80,17 @@ func (r *reading) event(e *historypb.HistoryEvent) error {
 func (r *reading) started(a *historypb.WorkflowExecutionStartedEventAttributes) error {
 	if a.GetWorkflowType().GetName() == step.WorkflowStep {
 		var request step.Request
-		if err := r.decode(a.GetInput(), &request); err != nil {
-			return err
+		err := r.decode(a.GetInput(), &request)
+		if err == nil && request.Script != nil { // a script belongs to a request over HTTP, which has ended
+			return nil
 		}
-		if request.Script == nil { // a script belongs to a request over HTTP, which has ended
-			request.Delivery = notTwice(request.Delivery)
-			r.left.request, r.left.deliveries = &request, []step.Delivery{request.Delivery}
+		if err != nil {
+			id := a.GetWorkflowId()
+			request.Delivery = unreadable(id[strings.LastIndexByte(id, '/')+1:], schemas.TypeStepRequested)
 		}
-		return nil
+		request.Delivery = notTwice(request.Delivery)
+		r.left.request, r.left.deliveries = &request, []step.Delivery{request.Delivery}
+		return err
 	}
 	err := r.decode(a.GetInput(), &r.left.input)
 	r.waiting = r.left.input.Waiting
@@ -97,14 +103,25 @@ func (r *reading) take(request *updatepb.Request) error {
 		return nil
 	}
 	var d step.Delivery
-	if err := r.decode(request.GetInput().GetArgs(), &d); err != nil {
-		return err
+	err := r.decode(request.GetInput().GetArgs(), &d)
+	if err != nil {
+		d = unreadable(id, step.EventType(name))
 	}
 	if _, known := r.accepted[id]; !known {
 		r.order = append(r.order, id)
 	}
 	r.accepted[id] = d
-	return nil
+	return err
+}
+
+// unreadable is the delivery of an event of which only id and type can be read: its payload is encrypted under a key that
+// this process does not have.
+func unreadable(eventID, eventType string) step.Delivery {
+	return step.Delivery{
+		Event: schemas.Event{ID: eventID, Type: eventType},
+		Refused: fault.New(fault.Internal, "the run of the conversation ended early, and its history cannot be decoded: "+
+			"request the step again"),
+	}
 }
 
 func (r *reading) complete(id string, outcome *updatepb.Outcome) error {
@@ -139,13 +156,11 @@ func (r *reading) remains() remains {
 	if r.waiting != nil {
 		r.left.deliveries = append(r.left.deliveries, unanswered(*r.waiting))
 	}
-	inHand := true // the first that is open; those behind it had not begun
 	for _, id := range r.order {
 		if d, open := r.accepted[id]; open {
-			if inHand {
-				d = notTwice(d)
+			if r.left.begun == "" { // the first that is open; those behind it had not begun
+				r.left.begun, d = d.Event.ID, notTwice(d)
 			}
-			inHand = false
 			r.left.deliveries = append(r.left.deliveries, d)
 			r.left.input.IdleTimeout = max(r.left.input.IdleTimeout, d.IdleTimeout, bot.Duration(0))
 		}

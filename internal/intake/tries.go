@@ -3,6 +3,8 @@ package intake
 import (
 	"sync"
 	"time"
+
+	"github.com/hookturn/hookturn/internal/eventreader"
 )
 
 const (
@@ -19,40 +21,52 @@ type tried struct {
 	again       bool      // the engine may have published the event before
 	redelivered bool      // the event comes from another delivery or reader than an earlier one
 	repeated    bool      // the event may have been accepted before: by an earlier try, or from another reader
+	recovery    bool      // the event is handed over because its run ended early
+	late        bool      // the event may have been answered before, and its replies may be lost with their stream since
+	expired     bool      // the replies to the event may be deleted: they are kept for less time
 }
 
-// tries remembers the events of this process that were not accepted at once, by their sequence. The zero value is ready.
+// stored names a message. The sequences of a stream that was created again, or restored from a backup, come again.
+type stored struct {
+	sequence uint64
+	received int64 // when it was stored
+}
+
+func storedOf(m *eventreader.Message) stored { return stored{m.Sequence, m.Received.UnixNano()} }
+
+// tries remembers the events of this process that were not accepted at once. The zero value is ready.
 type tries struct {
 	mu  sync.Mutex
-	all map[uint64]tried
+	all map[stored]tried
 }
 
-func (t *tries) of(sequence uint64) tried {
+func (t *tries) of(m *eventreader.Message) tried {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.all[sequence]
+	return t.all[storedOf(m)]
 }
 
-func (t *tries) failed(sequence uint64, now time.Time) {
+func (t *tries) failed(m *eventreader.Message, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil {
-		t.all = map[uint64]tried{}
+		t.all = map[stored]tried{}
 	}
-	e := t.all[sequence]
+	at := storedOf(m)
+	e := t.all[at]
 	if e.count == 0 {
 		t.drop(now)
 		e.first = now
 	}
 	e.count++
 	e.last = now
-	t.all[sequence] = e
+	t.all[at] = e
 }
 
-func (t *tries) forget(sequence uint64) {
+func (t *tries) forget(m *eventreader.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.all, sequence)
+	delete(t.all, storedOf(m))
 }
 
 // drop forgets events that went to another reader.
@@ -60,9 +74,9 @@ func (t *tries) drop(now time.Time) {
 	if len(t.all) < triesKept {
 		return
 	}
-	for sequence, e := range t.all {
+	for at, e := range t.all {
 		if now.Sub(e.last) > triesFor {
-			delete(t.all, sequence)
+			delete(t.all, at)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -16,34 +17,79 @@ const answerTimeout = 5 * time.Second
 
 // unserved answers an event that becomes a dead letter, so that the user in the chat is not left without a reply
 // (contract, section 9.1). A known bot's conversation answers it, in the order of its events; an unknown bot has none.
-// The result is the rejection, or why the answer could not be given yet.
+// The result is the rejection, or why the answer could not be given yet; errDuplicate when the event is a dead letter.
 func (i *Intake) unserved(
 	ctx context.Context, b *bot.Bot, m *eventreader.Message, document []byte, rejected *rejection,
 ) error {
-	envelope, ok := schemas.DecodeEnvelope(document)
-	if !ok || schemas.ConversationToken(envelope.Subject) != m.Conversation || !owed(m, envelope) {
+	ctx, envelope, ok := i.envelope(ctx, m, document, owed)
+	if !ok {
 		return rejected
 	}
-	if envelope.TraceParent == "" {
-		envelope.TraceParent, envelope.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
+	if i.isDeadLetter(ctx, m, envelope) {
+		return errDuplicate
 	}
-	ctx = i.traced(ctx, m, schemas.Event{
-		ID: envelope.ID, Subject: envelope.Subject, TraceParent: envelope.TraceParent,
-	})
 	if b == nil {
 		return i.answerDirectly(ctx, m, envelope, rejected)
 	}
 	d := step.Delivery{
 		Event: schemas.Event{
-			SpecVersion: "1.0", ID: envelope.ID, Type: envelope.Type, Subject: envelope.Subject, Time: m.Received,
+			SpecVersion: "1.0", ID: envelope.ID, Type: envelope.Type, Subject: envelope.Subject, Time: sentAt(envelope, m),
 			TraceParent: envelope.TraceParent, TraceState: envelope.TraceState,
 		},
 		IdleTimeout: bot.Duration(b.IdleTimeout()), Refused: rejected.fault,
 	}
-	if err := i.deliver(ctx, b, m, d); outcomeOf(err).Result() != eventreader.Ack().Result() {
+	if err := i.deliver(ctx, b, m, d); !outcomeOf(err).Acked() {
 		return err
 	}
 	return rejected
+}
+
+// isDeadLetter reports whether an event that hookturn has published again became a dead letter before: the engine has the
+// rejection. Of a message that was tried before, that may be the answer of the earlier try, whose dead letter may not be
+// stored.
+func (i *Intake) isDeadLetter(ctx context.Context, m *eventreader.Message, e schemas.Envelope) bool {
+	if !marked(m) || m.Deliveries > 1 || m.TakenOver || i.tries.of(m).count > 0 {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	to := addressOf(m, e)
+	r, err := i.find(ctx, to, to.ReplyID(schemas.TypeStepReplied), firstStored(to.Event, m))
+	if err != nil {
+		i.Log.WarnContext(ctx, "looking for an earlier reply failed", "event", e.ID, "error", err)
+	}
+	var data schemas.StepReplied
+	return r != nil && json.Unmarshal(r.Data, &data) == nil && data.Outcome == schemas.OutcomeRejected
+}
+
+// addressOf returns the address of the answer to an event that no conversation takes.
+func addressOf(m *eventreader.Message, e schemas.Envelope) step.Address {
+	return step.Address{ConversationKey: m.BotID.WithConversation(e.Subject), Event: schemas.Event{
+		ID: e.ID, Time: e.Time, TraceParent: e.TraceParent, TraceState: e.TraceState,
+	}}
+}
+
+// envelope reads what identifies an event that no conversation takes, with the context of its log lines; ok is false when it
+// does not belong to the conversation under which it was published, or has no answer.
+func (i *Intake) envelope(
+	ctx context.Context, m *eventreader.Message, document []byte, answered func(*eventreader.Message, schemas.Envelope) bool,
+) (traced context.Context, e schemas.Envelope, ok bool) {
+	e, ok = schemas.DecodeEnvelope(document)
+	if !ok || schemas.ConversationToken(e.Subject) != m.Conversation || !answered(m, e) {
+		return ctx, e, false
+	}
+	if e.TraceParent == "" {
+		e.TraceParent, e.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
+	}
+	return i.traced(ctx, m, schemas.Event{ID: e.ID, Subject: e.Subject, TraceParent: e.TraceParent}), e, true
+}
+
+// sentAt is the time of an event, by which it is recognised when it is published again; without one, when it was stored.
+func sentAt(e schemas.Envelope, m *eventreader.Message) time.Time {
+	if e.Time.IsZero() {
+		return m.Received
+	}
+	return e.Time
 }
 
 // owed reports whether the engine is owed the answer to an event that becomes a dead letter. It has one of a replayed event,
@@ -61,30 +107,41 @@ func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e s
 	if !owed(m, e) {
 		return rejected
 	}
-	to := step.Address{ConversationKey: m.BotID.WithConversation(e.Subject), Event: schemas.Event{
-		ID: e.ID, TraceParent: e.TraceParent, TraceState: e.TraceState,
-	}}
-	in, err := to.Reply(schemas.TypeStepReplied, time.Now(), schemas.StepReplied{
-		EventID: e.ID, Outcome: schemas.OutcomeRejected, Error: step.ErrorOf(rejected.fault),
-	})
-	if err != nil {
-		return rejected
-	}
+	return i.answer(ctx, m, e, rejected)
+}
+
+// answer publishes the answer to an event of a step or an adapter, unless the engine has one. The result is as that of
+// answerDirectly.
+func (i *Intake) answer(
+	ctx context.Context, m *eventreader.Message, e schemas.Envelope, rejected *rejection,
+) error {
+	to := addressOf(m, e)
 	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
-	if i.replied(ctx, to, m.Received.Add(-repliesKept)) {
+	if since, may := mayBeAnswered(to.Event, m); may && i.replied(ctx, to, since) {
 		return rejected
 	}
-	if _, err := i.Replies.PublishReply(ctx, m.BotID, in.Reply); fault.Of(err) != nil && fault.Of(err).Kind != fault.TooLarge {
+	if err := i.publishRejected(ctx, to, rejected.fault); err != nil && fault.Of(err).Kind != fault.TooLarge {
 		return err
 	}
 	i.Metrics.Step(i.labels(m), "", string(schemas.OutcomeRejected), "", time.Since(m.Received))
 	return rejected
 }
 
+// publishRejected publishes the reply to an event that no run answers.
+func (i *Intake) publishRejected(ctx context.Context, to step.Address, f *fault.Fault) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	in, err := to.Reply(schemas.TypeStepReplied, time.Now(), step.Rejected(to.Event, f))
+	if err == nil {
+		_, err = i.Replies.PublishReply(ctx, to.BotID, in.Reply)
+	}
+	return err
+}
+
 func envelopeOf(e schemas.Event) schemas.Envelope {
 	return schemas.Envelope{
-		ID: e.ID, Type: e.Type, Subject: e.Subject, TraceParent: e.TraceParent, TraceState: e.TraceState,
+		ID: e.ID, Type: e.Type, Subject: e.Subject, Time: e.Time, TraceParent: e.TraceParent, TraceState: e.TraceState,
 		RepeatOf: e.Repeats(),
 	}
 }

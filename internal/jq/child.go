@@ -8,7 +8,6 @@ import (
 	"os"
 	"runtime/debug"
 	"syscall"
-	"time"
 
 	"github.com/itchyny/gojq"
 )
@@ -54,8 +53,7 @@ func serve(in io.Reader, out io.Writer) {
 		if readFrame(in, &r) != nil {
 			return
 		}
-		// The pool kills a process that takes too long. This timer ends the process when the pool itself has ended.
-		orphan := time.AfterFunc(4*runTimeout, func() { os.Exit(1) })
+		ctx, stop := watch()
 		code := compiled[r.Program]
 		if code == nil {
 			code, _ = compile(r.Program)
@@ -64,21 +62,19 @@ func serve(in io.Reader, out io.Writer) {
 			}
 			compiled[r.Program] = code
 		}
-		answer := evaluate(code, r.Input)
+		answer := evaluate(ctx, code, r.Input)
 		if writeFrame(out, answer) != nil {
 			return
 		}
-		orphan.Stop()
+		stop()
 	}
 }
 
-func evaluate(code *gojq.Code, input []byte) response {
+func evaluate(ctx context.Context, code *gojq.Code, input []byte) response {
 	value, err := decode(input)
 	if err != nil || code == nil {
 		return response{Error: "failed"}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), runTimeout)
-	defer cancel()
 	results := code.RunWithContext(ctx, value)
 	result, ok := results.Next()
 	if !ok {

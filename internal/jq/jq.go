@@ -40,8 +40,9 @@ func compile(program string) (*gojq.Code, error) {
 		return nil, syntaxError(program, err)
 	}
 	options := []gojq.CompilerOption{gojq.WithEnvironLoader(func() []string { return nil })}
+	names := namesOf(query)
 	for _, name := range impure {
-		if uses(query, name) {
+		if names.foreign(name) {
 			return nil, fmt.Errorf("uses %s: a program may depend on its input alone", name)
 		}
 	}

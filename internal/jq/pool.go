@@ -11,8 +11,10 @@ import (
 )
 
 const (
-	// runTimeout bounds one run of a program; a mapping of a few kilobytes takes well under a millisecond.
+	// runTimeout bounds one run of a program, in time of the processor; a mapping of a few kilobytes takes well under a
+	// millisecond. runLongest bounds the time that passes, on a machine that does not get to it.
 	runTimeout = 250 * time.Millisecond
+	runLongest = 5 * time.Second
 	// startTimeout bounds the start of a process; waitTimeout, the wait for a free process.
 	startTimeout = 30 * time.Second
 	waitTimeout  = 5 * time.Second
@@ -30,12 +32,20 @@ var (
 	ErrDenied  = errors.New("the program took too much time or memory too often and is not run for now")
 )
 
-// busyError reports that the program was not started. It is not the program's fault.
-type busyError struct{}
+// busyError reports that the program was not started, or not completed. It is not the program's fault.
+type busyError struct{ cause error } // nil: nothing was free
 
-func (busyError) Error() string {
-	return "no process was free to run the program, or the tenant's share was in use"
+func (e busyError) Error() string {
+	if e.cause != nil {
+		return "no process could be started to run the program"
+	}
+	return "no process or processor was free to run the program, or the tenant's share was in use"
 }
+
+func (e busyError) Unwrap() error { return e.cause }
+
+// Is makes every busyError one of ErrBusy.
+func (busyError) Is(target error) bool { return target == ErrBusy }
 
 // Busy reports whether a later run can succeed.
 func (busyError) Busy() bool { return true }
@@ -63,6 +73,7 @@ type Pool struct {
 	// Observe receives the result of every run: ok, failed, timeout, memory, busy or denied. It may be nil.
 	Observe func(tenant, result string)
 
+	begin    func() (*process, error) // starts a process
 	slots    chan *process
 	shares   *shares
 	denials  *denials
@@ -71,7 +82,7 @@ type Pool struct {
 
 // NewPool returns a new pool with a number of processes.
 func NewPool(processes int) *Pool {
-	p := &Pool{slots: make(chan *process, processes), shares: newShares(processes), denials: newDenials()}
+	p := &Pool{begin: start, slots: make(chan *process, processes), shares: newShares(processes), denials: newDenials()}
 	for range processes {
 		p.slots <- nil
 	}
@@ -87,7 +98,7 @@ func (p *Pool) Run(tenant, program string, input []byte) ([]byte, error) {
 	return output, err
 }
 
-func (p *Pool) run(tenant, program string, input []byte) ([]byte, error) {
+func (p *Pool) run(tenant, program string, input []byte) (_ []byte, err error) {
 	key := keyOf(tenant, program)
 	if err := p.denials.check(key, time.Now()); err != nil {
 		return nil, err
@@ -100,6 +111,13 @@ func (p *Pool) run(tenant, program string, input []byte) ([]byte, error) {
 	}
 	select {
 	case slot := <-p.slots:
+		if slot == nil {
+			if slot, err = p.begin(); err != nil {
+				p.slots <- nil // the next run tries again
+				release()
+				return nil, busyError{cause: err}
+			}
+		}
 		output, slot, err := run(slot, program, input)
 		p.denials.note(key, err, time.Now())
 		p.giveBack(slot, release)
@@ -110,7 +128,7 @@ func (p *Pool) run(tenant, program string, input []byte) ([]byte, error) {
 	}
 }
 
-// giveBack returns a process to the pool. When the process has ended, giveBack starts another one first and keeps the
+// giveBack puts a process back into the pool. When the process has ended, giveBack starts another one first and keeps the
 // slot of the tenant meanwhile, so that other tenants do not wait for the start.
 func (p *Pool) giveBack(slot *process, release func()) {
 	if slot != nil {
@@ -119,7 +137,7 @@ func (p *Pool) giveBack(slot *process, release func()) {
 		return
 	}
 	p.replaced.Go(func() {
-		fresh, err := start()
+		fresh, err := p.begin()
 		if err != nil {
 			fresh = nil // the next run tries again, and reports why
 		}
@@ -133,7 +151,7 @@ func (p *Pool) Close() {
 	p.replaced.Wait()
 	for range cap(p.slots) {
 		if slot := <-p.slots; slot != nil {
-			slot.kill()
+			_ = slot.kill()
 		}
 		p.slots <- nil
 	}
@@ -141,21 +159,17 @@ func (p *Pool) Close() {
 
 // run returns the process, or nil when it has ended.
 func run(slot *process, program string, input []byte) ([]byte, *process, error) {
-	if slot == nil {
-		var err error
-		if slot, err = start(); err != nil {
-			return nil, nil, fmt.Errorf("start a process for a jq program: %w", err)
-		}
-	}
-	answer, err := slot.ask(request{Program: program, Input: input}, runTimeout)
-	switch {
-	case err == nil:
+	answer, err := slot.ask(request{Program: program, Input: input}, runLongest)
+	if err == nil {
 		return answer.Output, slot, answer.err()
+	}
+	status := slot.kill()
+	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		slot.kill()
+		return nil, nil, ErrBusy // the processor was not free for it
+	case status == exitSlow:
 		return nil, nil, ErrTimeout
 	}
-	slot.kill()
 	return nil, nil, ErrMemory
 }
 
@@ -192,7 +206,7 @@ func start() (_ *process, err error) {
 		return nil, err
 	}
 	if _, err := p.ask(request{Program: "."}, startTimeout); err != nil {
-		p.kill()
+		_ = p.kill()
 		return nil, fmt.Errorf("no answer from the process: %w", err)
 	}
 	return p, nil
@@ -211,9 +225,11 @@ func (p *process) ask(r request, timeout time.Duration) (answer response, err er
 	return answer, readFrame(p.out, &answer)
 }
 
-func (p *process) kill() {
+// kill ends the process and returns the status with which it has ended before, -1 if it had not.
+func (p *process) kill() (status int) {
 	_ = p.cmd.Process.Kill()
 	p.in.Close()
 	p.out.Close()
 	_ = p.cmd.Wait()
+	return p.cmd.ProcessState.ExitCode()
 }

@@ -1,9 +1,14 @@
 package jq
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -79,6 +84,29 @@ func TestPool_TooManyWait(t *testing.T) {
 	require.Empty(t, p.shares.tenants, "tenants without runs are removed")
 }
 
+// TestPool_ProcessDoesNotStart: a process that cannot be started is not the program's fault, and the next run tries again.
+func TestPool_ProcessDoesNotStart(t *testing.T) {
+	t.Parallel()
+	p := NewPool(1)
+	t.Cleanup(p.Close)
+	var results []string
+	p.Observe = func(_, result string) { results = append(results, result) }
+	p.begin = func() (*process, error) { return nil, errors.New("fork/exec /opt/worker: out of memory") }
+	for range 3 {
+		_, err := p.Run("acme", ".", []byte(`1`))
+		require.ErrorIs(t, err, ErrBusy)
+		require.EqualError(t, err, "no process could be started to run the program")
+		require.ErrorContains(t, errors.Unwrap(err), "out of memory", "for the worker's log")
+		var busy interface{ Busy() bool }
+		require.ErrorAs(t, err, &busy)
+		require.True(t, busy.Busy())
+	}
+	p.begin = start
+	_, err := p.Run("acme", ".", []byte(`1`))
+	require.NoError(t, err)
+	require.Equal(t, []string{"busy", "busy", "busy", "ok"}, results)
+}
+
 // TestPool_RepeatedTimeoutsDenied runs an endless program until it is denied: for its tenant only, and other programs
 // run.
 func TestPool_RepeatedTimeoutsDenied(t *testing.T) {
@@ -136,4 +164,77 @@ func TestDenials(t *testing.T) {
 		d.note(keyOf("acme", string(rune(n))), ErrTimeout, now)
 	}
 	require.LessOrEqual(t, len(d.records), recordsMax)
+}
+
+// stopped returns a pool whose only process is stopped, as one that gets no processor.
+func stopped(t *testing.T) (p *Pool, process *os.Process) {
+	t.Helper()
+	p = NewPool(1)
+	t.Cleanup(p.Close)
+	_, err := p.Run("acme", ".", []byte(`1`))
+	require.NoError(t, err)
+	slot := <-p.slots
+	p.slots <- slot
+	require.NoError(t, slot.cmd.Process.Signal(syscall.SIGSTOP))
+	return p, slot.cmd.Process
+}
+
+// TestPool_BusyMachine: a program has 250 ms of the processor, however much time passes.
+func TestPool_BusyMachine(t *testing.T) {
+	t.Parallel()
+	p, process := stopped(t)
+	time.AfterFunc(3*runTimeout, func() { _ = process.Signal(syscall.SIGCONT) })
+	got, err := p.Run("acme", ".a", []byte(`{"a":7}`))
+	require.NoError(t, err)
+	require.Equal(t, "7", string(got))
+}
+
+// TestPool_ProcessStandsStill: a run that does not go on is not the program's fault, and another process takes its place.
+func TestPool_ProcessStandsStill(t *testing.T) {
+	t.Parallel()
+	p, _ := stopped(t)
+	_, err := p.Run("acme", ".", []byte(`1`))
+	require.ErrorIs(t, err, ErrBusy)
+	require.Empty(t, p.denials.records)
+	_, err = p.Run("acme", ".", []byte(`1`))
+	require.NoError(t, err)
+}
+
+func TestWatch_Judge(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		used, passed time.Duration
+		slow         bool
+		status       int
+	}{
+		{0, runTimeout, false, 0},
+		{runTimeout - 1, runLongest, false, 0},
+		{runTimeout, runTimeout, true, 0},
+		{2*runTimeout - 1, runLongest, true, 0},
+		{2 * runTimeout, 2 * runTimeout, true, exitSlow},
+		{0, 2 * runLongest, false, 1},
+	} {
+		slow, status := judge(c.used, c.passed)
+		require.Equal(t, c.slow, slow, c)
+		require.Equal(t, c.status, status, c)
+	}
+}
+
+// TestRun_ProcessEnded: a process that ends itself names the reason by its status.
+func TestRun_ProcessEnded(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[int]error{exitSlow: ErrTimeout, 2: ErrMemory} {
+		childIn, in, err := os.Pipe()
+		require.NoError(t, err)
+		out, childOut, err := os.Pipe()
+		require.NoError(t, err)
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", fmt.Sprint("exit ", status))
+		cmd.Stdin, cmd.Stdout = childIn, childOut
+		require.NoError(t, cmd.Start())
+		require.NoError(t, childIn.Close())
+		require.NoError(t, childOut.Close())
+		_, slot, err := run(&process{cmd: cmd, in: in, out: out}, ".", nil)
+		require.ErrorIs(t, err, want)
+		require.Nil(t, slot)
+	}
 }

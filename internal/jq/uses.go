@@ -6,44 +6,47 @@ import (
 	"github.com/itchyny/gojq"
 )
 
-// uses reports whether a program calls a function, or names a variable, that it does not define itself.
-func uses(query *gojq.Query, name string) bool {
-	found := false
-	walk(reflect.ValueOf(query), func(node any) {
-		if f, ok := node.(*gojq.Func); ok && f.Name == name && !defines(query, name) {
-			found = true
-		}
-	})
-	return found
+// names are the functions and variables of a program.
+type names struct {
+	used, defined map[string]bool
+	visited       int // nodes
 }
 
-func defines(query *gojq.Query, name string) bool {
-	found := false
-	walk(reflect.ValueOf(query), func(node any) {
-		if d, ok := node.(*gojq.FuncDef); ok && d.Name == name {
-			found = true
-		}
-	})
-	return found
+// namesOf returns the names in a program. It visits each node once: programs are checked in processes whose time is not
+// limited.
+func namesOf(query *gojq.Query) *names {
+	n := &names{used: map[string]bool{}, defined: map[string]bool{}}
+	n.walk(reflect.ValueOf(query))
+	return n
 }
+
+// foreign reports whether a program calls a function, or names a variable, that it does not define itself.
+func (n *names) foreign(name string) bool { return n.used[name] && !n.defined[name] }
 
 // walk visits every node of a program. Its syntax tree has some twenty types; what matters here are two of them.
-func walk(v reflect.Value, visit func(node any)) {
+func (n *names) walk(v reflect.Value) {
+	n.visited++
 	switch v.Kind() {
 	case reflect.Pointer:
-		if !v.IsNil() {
-			visit(v.Interface())
-			walk(v.Elem(), visit)
+		if v.IsNil() {
+			return
 		}
+		switch node := v.Interface().(type) {
+		case *gojq.Func:
+			n.used[node.Name] = true
+		case *gojq.FuncDef:
+			n.defined[node.Name] = true
+		}
+		n.walk(v.Elem())
 	case reflect.Struct:
 		for i := range v.NumField() {
 			if v.Type().Field(i).IsExported() {
-				walk(v.Field(i), visit)
+				n.walk(v.Field(i))
 			}
 		}
 	case reflect.Slice:
 		for i := range v.Len() {
-			walk(v.Index(i), visit)
+			n.walk(v.Index(i))
 		}
 	}
 }

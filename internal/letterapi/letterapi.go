@@ -15,6 +15,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/inspect"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -28,7 +29,9 @@ type Letters interface {
 // API serves dead letters. All fields are required.
 type API struct {
 	Letters Letters
-	Log     *slog.Logger
+	// Knows reports whether the conversation of a dead letter's event has answered it, and would not answer it again.
+	Knows func(ctx context.Context, letter bus.DeadLetter) (bool, error)
+	Log   *slog.Logger
 }
 
 // Caller is who sends a request whose token was checked.
@@ -111,7 +114,8 @@ func (a API) Show(w http.ResponseWriter, r *http.Request, c Caller) error {
 	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusOK, Shown{letterOf(l), l.Header, l.Data})
 }
 
-// Replay publishes the event of a dead letter again and deletes the dead letter. Repeated, it answers 404.
+// Replay publishes the event of a dead letter again and deletes the dead letter. Repeated, it answers 404. A dead letter
+// whose event is known to its conversation stays as it is: the event would not be answered.
 func (a API) Replay(w http.ResponseWriter, r *http.Request, c Caller) error {
 	l, err := a.find(r, c)
 	if err != nil {
@@ -121,6 +125,14 @@ func (a API) Replay(w http.ResponseWriter, r *http.Request, c Caller) error {
 	if !l.Replayable() || c.Tenant != "" && to.Tenant != c.Tenant {
 		return httpapi.Reject(http.StatusConflict, fault.BadEvent,
 			"the event's subject is not one of events: publish the event again under a valid one")
+	}
+	known, err := a.Knows(r.Context(), l)
+	switch {
+	case err != nil:
+		return httpapi.Failed(err, "whether the conversation knows the event cannot be found out: try again").
+			Because(err, "looking for the event of a dead letter failed")
+	case known:
+		return httpapi.Reject(http.StatusConflict, "", inspect.Known+": "+inspect.KnownHint)
 	}
 	var sequence uint64
 	replay := func() (err error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"container/list"
 	"net/http"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -81,11 +82,9 @@ func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
 		return e.later(fault.RateLimited, now, now.Add(slotGap), "the endpoint is recovering: at most %d requests at a time",
 			e.ramp)
 	case e.inFlight >= e.concurrency():
-		return e.later(fault.RateLimited, now, now.Add(slotGap),
-			"%d requests to the endpoint are in flight, the most that its limits allow", e.inFlight)
+		return e.full(now, "%d requests to the endpoint are in flight, the most that its limits allow", e.inFlight)
 	case ofTenant >= DefaultTenantConcurrency:
-		return e.later(fault.RateLimited, now, now.Add(slotGap),
-			"%d requests of the tenant are in flight, the most that a worker allows", ofTenant)
+		return e.full(now, "%d requests of the tenant are in flight, the most that a worker allows", ofTenant)
 	case e.rate != nil && !e.rate.AllowN(now, 1):
 		return e.later(fault.RateLimited, now, now, "the endpoint gets at most %g requests a second", e.limits.PerSecond)
 	}
@@ -94,13 +93,31 @@ func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
 
 // later denies a request and sets the time of its next try: not before from, and not at the same time as another request.
 func (e *endpoint) later(kind fault.Kind, now, from time.Time, format string, args ...any) *fault.Fault {
-	f := fault.New(kind, format, args...)
-	gap := slotGap
-	if e.rate != nil {
-		gap = max(gap, time.Duration(float64(time.Second)/e.limits.PerSecond))
+	return e.deny(fault.New(kind, format, args...), now, from, e.gap())
+}
+
+// full denies a request because as many as may be are in flight. The next tries come no faster than the endpoint answers:
+// each costs the Temporal server several transactions, and one that comes too early is denied again.
+func (e *endpoint) full(now time.Time, format string, args ...any) *fault.Fault {
+	gap := e.gap()
+	if len(e.took) > 0 {
+		gap = max(gap, slices.Min(e.took)/time.Duration(max(e.inFlight, 1)))
 	}
+	return e.deny(fault.New(fault.RateLimited, format, args...), now, now.Add(slotGap), gap)
+}
+
+// deny sets the time of the next try of a request: not before from, and a gap behind that of the request denied before.
+func (e *endpoint) deny(f *fault.Fault, now, from time.Time, gap time.Duration) *fault.Fault {
 	f.RetryAfter = e.slots.next(from, gap).Sub(now)
 	return f
+}
+
+// gap returns the time between two retries.
+func (e *endpoint) gap() time.Duration {
+	if e.rate == nil {
+		return slotGap
+	}
+	return max(slotGap, time.Duration(float64(time.Second)/e.limits.PerSecond))
 }
 
 // endPause starts the recovery when a pause is over.

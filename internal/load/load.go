@@ -11,12 +11,15 @@ import (
 )
 
 const (
-	// LagMax is the smoothed timer lag above which the process is overloaded: a tenth of the allowed delay of a heartbeat.
+	// LagMax is the smoothed timer lag above which the process is overloaded.
 	LagMax = 100 * time.Millisecond
-	// ReportMax is the smoothed duration of a heartbeat above which the server, or the connection to it, is overloaded.
-	ReportMax = 500 * time.Millisecond
-	// PendingMax is how long one heartbeat may be pending before the server counts as overloaded.
-	PendingMax = time.Second
+	// TaskReportMax is the smoothed duration of a report above which a worker accepts no more workflow tasks, which the
+	// server gives up after 2 s.
+	TaskReportMax = 500 * time.Millisecond
+	// ActivityReportMax is the same for activities, whose heartbeat timeout grows with the duration of reports.
+	ActivityReportMax = 1500 * time.Millisecond
+	// pendingFactor times such a duration is how long one report may be pending.
+	pendingFactor = 2
 	// MemoryMax is the share of the memory limit that may be used.
 	MemoryMax = 0.8
 
@@ -67,7 +70,7 @@ func (m *Monitor) Lagged(awaited, lag time.Duration) {
 	m.lag = average(m.lag, max(lag, 0), awaited)
 }
 
-// Report starts to measure a heartbeat to the server; done ends it.
+// Report starts to measure a report to the server, such as a heartbeat; done ends it.
 func (m *Monitor) Report() (done func()) {
 	began := time.Now()
 	m.mu.Lock()
@@ -90,8 +93,8 @@ func (m *Monitor) Report() (done func()) {
 	}
 }
 
-// High reports whether the process is overloaded and should not accept more work.
-func (m *Monitor) High() bool {
+// High reports whether the process is overloaded and should not accept more work whose reports may take reportMax.
+func (m *Monitor) High(reportMax time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.full || m.lag > LagMax.Seconds() {
@@ -99,12 +102,23 @@ func (m *Monitor) High() bool {
 	}
 	now := time.Now()
 	for began := range m.pending {
-		if now.Sub(*began) > PendingMax {
+		if now.Sub(*began) > pendingFactor*reportMax {
 			return true
 		}
 	}
-	// The weight of the latest report decays with time.
-	return m.report*math.Exp(-now.Sub(m.updated).Seconds()/smooth.Seconds()) > ReportMax.Seconds()
+	return m.reportTime(now) > reportMax.Seconds()
+}
+
+// ReportTime returns the smoothed duration of a report to the server; 0 without recent ones.
+func (m *Monitor) ReportTime() time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return time.Duration(m.reportTime(time.Now()) * float64(time.Second))
+}
+
+// reportTime returns the smoothed duration in seconds. The weight of the latest report decays with time.
+func (m *Monitor) reportTime(now time.Time) float64 {
+	return m.report * math.Exp(-now.Sub(m.updated).Seconds()/smooth.Seconds())
 }
 
 func (m *Monitor) lookAtMemory() {

@@ -12,17 +12,17 @@ func TestMonitor_LateTimers(t *testing.T) {
 	t.Parallel()
 	var m Monitor
 	m.Lagged(tick, 0)
-	require.False(t, m.High())
+	require.False(t, m.High(TaskReportMax))
 	m.Lagged(300*time.Millisecond, 300*time.Millisecond)
-	require.False(t, m.High(), "a single pause does not count as overload")
+	require.False(t, m.High(TaskReportMax), "a single pause does not count as overload")
 	for range 40 {
 		m.Lagged(200*time.Millisecond, 175*time.Millisecond)
 	}
-	require.True(t, m.High(), "timers are late again and again")
+	require.True(t, m.High(TaskReportMax), "timers are late again and again")
 	for range 200 {
 		m.Lagged(tick, 0)
 	}
-	require.False(t, m.High(), "the load is over")
+	require.False(t, m.High(TaskReportMax), "the load is over")
 }
 
 func TestMonitor_SlowReports(t *testing.T) {
@@ -31,23 +31,25 @@ func TestMonitor_SlowReports(t *testing.T) {
 		var m Monitor
 		for range 5 {
 			done := m.Report()
-			time.Sleep(PendingMax - time.Millisecond)
+			time.Sleep(pendingFactor*TaskReportMax - time.Millisecond)
 			done()
 		}
-		require.True(t, m.High(), "the server is slow")
+		require.True(t, m.High(TaskReportMax), "the server is slow")
+		require.False(t, m.High(ActivityReportMax), "activities can still send their heartbeats in time")
+		require.Greater(t, m.ReportTime(), TaskReportMax)
 		time.Sleep(10 * time.Second)
-		require.False(t, m.High(), "that was long ago")
+		require.False(t, m.High(TaskReportMax), "that was long ago")
 
 		done := m.Report()
-		time.Sleep(PendingMax + time.Millisecond)
-		require.True(t, m.High(), "a report is under way for too long")
+		time.Sleep(pendingFactor*TaskReportMax + time.Millisecond)
+		require.True(t, m.High(TaskReportMax), "a report is under way for too long")
 		done()
 		for range 100 {
 			fast := m.Report()
 			time.Sleep(100 * time.Millisecond)
 			fast()
 		}
-		require.False(t, m.High(), "reports are fast again")
+		require.False(t, m.High(TaskReportMax), "reports are fast again")
 	})
 }
 
@@ -61,7 +63,7 @@ func TestMonitor_Memory(t *testing.T) {
 	} {
 		m := &Monitor{memory: func() (uint64, uint64) { return c.used, c.limit }}
 		m.lookAtMemory()
-		require.Equal(t, c.high, m.High(), name)
+		require.Equal(t, c.high, m.High(TaskReportMax), name)
 	}
 	require.Positive(t, memoryUsed())
 }

@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/hookturn/hookturn/internal/leaktest"
 )
 
 // VerifyTestMain runs a package's tests and fails when goroutines are left over.
@@ -12,6 +14,6 @@ import (
 // reads a channel from a field, and empties the field when it returns. Where the write is faster than the goroutine's start,
 // the goroutine waits for a nil channel for good. A connection that a test forgot is still found by its other goroutines.
 func VerifyTestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	leaktest.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/nats-io/nats.go/jetstream.(*jetStream).resetPendingAcksOnReconnect"))
 }

@@ -7,12 +7,14 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/freeport"
 )
 
 // patience is how long a server may take to start; no test waits this long unless something is broken.
-const patience = 20 * time.Second
+const patience = time.Minute
 
-// Start starts a server with JetStream on a port of 127.0.0.1 that the system chooses, with a store of its own and messages
+// Start starts a server with JetStream on a free port of 127.0.0.1, with a store of its own and messages
 // of at most 2 MiB. Each change alters its options. The server stops at the end of the test; a test may stop it earlier.
 func Start(t testing.TB, change ...func(*server.Options)) *server.Server {
 	t.Helper()
@@ -22,6 +24,9 @@ func Start(t testing.TB, change ...func(*server.Options)) *server.Server {
 	}
 	for _, f := range change {
 		f(options)
+	}
+	if options.Port == server.RANDOM_PORT {
+		options.Port = freeport.Choose()
 	}
 	s, err := server.NewServer(options)
 	require.NoError(t, err)

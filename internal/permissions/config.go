@@ -34,6 +34,8 @@ func Accounts(c Config) string {
 	}
 	b.WriteString("        ]\n        exports: [\n")
 	writeExports(&b, engines)
+	b.WriteString("        ]\n        imports: [\n")
+	writeServed(&b)
 	b.WriteString("        ]\n    }\n")
 	for _, user := range Users() {
 		if user.Apart {
@@ -105,6 +107,9 @@ func (e Export) local() string {
 	if strings.HasPrefix(e.Subject, "$KV.") {
 		return "$JS." + Domain + ".API." + e.Subject
 	}
+	if e.Subject == codeWorkers {
+		return apart(e.Subject)
+	}
 	return e.Subject
 }
 
@@ -122,7 +127,7 @@ func writeUser(b *strings.Builder, user User, password string) {
 	for _, subject := range user.Publish {
 		publish = append(publish, user.local(subject))
 	}
-	writeList(b, "publish", publish)
+	writeList(b, "publish", append(publish, user.Local...))
 	writeList(b, "subscribe", append([]string{InboxPrefix(user.Name) + ".>"}, user.Subscribe...))
 	if user.Responds {
 		b.WriteString("                    allow_responses: true\n")
@@ -149,7 +154,33 @@ func writeApart(b *strings.Builder, user User, password string) {
 	writeUser(b, user, password)
 	b.WriteString("        ]\n        imports: [\n")
 	writeImports(b, user.exports())
-	b.WriteString("        ]\n    }\n")
+	b.WriteString("        ]\n")
+	if len(user.Serves) > 0 {
+		b.WriteString("        exports: [\n")
+		for _, subject := range user.Serves {
+			fmt.Fprintf(b, "            { service: %q, accounts: [%q], response_threshold: %q }\n", subject, Account, servedFor)
+		}
+		b.WriteString("        ]\n")
+	}
+	b.WriteString("    }\n")
+}
+
+// servedFor is how long the server waits for the answer to a request between accounts: longer than any script may run.
+const servedFor = "15m"
+
+// writeServed writes what hookturn's account imports of other accounts: the requests that their users serve.
+func writeServed(b *strings.Builder) {
+	for _, user := range Users() {
+		for _, subject := range user.Serves {
+			fmt.Fprintf(b, "            { service: { account: %s, subject: %q }, to: %q }\n", user.Account(), subject, apart(subject))
+		}
+	}
+}
+
+// apart is the subject of a request to a worker that runs scripts in another account. It is not the one of a request in the
+// same account: where both have such workers, each would get it.
+func apart(subject string) string {
+	return "hookturn.apart." + strings.TrimPrefix(subject, "hookturn.")
 }
 
 func writeEngine(b *strings.Builder, engine Engine, password string) {

@@ -3,10 +3,10 @@
 //
 // hookturn's processes share one account, each with a user, subjects and an inbox prefix of its own. The engine of a
 // tenant has an account of its own, which imports the tenant's subjects and nothing else; so have the tools of a viewer
-// and of an operator. An account and not a user, because a user may put any subject of its account into the reply of a
-// request, and JetStream answers there: a user that may read its own replies could have them stored as another tenant's,
-// and one that may only read could have what it reads stored as an event. Nor may they create a consumer, which delivers to
-// any subject of the account of its stream.
+// and of an operator, and the workers that run scripts only. An account and not a user, because a user may put any subject
+// of its account into the reply of a request, and JetStream answers there: a user that may read its own replies could have
+// them stored as another tenant's, and one that may only read could have what it reads stored as an event. Nor may they
+// create a consumer, which delivers to any subject of the account of its stream.
 package permissions
 
 import (
@@ -39,11 +39,18 @@ type User struct {
 	Responds bool
 	// Apart: the user has an account of its own, which imports what it may publish to.
 	Apart bool
+	// Serves are the subjects of requests that the account of the user lends to hookturn's.
+	Serves []string
+	// Local are the subjects of requests that users of the account send each other.
+	Local []string
 }
 
 // Account returns the name of the user's account.
 func (u User) Account() string {
-	if u.Apart {
+	switch {
+	case u.Apart && len(u.Serves) > 0:
+		return "SCRIPTS_" + u.Name
+	case u.Apart:
 		return "TOOLS_" + u.Name
 	}
 	return Account
@@ -84,14 +91,18 @@ func Users() []User {
 		{
 			Name: Worker, Purpose: "worker: runs workflows and activities",
 			Publish: slices.Concat(runs(), restores(), reads(bucketChats), writes(bucketChats),
-				keyOf("callback-address"), keyOf("file-link"), findsReplies(), rights("hookturn.queues.>",
+				keyOf("callback-address"), keyOf("file-link"), findsReplies(),
+				rights("hookturn.attempts.>", "hookturn.apart.attempts.>", "hookturn.apart.codeworkers.*", "hookturn.queues.>",
 					"$JS.API.STREAM.MSG.GET."+streamQueues, "$JS.API.STREAM.MSG.DELETE."+streamQueues)),
 			Subscribe: servesScripts(), Responds: true,
 		},
 		{
 			Name: Code, Purpose: "worker --task-queues hookturn-code: runs scripts",
-			Publish:   slices.Concat(runs(), keyOf("file-link")),
-			Subscribe: servesScripts(), Responds: true,
+			Publish: slices.Concat(opens(), reads(bucketEndpoints), reads(bucketPauses), reads(bucketChannels), files(),
+				rights("hookturn.notices.>", "hookturn.sockets.>", codeWorkers), claimsScripts(), keyOf("file-link")),
+			Subscribe: servesScripts(), Responds: true, Apart: true,
+			Serves: rights("hookturn.scripts.>", "hookturn.attempts.>", codeWorkers),
+			Local:  rights(codeWorkers),
 		},
 		{
 			Name: Operator, Purpose: "the tools of an owner, and processes without a user of their own",
@@ -116,7 +127,7 @@ func starter() User {
 		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
 			scans(streamDeadLetters),
 			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
-				"hookturn.notices.>", "hookturn.scripts.>",
+				"hookturn.notices.>", "hookturn.scripts.>", "hookturn.apart.scripts.>",
 				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
 				"$JS.API.STREAM.MSG.DELETE."+streamDeadLetters,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters,
@@ -125,7 +136,7 @@ func starter() User {
 			records(schemas.AuditChannelCreate, schemas.AuditChannelChange, schemas.AuditChannelToken, schemas.AuditChannelDelete,
 				schemas.AuditDeadLettersReplay, schemas.AuditPayloadsDecrypt),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
-			reads(bucketPosted), writes(bucketPosted),
+			reads(bucketPosted), writes(bucketPosted), reads(bucketRedrives), writes(bucketRedrives),
 			reads(bucketChats), watches(bucketPauses), watches(bucketChannels), writes(bucketChannels), files(),
 			consumes(streamFiles), // the retention of bots lists them
 			keyOf("callback-address"), keyOf("file-link")),
@@ -133,14 +144,27 @@ func starter() User {
 	}
 }
 
-// servesScripts is running scripts of channels without a workflow, for the gateway.
-func servesScripts() []string { return []string{"hookturn.scripts.> hookturn-code"} }
+// codeWorkers are the subjects of requests to one code worker.
+const codeWorkers = "hookturn.codeworkers.*"
 
-// runs is what each worker may do.
+// servesScripts is running scripts of channels without a workflow, for the gateway, and with one, for the workers of
+// workflows.
+func servesScripts() []string {
+	return []string{"hookturn.scripts.> hookturn-code", "hookturn.attempts.> hookturn-code", codeWorkers}
+}
+
+// runs is what a worker of workflows may do. It may run scripts as well.
 func runs() []string {
 	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints),
 		watches(bucketPauses), watches(bucketChannels), files(),
-		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>"))
+		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>", codeWorkers),
+		claimsScripts())
+}
+
+// claimsScripts is recording which worker has begun a script, and reading that.
+func claimsScripts() []string {
+	keys := "$KV." + bucketPosted + ".script.*"
+	return []string{keys, "$JS.API.DIRECT.GET.KV_" + bucketPosted + "." + keys}
 }
 
 // opens is what each process does at its start, and for /readyz, which writes a probe.

@@ -117,6 +117,7 @@ func TestRoles_ToolsDoTheirWork(t *testing.T) {
 	_, err = bus.NewDeadLetters(tools, mine).Replay(ctx, 1)
 	require.NoError(t, err)
 	require.NoError(t, store.NewPauses(mine).Put(ctx, store.Pause{BotID: acmeShop}))
+	require.NoError(t, store.NewEndpoints(mine).Tell(ctx, acmeShop, "https://shop.example/orders", []byte(`{}`)))
 	require.NoError(t, store.NewEndpoints(mine).Forget(ctx, acmeShop, "https://shop.example/orders"))
 	require.NoError(t, store.NewRedrives(mine).Put(ctx, "a", 1))
 	_, err = store.NewRedrives(mine).Get(ctx, "a", new(int))
@@ -172,11 +173,11 @@ func TestRoles_ToolsCreateNoConsumers(t *testing.T) {
 	}
 }
 
-// TestRoles_AnswersStayInTheirAccount sends each request that a user of the tools may send, with the subjects of everything
-// that is stored, published or deleted as the place of its answer.
+// TestRoles_AnswersStayInTheirAccount sends each request that a user of the tools, or a code worker, may send, with the
+// subjects of everything that is stored, published or deleted as the place of its answer.
 func TestRoles_AnswersStayInTheirAccount(t *testing.T) {
 	t.Parallel()
-	for _, user := range []string{Look, Tools} {
+	for _, user := range []string{Look, Tools, Code} {
 		t.Run(user, func(t *testing.T) {
 			t.Parallel()
 			r := startRig(t)

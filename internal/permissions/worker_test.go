@@ -1,13 +1,17 @@
 package permissions
 
 import (
+	"context"
 	"encoding/json"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -53,4 +57,112 @@ func TestCode_ServesScripts(t *testing.T) {
 		require.ErrorContains(t, err, "hookturn.scripts", "a worker that is taken over runs no script elsewhere")
 		stop(testContext(t))
 	}
+}
+
+// TestWorker_AsksCodeWorkers: a worker asks both users that may run scripts for first attempts, and each of them claims what it
+// begins. The gateway may not, nor may a code worker ask others to begin.
+func TestWorker_AsksCodeWorkers(t *testing.T) {
+	t.Parallel()
+	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
+	for _, user := range []string{Code, Worker} {
+		r := startRig(t)
+		_, asking := r.connect(t, Worker)
+		_, code := r.connect(t, user)
+		streams, err := bus.Setup(testContext(t), code, bus.StreamOptions{})
+		require.NoError(t, err)
+		for _, created := range []bool{true, false} {
+			holder, made, err := store.NewBegun(streams).Claim(testContext(t), shop, "r1", "w-1")
+			require.NoError(t, err, user)
+			require.Equal(t, "w-1", holder)
+			require.Equal(t, created, made)
+		}
+		echo := func(request []byte, _ int) []byte { return request }
+		stop, err := bus.NewPubSub(code).AnswerAsks(1, echo, nil)
+		require.NoError(t, err)
+		stopNamed, err := bus.NewPubSub(code).AnswerAsksTo("w-1", echo)
+		require.NoError(t, err)
+		require.NoError(t, code.Conn().Flush())
+		for _, name := range []string{"", "w-1"} {
+			answer, err := bus.NewPubSub(asking).AskCodeWorker(testContext(t), shop, name, []byte("x"))
+			require.NoError(t, err, user)
+			require.Equal(t, "x", string(answer))
+		}
+		_, err = bus.NewPubSub(code).AskCodeWorker(testContext(t), shop, "w-1", []byte("x"))
+		require.NoError(t, err, "a code worker asks the one that has begun a script")
+		_, other := r.connect(t, Starter)
+		_, err = bus.NewPubSub(other).AskCodeWorker(testContext(t), shop, "", []byte("x"))
+		require.Equal(t, fault.Connect, fault.Of(err).Kind, "not permitted, and known not to be received")
+		_, other = r.connect(t, Code)
+		_, err = bus.NewPubSub(other).AskCodeWorker(testContext(t), shop, "", []byte("x"))
+		require.Equal(t, fault.Connect, fault.Of(err).Kind)
+		stop(testContext(t))
+		stopNamed(testContext(t))
+	}
+}
+
+// TestCode_AnswersStayInItsAccount stores what a code worker may store, with the subjects of others as the place of the
+// acknowledgement, and creates consumers that deliver there.
+func TestCode_AnswersStayInItsAccount(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	nc, js := r.connect(t, Code)
+	before := r.state(t)
+	stored := uint64(0)
+	for _, target := range []string{
+		"hookturn.events.globex.shop.c", "hookturn.replies.globex.shop.c", "hookturn.queues.acme.shop.s", "$KV.HOOKTURN_CHANNELS.x",
+		"$JS.API.STREAM.PURGE.HOOKTURN_REPLIES", "$JS.API.STREAM.DELETE.HOOKTURN_EVENTS",
+	} {
+		require.NoError(t, nc.PublishRequest("$JS."+Domain+".API.$KV.HOOKTURN_POSTED.script.x", target, []byte("{}")))
+		stored = 1 // a bucket keeps the latest value of a key
+		for _, api := range []string{"$JS.API.", "$JS." + Domain + ".API."} {
+			for _, stream := range everyStream() {
+				_ = nc.Publish(api+"CONSUMER.CREATE."+stream+".x",
+					[]byte(`{"stream_name":"`+stream+`","config":{"name":"x","deliver_subject":"`+target+`","ack_policy":"none"}}`))
+			}
+		}
+	}
+	_, err := js.AccountInfo(testContext(t)) // answered after all of the above
+	require.NoError(t, err)
+	after := r.state(t)
+	before["KV_HOOKTURN_POSTED"] += stored
+	require.Equal(t, before, after)
+	_, owner := r.connect(t, Operator)
+	for _, stream := range everyStream() {
+		_, err := owner.Consumer(testContext(t), stream, "x")
+		require.ErrorIs(t, err, jetstream.ErrConsumerNotFound, stream)
+	}
+}
+
+// TestCode_FollowsBuckets: a code worker learns of what operators decide without a consumer, which it may not create.
+func TestCode_FollowsBuckets(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	ctx := testContext(t)
+	_, owner := r.connect(t, Operator)
+	all, err := bus.Setup(ctx, owner, bus.StreamOptions{})
+	require.NoError(t, err)
+	require.NoError(t, store.NewPauses(all).Put(ctx, store.Pause{BotID: acmeShop, Reason: "first"}))
+	_, code := r.connect(t, Code)
+	streams, err := bus.Setup(ctx, code, bus.StreamOptions{})
+	require.NoError(t, err)
+	seen, ready := make(chan string, 10), make(chan struct{}, 1)
+	following, stop := context.WithCancel(ctx)
+	ended := make(chan error)
+	go func() {
+		ended <- store.NewPauses(streams).Follow(following, func(d store.Pause) { seen <- d.Reason }, func() { ready <- struct{}{} })
+	}()
+	next := func() string {
+		select {
+		case reason := <-seen:
+			return reason
+		case <-time.After(soon):
+			return "nothing"
+		}
+	}
+	require.Equal(t, "first", next())
+	<-ready
+	require.NoError(t, store.NewPauses(all).Put(ctx, store.Pause{BotID: acmeShop, Reason: "second"}))
+	require.Equal(t, "second", next())
+	stop()
+	require.NoError(t, <-ended)
 }

@@ -109,7 +109,8 @@ func (l *Letters) leftOut(ctx context.Context, seq uint64) (string, error) {
 		return LeftSubject, nil
 	}
 	until := letter.Expires
-	if e, err := schemas.DecodeEvent(letter.Data); err == nil && e.ExpiryTime != nil &&
+	document, _ := schemas.Document(letter.Header, letter.Data) // what is not an event has no attribute
+	if e, err := schemas.DecodeEvent(document); err == nil && e.ExpiryTime != nil &&
 		(until.IsZero() || e.ExpiryTime.Before(until)) {
 		until = *e.ExpiryTime
 	}

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/google/uuid"
@@ -55,6 +56,21 @@ func Total(counts map[string]int) int {
 		sum += n
 	}
 	return sum
+}
+
+// leftOutCount is the first part of the names of counts of what was left out, in audit events.
+const leftOutCount = "left_out_"
+
+// Counts returns how far a redrive has come, as its audit event has it; nothing of a nil Progress.
+func (p *Progress) Counts() map[string]int {
+	counts := map[string]int{}
+	if p != nil {
+		maps.Copy(counts, p.Done)
+		for reason, n := range p.LeftOut {
+			counts[leftOutCount+reason] = n
+		}
+	}
+	return counts
 }
 
 // item is one event to repeat.

@@ -9,7 +9,12 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/mocks"
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -140,6 +145,45 @@ func interrupted(t *testing.T, killedIn int) {
 	require.NoError(t, err)
 	require.False(t, p.Resumed, "a finished redrive begins again")
 	require.Equal(t, 1, Total(p.Done))
+}
+
+// TestLetters_InBinaryMode: the attributes of an event may be headers of its message.
+func TestLetters_InBinaryMode(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t)
+	stored := bus.NewDeadLetters(js, streams)
+	key := schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1")
+	for n, id := range []string{"expired", "answered"} {
+		header := nats.Header{
+			"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"/x"}, "ce-type": {schemas.TypeStepRequested},
+			"ce-time": {"2026-11-28T12:00:00Z"}, "ce-subject": {key.Conversation}, "Content-Type": {"application/json"},
+		}
+		if id == "expired" {
+			header["ce-expirytime"] = []string{"2026-11-28T12:00:01Z"}
+		}
+		require.NoError(t, stored.Write(t.Context(), &bus.FailedEvent{
+			BotID: key.BotID, Conversation: key.Conversation, Subject: schemas.Subject(schemas.SubjectEvents, key),
+			Data: []byte(`{"step":"ORDER"}`), Header: header, Sequence: uint64(n + 1), Received: time.Now(),
+		}, fault.New(fault.UnknownStep, "there is no such step")))
+	}
+	reply, err := schemas.NewReply(key, "answered", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{
+		EventID: "answered", Outcome: schemas.OutcomeRejected, Workflow: schemas.WorkflowRef{ID: "w", RunID: "r"},
+	})
+	require.NoError(t, err)
+	_, err = bus.NewReplies(js, streams).PublishReply(t.Context(), key.BotID, reply)
+	require.NoError(t, err)
+
+	temporal := mocks.NewClient(t)
+	temporal.On("DescribeWorkflowExecution", mock.Anything, "w", mock.Anything).Return(
+		&workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{FirstRunId: "r"}}, nil)
+	known := &inspect.Inspector{Streams: streams}
+	letters := &Letters{Stored: stored, Known: func(ctx context.Context, letter bus.DeadLetter) (bool, error) {
+		return known.Knows(ctx, letter, func() (client.Client, error) { return temporal, nil })
+	}}
+	count, err := letters.Count(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, map[string]int{LeftExpired: 1, LeftKnown: 1}, count.LeftOut)
+	require.Empty(t, count.ByReason)
 }
 
 func TestSteps_ListedUntilTheyEndWell(t *testing.T) {

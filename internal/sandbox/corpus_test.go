@@ -161,7 +161,7 @@ var corpus = map[string]attack{
 	"network: abstract sockets":                     {`s = socket.socket(socket.AF_UNIX); s.connect("\0/tmp/.X11-unix/X0")`, raises, ""},
 	"network: listen for others":                    {`s = socket.socket(); s.bind(("127.0.0.1", 8080)); return s.listen()`, raises, ""},
 	"network: proxy, no way out":                    {`import requests; return requests.get("https://example.com", timeout=5).status_code`, raises, ""},
-	"network: proxy, to itself":                     {`import requests; return requests.get("http://127.0.0.1:3128/", timeout=5).status_code`, "", "403"},
+	"network: proxy, to itself":                     {`import requests; return requests.get("http://127.0.0.1:3128/", timeout=50).status_code`, "", "403"},
 
 	// What the kernel counts by user.
 	"counters: a big pipe":     {`import fcntl; r, w = os.pipe(); return fcntl.fcntl(w, 1031, 1 << 20)`, raises, ""},

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/freeport"
 )
 
 const debianPackages = "/usr/lib/python3/dist-packages"
@@ -86,20 +87,12 @@ func dataDirectory(t *testing.T) string {
 	return dir
 }
 
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 func startPostgres(t *testing.T) database {
 	t.Helper()
 	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
 	require.NoError(t, err)
 	require.NotEmpty(t, found, "PostgreSQL is not installed: run tools/setup.sh --tests")
-	dir, port := dataDirectory(t), freePort(t)
+	dir, port := dataDirectory(t), freeport.Choose()
 	password := filepath.Join(dir, "password")
 	require.NoError(t, os.WriteFile(password, []byte("hunter2"), 0o644))
 	data := filepath.Join(dir, "data")
@@ -110,7 +103,7 @@ func startPostgres(t *testing.T) database {
 
 func startMariaDB(t *testing.T) database {
 	t.Helper()
-	dir, port := dataDirectory(t), freePort(t)
+	dir, port := dataDirectory(t), freeport.Choose()
 	data := filepath.Join(dir, "data")
 	prepareDatabase(t, "mariadb-install-db", "--no-defaults", "--datadir="+data, "--skip-test-db", "--auth-root-authentication-method=normal")
 	return startDatabase(t, port, "/usr/sbin/mariadbd", "--no-defaults", "--datadir="+data, "--socket="+filepath.Join(dir, "s"),
@@ -119,7 +112,7 @@ func startMariaDB(t *testing.T) database {
 
 func startRedis(t *testing.T) database {
 	t.Helper()
-	port := freePort(t)
+	port := freeport.Choose()
 	return startDatabase(t, port, "redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(port), "--requirepass", "hunter2",
 		"--save", "", "--dir", dataDirectory(t))
 }
@@ -182,7 +175,7 @@ func TestDatabases_Clients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			j := job("def main(event, context):" + c.script)
 			j.Packages, j.Connections = []Wheel{debianWheel(t, dir, c.library)}, []string{c.host}
-			j.Timeout, j.Host = 30*time.Second, http.NotFoundHandler()
+			j.Timeout, j.Host = time.Minute, http.NotFoundHandler()
 			r, f := s.Run(t.Context(), j)
 			require.Nil(t, f, r.Log)
 			require.JSONEq(t, `[true, [2000, 2000000], 2000]`, string(r.Value))

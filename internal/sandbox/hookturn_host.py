@@ -11,6 +11,7 @@ import threading
 __name__ = "hookturn"  # the name under which scripts import it
 PROXY_PORT = 3128
 TUNNEL_PORTS = range(3130, 3138)
+CALL_MAX = 2 << 20
 
 
 class Error(Exception):
@@ -37,6 +38,8 @@ def ask(path, /, **question):
     connection = http.client.HTTPConnection("127.0.0.1", PROXY_PORT, timeout=70)
     try:
         body = json.dumps(question, allow_nan=False)
+        if len(body) > CALL_MAX:
+            raise Error("too_large", f"a call of hookturn has at most {CALL_MAX} bytes")
         connection.request("POST", "http://hookturn/" + path, body, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         text = answer.read()

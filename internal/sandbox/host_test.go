@@ -82,11 +82,17 @@ def main(event, context):
 	require.JSONEq(t, `{"connection":"c-1","name":"paid","data":7}`, asked["/push"])
 	require.JSONEq(t, `{"event_class":"a.b","data":{"x":1},"object":"A1"}`, asked["/publish"])
 
-	j = job("import hookturn\ndef main(e, c):\n    for _ in range(101): hookturn.send('x')")
+	j = job("import hookturn\ndef main(e, c):\n    for n in range(101): hookturn.send('x', 'y' * ((n == 100) << 20))")
 	j.Host = host
 	r, f = s.Run(t.Context(), j)
 	require.Equal(t, fault.ScriptException, f.Kind)
-	require.Contains(t, r.Log, "too many requests")
+	require.Contains(t, r.Log, "rate_limited: a run calls hookturn at most 100 times")
+
+	j = job("import hookturn\ndef main(e, c): hookturn.put_file('x', 'y' * (8 << 20))")
+	j.Host = host
+	r, f = s.Run(t.Context(), j)
+	require.Equal(t, fault.ScriptException, f.Kind)
+	require.Contains(t, r.Log, "too_large: a call of hookturn has at most 2097152 bytes")
 
 	_, f = s.Run(t.Context(), job("import hookturn\ndef main(e, c): return 1"))
 	require.Equal(t, fault.ScriptException, f.Kind, "there is no module without a host")

@@ -157,7 +157,7 @@ func neighbours(t *testing.T, open func(t testing.TB, change ...func(*Options)) 
 	}
 	for range 6 { // more than were started ahead
 		other := job("import json, socket\ndef main(e, c):\n    a, b = socket.socketpair()\n    return [open('/tmp/x', 'w').write('x'), json.loads(e['body'])]")
-		other.Tenant, other.Timeout = "zeta", 30*time.Second
+		other.Tenant, other.Timeout = "zeta", time.Minute
 		r, f := s.Run(t.Context(), other)
 		require.Nil(t, f, r.Log)
 		require.JSONEq(t, `[1, {"a": 1}]`, string(r.Value))
@@ -243,7 +243,7 @@ func (g *gathering) await(t *testing.T) *visitor {
 	select {
 	case v := <-g.arrived:
 		return v
-	case <-time.After(40 * time.Second):
+	case <-time.After(time.Minute):
 		require.Fail(t, "no script has come")
 		return nil
 	}

@@ -13,10 +13,8 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 
 	"github.com/hookturn/hookturn/internal/confined"
-	"github.com/hookturn/hookturn/internal/fault"
 )
 
 // Limits of the wheels of one script.
@@ -57,95 +55,30 @@ func ReadWheel(dir string, w Wheel) ([]byte, error) {
 	return content, nil
 }
 
-// library holds unpacked wheels below one directory: a folder for each list of wheels. The zygote mounts the directory
-// read-only; a process sees only the folder of its own list.
-type library struct {
-	wheels string // directory of the operator; "" = none
-	root   string
-
-	mu   sync.Mutex
-	sets map[string]*sync.Mutex // guards the unpacking of a list
-}
-
-// newLibrary returns a new library. Its directory is readable for the users of scripts.
-func newLibrary(wheels string) (*library, error) {
-	l := &library{wheels: wheels, sets: map[string]*sync.Mutex{}}
-	if wheels == "" {
-		return l, nil
-	}
-	root, err := os.MkdirTemp("", "hookturn-packages-")
-	if err == nil {
-		err = os.Chmod(root, 0o755) //nolint:gosec // scripts run as other users; the content is public
-	}
-	if err != nil {
-		return nil, fmt.Errorf("create a directory for packages: %w", err)
-	}
-	l.root = root
-	return l, nil
-}
-
-func (l *library) close() {
-	if l.root != "" {
-		_ = os.RemoveAll(l.root)
-	}
-}
-
-// get returns the folder of a list of wheels, and unpacks them when it is the first to need them; "" = no wheels.
-func (l *library) get(ctx context.Context, wheels []Wheel) (string, *fault.Fault) {
-	switch {
-	case len(wheels) == 0:
-		return "", nil
-	case l.wheels == "":
-		return "", fault.New(fault.Config, "this worker does not have packages: set --packages to the directory of wheels")
-	}
-	sum := sha256.New()
-	for _, w := range wheels {
-		fmt.Fprintf(sum, "%s %s\n", w.SHA256, w.File)
-	}
-	id := hex.EncodeToString(sum.Sum(nil)[:16])
-	l.mu.Lock()
-	one, known := l.sets[id]
-	if !known {
-		one = &sync.Mutex{}
-		l.sets[id] = one
-	}
-	l.mu.Unlock()
-	one.Lock()
-	defer one.Unlock()
-	folder := filepath.Join(l.root, id)
-	if _, err := os.Stat(folder); err == nil {
-		return id, nil
-	}
-	if err := l.unpackAll(ctx, folder, wheels); err != nil {
-		return "", fault.Wrap(fault.Config, err, "packages: %v", err)
-	}
-	return id, nil
-}
-
-// unpackAll unpacks wheels into a folder that appears when it is complete.
-func (l *library) unpackAll(ctx context.Context, folder string, wheels []Wheel) error {
+// unpackAll unpacks wheels into a folder that appears when it is complete, and returns the bytes of its files.
+func (l *library) unpackAll(ctx context.Context, folder string, wheels []Wheel) (int64, error) {
 	part, err := os.MkdirTemp(l.root, ".part-")
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer os.RemoveAll(part)
 	u := unpacking{into: part}
 	for _, w := range wheels {
 		if err := ctx.Err(); err != nil {
-			return err
+			return 0, err
 		}
 		content, err := ReadWheel(l.wheels, w)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if err := u.wheel(content); err != nil {
-			return fmt.Errorf("the wheel %s cannot be unpacked: %w", w.File, err)
+			return 0, fmt.Errorf("the wheel %s cannot be unpacked: %w", w.File, err)
 		}
 	}
 	if err := os.Chmod(part, 0o755); err != nil { //nolint:gosec // as newLibrary
-		return err
+		return 0, err
 	}
-	return os.Rename(part, folder)
+	return u.bytes, os.Rename(part, folder)
 }
 
 // unpacking counts what the wheels of one list unpack to.

@@ -113,3 +113,57 @@ func TestPackages_Problems(t *testing.T) {
 	require.Equal(t, fault.Config, f.Kind)
 	require.Contains(t, f.Message, "--packages")
 }
+
+// TestLibrary_Bounded: lists in another order have one folder, and folders that no run uses are removed when all have more
+// than the bound. Runs of one tenant use half of it.
+func TestLibrary_Bounded(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, err := newLibrary(dir)
+	require.NoError(t, err)
+	t.Cleanup(l.close)
+	l.most = 4 << 10
+	var wheels []Wheel
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		wheels = append(wheels, writeWheel(t, dir, name+"-1-py3-none-any.whl", map[string]string{
+			name + "/__init__.py": string(bytes.Repeat([]byte("#"), 1<<10)),
+		}))
+	}
+	get := func(tenant string, of ...Wheel) (string, func()) {
+		id, release, f := l.get(t.Context(), tenant, of)
+		require.Nil(t, f)
+		return id, release
+	}
+	one, release := get("acme", wheels[0], wheels[1])
+	other, again := get("acme", wheels[1], wheels[0])
+	require.Equal(t, one, other)
+	release()
+	_, _, f := l.get(t.Context(), "acme", wheels[2:3])
+	require.NotNil(t, f, "more than the tenant's half is in use")
+	require.Equal(t, fault.SandboxUnavailable, f.Kind)
+	for n := range wheels[2:] {
+		_, release := get("globex", wheels[2+n])
+		release()
+	}
+	folders := func() int {
+		entries, err := os.ReadDir(l.root)
+		require.NoError(t, err)
+		return len(entries)
+	}
+	require.Equal(t, 3, folders(), "the least recently used one is removed, and not the one that a run uses")
+	require.DirExists(t, filepath.Join(l.root, one))
+	require.NoDirExists(t, filepath.Join(l.root, l.idOf(t, wheels[2])))
+	again()
+	for n := range 2 {
+		_, release = get("globex", wheels[2+n], wheels[3+n])
+		release()
+	}
+	require.NoDirExists(t, filepath.Join(l.root, one), "unused now")
+}
+
+// idOf returns the folder of a list that is not used.
+func (l *library) idOf(t *testing.T, w Wheel) string {
+	t.Helper()
+	sum := sha256.Sum256([]byte(w.SHA256 + " " + w.File + "\n"))
+	return hex.EncodeToString(sum[:16])
+}

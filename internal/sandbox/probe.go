@@ -31,10 +31,10 @@ func (s *Sandbox) probe(ctx context.Context) error {
 	defer c.close()
 	offline := s.options
 	offline.Dial = nil
-	j := Job{Step: "probe", Script: probeScript, Body: fmt.Sprintf(`{"user":%d}`, c.place.user), Timeout: 10 * time.Second}
+	j := Job{Step: "probe", Script: probeScript, Body: fmt.Sprintf(`{"user":%d}`, c.place.user), Timeout: 30 * time.Second}
 	r, f := c.run(ctx, j, offline)
 	missing := map[string][]string{}
-	idle := Job{Step: "probe", Script: "def main(event, context): return 1", Body: "{}", Timeout: 10 * time.Second}
+	idle := Job{Step: "probe", Script: "def main(event, context): return 1", Body: "{}", Timeout: 30 * time.Second}
 	if _, ended := neighbour.run(ctx, idle, offline); ended != nil {
 		missing["a session of its own for each script (setsid)"] = []string{"end other scripts by kill(0, 9)"}
 	}

@@ -81,7 +81,7 @@ func (c *process) awaitReady(ctx context.Context) error {
 	defer bounded(ctx, c.answers, readyTimeout)()
 	text, err := readFrame(c.answers, 2048)
 	if err != nil {
-		return fmt.Errorf("sandbox process did not become ready: %w", errors.Join(err, c.failure()))
+		return fmt.Errorf("sandbox process did not become ready: %w", errors.Join(err, c.failure(err)))
 	}
 	if string(text) != "ready" {
 		return fmt.Errorf("sandbox process did not start: %q", text)
@@ -89,10 +89,12 @@ func (c *process) awaitReady(ctx context.Context) error {
 	return nil
 }
 
-// failure returns the zygote's error about a process that did not start.
-func (c *process) failure() error {
-	defer bounded(context.Background(), c.status, 100*time.Millisecond)()
-	e, err := c.ending()
+// failure returns the zygote's error about a process that did not start. One that still runs has none.
+func (c *process) failure(why error) error {
+	if errors.Is(why, os.ErrDeadlineExceeded) {
+		return nil
+	}
+	e, err := c.awaitEnd()
 	if err == nil && e.Failed != "" {
 		return errors.New(e.Failed)
 	}
@@ -260,7 +262,7 @@ func (c *process) run(ctx context.Context, j Job, o Options) (Result, *fault.Fau
 
 // awaitEnd waits for the zygote's message about a process that has closed its end of answers.
 func (c *process) awaitEnd() (ending, error) {
-	defer bounded(context.Background(), c.status, time.Second)()
+	defer bounded(context.Background(), c.status, endedTimeout)()
 	return c.ending()
 }
 

@@ -105,7 +105,13 @@ func applyProfile(t *testing.T) {
 		}
 	}
 	program = append(program, when(numbers["SYS_CLONE3"], bpf.RetConstant{Val: uint32(enosys)})...)
-	raw, err := bpf.Assemble(append(program, bpf.RetConstant{Val: notPermitted}))
+	loadFilter(t, append(program, bpf.RetConstant{Val: notPermitted}))
+}
+
+// loadFilter puts this thread under a seccomp filter, and what is started from it.
+func loadFilter(t *testing.T, program []bpf.Instruction) {
+	t.Helper()
+	raw, err := bpf.Assemble(program)
 	require.NoError(t, err)
 	filter := make([]unix.SockFilter, len(raw))
 	for i, r := range raw {

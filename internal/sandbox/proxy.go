@@ -21,10 +21,10 @@ import (
 const (
 	connectionsMax = 20      // over the whole run
 	togetherMax    = 8       // at a time
-	hostCallsMax   = 100     // over the whole run
-	hostCallMax    = 2 << 20 // bytes of a request to hookturn
 	bytesMax       = 8 << 20 // in each direction, over the whole run
 	dialTimeout    = 10 * time.Second
+	deniedLogged   = 20  // denied connections of a run that have a log line each
+	targetMax      = 260 // bytes of a host's name, 253 (RFC 1035), and a port
 )
 
 // proxy is the egress proxy of one process. It serves CONNECT, and plain HTTP where the operator allows it. It resolves host
@@ -34,7 +34,9 @@ type proxy struct {
 	options Options
 
 	permits   permits
-	hostCalls atomic.Int64
+	hostCalls hostCalls
+	denied    atomic.Int64
+	discards  atomic.Int64
 	up, down  atomic.Int64
 }
 
@@ -78,6 +80,15 @@ func serveProxy(listener net.Listener, j Job, o Options) (stop func()) {
 		cancel()
 		_ = server.Close()
 		serving.Wait()
+		p.end()
+	}
+}
+
+// end logs how many denied connections have no line of their own.
+func (p *proxy) end() {
+	if more := p.denied.Load() - deniedLogged; more > 0 {
+		p.options.Log.Warn("more script connections denied", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
+			"event", p.job.EventID, "count", more, "trace_id", p.job.TraceID)
 	}
 }
 
@@ -97,20 +108,24 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if target = r.URL.Host; r.URL.Port() == "" {
 			target += ":80"
 		}
-		if p.options.CheckURL == nil || p.options.CheckURL("http://"+target) != nil {
-			p.deny(w, target, began, fault.New(fault.Blocked, "plain http is not allowed to this address: use https"))
-			return
-		}
+	}
+	if len(target) > targetMax {
+		p.deny(w, r, target[:targetMax], began, fault.New(fault.Blocked, "the name of the host is longer than one can be"))
+		return
+	}
+	if r.Method != http.MethodConnect && (p.options.CheckURL == nil || p.options.CheckURL("http://"+target) != nil) {
+		p.deny(w, r, target, began, fault.New(fault.Blocked, "plain http is not allowed to this address: use https"))
+		return
 	}
 	release, f := p.permits.acquire()
 	if f != nil {
-		p.deny(w, target, began, f)
+		p.deny(w, r, target, began, f)
 		return
 	}
 	defer release()
 	conn, f := p.dial(r.Context(), target)
 	if f != nil {
-		p.deny(w, target, began, f)
+		p.deny(w, r, target, began, f)
 		return
 	}
 	defer conn.Close()
@@ -121,37 +136,26 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	p.forward(w, r, conn, target, began)
 }
 
-// hostName is the name of the worker for the module hookturn. It does not contain a dot, so it is not a name of the
-// internet.
-const hostName = "hookturn"
-
-// askHost serves a request of the module hookturn, up to the limit of a run.
-func (p *proxy) askHost(w http.ResponseWriter, r *http.Request) {
-	switch {
-	case p.job.Host == nil:
-		http.Error(w, "the module hookturn is not available to this script", http.StatusForbidden)
-	case p.hostCalls.Add(1) > hostCallsMax:
-		http.Error(w, "too many requests of this run to hookturn", http.StatusTooManyRequests)
-	default:
-		r.Body = http.MaxBytesReader(w, r.Body, hostCallMax)
-		p.job.Host.ServeHTTP(w, r)
-	}
-}
-
-// connects reports whether the job's own list allows a connection to host:port.
-func (j Job) connects(target string) bool {
+// Connects reports whether a bot's list of connections allows one to a target, host:port. Entries are hosts, which allow
+// each port, or host:port; nil allows everything, and an empty list nothing.
+func Connects(connections []string, target string) bool {
 	host, _, err := net.SplitHostPort(target)
-	return j.Connections == nil || err == nil && slices.ContainsFunc(j.Connections, func(entry string) bool {
+	return connections == nil || err == nil && slices.ContainsFunc(connections, func(entry string) bool {
 		return strings.EqualFold(entry, target) || strings.EqualFold(strings.Trim(entry, "[]"), host)
 	})
+}
+
+// NotListed is the fault of a connection that the bot's list does not allow.
+func NotListed(target string) *fault.Fault {
+	return fault.New(fault.Blocked, "the key connections of this bot does not list %s", target)
 }
 
 func (p *proxy) dial(ctx context.Context, target string) (net.Conn, *fault.Fault) {
 	if p.options.Dial == nil {
 		return nil, fault.New(fault.Blocked, "network access of scripts is disabled")
 	}
-	if !p.job.connects(target) {
-		return nil, fault.New(fault.Blocked, "the key connections of this bot does not list %s", target)
+	if !Connects(p.job.Connections, target) {
+		return nil, NotListed(target)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -209,10 +213,10 @@ func (p *proxy) forward(w http.ResponseWriter, r *http.Request, conn net.Conn, t
 	answer, err := transport.RoundTrip(out)
 	if err != nil {
 		if errors.Is(err, errShare) {
-			p.deny(w, target, began, fault.New(fault.TooLarge, "%s", errShare))
+			p.deny(w, r, target, began, fault.New(fault.TooLarge, "%s", errShare))
 			return
 		}
-		p.deny(w, target, began, fault.Wrap(fault.Reset, err, "the host did not answer"))
+		p.deny(w, r, target, began, fault.Wrap(fault.Reset, err, "the host did not answer"))
 		return
 	}
 	defer answer.Body.Close()
@@ -286,13 +290,20 @@ func reset(conn net.Conn) {
 	_ = conn.Close()
 }
 
-func (p *proxy) deny(w http.ResponseWriter, target string, began time.Time, f *fault.Fault) {
-	p.options.Log.Warn("script connection denied", "tenant", p.job.Tenant, "bot", p.job.Bot, "step", p.job.Step,
-		"event", p.job.EventID, "host", target, "kind", f.Kind, "message", f.Message,
-		"error", errors.Unwrap(f), "duration_ms", time.Since(began).Milliseconds(), "trace_id", p.job.TraceID)
+// deny rejects a connection. The script decides how often and by which name: the first ones are logged, of the rest their
+// number.
+func (p *proxy) deny(w http.ResponseWriter, r *http.Request, target string, began time.Time, f *fault.Fault) {
+	if p.denied.Add(1) <= deniedLogged {
+		p.options.Log.WarnContext(r.Context(), "script connection denied", "tenant", p.job.Tenant, "bot", p.job.Bot,
+			"step", p.job.Step, "event", p.job.EventID, "host", target, "kind", f.Kind, "error", f.Message,
+			"cause", errors.Unwrap(f), "duration_ms", time.Since(began).Milliseconds(), "trace_id", p.job.TraceID)
+	}
 	status := http.StatusBadGateway
 	if f.Kind == fault.Blocked || f.Kind == fault.RateLimited || f.Kind == fault.TooLarge || f.Kind == fault.Config {
 		status = http.StatusForbidden
+	}
+	if http.NewResponseController(w).SetReadDeadline(time.Now().Add(hostCallTimeout)) == nil {
+		p.discard(r)
 	}
 	w.Header().Set("Connection", "close") // a client would wait for the end of the denied tunnel otherwise
 	http.Error(w, string(f.Kind)+": "+f.Message, status)

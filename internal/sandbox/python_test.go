@@ -148,7 +148,7 @@ from multiprocessing.dummy import Pool
 from multiprocessing.pool import ThreadPool
 def main(e, c):
     with ThreadPool(4) as pool, Pool(2) as other:
-        return pool.map(abs, range(-50, 0)) == list(range(50, 0, -1)) and other.apply_async(pow, (2, 5)).get(5) == 32`,
+        return pool.map(abs, range(-50, 0)) == list(range(50, 0, -1)) and other.apply_async(pow, (2, 5)).get(50) == 32`,
 	"thread-local values, timers, queues": `
 import contextvars, queue, threading
 def main(e, c):
@@ -157,7 +157,7 @@ def main(e, c):
     timer.start()
     local = threading.local()
     local.x = 1
-    return box.get(timeout=10) == "late" and not timer.join() and threading.main_thread() is threading.current_thread()`,
+    return box.get(timeout=50) == "late" and not timer.join() and threading.main_thread() is threading.current_thread()`,
 	"mocks and tests": `
 import unittest
 from unittest import mock

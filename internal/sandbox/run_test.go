@@ -158,8 +158,10 @@ func TestNew_MissingPrograms(t *testing.T) {
 	_, err := New(t.Context(), Options{Python: "/nowhere/python3"})
 	require.ErrorContains(t, err, "apt-get install bubblewrap")
 	require.ErrorContains(t, err, "apt-get install python3 python3-requests")
+	began := time.Now()
 	_, err = New(t.Context(), Options{Bubblewrap: "/bin/false"})
 	require.ErrorContains(t, err, "code steps are not available")
+	require.Less(t, time.Since(began), startTimeout, "its end is noticed")
 	require.Contains(t, advice("bwrap: setting up uid map: Permission denied"), "apparmor_restrict_unprivileged_userns")
 }
 

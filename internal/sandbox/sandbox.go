@@ -25,7 +25,9 @@ import (
 // Limits of one run. The sizes of script, result and log are part of the contract.
 const (
 	ScriptMax = 128 << 10 // bytes of a script
-	JobMax    = 5 << 18   // bytes of a script and its event together: 1 MiB of body, the longest script, and a reserve
+	// JobMax bounds a script and its event together, and its start parameters, in bytes: 1 MiB of body, the longest script,
+	// and a reserve.
+	JobMax    = 5 << 18
 	ResultMax = 256 << 10 // bytes of the result of main, as JSON
 	LogMax    = 64 << 10  // bytes of the script's output that are kept
 
@@ -37,7 +39,8 @@ const (
 	filesOpen    = 64
 	threads      = 16               // besides the main thread
 	startTimeout = 20 * time.Second // of a zygote, modules included
-	readyTimeout = 5 * time.Second  // until a process is ready
+	readyTimeout = 20 * time.Second // until a process is ready: tens of milliseconds on a machine that is not busy
+	endedTimeout = 5 * time.Second  // until the zygote reports the end of a process that has closed its answers
 	zygoteRuns   = 1000             // processes of one zygote: they share its address layout
 	zygoteMaxAge = 10 * time.Minute
 )
@@ -182,6 +185,9 @@ func prepare(o Options) (*Sandbox, error) {
 // Used returns the share of the sandbox's slots that is in use; scripts that wait for one count. At 1 every slot is used.
 func (s *Sandbox) Used() float64 { return s.slots.used() }
 
+// Free reports whether a script of a tenant would run at once.
+func (s *Sandbox) Free(tenant string) bool { return s.slots.free(tenant) }
+
 // start begins to start interpreters in advance.
 func (s *Sandbox) start() {
 	filling, stop := context.WithCancel(context.Background())
@@ -199,7 +205,7 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	if f != nil {
 		return Result{}, f
 	}
-	set, f := s.library.get(ctx, j.Packages)
+	set, release, f := s.library.get(ctx, j.Tenant, j.Packages)
 	if f != nil {
 		leave()
 		return Result{}, f
@@ -207,6 +213,7 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	for tries := 1; ; tries++ {
 		c, err := s.take(ctx, s.slots.alone(j.Tenant), set)
 		if err != nil {
+			release()
 			leave()
 			s.options.Log.ErrorContext(ctx, "sandbox start failed", "tenant", j.Tenant, "bot", j.Bot, "step", j.Step, "error", err)
 			return Result{}, fault.Wrap(fault.SandboxUnavailable, err, "the sandbox did not start: see the worker's log")
@@ -214,7 +221,7 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 		r, f := c.run(ctx, j, s.options)
 		if r.Sent || tries == takeMax { // an interpreter that ended while it waited did not run the script: try another
 			// The kernel takes 3 ms to end a network namespace. Only the next process in this place waits for that.
-			s.ending.Go(func() { c.close(); leave() })
+			s.ending.Go(func() { c.close(); release(); leave() })
 			return r, f
 		}
 		c.close()
@@ -230,6 +237,17 @@ func (j Job) check() *fault.Fault {
 		return fault.New(fault.ScriptSyntax, "the script has %d bytes, at most %d are allowed", len(j.Script), ScriptMax)
 	case len(j.Script)+len(j.Body)+len(j.Event) > JobMax:
 		return fault.New(fault.TooLarge, "the script and its event have more than %d bytes together", JobMax)
+	case paramsBytes(j.Params) > JobMax:
+		return fault.New(fault.TooLarge, "the start parameters of the script have more than %d bytes together", JobMax)
 	}
 	return nil
+}
+
+// paramsBytes returns the bytes of start parameters. They have a limit of their own, because they repeat parts of the event.
+func paramsBytes(params []json.RawMessage) int {
+	n := 0
+	for _, p := range params {
+		n += len(p)
+	}
+	return n
 }

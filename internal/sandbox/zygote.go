@@ -54,8 +54,8 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 	if err != nil {
 		return nil, err
 	}
-	given := []*os.File{theirs}        // descriptor 3; the program follows
-	defer func() { closeAll(given) }() // otherwise the end of the other side would not be noticed
+	given := []*os.File{theirs} // descriptor 3; the program follows
+	defer func() { closeAll(given) }()
 	for _, name := range programFiles {
 		source, err := programFile(name)
 		if err != nil {
@@ -72,7 +72,10 @@ func startZygote(ctx context.Context, o Options, users Users) (*zygote, error) {
 	// A user namespace with a range of ids: the zygote is user 0, which is not a user of the host, and every process has
 	// another id.
 	z.cmd.SysProcAttr = ownUsers(users)
-	if err := z.cmd.Start(); err != nil {
+	err = z.cmd.Start()
+	closeAll(given) // otherwise the end of the other side would not be noticed
+	given = nil
+	if err != nil {
 		_ = ours.Close()
 		return nil, fmt.Errorf("start bubblewrap as the users %s: %w", users, err)
 	}

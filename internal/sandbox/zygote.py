@@ -64,17 +64,22 @@ def serve():
     gc.collect()
     gc.freeze()  # objects so far are shared with all processes and not collected
     ctl.send(b"ready %d" % landlock_version())
-    while True:
-        ready = [fd for fd, _ in poll.poll()]
-        for fd in ready:
-            if fd in watched:  # not when the process ended by an earlier event
-                changed(fd, poll, watched)
-        if CTL in ready:  # last: a new process can get the descriptors of one that ended
-            request, rights, _, _ = ctl.recvmsg(64, 256)
-            if not request:
-                return  # the worker has ended
-            fds = [fd for _, _, data in rights for fd in memoryview(data).cast("i")]
-            start(request, fds, config, poll, watched)
+    while handle([fd for fd, _ in poll.poll()], ctl, config, poll, watched):
+        pass
+
+
+def handle(ready, ctl, config, poll, watched):
+    """Handles the events of descriptors. Reports whether the worker goes on."""
+    for fd in ready:
+        if fd in watched:  # not when the process ended by an earlier event
+            changed(fd, poll, watched)
+    if CTL in ready:  # last: a new process can get the descriptors of one that ended
+        request, rights, _, _ = ctl.recvmsg(64, 256)
+        if not request:
+            return False
+        fds = [fd for _, _, data in rights for fd in memoryview(data).cast("i")]
+        start(request, fds, config, poll, watched)
+    return True
 
 
 def prepare(config):
@@ -191,7 +196,7 @@ def clone_call(config):
     """Returns the number of the system call with its arguments, and the variable for the descriptor of the process."""
     thread, handle = ctypes.c_void_p(), ctypes.c_int(-1)
     if libc.prctl(40, ctypes.byref(thread), 0, 0, 0) != 0:  # where the C library keeps the id of this thread
-        raise OSError("the kernel does not have PR_GET_TID_ADDRESS: use one with CONFIG_CHECKPOINT_RESTORE")
+        sys.exit("the kernel does not have PR_GET_TID_ADDRESS: use one with CONFIG_CHECKPOINT_RESTORE")
     call = [config["clone"], ctypes.c_ulong(FLAGS), None, ctypes.byref(handle), None, None]
     call[config["clone_tid"]] = thread
     return call, handle

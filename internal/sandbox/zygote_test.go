@@ -2,11 +2,16 @@ package sandbox
 
 import (
 	"encoding/json"
+	"os"
+	"os/exec"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/net/bpf"
+	"golang.org/x/sys/unix"
 
 	"github.com/hookturn/hookturn/internal/fault"
 )
@@ -98,4 +103,57 @@ func TestZygote_ReportsFailedStart(t *testing.T) {
 	r, f := neighbour.run(t.Context(), job("def main(e, c): return 1"), s.options)
 	require.Nil(t, f, r.Log)
 	require.Equal(t, "1", string(r.Value))
+}
+
+// TestZygote_DescriptorsComeAgain runs testdata/events.py: in one round of the event loop a process ends, another one gets its
+// descriptors, and an event of the first one is left.
+func TestZygote_DescriptorsComeAgain(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "python3", "-B", "testdata/events.py").CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Equal(t, "True\n", string(out))
+}
+
+// TestZygote_CountOfThreads: the kernel counts the tasks of a script's user, and the main thread is the only one besides those
+// that the script starts.
+func TestZygote_CountOfThreads(t *testing.T) {
+	s := newSandbox(t)
+	r, f := s.Run(t.Context(), job(`
+import resource, threading, time
+def main(event, context):
+    started = 0
+    try:
+        while started < 40:
+            threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+            started += 1
+    except RuntimeError:
+        pass
+    return [started, *resource.getrlimit(resource.RLIMIT_NPROC)]
+`))
+	require.Nil(t, f, r.Log)
+	require.JSONEq(t, "[16, 17, 17]", string(r.Value))
+}
+
+// TestZygote_KernelWithoutThreadAddress starts a sandbox where PR_GET_TID_ADDRESS fails as it does on a kernel without
+// CONFIG_CHECKPOINT_RESTORE.
+func TestZygote_KernelWithoutThreadAddress(t *testing.T) {
+	if os.Getenv("HOOKTURN_SANDBOX_KERNEL") != "" {
+		runtime.LockOSThread() // the zygote is started from this thread
+		require.NoError(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		loadFilter(t, append(append([]bpf.Instruction{bpf.LoadAbsolute{Off: dataNumber, Size: 4}},
+			when(unix.SYS_PRCTL, append(append([]bpf.Instruction{bpf.LoadAbsolute{Off: dataArg0, Size: 4}},
+				when(unix.PR_GET_TID_ADDRESS, bpf.RetConstant{Val: seccompErrno | uint32(unix.EINVAL)})...),
+				bpf.RetConstant{Val: seccompAllow})...)...),
+			bpf.RetConstant{Val: seccompAllow}))
+		_, err := New(t.Context(), Options{Cgroup: "off"})
+		require.ErrorIs(t, err, ErrUnavailable)
+		require.EqualError(t, err, "code steps are not available: zygote did not become ready: "+
+			"the kernel does not have PR_GET_TID_ADDRESS: use one with CONFIG_CHECKPOINT_RESTORE")
+		return
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestZygote_KernelWithoutThreadAddress$", "-test.v")
+	child.Env = append(os.Environ(), "HOOKTURN_SANDBOX_KERNEL=1")
+	out, err := child.CombinedOutput()
+	require.NoError(t, err, string(out))
+	require.Contains(t, string(out), "--- PASS: TestZygote_KernelWithoutThreadAddress")
 }

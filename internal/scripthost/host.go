@@ -6,6 +6,7 @@ package scripthost
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net/http"
@@ -94,6 +95,7 @@ type Run struct {
 	TraceID       string    // of the event, for log lines
 	Revision      string    // of the bot file that the run began with
 	Channel       string    // code of the channel that it runs for; "" = of none
+	Connections   []string  // of its bot: the hosts, or host:port, to which it can connect; nil = the egress policy decides
 	Until         time.Time // when it ends
 	nested        bool      // it was sent by another: it cannot send again
 }
@@ -126,7 +128,9 @@ func serve[Q any](answer func(ctx context.Context, q Q) (any, error)) http.Handl
 		var q Q
 		var said any
 		err := json.NewDecoder(r.Body).Decode(&q)
-		if err != nil {
+		if f, known := errors.AsType[*fault.Fault](err); known {
+			err = f
+		} else if err != nil {
 			err = fault.New(fault.BadEvent, "hookturn cannot read what the script asks")
 		} else {
 			said, err = answer(r.Context(), q)
@@ -184,7 +188,8 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 	}
 	run := Run{
 		BotID: a.run.BotID, Step: plan.Step, EventID: a.run.EventID, TraceID: a.run.TraceID, Channel: ch.Code,
-		Until: earlier(a.run.Until, time.Now().Add(plan.Code.Timeout.D())), nested: true,
+		Connections: plan.Code.Connections, nested: true,
+		Until: earlier(a.run.Until, time.Now().Add(plan.Code.Timeout.D())),
 	}
 	if q.Data == nil {
 		q.Data = json.RawMessage("null")
@@ -196,7 +201,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 	r, f := a.Sandbox.Run(ctx, sandbox.Job{
 		BotID: run.BotID, Step: run.Step, EventID: run.EventID, TraceID: run.TraceID, Script: text, Body: string(q.Data),
 		Timeout: time.Until(run.Until), Params: params, Host: a.For(run),
-		Packages: WheelsOf(plan.Code), Connections: plan.Code.Connections,
+		Packages: WheelsOf(plan.Code), Connections: run.Connections,
 	})
 	if f != nil {
 		a.Log.InfoContext(ctx, "sending script failed", "tenant", run.Tenant, "bot", run.Bot, "channel", ch.Code,

@@ -96,11 +96,11 @@ channels:
   - {code: feed, type: subscriber, send_svcscriptcode: out}
 `
 
-func start(t *testing.T) *around {
+func start(t *testing.T, lines ...string) *around {
 	t.Helper()
 	dir := t.TempDir()
 	for name, absolute := range map[string]string{"shop": "true", "strict": "false"} {
-		text := strings.NewReplacer("NAME", name, "ABSOLUTE", absolute).Replace(file)
+		text := strings.NewReplacer("NAME", name, "ABSOLUTE", absolute).Replace(file) + strings.Join(lines, "")
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600))
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "out.py"), []byte("def main(event, context): pass"), 0o600))
@@ -189,6 +189,67 @@ func TestHost_RequestsThatAreRefused(t *testing.T) {
 	a.fault = fault.New(fault.Blocked, "the address is not public")
 	_, said := a.ask(t, a.host.For(runOf("shop", "orders")), "request", `{"method":"GET"}`)
 	require.Equal(t, map[string]any{"kind": "blocked", "detail": "the address is not public"}, said)
+}
+
+// TestHost_ConnectionsOfTheBot: requests through the worker keep to the list that the script's own connections keep to.
+func TestHost_ConnectionsOfTheBot(t *testing.T) {
+	t.Parallel()
+	const below, elsewhere = `{"method":"GET","path":"/a"}`, `{"method":"GET","path":"https://Elsewhere.example/a"}`
+	for name, c := range map[string]struct {
+		list     []string
+		question string
+		allowed  bool
+	}{
+		"no list":                    {nil, below, true},
+		"empty list":                 {[]string{}, below, false},
+		"empty list, whole URL":      {[]string{}, elsewhere, false},
+		"host":                       {[]string{"orders.example"}, below, true},
+		"host and port":              {[]string{"orders.example:443"}, below, true},
+		"another port":               {[]string{"orders.example:8443"}, below, false},
+		"whole URL":                  {[]string{"elsewhere.example:443"}, elsewhere, true},
+		"whole URL of another host":  {[]string{"orders.example"}, elsewhere, false},
+		"whole URL over plain http":  {[]string{"a.example:443"}, `{"method":"GET","path":"http://a.example/"}`, false},
+		"plain http, listed":         {[]string{"a.example:80"}, `{"method":"GET","path":"http://a.example/"}`, true},
+		"whole URL with a port":      {[]string{"a.example:8443"}, `{"method":"GET","path":"https://a.example:8443/"}`, true},
+		"whole URL without a scheme": {[]string{"orders.example"}, `{"method":"GET","path":"//elsewhere.example/a"}`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := start(t)
+			run := runOf("shop", "orders")
+			run.Connections = c.list
+			status, said := a.ask(t, a.host.For(run), "request", c.question)
+			if c.allowed {
+				require.Equal(t, 200, status, said)
+				require.Len(t, a.requests, 1)
+				return
+			}
+			require.Equal(t, "blocked", said["kind"])
+			require.Contains(t, said["detail"], "the key connections of this bot does not list")
+			require.Empty(t, a.requests)
+		})
+	}
+}
+
+// TestHost_ConnectionsOfNestedScripts: a script by which another sends has the list of its bot too.
+func TestHost_ConnectionsOfNestedScripts(t *testing.T) {
+	t.Parallel()
+	a := start(t, "connections: [elsewhere.example]\n")
+	status, _ := a.ask(t, a.host.For(runOf("shop", "")), "send", `{"channel":"orders"}`)
+	require.Equal(t, 200, status)
+	require.Equal(t, []string{"elsewhere.example"}, a.jobs[0].Connections)
+	_, said := a.ask(t, a.jobs[0].Host, "request", `{"method":"GET"}`)
+	require.Equal(t, "blocked", said["kind"])
+	require.Empty(t, a.requests)
+}
+
+func TestHost_LargeHeaders(t *testing.T) {
+	t.Parallel()
+	a := start(t)
+	headers := strings.Repeat(`"a":"b",`, 10_000) + `"a":"b"`
+	_, said := a.ask(t, a.host.For(runOf("shop", "orders")), "request", `{"method":"GET","headers":{`+headers+`}}`)
+	require.Equal(t, "too_large", said["kind"])
+	require.Empty(t, a.requests)
 }
 
 func TestHost_ScriptSends(t *testing.T) {

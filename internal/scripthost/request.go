@@ -3,6 +3,8 @@ package scripthost
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -13,11 +15,13 @@ import (
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/header"
+	"github.com/hookturn/hookturn/internal/sandbox"
 )
 
 const (
 	requestTimeout = 10 * time.Second // of a request that does not say
 	answerMax      = 256 << 10        // bytes of an answer
+	headersMax     = 64 << 10         // bytes of the headers of a request, as JSON
 )
 
 // Where a script writes these into a header, the channel's token for the far end is put.
@@ -27,12 +31,24 @@ const (
 )
 
 type requesting struct {
-	Channel   string            `json:"channel"`
-	Path      string            `json:"path"`
-	Method    string            `json:"method"`
-	Headers   map[string]string `json:"headers"`
-	Body      []byte            `json:"body"` // base64
-	TimeoutMS int64             `json:"timeout_ms"`
+	Channel   string      `json:"channel"`
+	Path      string      `json:"path"`
+	Method    string      `json:"method"`
+	Headers   headersSent `json:"headers"`
+	Body      []byte      `json:"body"` // base64
+	TimeoutMS int64       `json:"timeout_ms"`
+}
+
+// headersSent are headers by name. A map takes many times the memory of its JSON, so what the egress client would reject
+// is not decoded.
+type headersSent map[string]string
+
+// UnmarshalJSON reads the headers, at most headersMax bytes of JSON.
+func (h *headersSent) UnmarshalJSON(text []byte) error {
+	if len(text) > headersMax {
+		return fault.New(fault.TooLarge, "the headers of a request have at most %d bytes", headersMax)
+	}
+	return json.Unmarshal(text, (*map[string]string)(h))
 }
 
 type answered struct {
@@ -42,7 +58,7 @@ type answered struct {
 }
 
 // request asks the far end of a channel: a path below the channel's URL, or a whole URL where the bot file allows those. The
-// guard is that of webhooks.
+// egress policy and the bot's list of connections decide, as about every other connection of the script.
 func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 	ch, err := a.channel(q.Channel)
 	if err != nil {
@@ -55,6 +71,9 @@ func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 	}
 	target, own, err := a.target(ch, q.Path)
 	if err != nil {
+		return nil, err
+	}
+	if err := a.connects(target); err != nil {
 		return nil, err
 	}
 	headers, err := a.header(ch, q.Headers, own)
@@ -70,7 +89,8 @@ func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 		Timeout: min(timeout, time.Until(a.run.Until)),
 	})
 	a.Log.InfoContext(ctx, "channel request", "tenant", a.run.Tenant, "bot", a.run.Bot, "channel", ch.Code,
-		"event", a.run.EventID, "url", attempt.URL, "status", attempt.Status, "error", attempt.Error, "ms", attempt.TotalMs)
+		"event", a.run.EventID, "url", attempt.URL, "status", attempt.Status, "kind", attempt.Error, "duration_ms",
+		attempt.TotalMs)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +125,29 @@ func (a *asked) target(ch *bot.Channel, path string) (target string, own bool, e
 	}
 	base, err := url.Parse(ch.URL)
 	return path, err == nil && base.Scheme == u.Scheme && base.Host == u.Host, nil
+}
+
+// connects returns an error when the bot's list of connections does not have the host of a URL.
+func (a *asked) connects(target string) error {
+	if a.run.Connections == nil {
+		return nil
+	}
+	u, err := url.Parse(target)
+	if err != nil {
+		return fault.New(fault.Config, "the path of the request is not a valid URL")
+	}
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "http":
+		port = "80"
+	default:
+		port = "443"
+	}
+	if at := net.JoinHostPort(u.Hostname(), port); !sandbox.Connects(a.run.Connections, at) {
+		return sandbox.NotListed(at)
+	}
+	return nil
 }
 
 // header is what the script set, with the channel's tokens in it.

@@ -45,13 +45,13 @@ func (c *connection) take(asked call) {
 	switch {
 	case !known:
 		refused = invalid("there is no call of this name")
-	case v.capability != "" && !c.channel.Capable(v.capability):
+	case v.capability != "" && !c.channel().Capable(v.capability):
 		refused = fault.New(fault.Blocked, "the channel does not have the capability %s", v.capability)
-	case v.slow && !c.channel.Scripted():
+	case v.slow && !c.channel().Scripted():
 		refused = fault.New(fault.Config, "a subscriber channel runs no scripts")
 	}
 	if refused == nil && v.slow {
-		ctx, finish, err := c.begin(asked.qid)
+		ctx, finish, err := c.begin(asked)
 		if err == nil {
 			go func() {
 				defer c.running.Done()
@@ -74,11 +74,12 @@ func (c *connection) take(asked call) {
 
 // message runs the channel's script for websockets.
 func (c *connection) message(ctx context.Context, asked call) (result, error) {
-	if c.channel.RecvWS == "" {
+	ch := c.channel()
+	if ch.RecvWS == "" {
 		return nil, fault.New(fault.Config, "the channel has no script for messages")
 	}
-	data, err := c.hub.Scripts.Run(ctx, c.channel, c.channel.RecvWS, c.channel.Timeout(), func(run *step.ScriptRun) error {
-		return channel.Message(run, c.channel, maps.Collect(asked.body.All()), c.id, c.sender)
+	data, err := c.hub.Scripts.Run(ctx, ch, ch.RecvWS, ch.Timeout(), func(run *step.ScriptRun) error {
+		return channel.Message(run, ch, maps.Collect(asked.body.All()), c.id, c.client.Sender)
 	})
 	if err != nil {
 		return nil, err
@@ -116,8 +117,9 @@ func (c *connection) startScript(ctx context.Context, asked call) (result, error
 			params = append(params, value)
 		}
 	}
-	value, err := c.hub.Scripts.Run(ctx, c.channel, code, time.Duration(timeout)*time.Millisecond,
-		func(run *step.ScriptRun) error { return channel.Start(run, c.channel, params) })
+	ch := c.channel()
+	value, err := c.hub.Scripts.Run(ctx, ch, code, time.Duration(timeout)*time.Millisecond,
+		func(run *step.ScriptRun) error { return channel.Start(run, ch, params) })
 	if err != nil {
 		if ctx.Err() != nil {
 			err = fault.New(fault.Cancelled, "the script was aborted")
@@ -142,18 +144,19 @@ func (c *connection) abortScript(_ context.Context, asked call) (result, error) 
 
 // info returns who is connected, and with what rights.
 func (c *connection) info(context.Context, call) (result, error) {
-	var capabilities []string
+	ch := c.channel()
+	capabilities := []string{}
 	for _, name := range []string{capabilityMessage, capabilityScript, capabilitySubscribe} {
-		if c.channel.Capable(name) && (name == capabilitySubscribe || c.channel.Scripted()) {
+		if ch.Capable(name) && (name == capabilitySubscribe || ch.Scripted()) {
 			capabilities = append(capabilities, name)
 		}
 	}
 	now := time.Now().UTC()
 	return result{
-		"result": "ok", "site": c.hub.Site, "ownertype": "token", "domain": c.channel.Tenant, "sessionid": c.id,
+		"result": "ok", "site": c.hub.Site, "ownertype": "token", "domain": ch.Tenant, "sessionid": c.id,
 		"connectionid": c.id, "capabilities": slices.Clip(capabilities), "datetime": now.Format(time.RFC3339Nano),
-		"timestamp": now.UnixMilli(), "integration_point_id": c.channel.ID, "integration_point_code": c.channel.Code,
-		"integration_point_type": c.channel.Type, "roles": orEmpty(c.channel.Opts.Roles),
+		"timestamp": now.UnixMilli(), "integration_point_id": ch.ID, "integration_point_code": ch.Code,
+		"integration_point_type": ch.Type, "roles": orEmpty(ch.Opts.Roles),
 	}, nil
 }
 

@@ -4,9 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,13 +18,15 @@ import (
 
 // connection is one client of a channel.
 type connection struct {
-	hub     *Hub
-	channel *bot.Channel
-	id      string
-	sender  netip.Addr
-	net     *budget       // what the frames come over
-	rate    *rate.Limiter // shared by the channel
-	began   time.Time
+	hub    *Hub
+	client Client
+	of     identity // of the channel, as long as the connection lasts
+	latest atomic.Pointer[bot.Channel]
+	use    *usage // of the tenant
+	id     string
+	net    *budget       // what the frames come over
+	rate   *rate.Limiter // shared by the channel
+	began  time.Time
 
 	out      chan []byte
 	outBytes atomic.Int64
@@ -44,22 +44,42 @@ type connection struct {
 	subs     map[string]*subscription
 }
 
-func newConnection(h *Hub, ch *bot.Channel, sender netip.Addr) *connection {
+func newConnection(h *Hub, ch *bot.Channel, client Client) *connection {
 	random := make([]byte, 12)
 	_, _ = rand.Read(random) // never fails
 	cutOff, cut := context.WithCancel(context.Background())
-	return &connection{
+	c := &connection{
 		cutOff: cutOff, cut: cut,
-		net: &budget{}, hub: h, channel: ch, id: h.name + "-" + hex.EncodeToString(random), sender: sender, began: time.Now(),
-		out: make(chan []byte, queueFrames), gone: make(chan struct{}),
+		net: &budget{}, hub: h, client: client, of: identityOf(ch), id: h.name + "-" + hex.EncodeToString(random),
+		began: time.Now(),
+		out:   make(chan []byte, queueFrames), gone: make(chan struct{}),
 		calls: map[string]context.CancelFunc{}, subs: map[string]*subscription{},
 	}
+	c.latest.Store(ch)
+	return c
+}
+
+// channel returns the channel as it was when the client was last admitted.
+func (c *connection) channel() *bot.Channel { return c.latest.Load() }
+
+// admitted reports whether the client's token still opens the channel for its sender, and takes over how the channel is now.
+// A connection of which that is not true ends. Everything that a connection does for its client begins with it: a
+// connection lasts longer than a token, and the address of its sender may have been excluded meanwhile.
+func (c *connection) admitted() bool {
+	ch, ok := c.client.Channel()
+	if !ok || identityOf(ch) != c.of {
+		c.end(websocket.StatusPolicyViolation, "the token does not open this channel any more")
+		return false
+	}
+	c.latest.Store(ch)
+	return true
 }
 
 // speak serves the connection until either side ends it.
 func (c *connection) speak(socket *websocket.Conn) {
 	socket.SetReadLimit(frameMax)
-	c.hub.Log.Info("websocket opened", "channel", c.channel.Code, "bot", c.channel.Bot, "connection", c.id, "from", c.sender)
+	c.hub.Log.Info("websocket opened", "channel", c.channel().Code, "bot", c.of.bot.Bot, "connection", c.id, "remote_addr",
+		c.client.Sender)
 	ctx, cancel := context.WithCancel(context.Background())
 	stop := context.AfterFunc(c.cutOff, cancel)
 	defer stop()
@@ -71,14 +91,14 @@ func (c *connection) speak(socket *websocket.Conn) {
 	c.cut()
 	writing.Wait()
 	_ = socket.CloseNow()
-	c.hub.Log.Info("websocket ended", "channel", c.channel.Code, "bot", c.channel.Bot, "connection", c.id, "from", c.sender,
-		"status", int(c.status), "reason", c.reason, "seconds", int(time.Since(c.began).Seconds()))
+	c.hub.Log.Info("websocket ended", "channel", c.channel().Code, "bot", c.of.bot.Bot, "connection", c.id, "remote_addr",
+		c.client.Sender, "status", int(c.status), "reason", c.reason, "duration_ms", time.Since(c.began).Milliseconds())
 }
 
 // read takes frames until the client is gone or must go.
 func (c *connection) read(ctx context.Context, socket *websocket.Conn) {
 	for bad := 0; ; {
-		kind, text, err := socket.Read(ctx)
+		kind, text, err := c.frame(ctx, socket)
 		if err != nil {
 			if errors.Is(err, websocket.ErrMessageTooBig) {
 				c.end(websocket.StatusMessageTooBig, "a frame has at most 1 MiB")
@@ -87,6 +107,10 @@ func (c *connection) read(ctx context.Context, socket *websocket.Conn) {
 		}
 		if kind != websocket.MessageText {
 			c.end(websocket.StatusUnsupportedData, "frames are text")
+			c.linger(socket)
+			return
+		}
+		if !c.admitted() {
 			c.linger(socket)
 			return
 		}
@@ -112,7 +136,7 @@ func (c *connection) read(ctx context.Context, socket *websocket.Conn) {
 	}
 }
 
-// linger returns the writer the time to say goodbye before the socket is closed.
+// linger reads until the client is gone, so that the writer can send the close frame.
 func (c *connection) linger(socket *websocket.Conn) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeGracePeriod)
 	defer cancel()
@@ -134,6 +158,9 @@ func (c *connection) write(ctx context.Context, socket *websocket.Conn) {
 				return
 			}
 		case <-ping.C:
+			if !c.admitted() {
+				continue
+			}
 			alive, cancel := context.WithTimeout(ctx, c.hub.Pong)
 			err := socket.Ping(alive)
 			cancel()
@@ -167,7 +194,10 @@ func (c *connection) flush(ctx context.Context, socket *websocket.Conn) {
 }
 
 func (c *connection) send(ctx context.Context, socket *websocket.Conn, frame []byte) bool {
-	c.outBytes.Add(-int64(len(frame)))
+	defer func() {
+		c.outBytes.Add(-int64(len(frame)))
+		c.hold(-int64(len(frame)))
+	}()
 	writing, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	if err := socket.Write(writing, websocket.MessageText, frame); err != nil {
@@ -189,6 +219,7 @@ func (c *connection) queue(frame []byte) error {
 		return errSlow
 	default:
 	}
+	c.hold(int64(len(frame)))
 	if c.outBytes.Add(int64(len(frame))) <= queueBytes {
 		select {
 		case c.out <- frame:
@@ -279,10 +310,10 @@ func (c *connection) cancelCalls() {
 }
 
 // begin notes a call that runs, and that something does for the connection: finish ends the first, running.Done the second.
-func (c *connection) begin(qid json.RawMessage) (ctx context.Context, finish func(), err error) {
+func (c *connection) begin(asked call) (ctx context.Context, finish func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	key := string(qid)
+	key := string(asked.qid)
 	switch _, runs := c.calls[key]; {
 	case c.draining:
 		return nil, nil, fault.New(fault.Internal, "the gateway stops: connect again")
@@ -293,11 +324,16 @@ func (c *connection) begin(qid json.RawMessage) (ctx context.Context, finish fun
 	case !c.rate.Allow():
 		return nil, nil, fault.New(fault.RateLimited, "the channel makes more than %d calls a second", callsPerSecond)
 	}
+	leave, ok := c.client.Enter(asked.size)
+	if !ok {
+		return nil, nil, fault.New(fault.RateLimited, "the tenant has as many requests open at this gateway as it may have")
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.calls[key] = cancel
 	c.running.Add(1)
 	return ctx, func() {
 		cancel()
+		leave()
 		c.mu.Lock()
 		delete(c.calls, key)
 		c.mu.Unlock()

@@ -17,6 +17,7 @@ type call struct {
 	name string
 	qid  json.RawMessage
 	body strictjson.Object
+	size int // of the frame, in bytes
 }
 
 var callName = regexp.MustCompile(`^[a-z0-9_]{1,64}$`)
@@ -31,7 +32,7 @@ func readCall(text []byte) (call, error) {
 	if strictjson.Kind(document) != "array" || json.Unmarshal(document, &parts) != nil || len(parts) != 2 {
 		return call{}, invalid("a frame is an array of a name and an object")
 	}
-	var c call
+	c := call{size: len(text)}
 	if json.Unmarshal(parts[0], &c.name) != nil || !callName.MatchString(c.name) {
 		return call{}, invalid("the name of a frame is a word of a-z, 0-9 and _")
 	}

@@ -26,12 +26,13 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/tenantshare"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // Limits of one channel in one process.
 const (
-	connectionsMax   = 20_000
+	connectionsMax   = tenantConnections / 2
 	callsPerSecond   = 1000
 	callsBurst       = 2000
 	connectionCalls  = 64 // in flight, of one connection
@@ -60,9 +61,6 @@ type Bus interface {
 	Respond(address string, answer func(request []byte) []byte) (stop func(context.Context), err error)
 }
 
-// shareNotices is the value of the metric's label for event notifications of subscriber channels.
-const shareNotices = "notices"
-
 // Claims decide which process passes on a notice. *store.Claims implements it.
 type Claims interface {
 	// Claim reports whether a key belongs to this caller: of several callers with one key it is true for one. The error is of
@@ -70,7 +68,7 @@ type Claims interface {
 	Claim(ctx context.Context, tenant, key string) (bool, error)
 }
 
-// Hub has the connections of one process. All fields but Ping and Pong are required.
+// Hub has the connections of one process. All fields but Ping, Pong and Frame are required.
 type Hub struct {
 	Scripts Scripts
 	Bus     Bus
@@ -81,14 +79,20 @@ type Hub struct {
 	Count Counter
 	// Ping is how often a client is asked for a sign of life, Pong how long that may take; 30 s and 15 s when 0.
 	Ping, Pong time.Duration
+	// Frame is how long a client may take to send a frame; 30 s when 0.
+	Frame time.Duration
 
 	name string // of this process, in the ids of its connections
 	stop func(context.Context)
+
+	subscriptions tenantshare.Shares
 
 	mu          sync.Mutex
 	closed      bool
 	connections map[string]*connection
 	channels    map[identity]*group
+	audiences   map[schemas.BotID]*audience
+	tenants     map[string]*usage
 	running     sync.WaitGroup
 }
 
@@ -115,20 +119,33 @@ func (h *Hub) Start() error {
 	}
 	h.name, h.Ping, h.Pong = hex.EncodeToString(random), cmp.Or(h.Ping, pingEvery), cmp.Or(h.Pong, pongTimeout)
 	h.connections, h.channels = map[string]*connection{}, map[identity]*group{}
+	h.Frame, h.tenants = cmp.Or(h.Frame, frameTimeout), map[string]*usage{}
+	h.audiences = map[schemas.BotID]*audience{}
 	var err error
 	h.stop, err = h.Bus.Respond(h.name, h.takePush)
 	return err
 }
 
-// ErrFull reports that a channel has as many connections as it may have; ErrClosed that this process stops.
+// ErrFull reports that a channel or a tenant has as many connections as it may have; ErrClosed that this process stops.
 var (
-	ErrFull   = errors.New("the channel has as many connections as it may have")
+	ErrFull   = errors.New("the channel or its tenant has as many connections to this gateway as it may have")
 	ErrClosed = errors.New("the gateway stops")
 )
 
-// Accept returns a new websocket of a request that may in, and speaks with it until it ends. An error was not answered yet.
-func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, ch *bot.Channel, sender netip.Addr) error {
-	c := newConnection(h, ch, sender)
+// Client is who opens a connection. Its functions are called as long as the connection lasts.
+type Client struct {
+	Sender netip.Addr
+	// Channel returns the channel that the client's token opens now for the sender; false = none.
+	Channel func() (*bot.Channel, bool)
+	// Enter takes the places of a call, whose frame has a size, among the requests of the tenant that the gateway serves at a
+	// time; release returns them.
+	Enter func(bytes int) (release func(), ok bool)
+}
+
+// Accept upgrades a request that was admitted to a channel and serves the connection until it ends. When it returns an
+// error, nothing was written.
+func (h *Hub) Accept(w http.ResponseWriter, r *http.Request, ch *bot.Channel, client Client) error {
+	c := newConnection(h, ch, client)
 	if err := h.enter(c); err != nil {
 		return err
 	}
@@ -158,16 +175,26 @@ func (h *Hub) enter(c *connection) error {
 	if h.closed {
 		return ErrClosed
 	}
-	g := h.channels[identityOf(c.channel)]
+	use := h.tenants[c.of.bot.Tenant]
+	if use == nil {
+		use = &usage{held: map[*connection]int64{}}
+	}
+	if use.open >= tenantConnections {
+		h.Count.ShareExceeded(c.of.bot.Tenant, shareConnections)
+		return ErrFull
+	}
+	g := h.channels[c.of]
 	if g == nil {
 		g = &group{rate: rate.NewLimiter(callsPerSecond, callsBurst)}
-		h.channels[identityOf(c.channel)] = g
+		h.channels[c.of] = g
 	}
 	if len(g.connections) >= connectionsMax {
 		return ErrFull
 	}
 	g.connections = append(g.connections, c)
-	c.rate = g.rate
+	c.rate, c.use = g.rate, use
+	use.enter(c)
+	h.tenants[c.of.bot.Tenant] = use
 	h.connections[c.id] = c
 	h.running.Add(1)
 	h.Count.Sockets(1)
@@ -178,10 +205,13 @@ func (h *Hub) leave(c *connection) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.connections, c.id)
-	g := h.channels[identityOf(c.channel)]
+	if c.use.leave(c); c.use.open == 0 {
+		delete(h.tenants, c.of.bot.Tenant)
+	}
+	g := h.channels[c.of]
 	g.connections = slices.DeleteFunc(g.connections, func(other *connection) bool { return other == c })
 	if len(g.connections) == 0 {
-		delete(h.channels, identityOf(c.channel))
+		delete(h.channels, c.of)
 	}
 	h.Count.Sockets(-1)
 	h.running.Done()
@@ -189,7 +219,7 @@ func (h *Hub) leave(c *connection) {
 
 // Close closes every connection with status 1001, after which clients may reconnect. Pushes that have arrived are written
 // before, running calls may finish until ctx ends.
-func (h *Hub) Close(ctx context.Context) error {
+func (h *Hub) Close(ctx context.Context) {
 	h.mu.Lock()
 	h.closed = true
 	all := make([]*connection, 0, len(h.connections))
@@ -204,7 +234,6 @@ func (h *Hub) Close(ctx context.Context) error {
 	}
 	draining.Wait()
 	h.running.Wait()
-	return nil
 }
 
 // push is what another process sends to one connection here.
@@ -233,7 +262,7 @@ func (h *Hub) takePush(request []byte) []byte {
 		c := h.connections[p.Connection]
 		h.mu.Unlock()
 		switch {
-		case c == nil || c.channel.BotID != p.BotID:
+		case c == nil || c.of.bot != p.BotID || !c.admitted():
 			answer.Reason = "there is no such connection"
 		case c.notify(p.Name, result{"data": p.Data}) != nil:
 			answer.Reason = "the client reads too slowly"

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,6 +150,7 @@ type server struct {
 	t       *testing.T
 	url     string
 	channel *bot.Channel
+	now     atomic.Pointer[bot.Channel] // as the token opens it; nil = it opens none
 	scripts *scripts
 	counts  *counts
 }
@@ -160,9 +162,10 @@ func serve(t *testing.T, w *pubSub, ch *bot.Channel, change ...func(*Hub)) *serv
 	for _, f := range change {
 		f(s.Hub)
 	}
+	s.now.Store(ch)
 	require.NoError(t, s.Start())
 	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := s.Accept(w, r, ch, netip.MustParseAddr("203.0.113.9")); err != nil {
+		if err := s.Accept(w, r, ch, clientOf(&s.now)); err != nil {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	}))
@@ -170,11 +173,19 @@ func serve(t *testing.T, w *pubSub, ch *bot.Channel, change ...func(*Hub)) *serv
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), soon)
 		defer cancel()
-		require.NoError(t, s.Close(ctx))
+		s.Close(ctx)
 		web.Close()
 		require.Zero(t, s.counts.sockets)
 	})
 	return s
+}
+
+// clientOf is a client whose token opens a channel that may change.
+func clientOf(now *atomic.Pointer[bot.Channel]) Client {
+	return Client{Sender: netip.MustParseAddr("203.0.113.9"), Channel: func() (*bot.Channel, bool) {
+		ch := now.Load()
+		return ch, ch != nil
+	}, Enter: func(int) (func(), bool) { return func() {}, true }}
 }
 
 // client is the outside system.
@@ -213,6 +224,13 @@ func (c client) hear() (name string, body map[string]any) {
 	require.NoError(c.t, json.Unmarshal(frame[0], &name))
 	require.NoError(c.t, json.Unmarshal(frame[1], &body))
 	return name, body
+}
+
+// hearAfter sends a frame and reads the next one.
+func (c client) hearAfter(text string) (name string, body map[string]any) {
+	c.t.Helper()
+	c.say(text)
+	return c.hear()
 }
 
 // ask sends a frame and gives its answer.

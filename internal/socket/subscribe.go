@@ -2,9 +2,6 @@ package socket
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +18,7 @@ const (
 	expiresMax     = 3600 // seconds
 	expiresDefault = 300
 	classesMax     = 16
-	claimTimeout   = 2 * time.Second
+	objectsMax     = 1000
 )
 
 // subscription is what one connection wants to hear.
@@ -29,34 +26,33 @@ type subscription struct {
 	id      string
 	classes []string // patterns, as in NATS: * is one word, > the rest
 	objects []string // none: all
-	stops   []func()
+	stop    func()
 	timer   *time.Timer
 }
 
 func (s *subscription) end() {
 	s.timer.Stop()
-	for _, stop := range s.stops {
-		stop()
-	}
+	s.stop()
 }
 
-// first is the first of the subscription's patterns that a class matches.
-func (s *subscription) first(class string) string {
-	at := slices.IndexFunc(s.classes, func(p string) bool { return matches(p, class) })
-	if at < 0 {
-		return ""
+// size is about how many bytes the subscription takes.
+func (s *subscription) size() int64 {
+	size := int64(len(s.id))
+	for _, text := range slices.Concat(s.classes, s.objects) {
+		size += int64(len(text)) + 16 // the string's header
 	}
-	return s.classes[at]
+	return size
 }
 
 // wants reports whether a notice is one of the subscription's.
 func (s *subscription) wants(class string, n schemas.Notice) bool {
-	return s.first(class) != "" && (len(s.objects) == 0 || slices.Contains(s.objects, n.Subject))
+	return slices.ContainsFunc(s.classes, func(p string) bool { return matches(p, class) }) &&
+		(len(s.objects) == 0 || slices.Contains(s.objects, n.Subject))
 }
 
 // subscribe begins, renews (the same id again) or ends (expires 0) a subscription.
 func (c *connection) subscribe(_ context.Context, asked call) (result, error) {
-	if role := c.channel.Lacks(bot.UseSubscriptions); role != "" && !asked.ends() {
+	if role := c.channel().Lacks(bot.UseSubscriptions); role != "" && !asked.ends() {
 		return nil, fault.New(fault.Blocked, "the channel does not have the role %s", role)
 	}
 	id, err := asked.text("id")
@@ -81,6 +77,8 @@ func (c *connection) subscribe(_ context.Context, asked call) (result, error) {
 	if s.objects, err = asked.texts("objects"); err != nil {
 		return nil, err
 	}
+	slices.Sort(s.classes)
+	s.classes = slices.Compact(s.classes)
 	if id == "" {
 		s.id = uuid.NewString()
 	}
@@ -103,6 +101,9 @@ func (c call) ends() bool { return string(c.body.Lookup("expires")) == "0" }
 func (s *subscription) check() error {
 	if len(s.classes) == 0 || len(s.classes) > classesMax {
 		return fault.New(fault.BadEvent, "events must name 1 to %d classes", classesMax)
+	}
+	if len(s.objects) > objectsMax {
+		return fault.New(fault.BadEvent, "objects must name at most %d objects", objectsMax)
 	}
 	for _, class := range s.classes {
 		if !schemas.IsClassPattern(class) {
@@ -134,19 +135,14 @@ func (c *connection) listen(s *subscription, lasting time.Duration) error {
 	if len(c.subs) >= connectionSubs {
 		return fault.New(fault.RateLimited, "a connection has at most %d subscriptions", connectionSubs)
 	}
-	s.timer = time.AfterFunc(lasting, func() { c.expire(s) })
-	for _, class := range s.classes {
-		stop, err := c.hub.Bus.Notices(c.channel.BotID, class, func(received string, text []byte) {
-			if s.first(received) == class { // of several classes that match, one passes the notice on
-				c.receive(s, received, text)
-			}
-		})
-		if err != nil {
-			s.end()
-			return err
-		}
-		s.stops = append(s.stops, stop)
+	unfollow, err := c.hub.follow(c)
+	if err != nil {
+		return err
 	}
+	size := s.size()
+	c.hold(size)
+	s.stop = func() { unfollow(); c.hold(-size) }
+	s.timer = time.AfterFunc(lasting, func() { c.expire(s) })
 	c.subs[s.id] = s
 	return nil
 }
@@ -169,55 +165,21 @@ func (c *connection) expire(s *subscription) {
 	}
 }
 
-// receive forwards an event notification. A subscription receives it once, whichever of its classes match; a subscriber
-// channel receives it once in total, on one of its connections in turn.
-func (c *connection) receive(s *subscription, class string, text []byte) {
-	var n schemas.Notice
-	if json.Unmarshal(text, &n) != nil || n.ID == "" {
-		c.hub.Log.Warn("event notification dropped: not a valid CloudEvents event", "tenant", c.channel.Tenant,
-			"bot", c.channel.Bot, "class", class)
-		return
-	}
-	if !s.wants(class, n) {
-		return
-	}
-	if c.channel.Type != bot.ChannelSubscriber {
-		_ = c.pass(s, class, n) // a disconnected client receives nothing
-		return
-	}
-	// Every matching subscription in every process runs this; the one that claims the notification forwards it.
-	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
-	defer cancel()
-	sum := sha256.Sum256([]byte(c.channel.Tenant + "\n" + c.channel.Bot + "\n" + c.channel.ID + "\n" + class + "\n" + n.ID))
-	mine, err := c.hub.Claims.Claim(ctx, c.channel.Tenant, hex.EncodeToString(sum[:]))
-	if beyond := fault.Of(err); beyond != nil && beyond.Kind == fault.RateLimited {
-		c.hub.Count.ShareExceeded(c.channel.Tenant, shareNotices)
-		return
-	}
-	if err != nil {
-		c.hub.Log.Warn("a notice for a subscriber channel is lost: it could not be claimed", "channel", c.channel.Code,
-			"error", err)
-		return
-	}
-	if !mine {
-		return
-	}
-	for _, other := range c.hub.turn(identityOf(c.channel)) {
-		if wanted := other.wanting(class, n); wanted != nil && other.pass(wanted, class, n) == nil {
-			return
-		}
-	}
-}
-
-func (c *connection) wanting(class string, n schemas.Notice) *subscription {
+// wanting returns the subscriptions that want a notice, as long as the channel may have subscriptions.
+func (c *connection) wanting(class string, n schemas.Notice) []*subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var wanted []*subscription
 	for _, s := range c.subs {
 		if s.wants(class, n) {
-			return s
+			wanted = append(wanted, s)
 		}
 	}
-	return nil
+	if len(wanted) == 0 || !c.admitted() || !c.channel().Capable(capabilitySubscribe) ||
+		c.channel().Lacks(bot.UseSubscriptions) != "" {
+		return nil
+	}
+	return wanted
 }
 
 func (c *connection) pass(s *subscription, class string, n schemas.Notice) error {

@@ -22,6 +22,7 @@ func (in *WebhookInput) Adopt(r schemas.StepReplied) (WebhookResult, *fault.Faul
 	case schemas.OutcomeSuccess, schemas.OutcomeDelivered:
 		result.Success, result.Conversation = true, r.Conversation
 	case schemas.OutcomeFailure:
+		result.Conversation = r.Conversation
 	default:
 		if f == nil {
 			f = fault.New(fault.Internal, "the step ended as %s", r.Outcome)

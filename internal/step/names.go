@@ -47,6 +47,8 @@ const (
 	// ActivityCode runs the script of a code step, ActivityScript that of a channel; both on QueueCode.
 	ActivityCode   = "RunCode"
 	ActivityScript = "RunScript"
+	// ActivityAttemptScript is the first attempt at a channel's script: it asks a code worker.
+	ActivityAttemptScript = "AttemptScript"
 )
 
 // Search attributes: keywords, but for AttributeFailures, a whole number.
@@ -74,6 +76,8 @@ const (
 	RejectedTooLarge = "too_large"
 	// RejectedBusy: the run is about to continue as new; the next run handles the event.
 	RejectedBusy = "busy"
+	// RejectedLimit: the run has as many unanswered events as it takes at a time; it takes the event when one is answered.
+	RejectedLimit = "event_limit"
 	// RejectedCallback: no step waits for this callback, or the callback was already received.
 	RejectedCallback = "callback_closed"
 	// RejectedEarly: the run does not know the event. A crash lost the step that called the endpoint; the event is
@@ -85,6 +89,9 @@ const (
 
 // UpdateName returns the name of the Update that carries an event of a type: the type without its prefix.
 func UpdateName(eventType string) string { return strings.TrimPrefix(eventType, "hookturn.") }
+
+// EventType returns the type of the events that an Update carries.
+func EventType(updateName string) string { return "hookturn." + updateName }
 
 // UpdateNames returns the Updates of a Conversation, in a fixed order.
 func UpdateNames() []string {

@@ -2,6 +2,7 @@ package step
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -43,6 +44,17 @@ const (
 	// FormatAttemptPublishes is the format of runs whose first attempt, as a local activity, publishes all that the engine
 	// reads of a step: the progress message, step.replied and conversation.closed.
 	FormatAttemptPublishes Format = 3
+	// FormatScriptAttempt is the format of runs whose first attempt at a channel's script is a local activity, which asks a
+	// code worker.
+	FormatScriptAttempt Format = 4
+	// FormatKeepsAccepted is the format of runs that keep what they have accepted: a callback ends its step unless an attempt
+	// has an answer; a cancelled run answers the steps that begin to wait while it ends; the run of a background queue
+	// publishes that a step was accepted before it publishes its end, and leaves its other steps to the next run when it is
+	// cancelled. A run that continues another one knows what the search attributes hold.
+	FormatKeepsAccepted Format = 5
+	// FormatFailureCloses is the format of runs in which a failure response that names a state of the conversation sets it,
+	// and so may close the conversation.
+	FormatFailureCloses = FormatKeepsAccepted
 	// FormatLatest is the format of new runs.
 	FormatLatest = FormatAttemptPublishes
 )
@@ -118,31 +130,6 @@ type Request struct {
 	Format Format     `json:"format,omitempty"`
 }
 
-// ScriptRun is one run of a script for a channel. Params and Body come from the caller of the gateway.
-type ScriptRun struct {
-	ID      string       `json:"id"`      // of the request that asked for it
-	Plan    bot.Plan     `json:"plan"`    // of the script
-	Channel string       `json:"channel"` // code of the channel
-	Timeout bot.Duration `json:"timeout"`
-
-	Params    []json.RawMessage `json:"params"`          // startparam(1) and so on
-	Event     json.RawMessage   `json:"event,omitempty"` // members of event beside the body
-	Body      []byte            `json:"body,omitempty"`
-	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
-}
-
-// TraceID is the trace of the request.
-func (r ScriptRun) TraceID() string {
-	return schemas.TraceIDOf("", r.Plan.WithConversation(""), r.ID)
-}
-
-// ScriptResult is the result of a ScriptRun.
-type ScriptResult struct {
-	Value json.RawMessage `json:"value,omitempty"` // what main returned
-	Fault *fault.Fault    `json:"fault,omitempty"` // why the run failed; nil = it did not
-	Log   string          `json:"log,omitempty"`   // what the script wrote, for the bot's builder
-}
-
 // Result is the result of an Update and of a Step workflow, as the Temporal UI shows it.
 type Result struct {
 	Outcome  schemas.Outcome `json:"outcome,omitempty"` // empty when the event ended no step
@@ -188,6 +175,9 @@ type WebhookInput struct {
 	// CloseEvent is the id of the event under which conversation.closed is published together with a reply that closes the
 	// conversation; "" leaves that to the workflow.
 	CloseEvent string `json:"close_event,omitempty"`
+	// FailureCloses reports whether the state of the conversation that a failure response names counts: false in runs before
+	// FormatFailureCloses, which leave the conversation open.
+	FailureCloses bool `json:"failure_closes,omitempty"`
 }
 
 // TraceID is the trace of the event of the step.
@@ -212,6 +202,20 @@ type Progress struct {
 	NotBegun bool `json:"not_begun,omitempty"`
 	// Notified reports whether the progress message of the step is published.
 	Notified bool `json:"notified,omitempty"`
+	// HeartbeatTimeout is that of the activity that makes the next attempts, by the load of the worker of the first one.
+	HeartbeatTimeout time.Duration `json:"heartbeat_timeout,omitempty"`
+}
+
+// CountLost returns the progress with the attempt in progress among the attempts, for one whose worker was lost: it was
+// made, and its outcome is unknown.
+func (p Progress) CountLost() Progress {
+	if p.Running == nil {
+		return p
+	}
+	lost := *p.Running
+	lost.Error = string(fault.OutcomeUnknown)
+	p.Attempts, p.Running = append(slices.Clip(p.Attempts), lost), nil
+	return p
 }
 
 // WebhookResult is the endpoint's answer, as its dialect decoded it, and how the activity got it.
@@ -232,6 +236,8 @@ type WebhookResult struct {
 	Notified bool `json:"notified,omitempty"`
 	// AsActivity reports whether no attempt was made because the endpoint is slow: a normal activity makes the first one.
 	AsActivity bool `json:"as_activity,omitempty"`
+	// HeartbeatTimeout is that of this activity, by the load of the worker.
+	HeartbeatTimeout time.Duration `json:"heartbeat_timeout,omitempty"`
 }
 
 // CodeResult is the result of a script. A failed script is a result, not a failure of the activity.
@@ -245,13 +251,13 @@ type CodeResult struct {
 // Callback is the argument of UpdateCallback: what an endpoint posted for the step of an event.
 type Callback struct {
 	EventID string          `json:"event_id"`
-	Body    json.RawMessage `json:"body"`
+	Body    json.RawMessage `json:"body,omitempty"` // absent when it was empty
 }
 
 // AnswerInput is the input of ActivityAnswer.
 type AnswerInput struct {
-	Webhook WebhookInput    `json:"webhook"` // the step that was called, its attempts included
-	Body    json.RawMessage `json:"body"`
+	Webhook WebhookInput    `json:"webhook"`        // the step that was called, its attempts included
+	Body    json.RawMessage `json:"body,omitempty"` // absent when it was empty
 }
 
 // TraceID is the trace of the event of the step.
@@ -262,6 +268,9 @@ type Queued struct {
 	Sequence     uint64       `json:"sequence,omitempty"` // of the queue's stream; 0 = the queue is empty
 	Conversation string       `json:"conversation"`
 	Webhook      WebhookInput `json:"webhook"`
+	// Workflow is the run that accepts the step with a reply to its event. Empty = no reply (events about sessions), or
+	// unknown (runs before FormatKeepsAccepted).
+	Workflow schemas.WorkflowRef `json:"workflow,omitzero"`
 }
 
 // TraceID is the trace of the event of the step.
@@ -271,7 +280,8 @@ func (q Queued) TraceID() string { return q.Webhook.TraceID() }
 type Queue struct {
 	schemas.BotID
 
-	Step string `json:"step"`
+	Step   string `json:"step"`
+	Format Format `json:"format,omitempty"`
 }
 
 // PublishInput is the input of the publishing activity.
@@ -287,6 +297,14 @@ type PublishInput struct {
 	Closing *schemas.Reply `json:"closing,omitempty"`
 	// Withheld reports that the reply must not be published: it precedes the one reply that a repeated step has.
 	Withheld bool `json:"withheld,omitempty"`
+	// Sent is the time of the event that the reply answers, by the engine's clock; the zero time = unknown. Of a reply that is
+	// shared it is when the event was accepted.
+	Sent time.Time `json:"sent,omitzero"`
+	// Shared reports that another run publishes the same reply: it is looked for first, since Sent.
+	Shared bool `json:"shared,omitempty"`
+	// Began is when the step whose attempt publishes the reply began, by the server's clock; the zero time where the workflow
+	// publishes it, whose time is that of the reply.
+	Began time.Time `json:"-"`
 }
 
 // TraceID is the trace of the event that the reply answers.

@@ -26,7 +26,9 @@ type Address struct {
 func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
 	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, to.typeOf(replyType), at, data)
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
-	return PublishInput{BotID: to.BotID, Reply: r, Timing: to.timing(data), Withheld: to.withheld(replyType, data)}, err
+	return PublishInput{
+		BotID: to.BotID, Reply: r, Timing: to.timing(data), Withheld: to.withheld(replyType, data), Sent: to.Event.Time,
+	}, err
 }
 
 // withheld reports whether a reply is not published. The engine reads only the end of a repeated step: not that it
@@ -88,11 +90,23 @@ func (in *WebhookInput) Replied(result WebhookResult, failed *fault.Fault) schem
 		}
 	default:
 		r.Outcome = schemas.OutcomeFailure
+		if in.FailureCloses {
+			r.Conversation = cmp.Or(result.Conversation, schemas.ConversationOpen)
+		}
 	}
 	if failed == nil && result.Problem != nil {
 		r.Error = ErrorOf(result.Problem)
 	}
 	return r
+}
+
+// Rejected returns the data of step.replied for an event that is not served. The step is "" where the event does not have
+// one that could be read. The caller sets the run, where one answers.
+func Rejected(e schemas.Event, f *fault.Fault) schemas.StepReplied {
+	return schemas.StepReplied{
+		EventID: e.AskedID(), Step: e.Data.Step, Outcome: schemas.OutcomeRejected, Conversation: schemas.ConversationOpen,
+		Error: ErrorOf(f),
+	}
 }
 
 // Running returns the data of step.progress for a step that is still running at its soft deadline. The caller sets the run.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -37,5 +38,28 @@ func TestAddress_RepeatedStepHasOneReply(t *testing.T) {
 				require.Equal(t, to.ReplyID(schemas.TypeStepReplied), in.Reply.ID)
 			}
 		}
+	}
+}
+
+// TestRejected_Text: the data of a rejection is the same whichever component publishes it.
+func TestRejected_Text(t *testing.T) {
+	t.Parallel()
+	f, order := fault.New(fault.UnknownBot, "no such bot"), schemas.Event{ID: "e-1", Data: schemas.EventData{Step: "ORDER"}}
+	for _, tc := range []struct {
+		event schemas.Event
+		want  string
+	}{
+		{schemas.Event{ID: "e-1"}, `{"event_id":"e-1","step":"",`},
+		{order.Repeat(1), `{"event_id":"e-1","step":"ORDER",`},
+	} {
+		text, err := schemas.Marshal(Rejected(tc.event, f))
+		require.NoError(t, err)
+		require.Equal(t, tc.want+`"outcome":"rejected","messages":[],"conversation":"open",`+
+			`"error":{"kind":"unknown_bot","message":"no such bot"},"attempts":[],"workflow":{"id":"","run_id":""}}`, string(text))
+		left := Rejected(tc.event, f)
+		left.Conversation = ""
+		without, err := schemas.Marshal(left)
+		require.NoError(t, err)
+		require.Equal(t, string(text), string(without))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -55,30 +56,34 @@ func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error
 }
 
 // Follow calls changed for every existing channel, then ready once, then changed for every change, until ctx ends. A
-// deleted channel has no bytes. It continues after reconnections; after the bucket was created again it reports the
-// missing channels as deleted.
-func (c *Channels) Follow(ctx context.Context, changed func(id string, channel []byte, revision uint64),
+// deleted channel has no bytes. It continues after reconnections with all channels again, and calls begin before: the bucket
+// may have been created again, and its revisions with it. Channels that are missing then are reported as deleted, with the
+// revision 0.
+func (c *Channels) Follow(ctx context.Context, begin func(), changed func(id string, channel []byte, revision uint64),
 	ready func()) error {
-	var known, before map[string]bool // in this watch, and in those before it
+	known, missing := map[string]bool{}, map[string]bool{} // missing: not seen again in this watch
 	once := sync.OnceFunc(ready)
 	return ignoreEnd(ctx, c.streams.Watch(ctx, bus.BucketChannels, func() {
-		before, known = known, map[string]bool{}
+		begin()
+		maps.Copy(missing, known)
 	}, func(entry jetstream.KeyValueEntry) {
-		switch {
-		case entry == nil: // the end of the existing channels
-			for id := range before {
-				if !known[id] {
-					changed(id, nil, 0)
-				}
+		if entry == nil { // the end of the existing channels
+			for id := range missing {
+				delete(known, id)
+				changed(id, nil, 0)
 			}
+			clear(missing)
 			once()
-		case entry.Operation() == jetstream.KeyValuePut:
-			known[entry.Key()] = true
-			changed(entry.Key(), entry.Value(), entry.Revision())
-		default:
-			delete(known, entry.Key())
-			changed(entry.Key(), nil, entry.Revision())
+			return
 		}
+		id, value := entry.Key(), entry.Value()
+		known[id] = true
+		if entry.Operation() != jetstream.KeyValuePut {
+			delete(known, id)
+			value = nil
+		}
+		delete(missing, id)
+		changed(id, value, entry.Revision())
 	}))
 }
 

@@ -22,9 +22,11 @@ func TestChannels_AreFollowed(t *testing.T) {
 	ended := make(chan error, 1)
 	t.Cleanup(func() { stop(); require.NoError(t, <-ended) })
 	go func() {
-		ended <- c.Follow(ctx, func(id string, text []byte, _ uint64) { heard <- id + "=" + string(text) }, func() { close(ready) })
+		ended <- c.Follow(ctx, func() { heard <- "begin" }, func(id string, text []byte, _ uint64) { heard <- id + "=" + string(text) },
+			func() { close(ready) })
 	}()
 	<-ready
+	require.Equal(t, "begin", <-heard)
 	require.Equal(t, "one=a", <-heard)
 	second, err := c.Put(ctx, "one", []byte("b"), first)
 	require.NoError(t, err)

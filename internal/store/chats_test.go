@@ -1,7 +1,9 @@
 package store
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -46,4 +48,40 @@ func TestChats_OlderWriteIsDropped(t *testing.T) {
 	current, err := other.Conversation(ctx, shop, "chat")
 	require.NoError(t, err)
 	require.Equal(t, "d", current)
+}
+
+// TestChats_StoredAgain: a chat expires without messages, not while this process knows it.
+func TestChats_StoredAgain(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	c, ctx, shop := NewChats(js, streams), testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	for age, want := range map[time.Duration]string{chatsKnownFor: "c-1", time.Hour: ""} {
+		_, err := c.Remember(ctx, shop, "chat", "c-1", 1)
+		require.NoError(t, err)
+		require.NoError(t, streams.Bucket(bus.BucketChats).Purge(ctx, chatKey(shop, "chat")))
+		known, _ := c.known.Get(shop.Tenant, chatKey(shop, "chat"))
+		known.stored = time.Now().Add(-age)
+		c.known.Put(shop.Tenant, chatKey(shop, "chat"), known)
+		_, err = c.Remember(ctx, shop, "chat", "c-1", 1)
+		require.NoError(t, err)
+		conversation, err := c.Conversation(ctx, shop, "chat")
+		require.NoError(t, err)
+		require.Equal(t, want, conversation)
+	}
+}
+
+// TestChats_CacheOfTenants: a tenant with many chats does not make those of others be stored again.
+func TestChats_CacheOfTenants(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	c, ctx := NewChats(js, streams), testContext(t)
+	quiet := schemas.BotID{Tenant: "quiet", Bot: "shop"}
+	_, err := c.Remember(ctx, quiet, "1", "c-1", 1)
+	require.NoError(t, err)
+	for n := range chatsKnown {
+		c.known.Put("greedy", chatKey(schemas.BotID{Tenant: "greedy", Bot: "shop"}, fmt.Sprint(n)), knownChat{conversation: "c", fence: 1})
+	}
+	_, ok := c.known.Get("quiet", chatKey(quiet, "1"))
+	require.True(t, ok)
+	require.Equal(t, chatsKnown, c.known.Len())
 }

@@ -56,7 +56,7 @@ func TestClaims_TenantHasHalfOfTheBucket(t *testing.T) {
 	_, s := setup(t, bus.StreamOptions{Sizes: map[string]int64{"claims": bus.SizeMin}})
 	const share, fits = bus.SizeMin / 2 / claimBytes, bus.SizeMin / 120
 	c, later := NewClaims(s), time.Duration(0)
-	c.now = func() time.Time { return time.Now().Truncate(24 * time.Hour).Add(later) }
+	c.shares.now = func() time.Time { return time.Now().Truncate(24 * time.Hour).Add(later) }
 	given, beyond := claimMany(t, c, "greedy", fits)
 	require.Equal(t, share, given)
 	require.Equal(t, fits-share, beyond)
@@ -86,6 +86,6 @@ func TestClaims_GatewaysDivideTheShare(t *testing.T) {
 		require.NoError(t, err)
 	}
 	c := NewClaims(s)
-	require.NoError(t, c.measure(testContext(t)))
-	require.Equal(t, bus.SizeMin/2/claimBytes/2, c.share)
+	require.NoError(t, c.shares.measure(testContext(t)))
+	require.Equal(t, bus.SizeMin/2/claimBytes/2, c.shares.share)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -17,39 +18,65 @@ import (
 // pause of an endpoint.
 type Endpoints struct {
 	bucket  jetstream.KeyValue
+	log     jetstream.Stream // behind the bucket: the tools may not read a key of it
 	streams bus.Streams
+	shares  *bus.Shares
 }
 
 // NewEndpoints returns a new Endpoints on an account's streams.
 func NewEndpoints(s bus.Streams) *Endpoints {
-	return &Endpoints{bucket: s.Bucket(bus.BucketEndpoints), streams: s}
+	return &Endpoints{
+		bucket: s.Bucket(bus.BucketEndpoints), log: s.BucketLog(bus.BucketEndpoints), streams: s,
+		shares: bus.NewBucketShares(s, bus.BucketEndpoints),
+	}
 }
 
-// Tell stores the state of an endpoint.
+// Tell stores the state of an endpoint. A state of an endpoint that has none stored is a fault of the kind queue_full when
+// those of the tenant fill half of the bucket.
 func (e *Endpoints) Tell(ctx context.Context, owner schemas.BotID, url string, notice []byte) error {
-	if _, err := e.bucket.Put(ctx, endpointKey(owner, url), notice); err != nil {
+	key := endpointKey(owner, url)
+	if full := checkShare(ctx, e.shares, owner.Tenant, fault.QueueFull, "endpoint states"); full != nil {
+		if known, err := e.knows(ctx, key); err != nil || !known {
+			return errors.Join(full, err)
+		}
+	}
+	if _, err := e.bucket.Put(ctx, key, notice); err != nil {
 		return fmt.Errorf("store the state of an endpoint: %w", err)
+	}
+	e.shares.Wrote(owner.Tenant, len(key)+len(notice))
+	return nil
+}
+
+// Forget removes the state of an endpoint. What is not stored leaves no mark of a removal, which takes room as a state does.
+func (e *Endpoints) Forget(ctx context.Context, owner schemas.BotID, url string) error {
+	key := endpointKey(owner, url)
+	known, err := e.knows(ctx, key)
+	if known {
+		err = e.bucket.Delete(ctx, key)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
+		return fmt.Errorf("remove the state of an endpoint: %w", err)
 	}
 	return nil
 }
 
-// Forget removes the state of an endpoint.
-func (e *Endpoints) Forget(ctx context.Context, owner schemas.BotID, url string) error {
-	err := e.bucket.Delete(ctx, endpointKey(owner, url))
-	if err != nil && !errors.Is(err, jetstream.ErrKeyNotFound) {
-		return fmt.Errorf("store the state of an endpoint: %w", err)
+// knows reports whether a state is stored.
+func (e *Endpoints) knows(ctx context.Context, key string) (bool, error) {
+	stored, err := e.log.GetLastMsgForSubject(ctx, "$KV."+bus.BucketEndpoints+"."+key)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return false, nil
 	}
-	return nil
+	return err == nil && !removed(stored), err
 }
 
 // Listen calls received for every stored state and for every later one, including those of this process, until ctx ends. It
 // continues after reconnections, and after the bucket was created again.
 func (e *Endpoints) Listen(ctx context.Context, received func(notice []byte)) error {
 	return ignoreEnd(ctx, e.streams.Watch(ctx, bus.BucketEndpoints, func() {}, func(entry jetstream.KeyValueEntry) {
-		if entry != nil { // nil marks the end of the stored states
+		if entry != nil && entry.Operation() == jetstream.KeyValuePut { // nil marks the end of the stored states
 			received(entry.Value())
 		}
-	}, jetstream.IgnoreDeletes()))
+	}))
 }
 
 // List returns the stored states.

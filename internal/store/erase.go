@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/strictjson"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -69,8 +70,8 @@ func (f FileIDs) Find(text []byte) {
 func (e *Eraser) Conversations(ctx context.Context, tenant, user string) (map[schemas.ConversationKey]struct{}, error) {
 	found := map[schemas.ConversationKey]struct{}{}
 	collect := func(owner schemas.BotID, m *jetstream.RawStreamMsg) (bool, error) {
-		if conversation, ok := eventOf(m.Data, user); ok {
-			found[owner.WithConversation(schemas.ConversationToken(conversation))] = struct{}{}
+		if namesUser(m, user) && !unaddressed(m) {
+			found[owner.WithConversation(lastToken(m.Subject))] = struct{}{}
 		}
 		return false, nil
 	}
@@ -87,21 +88,60 @@ func (e *Eraser) Conversations(ctx context.Context, tenant, user string) (map[sc
 		}
 		return false, nil
 	})
+	if err != nil {
+		return found, err
+	}
+	_, err = e.visit(ctx, e.chats(schemas.BotID{Tenant: tenant, Bot: "*"}), func(
+		owner schemas.BotID, m *jetstream.RawStreamMsg,
+	) (bool, error) {
+		if token, is := sessionToken(m.Subject); is && !removed(m) && sessionNames(m.Data, user) {
+			found[owner.WithConversation(token)] = struct{}{}
+		}
+		return false, nil
+	})
 	return found, err
 }
 
-// eventOf returns the conversation of an event of the user. What is not valid JSON may be of any person: such dead letters
-// are deleted with their conversation.
-func eventOf(data []byte, user string) (conversation string, ok bool) {
-	var event struct {
-		Subject string
-		Data    struct{ User struct{ ID string } }
+// sessionNames reports whether a stored session (see activities) is one of the user.
+func sessionNames(data []byte, user string) bool {
+	var s struct {
+		Adapters []struct {
+			User struct {
+				ID string `json:"id"`
+			} `json:"user"`
+		} `json:"adapters"`
 	}
-	if json.Unmarshal(data, &event) != nil || event.Subject == "" {
-		return "", false
+	_ = json.Unmarshal(data, &s)
+	for _, of := range s.Adapters {
+		if of.User.ID == user {
+			return true
+		}
 	}
-	return event.Subject, event.Data.User.ID == user
+	return false
 }
+
+// namesUser reports whether a stored event, or the event of a dead letter, is one of the user. In binary mode the body is
+// the data, also where a dead letter is without the headers of its event. What is not valid JSON may be of any person: such
+// dead letters are deleted with their conversation.
+func namesUser(m *jetstream.RawStreamMsg, user string) bool {
+	type named struct{ User struct{ ID string } }
+	var event struct {
+		named
+		Data named
+	}
+	_ = json.Unmarshal(strictjson.WithoutBOM(m.Data), &event) // a value of another type hides no other one
+	return event.Data.User.ID == user || event.User.ID == user
+}
+
+// unaddressed reports whether a message is a dead letter whose event did not have a valid conversation in its subject. Those
+// of a bot have one subject, whichever person they are of.
+func unaddressed(m *jetstream.RawStreamMsg) bool {
+	return strings.HasPrefix(m.Subject, schemas.SubjectDeadLetters+".") && lastToken(m.Subject) == bus.UnknownToken &&
+		lastToken(m.Header.Get(bus.HeaderSubject)) != bus.UnknownToken
+}
+
+// lastToken returns the last token of a subject.
+func lastToken(subject string) string { return subject[strings.LastIndexByte(subject, '.')+1:] }
 
 // queued is what is read of an entry of a background queue (step.Queued).
 type queued struct {
@@ -156,13 +196,19 @@ func (e *Eraser) Conversation(ctx context.Context, key schemas.ConversationKey, 
 	if err != nil {
 		return erased, err
 	}
-	erased.Chats, err = e.visit(ctx, place{
-		what: "chats", stream: e.streams.BucketLog(bus.BucketChats), bucket: bus.BucketChats,
-		filter: "$KV." + bus.BucketChats + "." + key.Tenant + "." + key.Bot + ".>", owner: key.BotID,
-	}, func(_ schemas.BotID, m *jetstream.RawStreamMsg) (bool, error) {
-		return !removed(m) && schemas.ConversationToken(string(m.Data)) == token, nil
+	erased.Chats, err = e.visit(ctx, e.chats(key.BotID), func(_ schemas.BotID, m *jetstream.RawStreamMsg) (bool, error) {
+		return isChatOf(m, token), nil
 	})
 	return erased, err
+}
+
+// isChatOf reports whether a message of the bucket of chats is a chat of a conversation, or its session.
+func isChatOf(m *jetstream.RawStreamMsg, token string) bool {
+	session, is := sessionToken(m.Subject)
+	if !is {
+		session = schemas.ConversationToken(string(m.Data))
+	}
+	return !removed(m) && session == token
 }
 
 // Owners returns the bots of a tenant that have stored messages of a conversation.
@@ -183,6 +229,15 @@ func (e *Eraser) Owners(ctx context.Context, tenant, conversation string) (map[s
 		}
 		return false, nil
 	})
+	if err != nil {
+		return found, err
+	}
+	_, err = e.visit(ctx, e.chats(everyBot), func(owner schemas.BotID, m *jetstream.RawStreamMsg) (bool, error) {
+		if isChatOf(m, token) {
+			found[owner.WithConversation(token)] = struct{}{}
+		}
+		return false, nil
+	})
 	return found, err
 }
 
@@ -196,6 +251,15 @@ func (e *Eraser) User(ctx context.Context, tenant, user string) (int, error) {
 		what: "user details", stream: e.streams.BucketLog(bus.BucketUsers), bucket: bus.BucketUsers,
 		filter: "$KV." + bus.BucketUsers + "." + key,
 	}, func(_ schemas.BotID, m *jetstream.RawStreamMsg) (bool, error) { return !removed(m), nil })
+}
+
+// Unaddressed deletes the dead letters of a user that are in no conversation, because the subjects of their events did not
+// have a valid one. It returns their number.
+func (e *Eraser) Unaddressed(ctx context.Context, tenant, user string) (int, error) {
+	letters := e.eventPlaces(schemas.BotID{Tenant: tenant, Bot: "*"}, bus.UnknownToken)[1]
+	return e.visit(ctx, letters, func(_ schemas.BotID, m *jetstream.RawStreamMsg) (bool, error) {
+		return unaddressed(m) && namesUser(m, user), nil
+	})
 }
 
 // File deletes a file of a bot, and reports whether there was one.
@@ -222,9 +286,8 @@ type place struct {
 	stream jetstream.Stream
 	bucket string // whose stream it is; "": a stream of messages
 	filter string
-	root   string        // first tokens of the subjects; "": all are of owner
-	skip   int           // tokens between the root and the tenant
-	owner  schemas.BotID // where root is ""
+	root   string // first tokens of the subjects; "": they name no bot
+	skip   int    // tokens between the root and the tenant
 }
 
 // places returns those of the events, dead letters and replies of a conversation, in this order.
@@ -260,10 +323,17 @@ func (e *Eraser) queues(owner schemas.BotID) place {
 	}
 }
 
-// ownerOf returns the bot of a subject of the place.
+func (e *Eraser) chats(owner schemas.BotID) place {
+	return place{
+		what: "chats", stream: e.streams.BucketLog(bus.BucketChats), bucket: bus.BucketChats, root: "$KV." + bus.BucketChats,
+		filter: "$KV." + bus.BucketChats + "." + owner.Tenant + "." + owner.Bot + ".>",
+	}
+}
+
+// ownerOf returns the bot of a subject of the place, the zero value when it names none.
 func (p place) ownerOf(subject string) schemas.BotID {
 	if p.root == "" {
-		return p.owner
+		return schemas.BotID{}
 	}
 	tokens := strings.Split(strings.TrimPrefix(subject, p.root+"."), ".")
 	if len(tokens) < p.skip+2 {

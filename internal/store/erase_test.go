@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -88,6 +90,9 @@ func (r *eraseRig) fill(t *testing.T, key schemas.ConversationKey) {
 	require.NoError(t, NewQueues(r.js, r.streams).Add(ctx, key, "NOTIFY", "e-1", []byte(queued)))
 	_, err = NewChats(r.js, r.streams).Remember(ctx, key.BotID, "aaaa-"+key.Conversation, key.Conversation, 1)
 	require.NoError(t, err)
+	session := fmt.Sprintf(`{"round":"e-1","adapters":[{"user":{"id":%q}}]}`, "user-"+key.Conversation)
+	_, err = NewSessions(r.js, r.streams).Put(ctx, key, Session{Data: []byte(session), Fence: 1})
+	require.NoError(t, err)
 	_, err = NewUsers(r.js, r.streams).Update(ctx, key.Tenant, "user-"+key.Conversation, 1, "", func(json.RawMessage) (json.RawMessage, error) {
 		return json.RawMessage(`{"text":"in the details"}`), nil
 	})
@@ -141,7 +146,7 @@ func TestEraser_UserInEveryPlace(t *testing.T) {
 		}
 		return erased
 	}
-	all := Erased{Events: 1, Replies: 1, DeadLetters: 1, Queued: 1, Chats: 1, UserDetails: 1, Files: 1}
+	all := Erased{Events: 1, Replies: 1, DeadLetters: 1, Queued: 1, Chats: 2, UserDetails: 1, Files: 1}
 	r.eraser.Dry = true
 	require.Equal(t, all, erase())
 	r.eraser.Dry = false
@@ -156,8 +161,33 @@ func TestEraser_UserInEveryPlace(t *testing.T) {
 		require.True(t, r.holds(t, markerOf(key)), "data of others stays")
 		erased, err := r.eraser.Conversation(ctx, key, FileIDs{})
 		require.NoError(t, err)
-		require.Equal(t, Erased{Events: 1, Replies: 1, DeadLetters: 1, Queued: 1, Chats: 1}, erased, key)
+		require.Equal(t, Erased{Events: 1, Replies: 1, DeadLetters: 1, Queued: 1, Chats: 2}, erased, key)
 	}
+}
+
+// TestEraser_OnlyChatsAreLeft: chats and sessions are kept for 30 days, longer than runs and messages: they are found by
+// themselves.
+func TestEraser_OnlyChatsAreLeft(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	e, ctx := NewEraser(js, streams), testContext(t)
+	_, err := NewChats(js, streams).Remember(ctx, others.BotID, "aaaa", others.Conversation, 1)
+	require.NoError(t, err)
+	session := []byte(`{"round":"e-1","adapters":[{"user":{"id":"user-c-1"}}]}`)
+	stored, err := NewSessions(js, streams).Put(ctx, theirs, Session{Data: session})
+	require.NoError(t, err)
+	require.True(t, stored)
+	for _, key := range []schemas.ConversationKey{theirs, others} {
+		keys, err := e.Owners(ctx, key.Tenant, key.Conversation)
+		require.NoError(t, err)
+		require.Equal(t, map[schemas.ConversationKey]struct{}{key: {}}, keys)
+	}
+	keys, err := e.Conversations(ctx, "acme", "user-c-1")
+	require.NoError(t, err)
+	require.Equal(t, map[schemas.ConversationKey]struct{}{theirs: {}}, keys)
+	keys, err = e.Conversations(ctx, "acme", "user-c-2")
+	require.NoError(t, err)
+	require.Empty(t, keys)
 }
 
 func TestEraser_OwnersOfAConversation(t *testing.T) {
@@ -183,4 +213,72 @@ func TestEraser_DataAfterTheErase(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.JSONEq(t, `{"a":1}`, string(stored), "the user may come back")
+}
+
+// TestEraser_EventsAsTheyCome: an event names its user in binary mode, with a byte order mark, and when it is not valid, as
+// a waiting event and as a dead letter. It is found under the conversation of its subject.
+func TestEraser_EventsAsTheyCome(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	e, ctx, shop := NewEraser(js, streams), testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	const data, bom = `{"user":{"id":"ann"},"text":"hello"}`, "\uFEFF"
+	binary := nats.Header{"ce-id": {"e-1"}, "ce-specversion": {"1.0"}, "ce-subject": {"of the attribute"}}
+	put := func(root, conversation string, header nats.Header, text string) {
+		m := nats.NewMsg(root + ".acme.shop." + conversation)
+		maps.Copy(m.Header, header)
+		m.Data = []byte(text)
+		_, err := js.PublishMsg(ctx, m)
+		require.NoError(t, err)
+	}
+	want := map[schemas.ConversationKey]struct{}{}
+	for conversation, event := range map[string]struct {
+		header nats.Header
+		text   string
+	}{
+		"binary":               {binary, data},
+		"binary-bom":           {binary, bom + data},
+		"bom":                  {nil, bom + `{"subject":"bom","data":` + data + `}`},
+		"no-subject":           {nil, `{"data":` + data + `}`},
+		"another-type":         {nil, `{"subject":7,"user":"extension","data":` + data + `}`},
+		"letter-without-heads": {nil, data},
+	} {
+		put(schemas.SubjectEvents, conversation, event.header, event.text)
+		put(schemas.SubjectDeadLetters, conversation+"-dead", event.header, event.text)
+		want[shop.WithConversation(conversation)], want[shop.WithConversation(conversation+"-dead")] = struct{}{}, struct{}{}
+	}
+	put(schemas.SubjectEvents, "other", binary, strings.Replace(data, "ann", "bob", 1))
+	keys, err := e.Conversations(ctx, "acme", "ann")
+	require.NoError(t, err)
+	require.Equal(t, want, keys)
+}
+
+// TestEraser_Unaddressed: dead letters of events without a valid conversation share one subject. Only those of the user go.
+func TestEraser_Unaddressed(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	e, ctx, shop := NewEraser(js, streams), testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	letters := bus.NewDeadLetters(js, streams)
+	for i, of := range []struct{ user, conversation, subject string }{
+		{"ann", "", "hookturn.events.acme.shop.c 1"}, {"bob", "", "hookturn.events.acme.shop.c 2"},
+		{"bob", "_", "hookturn.events.acme.shop._"},
+	} {
+		require.NoError(t, letters.Write(ctx, &bus.FailedEvent{
+			BotID: shop, Conversation: of.conversation, Subject: of.subject, Sequence: uint64(i + 1), Deliveries: 1, Received: time.Now(),
+			Data: fmt.Appendf(nil, `{"subject":"c","data":{"user":{"id":%q}}}`, of.user),
+		}, fault.New(fault.BadEvent, "because")))
+	}
+	keys, err := e.Conversations(ctx, "acme", "ann")
+	require.NoError(t, err)
+	require.Empty(t, keys, "the conversation would be that of others")
+	keys, err = e.Conversations(ctx, "acme", "bob")
+	require.NoError(t, err)
+	require.Equal(t, map[schemas.ConversationKey]struct{}{shop.WithConversation("_"): {}}, keys, "its id is valid")
+	for _, want := range []int{1, 0} {
+		count, err := e.Unaddressed(ctx, "acme", "ann")
+		require.NoError(t, err)
+		require.Equal(t, want, count)
+	}
+	left, err := letters.List(ctx, bus.DeadLetterFilter{})
+	require.NoError(t, err)
+	require.Len(t, left, 2)
 }

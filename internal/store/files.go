@@ -12,11 +12,15 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // Files stores the files of integration channels and scripts for a week.
-type Files struct{ store jetstream.ObjectStore }
+type Files struct {
+	store  jetstream.ObjectStore
+	shares *bus.Shares
+}
 
 // File is the metadata of a file.
 type File struct {
@@ -34,22 +38,55 @@ type File struct {
 var ErrNoFile = errors.New("there is no such file")
 
 // NewFiles returns a new Files on an account's streams.
-func NewFiles(s bus.Streams) *Files { return &Files{store: s.Files()} }
+func NewFiles(s bus.Streams) *Files {
+	return &Files{store: s.Files(), shares: bus.NewFileShares(s)}
+}
 
-// Put stores the content of a reader under a new id. Nothing is stored when the reader fails.
+// Put stores the content of a reader under a new id. Nothing is stored when the reader fails. The error is a fault of the
+// kind queue_full when the files of the tenant fill half of the store.
 func (f *Files) Put(ctx context.Context, owner schemas.BotID, file File, content io.Reader) (File, error) {
 	file.ID = uuid.NewString()
 	about, err := json.Marshal(file)
 	if err != nil {
 		return File{}, err
 	}
+	if err := checkShare(ctx, f.shares, owner.Tenant, fault.QueueFull, "files"); err != nil {
+		return File{}, err
+	}
+	write := f.shares.Write(owner.Tenant)
+	counted := &countedReader{from: content, write: write, room: func() error {
+		return checkShare(ctx, f.shares, owner.Tenant, fault.QueueFull, "files")
+	}}
 	info, err := f.store.Put(ctx, jetstream.ObjectMeta{
 		Name: fileName(owner, file.ID), Metadata: map[string]string{"file": string(about)},
-	}, content)
+	}, counted)
+	write.End(err == nil)
 	if err != nil {
 		return File{}, fmt.Errorf("store a file: %w", err)
 	}
 	return fileOf(info, file), nil
+}
+
+// countedReader counts what is stored while it is read, and asks for room again before each further mebibyte: files that
+// are stored at the same time have the room of one share.
+type countedReader struct {
+	from   io.Reader
+	write  *bus.Write
+	room   func() error
+	unseen int // bytes since room was asked
+}
+
+func (r *countedReader) Read(p []byte) (int, error) {
+	if r.unseen >= 1<<20 {
+		if err := r.room(); err != nil {
+			return 0, err
+		}
+		r.unseen = 0
+	}
+	n, err := r.from.Read(p)
+	r.write.Add(n)
+	r.unseen += n
+	return n, err
 }
 
 // IsFileID reports whether id has the form of a file's id: a UUID as Put makes it.

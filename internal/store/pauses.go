@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -53,19 +54,64 @@ func (p *Pauses) Put(ctx context.Context, decided Pause) error {
 	return nil
 }
 
-// Follow calls decided for every stored decision, then ready, then decided for every later one, until ctx ends. It
-// continues after reconnections, with all stored decisions again: a revision that is not above the one before is known.
-func (p *Pauses) Follow(ctx context.Context, decided func(d Pause, key string, revision uint64), ready func()) error {
-	return ignoreEnd(ctx, p.streams.Watch(ctx, bus.BucketPauses, func() {}, func(entry jetstream.KeyValueEntry) {
-		if entry == nil {
-			ready()
-			return
+// Follow calls decided for every stored decision, then ready once, then decided for every later one, until ctx ends. It
+// continues after reconnections and after the bucket was created again, whose revisions begin again: a decision is known by
+// its content, and reported once. A pause that is removed from the bucket, or missing after that, is reported as resumed,
+// with its bot and URL only.
+func (p *Pauses) Follow(ctx context.Context, decided func(Pause), ready func()) error {
+	f := followedPauses{known: map[string]knownPause{}, missing: map[string]bool{}, decided: decided}
+	once := sync.OnceFunc(ready)
+	return ignoreEnd(ctx, p.streams.Watch(ctx, bus.BucketPauses, f.begin, func(entry jetstream.KeyValueEntry) {
+		switch {
+		case entry == nil: // the end of the stored decisions
+			for key := range f.missing {
+				f.remove(key)
+			}
+			once()
+		case entry.Operation() == jetstream.KeyValuePut:
+			f.put(entry.Key(), entry.Value())
+		default:
+			f.remove(entry.Key())
 		}
-		var d Pause
-		if json.Unmarshal(entry.Value(), &d) == nil {
-			decided(d, entry.Key(), entry.Revision())
-		}
-	}, jetstream.IgnoreDeletes()))
+	}))
+}
+
+// followedPauses are the decisions that a watch has reported, by their keys.
+type followedPauses struct {
+	known   map[string]knownPause
+	missing map[string]bool // of the known ones: not seen again since the watch began
+	decided func(Pause)
+}
+
+type knownPause struct {
+	Pause
+
+	value string // as it is stored
+}
+
+func (f *followedPauses) begin() {
+	for key := range f.known {
+		f.missing[key] = true
+	}
+}
+
+func (f *followedPauses) put(key string, value []byte) {
+	delete(f.missing, key)
+	var d Pause
+	if f.known[key].value != string(value) && json.Unmarshal(value, &d) == nil {
+		f.known[key] = knownPause{d, string(value)}
+		f.decided(d)
+	}
+}
+
+// remove ends a pause that is not stored any more.
+func (f *followedPauses) remove(key string) {
+	last, known := f.known[key]
+	delete(f.known, key)
+	delete(f.missing, key)
+	if known && !last.Resumed {
+		f.decided(Pause{BotID: last.BotID, URL: last.URL, Resumed: true})
+	}
 }
 
 // List returns the stored decisions.

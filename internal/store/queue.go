@@ -20,24 +20,37 @@ import (
 type Queues struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
+	shares *bus.Shares
 }
 
 // NewQueues returns a new Queues on an account's streams.
 func NewQueues(js jetstream.JetStream, s bus.Streams) *Queues {
-	return &Queues{js: js, stream: s.Queues()}
+	return &Queues{js: js, stream: s.Queues(), shares: bus.NewQueueShares(js)}
 }
 
 // Add puts data at the end of a step's queue; the same event of a conversation within an hour is one entry. A queue that
-// is full, or has no room in the stream, is a fault of the kind queue_full; data that is too large for NATS is
-// too_large.
+// is full, or has no room in the stream or in the tenant's half of it, is a fault of the kind queue_full; data that is too
+// large for NATS is too_large.
 func (q *Queues) Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error {
+	if err := checkShare(ctx, q.shares, key.Tenant, fault.QueueFull, "background queues"); err != nil {
+		return err
+	}
+	return q.AddAgain(ctx, key, step, eventID, data)
+}
+
+// AddAgain is Add for an entry that an earlier try may have stored: the share of the tenant may be full since, and the entry
+// is in the queue all the same. One that is not stored yet is stored beyond the share.
+func (q *Queues) AddAgain(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error {
 	m := nats.NewMsg(queueSubject(key.BotID, step))
 	m.Data = data
 	m.Header.Set(jetstream.MsgIDHeader, schemas.IDOf("queue", key, step, eventID))
 	if int64(m.Size()) > q.js.Conn().MaxPayload() {
 		return fault.New(fault.TooLarge, "message of %d bytes exceeds the limit of NATS", m.Size())
 	}
-	_, err := q.js.PublishMsg(ctx, m)
+	write := q.shares.Write(key.Tenant)
+	write.Add(m.Size())
+	stored, err := q.js.PublishMsg(ctx, m)
+	write.End(err == nil && !stored.Duplicate)
 	switch {
 	case err == nil:
 		return nil

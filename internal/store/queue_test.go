@@ -79,3 +79,27 @@ func TestQueues_FullStream(t *testing.T) {
 	err = q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "OTHER", "id-4", make([]byte, 2<<20))
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 }
+
+// TestQueues_RepeatTakesNoShare: an entry that is added again takes no more of the tenant's share.
+func TestQueues_RepeatTakesNoShare(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{Sizes: map[string]int64{"queues": roomBytes}})
+	q, ctx, large := NewQueues(js, streams), testContext(t), make([]byte, 200<<10)
+	const share = roomBytes / 2 / (200 << 10)
+	of := func(tenant string) schemas.ConversationKey {
+		return schemas.BotID{Tenant: tenant, Bot: "shop"}.WithConversation("c-1")
+	}
+	for n := range share * 3 / 4 {
+		require.NoError(t, q.Add(ctx, of("acme"), "NOTIFY", fmt.Sprint(n), large))
+		require.NoError(t, q.Add(ctx, of("other"), "NOTIFY", fmt.Sprint(n), large))
+	}
+	exceeded, err := q.shares.Exceeded(ctx, "acme") // what it counts is valid for a while
+	require.NoError(t, err)
+	require.False(t, exceeded)
+	for range share {
+		require.NoError(t, q.AddAgain(ctx, of("acme"), "NOTIFY", "0", large))
+	}
+	exceeded, err = q.shares.Exceeded(ctx, "acme")
+	require.NoError(t, err)
+	require.False(t, exceeded)
+}

@@ -16,11 +16,17 @@ import (
 )
 
 // Users stores user_details: one JSON document for each user of a tenant, which outlives conversations.
-type Users struct{ bucket fenced }
+type Users struct {
+	bucket fenced
+	shares *bus.Shares
+}
 
 // NewUsers returns a new Users on an account's streams.
 func NewUsers(js jetstream.JetStream, s bus.Streams) *Users {
-	return &Users{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketUsers), bucket: bus.BucketUsers}}
+	return &Users{
+		bucket: fenced{js: js, stream: s.BucketLog(bus.BucketUsers), bucket: bus.BucketUsers},
+		shares: bus.NewBucketShares(s, bus.BucketUsers),
+	}
 }
 
 // Get returns a user's details, nil when there are none.
@@ -43,7 +49,7 @@ func (u *Users) Get(ctx context.Context, tenant, userID string) (json.RawMessage
 // that of the stored details is dropped, and the stored ones are returned: it comes from a worker that was paused while
 // newer events were handled. The fence 0 is a write without order: it is never dropped, and keeps the fence that is
 // stored. What changes neither details nor fence is not written. writer is the id of the reply whose step writes, for
-// Settle.
+// Settle. Details that grow are a fault of the kind too_large when those of the tenant fill half of the bucket.
 func (u *Users) Update(
 	ctx context.Context, tenant, userID string, fence int64, writer string,
 	change func(old json.RawMessage) (json.RawMessage, error),
@@ -52,6 +58,7 @@ func (u *Users) Update(
 	if err != nil {
 		return nil, err
 	}
+	grown := 0
 	stored, err := u.bucket.change(ctx, key, func(v fencedValue) (fencedValue, bool, error) {
 		if v.older(fence) {
 			return v, false, nil
@@ -60,11 +67,17 @@ func (u *Users) Update(
 		if err != nil || v.holds(value, fence) {
 			return v, false, err
 		}
+		if grown = len(value) - len(v.data); grown > 0 {
+			if err := checkShare(ctx, u.shares, tenant, fault.TooLarge, "user details"); err != nil {
+				return v, false, err
+			}
+		}
 		return fencedValue{data: value, fence: max(fence, v.fence), writer: writer}, true, nil
 	})
 	if err != nil {
 		return stored.data, fmt.Errorf("change user details: %w", err)
 	}
+	u.shares.Wrote(tenant, max(grown, 0))
 	return stored.data, nil
 }
 

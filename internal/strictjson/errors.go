@@ -21,7 +21,7 @@ var (
 	ErrUTF8      = errors.New("the text is not UTF-8")
 )
 
-// SyntaxError returns which rule a text breaks, and the byte at which a developer finds it, also as line and column.
+// SyntaxError is the rule that a text breaks, and the byte at which a developer finds it, also as line and column.
 type SyntaxError struct {
 	Rule             error
 	At, Line, Column int
@@ -34,7 +34,7 @@ func (e *SyntaxError) Error() string {
 
 func (e *SyntaxError) Unwrap() error { return e.Rule }
 
-// Error returns where in a document something is wrong.
+// Error is an error and its place in a document.
 type Error struct {
 	Pointer string // JSON pointer (RFC 6901) to the offending value
 	Err     error

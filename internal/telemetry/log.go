@@ -7,6 +7,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+
+	"github.com/hookturn/hookturn/internal/visible"
 )
 
 // Formats of log lines.
@@ -17,7 +19,7 @@ const (
 )
 
 // NewLogger returns a logger that writes lines of the level (debug, info, warn, error) and above to w, in one of the
-// formats.
+// formats. Control and format characters are written as \u00xx in each of them.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	logger, _, err := NewLeveledLogger(w, level, format)
 	return logger, err
@@ -37,6 +39,7 @@ func NewLeveledLogger(w io.Writer, level, format string) (*slog.Logger, *Level, 
 			format = FormatText
 		}
 	}
+	w = visible.NewWriter(w) // lines contain text of engines, endpoints and scripts
 	switch format {
 	case FormatText:
 		return slog.New(traceHandler{slog.NewTextHandler(w, opts)}), l, nil
@@ -55,7 +58,7 @@ type Level struct {
 // Debug lets the logger write all lines.
 func (l *Level) Debug() { l.now.Set(slog.LevelDebug) }
 
-// Reset returns to the level with which the logger was made.
+// Reset restores the level with which the logger was made.
 func (l *Level) Reset() { l.now.Set(l.configured) }
 
 // readableDurations writes durations as "1.5s" in both formats: JSON would have a number of nanoseconds.
@@ -67,6 +70,9 @@ func readableDurations(_ []string, a slog.Attr) slog.Attr {
 }
 
 func isTerminal(w io.Writer) bool {
+	if outer, ok := w.(interface{ Unwrap() io.Writer }); ok {
+		return isTerminal(outer.Unwrap())
+	}
 	file, ok := w.(*os.File)
 	if !ok {
 		return false

@@ -3,6 +3,7 @@ package telemetry_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"os"
 	"strings"
@@ -108,5 +109,26 @@ func TestLogger_TraceOfTheContext(t *testing.T) {
 		logger.InfoContext(telemetry.WithTrace(ctx, telemetry.TraceID("")), "no trace")
 		logger.InfoContext(t.Context(), "no trace")
 		require.NotContains(t, out.String(), "trace_id")
+	}
+}
+
+// TestLogger_HostileText: lines are read in terminals, and contain text of engines, endpoints and scripts.
+func TestLogger_HostileText(t *testing.T) {
+	t.Parallel()
+	const hostile = "x\u009b31m\u007f\u202ey"
+	for _, format := range []string{telemetry.FormatText, telemetry.FormatJSON} {
+		var out strings.Builder
+		logger, err := telemetry.NewLogger(&out, "info", format)
+		require.NoError(t, err)
+		logger.Info("event rejected", "error", errors.New(hostile), hostile, hostile)
+		require.NotContains(t, out.String(), "\u009b")
+		require.NotContains(t, out.String(), "\u007f")
+		require.NotContains(t, out.String(), "\u202e")
+		require.Contains(t, out.String(), `x\u009b31m`)
+		if format == telemetry.FormatJSON {
+			var line map[string]string
+			require.NoError(t, json.Unmarshal([]byte(out.String()), &line))
+			require.Equal(t, hostile, line["error"])
+		}
 	}
 }

@@ -90,8 +90,8 @@ func NewMetrics() *Metrics {
 			"Requests that were not made because of their endpoint's limits, by error code.", "tenant", "bot", "step", "reason"),
 		gateway: histogram("hookturn_gateway_duration_seconds", "Duration of one request to the gateway.", "route", "status"),
 		shares: counter("hookturn_gateway_share_exceeded_total",
-			"Requests and event notifications that a gateway rejected because the tenant has its share in use: requests, events "+
-				"or notices.",
+			"What a gateway rejected because the tenant has its share in use: requests, events, notices, subscriptions, "+
+				"connections or socket_memory.",
 			"tenant", "share"),
 		sockets: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "hookturn_sockets", Help: "WebSocket connections that are open on this gateway.",
@@ -100,7 +100,7 @@ func NewMetrics() *Metrics {
 			"Calls of WebSocket clients, by name and result: ok or the error code.", "name", "result"),
 		recovered: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "hookturn_events_recovered_total",
-			Help: "Events delivered to a new run because their run ended without a reply.",
+			Help: "Events delivered to a new run, or answered by the starter, because their run ended without a reply.",
 		}),
 		expired: counter("hookturn_retention_deleted_total",
 			"What was deleted because its bot keeps it for less time than its stream: replies, dead_letters or files.",
@@ -205,7 +205,7 @@ func (m *Metrics) Gateway(route string, status int, took time.Duration) {
 	}
 }
 
-// ShareExceeded counts what a gateway rejects of a tenant that has its share in use: of requests, events or notices.
+// ShareExceeded counts what a gateway rejects of a tenant that has its share of something in use.
 func (m *Metrics) ShareExceeded(tenant, share string) {
 	if m != nil {
 		m.shares.WithLabelValues(tenant, share).Inc()

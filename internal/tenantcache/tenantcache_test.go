@@ -65,3 +65,49 @@ func TestCache_EqualKeysOfTenants(t *testing.T) {
 	_, ok = c.Get("b", "key")
 	require.True(t, ok, "a removed entry makes room")
 }
+
+// TestCache_Weights: the tenant whose entries weigh the most loses its oldest one, and an entry above the maximum is not kept.
+func TestCache_Weights(t *testing.T) {
+	t.Parallel()
+	var removed []int
+	c := tenantcache.NewWith[string](10, tenantcache.Options[int]{
+		Weight: func(v int) int { return v }, Removed: func(v int) { removed = append(removed, v) },
+	})
+	for _, key := range []string{"a", "b", "c", "d"} {
+		c.Put("many", key, 1)
+	}
+	c.Put("heavy", "a", 5)
+	c.Put("heavy", "b", 1)
+	require.Empty(t, removed)
+	c.Put("many", "e", 1)
+	require.Equal(t, []int{5}, removed)
+	c.Put("many", "a", 2)
+	require.Equal(t, []int{5, 1}, removed, "replaced")
+	c.Put("other", "a", 11)
+	require.NotContains(t, removed[:len(removed)-1], 11)
+	require.Equal(t, 11, removed[len(removed)-1])
+	require.Equal(t, 6, c.Len())
+	c.Clear()
+	require.Zero(t, c.Len())
+	require.Len(t, removed, 9)
+}
+
+func TestCache_RemoveOldest(t *testing.T) {
+	t.Parallel()
+	c := tenantcache.New[int, int](10)
+	for i := range 5 {
+		c.Put("a", i, i)
+		c.Put("b", i, i)
+	}
+	_, _ = c.Peek("a", 0)
+	c.RemoveOldest(func(v int) bool { return v < 3 })
+	require.Equal(t, 4, c.Len())
+	for _, tenant := range []string{"a", "b"} {
+		_, ok := c.Peek(tenant, 2)
+		require.False(t, ok)
+		_, ok = c.Peek(tenant, 3)
+		require.True(t, ok)
+	}
+	c.RemoveOldest(func(int) bool { return true })
+	require.Zero(t, c.Len())
+}

@@ -12,19 +12,24 @@ type Shares struct {
 // Take takes one of at most limit places of a tenant; release, which must be called once, returns it. ok is false when the
 // tenant has taken all of them.
 func (s *Shares) Take(tenant string, limit int) (release func(), ok bool) {
+	return s.TakeMany(tenant, 1, limit)
+}
+
+// TakeMany is Take for several places, all or none of them.
+func (s *Shares) TakeMany(tenant string, places, limit int) (release func(), ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken[tenant] >= limit {
+	if s.taken[tenant]+places > limit {
 		return nil, false
 	}
 	if s.taken == nil {
 		s.taken = map[string]int{}
 	}
-	s.taken[tenant]++
+	s.taken[tenant] += places
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if s.taken[tenant]--; s.taken[tenant] == 0 {
+		if s.taken[tenant] -= places; s.taken[tenant] == 0 {
 			delete(s.taken, tenant)
 		}
 	}, true

@@ -1,4 +1,4 @@
-// Type-checked against the code that is made from the schemas: the type of a message says what its data is.
+// Type-checked against the code that is made from the schemas: the type of a message determines its data.
 import type { EventOfABotEngine } from "./event";
 import type { ReplyOfHookturn } from "./reply";
 
@@ -34,7 +34,7 @@ export function textOf(r: ReplyOfHookturn): string[] {
 
 export function wrong(e: EventOfABotEngine): void {
   if (e.type !== "hookturn.step.requested") return;
-  // @ts-expect-error the name of a step is no number
+  // @ts-expect-error the name of a step is not a number
   const step: number = e.data.step;
   void step;
 }

@@ -142,7 +142,7 @@ func TestChart_Kinds(t *testing.T) {
 		Deployment/shop-hookturn-worker Deployment/shop-hookturn-starter Deployment/shop-hookturn-code
 		PodDisruptionBudget/worker PodDisruptionBudget/starter PodDisruptionBudget/code
 		NetworkPolicy/worker NetworkPolicy/starter NetworkPolicy/code ScaledObject/worker ScaledObject/starter ScaledObject/code
-		Service/gateway Service/metrics Ingress/gateway ServiceMonitor/hookturn Job/setup ServiceAccount/hookturn ConfigMap/bots`)))
+		Service/gateway Service/metrics Service/admin Ingress/gateway ServiceMonitor/hookturn Job/setup ServiceAccount/hookturn ConfigMap/bots`)))
 	require.NotContains(t, objects["defaults"], "Deployment/shop-hookturn-code")
 	require.NotContains(t, objects["git"], "ConfigMap/shop-hookturn-bots")
 }
@@ -325,6 +325,9 @@ func TestChart_InvalidValues(t *testing.T) {
 		"bad log level":      {"log: {level: loud}", "level"},
 		"ingress, no host":   {"gateway: {ingress: {enabled: true}}", "gateway.ingress.host is missing"},
 		"git, no repository": {"bots: {git: {enabled: true}}", "bots.git.repository is missing"},
+		"unknown stream":     {"streams: {maxBytes: {reply: 1GiB}}", "reply"},
+		"size without unit":  {"streams: {maxBytes: {replies: much}}", "maxBytes"},
+		"latest of a part":   {"starter: {tag: latest}", "tag"},
 		"bad variable":       {"worker: {env: {PATH: /bin}}", "PATH"},
 	} {
 		_, err := render(t, c.values)

@@ -93,7 +93,7 @@ func sameMeaning(t *testing.T, good []byte) map[string][]byte {
 	}
 }
 
-// upperCase returns a new second set of members whose names differ in case only: they are unknown members.
+// upperCase returns members whose names differ from an object's in case only: they are unknown members.
 func upperCase(t *testing.T, object strictjson.Object) string {
 	t.Helper()
 	var b strings.Builder

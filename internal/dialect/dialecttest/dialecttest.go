@@ -47,6 +47,8 @@ func Run(t *testing.T, d dialect.Dialect, f Fixtures) {
 		require.Regexp(t, "^[a-z]+$", d.Spec().Name)
 		first, again := d.Spec(), d.Spec()
 		require.Equal(t, first, again)
+		_, ignores := d.(dialect.BodyIgnorer)
+		require.Equal(t, f.IgnoresBody, ignores)
 	})
 	t.Run("encode", func(t *testing.T) {
 		t.Parallel()

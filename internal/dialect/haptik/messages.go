@@ -36,7 +36,7 @@ func messages(object strictjson.Object, names []string) ([]schemas.Message, erro
 	return out, nil
 }
 
-// elementsOf returns a new list of a member: an array is a list already, anything else is a list of one.
+// elementsOf returns the elements of a member that is an array, and any other member as a list of one.
 func elementsOf(member json.RawMessage) (elements []json.RawMessage, isList bool, err error) {
 	switch {
 	case member == nil:

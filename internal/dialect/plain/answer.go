@@ -3,6 +3,7 @@ package plain
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/hookturn/hookturn/internal/dialect"
@@ -23,7 +24,7 @@ func (d Dialect) Decode(c dialect.Context, body []byte) (dialect.Answer, error) 
 	}
 	if program := c.Plan.Webhook.Response; program != "" {
 		if text, err = d.programs.Run(c.Plan.Tenant, program, text); err != nil {
-			return dialect.Answer{}, fault.Wrap(fault.BadResponse, err, "webhook.response of step %s: %v", c.Plan.Step, err)
+			return dialect.Answer{}, notMapped(c.Plan.Step, err)
 		}
 	}
 	object, err := strictjson.ReadObject(text)
@@ -40,6 +41,23 @@ func (d Dialect) Decode(c dialect.Context, body []byte) (dialect.Answer, error) 
 		}
 	}
 	return answer, nil
+}
+
+// notMapped returns the fault of a response program without a result. It is the endpoint's, unless no process was free for
+// the program: then the answer can be read later.
+func notMapped(step string, err error) *fault.Fault {
+	if !isBusy(err) {
+		return fault.Wrap(fault.BadResponse, err, "webhook.response of step %s: %v", step, err)
+	}
+	f := fault.Wrap(fault.Internal, err, "webhook.response of step %s: %v", step, err)
+	f.Passing = true
+	return f
+}
+
+// isBusy reports whether a program was not run, for want of a process, so that a later run can succeed.
+func isBusy(err error) bool {
+	var busy interface{ Busy() bool }
+	return errors.As(err, &busy) && busy.Busy()
 }
 
 func success(object strictjson.Object, answer *dialect.Answer) error {

@@ -6,7 +6,6 @@ package plain
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"time"
 
@@ -20,6 +19,7 @@ import (
 // Programs runs jq programs. *jq.Pool is one.
 type Programs interface {
 	// Run returns the one result of a tenant's program for an input, both JSON. Its error does not hold any part of the input.
+	// An error with a method Busy that returns true is not the program's: a later run can succeed.
 	Run(tenant, program string, input []byte) ([]byte, error)
 }
 
@@ -90,9 +90,8 @@ func (d Dialect) Encode(c dialect.Context) (dialect.Request, error) {
 		return dialect.Request{}, fault.New(fault.BadEvent, "the context of step %q cannot be written as JSON", c.Plan.Step)
 	}
 	body, err := d.programs.Run(c.Plan.Tenant, c.Plan.Webhook.Request, text)
-	var busy interface{ Busy() bool }
 	switch {
-	case errors.As(err, &busy) && busy.Busy(): // nothing was sent: another attempt may find a process
+	case isBusy(err): // nothing was sent: another attempt may find a process
 		return dialect.Request{}, fault.Wrap(fault.RateLimited, err, "webhook.request of step %s: %v", c.Plan.Step, err)
 	case err != nil:
 		return dialect.Request{}, fault.Wrap(fault.Config, err, "webhook.request of step %s: %v", c.Plan.Step, err)

@@ -2,6 +2,7 @@ package plain_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"time"
 
@@ -165,4 +166,27 @@ func TestDeferred(t *testing.T) {
 	}
 	require.True(t, d.Deferred(202, []byte("\uFEFF \n"), false))
 	require.False(t, d.Deferred(202, []byte(`{"messages":["a"]}`), false), "an answer, for no callback was offered")
+}
+
+// busyPrograms have no process for a program.
+type busyPrograms struct{}
+
+func (busyPrograms) Run(string, string, []byte) ([]byte, error) {
+	return nil, fmt.Errorf("pool: %w", jq.ErrBusy)
+}
+
+// TestPlain_BusyPrograms: that no process is free is neither the bot file's fault nor the endpoint's.
+func TestPlain_BusyPrograms(t *testing.T) {
+	t.Parallel()
+	c := full()
+	c.Plan.Webhook.Request, c.Plan.Webhook.Response = ".", "."
+	_, err := plain.New(busyPrograms{}).Encode(c)
+	require.Equal(t, fault.RateLimited, fault.Of(err).Kind)
+	require.True(t, fault.Of(err).Retryable())
+
+	answer, err := plain.New(busyPrograms{}).Decode(c, []byte(`{"canary":1}`))
+	require.Zero(t, answer)
+	require.Equal(t, fault.Internal, fault.Of(err).Kind)
+	require.True(t, fault.Of(err).Passing, "the same answer can be read later")
+	require.NotContains(t, err.Error(), "canary")
 }

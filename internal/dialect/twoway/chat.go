@@ -3,12 +3,16 @@ package twoway
 import (
 	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/google/uuid"
 
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/nearest"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Chat is who talks to whom over which channel, as the router knows it.
@@ -37,22 +41,47 @@ func idOf(names ...string) string {
 	return uuid.NewSHA1(namespace, joined).String()
 }
 
+// Params are the params of an event that name the members of its chat. "" where the event does not have the param.
+type Params struct{ ClientID, HostID, Channel, ClientName string }
+
+// ParamsOf reads the params of an event to an adapter. The fault is of the kind bad_event and names the param that is not a
+// string, or a channel that is not one of Channels.
+func ParamsOf(e schemas.Event) (p Params, failed *fault.Fault) {
+	for _, param := range []struct {
+		name string
+		into *string
+	}{
+		{"conversationClientId", &p.ClientID}, {"conversationHostId", &p.HostID}, {"channel", &p.Channel},
+		{"conversationClientName", &p.ClientName},
+	} {
+		if value, given := e.Data.Params[param.name]; given && json.Unmarshal(value, param.into) != nil {
+			return Params{}, fault.New(fault.BadEvent, "/data/params/%s: it must be a string", param.name)
+		}
+	}
+	if p.Channel != "" && !slices.Contains(Channels(), p.Channel) {
+		return Params{}, fault.New(fault.BadEvent, "/data/params/channel: it %s", oneOfChannels(p.Channel))
+	}
+	return p, nil
+}
+
+// oneOfChannels is the reason why a text is not a channel. It does not hold the text.
+func oneOfChannels(text string) string {
+	return "must be one of " + strings.Join(Channels(), ", ") + nearest.Hint(text, Channels())
+}
+
 // chatOf returns who talks to whom: as the event's params say, named like the members of a chat, else by what is known
 // of the user and the adapter.
 func chatOf(c dialect.Context) (Chat, error) {
-	var fields [4]string
-	for i, name := range []string{"conversationClientId", "conversationHostId", "channel", "conversationClientName"} {
-		value, given := c.Event.Data.Params[name]
-		if given && json.Unmarshal(value, &fields[i]) != nil {
-			return Chat{}, fault.New(fault.BadEvent, "/data/params/%s: it must be a string", name)
-		}
+	params, failed := ParamsOf(c.Event)
+	if failed != nil {
+		return Chat{}, failed
 	}
 	chat := Chat{
 		AccountID:  c.Plan.Adapter.Account,
-		ClientID:   cmp.Or(fields[0], c.User.ID, c.Event.Subject),
-		HostID:     cmp.Or(fields[1], c.Plan.Adapter.Host),
-		Channel:    cmp.Or(fields[2], c.Plan.Adapter.Channel),
-		ClientName: cmp.Or(fields[3], c.User.FullName, c.User.Name),
+		ClientID:   cmp.Or(params.ClientID, c.User.ID, c.Event.Subject),
+		HostID:     cmp.Or(params.HostID, c.Plan.Adapter.Host),
+		Channel:    cmp.Or(params.Channel, c.Plan.Adapter.Channel),
+		ClientName: cmp.Or(params.ClientName, c.User.FullName, c.User.Name),
 	}
 	chat.ID = ChatID(chat.ClientID, chat.HostID, chat.Channel)
 	session := []string{"session", c.Plan.Tenant, c.Plan.Bot, c.Event.Subject, strconv.FormatInt(c.ConversationNo, 10)}

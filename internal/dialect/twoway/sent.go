@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/nearest"
 	"github.com/hookturn/hookturn/internal/strictjson"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -119,7 +120,7 @@ func sentChat(text json.RawMessage, adapter *bot.BotAdapter) (Chat, error) {
 		return Chat{}, wrong("/chat/accountId", "is not the account of the address")
 	}
 	if !slices.Contains(Channels(), chat.Channel) {
-		return Chat{}, wrong("/chat/channel", "must be one of %s", strings.Join(Channels(), ", "))
+		return Chat{}, wrong("/chat/channel", "%s", oneOfChannels(chat.Channel))
 	}
 	chat.ID = ChatID(chat.ClientID, chat.HostID, chat.Channel)
 	return chat, nil
@@ -138,8 +139,8 @@ func sentMessage(at string, text json.RawMessage, adapter *bot.BotAdapter) (Sent
 		return SentMessage{}, err
 	}
 	if kind != "text" && !slices.Contains(adapter.ExtraMessageTypes, kind) {
-		return SentMessage{}, wrong(at+"/$type", "is unknown: want %s",
-			strings.Join(append([]string{"text"}, adapter.ExtraMessageTypes...), ", "))
+		types := append([]string{"text"}, adapter.ExtraMessageTypes...)
+		return SentMessage{}, wrong(at+"/$type", "is unknown: want %s%s", strings.Join(types, ", "), nearest.Hint(kind, types))
 	}
 	if err := requiredText(members, at, "direction", &direction); err != nil {
 		return SentMessage{}, err

@@ -27,7 +27,7 @@ func New() Dialect { return Dialect{} }
 func (Dialect) Spec() bot.Spec {
 	return bot.Spec{
 		Name: bot.DialectTwoWay, PartOf: "adapter", Timeout: time.Minute, AttemptTimeout: 10 * time.Second, MaxAttempts: 4,
-		OnFailure: bot.OnFailureUndelivered,
+		OnFailure: bot.OnFailureUndelivered, Channels: Channels(),
 	}
 }
 
@@ -36,6 +36,9 @@ func (Dialect) GoodStatus(status int) bool { return status/100 == 2 }
 
 // MergeUserDetails keeps the store as it is: the dialect knows none.
 func (Dialect) MergeUserDetails(old, _ json.RawMessage) (json.RawMessage, error) { return old, nil }
+
+// IgnoresBody marks a dialect whose answer is the status.
+func (Dialect) IgnoresBody() {}
 
 // Decode takes no notice of the body: a reply of the adapter's owner comes through the gateway.
 func (Dialect) Decode(dialect.Context, []byte) (dialect.Answer, error) {

@@ -118,6 +118,12 @@ func TestTwoWay_ParamsSayWhoTalks(t *testing.T) {
 	c.Event.Data.Params["channel"] = json.RawMessage(`7`)
 	_, err := twoway.New().Encode(c)
 	require.EqualError(t, fault.Of(err), "bad_event: /data/params/channel: it must be a string")
+
+	c.Event.Data.Params["channel"] = json.RawMessage(`"whatsapp"`)
+	_, err = twoway.New().Encode(c)
+	require.EqualError(t, fault.Of(err), "bad_event: /data/params/channel: it must be one of Apple Business Chat, iMessage, "+
+		"WhatsApp, Line, Push, RCS, SMS, Viber, Voice, Facebook Messenger, MobilePush, CXWebConversations, Instagram, "+
+		"Telegram Messenger, Slack, Microsoft Teams: did you mean WhatsApp?")
 }
 
 func TestTwoWay_Handover(t *testing.T) {

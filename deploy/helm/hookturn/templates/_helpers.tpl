@@ -23,7 +23,8 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- $image := .root.Values.image }}
 {{- $repository := ternary $image.codeRepository $image.repository (eq .component "code") }}
 {{- $digest := ternary $image.codeDigest $image.digest (eq .component "code") }}
-{{- if $digest }}{{ $repository }}@{{ $digest }}{{ else }}{{ $repository }}:{{ default .root.Chart.AppVersion $image.tag }}{{ end }}
+{{- $own := (index .root.Values .component).tag }}
+{{- if $own }}{{ $repository }}:{{ $own }}{{ else if $digest }}{{ $repository }}@{{ $digest }}{{ else }}{{ $repository }}:{{ default .root.Chart.AppVersion $image.tag }}{{ end }}
 {{- end }}
 
 {{/* The ConfigMap with the bot files. */}}
@@ -53,6 +54,15 @@ seccompProfile: {type: Localhost, localhostProfile: {{ .Values.code.seccompProfi
 appArmorProfile: {type: Unconfined}
 {{- end }}
 
+{{/* Nine tenths of a memory limit, for the collector of Go; empty when the limit is not in Ki, Mi or Gi. */}}
+{{- define "hookturn.goMemoryLimit" -}}
+{{- $limit := toString . }}
+{{- if regexMatch "^[0-9]+(Ki|Mi|Gi)$" $limit }}
+{{- $unit := index (dict "Ki" 1 "Mi" 1024 "Gi" 1048576) (regexFind "[KMG]i$" $limit) }}
+{{- printf "%dKiB" (div (mul (regexFind "^[0-9]+" $limit | int64) $unit 9) 10) }}
+{{- end }}
+{{- end }}
+
 {{- define "hookturn.environment" -}}
 {{- $v := .root.Values }}
 - {name: HOOKTURN_ADMIN_ADDR, value: "0.0.0.0:9090"}
@@ -70,9 +80,15 @@ appArmorProfile: {type: Unconfined}
 {{- if $v.nats.inboxPrefixes }}
 - {name: HOOKTURN_NATS_INBOX_PREFIX, value: _INBOX_{{ .component }}}
 {{- end }}
+{{- if and $v.nats.codeDomain (eq .component "code") }}
+- {name: HOOKTURN_NATS_DOMAIN, value: {{ $v.nats.codeDomain | quote }}}
+{{- end }}
 - {name: HOOKTURN_PARTITIONS, value: {{ $v.streams.partitions | quote }}}
 - {name: HOOKTURN_REPLICAS, value: {{ $v.streams.replicas | quote }}}
 - {name: HOOKTURN_EVENTS_MAX_BYTES, value: {{ $v.streams.eventsMaxBytes | int64 | quote }}}
+{{- range $name, $size := $v.streams.maxBytes }}
+- {name: HOOKTURN_{{ $name | upper | replace "-" "_" }}_MAX_BYTES, value: {{ $size | quote }}}
+{{- end }}
 - {name: TEMPORAL_ADDRESS, value: {{ $v.temporal.address | quote }}}
 - {name: TEMPORAL_NAMESPACE, value: {{ $v.temporal.namespace | quote }}}
 {{- with $v.temporal.apiKeySecret }}{{- if .name }}
@@ -108,9 +124,16 @@ appArmorProfile: {type: Unconfined}
 {{- with $v.gatewayURL }}
 - {name: HOOKTURN_GATEWAY_URL, value: {{ . | quote }}}
 {{- end }}
-- name: GOMEMLIMIT
-  valueFrom: {resourceFieldRef: {resource: limits.memory}}
+{{- with include "hookturn.goMemoryLimit" (index $v .component).resources.limits.memory }}
+- {name: GOMEMLIMIT, value: {{ . }}}
+{{- end }}
+{{- if $v.payloadKeysSecret }}
+- {name: HOOKTURN_PAYLOAD_KEYS, value: /etc/hookturn/payload-keys}
+{{- end }}
 {{- if ne .component "starter" }}
+{{- if $v.packagesClaim }}
+- {name: HOOKTURN_PACKAGES, value: /etc/hookturn/packages}
+{{- end }}
 - {name: HOOKTURN_DEPLOYMENT_NAME, value: {{ $v.workerDeployment.name | quote }}}
 - {name: HOOKTURN_DEPLOYMENT_PROMOTE, value: {{ $v.workerDeployment.promote | quote }}}
 {{- with $v.workerDeployment.buildID }}
@@ -126,8 +149,21 @@ appArmorProfile: {type: Unconfined}
 - {name: HOOKTURN_GATEWAY_ORIGINS, value: {{ join "," . | quote }}}
 {{- end }}
 {{- end }}
+{{- with $v.codecOrigins }}
+- {name: HOOKTURN_CODEC_ORIGIN, value: {{ join "," . | quote }}}
+{{- end }}
 {{- if $v.operatorTokenSecret.name }}
 - {name: HOOKTURN_OPERATOR_TOKEN_FILE, value: /etc/hookturn/operator/{{ $v.operatorTokenSecret.key }}}
+{{- end }}
+{{- if $v.console.enabled }}
+- {name: HOOKTURN_CONSOLE_ADDR, value: "127.0.0.1:{{ $v.console.port }}"}
+- {name: HOOKTURN_CONSOLE_ACTIONS, value: {{ $v.console.actions | quote }}}
+{{- if $v.console.natsContextSecret.name }}
+- {name: HOOKTURN_CONSOLE_NATS_CONTEXT, value: /etc/hookturn/console/{{ $v.console.natsContextSecret.key }}}
+{{- end }}
+{{- with $v.console.uiURL }}
+- {name: HOOKTURN_CONSOLE_UI_URL, value: {{ . | quote }}}
+{{- end }}
 {{- end }}
 {{- if $v.eventTokensSecret.name }}
 - {name: HOOKTURN_EVENT_TOKENS, value: /etc/hookturn/events/{{ $v.eventTokensSecret.key }}}

@@ -26,9 +26,18 @@
 {{- range $i, $tenant := keys .root.Values.tenantSecrets | sortAlpha }}
 - {name: secrets-{{ $i }}, mountPath: /etc/hookturn/secrets/{{ $tenant }}, readOnly: true}
 {{- end }}
+{{- if .root.Values.payloadKeysSecret }}
+- {name: payload-keys, mountPath: /etc/hookturn/payload-keys, readOnly: true}
+{{- end }}
+{{- if and .root.Values.packagesClaim (ne .component "starter") }}
+- {name: packages, mountPath: /etc/hookturn/packages, readOnly: true}
+{{- end }}
 {{- if eq .component "starter" }}
 {{- if .root.Values.operatorTokenSecret.name }}
 - {name: operator, mountPath: /etc/hookturn/operator, readOnly: true}
+{{- end }}
+{{- if and .root.Values.console.enabled .root.Values.console.natsContextSecret.name }}
+- {name: console, mountPath: /etc/hookturn/console, readOnly: true}
 {{- end }}
 {{- if .root.Values.eventTokensSecret.name }}
 - {name: events, mountPath: /etc/hookturn/events, readOnly: true}
@@ -47,10 +56,22 @@
 - name: secrets-{{ $i }}
   secret: {secretName: {{ index $.root.Values.tenantSecrets $tenant }}, defaultMode: 0440}
 {{- end }}
+{{- with .root.Values.payloadKeysSecret }}
+- name: payload-keys
+  secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- if and .root.Values.packagesClaim (ne .component "starter") }}
+- name: packages
+  persistentVolumeClaim: {claimName: {{ .root.Values.packagesClaim }}, readOnly: true}
+{{- end }}
 {{- if eq .component "starter" }}
 {{- with .root.Values.operatorTokenSecret.name }}
 - name: operator
   secret: {secretName: {{ . }}, defaultMode: 0440}
+{{- end }}
+{{- if and .root.Values.console.enabled .root.Values.console.natsContextSecret.name }}
+- name: console
+  secret: {secretName: {{ .root.Values.console.natsContextSecret.name }}, defaultMode: 0440}
 {{- end }}
 {{- with .root.Values.eventTokensSecret.name }}
 - name: events

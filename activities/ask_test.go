@@ -1,0 +1,150 @@
+package activities_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// coders answers as the test asks, in the place of code workers.
+type coders struct {
+	ctx    context.Context // of the latest request
+	asked  []step.ScriptAsk
+	to     []string
+	answer func(n int, ask step.ScriptAsk) (step.ScriptAttempt, error)
+}
+
+func (c *coders) AskCodeWorker(ctx context.Context, owner schemas.BotID, name string, request []byte) ([]byte, error) {
+	var ask step.ScriptAsk
+	if err := json.Unmarshal(request, &ask); err != nil || ask.Run.Plan.BotID != owner {
+		return nil, errors.New("invalid request")
+	}
+	c.ctx, c.asked, c.to = ctx, append(c.asked, ask), append(c.to, name)
+	attempt, err := c.answer(len(c.asked), ask)
+	if err != nil {
+		return nil, err
+	}
+	return schemas.Marshal(attempt)
+}
+
+func scriptRun() step.ScriptRun {
+	return step.ScriptRun{
+		ID: "r1", Channel: "ch", Timeout: bot.Duration(5 * time.Second),
+		Plan: bot.Plan{
+			BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "hook",
+			Code: &bot.Code{File: "hook.py", Script: "id", Timeout: bot.Duration(5 * time.Second)},
+		},
+	}
+}
+
+func (b *bundle) attemptScript(t *testing.T, in step.ScriptRun) (attempt step.ScriptAttempt) {
+	t.Helper()
+	value, err := b.ExecuteLocalActivity(b.activities.AttemptScript, in)
+	require.NoError(t, err)
+	require.NoError(t, value.Get(&attempt))
+	return attempt
+}
+
+// TestAttemptScript_Ends: what a code worker answers, and what the workflow learns of it.
+func TestAttemptScript_Ends(t *testing.T) {
+	t.Parallel()
+	none, ended := fault.New(fault.SandboxUnavailable, "none"), step.ScriptAttempt{ScriptResult: step.ScriptResult{Value: []byte(`1`)}}
+	running := step.ScriptAttempt{Running: "w-1"}
+	type answer struct {
+		step.ScriptAttempt
+		err error
+	}
+	for name, c := range map[string]struct {
+		answers []answer
+		want    step.ScriptAttempt
+	}{
+		"a result":                {[]answer{{ended, nil}}, ended},
+		"a result later":          {[]answer{{running, nil}, {running, nil}, {ended, nil}}, ended},
+		"no worker":               {[]answer{{err: none}}, step.ScriptAttempt{NotBegun: true}},
+		"a busy worker":           {[]answer{{step.ScriptAttempt{NotBegun: true}, nil}}, step.ScriptAttempt{NotBegun: true}},
+		"a claim that failed":     {[]answer{{step.ScriptAttempt{NotBegun: true, Unclear: true}, nil}}, step.ScriptAttempt{NotBegun: true}},
+		"too large":               {[]answer{{err: fault.New(fault.TooLarge, "x")}}, step.ScriptAttempt{NotBegun: true}},
+		"no answer":               {[]answer{{err: context.DeadlineExceeded}}, step.ScriptAttempt{NotBegun: true, Unclear: true}},
+		"a worker that is lost":   {[]answer{{running, nil}, {err: none}}, step.ScriptAttempt{NotBegun: true, Unclear: true}},
+		"a worker that forgot it": {[]answer{{running, nil}, {step.ScriptAttempt{NotBegun: true}, nil}}, step.ScriptAttempt{NotBegun: true, Unclear: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			asked := &coders{answer: func(n int, _ step.ScriptAsk) (step.ScriptAttempt, error) {
+				return c.answers[n-1].ScriptAttempt, c.answers[n-1].err
+			}}
+			b.activities.CodeWorkers = asked
+			require.Equal(t, c.want, b.attemptScript(t, scriptRun()))
+			require.Len(t, asked.asked, len(c.answers))
+			for n, to := range asked.to {
+				require.Equal(t, map[bool]string{true: "", false: "w-1"}[n == 0], to)
+			}
+			require.Equal(t, c.want, b.attemptScript(t, scriptRun()), "a repetition takes the result")
+			require.Len(t, asked.asked, len(c.answers))
+		})
+	}
+}
+
+// TestAttemptScript_Reassigned: another process may have asked for the run before.
+func TestAttemptScript_Reassigned(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.activities.RunReassigned("default-test-run-id")
+	asked := &coders{answer: func(int, step.ScriptAsk) (step.ScriptAttempt, error) { return step.ScriptAttempt{NotBegun: true}, nil }}
+	b.activities.CodeWorkers = asked
+	require.Equal(t, step.ScriptAttempt{NotBegun: true, Unclear: true}, b.attemptScript(t, scriptRun()))
+	require.True(t, asked.asked[0].Run.Once)
+}
+
+func TestAttemptScript_SlowScriptIsAnActivity(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	asked := &coders{answer: func(int, step.ScriptAsk) (step.ScriptAttempt, error) {
+		<-time.After(600 * time.Millisecond)
+		return step.ScriptAttempt{}, nil
+	}}
+	b.activities.CodeWorkers = asked
+	run := scriptRun()
+	require.Equal(t, step.ScriptAttempt{}, b.attemptScript(t, run))
+	run.ID = "r2"
+	require.Equal(t, step.ScriptAttempt{NotBegun: true, Unclear: true}, b.attemptScript(t, run),
+		"unclear, for the test's run is not new")
+	require.Len(t, asked.asked, 1)
+	run.Plan.Step = "other"
+	b.attemptScript(t, run)
+	require.Len(t, asked.asked, 2)
+}
+
+// TestAttemptScript_CancelledRunStopsTheScript: wherever it runs.
+func TestAttemptScript_CancelledRunStopsTheScript(t *testing.T) {
+	t.Parallel()
+	b, asked := setup(t), &coders{}
+	ctx, end := context.WithCancelCause(context.Background())
+	b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	stopped := make(chan string, 2)
+	asked.answer = func(n int, ask step.ScriptAsk) (step.ScriptAttempt, error) {
+		if ask.Stop {
+			stopped <- asked.to[n-1]
+			return step.ScriptAttempt{Running: "w-1"}, nil
+		}
+		end(temporal.NewCanceledError())
+		<-asked.ctx.Done()
+		return step.ScriptAttempt{}, asked.ctx.Err()
+	}
+	b.activities.CodeWorkers = asked
+	_, _ = b.ExecuteLocalActivity(b.activities.AttemptScript, scriptRun())
+	require.Empty(t, <-stopped)
+	require.Equal(t, "w-1", <-stopped)
+}

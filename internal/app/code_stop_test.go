@@ -1,0 +1,166 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/scripthost"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// heldScripts is a sandbox whose scripts run until release is closed, or until they are stopped.
+type heldScripts struct {
+	began   chan string // the id of each run
+	release chan struct{}
+}
+
+func (h heldScripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {
+	h.began <- j.EventID
+	select {
+	case <-h.release:
+		return sandbox.Result{Sent: true, Value: []byte(`"done"`)}, nil
+	case <-ctx.Done():
+		return sandbox.Result{Sent: true}, fault.New(fault.OutcomeUnknown, "stopped")
+	}
+}
+
+func (heldScripts) Free(string) bool                                    { return true }
+func (heldScripts) Script(string) (string, bool)                        { return "text", true }
+func (heldScripts) Latest(schemas.BotID, string, string) (string, bool) { return "", false }
+
+func (heldScripts) Claim(_ context.Context, _ schemas.BotID, _, worker string) (string, bool, error) {
+	return worker, true, nil
+}
+
+// codeRig is a code worker without Temporal, and a process that asks it.
+type codeRig struct {
+	worker  *Worker
+	scripts heldScripts
+	asking  *bus.PubSub
+}
+
+func newCodeRig(t *testing.T, timeout time.Duration) *codeRig {
+	t.Helper()
+	url, log := natstest.Start(t).ClientURL(), slog.New(slog.DiscardHandler)
+	connect := func(name string) (*bus.PubSub, *nats.Conn) {
+		nc, js, err := bus.Connect(t.Context(), url, "", name, nil)
+		require.NoError(t, err)
+		t.Cleanup(nc.Close)
+		return bus.NewPubSub(js), nc
+	}
+	asking, _ := connect("asks")
+	requests, nc := connect("code")
+	r := &codeRig{
+		worker: &Worker{parts: parts{log: log}}, asking: asking,
+		scripts: heldScripts{make(chan string, 8), make(chan struct{})},
+	}
+	code := &activities.Code{
+		Activities: &activities.Activities{Log: log}, Scripts: r.scripts, Sandbox: r.scripts, Claims: r.scripts, Name: "w-1",
+		Host: &scripthost.Host{},
+	}
+	var running together
+	r.worker.parts.add("scripts", within(timeout, running.stop))
+	require.NoError(t, r.worker.answerScripts(t.Context(), &running, requests, code))
+	require.NoError(t, nc.Flush(), "the server has the subscriptions")
+	return r
+}
+
+func heldRun(id string) step.ScriptRun {
+	plan := bot.Plan{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Code: &bot.Code{Script: "id"}}
+	return step.ScriptRun{ID: id, Timeout: bot.Duration(time.Minute), Plan: plan}
+}
+
+// bare asks for a script without a workflow, and returns the channel of its result once it runs.
+func (r *codeRig) bare(t *testing.T, id string) chan step.ScriptResult {
+	t.Helper()
+	return begun(t, r, id, heldRun(id), func(_ string, request []byte) ([]byte, error) {
+		return r.asking.CallScript(t.Context(), heldRun(id).Plan.BotID, request)
+	})
+}
+
+// first asks for the first attempt at a script, and returns the channel of its result once it runs.
+func (r *codeRig) first(t *testing.T, id string) chan step.ScriptResult {
+	t.Helper()
+	return begun(t, r, id, step.ScriptAsk{Run: heldRun(id)}, func(worker string, request []byte) ([]byte, error) {
+		return r.asking.AskCodeWorker(t.Context(), heldRun(id).Plan.BotID, worker, request)
+	})
+}
+
+func begun(
+	t *testing.T, r *codeRig, id string, request any, ask func(worker string, request []byte) ([]byte, error),
+) chan step.ScriptResult {
+	t.Helper()
+	text, err := schemas.Marshal(request)
+	require.NoError(t, err)
+	result := make(chan step.ScriptResult, 1)
+	go func() {
+		defer close(result)
+		for got := (step.ScriptAttempt{}); ; {
+			answer, err := ask(got.Running, text)
+			if got = (step.ScriptAttempt{}); err != nil || json.Unmarshal(answer, &got) != nil {
+				return
+			}
+			if got.Running == "" {
+				result <- got.ScriptResult
+				return
+			}
+		}
+	}()
+	require.Equal(t, id, <-r.scripts.began)
+	return result
+}
+
+// TestCodeWorker_StopEndsScripts: scripts that run when the stop timeout is over are ended, and answered.
+func TestCodeWorker_StopEndsScripts(t *testing.T) {
+	t.Parallel()
+	r := newCodeRig(t, time.Millisecond)
+	bare, first := r.bare(t, "bare"), r.first(t, "first")
+	require.NoError(t, r.worker.Stop(context.WithoutCancel(t.Context())))
+	for _, result := range []chan step.ScriptResult{bare, first} {
+		got := <-result
+		require.NotNil(t, got.Fault)
+		require.Equal(t, fault.OutcomeUnknown, got.Fault.Kind)
+	}
+}
+
+// TestCodeWorker_StopsAllSourcesOfScripts: while a worker that stops waits for its scripts, it begins no other, of any
+// source, and has the results of those that it has begun.
+func TestCodeWorker_StopsAllSourcesOfScripts(t *testing.T) {
+	t.Parallel()
+	r := newCodeRig(t, time.Hour)
+	ctx, shop := t.Context(), heldRun("").Plan.BotID
+	bare, first, stopped := r.bare(t, "bare"), r.first(t, "first"), make(chan error, 1)
+	go func() { stopped <- r.worker.Stop(context.WithoutCancel(ctx)) }()
+	unserved := func(_ []byte, err error) bool {
+		f, ok := errors.AsType[*fault.Fault](err)
+		return ok && f.Kind == fault.SandboxUnavailable
+	}
+	invalid := []byte("{") // it begins no script where it is received
+	require.Eventually(t, func() bool {
+		return unserved(r.asking.CallScript(ctx, shop, invalid)) && unserved(r.asking.AskCodeWorker(ctx, shop, "", invalid))
+	}, time.Minute, time.Millisecond)
+	request, err := schemas.Marshal(step.ScriptAsk{Run: heldRun("late")})
+	require.NoError(t, err)
+	answer, err := r.asking.AskCodeWorker(ctx, shop, "w-1", request)
+	require.NoError(t, err, "who waits for a result asks this worker by its name")
+	require.JSONEq(t, `{"not_begun":true}`, string(answer))
+	close(r.scripts.release)
+	require.JSONEq(t, `"done"`, string((<-bare).Value))
+	require.JSONEq(t, `"done"`, string((<-first).Value))
+	require.NoError(t, <-stopped)
+	require.Empty(t, r.scripts.began)
+}

@@ -1,0 +1,71 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+func open(tenant string, n int) limit.StateChange {
+	return limit.StateChange{
+		Endpoint: limit.Endpoint{BotID: schemas.BotID{Tenant: tenant, Bot: "shop"}, URL: fmt.Sprintf("https://shop.example/%d", n)},
+		State:    limit.StateOpen, Why: strings.Repeat("ü", whyMax),
+	}
+}
+
+// TestEndpoints_TenantHasHalfOfTheQueue: while NATS is away, the changes of a tenant with many endpoints that fail leave room
+// for those of others. What is dropped is logged once a minute.
+func TestEndpoints_TenantHasHalfOfTheQueue(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	e := newEndpoints(slog.New(slog.NewTextHandler(&log, nil)), nil, nil)
+	for n := range noticesMax {
+		e.changed(open("greedy", n))
+	}
+	require.Len(t, e.notices, noticesMax/2)
+	e.changed(open("other", 0))
+	require.Len(t, e.notices, noticesMax/2+1)
+	require.Equal(t, 1, strings.Count(log.String(), "not published"))
+	first := <-e.notices
+	first.release()
+	e.changed(open("greedy", 0))
+	require.Len(t, e.notices, noticesMax/2+1)
+}
+
+// TestEndpoints_Published: the state that workers share has a short reason, and its place in the queue is free.
+func TestEndpoints_Published(t *testing.T) {
+	t.Parallel()
+	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", "test", nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
+	require.NoError(t, err)
+	shared := store.NewEndpoints(streams)
+	e := newEndpoints(slog.New(slog.DiscardHandler), shared, bus.NewPubSub(js))
+	e.changed(open("acme", 0))
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { e.publishAll(ctx) })
+	t.Cleanup(func() { cancel(); running.Wait() })
+	require.Eventually(t, func() bool { return e.shares.Len() == 0 }, time.Minute, 5*time.Millisecond, "it waits no more")
+	states, err := shared.List(t.Context())
+	require.NoError(t, err)
+	require.Len(t, states, 1)
+	var stored limit.StateChange
+	require.NoError(t, json.Unmarshal(states[0], &stored))
+	require.Equal(t, strings.Repeat("ü", whyMax/2), stored.Why)
+}

@@ -1,0 +1,55 @@
+package bus
+
+// writeCount counts what this process has written. A count that was made before does not contain it.
+type writeCount struct {
+	open  uint64 // bytes of writes under way
+	ended uint64 // bytes of all that were stored
+}
+
+// since returns the bytes that a count lacks which began when so many bytes were stored.
+func (w writeCount) since(ended uint64) uint64 { return w.open + w.ended - ended }
+
+// Write is a write of a tenant that is under way.
+type Write struct {
+	shares *Shares
+	tenant *ofTenant
+	bytes  uint64
+}
+
+// Write counts a write of a tenant from now on.
+func (e *Shares) Write(tenant string) *Write {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	of := e.of(tenant)
+	of.writes++
+	return &Write{shares: e, tenant: of}
+}
+
+// Add counts bytes of the write.
+func (w *Write) Add(bytes int) {
+	w.shares.mu.Lock()
+	defer w.shares.mu.Unlock()
+	w.bytes += uint64(bytes)
+	w.tenant.open += uint64(bytes)
+	w.shares.all.open += uint64(bytes)
+}
+
+// End ends the write.
+func (w *Write) End(stored bool) {
+	w.shares.mu.Lock()
+	defer w.shares.mu.Unlock()
+	w.tenant.writes--
+	for _, of := range []*writeCount{&w.tenant.writeCount, &w.shares.all} {
+		of.open -= w.bytes
+		if stored {
+			of.ended += w.bytes
+		}
+	}
+}
+
+// Wrote counts a write of a tenant that was stored.
+func (e *Shares) Wrote(tenant string, bytes int) {
+	w := e.Write(tenant)
+	w.Add(bytes)
+	w.End(true)
+}

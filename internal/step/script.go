@@ -1,0 +1,55 @@
+package step
+
+import (
+	"encoding/json"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// ScriptRun is one run of a script for a channel. Params and Body come from the caller of the gateway.
+type ScriptRun struct {
+	ID      string       `json:"id"`      // of the request that asked for it
+	Plan    bot.Plan     `json:"plan"`    // of the script
+	Channel string       `json:"channel"` // code of the channel
+	Timeout bot.Duration `json:"timeout"`
+
+	Params    []json.RawMessage `json:"params"`          // startparam(1) and so on
+	Event     json.RawMessage   `json:"event,omitempty"` // members of event beside the body
+	Body      []byte            `json:"body,omitempty"`
+	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
+
+	// Once requests that the script is run only when no first attempt has begun it; false: it is known that none has.
+	Once bool `json:"once,omitempty"`
+}
+
+// TraceID is the trace of the request.
+func (r ScriptRun) TraceID() string {
+	return schemas.TraceIDOf("", r.Plan.WithConversation(""), r.ID)
+}
+
+// ScriptResult is the result of a ScriptRun.
+type ScriptResult struct {
+	Value json.RawMessage `json:"value,omitempty"` // what main returned
+	Fault *fault.Fault    `json:"fault,omitempty"` // why the run failed; nil = it did not
+	Log   string          `json:"log,omitempty"`   // what the script wrote, for the bot's builder
+}
+
+// ScriptAsk is a request to a code worker: to run the script of a run, to report on it, or to stop it.
+type ScriptAsk struct {
+	Run  ScriptRun `json:"run"`
+	Stop bool      `json:"stop,omitempty"`
+}
+
+// ScriptAttempt is the state of the first attempt at a script, as a code worker and the local activity report it.
+type ScriptAttempt struct {
+	ScriptResult
+
+	// Running is the name of the code worker that has begun the script and can report on it; "" = the attempt has ended.
+	Running string `json:"running,omitempty"`
+	// NotBegun reports that this attempt did not begin the script: an activity runs it.
+	NotBegun bool `json:"not_begun,omitempty"`
+	// Unclear reports, beside NotBegun, that it is not known whether another attempt has begun the script.
+	Unclear bool `json:"unclear,omitempty"`
+}
