@@ -56,7 +56,7 @@ const (
 	// and so may close the conversation.
 	FormatFailureCloses = FormatKeepsAccepted
 	// FormatLatest is the format of new runs.
-	FormatLatest = FormatAttemptPublishes
+	FormatLatest = FormatKeepsAccepted
 )
 
 // EventsPerRun is the default for new conversations. The server stores every Update in the record of its run and writes
