@@ -8,8 +8,8 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -91,7 +91,7 @@ func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*s
 
 // notPublished logs why a reply is not published, and returns the error of the activity.
 func (a *Activities) notPublished(ctx context.Context, in step.PublishInput, err error) error {
-	a.Log.Log(ctx, bus.RetryLevel(err), "publishing a reply failed, will retry",
+	a.Log.Log(ctx, natsclient.RetryLevel(err), "publishing a reply failed, will retry",
 		"tenant", in.Tenant, "bot", in.Bot, "conversation", in.Reply.Subject, "reply", in.Reply.ID, "error", err)
 	f := fault.Of(err)
 	return temporal.NewApplicationErrorWithOptions(f.Error(), string(f.Kind),

@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -123,7 +124,7 @@ func (l *load) check(ctx context.Context) error {
 	l.mu.Unlock()
 	stored := map[string]int{}
 	for _, subject := range slices.Compact(slices.Sorted(maps.Values(repeated))) {
-		err := bus.ReadStored(ctx, l.js, schemas.StreamReplies, subject, func(m *jetstream.RawStreamMsg) error {
+		err := natsclient.ReadStored(ctx, l.js, schemas.StreamReplies, subject, func(m *jetstream.RawStreamMsg) error {
 			var r reply
 			if err := json.Unmarshal(m.Data, &r); err != nil || r.Type != schemas.TypeStepReplied {
 				return err

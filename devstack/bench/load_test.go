@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -20,12 +21,12 @@ func TestLoad_CountsStoredReplies(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	server := natstest.Start(t).ClientURL()
-	hookturn, streams, err := bus.Connect(ctx, server, "", t.Name(), nil)
+	hookturn, streams, err := bus.Connect(ctx, natsclient.Login{URL: server}, t.Name(), nil)
 	require.NoError(t, err)
 	defer hookturn.Close()
 	_, err = bus.Setup(ctx, streams, bus.StreamOptions{})
 	require.NoError(t, err)
-	nc, js, err := bus.Connect(ctx, server, "", t.Name(), nil)
+	nc, js, err := bus.Connect(ctx, natsclient.Login{URL: server}, t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
 	l, err := newLoad(nc, js)

@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/log"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // rig is the running system under test.
@@ -94,7 +95,7 @@ func newRig(ctx context.Context, logs io.Writer, s settings, program string) (_ 
 	if err != nil {
 		return nil, err
 	}
-	if r.nc, r.js, err = bus.Connect(ctx, "nats://"+where["nats"], "", "bench", nil); err != nil {
+	if r.nc, r.js, err = bus.Connect(ctx, natsclient.Login{URL: "nats://" + where["nats"]}, "bench", nil); err != nil {
 		return nil, err
 	}
 	r.temporal, err = client.DialContext(ctx, client.Options{

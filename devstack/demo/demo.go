@@ -22,6 +22,7 @@ import (
 	"github.com/hookturn/hookturn/devstack/stack"
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -67,7 +68,7 @@ func run(ctx context.Context, out, logs io.Writer, bots string, stay bool) error
 		return err
 	}
 	defer s.Stop()
-	nc, js, err := bus.Connect(ctx, s.NATS.URL(), "", "hookturn-demo", nil)
+	nc, js, err := bus.Connect(ctx, natsclient.Login{URL: s.NATS.URL()}, "hookturn-demo", nil)
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -39,10 +40,11 @@ type engine struct {
 func newEngine(t testing.TB, natsURL string) *engine {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	nc, js, err := bus.Connect(ctx, userURL(natsURL, servers.Engine), "", "e2e", nil)
+	nc, js, err := bus.Connect(ctx, natsclient.Login{URL: userURL(natsURL, servers.Engine)}, "e2e", nil)
 	require.NoError(t, err)
-	seer, operator, err := bus.Connect(ctx, userURL(natsURL, permissions.Operator), "", "e2e", nil,
-		bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Operator)))
+	seer, operator, err := bus.Connect(ctx, natsclient.Login{
+		URL: userURL(natsURL, permissions.Operator), InboxPrefix: permissions.InboxPrefix(permissions.Operator),
+	}, "e2e", nil)
 	require.NoError(t, err)
 	streams, err := bus.Setup(ctx, operator, bus.StreamOptions{})
 	require.NoError(t, err)

@@ -18,6 +18,7 @@ import (
 	"github.com/hookturn/hookturn/devstack/servers"
 	"github.com/hookturn/hookturn/devstack/stack"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -84,7 +85,7 @@ func TestWalls_EngineThatFillsTheStream(t *testing.T) {
 		case <-future.Ok():
 			stored[id] = 0
 		case err := <-future.Err():
-			require.True(t, bus.IsStreamFull(err), err)
+			require.True(t, natsclient.IsStreamFull(err), err)
 		case <-time.After(3 * patience):
 			t.Fatal("an event was neither stored nor refused")
 		}

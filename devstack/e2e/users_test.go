@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/permissions"
 )
 
@@ -44,8 +45,9 @@ func asUser(program string, env []string) []string {
 // setUp creates what "starter setup" creates on NATS, as its user.
 func setUp(t testing.TB, natsURL string) {
 	t.Helper()
-	nc, js, err := bus.Connect(t.Context(), userURL(natsURL, permissions.Setup), "", "e2e", nil,
-		bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Setup)))
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{
+		URL: userURL(natsURL, permissions.Setup), InboxPrefix: permissions.InboxPrefix(permissions.Setup),
+	}, "e2e", nil)
 	require.NoError(t, err)
 	defer nc.Close()
 	_, err = bus.Setup(t.Context(), js, bus.StreamOptions{})

@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/letterapi"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -24,7 +25,7 @@ func TestLetters_Operators(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	nc, js, err := bus.Connect(ctx, natstest.Start(t).ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(ctx, natsclient.Login{URL: natstest.Start(t).ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
 	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})

@@ -13,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/channel"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
@@ -47,7 +48,7 @@ func startBase(
 		return nil, err
 	}
 	watch := &natsWatch{fail: fail}
-	nc, js, err := cfg.Login().Connect(ctx, name, cfg.Log, bus.OnClosed(watch.closed))
+	nc, js, err := bus.Connect(ctx, cfg.Login(), name, cfg.Log, natsclient.OnClosed(watch.closed))
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
@@ -57,7 +58,7 @@ func newCodeRig(t *testing.T, timeout time.Duration) *codeRig {
 	t.Helper()
 	url, log := natstest.Start(t).ClientURL(), slog.New(slog.DiscardHandler)
 	connect := func(name string) (*bus.PubSub, *nats.Conn) {
-		nc, js, err := bus.Connect(t.Context(), url, "", name, nil)
+		nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: url}, name, nil)
 		require.NoError(t, err)
 		t.Cleanup(nc.Close)
 		return bus.NewPubSub(js), nc

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/deployment"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
@@ -244,8 +245,8 @@ func (c Config) streamOptions() bus.StreamOptions {
 }
 
 // Login returns how this process connects to NATS.
-func (c Config) Login() bus.Login {
-	return bus.Login{
+func (c Config) Login() natsclient.Login {
+	return natsclient.Login{
 		URL: c.NATSURL, Context: c.NATSContext, Creds: c.NATSCreds, NKey: c.NATSNKey, CA: c.NATSCA, Cert: c.NATSCert,
 		Key: c.NATSKey, Domain: c.NATSDomain, InboxPrefix: c.NATSInboxPrefix,
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/console"
 	"github.com/hookturn/hookturn/internal/gateway"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/retry"
 	"github.com/hookturn/hookturn/internal/transient"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -55,7 +57,7 @@ func (s *Starter) startConsole(ctx context.Context, cfg Config, b *base) error {
 	}
 	login := cfg.Login()
 	if cfg.Console.NATSContext != "" {
-		login = bus.Login{Context: cfg.Console.NATSContext}
+		login = natsclient.Login{Context: cfg.Console.NATSContext}
 	}
 	if err := login.Check(); err != nil {
 		return fmt.Errorf("console: --console-nats-context: %w", err)
@@ -104,8 +106,8 @@ func (s *Starter) consoleOptions(cfg Config, b *base) (o console.Options, err er
 
 // connectConsole keeps the console's connection to NATS until ctx ends. It is one of its own: what its user may not do does
 // not make the starter unready, and a login that does not work does not keep the starter from its events.
-func connectConsole(ctx context.Context, cfg Config, login bus.Login, pages *console.Console) {
-	nc, js, err := login.Connect(ctx, "hookturn-console", cfg.Log)
+func connectConsole(ctx context.Context, cfg Config, login natsclient.Login, pages *console.Console) {
+	nc, js, err := bus.Connect(ctx, login, "hookturn-console", cfg.Log)
 	if err != nil {
 		if ctx.Err() == nil {
 			cfg.Log.ErrorContext(ctx, "connecting the console to NATS failed", "error", err,
@@ -114,7 +116,7 @@ func connectConsole(ctx context.Context, cfg Config, login bus.Login, pages *con
 		return
 	}
 	defer nc.Close()
-	wait := bus.Backoff(time.Second, time.Minute)
+	wait := retry.Backoff(time.Second, time.Minute)
 	for {
 		streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
 		if err == nil {

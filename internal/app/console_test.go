@@ -17,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 func TestConsole_InvalidConfiguration(t *testing.T) {
@@ -45,7 +46,7 @@ func consoleOf(t *testing.T, change func(*Config)) (*Starter, error) {
 	cfg = cfg.withDefaults()
 	bots, err := bot.NewStore(botDir(t, goodBot), bot.Options{Dialects: dialects.Specs()}, cfg.Log)
 	require.NoError(t, err)
-	nc, js, err := bus.Connect(t.Context(), cfg.NATSURL, "", t.Name(), nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: cfg.NATSURL}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 1})

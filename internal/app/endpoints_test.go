@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -49,7 +50,7 @@ func TestEndpoints_TenantHasHalfOfTheQueue(t *testing.T) {
 // TestEndpoints_Published: the state that workers share has a short reason, and its place in the queue is free.
 func TestEndpoints_Published(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", "test", nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})

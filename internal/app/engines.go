@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -39,7 +40,7 @@ func keepEngines(ctx context.Context, b *base, log *slog.Logger) {
 		}
 		for tenant := range lost {
 			if err := bus.EnsureEngine(ctx, b.js, tenant); err != nil {
-				log.Log(ctx, bus.RetryLevel(err), "creating consumers of an engine failed, will retry", "tenant", tenant,
+				log.Log(ctx, natsclient.RetryLevel(err), "creating consumers of an engine failed, will retry", "tenant", tenant,
 					"error", err, "retry_in", enginesEvery, "hint", "run \"starter setup\"")
 				continue
 			}

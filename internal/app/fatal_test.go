@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -22,7 +23,8 @@ func TestNATSClosed_ProcessIsDead(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { require.NoError(t, p.stop(t.Context())) }()
 	watch := &natsWatch{fail: f.fail}
-	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil, bus.OnClosed(watch.closed))
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: nats.ClientURL()}, t.Name(), nil,
+		natsclient.OnClosed(watch.closed))
 	require.NoError(t, err)
 	f.readiness.Begin((&base{js: js}).ready)
 	status, _ := get(t, "http://"+a.Addr()+"/healthz")
@@ -48,7 +50,7 @@ func TestNATSClosed_ByTheProcess(t *testing.T) {
 	t.Parallel()
 	nats, f, closed := startNATS(t), newFatal(), make(chan struct{})
 	watch := &natsWatch{fail: f.fail}
-	nc, _, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil, bus.OnClosed(func(reason error) {
+	nc, _, err := bus.Connect(t.Context(), natsclient.Login{URL: nats.ClientURL()}, t.Name(), nil, natsclient.OnClosed(func(reason error) {
 		watch.closed(reason)
 		close(closed)
 	}))

@@ -11,6 +11,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -20,7 +21,7 @@ import (
 // the bucket is created again, whose revisions begin again with it.
 func TestPauses_ReachEveryProcess(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", "test", nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})

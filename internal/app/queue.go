@@ -14,8 +14,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/activities"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -63,7 +63,7 @@ func (s sweeper) run(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			s.log.Log(ctx, bus.RetryLevel(err), "looking for background queues without a run failed, will retry",
+			s.log.Log(ctx, natsclient.RetryLevel(err), "looking for background queues without a run failed, will retry",
 				"error", err, "retry_in", sweepEvery)
 		}
 		select {

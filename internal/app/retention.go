@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -77,7 +77,7 @@ func (s *retention) place(ctx context.Context, of schemas.BotID, name string, ke
 func (s *retention) report(of schemas.BotID, place string, count int, err error) {
 	switch {
 	case err != nil:
-		s.log.Log(context.Background(), bus.RetryLevel(err), "deleting expired data of bot failed, will retry",
+		s.log.Log(context.Background(), natsclient.RetryLevel(err), "deleting expired data of bot failed, will retry",
 			"tenant", of.Tenant, "bot", of.Bot, "place", place, "retry_in", retentionEvery, "error", err)
 	case count > 0:
 		s.metrics.RetentionDeleted(of, place, count)

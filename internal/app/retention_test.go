@@ -13,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -23,7 +24,7 @@ import (
 // for two hours.
 func TestRetention_EachBotKeepsItsOwn(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", "test", nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})

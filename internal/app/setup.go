@@ -18,7 +18,7 @@ func Setup(ctx context.Context, cfg Config, actor schemas.AuditActor) error {
 		return err
 	}
 	connecting, connected := cfg.connecting(ctx)
-	nc, js, err := cfg.Login().Connect(connecting, "hookturn-setup", cfg.Log)
+	nc, js, err := bus.Connect(connecting, cfg.Login(), "hookturn-setup", cfg.Log)
 	connected()
 	if err != nil {
 		return err

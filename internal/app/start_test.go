@@ -20,6 +20,7 @@ import (
 	"go.temporal.io/sdk/mocks"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -189,7 +190,7 @@ func TestStart_SetupMakesTheStreamsBeforeItAsksTemporal(t *testing.T) {
 		return Setup(ctx, cfg, schemas.AuditActor{Name: "ann", Via: "cli"})
 	}
 	requireGivesUp(t, setup, cfg, "connecting to Temporal failed, will retry")
-	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: nats.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 7})
@@ -206,7 +207,7 @@ func TestStart_SetupMakesTheStreamsBeforeItAsksTemporal(t *testing.T) {
 func TestStart_ReadyNamesWhatDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	nats := startNATS(t)
-	nc, js, err := bus.Connect(t.Context(), nats.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: nats.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	temporal := mocks.NewClient(t)
 	b := &base{js: js, temporal: temporal}

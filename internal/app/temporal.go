@@ -18,7 +18,8 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/retry"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/internal/transient"
@@ -51,7 +52,7 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		c, err = client.DialContext(attempt, opts)
 		return err
 	}
-	retry := bus.Backoff(backoff.DefaultInitialInterval, 5*time.Second)
+	retry := retry.Backoff(backoff.DefaultInitialInterval, 5*time.Second)
 	var last error
 	var hint string
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
@@ -60,7 +61,7 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 			"retry_in", wait, "error", err, "hint", hint)
 	})
 	if errors.Is(err, context.DeadlineExceeded) && last != nil {
-		err = fmt.Errorf("%w: %w: %s", bus.ErrUnreachable, last, hint)
+		err = fmt.Errorf("%w: %w: %s", natsclient.ErrUnreachable, last, hint)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connect to Temporal at %s: %w", opts.HostPort, err)

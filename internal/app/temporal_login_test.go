@@ -26,7 +26,7 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // frontend is a stand-in for Temporal's frontend: it answers what a client asks when it connects.
@@ -180,7 +180,7 @@ func TestTemporal_HintNamesTheOption(t *testing.T) {
 		var ctx expiring
 		ctx.Context, ctx.end = context.WithCancel(t.Context())
 		_, err := dialTemporal(ctx, wrong, slog.New(slog.NewTextHandler(ctx, nil)), nil)
-		require.ErrorIs(t, err, bus.ErrUnreachable)
+		require.ErrorIs(t, err, natsclient.ErrUnreachable)
 		require.ErrorContains(t, err, hint)
 	}
 }

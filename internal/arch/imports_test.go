@@ -23,7 +23,7 @@ var anything = []string{"*"}
 var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
 	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit",
-	"internal/oauth2",
+	"internal/oauth2", "internal/natsclient",
 	"internal/step", "internal/telemetry", "internal/scripthost", "internal/stack", "internal/tenantcache",
 }
 
@@ -54,13 +54,21 @@ var importTable = map[string]row{
 		[]string{"schemas", "internal/fault", "internal/egress", "internal/confined"},
 	},
 	"internal/loglimit": {"how often a line is logged about what happens again and again", nil},
+	"internal/retry":    {"the waits between the tries of an operation", nil},
+	"internal/natsclient": {
+		"the connection to NATS: login, a JetStream client that checks what it sends, ends what is denied, reads from leaders",
+		[]string{"schemas", "internal/fault", "internal/loglimit", "internal/patience", "internal/retry"},
+	},
 	"internal/bus": {
-		"connection to NATS, streams and their upkeep, publishing, dead letters, publish-subscribe",
-		[]string{"schemas", "internal/fault", "internal/loglimit", "internal/patience", "internal/tenantshare"},
+		"the streams and buckets of hookturn and their upkeep, publishing, dead letters, publish-subscribe",
+		[]string{"schemas", "internal/fault", "internal/natsclient", "internal/retry", "internal/tenantshare"},
 	},
 	"internal/store": {
 		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",
-		[]string{"schemas", "internal/bus", "internal/fault", "internal/strictjson", "internal/tenantcache"},
+		[]string{
+			"schemas", "internal/bus", "internal/fault", "internal/natsclient", "internal/retry", "internal/strictjson",
+			"internal/tenantcache",
+		},
 	},
 	"internal/role": {
 		"what each role of an operator may do",
@@ -156,7 +164,7 @@ var importTable = map[string]row{
 	"internal/codec": {"encrypting what goes to Temporal", []string{"internal/fresh"}},
 	"internal/httpapi": {
 		"what HTTP APIs have in common: problems, bodies, bearer tokens",
-		[]string{"internal/bus", "internal/strictjson", "internal/fault", "internal/header", "internal/visible"},
+		[]string{"internal/natsclient", "internal/strictjson", "internal/fault", "internal/header", "internal/visible"},
 	},
 	"internal/letterapi": {
 		"dead letters over HTTP, for the gateway and the admin API",
@@ -177,8 +185,8 @@ var importTable = map[string]row{
 		"the operators' console: HTML pages and forms",
 		[]string{
 			"schemas", "internal/adminapi", "internal/audit", "internal/bot", "internal/bus", "internal/fault", "internal/httpapi",
-			"internal/inspect", "internal/pause", "internal/redrive", "internal/role", "internal/step", "internal/store",
-			"internal/telemetry",
+			"internal/inspect", "internal/natsclient", "internal/pause", "internal/redrive", "internal/role", "internal/step",
+			"internal/store", "internal/telemetry",
 		},
 	},
 	"internal/gateway": {
@@ -192,7 +200,7 @@ var importTable = map[string]row{
 	},
 	"internal/inspect": {
 		"what happened in conversations, from the runs in Temporal and the stored replies",
-		[]string{"schemas", "internal/bus", "internal/step", "internal/fault", "internal/patience"},
+		[]string{"schemas", "internal/bus", "internal/step", "internal/fault", "internal/patience", "internal/retry"},
 	},
 	"internal/redrive": {
 		"repeating many events: at a rate, in order, resumable",
@@ -201,7 +209,10 @@ var importTable = map[string]row{
 	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas", "internal/visible"}},
 	"internal/eventreader": {
 		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",
-		[]string{"schemas", "internal/bus", "internal/fault", "internal/loglimit", "internal/stack"},
+		[]string{
+			"schemas", "internal/bus", "internal/fault", "internal/loglimit", "internal/natsclient", "internal/retry",
+			"internal/stack",
+		},
 	},
 	"internal/intake": {
 		"the handler of the event reader: turns one event into an Update of its conversation",
@@ -212,11 +223,11 @@ var importTable = map[string]row{
 	},
 	"internal/transient": {
 		"which failed requests to NATS and Temporal are sent again",
-		[]string{"internal/bus", "internal/patience"},
+		[]string{"internal/natsclient", "internal/patience", "internal/retry"},
 	},
 	"internal/deployment": {
 		"how a version of the workers becomes the current one, by itself or by an operator",
-		[]string{"internal/bus", "internal/step", "internal/transient"},
+		[]string{"internal/retry", "internal/step", "internal/transient"},
 	},
 	"internal/recall": {
 		"what a run has published, from its history",

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/permissions"
 )
 
@@ -116,8 +117,9 @@ func TestNATS_EngineHasItsTenantsSubjectsOnly(t *testing.T) {
 	_, instance := startNATS(t)
 	ctx, cancel := context.WithTimeout(t.Context(), natsPatience)
 	defer cancel()
-	nc, owner, err := bus.Connect(ctx, userURL(instance, permissions.Setup), "", t.Name(), nil,
-		bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Setup)))
+	nc, owner, err := bus.Connect(ctx, natsclient.Login{
+		URL: userURL(instance, permissions.Setup), InboxPrefix: permissions.InboxPrefix(permissions.Setup),
+	}, t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
 	_, err = bus.Setup(ctx, owner, bus.StreamOptions{})

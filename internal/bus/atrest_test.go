@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -39,7 +40,7 @@ func TestAtRest_ServersOwnEncryption(t *testing.T) {
 			require.NoError(t, err)
 			s.Start()
 			require.True(t, s.ReadyForConnections(soon))
-			nc, js, err := Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+			nc, js, err := Connect(testContext(t), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
 			require.NoError(t, err)
 			streams, err := Setup(testContext(t), js, StreamOptions{})
 			require.NoError(t, err)

@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -46,7 +47,7 @@ func EnsureAudit(ctx context.Context, js jetstream.JetStream, o StreamOptions) e
 }
 
 // User returns the user as which the connection is known to the NATS server.
-func (a *Audit) User() string { return userOf(a.js.Conn()) }
+func (a *Audit) User() string { return natsclient.UserOf(a.js.Conn()) }
 
 // Write stores an event and waits for the acknowledgement, trying again for a few seconds. The same event is stored once.
 func (a *Audit) Write(ctx context.Context, event schemas.AuditEvent) error {
@@ -76,13 +77,13 @@ type AuditFilter struct {
 
 // ReadAudit calls each for the stored audit events that a filter selects, oldest first, until each returns false.
 func ReadAudit(ctx context.Context, s Streams, f AuditFilter, each func(schemas.AuditEvent) (more bool)) error {
-	from := query{
+	from := natsclient.Query{
 		Next: schemas.SubjectAudit + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + "." + orAny(string(f.Action)), Sequence: 1,
 	}
 	if !f.Since.IsZero() {
 		from.Sequence, from.Since = 0, &f.Since
 	}
-	err := readStored(ctx, s.js, schemas.StreamAudit, from, func(m *jetstream.RawStreamMsg) (bool, error) {
+	err := natsclient.Read(ctx, s.js, schemas.StreamAudit, from, func(m *jetstream.RawStreamMsg) (bool, error) {
 		if !f.Until.IsZero() && !m.Time.Before(f.Until) {
 			return false, nil
 		}

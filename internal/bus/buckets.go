@@ -35,6 +35,9 @@ const (
 	BucketFiles = "HOOKTURN_FILES"
 )
 
+// filesStream is the stream behind the object store of files.
+const filesStream = "OBJ_" + BucketFiles
+
 // FilesTTL is how long the object store keeps a file.
 const FilesTTL = 7 * 24 * time.Hour
 

@@ -1,28 +1,37 @@
-// Package bus connects to NATS, creates the streams and buckets of hookturn and keeps them in existence. It publishes
-// events and replies, stores dead letters, and has publish-subscribe between processes. Package eventreader reads the
-// events, package store reads and writes the buckets; no other package uses JetStream messages.
+// Package bus has the streams and buckets of hookturn in JetStream: it creates them and keeps them in existence, publishes
+// and reads events, replies, dead letters and audit events, and has publish-subscribe between processes. Package eventreader
+// reads the events for their conversations, package store reads and writes the buckets; no other package uses JetStream
+// messages. The connection is that of package natsclient.
 package bus
 
 import (
+	"context"
 	"log/slog"
-	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
-
-// apiTimeout bounds one request to JetStream, so that a dead server is detected and the request repeated.
-const apiTimeout = 5 * time.Second
-
-// orDiscard returns the logger, or one that discards everything for nil.
-func orDiscard(logger *slog.Logger) *slog.Logger {
-	if logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return logger
-}
 
 // JetStream is the JetStream context of a connection, for packages that pass it on without using its messages.
 type JetStream = jetstream.JetStream
 
 // HeaderTTL is the header with the time for which an event is useful, see Expires.
 const HeaderTTL = jetstream.MsgTTLHeader
+
+// Connect connects to NATS by the rules of natsclient.Login.Connect. What Setup creates on the connection is created again
+// when it has vanished, and Ready knows which writes were rejected.
+func Connect(
+	ctx context.Context, login natsclient.Login, name string, logger *slog.Logger, more ...natsclient.ConnectOption,
+) (*nats.Conn, jetstream.JetStream, error) {
+	nc, js, err := login.Connect(ctx, name, logger, more...)
+	if err != nil {
+		return nil, nil, err
+	}
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	natsclient.IgnoreDenials(js, probeSubject) // other writes show whether JetStream stores them
+	return nc, natsclient.WithUpkeep(js, newUpkeep(js, logger.With("nats", login.Address()))), nil
+}

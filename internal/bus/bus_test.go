@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -40,7 +41,7 @@ func startServerAt(t testing.TB, port int, dir string) *server.Server {
 
 func connectTo(t testing.TB, s *server.Server) jetstream.JetStream {
 	t.Helper()
-	nc, js, err := Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	nc, js, err := Connect(testContext(t), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return js

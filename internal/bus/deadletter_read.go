@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -57,8 +58,8 @@ func (d *DeadLetters) List(ctx context.Context, f DeadLetterFilter) ([]DeadLette
 		limit = defaultListLimit
 	}
 	var letters []DeadLetter
-	from := query{Next: deadLetterSubject(f), Sequence: f.After + 1}
-	err := readStored(ctx, d.js, schemas.StreamDeadLetters, from, func(m *jetstream.RawStreamMsg) (bool, error) {
+	from := natsclient.Query{Next: deadLetterSubject(f), Sequence: f.After + 1}
+	err := natsclient.Read(ctx, d.js, schemas.StreamDeadLetters, from, func(m *jetstream.RawStreamMsg) (bool, error) {
 		letter := readLetter(m.Subject, m.Sequence, m.Header, m.Data)
 		letter.Header, letter.Data = nil, nil
 		if f.selects(letter) {
@@ -185,7 +186,7 @@ func isEventSubject(subject string) bool {
 func ListenDeadLetters(
 	js jetstream.JetStream, of schemas.ConversationKey, received func(DeadLetter),
 ) (stop func(), err error) {
-	s, err := guardedConnOf(js).subscribe(schemas.Subject(schemas.SubjectDeadLetters, of), func(m *nats.Msg) {
+	s, err := natsclient.ConnOf(js).Subscribe(schemas.Subject(schemas.SubjectDeadLetters, of), func(m *nats.Msg) {
 		received(readLetter(m.Subject, 0, m.Header, m.Data))
 	})
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -68,7 +69,7 @@ func (d *DeadLetters) Write(ctx context.Context, m *FailedEvent, reason *fault.F
 	if int64(letter.Size()) > d.js.Conn().MaxPayload() {
 		dropOriginals(letter.Header)
 	}
-	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	ctx, cancel := context.WithTimeout(ctx, natsclient.APITimeout)
 	defer cancel()
 	if _, err := d.js.PublishMsg(ctx, letter); err != nil {
 		if errors.Is(err, nats.ErrMaxPayload) {

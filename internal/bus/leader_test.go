@@ -1,16 +1,14 @@
 package bus
 
 import (
-	"context"
 	"encoding/json"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
-	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/schemas"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // TestLeader_ReadsLatest reads with a user that may not use direct reads, which any replica answers: each
@@ -28,7 +26,7 @@ func TestLeader_ReadsLatest(t *testing.T) {
 	t.Cleanup(func() { s.Shutdown(); s.WaitForShutdown() })
 	require.True(t, s.ReadyForConnections(soon))
 	ctx := testContext(t)
-	nc, js, err := Connect(ctx, "nats://u:p@"+s.Addr().String(), "", t.Name(), nil)
+	nc, js, err := Connect(ctx, natsclient.Login{URL: "nats://u:p@" + s.Addr().String()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := Setup(ctx, js, StreamOptions{})
@@ -54,23 +52,4 @@ func TestLeader_ReadsLatest(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "v", string(m.Data))
 	}
-}
-
-func TestLeader_Errors(t *testing.T) {
-	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	ctx := testContext(t)
-	_, err := streams.replies.GetMsg(ctx, 99)
-	require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
-	_, err = streams.replies.GetLastMsgForSubject(ctx, "hookturn.replies.a.b.c")
-	require.ErrorIs(t, err, jetstream.ErrMsgNotFound)
-	gone, err := guardedJetStream{JetStream: js.(guardedJetStream).JetStream}.Stream(ctx, schemas.StreamReplies)
-	require.NoError(t, err, "without upkeep: it is not created again")
-	require.NoError(t, js.DeleteStream(ctx, schemas.StreamReplies))
-	_, err = gone.GetMsg(ctx, 1)
-	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
-	ended, cancel := context.WithCancel(ctx)
-	cancel()
-	_, err = gone.GetMsg(ended, 1)
-	require.ErrorIs(t, err, context.Canceled)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -60,10 +61,10 @@ func noticeOf(advisory []byte) (schemas.Notice, bool) {
 }
 
 // announce publishes system notices. What cannot be published is lost, as any notice without a listener is.
-func (c guardedConn) announce(owner schemas.BotID, notices ...schemas.Notice) {
+func announce(c natsclient.Conn, owner schemas.BotID, notices ...schemas.Notice) {
 	for _, n := range notices {
 		if text, err := schemas.Marshal(n); err == nil {
-			_ = c.publish(schemas.NoticeSubject(owner, n.Type), text)
+			_ = c.Publish(schemas.NoticeSubject(owner, n.Type), text)
 		}
 	}
 }

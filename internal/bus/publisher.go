@@ -12,6 +12,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/retry"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -35,7 +37,7 @@ func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply
 		return err
 	}
 	if _, err = p.publish(ctx, owner, m); err == nil {
-		guardedConnOf(p.js).announce(owner, noticesOf(reply)...)
+		announce(natsclient.ConnOf(p.js), owner, noticesOf(reply)...)
 	}
 	return err
 }
@@ -113,11 +115,11 @@ func (p *Publisher) publish(ctx context.Context, owner schemas.BotID, m *nats.Ms
 func publishStored(ctx context.Context, js jetstream.JetStream, m *nats.Msg) (stored *jetstream.PubAck, err error) {
 	var last error
 	err = backoff.Retry(func() error {
-		try, cancel := context.WithTimeout(ctx, apiTimeout)
+		try, cancel := context.WithTimeout(ctx, natsclient.APITimeout)
 		defer cancel()
 		stored, last = js.PublishMsg(try, m)
 		return publishError(last, m)
-	}, backoff.WithContext(Backoff(50*time.Millisecond, 5*time.Second), ctx))
+	}, backoff.WithContext(retry.Backoff(50*time.Millisecond, 5*time.Second), ctx))
 	if err != nil {
 		return nil, errors.Join(err, last)
 	}
@@ -132,9 +134,9 @@ func publishError(err error, m *nats.Msg) error {
 		return nil
 	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return backoff.Permanent(tooLarge(m))
-	case IsStreamFull(err):
+	case natsclient.IsStreamFull(err):
 		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))
-	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject), IsDenied(err):
+	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject), natsclient.IsDenied(err):
 		return backoff.Permanent(err)
 	case errors.As(err, &api) && api.Code == 400:
 		return backoff.Permanent(err)
@@ -144,10 +146,4 @@ func publishError(err error, m *nats.Msg) error {
 
 func tooLarge(m *nats.Msg) error {
 	return fault.New(fault.TooLarge, "message of %d bytes exceeds the limit of NATS", m.Size())
-}
-
-// Backoff returns a wait that grows from try to try up to longest, with jitter, and never gives up by itself.
-func Backoff(initial, longest time.Duration) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(backoff.WithInitialInterval(initial), backoff.WithMaxInterval(longest),
-		backoff.WithMaxElapsedTime(0))
 }

@@ -11,18 +11,19 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // PubSub publishes messages that are stored nowhere: notifications for all that subscribe to them, and requests from one
 // process to another.
-type PubSub struct{ nc guardedConn }
+type PubSub struct{ nc natsclient.Conn }
 
 // subjectSockets is the first part of the subjects on which gateways receive what is pushed to their connections.
 const subjectSockets = "hookturn.sockets"
 
 // NewPubSub returns a new PubSub on a connection.
-func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConnOf(js)} }
+func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: natsclient.ConnOf(js)} }
 
 // Notices calls received for every event notification of a bot whose class matches, with the class and the CloudEvents
 // event, until stop is called: those that were delivered and not handled are dropped, as they are when nothing subscribes.
@@ -30,7 +31,7 @@ func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: guardedConnO
 func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class string, notice []byte)) (stop func(),
 	err error) {
 	root := schemas.NoticeSubject(owner, "")
-	s, err := p.nc.subscribe(root+class, func(m *nats.Msg) { received(strings.TrimPrefix(m.Subject, root), m.Data) })
+	s, err := p.nc.Subscribe(root+class, func(m *nats.Msg) { received(strings.TrimPrefix(m.Subject, root), m.Data) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to event notifications: %w", err)
 	}
@@ -43,17 +44,17 @@ func (p *PubSub) Notify(owner schemas.BotID, class string, notice []byte) error 
 		return fault.New(fault.TooLarge, "event notification of %d bytes exceeds the limit of %d", len(notice),
 			schemas.NoticeMax)
 	}
-	return tooLargeFor(p.nc.publish(schemas.NoticeSubject(owner, class), notice), notice)
+	return tooLargeFor(p.nc.Publish(schemas.NoticeSubject(owner, class), notice), notice)
 }
 
 // Advise publishes an advisory about a bot, also as a system notice to the WebSocket connections of channels. Neither
 // is stored.
 func (p *PubSub) Advise(owner schemas.BotID, advisory []byte) error {
-	if err := p.nc.publish(schemas.AdvisorySubject(owner), advisory); err != nil {
+	if err := p.nc.Publish(schemas.AdvisorySubject(owner), advisory); err != nil {
 		return err
 	}
 	if notice, ok := noticeOf(advisory); ok {
-		p.nc.announce(owner, notice)
+		announce(p.nc, owner, notice)
 	}
 	return nil
 }
@@ -69,7 +70,7 @@ func tooLargeFor(err error, data []byte) error {
 // Respond answers requests that are sent to an address, until stop is called; stop waits until all that were delivered are
 // answered, and no longer than its context. Without the wait, who sent them would wait for a timeout.
 func (p *PubSub) Respond(address string, answer func(request []byte) []byte) (stop func(context.Context), err error) {
-	s, err := p.nc.subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
+	s, err := p.nc.Subscribe(subjectSockets+"."+address, func(m *nats.Msg) { _ = m.Respond(answer(m.Data)) })
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to requests: %w", err)
 	}
@@ -81,7 +82,7 @@ func (p *PubSub) Respond(address string, answer func(request []byte) []byte) (st
 func (p *PubSub) Request(ctx context.Context, address string, request []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	m, err := p.nc.request(ctx, subjectSockets+"."+address, request)
+	m, err := p.nc.Request(ctx, subjectSockets+"."+address, request)
 	if errors.Is(err, nats.ErrNoResponders) {
 		return nil, fault.New(fault.Gone, "there is no such connection")
 	}

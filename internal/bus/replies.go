@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -35,7 +36,7 @@ func (r *Replies) PublishReply(ctx context.Context, owner schemas.BotID, reply s
 	}
 	stored, err := r.publisher.publish(ctx, owner, m)
 	if err == nil {
-		guardedConnOf(r.js).announce(owner, noticesOf(reply)...)
+		announce(natsclient.ConnOf(r.js), owner, noticesOf(reply)...)
 	}
 	if err != nil || !stored.Duplicate || stored.Sequence == 0 {
 		return nil, err
@@ -86,14 +87,14 @@ func (s Streams) FindReply(
 	case last.Time.Before(since):
 		return nil, nil
 	}
-	reader, err := newReader(s.js, schemas.StreamReplies)
+	reader, err := natsclient.NewReader(s.js, schemas.StreamReplies)
 	if err != nil {
 		return nil, err
 	}
-	reader.last, reader.most = last.Sequence-1, searchedReplies
+	reader.Last, reader.Most = last.Sequence-1, searchedReplies
 	var found *schemas.Reply
 	bytes := 0
-	err = reader.read(ctx, query{Next: subject, Since: &since}, func(m *jetstream.RawStreamMsg) (bool, error) {
+	err = reader.Read(ctx, natsclient.Query{Next: subject, Since: &since}, func(m *jetstream.RawStreamMsg) (bool, error) {
 		if m.Header.Get(jetstream.MsgIDHeader) != id {
 			bytes += len(m.Data)
 			return bytes < searchedBytes, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -53,7 +54,7 @@ func (r *Replies) Listen(of schemas.ConversationKey, ids []string) (found <-chan
 	s := r.waits.subjects[subject]
 	if s == nil {
 		s = &replySubject{waits: map[*replyWait]struct{}{}}
-		sub, err := guardedConnOf(r.js).subscribe(subject, func(m *nats.Msg) { r.waits.receive(s, m) })
+		sub, err := natsclient.ConnOf(r.js).Subscribe(subject, func(m *nats.Msg) { r.waits.receive(s, m) })
 		if err != nil {
 			return nil, nil, fmt.Errorf("listen for the replies of a conversation: %w", err)
 		}

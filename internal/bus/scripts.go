@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/tenantshare"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -30,10 +31,10 @@ const (
 
 // askCode sends a request to the code workers of the other account, and to those of the same account when there are none.
 func (p *PubSub) askCode(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
-	m, err := p.nc.request(ctx, subjectApart+strings.TrimPrefix(subject, "hookturn."), request)
-	denied, _ := errors.AsType[*DeniedError](err)
+	m, err := p.nc.Request(ctx, subjectApart+strings.TrimPrefix(subject, "hookturn."), request)
+	denied, _ := errors.AsType[*natsclient.DeniedError](err)
 	if errors.Is(err, nats.ErrNoResponders) || denied != nil && !denied.Subscribe {
-		return p.nc.request(ctx, subject, request)
+		return p.nc.Request(ctx, subject, request)
 	}
 	return m, err
 }
@@ -66,7 +67,7 @@ func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int)
 // its kind is sandbox_unavailable when no such worker has subscribed, connect while the connection is down or may not send
 // it, and too_large when the request exceeds the limit of NATS.
 func (p *PubSub) AskCodeWorker(ctx context.Context, owner schemas.BotID, name string, request []byte) ([]byte, error) {
-	if !p.nc.nc.IsConnected() { // the library would send it later
+	if !p.nc.IsConnected() { // the library would send it later
 		return nil, fault.New(fault.Connect, "NATS is away")
 	}
 	subject := subjectAttempts + "." + owner.Tenant + "." + owner.Bot
@@ -74,7 +75,7 @@ func (p *PubSub) AskCodeWorker(ctx context.Context, owner schemas.BotID, name st
 		subject = subjectCodeWorkers + "." + name
 	}
 	m, err := p.askCode(ctx, subject, request)
-	denied, _ := errors.AsType[*DeniedError](err)
+	denied, _ := errors.AsType[*natsclient.DeniedError](err)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fault.New(fault.SandboxUnavailable, "no code worker receives the request")
@@ -98,8 +99,8 @@ func (p *PubSub) AnswerAsksTo(name string, answer func(request []byte, limit int
 	stop func(context.Context), err error,
 ) {
 	var running sync.WaitGroup
-	s, err := p.nc.subscribe(subjectCodeWorkers+"."+name, func(m *nats.Msg) {
-		running.Go(func() { _ = m.Respond(answer(m.Data, p.nc.maxPayload())) })
+	s, err := p.nc.Subscribe(subjectCodeWorkers+"."+name, func(m *nats.Msg) {
+		running.Go(func() { _ = m.Respond(answer(m.Data, p.nc.MaxPayload())) })
 	})
 	if err != nil {
 		return nil, fmt.Errorf("subscribe to requests about scripts: %w", err)
@@ -114,7 +115,7 @@ func (p *PubSub) serve(subject string, atOnce int, answer func(request []byte, l
 ) {
 	var running sync.WaitGroup
 	places, ofTenants := make(chan struct{}, atOnce), tenantshare.Shares{}
-	s, err := p.nc.queueSubscribe(subject+".>", groupScripts, func(m *nats.Msg) {
+	s, err := p.nc.QueueSubscribe(subject+".>", groupScripts, func(m *nats.Msg) {
 		tenant, _, _ := strings.Cut(strings.TrimPrefix(m.Subject, subject+"."), ".")
 		release, ok := ofTenants.Take(tenant, (atOnce+1)/2)
 		if ok {
@@ -131,7 +132,7 @@ func (p *PubSub) serve(subject string, atOnce int, answer func(request []byte, l
 		}
 		running.Go(func() {
 			defer func() { <-places; release() }()
-			_ = m.Respond(answer(m.Data, p.nc.maxPayload()))
+			_ = m.Respond(answer(m.Data, p.nc.MaxPayload()))
 		})
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -31,13 +32,13 @@ const (
 	shareSamples = 16
 	shareKept    = 8 * shareSamples
 	// largestStored is more than a message can have, in bytes.
-	largestStored = schemas.MessageMax + headerRoom + subjectMax
+	largestStored = schemas.MessageMax + headerRoom + natsclient.SubjectMax
 )
 
 // Shares finds the tenants whose stored messages fill their share of a stream, so that the rest of it stays free for the
 // others. It is safe for concurrent use.
 type Shares struct {
-	stream   leader
+	stream   natsclient.Leader
 	filter   func(tenant string) string // of its subjects
 	files    func(ctx context.Context, tenant string) (uint64, error)
 	counting sync.Mutex // one tenant at a time
@@ -99,7 +100,7 @@ func NewFileShares(s Streams) *Shares {
 
 func newShares(js jetstream.JetStream, stream, root string) *Shares {
 	return &Shares{
-		stream: leaderOf(js, rightsOf(js), stream), tenants: map[string]*ofTenant{},
+		stream: natsclient.LeaderOf(js, stream), tenants: map[string]*ofTenant{},
 		filter: func(tenant string) string { return root + tenant + ".>" },
 	}
 }
@@ -199,9 +200,9 @@ func (e *Shares) readStream(ctx context.Context, _ streamStored) (streamStored, 
 	e.mu.Lock()
 	stored := streamStored{ended: e.all.ended}
 	e.mu.Unlock()
-	info, err := e.info(ctx, "", 0)
+	info, err := e.stream.Info(ctx, "", 0)
 	if err != nil {
-		return streamStored{}, fmt.Errorf("read the state of stream %s: %w", e.stream.stream, err)
+		return streamStored{}, fmt.Errorf("read the state of stream %s: %w", e.stream.Stream(), err)
 	}
 	stored.bytes, stored.first, stored.last = info.State.Bytes, info.State.FirstSeq, info.State.LastSeq
 	if info.Config.MaxBytes > 0 {
@@ -265,12 +266,12 @@ func (e *Shares) countTenant(
 
 // sizeOfFiles returns the bytes of a tenant's files, by their metadata.
 func sizeOfFiles(ctx context.Context, js jetstream.JetStream, tenant string) (all uint64, err error) {
-	r, err := newReader(js, filesStream)
+	r, err := natsclient.NewReader(js, filesStream)
 	if err != nil {
 		return 0, err
 	}
-	from := query{Next: "$O." + BucketFiles + ".M.>", Sequence: 1}
-	err = r.read(ctx, from, func(m *jetstream.RawStreamMsg) (bool, error) {
+	from := natsclient.Query{Next: "$O." + BucketFiles + ".M.>", Sequence: 1}
+	err = r.Read(ctx, from, func(m *jetstream.RawStreamMsg) (bool, error) {
 		var info jetstream.ObjectInfo
 		if json.Unmarshal(m.Data, &info) == nil && strings.HasPrefix(info.Name, tenant+"/") {
 			all += info.Size + uint64(len(m.Data))
@@ -284,9 +285,9 @@ func sizeOfFiles(ctx context.Context, js jetstream.JetStream, tenant string) (al
 func (e *Shares) count(ctx context.Context, tenant string) (count uint64, samples []string, err error) {
 	filter := e.filter(tenant)
 	for seen, total := 0, 1; seen < total; {
-		info, err := e.info(ctx, filter, seen)
+		info, err := e.stream.Info(ctx, filter, seen)
 		if err != nil {
-			return 0, nil, fmt.Errorf("count the messages of a tenant in stream %s: %w", e.stream.stream, err)
+			return 0, nil, fmt.Errorf("count the messages of a tenant in stream %s: %w", e.stream.Stream(), err)
 		}
 		for subject, stored := range info.State.Subjects {
 			if stored == 0 {
@@ -320,12 +321,12 @@ func sampled(samples []string, subject string, stored, count uint64) []string {
 // sizeOf returns the size of a message of a subject: the first one behind a random sequence, or the last one.
 func (e *Shares) sizeOf(ctx context.Context, subject string, stream streamStored) (uint64, error) {
 	from := stream.first + rand.Uint64N(max(1, stream.last-stream.first+1))
-	m, err := e.stream.get(ctx, query{Next: subject, Sequence: from})
+	m, err := e.stream.Get(ctx, natsclient.Query{Next: subject, Sequence: from})
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		m, err = e.stream.get(ctx, query{Last: subject})
+		m, err = e.stream.Get(ctx, natsclient.Query{Last: subject})
 	}
 	if err != nil {
-		return 0, fmt.Errorf("read a message of a tenant in stream %s: %w", e.stream.stream, err)
+		return 0, fmt.Errorf("read a message of a tenant in stream %s: %w", e.stream.Stream(), err)
 	}
 	return uint64(len(m.Subject) + len(m.Data) + headerSize(m.Header)), nil
 }
@@ -338,36 +339,4 @@ func headerSize(header map[string][]string) (size int) {
 		}
 	}
 	return size
-}
-
-// streamPage is the state of the stream, with a page of subjects.
-type streamPage struct {
-	Error *jetstream.APIError `json:"error"`
-	Total int                 `json:"total"` // subjects
-	jetstream.StreamInfo
-}
-
-// info returns the state of the stream, and with a filter the messages of a page of subjects. The library would read all
-// pages.
-func (e *Shares) info(ctx context.Context, filter string, offset int) (*streamPage, error) {
-	request, err := json.Marshal(map[string]any{"subjects_filter": filter, "offset": offset})
-	if err != nil {
-		return nil, err
-	}
-	invalid := checkOptional(checkFilter, filter)
-	subject := "STREAM.INFO." + e.stream.stream
-	return once(ctx, guard{rights: e.stream.rights}, invalid, to(subject), func(ctx context.Context) (*streamPage, error) {
-		answer, err := e.stream.nc.RequestWithContext(ctx, e.stream.api+subject, request)
-		if err != nil {
-			return nil, err
-		}
-		var page streamPage
-		if err := json.Unmarshal(answer.Data, &page); err != nil {
-			return nil, err
-		}
-		if page.Error != nil {
-			return nil, page.Error
-		}
-		return &page, nil
-	})
 }

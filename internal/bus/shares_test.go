@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -100,7 +101,7 @@ func TestShares_ClientGone(t *testing.T) {
 // counted yet is not rejected.
 func TestShares_CountFails(t *testing.T) {
 	t.Parallel()
-	_, shares := filled(t)
+	js, shares := filled(t)
 	require.True(t, settled(t, shares, "acme"))
 	require.Eventually(t, func() bool {
 		shares.mu.Lock()
@@ -110,7 +111,7 @@ func TestShares_CountFails(t *testing.T) {
 		}
 		shares.state.until = time.Now().Add(time.Hour)
 		shares.tenants["acme"].stored.until = time.Now() // its count is old
-		shares.stream.stream = "NONE"
+		shares.stream = natsclient.LeaderOf(js, "NONE")
 		return true
 	}, soon, poll)
 	for _, tenant := range []string{"acme", "globex"} {
@@ -143,7 +144,7 @@ func TestShares_StateUnknown(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
 	shares := NewEventShares(js, streams)
-	shares.stream.stream = "NONE"
+	shares.stream = natsclient.LeaderOf(js, "NONE")
 	require.Eventually(t, func() bool {
 		_, err := shares.Exceeded(testContext(t), "acme")
 		return errors.Is(err, jetstream.ErrStreamNotFound)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -21,6 +22,11 @@ type Size struct {
 
 // Flag returns the option of the size.
 func (s Size) Flag() string { return s.Name + "-max-bytes" }
+
+// variable returns the environment variable of the size.
+func (s Size) variable() string {
+	return "HOOKTURN_" + strings.ToUpper(strings.ReplaceAll(s.Flag(), "-", "_"))
+}
 
 // SizeMin is the least size of a stream or bucket: the largest message, twice.
 const SizeMin = 2 * (schemas.MessageMax + headerRoom)
@@ -111,11 +117,13 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 	return nil
 }
 
-// JetStream's error codes for a size that an account does not allow.
+// JetStream's error codes for a size that the server or the account does not allow.
 const (
-	errCodeMaxBytesRequired   jetstream.ErrorCode = 10113
-	errCodeMaxBytesExceeded   jetstream.ErrorCode = 10122
-	errCodeStreamLimitReached jetstream.ErrorCode = 10027
+	errCodeInsufficientResources jetstream.ErrorCode = 10023
+	errCodeStorageExceeded       jetstream.ErrorCode = 10047
+	errCodeMaxBytesRequired      jetstream.ErrorCode = 10113
+	errCodeMaxBytesExceeded      jetstream.ErrorCode = 10122
+	errCodeStreamLimitReached    jetstream.ErrorCode = 10027
 )
 
 // tooSmall adds to the error of a creation what the account allows, and the option.
@@ -128,7 +136,7 @@ func tooSmall(ctx context.Context, js jetstream.JetStream, want jetstream.Stream
 	if i < 0 {
 		return err
 	}
-	option := Sizes()[i].Flag()
+	option, variable := Sizes()[i].Flag(), Sizes()[i].variable()
 	limits, infoErr := accountTier(ctx, js, want.Replicas)
 	if infoErr != nil {
 		return err
@@ -137,16 +145,16 @@ func tooSmall(ctx context.Context, js jetstream.JetStream, want jetstream.Stream
 	switch api.ErrorCode {
 	case errCodeStorageExceeded, errCodeInsufficientResources:
 		if limits.Limits.MaxStore < 0 {
-			return fmt.Errorf("%w: %s and the server does not have the room: set --%s or HOOKTURN_%s lower, or raise max_file_store "+
-				"of the server", err, asked, option, variableName(option))
+			return fmt.Errorf("%w: %s and the server does not have the room: set --%s or %s lower, or raise max_file_store "+
+				"of the server", err, asked, option, variable)
 		}
 		free := max(limits.Limits.MaxStore-int64(limits.ReservedStore), 0)
-		return fmt.Errorf("%w: %s, the account allows %d bytes of which %d are not reserved yet: set --%s or HOOKTURN_%s to "+
-			"at most %d, or raise the account's limit", err, asked, limits.Limits.MaxStore, free, option, variableName(option),
+		return fmt.Errorf("%w: %s, the account allows %d bytes of which %d are not reserved yet: set --%s or %s to "+
+			"at most %d, or raise the account's limit", err, asked, limits.Limits.MaxStore, free, option, variable,
 			free/int64(max(want.Replicas, 1)))
 	case errCodeMaxBytesExceeded, errCodeMaxBytesRequired:
-		return fmt.Errorf("%w: %s, the account allows %d bytes a stream: set --%s or HOOKTURN_%s to at most that", err, asked,
-			limits.Limits.StoreMaxStreamBytes, option, variableName(option))
+		return fmt.Errorf("%w: %s, the account allows %d bytes a stream: set --%s or %s to at most that", err, asked,
+			limits.Limits.StoreMaxStreamBytes, option, variable)
 	case errCodeStreamLimitReached:
 		return fmt.Errorf("%w: the account allows %d streams, hookturn needs %d", err, limits.Limits.MaxStreams, len(Sizes()))
 	}

@@ -7,17 +7,23 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // loginLimited returns a login to an account with a limit on its storage.
-func loginLimited(t *testing.T, maxFile int64) Login {
+func loginLimited(t *testing.T, maxFile int64) natsclient.Login {
 	t.Helper()
-	o := server.Options{}
-	require.NoError(t, o.ProcessConfigString(fmt.Sprintf(
-		"accounts { A { jetstream: { max_file: %d }, users: [ { user: a, password: a } ] } }", maxFile)))
-	o.JetStream, o.StoreDir = true, t.TempDir()
-	return Login{URL: "nats://a:a@" + startWith(t, o).Addr().String()}
+	s := natstest.Start(t, func(o *server.Options) {
+		host, port := o.Host, o.Port
+		if err := o.ProcessConfigString(fmt.Sprintf(
+			"accounts { A { jetstream: { max_file: %d }, users: [ { user: a, password: a } ] } }", maxFile)); err != nil {
+			t.Error(err)
+		}
+		o.Host, o.Port, o.JetStream = host, port, true
+	})
+	return natsclient.Login{URL: "nats://a:a@" + s.Addr().String()}
 }
 
 func TestSizes_EveryStreamHasOne(t *testing.T) {
@@ -37,7 +43,17 @@ func TestSizes_EveryStreamHasOne(t *testing.T) {
 
 func TestSizes_DefaultsFitAnAccountOf1GiB(t *testing.T) {
 	t.Parallel()
-	js := requireWorks(t, loginLimited(t, 1<<30))
+	nc, js, err := Connect(testContext(t), loginLimited(t, 1<<30), t.Name(), nil)
+	require.NoError(t, err)
+	defer nc.Close()
+	streams, err := Setup(testContext(t), js, StreamOptions{})
+	require.NoError(t, err)
+	publish(t, js, "c", 1)
+	_, err = streams.Bucket(BucketUsers).Put(testContext(t), "k", []byte("v"))
+	require.NoError(t, err)
+	_, err = streams.Files().PutBytes(testContext(t), "f", []byte("file"))
+	require.NoError(t, err)
+	require.NoError(t, Ready(testContext(t), js))
 	for _, s := range Sizes() {
 		stream, err := js.Stream(testContext(t), s.Stream)
 		require.NoError(t, err)
@@ -48,7 +64,7 @@ func TestSizes_DefaultsFitAnAccountOf1GiB(t *testing.T) {
 func TestSizes_AccountTooSmall(t *testing.T) {
 	t.Parallel()
 	login := loginLimited(t, 300<<20)
-	nc, js, err := login.Connect(testContext(t), t.Name(), nil)
+	nc, js, err := Connect(testContext(t), login, t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
 	_, err = Setup(testContext(t), js, StreamOptions{})

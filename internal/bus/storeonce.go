@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -51,7 +52,7 @@ func messageOf(ctx context.Context, js jetstream.JetStream, ack *jetstream.PubAc
 	if ack.Sequence == 0 { // the message is being stored
 		return nil, errors.New("the acknowledgement does not have a sequence")
 	}
-	return leaderOf(js, rightsOf(js), schemas.StreamEvents).get(ctx, query{Sequence: ack.Sequence})
+	return natsclient.LeaderOf(js, schemas.StreamEvents).Get(ctx, natsclient.Query{Sequence: ack.Sequence})
 }
 
 func sequenceOf(ack *jetstream.PubAck) uint64 {

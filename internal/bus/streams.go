@@ -8,6 +8,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -201,7 +202,7 @@ func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.St
 
 // maybeDenied adds what to do to the error of a creation that the user is not permitted to request.
 func maybeDenied(err error) error {
-	if IsDenied(err) {
+	if natsclient.IsDenied(err) {
 		return fmt.Errorf("run \"starter setup\" once, as a user that may create it: %w", err)
 	}
 	return err

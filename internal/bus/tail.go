@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -43,8 +44,11 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// pollReplies is how often Follow looks for new replies.
-const pollReplies = 100 * time.Millisecond
+// pollReplies is how often Follow looks for new replies, followBatch how many it reads at once.
+const (
+	pollReplies = 100 * time.Millisecond
+	followBatch = 64
+)
 
 // Follow calls each for the replies that a Tail selects, in stream order, until ctx ends or each returns an error. It calls
 // ready when it will receive everything that is published from now on. The end of ctx is not an error. A connection with
@@ -54,13 +58,13 @@ const pollReplies = 100 * time.Millisecond
 // It needs no right but to read: Replies.Follow, with a consumer, has less delay and costs the server less.
 func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), each func(StoredReply) error) error {
 	restored := upkeepOf(js).restoredChannel(schemas.StreamReplies)
-	r, err := openReader(ctx, js, schemas.StreamReplies)
+	r, err := natsclient.OpenReader(ctx, js, schemas.StreamReplies)
 	if err != nil {
 		return fmt.Errorf("read replies: %w", err)
 	}
 	from := t.query()
 	if t.From == 0 && t.Since.IsZero() {
-		from.Sequence = r.last + 1
+		from.Sequence = r.Last + 1
 	}
 	if ready != nil {
 		ready()
@@ -68,20 +72,20 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	ticker := time.NewTicker(pollReplies)
 	defer ticker.Stop()
 	for {
-		messages, err := r.next(ctx, from, firstBatch)
+		messages, err := r.Next(ctx, from, followBatch)
 		switch {
 		case isClosed(restored) && ctx.Err() == nil:
 			return ErrSetBack
 		case ctx.Err() != nil:
 			return nil // the end that was asked for
-		case err != nil && !Transient(err):
+		case err != nil && !natsclient.IsTransient(err):
 			return fmt.Errorf("read replies: %w", err)
 		}
 		for _, m := range messages {
 			if err := each(storedReply(m)); err != nil {
 				return err
 			}
-			from = from.behind(m)
+			from = from.Behind(m)
 		}
 		if len(messages) > 0 {
 			continue // there may be more
@@ -95,25 +99,37 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 }
 
 // query returns the query for the stored replies of a Tail.
-func (t Tail) query() query {
+func (t Tail) query() natsclient.Query {
 	switch {
 	case t.From > 0:
-		return query{Next: t.subject(), Sequence: t.From}
+		return natsclient.Query{Next: t.subject(), Sequence: t.From}
 	case !t.Since.IsZero():
-		return query{Next: t.subject(), Since: &t.Since}
+		return natsclient.Query{Next: t.subject(), Since: &t.Since}
 	}
-	return query{Next: t.subject(), Sequence: 1}
+	return natsclient.Query{Next: t.subject(), Sequence: 1}
 }
 
 func storedReply(m *jetstream.RawStreamMsg) StoredReply {
 	return StoredReply{m.Sequence, m.Subject, m.Time, m.Header, m.Data}
 }
 
+// ReadReplies calls each for the stored replies that a Tail selects, oldest first, up to the latest one at the call, until
+// each returns false.
+func ReadReplies(ctx context.Context, s Streams, t Tail, each func(StoredReply) (more bool, err error)) error {
+	err := natsclient.Read(ctx, s.js, schemas.StreamReplies, t.query(), func(m *jetstream.RawStreamMsg) (bool, error) {
+		return each(storedReply(m))
+	})
+	if err != nil {
+		return fmt.Errorf("read stream %s: %w", schemas.StreamReplies, err)
+	}
+	return nil
+}
+
 // Follow reads replies by the rules of the function Follow, with a consumer.
 func (r *Replies) Follow(ctx context.Context, t Tail, ready func(), each func(StoredReply) error) error {
-	_, err := unbounded(ctx, guard{rights: rightsOf(r.js)}, nil, readsConsumer(schemas.StreamReplies),
-		without(func(ctx context.Context) error { return follow(ctx, r.js, t, ready, each) }))
-	return err
+	return natsclient.Consume(ctx, r.js, schemas.StreamReplies, func(ctx context.Context) error {
+		return follow(ctx, r.js, t, ready, each)
+	})
 }
 
 // consumer is the configuration of a consumer that reads what t selects.
@@ -174,7 +190,7 @@ func follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 		case ctx.Err() == nil && isClosed(restored):
 			return ErrSetBack
 		case ctx.Err() != nil || errors.Is(err, jetstream.ErrMsgIteratorClosed):
-			return deniedOr(ctx, nil)
+			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read replies: %w", err)
@@ -210,15 +226,15 @@ func orAnyConversation(id string) string {
 }
 
 // createReader creates the consumer of one read. The end of ctx does not interrupt the request, which is bounded by
-// apiTimeout: nothing would delete a consumer that the server creates afterwards until its InactiveThreshold, and a client
-// that connects and disconnects would fill the server.
+// natsclient.APITimeout: nothing would delete a consumer that the server creates afterwards until its InactiveThreshold,
+// and a client that connects and disconnects would fill the server.
 func createReader(
 	ctx context.Context, create func(context.Context) (jetstream.Consumer, error),
 ) (jetstream.Consumer, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), natsclient.APITimeout)
 	defer cancel()
 	return create(ctx)
 }
@@ -226,7 +242,7 @@ func createReader(
 // deleteReader deletes the consumer of one read, also when ctx has ended. The server deletes it after its InactiveThreshold
 // when this request fails.
 func deleteReader(ctx context.Context, remove func(ctx context.Context, name string) error, name string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), apiTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), natsclient.APITimeout)
 	defer cancel()
 	_ = remove(ctx, name)
 }

@@ -11,17 +11,17 @@ import (
 	"sync"
 	"time"
 
-	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // upkeepEvery is how often Upkeep checks for streams and buckets that have vanished.
 const upkeepEvery = 5 * time.Second
 
-// upkeep creates the streams and buckets of one connection again when they have vanished, and records the results of the
-// latest writes. Every operation of the connection passes through it, behind the guard.
+// upkeep is the natsclient.Upkeep of one connection: it creates the streams and buckets again when they have vanished, and
+// records the results of the latest writes.
 type upkeep struct {
 	log    *slog.Logger
 	writes writes
@@ -62,10 +62,8 @@ func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
 func upkeepOf(js jetstream.JetStream) *upkeep {
-	if g, ok := js.(guardedJetStream); ok {
-		return g.up
-	}
-	return nil
+	u, _ := natsclient.UpkeepOf(js).(*upkeep)
+	return u
 }
 
 // Upkeep checks for streams and buckets that have vanished, or were created again by another process, until ctx ends.
@@ -81,7 +79,7 @@ func Upkeep(ctx context.Context, js JetStream) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			try, cancel := context.WithTimeout(ctx, apiTimeout)
+			try, cancel := context.WithTimeout(ctx, natsclient.APITimeout)
 			if err := u.look(try); err != nil {
 				u.log.DebugContext(ctx, "checking for vanished streams failed, will retry", "error", err)
 			}
@@ -102,7 +100,7 @@ func (u *upkeep) look(ctx context.Context) error {
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	return u.restore(ctx)
+	return u.Restore(ctx)
 }
 
 // differing returns the streams that are missing, or were created again since the last restoration.
@@ -161,27 +159,8 @@ func (u *upkeep) reread(streams []string) {
 	}
 }
 
-// repeat runs an operation; when what it works on has vanished, that is created again and the operation is repeated. The
-// second time is for a restoration that was under way before the stream vanished.
-func (u *upkeep) repeat(ctx context.Context, operation func() error) error {
-	err := operation()
-	for range 2 {
-		if u == nil || !vanished(err) || u.restore(ctx) != nil {
-			return err
-		}
-		err = operation()
-	}
-	return err
-}
-
-// vanished reports whether an error can mean that a stream is gone. No responders can also mean that JetStream is away.
-func vanished(err error) bool {
-	return errors.Is(err, jetstream.ErrStreamNotFound) || errors.Is(err, jetstream.ErrBucketNotFound) ||
-		errors.Is(err, nats.ErrNoResponders) || errors.Is(err, jetstream.ErrNoStreamResponse)
-}
-
-// restore creates what is missing. Callers at the same time share one restoration.
-func (u *upkeep) restore(ctx context.Context) error {
+// Restore creates what is missing. Callers at the same time share one restoration.
+func (u *upkeep) Restore(ctx context.Context) error {
 	u.mu.Lock()
 	r := u.restoring
 	if r == nil || r.over() {
@@ -204,7 +183,7 @@ func (u *upkeep) restore(ctx context.Context) error {
 
 // run does a restoration on a time of its own: the operation that needs it may have little left, others wait for it too.
 func (u *upkeep) run(r *restoration) {
-	ctx, cancel := context.WithTimeout(context.Background(), apiTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), natsclient.APITimeout)
 	defer cancel()
 	defer close(r.done)
 	u.mu.Lock()
@@ -212,10 +191,10 @@ func (u *upkeep) run(r *restoration) {
 	u.mu.Unlock()
 	fresh, err := setUp(ctx, js, options)
 	if r.err = err; err != nil {
-		u.log.Log(ctx, RetryLevel(err), "creating vanished streams again failed, will retry", "error", r.err)
+		u.log.Log(ctx, natsclient.RetryLevel(err), "creating vanished streams again failed, will retry", "error", r.err)
 	} else if r.err = u.restoreKeys(ctx, fresh.Bucket(BucketKeys)); r.err == nil {
 		if r.err = u.note(ctx); r.err == nil {
-			rightsOf(js).forgetCreation()
+			natsclient.ForgetDeniedCreation(js)
 		}
 	}
 }
@@ -255,7 +234,7 @@ func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) err
 	u.mu.Unlock()
 	for name, value := range keys {
 		_, err := bucket.Create(ctx, name, value)
-		if err != nil && !IsConflict(err) {
+		if err != nil && !natsclient.IsConflict(err) {
 			return fmt.Errorf("store key %s: %w", name, err)
 		}
 		if err == nil {
@@ -322,7 +301,7 @@ func streamNames() []string {
 // Setup on this connection, whether JetStream stores writes, and whether the user has the permissions that it needs. An open
 // connection alone is not sufficient. Vanished streams and buckets are created again.
 func Ready(ctx context.Context, js jetstream.JetStream) error {
-	if err := rightsOf(js).denied(); err != nil {
+	if err := natsclient.Denied(js); err != nil {
 		return err
 	}
 	if _, err := js.AccountInfo(ctx); err != nil {

@@ -10,6 +10,9 @@ import (
 
 	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/retry"
 )
 
 var errWatchEnded = errors.New("the watch has ended")
@@ -28,7 +31,7 @@ func (s Streams) Watch(
 	if s.up != nil {
 		log = s.up.log
 	}
-	waits := Backoff(100*time.Millisecond, 5*time.Second)
+	waits := retry.Backoff(100*time.Millisecond, 5*time.Second)
 	return backoff.RetryNotify(func() error {
 		begin()
 		watch := s.watchOnce
@@ -44,7 +47,8 @@ func (s Streams) Watch(
 		}
 		return err
 	}, backoff.WithContext(waits, ctx), func(err error, wait time.Duration) {
-		log.Log(ctx, RetryLevel(err), "bucket watch ended, will retry", "bucket", bucket, "error", err, "retry_in", wait)
+		log.Log(ctx, natsclient.RetryLevel(err), "bucket watch ended, will retry", "bucket", bucket, "error", err,
+			"retry_in", wait)
 	})
 }
 
@@ -73,11 +77,11 @@ func (s Streams) watchOnce(ctx context.Context, bucket string, each func(jetstre
 // pollOnce is watchOnce without a consumer. An entry that is replaced while the bucket is read may be seen in both states.
 func (s Streams) pollOnce(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry)) error {
 	restored := s.Restored("KV_" + bucket)
-	from, root, began := leaderOf(s.js, rightsOf(s.js), "KV_"+bucket), "$KV."+bucket+".", false
+	from, root, began := natsclient.LeaderOf(s.js, "KV_"+bucket), "$KV."+bucket+".", false
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
 	for next := uint64(1); ; {
-		m, err := from.get(ctx, query{Next: root + ">", Sequence: next})
+		m, err := from.Get(ctx, natsclient.Query{Next: root + ">", Sequence: next})
 		switch {
 		case err == nil:
 			next = m.Sequence + 1
@@ -113,8 +117,28 @@ func (e polledEntry) Created() time.Time { return e.m.Time }
 func (e polledEntry) Delta() uint64      { return 0 }
 
 func (e polledEntry) Operation() jetstream.KeyValueOp {
-	if IsRemoved(e.m) {
+	if natsclient.IsRemoved(e.m) {
 		return jetstream.KeyValueDelete
 	}
 	return jetstream.KeyValuePut
+}
+
+// ListBucket calls each for the values of a bucket as they are now.
+func (s Streams) ListBucket(ctx context.Context, bucket string, each func(value []byte)) error {
+	var all []*jetstream.RawStreamMsg
+	latest := map[string]uint64{}
+	err := natsclient.ReadStored(ctx, s.js, "KV_"+bucket, ">", func(m *jetstream.RawStreamMsg) error {
+		latest[m.Subject] = m.Sequence
+		all = append(all, m)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("list bucket %s: %w", bucket, err)
+	}
+	for _, m := range all {
+		if latest[m.Subject] == m.Sequence && !natsclient.IsRemoved(m) {
+			each(m.Data)
+		}
+	}
+	return nil
 }

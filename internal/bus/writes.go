@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -34,7 +35,7 @@ const (
 	// writeLogEvery bounds the log lines about failed writes, by stream.
 	writeLogEvery = 10 * time.Second
 	probeTimeout  = time.Second
-	probeKey      = "ready" // of the bucket of claims; each user may write it (internal/permissions)
+	probeSubject  = "$KV." + BucketClaims + ".ready" // each user may publish to it (internal/permissions)
 )
 
 // writes records the result of the latest write to each stream.
@@ -62,11 +63,10 @@ func ObserveWrites(js JetStream, failed func(reason string)) {
 	}
 }
 
-// wrote records the result of a write.
+// Wrote records the result of a write.
+func (u *upkeep) Wrote(subject string, err error) { u.wrote(streamOf(subject), err) }
+
 func (u *upkeep) wrote(stream string, err error) {
-	if u == nil {
-		return
-	}
 	reason := writeFailure(err)
 	w := &u.writes
 	w.mu.Lock()
@@ -106,12 +106,12 @@ func (u *upkeep) wrote(stream string, err error) {
 func writeFailure(err error) string {
 	var api *jetstream.APIError
 	switch {
-	case err == nil, IsConflict(err), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrMaxPayload),
+	case err == nil, natsclient.IsConflict(err), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrMaxPayload),
 		errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
 		return ""
-	case IsDenied(err):
+	case natsclient.IsDenied(err):
 		return ReasonDenied
-	case vanished(err):
+	case natsclient.IsVanished(err):
 		return ReasonNoStream
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout),
 		errors.Is(err, jetstream.ErrAsyncPublishTimeout), errors.Is(err, jetstream.ErrTooManyStalledMsgs):
@@ -125,31 +125,14 @@ func writeFailure(err error) string {
 	return ""
 }
 
-// JetStream's error codes for a full store, and the one with which it reports any error of its store.
-const (
-	errCodeInsufficientResources jetstream.ErrorCode = 10023
-	errCodeMemoryExceeded        jetstream.ErrorCode = 10028
-	errCodeStorageExceeded       jetstream.ErrorCode = 10047
-	errCodeStoreFailed           jetstream.ErrorCode = 10077
-)
-
 func refusedBy(api *jetstream.APIError) string {
 	switch {
-	case IsStreamFull(api):
+	case natsclient.IsStreamFull(api):
 		return ReasonStreamFull
-	case slices.Contains([]jetstream.ErrorCode{errCodeInsufficientResources, errCodeMemoryExceeded,
-		errCodeStorageExceeded}, api.ErrorCode),
-		api.ErrorCode == errCodeStoreFailed:
+	case natsclient.IsNoSpace(api):
 		return ReasonNoSpace
 	}
 	return ReasonRefused
-}
-
-// IsStreamFull reports whether a stream that discards new messages has no room for one: the only failure of its store that
-// a lower rate of the publisher can end.
-func IsStreamFull(err error) bool {
-	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
 }
 
 func writeHint(reason string) string {
@@ -174,7 +157,7 @@ func (u *upkeep) writable(ctx context.Context) error {
 		err := u.probe(ctx)
 		if writeFailure(err) == ReasonTimeout {
 			// JetStream has just answered: the user may not be permitted to write the probe. Its own writes show failures.
-			u.log.DebugContext(ctx, "probe not answered", "subject", "$KV."+BucketClaims+"."+probeKey, "error", err)
+			u.log.DebugContext(ctx, "probe not answered", "subject", probeSubject, "error", err)
 			due = false
 		} else {
 			u.wrote("KV_"+BucketClaims, err)
@@ -209,7 +192,7 @@ func filledByTenants() []string {
 func (u *upkeep) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	subject := "$KV." + BucketClaims + "." + probeKey
+	subject := probeSubject
 	if domain := u.js.Options().Domain; domain != "" {
 		subject = "$JS." + domain + ".API." + subject // as the library writes a key
 	}
@@ -231,6 +214,10 @@ func streamOf(subject string) string {
 	if rest, ok := strings.CutPrefix(subject, "$KV."); ok {
 		bucket, _, _ := strings.Cut(rest, ".")
 		return "KV_" + bucket
+	}
+	if rest, ok := strings.CutPrefix(subject, "$O."); ok {
+		bucket, _, _ := strings.Cut(rest, ".")
+		return "OBJ_" + bucket
 	}
 	for _, root := range streamRoots {
 		if strings.HasPrefix(subject, root[0]) {

@@ -12,6 +12,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -68,7 +69,7 @@ func TestUpkeep_FullOfTenants(t *testing.T) {
 				_, err = js.Publish(testContext(t), fmt.Sprintf("%s.a.b.c%d", schemas.SubjectEvents, n), payload)
 			}
 		}
-		require.True(t, IsStreamFull(err), "%s: %v", stream, err)
+		require.True(t, natsclient.IsStreamFull(err), "%s: %v", stream, err)
 	}
 	for _, stream := range filledByTenants() {
 		fill(stream)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/audit"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/internal/role"
 	"github.com/hookturn/hookturn/schemas"
@@ -76,7 +77,7 @@ func (s *settings) audited(ctx context.Context, js bus.JetStream, c audit.Change
 	}
 	op, err := trail.Begin(ctx, c)
 	switch {
-	case bus.IsDenied(err):
+	case natsclient.IsDenied(err):
 		return problem(kindRefused, "nothing was changed: %w", err).
 			do("the NATS user may not do this, it needs the role " + string(role.Needs(c.Action)))
 	case err != nil:

@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/cli"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -99,7 +100,7 @@ func TestAudit_RoleOfNATSUser(t *testing.T) {
 		{ user: hookturn, password: x }, { user: operator, password: x }, { user: viewer, password: x }, { user: other, password: x } ] } }`))
 	s := natstest.Start(t, func(to *server.Options) { to.Accounts, to.Users = o.Accounts, o.Users })
 	as := func(user string) nats { return nats{url: "nats://" + user + ":x@" + s.Addr().String()} }
-	_, js, err := bus.Connect(testContext(t), as("hookturn").url, "", t.Name(), nil)
+	_, js, err := bus.Connect(testContext(t), natsclient.Login{URL: as("hookturn").url}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(js.Conn().Close)
 	_, err = bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 2})
@@ -155,7 +156,7 @@ func TestAudit_NothingChangesWithoutTheEvent(t *testing.T) {
 	require.NoError(t, o.ProcessConfigString(`accounts { A { jetstream: enabled, users: [ { user: all, password: x },
 		{ user: some, password: x, permissions: { publish: { deny: "hookturn.audit.>" } } } ] } }`))
 	s := natstest.Start(t, func(to *server.Options) { to.Accounts, to.Users = o.Accounts, o.Users })
-	_, js, err := bus.Connect(testContext(t), "nats://all:x@"+s.Addr().String(), "", t.Name(), nil)
+	_, js, err := bus.Connect(testContext(t), natsclient.Login{URL: "nats://all:x@" + s.Addr().String()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(js.Conn().Close)
 	streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 2})

@@ -17,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/deployment"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/transient"
 )
 
@@ -89,7 +90,7 @@ func printed(kind errorKind) error {
 func classify(err error, started bool) *toolError {
 	known, ok := errors.AsType[*toolError](err)
 	_, denied := errors.AsType[*serviceerror.PermissionDenied](err)
-	_, badOption := errors.AsType[*bus.OptionError](err)
+	_, badOption := errors.AsType[*natsclient.OptionError](err)
 	switch {
 	case ok:
 		return &toolError{kind: known.kind, err: withoutHint(err, known), hint: known.hint, quiet: known.quiet}
@@ -97,11 +98,11 @@ func classify(err error, started bool) *toolError {
 		return &toolError{kind: kindUsage, err: err}
 	case missing(err):
 		return &toolError{kind: kindNotFound, err: err}
-	case denied, bus.IsDenied(err), errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
+	case denied, natsclient.IsDenied(err), errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrPermissionViolation):
 		return &toolError{kind: kindRefused, err: err}
 	case errors.Is(err, context.Canceled):
 		return &toolError{kind: kindFailed, err: err}
-	case errors.Is(err, bus.ErrUnreachable), transient.Is(err):
+	case errors.Is(err, natsclient.ErrUnreachable), transient.Is(err):
 		return &toolError{kind: kindUnreachable, err: err}
 	default:
 		return &toolError{kind: kindFailed, err: err}

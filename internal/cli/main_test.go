@@ -16,6 +16,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -124,7 +125,7 @@ func startNATS(t *testing.T) nats {
 func startBareNATS(t *testing.T) nats {
 	t.Helper()
 	s := natstest.Start(t)
-	nc, js, err := bus.Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(testContext(t), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nats{url: s.ClientURL(), js: js}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -32,7 +33,7 @@ func (j *busyJetStream) Stream(ctx context.Context, name string) (jetstream.Stre
 
 func TestSend_RepliesOfABusyServer(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	_, err = bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 1})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/app"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/transient"
 )
 
@@ -122,13 +123,13 @@ func connected(cmd *cobra.Command, s *settings, work func(ctx context.Context, j
 	}
 	connecting, cancel := context.WithTimeout(cmd.Context(), s.timeout)
 	defer cancel()
-	nc, js, err := s.cfg.Login().Connect(connecting, "hookturn-"+cmd.Name(), s.cfg.Log)
+	nc, js, err := bus.Connect(connecting, s.cfg.Login(), "hookturn-"+cmd.Name(), s.cfg.Log)
 	if err != nil {
 		return err
 	}
 	defer nc.Close()
 	err = s.retry(cmd.Context(), func(ctx context.Context) error { return bus.Ready(ctx, js) })
-	if err != nil && !transient.Is(err) && !bus.IsDenied(err) {
+	if err != nil && !transient.Is(err) && !natsclient.IsDenied(err) {
 		return fmt.Errorf("streams of hookturn are missing in nats: %w: run \"starter setup\" once", err)
 	}
 	if err != nil {

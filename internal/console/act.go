@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/role"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -126,7 +127,7 @@ func (c *Console) begin(ctx context.Context, v *visitor, n *connection, p *plan)
 	actor.NATSUser = writer.User()
 	op, err := audit.Trail{Writer: writer, Actor: actor, Log: c.Log}.Begin(ctx, p.change)
 	switch {
-	case bus.IsDenied(err):
+	case natsclient.IsDenied(err):
 		return nil, httpapi.Reject(http.StatusForbidden, "", "nothing was changed: the NATS user of the console may not record "+
 			"this action: --console-nats-context names its login, of the user operator").Because(err, "")
 	case err != nil:
@@ -168,7 +169,7 @@ func unfinished(err error, did audit.Outcome) error {
 	switch {
 	case known:
 		status, text = problem.Status, problem.Detail+": "+text
-	case bus.IsDenied(err):
+	case natsclient.IsDenied(err):
 		status, text = http.StatusForbidden, noRight+": "+text
 	case ofOurs:
 		text = fail.Message + ": " + text

@@ -18,6 +18,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/inspect"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/permissions"
 	"github.com/hookturn/hookturn/internal/store"
@@ -233,9 +234,9 @@ func TestActions_OfNATSUsers(t *testing.T) {
 		context := filepath.Join(t.TempDir(), user+".json")
 		require.NoError(t, os.WriteFile(context, []byte(`{"url":"`+s.ClientURL()+`","user":"`+user+`","password":"`+user+
 			`","jetstream_domain":"`+u.Domain()+`","inbox_prefix":"`+permissions.InboxPrefix(user)+`"}`), 0o600))
-		login := bus.Login{Context: context}
+		login := natsclient.Login{Context: context}
 		require.NoError(t, login.Check())
-		nc, js, err := login.Connect(t.Context(), t.Name(), discardLogger)
+		nc, js, err := bus.Connect(t.Context(), login, t.Name(), discardLogger)
 		require.NoError(t, err)
 		t.Cleanup(nc.Close)
 		streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 1})

@@ -21,6 +21,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/inspect"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/redrive"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -78,7 +79,7 @@ func TestActions_FormSentAgainUnchanged(t *testing.T) {
 	form.Set("for", "soon")
 	require.Equal(t, http.StatusBadRequest, b.confirm("/do/bot_pause", form).Code)
 	form.Set("for", "1h")
-	nc, js, err := bus.Connect(t.Context(), r.url, "", t.Name(), nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: r.url}, t.Name(), nil)
 	require.NoError(t, err)
 	nc.Close()
 	r.Connect(js, r.streams)
@@ -127,7 +128,7 @@ func TestUnfinished(t *testing.T) {
 		"NATS away": {fmt.Errorf("x: %w", nats.ErrTimeout), audit.Outcome{Result: schemas.AuditFailed}, 500, look},
 		"partly":    {errors.New("x"), partly, 500, look + " (cancelled: 1, not_cancelled: 2)"},
 		"stopped":   {context.DeadlineExceeded, partly, 500, look + " (cancelled: 1, not_cancelled: 2)"},
-		"denied":    {&bus.DeniedError{}, audit.Outcome{}, 403, noRight + ": " + look},
+		"denied":    {&natsclient.DeniedError{}, audit.Outcome{}, 403, noRight + ": " + look},
 		"full":      {fault.New(fault.QueueFull, "the stream is full"), audit.Outcome{}, 500, "the stream is full: " + look},
 		"own":       {httpapi.Reject(409, "", "it cannot be"), audit.Outcome{Result: schemas.AuditFailed}, 409, "it cannot be"},
 		"own, partly": {

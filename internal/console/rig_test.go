@@ -33,6 +33,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/transient"
@@ -112,7 +113,7 @@ func newConnectedRig(t *testing.T, change ...func(*Options)) *rig {
 	t.Helper()
 	r := newRig(t, change...)
 	s := natstest.Start(t)
-	nc, js, err := bus.Connect(t.Context(), s.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 1})

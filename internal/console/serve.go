@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -203,7 +204,7 @@ func (c *Console) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p = httpapi.RejectFor(time.Second, "", "the page is not shown, the starter is stopping: try again")
 	case errors.Is(err, bus.ErrNoDeadLetter):
 		p = httpapi.Reject(http.StatusNotFound, "", noLetter)
-	case bus.IsDenied(err):
+	case natsclient.IsDenied(err):
 		p = httpapi.Reject(http.StatusForbidden, "", noRight)
 	default:
 		p = httpapi.Failed(err, "the page is not shown")

@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/retry"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -139,7 +139,7 @@ type promoter struct {
 
 // run looks until ctx ends, and closes decided when the deployment has a current version.
 func (r *promoter) run(ctx context.Context, decided chan struct{}) {
-	retry := bus.Backoff(50*time.Millisecond, lookInterval)
+	retry := retry.Backoff(50*time.Millisecond, lookInterval)
 	open := true
 	for {
 		wait := lookInterval

@@ -7,7 +7,7 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/retry"
 )
 
 const (
@@ -91,7 +91,7 @@ func (p *partition) firstUndelivered() uint64 {
 // readParked puts parked events of a tenant into queues, in stream order, until there are none or the tenant has as many
 // conversations in memory as it may have.
 func (p *partition) readParked(tenant string, b *backlog) {
-	wait := bus.Backoff(50*time.Millisecond, time.Second)
+	wait := retry.Backoff(50*time.Millisecond, time.Second)
 	for !p.stopped() {
 		p.mu.Lock()
 		if b.conversations >= p.r.options.MaxConversations || !b.parked {

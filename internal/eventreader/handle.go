@@ -8,8 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/retry"
 	"github.com/hookturn/hookturn/internal/stack"
 )
 
@@ -208,7 +208,7 @@ func (p *partition) retryLater(q *conversationQueue, m *Message, o Outcome) {
 	p.mu.Lock()
 	q.current = 0
 	if q.retries == nil {
-		q.retries = bus.Backoff(retryInitial, retryLongest)
+		q.retries = retry.Backoff(retryInitial, retryLongest)
 		p.retrying++
 	}
 	wait := q.retries.NextBackOff()

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -45,7 +46,7 @@ func startServerAt(t testing.TB, port int, dir string) *server.Server {
 
 func connectTo(t testing.TB, s *server.Server) jetstream.JetStream {
 	t.Helper()
-	nc, js, err := bus.Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(testContext(t), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return js

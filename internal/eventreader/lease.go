@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // lease is the right to read one partition: a key in the starters' bucket that expires when it is not refreshed.
@@ -106,7 +107,7 @@ func (l *lease) refresh() error {
 		l.extend(sent)
 		return nil
 	}
-	if !bus.IsConflict(err) {
+	if !natsclient.IsConflict(err) {
 		return err
 	}
 	// A refresh whose response was lost is a conflict too: then the key still names this starter, with a newer revision.

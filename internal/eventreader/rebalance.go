@@ -16,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // assignment is one partition that this starter holds or is about to hold.
@@ -35,7 +36,7 @@ func (r *Reader) rebalanceLoop(ctx context.Context) {
 	defer ticker.Stop()
 	for {
 		if err := r.rebalance(ctx); err != nil && ctx.Err() == nil {
-			r.log.Log(ctx, bus.RetryLevel(err), "listing the other starters failed, will retry", "error", err)
+			r.log.Log(ctx, natsclient.RetryLevel(err), "listing the other starters failed, will retry", "error", err)
 		}
 		select {
 		case <-ctx.Done():
@@ -164,7 +165,7 @@ func (r *Reader) runPartition(h *assignment) {
 	right, err := acquireLease(r.sharing, r.streams, h.partition, r.owner)
 	if err != nil {
 		if !errors.Is(err, jetstream.ErrKeyExists) && r.sharing.Err() == nil {
-			log.Log(r.sharing, bus.RetryLevel(err), "acquiring partition lease failed, will retry", "error", err)
+			log.Log(r.sharing, natsclient.RetryLevel(err), "acquiring partition lease failed, will retry", "error", err)
 		}
 		return
 	}
@@ -172,7 +173,7 @@ func (r *Reader) runPartition(h *assignment) {
 	h.reading.Store(p)
 	if err := p.open(); err != nil {
 		if r.sharing.Err() == nil {
-			log.Log(r.sharing, bus.RetryLevel(err), "opening partition failed, will retry", "error", err)
+			log.Log(r.sharing, natsclient.RetryLevel(err), "opening partition failed, will retry", "error", err)
 		}
 	} else {
 		log.Info("partition lease acquired, reading")
@@ -182,7 +183,7 @@ func (r *Reader) runPartition(h *assignment) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := right.release(ctx); err != nil {
-		log.Log(ctx, bus.RetryLevel(err), "releasing partition lease failed, it expires",
+		log.Log(ctx, natsclient.RetryLevel(err), "releasing partition lease failed, it expires",
 			"error", err, "after", r.streams.StarterTTL())
 	}
 }

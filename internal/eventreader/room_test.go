@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 func TestTooMuch(t *testing.T) {
@@ -46,7 +47,7 @@ func fill(t *testing.T, js jetstream.JetStream, tenant string, conversations int
 		_, err := unguarded.PublishMsg(testContext(t), &nats.Msg{
 			Subject: fmt.Sprintf("%s%s.shop.c-%d", eventRoot, tenant, stored%conversations), Data: body,
 		})
-		if bus.IsStreamFull(err) {
+		if natsclient.IsStreamFull(err) {
 			return stored
 		}
 		require.NoError(t, err)

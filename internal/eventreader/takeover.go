@@ -8,7 +8,8 @@ import (
 
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/retry"
 )
 
 // receive takes one delivery in. New events of the partition come in stream order, but only what was never delivered
@@ -119,14 +120,15 @@ func (p *partition) catchUp() (gone bool) {
 // backfill takes in the stored events above high, up to and including a sequence. It tries until it has them all, or
 // until the partition is given up; then it returns false. The caller holds intake.
 func (p *partition) backfill(to uint64) bool {
-	wait := bus.Backoff(50*time.Millisecond, time.Second)
+	wait := retry.Backoff(50*time.Millisecond, time.Second)
 	for p.high < to {
 		found, err := p.readAhead(to)
 		switch {
 		case p.stopped(), p.r.sharing.Err() != nil:
 			return false
 		case err != nil:
-			p.log.Log(p.ctx, bus.RetryLevel(err), "reading the events that an earlier reader left failed, will retry", "error", err)
+			p.log.Log(p.ctx, natsclient.RetryLevel(err), "reading the events that an earlier reader left failed, will retry",
+				"error", err)
 			if !p.pause(wait.NextBackOff()) {
 				return false
 			}

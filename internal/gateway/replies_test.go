@@ -20,6 +20,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -41,7 +42,7 @@ func startWithNATS(t *testing.T) *withNATS {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	t.Cleanup(cancel)
-	nc, js, err := bus.Connect(ctx, natstest.Start(t).ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(ctx, natsclient.Login{URL: natstest.Start(t).ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})

@@ -10,8 +10,8 @@ import (
 
 	"go.temporal.io/api/serviceerror"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // Problem is an error that a client reads: the body of an error response (RFC 9457).
@@ -86,9 +86,9 @@ func Failed(err error, what string) *Problem {
 		return Reject(http.StatusBadRequest, f.Kind, f.Message)
 	case errors.As(err, &f):
 		return Reject(http.StatusInternalServerError, f.Kind, f.Message)
-	case bus.IsStreamFull(err):
+	case natsclient.IsStreamFull(err):
 		return RejectFor(10*time.Second, fault.QueueFull, what+": the store is full: try again later")
-	case bus.IsAway(err) || temporalAway(err):
+	case natsclient.IsAway(err) || temporalAway(err):
 		return RejectFor(time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")
 	}
 	return Reject(http.StatusInternalServerError, fault.Internal,

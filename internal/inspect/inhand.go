@@ -14,8 +14,8 @@ import (
 	updatepb "go.temporal.io/api/update/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/patience"
+	"github.com/hookturn/hookturn/internal/retry"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -64,7 +64,7 @@ func (i *Inspector) tailOf(ctx context.Context, request *workflowservice.GetWork
 			patience.Renew(ctx)
 		}
 		return page, err
-	}, backoff.WithContext(bus.Backoff(50*time.Millisecond, time.Second), ctx))
+	}, backoff.WithContext(retry.Backoff(50*time.Millisecond, time.Second), ctx))
 }
 
 // tail collects what is in hand from the events of a history, the latest first.

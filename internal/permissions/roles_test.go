@@ -10,6 +10,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/role"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -40,7 +41,7 @@ func TestRoles_AuditEventsByUser(t *testing.T) {
 		_, js := r.connect(t, user)
 		for _, action := range schemas.AuditActions() {
 			err := bus.NewAudit(js).Write(testContext(t), auditEvent(action))
-			require.Equal(t, !may(action), bus.IsDenied(err), "%s as %s: %v", action, user, err)
+			require.Equal(t, !may(action), natsclient.IsDenied(err), "%s as %s: %v", action, user, err)
 			require.Equal(t, may(action), err == nil, "%s as %s: %v", action, user, err)
 		}
 	}
@@ -75,7 +76,7 @@ func TestRoles_AuditIsKept(t *testing.T) {
 	}
 	for _, user := range []string{Starter, Worker, Code, Setup} {
 		_, err := read(user)
-		require.True(t, bus.IsDenied(err), "%s: %v", user, err)
+		require.True(t, natsclient.IsDenied(err), "%s: %v", user, err)
 	}
 }
 
@@ -107,9 +108,9 @@ func TestRoles_ToolsDoTheirWork(t *testing.T) {
 	_, err = store.NewPauses(seen).List(ctx)
 	require.NoError(t, err)
 	_, err = bus.NewDeadLetters(viewer, seen).Replay(ctx, 1)
-	require.True(t, bus.IsDenied(err), "%v", err)
+	require.True(t, natsclient.IsDenied(err), "%v", err)
 	err = store.NewPauses(seen).Put(ctx, store.Pause{BotID: acmeShop})
-	require.True(t, bus.IsDenied(err), "%v", err)
+	require.True(t, natsclient.IsDenied(err), "%v", err)
 
 	_, tools := r.connect(t, Tools)
 	mine, err := bus.Setup(ctx, tools, bus.StreamOptions{})
@@ -133,7 +134,7 @@ func TestRoles_ToolsDoTheirWork(t *testing.T) {
 		"write a chat":    func() error { _, err := mine.Bucket(bus.BucketChats).Put(ctx, "a", nil); return err },
 	} {
 		err := forbidden()
-		require.True(t, bus.IsDenied(err), "%s: %v", name, err)
+		require.True(t, natsclient.IsDenied(err), "%s: %v", name, err)
 	}
 	require.NoError(t, func() error { _, err := replies.GetMsg(ctx, 1); return err }())
 }
@@ -155,13 +156,13 @@ func TestRoles_ToolsCreateNoConsumers(t *testing.T) {
 			engine, err := owner.Consumer(ctx, stream, "acme")
 			require.NoError(t, err)
 			before := engine.CachedInfo()
-			require.True(t, bus.IsDenied(js.DeleteConsumer(ctx, stream, "acme")), user)
+			require.True(t, natsclient.IsDenied(js.DeleteConsumer(ctx, stream, "acme")), user)
 			changed := before.Config
 			changed.MaxDeliver = 1
 			_, err = js.UpdateConsumer(ctx, stream, changed)
-			require.True(t, bus.IsDenied(err), "%s: %v", user, err)
+			require.True(t, natsclient.IsDenied(err), "%s: %v", user, err)
 			_, err = js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{})
-			require.True(t, bus.IsDenied(err), "%s: %v", user, err)
+			require.True(t, natsclient.IsDenied(err), "%s: %v", user, err)
 			require.NoError(t, nc.PublishRequest("$JS."+Domain+".API.CONSUMER.MSG.NEXT."+stream+".acme", nc.NewInbox(), []byte("1")))
 			require.NoError(t, nc.Flush())
 			ofOwner, err := owner.Consumer(ctx, stream, "acme")

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 const (
@@ -73,8 +74,8 @@ func (r rig) connect(t *testing.T, user string) (*nats.Conn, jetstream.JetStream
 	t.Helper()
 	of, found := UserOf(user)
 	require.True(t, found, user)
-	nc, js, err := bus.Login{URL: r.url(user), Domain: of.Domain()}.Connect(
-		testContext(t), t.Name(), nil, bus.WithInboxPrefix(InboxPrefix(user)))
+	nc, js, err := bus.Connect(testContext(t),
+		natsclient.Login{URL: r.url(user), Domain: of.Domain(), InboxPrefix: InboxPrefix(user)}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return nc, js
@@ -112,7 +113,7 @@ func TestAccounts_StreamsOfTheGlobalAccountMove(t *testing.T) {
 		s.WaitForShutdown()
 	}
 	old := start("max_payload: 2MB")
-	nc, js, err := bus.Connect(testContext(t), old.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(testContext(t), natsclient.Login{URL: old.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	_, err = bus.Setup(testContext(t), js, bus.StreamOptions{})
 	require.NoError(t, err)

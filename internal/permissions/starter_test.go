@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -87,6 +88,6 @@ func TestStarter_DeletesForTheRetentionOfBots(t *testing.T) {
 		require.Equal(t, 1, count)
 	}
 	for _, stream := range []jetstream.Stream{streams.Events(), streams.Queues()} {
-		require.True(t, bus.IsDenied(stream.Purge(ctx)))
+		require.True(t, natsclient.IsDenied(stream.Purge(ctx)))
 	}
 }

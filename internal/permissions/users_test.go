@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/store"
 )
 
@@ -31,7 +32,7 @@ func TestUsers_CodeWorkerReadsNoCallbackKey(t *testing.T) {
 	_, err = store.NewKeys(streams).Ensure(testContext(t), "file-link", key)
 	require.NoError(t, err)
 	_, err = store.NewKeys(streams).Ensure(testContext(t), "callback-address", key)
-	require.True(t, bus.IsDenied(err), "%v", err)
+	require.True(t, natsclient.IsDenied(err), "%v", err)
 	queued, _, err := spy.Pending()
 	require.True(t, err != nil || queued == 0, "a user receives the responses of another")
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/inspect"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
@@ -31,7 +32,7 @@ var shop = schemas.BotID{Tenant: "default", Bot: "shop"}
 
 func setup(t *testing.T) (bus.JetStream, bus.Streams) {
 	t.Helper()
-	nc, js, err := bus.Connect(t.Context(), natstest.Start(t).ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{Partitions: 1})

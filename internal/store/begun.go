@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -33,7 +34,7 @@ func (b *Begun) Claim(ctx context.Context, owner schemas.BotID, id, worker strin
 	if _, err = b.bucket.Create(ctx, key, []byte(worker)); err == nil {
 		return worker, true, nil
 	}
-	if !bus.IsConflict(err) {
+	if !natsclient.IsConflict(err) {
 		return "", false, fmt.Errorf("claim a script: %w", err)
 	}
 	for range begunTries {

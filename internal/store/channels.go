@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // Channels stores the integration channels of the admin API by their ids, as opaque bytes.
@@ -34,7 +35,7 @@ func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision 
 	} else {
 		revision, err = c.bucket.Update(ctx, id, channel, revision)
 	}
-	if bus.IsConflict(err) {
+	if natsclient.IsConflict(err) {
 		return 0, ErrChanged
 	}
 	if err != nil {
@@ -46,7 +47,7 @@ func (c *Channels) Put(ctx context.Context, id string, channel []byte, revision 
 // Delete removes a channel of a revision.
 func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error {
 	err := c.bucket.Delete(ctx, id, jetstream.LastRevision(revision))
-	if bus.IsConflict(err) {
+	if natsclient.IsConflict(err) {
 		return ErrChanged
 	}
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // claimBytes is more than a claim takes in its bucket.
@@ -36,7 +37,7 @@ func (c *Claims) Claim(ctx context.Context, tenant, key string) (bool, error) {
 	if err != nil {
 		c.shares.give(tenant)
 	}
-	if bus.IsConflict(err) {
+	if natsclient.IsConflict(err) {
 		return false, nil
 	}
 	return err == nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/strictjson"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -363,7 +364,7 @@ func (e *Eraser) visit(
 		}
 		return nil
 	}
-	err = bus.ReadStored(ctx, e.js, p.stream.CachedInfo().Config.Name, p.filter, each)
+	err = natsclient.ReadStored(ctx, e.js, p.stream.CachedInfo().Config.Name, p.filter, each)
 	if err != nil {
 		return count, fmt.Errorf("read %s: %w", p.what, err)
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -51,7 +52,7 @@ func newEraseRig(t *testing.T) *eraseRig {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	nc, js, err := bus.Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(testContext(t), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	r.js = js

@@ -12,7 +12,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/retry"
 )
 
 // headerFence is where a stored value keeps the fence of its write. The value itself is as it was before there were fences:
@@ -43,7 +44,7 @@ type fencedValue struct {
 }
 
 func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
-	if err := bus.CheckKey(key); err != nil {
+	if err := natsclient.CheckKey(key); err != nil {
 		return fencedValue{}, err
 	}
 	m, err := f.stream.GetLastMsgForSubject(ctx, f.subject(key))
@@ -66,12 +67,12 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 }
 
 // removed reports whether the latest message of a key is the marker of its removal.
-func removed(m *jetstream.RawStreamMsg) bool { return bus.IsRemoved(m) }
+func removed(m *jetstream.RawStreamMsg) bool { return natsclient.IsRemoved(m) }
 
 // put stores a value over the revision that was read, nil data removes it; IsConflict reports that the key has changed
 // since.
 func (f fenced) put(ctx context.Context, key string, v fencedValue) error {
-	if err := bus.CheckKey(key); err != nil {
+	if err := natsclient.CheckKey(key); err != nil {
 		return err
 	}
 	m := nats.NewMsg(f.subject(key))
@@ -125,10 +126,10 @@ func (f fenced) change(
 		if err == nil {
 			held = next
 		}
-		if err == nil || bus.IsConflict(err) {
+		if err == nil || natsclient.IsConflict(err) {
 			return err
 		}
 		return backoff.Permanent(err)
-	}, backoff.WithContext(bus.Backoff(5*time.Millisecond, 500*time.Millisecond), ctx))
+	}, backoff.WithContext(retry.Backoff(5*time.Millisecond, 500*time.Millisecond), ctx))
 	return held, err
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -26,7 +27,7 @@ func testContext(t testing.TB) context.Context {
 func setup(t testing.TB, o bus.StreamOptions) (jetstream.JetStream, bus.Streams) {
 	t.Helper()
 	s := natstest.Start(t)
-	nc, js, err := bus.Connect(testContext(t), s.ClientURL(), "", t.Name(), nil)
+	nc, js, err := bus.Connect(testContext(t), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(testContext(t), js, o)

@@ -8,17 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
-
-// hostile are texts that a stranger may send where hookturn expects an id.
-func hostile() map[string]string {
-	return map[string]string{
-		"long": strings.Repeat("x", 3000), "very long": strings.Repeat("x.", 5000) + "x", "space": "a b", "line end": "a\r\nPUB b 0\r\n",
-		"nul": "a\x00b", "wildcard": "a.*.b", "all": ">", "empty token": "a..b", "dot": ".", "not ascii": "ä", "not utf-8": "\xff",
-		"percent": "a%20b", "quote": `a"b`,
-	}
-}
 
 // TestStore_HostileIDsLeaveTheConnectionOpen passes every hostile text to each store that takes a text from outside as
 // it is.
@@ -27,7 +20,7 @@ func TestStore_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
 	js, s := setup(t, bus.StreamOptions{})
 	ctx, files := testContext(t), NewFiles(s)
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
-	for name, text := range hostile() {
+	for name, text := range natstest.Hostile() {
 		_, _, err := files.Get(ctx, shop, text)
 		require.ErrorIs(t, err, ErrNoFile, name)
 		require.ErrorIs(t, files.Delete(ctx, shop, text), ErrNoFile, name)
@@ -46,21 +39,21 @@ func TestStore_LongIdentityFitsKeys(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", 64)
 	owner := schemas.BotID{Tenant: long, Bot: long}
-	require.NoError(t, bus.CheckKey(fileName(owner, uuid.NewString())))
-	require.NoError(t, bus.CheckKey(endpointKey(owner, "https://x.example/")))
-	require.NoError(t, bus.CheckKey(queueSubject(owner, "a step's name")))
+	require.NoError(t, natsclient.CheckKey(fileName(owner, uuid.NewString())))
+	require.NoError(t, natsclient.CheckKey(endpointKey(owner, "https://x.example/")))
+	require.NoError(t, natsclient.CheckKey(queueSubject(owner, "a step's name")))
 }
 
 func FuzzKeys(f *testing.F) {
-	for _, text := range hostile() {
+	for _, text := range natstest.Hostile() {
 		f.Add(text, text)
 	}
 	owner := schemas.BotID{Tenant: "t", Bot: "b"}
 	f.Fuzz(func(t *testing.T, id, name string) {
-		require.NoError(t, bus.CheckKey(queueSubject(owner, name)))
-		require.NoError(t, bus.CheckKey(endpointKey(owner, name)))
+		require.NoError(t, natsclient.CheckKey(queueSubject(owner, name)))
+		require.NoError(t, natsclient.CheckKey(endpointKey(owner, name)))
 		if IsFileID(id) {
-			require.NoError(t, bus.CheckKey(fileName(owner, id)))
+			require.NoError(t, natsclient.CheckKey(fileName(owner, id)))
 		}
 	})
 }

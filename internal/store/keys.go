@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // Keys stores the secret keys that the processes of an installation share, such as the key of callback addresses.
@@ -28,7 +29,7 @@ func (k *Keys) Ensure(ctx context.Context, name string, create func() ([]byte, e
 		if createErr != nil {
 			return nil, fmt.Errorf("create key %s: %w", name, createErr)
 		}
-		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !bus.IsConflict(err) {
+		if _, err = k.bucket.Create(ctx, name, fresh); err != nil && !natsclient.IsConflict(err) {
 			return nil, fmt.Errorf("store key %s: %w", name, err)
 		}
 		entry, err = k.bucket.Get(ctx, name)

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -81,7 +82,7 @@ func (p *Posted) create(ctx context.Context, tenant, name, content string) (rese
 		return true, nil
 	}
 	p.shares.give(tenant)
-	if bus.IsConflict(err) || bus.IsStreamFull(err) {
+	if natsclient.IsConflict(err) || natsclient.IsStreamFull(err) {
 		// The bucket is shared: a tenant that sends more events than it holds must not end those of the others.
 		return false, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -44,7 +45,7 @@ func TestPosted_FullBucket(t *testing.T) {
 	require.NoError(t, p.Reserve(ctx, other, "e1", "content"))
 	for full := 0; ; full++ {
 		_, err := streams.Bucket(bus.BucketPosted).Put(ctx, strconv.Itoa(full), make([]byte, 100<<10))
-		if bus.IsStreamFull(err) {
+		if natsclient.IsStreamFull(err) {
 			break
 		}
 		require.NoError(t, err)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -54,7 +55,7 @@ func (q *Queues) AddAgain(ctx context.Context, key schemas.ConversationKey, step
 	switch {
 	case err == nil:
 		return nil
-	case bus.IsStreamFull(err):
+	case natsclient.IsStreamFull(err):
 		return fault.Wrap(fault.QueueFull, err, "the background queue of step %s holds %d entries, or its stream is full: "+
 			"the endpoint is slower than its events", step, bus.QueueMax)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -43,7 +44,7 @@ func (s *Sessions) Get(ctx context.Context, of schemas.ConversationKey) (Session
 // stored is false. The fence is kept in either case.
 func (s *Sessions) Put(ctx context.Context, of schemas.ConversationKey, next Session) (stored bool, err error) {
 	err = s.bucket.put(ctx, sessionKey(of), fencedValue{data: next.Data, fence: next.Fence, revision: next.Revision})
-	if bus.IsConflict(err) {
+	if natsclient.IsConflict(err) {
 		return false, nil
 	}
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 func TestUsers(t *testing.T) {
@@ -144,7 +145,7 @@ func TestUsers_UndoRejectsAWriteOnItsWay(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, u.Undo(ctx, "acme", "alice", unchanged))
 		late := fencedValue{data: []byte(`{"a":2}`), fence: 7, revision: before.revision}
-		require.True(t, bus.IsConflict(u.bucket.put(ctx, key, late)))
+		require.True(t, natsclient.IsConflict(u.bucket.put(ctx, key, late)))
 		after, err := u.bucket.get(ctx, key)
 		require.NoError(t, err)
 		require.Equal(t, string(stored), string(after.data))

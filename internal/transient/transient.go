@@ -11,15 +11,16 @@ import (
 	"go.temporal.io/api/serviceerror"
 	"google.golang.org/grpc/codes"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/patience"
+	"github.com/hookturn/hookturn/internal/retry"
 )
 
 // Is reports whether NATS or Temporal may answer the same request when it is sent again: the server is busy,
 // restarts, or answered too late. A limit of the number of deployments or versions is not transient, although it has the
 // same code.
 func Is(err error) bool {
-	if bus.Transient(err) {
+	if natsclient.IsTransient(err) {
 		return true
 	}
 	if exhausted, ok := errors.AsType[*serviceerror.ResourceExhausted](err); ok {
@@ -47,7 +48,7 @@ func Retry(ctx context.Context, within time.Duration, request func(context.Conte
 			return last
 		}
 		return backoff.Permanent(last)
-	}, backoff.WithContext(bus.Backoff(100*time.Millisecond, 2*time.Second), ctx))
+	}, backoff.WithContext(retry.Backoff(100*time.Millisecond, 2*time.Second), ctx))
 	if err != nil && last != nil {
 		return last
 	}

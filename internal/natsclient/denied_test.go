@@ -1,25 +1,26 @@
-package bus
+package natsclient_test
 
 import (
 	"context"
 	"log/slog"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // deniedRig is a server with an owner that may do everything, and with bob, who lacks some permissions.
 type deniedRig struct {
 	js      jetstream.JetStream
-	streams Streams
-	log     *lockedBuffer
+	streams bus.Streams
+	log     *natsclient.LockedBuffer
 }
 
 // startDenied starts a server on which bob may not publish to some subjects, or not subscribe to some.
@@ -35,21 +36,21 @@ func startDenied(t *testing.T, publish, subscribe []string) deniedRig {
 	})
 	require.NoError(t, err)
 	s.Start()
-	require.True(t, s.ReadyForConnections(soon))
+	require.True(t, s.ReadyForConnections(natsclient.Soon))
 	t.Cleanup(func() {
 		s.Shutdown()
 		s.WaitForShutdown()
 	})
-	connect := func(user string, log *lockedBuffer) jetstream.JetStream {
-		nc, js, err := Connect(testContext(t), "nats://"+user+":"+user+"@"+s.Addr().String(), "", t.Name(),
+	connect := func(user string, log *natsclient.LockedBuffer) jetstream.JetStream {
+		nc, js, err := bus.Connect(natsclient.TestContext(t), natsclient.Login{URL: "nats://" + user + ":" + user + "@" + s.Addr().String()}, t.Name(),
 			slog.New(slog.NewTextHandler(log, nil)))
 		require.NoError(t, err)
 		t.Cleanup(nc.Close)
 		return js
 	}
-	r := deniedRig{log: &lockedBuffer{}}
-	owner := connect("owner", &lockedBuffer{})
-	r.streams, err = Setup(testContext(t), owner, StreamOptions{})
+	r := deniedRig{log: &natsclient.LockedBuffer{}}
+	owner := connect("owner", &natsclient.LockedBuffer{})
+	r.streams, err = bus.Setup(natsclient.TestContext(t), owner, bus.StreamOptions{})
 	require.NoError(t, err)
 	r.js = connect("bob", r.log)
 	return r
@@ -58,10 +59,10 @@ func startDenied(t *testing.T, publish, subscribe []string) deniedRig {
 // failsAtOnce runs an operation and requires that it ends because of the missing permission, not at its deadline.
 func failsAtOnce(t *testing.T, subject string, operation func(context.Context) error) {
 	t.Helper()
-	ctx := testContext(t)
+	ctx := natsclient.TestContext(t)
 	err := operation(ctx)
 	require.NoError(t, ctx.Err(), "the operation ended at the deadline of the test")
-	denied := &DeniedError{}
+	denied := &natsclient.DeniedError{}
 	require.ErrorAs(t, err, &denied)
 	require.ErrorIs(t, err, nats.ErrPermissionViolation)
 	require.Equal(t, subject, denied.Subject)
@@ -77,8 +78,8 @@ func TestRights_DeniedOperationEndsAtOnce(t *testing.T) { //nolint:tparallel // 
 		"$JS.API.STREAM.MSG.GET.HOOKTURN_EVENTS", "$JS.API.STREAM.PURGE.>", "$JS.API.DIRECT.GET.KV_HOOKTURN_USERS.>",
 		"$KV.HOOKTURN_CHATS.>", "hookturn.replies.acme.shop.denied", "hookturn.sockets.>",
 	}, nil)
-	ctx := testContext(t)
-	streams, err := Setup(ctx, r.js, StreamOptions{})
+	ctx := natsclient.TestContext(t)
+	streams, err := bus.Setup(ctx, r.js, bus.StreamOptions{})
 	require.NoError(t, err, "everything exists")
 	reply := schemas.Reply{SpecVersion: "1.0", ID: "r1", Type: schemas.TypeStepReplied, Source: shop.Source(), Subject: "denied"}
 	for subject, operation := range map[string]func(context.Context) error{
@@ -91,21 +92,21 @@ func TestRights_DeniedOperationEndsAtOnce(t *testing.T) { //nolint:tparallel // 
 			return err
 		},
 		"$JS.API.STREAM.PURGE.KV_HOOKTURN_STARTERS": func(ctx context.Context) error {
-			return streams.BucketLog(BucketStarters).Purge(ctx)
+			return streams.BucketLog(bus.BucketStarters).Purge(ctx)
 		},
 		"$JS.API.DIRECT.GET.KV_HOOKTURN_USERS.$KV.HOOKTURN_USERS.k": func(ctx context.Context) error {
-			_, err := streams.Bucket(BucketUsers).Get(ctx, "k")
+			_, err := streams.Bucket(bus.BucketUsers).Get(ctx, "k")
 			return err
 		},
 		"$KV.HOOKTURN_CHATS.k": func(ctx context.Context) error {
-			_, err := streams.Bucket(BucketChats).Put(ctx, "k", nil)
+			_, err := streams.Bucket(bus.BucketChats).Put(ctx, "k", nil)
 			return err
 		},
 		"hookturn.replies.acme.shop.denied": func(ctx context.Context) error {
-			return NewPublisher(r.js).PublishReply(ctx, shop, reply)
+			return bus.NewPublisher(r.js).PublishReply(ctx, shop, reply)
 		},
 		"hookturn.sockets.g1": func(ctx context.Context) error {
-			_, err := NewPubSub(r.js).Request(ctx, "g1", nil)
+			_, err := bus.NewPubSub(r.js).Request(ctx, "g1", nil)
 			return err
 		},
 	} {
@@ -114,30 +115,30 @@ func TestRights_DeniedOperationEndsAtOnce(t *testing.T) { //nolint:tparallel // 
 		})
 	}
 	t.Run("reading replies", func(t *testing.T) { //nolint:paralleltest // as above
-		err := NewReplies(r.js, streams).Follow(testContext(t), Tail{}, nil, nil)
-		require.True(t, IsDenied(err), "%v", err)
-		err = Follow(testContext(t), r.js, Tail{}, nil, nil)
-		require.True(t, IsDenied(err), "%v", err)
+		err := bus.NewReplies(r.js, streams).Follow(natsclient.TestContext(t), bus.Tail{}, nil, nil)
+		require.True(t, natsclient.IsDenied(err), "%v", err)
+		err = bus.Follow(natsclient.TestContext(t), r.js, bus.Tail{}, nil, nil)
+		require.True(t, natsclient.IsDenied(err), "%v", err)
 	})
-	_, err = streams.Bucket(BucketUsers).Put(ctx, "k", nil)
+	_, err = streams.Bucket(bus.BucketUsers).Put(ctx, "k", nil)
 	require.NoError(t, err, "what is permitted goes on")
 }
 
 func TestRights_NotReadyAndOneLogLine(t *testing.T) {
 	t.Parallel()
 	r := startDenied(t, []string{"$KV.HOOKTURN_CHATS.>"}, nil)
-	streams, err := Setup(testContext(t), r.js, StreamOptions{})
+	streams, err := bus.Setup(natsclient.TestContext(t), r.js, bus.StreamOptions{})
 	require.NoError(t, err)
-	require.NoError(t, Ready(testContext(t), r.js))
+	require.NoError(t, bus.Ready(natsclient.TestContext(t), r.js))
 	for range 20 {
-		_, err = streams.Bucket(BucketChats).Put(testContext(t), "k", nil)
-		require.True(t, IsDenied(err), "%v", err)
+		_, err = streams.Bucket(bus.BucketChats).Put(natsclient.TestContext(t), "k", nil)
+		require.True(t, natsclient.IsDenied(err), "%v", err)
 	}
-	require.ErrorContains(t, Ready(testContext(t), r.js), `"$KV.HOOKTURN_CHATS.k"`)
+	require.ErrorContains(t, bus.Ready(natsclient.TestContext(t), r.js), `"$KV.HOOKTURN_CHATS.k"`)
 	require.Equal(t, 1, strings.Count(r.log.String(), "\n"), r.log)
 	require.Contains(t, r.log.String(), "subject=$KV.HOOKTURN_CHATS.k user=bob")
-	rightsOf(r.js).at = time.Now().Add(-2 * deniedLasts)
-	require.NoError(t, Ready(testContext(t), r.js), "an old denial that is not repeated does not count")
+	natsclient.AgeDenials(r.js)
+	require.NoError(t, bus.Ready(natsclient.TestContext(t), r.js), "an old denial that is not repeated does not count")
 }
 
 // TestRights_MissingInbox is the user whose permissions name an inbox prefix that the process does not use: each request
@@ -146,57 +147,18 @@ func TestRights_MissingInbox(t *testing.T) {
 	t.Parallel()
 	r := startDenied(t, nil, []string{"_INBOX.>"})
 	for range 2 { // the library subscribes at the first request only
-		_, err := Setup(testContext(t), r.js, StreamOptions{})
-		require.True(t, IsDenied(err), "%v", err)
+		_, err := bus.Setup(natsclient.TestContext(t), r.js, bus.StreamOptions{})
+		require.True(t, natsclient.IsDenied(err), "%v", err)
 		require.ErrorContains(t, err, "--nats-inbox-prefix")
 	}
-	require.ErrorContains(t, Ready(testContext(t), r.js), "--nats-inbox-prefix")
+	require.ErrorContains(t, bus.Ready(natsclient.TestContext(t), r.js), "--nats-inbox-prefix")
 }
 
 func TestRights_DeniedSubscription(t *testing.T) {
 	t.Parallel()
 	r := startDenied(t, nil, []string{"hookturn.sockets.>"})
-	stop, err := NewPubSub(r.js).Respond("g1", nil)
+	stop, err := bus.NewPubSub(r.js).Respond("g1", nil)
 	require.NoError(t, err)
-	defer stop(testContext(t))
-	require.Eventually(t, func() bool { return IsDenied(Ready(testContext(t), r.js)) }, soon, poll)
-}
-
-// TestRights_CreationByAnother is a worker that may not create streams: it is ready again when another process has.
-func TestRights_CreationByAnother(t *testing.T) {
-	t.Parallel()
-	log := newRights(slog.New(slog.DiscardHandler))
-	log.violation(nil, violationOf(`Permissions Violation for Publish to "$JS.API.STREAM.CREATE.HOOKTURN_EVENTS"`))
-	require.Error(t, log.denied())
-	log.forgetCreation()
-	require.NoError(t, log.denied())
-	log.violation(nil, violationOf(`Permissions Violation for Publish to "$KV.HOOKTURN_CHATS.k"`))
-	log.forgetCreation()
-	require.Error(t, log.denied())
-	log.reset()
-	require.NoError(t, log.denied(), "another server may permit more")
-}
-
-func violationOf(text string) error { return &violationError{text} }
-
-type violationError struct{ text string }
-
-func (e *violationError) Error() string { return e.text }
-func (*violationError) Unwrap() error   { return nats.ErrPermissionViolation }
-
-func TestMatchesSubject(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct {
-		filter, subject string
-		want            bool
-	}{
-		{"a.b", "a.b", true}, {"a.b", "a.b.c", false}, {"a.b.c", "a.b", false}, {"a.*", "a.b", true}, {"a.*", "a", false},
-		{"a.>", "a.b.c", true}, {"a.>", "a", false}, {"*.b", "a.b", true}, {"a", "b", false},
-	} {
-		require.Equal(t, c.want, matchesSubject(c.filter, c.subject), "%s %s", c.filter, c.subject)
-	}
-	require.Equal(t, "STREAM.INFO.S", withoutAPIPrefix("$JS.API.STREAM.INFO.S"))
-	require.Equal(t, "STREAM.INFO.S", withoutAPIPrefix("$JS.hub.API.STREAM.INFO.S"))
-	require.Equal(t, "$KV.b.k", withoutAPIPrefix("$JS.hub.API.$KV.b.k"))
-	require.Equal(t, "$KV.b.API.k", withoutAPIPrefix("$KV.b.API.k"))
+	defer stop(natsclient.TestContext(t))
+	require.Eventually(t, func() bool { return natsclient.IsDenied(bus.Ready(natsclient.TestContext(t), r.js)) }, natsclient.Soon, natsclient.Poll)
 }

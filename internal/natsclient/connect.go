@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/synadia-io/orbit.go/natscontext"
+
+	"github.com/hookturn/hookturn/internal/retry"
 )
 
 const (
@@ -25,19 +27,15 @@ const (
 // ErrUnreachable reports that a server did not accept a connection before the context of the attempt ended.
 var ErrUnreachable = errors.New("not reachable in time")
 
-// Connect connects to NATS at an address, with a credentials file or without; see Login.Connect.
-func Connect(
-	ctx context.Context, address, creds, name string, logger *slog.Logger, more ...ConnectOption,
-) (*nats.Conn, jetstream.JetStream, error) {
-	return Login{URL: address, Creds: creds}.Connect(ctx, name, logger, more...)
-}
-
 // Connect connects to NATS. It retries until ctx ends and logs every failure; a login that can never work is an error at
 // once. Once connected it reconnects for ever. name is the connection's name on the server.
 func (l Login) Connect(
 	ctx context.Context, name string, logger *slog.Logger, more ...ConnectOption,
 ) (*nats.Conn, jetstream.JetStream, error) {
-	logger = orDiscard(logger).With("nats", l.address())
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	logger = logger.With("nats", l.Address())
 	rights := newRights(logger)
 	login, err := l.options()
 	if err != nil {
@@ -57,7 +55,7 @@ func (l Login) Connect(
 	err = backoff.RetryNotify(func() (err error) {
 		nc, found, err = l.dial(options)
 		return err
-	}, backoff.WithContext(Backoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
+	}, backoff.WithContext(retry.Backoff(100*time.Millisecond, 5*time.Second), ctx), func(err error, wait time.Duration) {
 		last = err
 		logger.WarnContext(ctx, "connecting to nats failed, will retry", "error", err, "retry_in", wait, "hint",
 			connectAdvice(err))
@@ -66,44 +64,25 @@ func (l Login) Connect(
 		err = fmt.Errorf("%w: %w", ErrUnreachable, last)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("connect to nats at %s: %w: %s", l.address(), err, connectAdvice(err))
+		return nil, nil, fmt.Errorf("connect to nats at %s: %w: %s", l.Address(), err, connectAdvice(err))
 	}
 	rights.inbox = inboxPrefixOf(nc)
 	js, err := l.jetStream(nc, found)
 	if err != nil {
 		nc.Close()
-		return nil, nil, fmt.Errorf("use jetstream at %s: %w", l.address(), err)
+		return nil, nil, fmt.Errorf("use jetstream at %s: %w", l.Address(), err)
 	}
-	bare := guardedJetStream{js, guard{rights: rights}}
-	return nc, guardedJetStream{js, guard{newUpkeep(bare, logger), rights}}, nil
+	return nc, guardedJetStream{js, guard{rights: rights}}, nil
 }
 
 // ConnectOption is an option of a connection.
 type ConnectOption func() (nats.Option, error)
-
-// WithInboxPrefix sets the inbox prefix of a connection instead of _INBOX, so that permissions can hide responses from
-// other users. An empty prefix keeps the default.
-func WithInboxPrefix(prefix string) ConnectOption {
-	return func() (nats.Option, error) {
-		if prefix == "" {
-			return func(*nats.Options) error { return nil }, nil
-		}
-		if len(prefix) > inboxPrefixMax || checkSubject(prefix) != nil {
-			return nil, fmt.Errorf("invalid inbox prefix: expected at most %d characters, words of A-Z a-z 0-9 _ - with dots "+
-				"between them: check --nats-inbox-prefix or HOOKTURN_NATS_INBOX_PREFIX", inboxPrefixMax)
-		}
-		return nats.CustomInboxPrefix(prefix), nil
-	}
-}
 
 // inboxPrefixOf returns the inbox prefix of a connection.
 func inboxPrefixOf(nc *nats.Conn) string {
 	inbox := nc.NewInbox()
 	return inbox[:strings.LastIndex(inbox, ".")]
 }
-
-// inboxPrefixMax bounds an inbox prefix, in bytes.
-const inboxPrefixMax = 128
 
 // OnClosed calls closed once when the connection has ended permanently: after Close, and when the server has closed it
 // for a reason that a reconnection would not change.

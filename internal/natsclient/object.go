@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"bytes"
@@ -32,7 +32,7 @@ func openObject(ctx context.Context, js jetstream.JetStream, info *jetstream.Obj
 // writeChunks writes the content of an object, and returns an error unless it is whole.
 func writeChunks(ctx context.Context, js jetstream.JetStream, info *jetstream.ObjectInfo, w io.Writer) error {
 	digest, size := sha256.New(), uint64(0)
-	err := ReadStored(ctx, js, filesStream, "$O."+info.Bucket+".C."+info.NUID, func(m *jetstream.RawStreamMsg) error {
+	err := ReadStored(ctx, js, "OBJ_"+info.Bucket, "$O."+info.Bucket+".C."+info.NUID, func(m *jetstream.RawStreamMsg) error {
 		_, _ = digest.Write(m.Data) // a hash does not fail
 		size += uint64(len(m.Data))
 		_, err := w.Write(m.Data)

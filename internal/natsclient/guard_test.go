@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"context"
@@ -12,21 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// hostile are texts that a stranger may send where hookturn expects an id.
-func hostile() map[string]string {
-	return map[string]string{
-		"long": strings.Repeat("x", 3000), "very long": strings.Repeat("x.", 5000) + "x", "space": "a b", "line end": "a\r\nPUB b 0\r\n",
-		"nul": "a\x00b", "wildcard": "a.*.b", "all": ">", "empty token": "a..b", "dot": ".", "not ascii": "ä", "not utf-8": "\xff",
-		"percent": "a%20b", "quote": `a"b`,
-	}
-}
-
 func TestGuard_InvalidSubjects(t *testing.T) {
 	t.Parallel()
-	for name, text := range hostile() {
+	for name, text := range natstest.Hostile() {
 		for what, err := range map[string]error{
 			"subject": checkSubject(text), "key": CheckKey(text), "object": checkObject(text),
 		} {
@@ -115,40 +107,15 @@ func hostileArguments(method reflect.Type) (arguments []reflect.Value, text bool
 	return arguments, text
 }
 
-// TestBus_HostileIDsLeaveTheConnectionOpen sends every hostile text by every way on which a stranger's text comes in.
-func TestBus_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
-	t.Parallel()
-	_, js, s := setup(t, StreamOptions{})
-	ctx, pubsub := testContext(t), NewPubSub(js)
-	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
-	for name, text := range hostile() {
-		if !schemas.IsClassPattern(text) {
-			_, err := pubsub.Notices(shop, text, func(string, []byte) {})
-			require.Error(t, err, name)
-		}
-		require.Error(t, pubsub.Notify(shop, text, nil), name)
-		require.Error(t, pubsub.Advise(schemas.BotID{Tenant: "acme", Bot: text}, nil), name)
-		_, err := pubsub.Request(ctx, text, nil)
-		require.Error(t, err, name)
-		if checkFilter(text) != nil {
-			require.Error(t, Follow(ctx, js, Tail{ConversationKey: schemas.BotID{Tenant: text}.WithConversation("")}, nil, nil), name)
-			_, err = NewDeadLetters(js, s).List(ctx, DeadLetterFilter{BotID: schemas.BotID{Bot: text}})
-			require.Error(t, err, name)
-		}
-		require.NoError(t, Ready(ctx, js), name)
-		require.False(t, js.Conn().IsClosed(), name)
-	}
-}
-
 func FuzzGuard(f *testing.F) {
-	for _, text := range hostile() {
+	for _, text := range natstest.Hostile() {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
 		if checkSubject(text) != nil {
 			return
 		}
-		require.LessOrEqual(t, len(text), subjectMax)
+		require.LessOrEqual(t, len(text), SubjectMax)
 		for token := range strings.SplitSeq(text, ".") {
 			require.NotEmpty(t, token)
 			require.Regexp(t, `^[A-Za-z0-9_/=$-]+$`, token)
@@ -157,7 +124,7 @@ func FuzzGuard(f *testing.F) {
 }
 
 func FuzzSubjects(f *testing.F) {
-	for _, text := range hostile() {
+	for _, text := range natstest.Hostile() {
 		f.Add(text, text)
 	}
 	owner := schemas.BotID{Tenant: "t", Bot: "b"}
@@ -173,7 +140,7 @@ func FuzzSubjects(f *testing.F) {
 // time. Each ends with an error on which the request is sent again.
 func TestGuard_LostRequests(t *testing.T) {
 	t.Parallel()
-	s, js, _ := setup(t, StreamOptions{})
+	s, _, opened := setup(t)
 	nc, lost, err := Login{URL: s.ClientURL(), Domain: "lost"}.Connect(testContext(t), t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
@@ -181,23 +148,19 @@ func TestGuard_LostRequests(t *testing.T) {
 		_, err = nc.Subscribe(unanswered, func(*nats.Msg) {})
 		require.NoError(t, err)
 	}
-	opened, err := js.Stream(testContext(t), schemas.StreamReplies)
-	require.NoError(t, err)
 	stream := opened.(guardedStream)
 	stream.leader.nc, stream.leader.api = nc, apiPrefix(lost)
-	reader, err := newReader(lost, schemas.StreamReplies)
+	reader, err := NewReader(lost, streamOfTest)
 	require.NoError(t, err)
 	for name, request := range map[string]func(context.Context) error{
-		"stream":  failing(func(ctx context.Context) (any, error) { return lost.Stream(ctx, schemas.StreamReplies) }),
-		"bucket":  failing(func(ctx context.Context) (any, error) { return lost.KeyValue(ctx, BucketKeys) }),
+		"stream":  failing(func(ctx context.Context) (any, error) { return lost.Stream(ctx, streamOfTest) }),
+		"bucket":  failing(func(ctx context.Context) (any, error) { return lost.KeyValue(ctx, "bucket") }),
 		"account": failing(func(ctx context.Context) (any, error) { return lost.AccountInfo(ctx) }),
 		"write":   failing(func(ctx context.Context) (any, error) { return lost.Publish(ctx, "unanswered", nil) }),
 		"message": failing(func(ctx context.Context) (any, error) { return stream.GetMsg(ctx, 1) }),
-		"events": failing(func(ctx context.Context) (any, error) {
-			return (&Shares{stream: stream.leader}).info(ctx, "", 0)
-		}),
+		"events":  failing(func(ctx context.Context) (any, error) { return stream.leader.Info(ctx, "", 0) }),
 		"stored": failing(func(ctx context.Context) (any, error) {
-			return reader.next(ctx, query{Next: ">", Sequence: 1}, firstBatch)
+			return reader.Next(ctx, Query{Next: ">", Sequence: 1}, firstBatch)
 		}),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +169,7 @@ func TestGuard_LostRequests(t *testing.T) {
 			defer cancel()
 			err := request(ctx)
 			require.ErrorIs(t, err, nats.ErrTimeout)
-			require.True(t, Transient(err))
+			require.True(t, IsTransient(err))
 		})
 	}
 }

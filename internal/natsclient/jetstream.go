@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"context"
@@ -14,22 +14,13 @@ type guardedJetStream struct {
 	guard
 }
 
-// guardedStream is a stream behind the guard.
-type guardedStream struct {
-	jetstream.Stream
-	guard
-
-	stream string // its name
-	leader leader
-}
-
 // opened puts a stream behind the guard.
 func (g guardedJetStream) opened(stream jetstream.Stream, err error) (jetstream.Stream, error) {
 	if err != nil {
 		return nil, err
 	}
 	name := stream.CachedInfo().Config.Name
-	return guardedStream{stream, g.guard, name, leaderOf(g.JetStream, g.rights, name)}, nil
+	return guardedStream{stream, g.guard, name, LeaderOf(g, name)}, nil
 }
 
 // bucket puts a bucket behind the guard.
@@ -37,21 +28,23 @@ func (g guardedJetStream) bucket(bucket jetstream.KeyValue, err error) (jetstrea
 	if err != nil {
 		return nil, err
 	}
-	return guardedKeyValue{bucket, g.guard, "KV_" + bucket.Bucket()}, nil
+	return guardedKeyValue{bucket, g.guard, "KV_" + bucket.Bucket(), "$KV." + bucket.Bucket()}, nil
 }
 
 // objects puts an object store behind the guard.
-func (g guardedJetStream) objects(store jetstream.ObjectStore, err error) (jetstream.ObjectStore, error) {
+func (g guardedJetStream) objects(
+	bucket string, store jetstream.ObjectStore, err error,
+) (jetstream.ObjectStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return guardedObjects{store, g.guard, g}, nil
+	return guardedObjects{store, g.guard, g, "OBJ_" + bucket, "$O." + bucket}, nil
 }
 
 func (g guardedJetStream) Publish(
 	ctx context.Context, subject string, data []byte, opts ...jetstream.PublishOpt,
 ) (*jetstream.PubAck, error) {
-	return written(ctx, g.guard, checkSubject(subject), streamOf(subject), to(subject),
+	return written(ctx, g.guard, checkSubject(subject), subject, to(subject),
 		func(ctx context.Context) (*jetstream.PubAck, error) {
 			return g.JetStream.Publish(ctx, subject, data, opts...)
 		})
@@ -60,7 +53,7 @@ func (g guardedJetStream) Publish(
 func (g guardedJetStream) PublishMsg(
 	ctx context.Context, m *nats.Msg, opts ...jetstream.PublishOpt,
 ) (*jetstream.PubAck, error) {
-	return written(ctx, g.guard, checkSubject(m.Subject), streamOf(m.Subject), to(m.Subject),
+	return written(ctx, g.guard, checkSubject(m.Subject), m.Subject, to(m.Subject),
 		func(ctx context.Context) (*jetstream.PubAck, error) { return g.JetStream.PublishMsg(ctx, m, opts...) })
 }
 
@@ -165,7 +158,8 @@ func (g guardedJetStream) CreateOrUpdateKeyValue(
 func (g guardedJetStream) ObjectStore(ctx context.Context, bucket string) (jetstream.ObjectStore, error) {
 	return once(ctx, g.guard, CheckKey(bucket), to("STREAM.INFO.OBJ_"+bucket),
 		func(ctx context.Context) (jetstream.ObjectStore, error) {
-			return g.objects(g.JetStream.ObjectStore(ctx, bucket))
+			store, err := g.JetStream.ObjectStore(ctx, bucket)
+			return g.objects(bucket, store, err)
 		})
 }
 
@@ -174,7 +168,8 @@ func (g guardedJetStream) CreateObjectStore(
 ) (jetstream.ObjectStore, error) {
 	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.OBJ_"+cfg.Bucket),
 		func(ctx context.Context) (jetstream.ObjectStore, error) {
-			return g.objects(g.JetStream.CreateObjectStore(ctx, cfg))
+			store, err := g.JetStream.CreateObjectStore(ctx, cfg)
+			return g.objects(cfg.Bucket, store, err)
 		})
 }
 
@@ -183,7 +178,8 @@ func (g guardedJetStream) UpdateObjectStore(
 ) (jetstream.ObjectStore, error) {
 	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.OBJ_"+cfg.Bucket),
 		func(ctx context.Context) (jetstream.ObjectStore, error) {
-			return g.objects(g.JetStream.UpdateObjectStore(ctx, cfg))
+			store, err := g.JetStream.UpdateObjectStore(ctx, cfg)
+			return g.objects(cfg.Bucket, store, err)
 		})
 }
 
@@ -192,6 +188,12 @@ func (g guardedJetStream) CreateOrUpdateObjectStore(
 ) (jetstream.ObjectStore, error) {
 	return once(ctx, g.guard, CheckKey(cfg.Bucket), to("INFO", "STREAM.*.OBJ_"+cfg.Bucket),
 		func(ctx context.Context) (jetstream.ObjectStore, error) {
-			return g.objects(g.JetStream.CreateOrUpdateObjectStore(ctx, cfg))
+			store, err := g.JetStream.CreateOrUpdateObjectStore(ctx, cfg)
+			return g.objects(cfg.Bucket, store, err)
 		})
+}
+
+func (g guardedJetStream) AccountInfo(ctx context.Context) (*jetstream.AccountInfo, error) {
+	return once(ctx, g.guard, nil, to("INFO"),
+		func(ctx context.Context) (*jetstream.AccountInfo, error) { return g.JetStream.AccountInfo(ctx) })
 }

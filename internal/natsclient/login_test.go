@@ -1,4 +1,4 @@
-package bus
+package natsclient_test
 
 import (
 	"bytes"
@@ -27,6 +27,10 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // authority is a certificate authority of a company.
@@ -97,7 +101,7 @@ func startWith(t *testing.T, o server.Options) *server.Server {
 	s, err := server.NewServer(&o)
 	require.NoError(t, err)
 	s.Start()
-	require.True(t, s.ReadyForConnections(soon))
+	require.True(t, s.ReadyForConnections(natsclient.Soon))
 	t.Cleanup(func() {
 		s.Shutdown()
 		s.WaitForShutdown()
@@ -106,28 +110,30 @@ func startWith(t *testing.T, o server.Options) *server.Server {
 }
 
 // requireWorks does with a login what processes do: streams, events, keys, files, readiness.
-func requireWorks(t *testing.T, l Login) jetstream.JetStream {
+func requireWorks(t *testing.T, l natsclient.Login) jetstream.JetStream {
 	t.Helper()
-	ctx := testContext(t)
-	nc, js, err := l.Connect(ctx, t.Name(), nil)
+	ctx := natsclient.TestContext(t)
+	nc, js, err := bus.Connect(ctx, l, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	var streams Streams
+	var streams bus.Streams
 	require.Eventually(t, func() bool { // a leaf node connects later
-		streams, err = Setup(ctx, js, StreamOptions{})
+		streams, err = bus.Setup(ctx, js, bus.StreamOptions{})
 		return err == nil
-	}, soon, poll)
-	publish(t, js, "c", 1)
+	}, natsclient.Soon, natsclient.Poll)
+	_, _, err = bus.NewPublisher(js).PublishEvent(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), []byte("1"),
+		"c-1", nil)
+	require.NoError(t, err)
 	stored, err := streams.Events().GetMsg(ctx, 1)
 	require.NoError(t, err)
 	require.Equal(t, "1", string(stored.Data))
-	_, err = streams.Bucket(BucketUsers).Put(ctx, "k", []byte("v"))
+	_, err = streams.Bucket(bus.BucketUsers).Put(ctx, "k", []byte("v"))
 	require.NoError(t, err)
-	entry, err := streams.Bucket(BucketUsers).Get(ctx, "k")
+	entry, err := streams.Bucket(bus.BucketUsers).Get(ctx, "k")
 	require.NoError(t, err)
 	require.Equal(t, "v", string(entry.Value()))
 	watched := make(chan string, 1)
-	watcher, err := streams.Bucket(BucketUsers).WatchAll(ctx)
+	watcher, err := streams.Bucket(bus.BucketUsers).WatchAll(ctx)
 	require.NoError(t, err)
 	watched <- (<-watcher.Updates()).Key()
 	require.Equal(t, "k", <-watched)
@@ -140,7 +146,7 @@ func requireWorks(t *testing.T, l Login) jetstream.JetStream {
 	_, err = content.ReadFrom(found)
 	require.NoError(t, err)
 	require.Equal(t, "file", content.String())
-	require.NoError(t, Ready(ctx, js))
+	require.NoError(t, bus.Ready(ctx, js))
 	return js
 }
 
@@ -151,16 +157,16 @@ func TestLogin_MutualTLS(t *testing.T) {
 		TLSConfig: company.serverTLS(t)})
 	address := "tls://" + s.Addr().String()
 	cert, key := company.issue(t, "client")
-	requireWorks(t, Login{URL: address, CA: company.ca, Cert: cert, Key: key})
+	requireWorks(t, natsclient.Login{URL: address, CA: company.ca, Cert: cert, Key: key})
 
-	var log lockedBuffer
+	var log natsclient.LockedBuffer
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() {
-		_, _, err := Login{URL: address}.Connect(ctx, t.Name(), slog.New(slog.NewTextHandler(&log, nil)))
+		_, _, err := natsclient.Login{URL: address}.Connect(ctx, t.Name(), slog.New(slog.NewTextHandler(&log, nil)))
 		failed <- err
 	}()
-	require.Eventually(t, func() bool { return strings.Contains(log.String(), "--nats-ca") }, soon, poll)
+	require.Eventually(t, func() bool { return strings.Contains(log.String(), "--nats-ca") }, natsclient.Soon, natsclient.Poll)
 	cancel()
 	require.Error(t, <-failed)
 }
@@ -176,8 +182,8 @@ func TestLogin_NKey(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "user.nk")
 	require.NoError(t, os.WriteFile(path, seed, 0o600))
 	s := startWith(t, server.Options{JetStream: true, StoreDir: t.TempDir(), Nkeys: []*server.NkeyUser{{Nkey: public}}})
-	js := requireWorks(t, Login{URL: s.ClientURL(), NKey: path})
-	require.Equal(t, public, userOf(js.Conn()))
+	js := requireWorks(t, natsclient.Login{URL: s.ClientURL(), NKey: path})
+	require.Equal(t, public, natsclient.UserOf(js.Conn()))
 }
 
 // TestLogin_Credentials is a server with an operator, an account and users that log in with JWTs.
@@ -212,8 +218,8 @@ func TestLogin_Credentials(t *testing.T) {
 	require.NoError(t, resolver.Store(system.public, ofSystem))
 	s := startWith(t, server.Options{JetStream: true, StoreDir: t.TempDir(), TrustedOperators: []*jwt.OperatorClaims{claims},
 		AccountResolver: resolver, SystemAccount: system.public})
-	js := requireWorks(t, Login{URL: s.ClientURL(), Creds: path})
-	require.Equal(t, "hookturn-worker", userOf(js.Conn()))
+	js := requireWorks(t, natsclient.Login{URL: s.ClientURL(), Creds: path})
+	require.Equal(t, "hookturn-worker", natsclient.UserOf(js.Conn()))
 }
 
 type pair struct {
@@ -243,7 +249,7 @@ func TestLogin_DomainBehindALeafNode(t *testing.T) {
 	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(state.LeafNode.Port))
 	leaf.LeafNode.Remotes = []*server.RemoteLeafOpts{{URLs: []*url.URL{{Scheme: "nats-leaf", Host: address}}}}
 	l := startWith(t, leaf)
-	requireWorks(t, Login{URL: l.ClientURL(), Domain: "hub"})
+	requireWorks(t, natsclient.Login{URL: l.ClientURL(), Domain: "hub"})
 }
 
 // TestLogin_AccountsAreSeparate is a server with two accounts: the password in the address chooses one.
@@ -256,11 +262,11 @@ func TestLogin_AccountsAreSeparate(t *testing.T) {
 	}`))
 	o.JetStream, o.StoreDir = true, t.TempDir()
 	s := startWith(t, o)
-	requireWorks(t, Login{URL: "nats://a:p%40ss@" + s.Addr().String()})
-	nc, other, err := Login{URL: "nats://b:b@" + s.Addr().String()}.Connect(testContext(t), t.Name(), nil)
+	requireWorks(t, natsclient.Login{URL: "nats://a:p%40ss@" + s.Addr().String()})
+	nc, other, err := natsclient.Login{URL: "nats://b:b@" + s.Addr().String()}.Connect(natsclient.TestContext(t), t.Name(), nil)
 	require.NoError(t, err)
 	defer nc.Close()
-	_, err = other.Stream(testContext(t), "HOOKTURN_EVENTS")
+	_, err = other.Stream(natsclient.TestContext(t), "HOOKTURN_EVENTS")
 	require.ErrorIs(t, err, jetstream.ErrStreamNotFound)
 }
 
@@ -278,11 +284,11 @@ func TestLogin_Context(t *testing.T) {
 	}
 	write(map[string]string{"url": s.ClientURL(), "user": "bob", "password": "bob", "inbox_prefix": "_INBOX_bob",
 		"jetstream_domain": "hub"})
-	js := requireWorks(t, Login{Context: path})
+	js := requireWorks(t, natsclient.Login{Context: path})
 	require.Equal(t, "hub", js.Options().Domain)
 
 	write(map[string]string{"url": "nats://127.0.0.1:1", "user": "bob", "password": "bob"})
-	requireWorks(t, Login{Context: path, URL: s.ClientURL(), InboxPrefix: "_INBOX_bob"})
+	requireWorks(t, natsclient.Login{Context: path, URL: s.ClientURL(), InboxPrefix: "_INBOX_bob"})
 }
 
 func TestLogin_InvalidOptionsNameThemselves(t *testing.T) {
@@ -292,23 +298,23 @@ func TestLogin_InvalidOptionsNameThemselves(t *testing.T) {
 	empty := filepath.Join(t.TempDir(), "empty")
 	require.NoError(t, os.WriteFile(empty, nil, 0o600))
 	for name, c := range map[string]struct {
-		login Login
+		login natsclient.Login
 		want  []string
 	}{
-		"address":         {Login{URL: "nats://u:secret@%zz"}, []string{"--nats-url", "HOOKTURN_NATS_URL", "nats://user:password@"}},
-		"no context":      {Login{Context: "not-there"}, []string{"--nats-context", "NATS_CONTEXT", "not-there", "--nats-context production"}},
-		"no credentials":  {Login{Creds: "missing"}, []string{"--nats-creds", "HOOKTURN_NATS_CREDS", "missing", "user.creds"}},
-		"no seed":         {Login{NKey: empty}, []string{"--nats-nkey", "HOOKTURN_NATS_NKEY", "user.nk"}},
-		"two credentials": {Login{NKey: empty, Creds: empty}, []string{"--nats-creds", "--nats-nkey", "remove one"}},
-		"no authority":    {Login{CA: empty}, []string{"--nats-ca", "HOOKTURN_NATS_CA", "ca.pem"}},
-		"no key":          {Login{Cert: cert}, []string{"--nats-cert", "--nats-key", "HOOKTURN_NATS_KEY"}},
-		"other key":       {Login{Cert: key, Key: cert}, []string{"--nats-cert", "HOOKTURN_NATS_CERT", "client.pem"}},
-		"domain":          {Login{Domain: "a.b"}, []string{"--nats-domain", "HOOKTURN_NATS_DOMAIN", `"a.b"`, "--nats-domain hub"}},
-		"inbox prefix":    {Login{InboxPrefix: "a b"}, []string{"--nats-inbox-prefix", "HOOKTURN_NATS_INBOX_PREFIX"}},
+		"address":         {natsclient.Login{URL: "nats://u:secret@%zz"}, []string{"--nats-url", "HOOKTURN_NATS_URL", "nats://user:password@"}},
+		"no context":      {natsclient.Login{Context: "not-there"}, []string{"--nats-context", "NATS_CONTEXT", "not-there", "--nats-context production"}},
+		"no credentials":  {natsclient.Login{Creds: "missing"}, []string{"--nats-creds", "HOOKTURN_NATS_CREDS", "missing", "user.creds"}},
+		"no seed":         {natsclient.Login{NKey: empty}, []string{"--nats-nkey", "HOOKTURN_NATS_NKEY", "user.nk"}},
+		"two credentials": {natsclient.Login{NKey: empty, Creds: empty}, []string{"--nats-creds", "--nats-nkey", "remove one"}},
+		"no authority":    {natsclient.Login{CA: empty}, []string{"--nats-ca", "HOOKTURN_NATS_CA", "ca.pem"}},
+		"no key":          {natsclient.Login{Cert: cert}, []string{"--nats-cert", "--nats-key", "HOOKTURN_NATS_KEY"}},
+		"other key":       {natsclient.Login{Cert: key, Key: cert}, []string{"--nats-cert", "HOOKTURN_NATS_CERT", "client.pem"}},
+		"domain":          {natsclient.Login{Domain: "a.b"}, []string{"--nats-domain", "HOOKTURN_NATS_DOMAIN", `"a.b"`, "--nats-domain hub"}},
+		"inbox prefix":    {natsclient.Login{InboxPrefix: "a b"}, []string{"--nats-inbox-prefix", "HOOKTURN_NATS_INBOX_PREFIX"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, _, err := c.login.Connect(testContext(t), "test", nil)
+			_, _, err := c.login.Connect(natsclient.TestContext(t), "test", nil)
 			for _, want := range c.want {
 				require.ErrorContains(t, err, want)
 			}

@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"bytes"
@@ -41,7 +41,7 @@ func TestConnect_TriesUntilItsContextEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	failed := make(chan error, 1)
 	go func() {
-		_, _, err := Connect(ctx, "nats://bob:hunter2@"+address, "", "test", slog.New(slog.NewTextHandler(&log, nil)))
+		_, _, err := Login{URL: "nats://bob:hunter2@" + address}.Connect(ctx, "test", slog.New(slog.NewTextHandler(&log, nil)))
 		failed <- err
 	}()
 	require.Eventually(t, func() bool { return strings.Count(log.String(), "will retry") >= 2 }, soon, poll)
@@ -54,10 +54,10 @@ func TestConnect_TriesUntilItsContextEnds(t *testing.T) {
 
 func TestConnect_RefusesWhatCanNeverWork(t *testing.T) {
 	t.Parallel()
-	_, _, err := Connect(testContext(t), "nats://bob:hunter2@local host:99999999", "", "test", nil)
+	_, _, err := Login{URL: "nats://bob:hunter2@local host:99999999"}.Connect(testContext(t), "test", nil)
 	require.ErrorContains(t, err, "HOOKTURN_NATS_URL")
 	require.NotContains(t, err.Error(), "hunter2")
-	_, _, err = Connect(testContext(t), "nats://127.0.0.1:1", "/does/not/exist", "test", nil)
+	_, _, err = Login{URL: "nats://127.0.0.1:1", Creds: "/does/not/exist"}.Connect(testContext(t), "test", nil)
 	require.ErrorContains(t, err, "HOOKTURN_NATS_CREDS")
 }
 
@@ -71,18 +71,6 @@ func TestRedacted(t *testing.T) {
 	} {
 		require.Equal(t, want, redacted(in))
 	}
-}
-
-func TestReady_AsksJetStream(t *testing.T) {
-	t.Parallel()
-	s := startServer(t)
-	js := connectTo(t, s)
-	require.ErrorContains(t, Ready(testContext(t), js), "HOOKTURN_EVENTS")
-	_, err := Setup(testContext(t), js, StreamOptions{})
-	require.NoError(t, err)
-	require.NoError(t, Ready(testContext(t), js))
-	js.Conn().Close()
-	require.ErrorContains(t, Ready(testContext(t), js), "jetstream does not answer")
 }
 
 // TestConnect_RotatedPasswordIsWaitedFor changes the password on the server for a while, as an operator does who changes it
@@ -105,7 +93,7 @@ func TestConnect_RotatedPasswordIsWaitedFor(t *testing.T) {
 	first := start(freeport.Choose(), "one")
 	address := first.Addr().(*net.TCPAddr)
 	var log lockedBuffer
-	nc, _, err := Connect(testContext(t), "nats://bob:one@"+address.String(), "", "test", slog.New(slog.NewTextHandler(&log, nil)))
+	nc, _, err := Login{URL: "nats://bob:one@" + address.String()}.Connect(testContext(t), "test", slog.New(slog.NewTextHandler(&log, nil)))
 	require.NoError(t, err)
 	defer nc.Close()
 	stop(first)

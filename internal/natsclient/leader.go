@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"context"
@@ -16,38 +16,42 @@ import (
 // therefore reads single messages from the leader of a stream, whatever the stream allows. (A consumer may run on a
 // replica too: its reader waits for a sequence that the leader has named.)
 
-// leader reads single messages of a stream by requests that only its leader answers.
-type leader struct {
+// Leader reads single messages of a stream by requests that only its leader answers.
+type Leader struct {
 	nc     *nats.Conn
 	api    string // prefix of the JetStream API
 	rights *rights
 	stream string
 }
 
-func leaderOf(js jetstream.JetStream, r *rights, stream string) leader {
-	return leader{js.Conn(), apiPrefix(js), r, stream}
+// LeaderOf returns the Leader of a stream.
+func LeaderOf(js jetstream.JetStream, stream string) Leader {
+	return Leader{js.Conn(), apiPrefix(js), rightsOf(js), stream}
 }
 
-// query chooses a message: that of a sequence, the last one of a subject, or the first one of a subject from a moment or a
+// Stream returns the name of the stream.
+func (l Leader) Stream() string { return l.stream }
+
+// Query chooses a message: that of a sequence, the last one of a subject, or the first one of a subject from a moment or a
 // sequence on. The library cannot ask for a moment; a consumer can, but the server writes it to its disk, which takes
 // seconds when a worker that takes over hundreds of conversations looks for a reply in each.
-type query struct {
+type Query struct {
 	Last     string     `json:"last_by_subj,omitempty"`
 	Next     string     `json:"next_by_subj,omitempty"`
 	Sequence uint64     `json:"seq,omitempty"`
 	Since    *time.Time `json:"start_time,omitempty"`
 }
 
-// get returns the message, or jetstream.ErrMsgNotFound.
-func (l leader) get(ctx context.Context, q query) (*jetstream.RawStreamMsg, error) {
+// Get returns the message, or jetstream.ErrMsgNotFound.
+func (l Leader) Get(ctx context.Context, q Query) (*jetstream.RawStreamMsg, error) {
 	invalid := firstError(checkOptional(checkFilter, q.Last), checkOptional(checkFilter, q.Next))
 	return once(ctx, guard{rights: l.rights}, invalid, l.subjects,
 		func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return l.request(ctx, q) })
 }
 
-func (l leader) subjects() []string { return []string{"STREAM.MSG.GET." + l.stream} }
+func (l Leader) subjects() []string { return []string{"STREAM.MSG.GET." + l.stream} }
 
-func (l leader) request(ctx context.Context, q query) (*jetstream.RawStreamMsg, error) {
+func (l Leader) request(ctx context.Context, q Query) (*jetstream.RawStreamMsg, error) {
 	request, err := json.Marshal(q)
 	if err != nil {
 		return nil, err
@@ -83,6 +87,38 @@ func (l leader) request(ctx context.Context, q query) (*jetstream.RawStreamMsg, 
 		}
 	}
 	return m, nil
+}
+
+// SubjectPage is the state of a stream, with a page of its subjects and how many messages each has.
+type SubjectPage struct {
+	Error *jetstream.APIError `json:"error"`
+	Total int                 `json:"total"` // subjects
+	jetstream.StreamInfo
+}
+
+// Info returns the state of the stream, and with a filter the messages of a page of subjects. The library would read all
+// pages.
+func (l Leader) Info(ctx context.Context, filter string, offset int) (*SubjectPage, error) {
+	request, err := json.Marshal(map[string]any{"subjects_filter": filter, "offset": offset})
+	if err != nil {
+		return nil, err
+	}
+	invalid := checkOptional(checkFilter, filter)
+	subject := "STREAM.INFO." + l.stream
+	return once(ctx, guard{rights: l.rights}, invalid, to(subject), func(ctx context.Context) (*SubjectPage, error) {
+		answer, err := l.nc.RequestWithContext(ctx, l.api+subject, request)
+		if err != nil {
+			return nil, err
+		}
+		var page SubjectPage
+		if err := json.Unmarshal(answer.Data, &page); err != nil {
+			return nil, err
+		}
+		if page.Error != nil {
+			return nil, page.Error
+		}
+		return &page, nil
+	})
 }
 
 // apiPrefix returns the prefix of JetStream's API subjects.

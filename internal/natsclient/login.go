@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"crypto/tls"
@@ -78,11 +78,27 @@ func (l Login) options() ([]nats.Option, error) {
 	if err != nil {
 		return nil, err
 	}
-	inbox, err := WithInboxPrefix(l.InboxPrefix)()
+	inbox, err := l.inboxPrefix()
 	if err != nil {
 		return nil, err
 	}
 	return append(append(credentials, certificates...), inbox, l.servers), l.checkContext()
+}
+
+// inboxPrefixMax bounds an inbox prefix, in bytes.
+const inboxPrefixMax = 128
+
+// inboxPrefix sets the inbox prefix, so that permissions can hide responses from other users. An empty one keeps the
+// default.
+func (l Login) inboxPrefix() (nats.Option, error) {
+	if l.InboxPrefix == "" {
+		return func(*nats.Options) error { return nil }, nil
+	}
+	if len(l.InboxPrefix) > inboxPrefixMax || checkSubject(l.InboxPrefix) != nil {
+		return nil, fmt.Errorf("invalid inbox prefix: expected at most %d characters, words of A-Z a-z 0-9 _ - with dots "+
+			"between them: check --nats-inbox-prefix or HOOKTURN_NATS_INBOX_PREFIX", inboxPrefixMax)
+	}
+	return nats.CustomInboxPrefix(l.InboxPrefix), nil
 }
 
 // servers sets the addresses: the library sets those of the context first.
@@ -181,7 +197,7 @@ func (l Login) dial(options []nats.Option) (*nats.Conn, natscontext.Settings, er
 
 // jetStream returns the JetStream context of the login's domain.
 func (l Login) jetStream(nc *nats.Conn, found natscontext.Settings) (jetstream.JetStream, error) {
-	timeout := jetstream.WithDefaultTimeout(apiTimeout)
+	timeout := jetstream.WithDefaultTimeout(APITimeout)
 	domain := l.Domain
 	if domain == "" {
 		domain = found.JSDomain
@@ -195,8 +211,8 @@ func (l Login) jetStream(nc *nats.Conn, found natscontext.Settings) (jetstream.J
 	return jetstream.New(nc, timeout)
 }
 
-// address returns what log lines name the connection by.
-func (l Login) address() string {
+// Address returns what log lines name the connection by: without user and password.
+func (l Login) Address() string {
 	switch {
 	case l.URL != "":
 		return redacted(l.URL)

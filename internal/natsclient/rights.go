@@ -1,17 +1,14 @@
-package bus
+package natsclient
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/url"
 	"regexp"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -21,59 +18,13 @@ import (
 // deniedLasts is how long a denied publication makes a process not ready when it is not repeated.
 const deniedLasts = time.Minute
 
-// DeniedError reports that the server does not permit the user of a connection to use a subject. A server does not answer
-// a request that it denies: it reports the subject on the connection, and the request would wait until its deadline.
-type DeniedError struct {
-	Subject string
-	User    string
-	// Subscribe reports that a subscription was denied; false: a publication or a request.
-	Subscribe bool
-	// Inbox reports that the subject is the one on which the connection receives responses.
-	Inbox bool
-}
-
-// Error returns the subject, the user and what to do.
-func (e *DeniedError) Error() string {
-	switch {
-	case e.Inbox:
-		return fmt.Sprintf("nats user %s is not permitted to receive responses on %q: set --nats-inbox-prefix or "+
-			"HOOKTURN_NATS_INBOX_PREFIX to the prefix that the user's permissions name", e.User, e.Subject)
-	case e.Subscribe:
-		return fmt.Sprintf("nats user %s is not permitted to subscribe to %q: add the subject to the user's permissions "+
-			"and restart the process (docs/operations.md, NATS users and permissions)", e.User, e.Subject)
-	}
-	more := ""
-	if strings.HasPrefix(e.Subject, jetstream.DefaultAPIPrefix) {
-		more = ", or set --nats-domain or HOOKTURN_NATS_DOMAIN to the JetStream domain of a user with an account of its own"
-	}
-	return fmt.Sprintf("nats user %s is not permitted to publish to %q: add the subject to the user's permissions%s "+
-		"(docs/operations.md, NATS users and permissions)", e.User, e.Subject, more)
-}
-
-// Unwrap returns the error of the NATS library.
-func (*DeniedError) Unwrap() error { return nats.ErrPermissionViolation }
-
-// IsDenied reports whether an operation failed because the NATS user does not have the permission for it.
-func IsDenied(err error) bool {
-	_, denied := errors.AsType[*DeniedError](err)
-	return denied
-}
-
-// RetryLevel returns the level of a log line about a failure that is retried: debug for a missing permission, which the
-// connection itself logs once a minute, else warn.
-func RetryLevel(err error) slog.Level {
-	if IsDenied(err) {
-		return slog.LevelDebug
-	}
-	return slog.LevelWarn
-}
-
 // rights ends the operations of one connection that the server denies, and records what it has denied.
 type rights struct {
 	log   *slog.Logger
 	inbox string // subject prefix of responses
 
 	mu            sync.Mutex
+	ignored       string // subject whose denials are not recorded
 	running       map[*operation]struct{}
 	latest        *DeniedError // publication
 	at            time.Time    // of latest
@@ -99,6 +50,22 @@ func rightsOf(js jetstream.JetStream) *rights {
 	}
 	return nil
 }
+
+// IgnoreDenials leaves denials of publishing to one subject out of Denied and of the log: the operation alone fails.
+func IgnoreDenials(js jetstream.JetStream, subject string) {
+	if r := rightsOf(js); r != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.ignored = subject
+	}
+}
+
+// Denied returns what the server denies at present, as a DeniedError, nil for nothing: a subscription, or a publication of
+// the last minute.
+func Denied(js jetstream.JetStream) error { return rightsOf(js).denied() }
+
+// ForgetDeniedCreation forgets that a stream could not be created, because another process has created it.
+func ForgetDeniedCreation(js jetstream.JetStream) { rightsOf(js).forgetCreation() }
 
 // begin registers an operation on subjects, which may have wildcards. Its context ends when one of them is denied.
 // JetStream API subjects are without their prefix.
@@ -169,7 +136,7 @@ func (r *rights) violation(nc *nats.Conn, err error) bool {
 	if found == nil {
 		return false
 	}
-	denied := &DeniedError{Subject: found[2], User: userOf(nc), Subscribe: found[1] == "Subscription to"}
+	denied := &DeniedError{Subject: found[2], User: UserOf(nc), Subscribe: found[1] == "Subscription to"}
 	denied.Inbox = denied.Subscribe && strings.HasPrefix(denied.Subject, r.inbox+".")
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,8 +145,8 @@ func (r *rights) violation(nc *nats.Conn, err error) bool {
 			o.stop(denied)
 		}
 	}
-	if withoutAPIPrefix(denied.Subject) == "$KV."+BucketClaims+"."+probeKey {
-		return true // other writes show whether JetStream stores them
+	if withoutAPIPrefix(denied.Subject) == r.ignored {
+		return true
 	}
 	if denied.Subscribe {
 		r.subscriptions[denied.Subject] = denied
@@ -268,28 +235,4 @@ func (r *rights) forgetCreation() {
 	if r.latest != nil && strings.HasPrefix(withoutAPIPrefix(r.latest.Subject), "STREAM.CREATE.") {
 		r.latest = nil
 	}
-}
-
-// userOf returns the name of a connection's user: user name, public key, or the name in its JWT.
-func userOf(nc *nats.Conn) string {
-	if nc == nil {
-		return "(unknown)"
-	}
-	if nc.Opts.User != "" {
-		return nc.Opts.User
-	}
-	if u, err := url.Parse(nc.ConnectedUrl()); err == nil && u.User.Username() != "" {
-		return u.User.Username()
-	}
-	if nc.Opts.Nkey != "" {
-		return nc.Opts.Nkey
-	}
-	if nc.Opts.UserJWT != nil {
-		if token, err := nc.Opts.UserJWT(); err == nil {
-			if claims, err := jwt.DecodeUserClaims(token); err == nil {
-				return claims.Name
-			}
-		}
-	}
-	return "(without a name)"
 }

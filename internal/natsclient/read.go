@@ -1,4 +1,4 @@
-package bus
+package natsclient
 
 import (
 	"context"
@@ -13,7 +13,6 @@ import (
 	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/hookturn/hookturn/internal/patience"
-	"github.com/hookturn/hookturn/schemas"
 )
 
 // Stored messages are read without a consumer. The creator of a consumer chooses where it delivers to, so that the users of
@@ -27,72 +26,74 @@ const (
 	batchBytes   = 4 << 20
 )
 
-// reader reads the stored messages of one stream.
-type reader struct {
+// Reader reads the stored messages of one stream.
+type Reader struct {
 	js     jetstream.JetStream // for the prefix of its API
-	leader leader
-	direct bool   // the stream allows direct reads, which have many messages a request
-	last   uint64 // sequence of the latest message that it reads
-	most   int    // messages that it reads
+	leader Leader
+	direct bool // the stream allows direct reads, which have many messages a request
+	// Last is the sequence of the latest message that it reads.
+	Last uint64
+	// Most is how many messages it reads.
+	Most int
 }
 
-// openReader returns a reader of a stream, up to the latest message that is stored. In a bucket's stream a value that is
+// OpenReader returns a Reader of a stream, up to the latest message that is stored. In a bucket's stream a value that is
 // replaced meanwhile moves behind all others, so that nothing bounds it.
-func openReader(ctx context.Context, js jetstream.JetStream, stream string) (*reader, error) {
+func OpenReader(ctx context.Context, js jetstream.JetStream, stream string) (*Reader, error) {
 	open := func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) }
-	opened, err := again(upkeepOf(js), open)(ctx)
+	opened, err := again(UpkeepOf(js), open)(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", stream, err)
 	}
 	info := opened.CachedInfo()
-	r, err := newReader(js, stream)
+	r, err := NewReader(js, stream)
 	if err != nil {
 		return nil, err
 	}
 	r.direct = info.Config.AllowDirect
-	if r.last = info.State.LastSeq; strings.HasPrefix(stream, "KV_") {
-		r.last = math.MaxUint64
+	if r.Last = info.State.LastSeq; strings.HasPrefix(stream, "KV_") {
+		r.Last = math.MaxUint64
 	}
 	return r, nil
 }
 
-// newReader returns a reader of a stream, without an end. Whether the stream allows direct reads shows at the first one.
-func newReader(js jetstream.JetStream, stream string) (*reader, error) {
+// NewReader returns a Reader of a stream, without an end. Whether the stream allows direct reads shows at the first one.
+func NewReader(js jetstream.JetStream, stream string) (*Reader, error) {
 	// The library for direct reads does not know domains, but the prefix of one.
 	prefixed, err := jetstream.NewWithAPIPrefix(js.Conn(), strings.TrimSuffix(apiPrefix(js), "."))
 	if err != nil {
 		return nil, fmt.Errorf("open stream %s: %w", stream, err)
 	}
-	return &reader{
-		js: prefixed, leader: leaderOf(js, rightsOf(js), stream), direct: true, last: math.MaxUint64, most: math.MaxInt,
+	return &Reader{
+		js: prefixed, leader: LeaderOf(js, stream), direct: true, Last: math.MaxUint64, Most: math.MaxInt,
 	}, nil
 }
 
-// readStored calls each for the messages of a stream that a query selects, oldest first, up to those that are stored
+// Read calls each for the messages of a stream that a query selects, oldest first, up to those that are stored
 // when it begins, until each returns false.
-func readStored(
-	ctx context.Context, js jetstream.JetStream, stream string, from query,
+func Read(
+	ctx context.Context, js jetstream.JetStream, stream string, from Query,
 	each func(m *jetstream.RawStreamMsg) (more bool, err error),
 ) error {
-	r, err := openReader(ctx, js, stream)
+	r, err := OpenReader(ctx, js, stream)
 	if err != nil {
 		return err
 	}
-	return r.read(ctx, from, each)
+	return r.Read(ctx, from, each)
 }
 
-// read calls each for the messages that a query selects, oldest first, until each returns false.
-func (r *reader) read(
-	ctx context.Context, from query, each func(m *jetstream.RawStreamMsg) (more bool, err error),
+// Read calls each for the messages that a query selects, oldest first, until each returns false.
+func (r *Reader) Read(
+	ctx context.Context, from Query, each func(m *jetstream.RawStreamMsg) (more bool, err error),
 ) error {
-	left := r.most
+	left := r.Most
 	for size := firstBatch; left > 0; size = min(4*size, largestBatch) {
-		messages, err := r.next(ctx, from, min(size, left))
+		messages, err := r.Next(ctx, from, min(size, left))
 		if err != nil || len(messages) == 0 {
 			return err
 		}
 		for _, m := range messages {
-			if m.Sequence > r.last {
+			if m.Sequence > r.Last {
 				return nil
 			}
 			patience.Renew(ctx)
@@ -103,19 +104,19 @@ func (r *reader) read(
 				return err
 			}
 		}
-		from, left = from.behind(messages[len(messages)-1]), left-len(messages)
+		from, left = from.Behind(messages[len(messages)-1]), left-len(messages)
 	}
 	return nil
 }
 
-// behind returns the query for the messages behind m.
-func (q query) behind(m *jetstream.RawStreamMsg) query {
-	return query{Next: q.Next, Sequence: m.Sequence + 1}
+// Behind returns the query for the messages behind m.
+func (q Query) Behind(m *jetstream.RawStreamMsg) Query {
+	return Query{Next: q.Next, Sequence: m.Sequence + 1}
 }
 
-// next returns some of the messages that a query selects, and none when there are none: the leader of the stream decides
-// that, because another replica may lag.
-func (r *reader) next(ctx context.Context, q query, size int) ([]*jetstream.RawStreamMsg, error) {
+// Next returns at most size of the messages that a query selects, and none when there are none: the leader of the stream
+// decides that, because another replica may lag.
+func (r *Reader) Next(ctx context.Context, q Query, size int) ([]*jetstream.RawStreamMsg, error) {
 	if r.direct {
 		messages, err := r.batch(ctx, q, size)
 		r.direct = !errors.Is(err, nats.ErrNoResponders)
@@ -123,7 +124,7 @@ func (r *reader) next(ctx context.Context, q query, size int) ([]*jetstream.RawS
 			return messages, err
 		}
 	}
-	m, err := r.leader.get(ctx, q)
+	m, err := r.leader.Get(ctx, q)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
 		return nil, nil
 	}
@@ -134,8 +135,8 @@ func (r *reader) next(ctx context.Context, q query, size int) ([]*jetstream.RawS
 }
 
 // batch returns the first messages that a query selects, from any replica. What is lost on the way ends the batch,
-// within apiTimeout.
-func (r *reader) batch(ctx context.Context, q query, size int) ([]*jetstream.RawStreamMsg, error) {
+// within APITimeout.
+func (r *Reader) batch(ctx context.Context, q Query, size int) ([]*jetstream.RawStreamMsg, error) {
 	opts := []jetstreamext.GetBatchOpt{jetstreamext.GetBatchMaxBytes(batchBytes)}
 	if !selectsAll(q.Next) {
 		opts = append(opts, jetstreamext.GetBatchSubject(q.Next))
@@ -149,7 +150,7 @@ func (r *reader) batch(ctx context.Context, q query, size int) ([]*jetstream.Raw
 	stream, invalid := r.leader.stream, checkFilter(q.Next)
 	return unbounded(ctx, guard{rights: r.leader.rights}, invalid, to("DIRECT.GET."+stream),
 		func(ctx context.Context) ([]*jetstream.RawStreamMsg, error) {
-			bounded, cancel := context.WithTimeout(ctx, apiTimeout)
+			bounded, cancel := context.WithTimeout(ctx, APITimeout)
 			defer cancel()
 			received, err := jetstreamext.GetBatch(bounded, r.js, stream, size, opts...)
 			if err != nil {
@@ -194,41 +195,9 @@ func withoutDirect(m *jetstream.RawStreamMsg) {
 func ReadStored(
 	ctx context.Context, js jetstream.JetStream, stream, filter string, each func(*jetstream.RawStreamMsg) error,
 ) error {
-	return readStored(ctx, js, stream, query{Next: filter, Sequence: 1}, func(m *jetstream.RawStreamMsg) (bool, error) {
+	return Read(ctx, js, stream, Query{Next: filter, Sequence: 1}, func(m *jetstream.RawStreamMsg) (bool, error) {
 		return true, each(m)
 	})
-}
-
-// ReadReplies calls each for the stored replies that a Tail selects, oldest first, up to the latest one at the call, until
-// each returns false.
-func ReadReplies(ctx context.Context, s Streams, t Tail, each func(StoredReply) (more bool, err error)) error {
-	err := readStored(ctx, s.js, schemas.StreamReplies, t.query(), func(m *jetstream.RawStreamMsg) (bool, error) {
-		return each(storedReply(m))
-	})
-	if err != nil {
-		return fmt.Errorf("read stream %s: %w", schemas.StreamReplies, err)
-	}
-	return nil
-}
-
-// ListBucket calls each for the values of a bucket as they are now.
-func (s Streams) ListBucket(ctx context.Context, bucket string, each func(value []byte)) error {
-	var all []*jetstream.RawStreamMsg
-	latest := map[string]uint64{}
-	err := ReadStored(ctx, s.js, "KV_"+bucket, ">", func(m *jetstream.RawStreamMsg) error {
-		latest[m.Subject] = m.Sequence
-		all = append(all, m)
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("list bucket %s: %w", bucket, err)
-	}
-	for _, m := range all {
-		if latest[m.Subject] == m.Sequence && !IsRemoved(m) {
-			each(m.Data)
-		}
-	}
-	return nil
 }
 
 // IsRemoved reports whether a message of a bucket's stream marks the end of a key.
