@@ -104,10 +104,10 @@ type Callbacks interface {
 
 // Publisher puts a reply on NATS and returns once JetStream has stored it. *bus.Replies is one.
 type Publisher interface {
-	// PublishReply returns the stored reply of the same id when there was one before, nil when there was none.
-	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (before *schemas.Reply, err error)
-	// FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none.
-	FindReply(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
+	// Publish returns the stored reply of the same id when there was one before, nil when there was none.
+	Publish(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (before *schemas.Reply, err error)
+	// Find returns the reply of an id in a conversation, published since a moment; nil when there is none.
+	Find(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
 }
 
 // Register registers every activity under its contract name.

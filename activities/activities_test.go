@@ -47,8 +47,8 @@ type bundle struct {
 	local    bool // run CallWebhook as a local activity
 
 	stored *schemas.Reply // what PublishReply finds stored already
-	found  *schemas.Reply // what FindReply finds
-	since  time.Time      // from when FindReply last looked
+	found  *schemas.Reply // what Find finds
+	since  time.Time      // from when Find last looked
 	lost   error          // why it finds nothing
 	looked int            // how often it was asked
 	fences []int64        // of the writes to the user store
@@ -169,11 +169,11 @@ func (b *bundle) Undo(ctx context.Context, tenant, user string, change func(json
 	return err
 }
 
-func (b *bundle) PublishReply(_ context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {
+func (b *bundle) Publish(_ context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {
 	return b.stored, b.publish(r)
 }
 
-func (b *bundle) FindReply(ctx context.Context, _ schemas.ConversationKey, id string, since time.Time,
+func (b *bundle) Find(ctx context.Context, _ schemas.ConversationKey, id string, since time.Time,
 ) (*schemas.Reply, error) {
 	b.looked++
 	until, _ := ctx.Deadline()

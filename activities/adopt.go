@@ -69,7 +69,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(patience, max(c.clock.left()/2, time.Millisecond)))
 	defer cancel()
-	r, err := c.Publisher.FindReply(ctx, c.address().ConversationKey, c.replyID(), c.earliest())
+	r, err := c.Publisher.Find(ctx, c.address().ConversationKey, c.replyID(), c.earliest())
 	if err != nil {
 		c.Log.WarnContext(ctx, "looking for an earlier reply failed, the endpoint is called", "event", c.in.Event.ID,
 			"step", c.in.Plan.Step, "error", err)

@@ -119,7 +119,7 @@ func (a *Activities) overtaken(ctx context.Context, in step.PublishInput) bool {
 	of := in.BotID.WithConversation(in.Reply.Subject)
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	stored, err := a.Publisher.FindReply(ctx, of, schemas.ReplyID(of, progress.EventID, schemas.TypeStepReplied),
+	stored, err := a.Publisher.Find(ctx, of, schemas.ReplyID(of, progress.EventID, schemas.TypeStepReplied),
 		in.Reply.Time.Add(-lookBack))
 	return err == nil && stored != nil
 }
@@ -142,7 +142,7 @@ func (a *Activities) measure(in step.PublishInput, before *schemas.Reply) {
 func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*schemas.Reply, error) {
 	if since, may := mayBeStored(ctx, in); may {
 		looking, cancel := context.WithTimeout(ctx, findAgainTimeout)
-		stored, err := a.Publisher.FindReply(looking, in.BotID.WithConversation(in.Reply.Subject), in.Reply.ID, since)
+		stored, err := a.Publisher.Find(looking, in.BotID.WithConversation(in.Reply.Subject), in.Reply.ID, since)
 		cancel()
 		if err == nil && stored != nil {
 			return stored, nil
@@ -156,7 +156,7 @@ func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*s
 	if span != nil {
 		in.Reply.TraceParent, in.Reply.TraceState = span.Parent()
 	}
-	before, err := a.Publisher.PublishReply(ctx, in.BotID, in.Reply)
+	before, err := a.Publisher.Publish(ctx, in.BotID, in.Reply)
 	if err == nil && before == nil {
 		span.End("")
 	}

@@ -26,7 +26,7 @@ type published struct {
 	each  func(ctx context.Context, replyType string) error // nil: all succeed
 }
 
-func (p *published) PublishReply(ctx context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {
+func (p *published) Publish(ctx context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {
 	if p.each != nil {
 		if err := p.each(ctx, r.Type); err != nil {
 			return nil, err
@@ -39,7 +39,7 @@ func (p *published) PublishReply(ctx context.Context, _ schemas.BotID, r schemas
 	return nil, nil
 }
 
-func (p *published) FindReply(context.Context, schemas.ConversationKey, string, time.Time) (*schemas.Reply, error) {
+func (p *published) Find(context.Context, schemas.ConversationKey, string, time.Time) (*schemas.Reply, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, r := range p.all {

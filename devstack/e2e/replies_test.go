@@ -51,7 +51,7 @@ func newEngine(t testing.TB, natsURL string) *engine {
 	e := &engine{js: js, operator: operator, publisher: bus.NewPublisher(js), changed: make(chan struct{})}
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {
-		done <- bus.NewReplies(operator, streams).Follow(ctx, bus.Tail{Since: time.Unix(1, 0)}, func() { close(ready) }, e.keep)
+		done <- bus.NewReplies(streams).Follow(ctx, bus.Tail{Since: time.Unix(1, 0)}, func() { close(ready) }, e.keep)
 	}()
 	select {
 	case <-ready:

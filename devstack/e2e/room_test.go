@@ -47,7 +47,7 @@ func TestWalls_EngineThatFillsTheStream(t *testing.T) {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(content), 0o600))
 	}
 	s, e := startWith(t, stack.Options{Bots: dir, Endpoint: samples})
-	require.NoError(t, bus.Resize(t.Context(), e.operator, bus.StreamOptions{MaxBytes: 3 << 20}, func(string, string) {}))
+	require.NoError(t, bus.Resize(t.Context(), e.operator, bus.StreamOptions{Sizes: map[string]int64{"events": 3 << 20}}, func(string, string) {}))
 	nc, err := nats.Connect(s.NATS.UserURL(servers.Engine))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)

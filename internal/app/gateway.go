@@ -75,7 +75,7 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	o := gateway.Options{
 		Bots: b.bots, Bus: bus.NewPublisher(b.js), Posted: store.NewPosted(b.streams), Chats: store.NewChats(b.js, b.streams),
 		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: callbacks,
-		Engines: &gateway.Engines{Replies: bus.NewReplies(b.js, b.streams), Letters: letters(cfg, b)},
+		Engines: &gateway.Engines{Replies: bus.NewReplies(b.streams), Letters: letters(cfg, b)},
 		Files:   store.NewFiles(b.streams), Links: fileLinks(cfg, links), Temporal: b.temporal,
 		TenantRequests: cfg.Gateway.TenantRequests, EventShares: bus.NewEventShares(b.js, b.streams),
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,

@@ -69,7 +69,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	}
 	in := &intake.Intake{
 		Pauses:   paused,
-		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewReplies(base.js, base.streams),
+		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewReplies(base.streams),
 		Converter: cfg.payloads(), Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
 		Traces: base.traces, Recall: recall.New(base.temporal, cfg.payloads(), cfg.Log),
 		Mark:    store.NewRecovered(base.streams, base.namespace),

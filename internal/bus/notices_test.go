@@ -36,7 +36,7 @@ func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 	}
 	ended := publish(schemas.TypeStepReplied, `{"event_id":"e-1","step":"ORDER","outcome":"bot_break","messages":[{"type":"text","text":"private"}],
 		"error":{"kind":"timeout","message":"private"}}`)
-	_, err := NewReplies(js, streams).PublishReply(testContext(t), shopID(), ended)
+	_, err := NewReplies(streams).Publish(testContext(t), shopID(), ended)
 	require.NoError(t, err)
 	n := <-received
 	require.Equal(t, []string{schemas.ClassStepEnded, ended.ID, ended.Subject}, []string{n.Type, n.ID, n.Subject})

@@ -32,14 +32,22 @@ func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js}
 // PublishReply stores a reply and waits for the acknowledgement, trying again until ctx ends. A reply that is too large
 // for NATS fails at once with fault.TooLarge.
 func (p *Publisher) PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) error {
+	_, err := p.publishReply(ctx, owner, reply)
+	return err
+}
+
+func (p *Publisher) publishReply(
+	ctx context.Context, owner schemas.BotID, reply schemas.Reply,
+) (*jetstream.PubAck, error) {
 	m, err := replyMessage(owner, reply)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if _, err = p.publish(ctx, owner, m); err == nil {
+	stored, err := p.publish(ctx, owner, m)
+	if err == nil {
 		announce(natsclient.ConnOf(p.js), owner, noticesOf(reply)...)
 	}
-	return err
+	return stored, err
 }
 
 func replyMessage(owner schemas.BotID, reply schemas.Reply) (*nats.Msg, error) {

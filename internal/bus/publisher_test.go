@@ -90,7 +90,7 @@ func TestPublishEvent(t *testing.T) {
 
 func TestPublishEvent_Refusals(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{MaxBytes: 64 << 10})
+	_, js, _ := setup(t, StreamOptions{Sizes: map[string]int64{"events": 64 << 10}})
 	p := NewPublisher(js)
 	_, _, err := p.PublishEvent(testContext(t), schemas.BotID{Tenant: "ac.me", Bot: "shop"}.WithConversation("c"), nil, "1", nil)
 	require.Equal(t, fault.BadEvent, fault.Of(err).Kind)

@@ -52,7 +52,7 @@ func filesOf(t *testing.T, js jetstream.JetStream) jetstream.Stream {
 func TestReaders_EndedContextLeavesNoConsumer(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
-	replies, letters := NewReplies(js, streams), NewDeadLetters(js, streams)
+	replies, letters := NewReplies(streams), NewDeadLetters(js, streams)
 	_, err := streams.files.PutBytes(testContext(t), "a/b/c", make([]byte, 1<<20))
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
@@ -93,13 +93,13 @@ func TestReaders_EndedContextLeavesNoConsumer(t *testing.T) {
 // TestReadStored_LongRead reads for longer than its caller waits for a server that does not answer: every message is a sign.
 func TestReadStored_LongRead(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	r := NewReplies(js, streams)
+	_, _, streams := setup(t, StreamOptions{})
+	r := NewReplies(streams)
 	const stored, each, within = 60, 50 * time.Millisecond, 2 * time.Second
 	for i := range stored {
 		reply := aReply()
 		reply.ID = fmt.Sprint("r-", i)
-		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		_, err := r.Publish(testContext(t), shopID(), reply)
 		require.NoError(t, err)
 	}
 	ctx, stop := patience.Within(testContext(t), within)
@@ -123,7 +123,7 @@ func TestReaders_CreateNoConsumer(t *testing.T) {
 	require.NoError(t, err)
 	_, err = streams.files.PutBytes(testContext(t), "a/b/c", make([]byte, 300<<10))
 	require.NoError(t, err)
-	_, err = NewReplies(js, streams).PublishReply(testContext(t), shopID(), aReply())
+	_, err = NewReplies(streams).Publish(testContext(t), shopID(), aReply())
 	require.NoError(t, err)
 	content, err := streams.files.GetBytes(testContext(t), "a/b/c")
 	require.NoError(t, err)

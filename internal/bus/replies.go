@@ -17,27 +17,19 @@ import (
 // Replies publishes replies and finds those that are stored already.
 type Replies struct {
 	publisher *Publisher
-	js        jetstream.JetStream
 	streams   Streams
 	waits     replyWaits
 }
 
 // NewReplies returns a new Replies on an account's streams.
-func NewReplies(js jetstream.JetStream, s Streams) *Replies {
-	return &Replies{publisher: NewPublisher(js), js: js, streams: s}
+func NewReplies(s Streams) *Replies {
+	return &Replies{publisher: NewPublisher(s.js), streams: s}
 }
 
-// PublishReply stores a reply by the rules of Publisher.PublishReply. When the stream has one of the same id already, that
-// one is returned.
-func (r *Replies) PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (*schemas.Reply, error) {
-	m, err := replyMessage(owner, reply)
-	if err != nil {
-		return nil, err
-	}
-	stored, err := r.publisher.publish(ctx, owner, m)
-	if err == nil {
-		announce(natsclient.ConnOf(r.js), owner, noticesOf(reply)...)
-	}
+// Publish stores a reply by the rules of Publisher.PublishReply. When the stream has one of the same id already, that one is
+// returned.
+func (r *Replies) Publish(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (*schemas.Reply, error) {
+	stored, err := r.publisher.publishReply(ctx, owner, reply)
 	if err != nil || !stored.Duplicate || stored.Sequence == 0 {
 		return nil, err
 	}
@@ -59,24 +51,17 @@ const (
 	searchedBytes   = 16 << 20
 )
 
-// FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none. Beside the
+// Find returns the reply of an id in a conversation, published since a moment; nil when there is none. Beside the
 // latest reply it reads the first 4,096 since the moment, and not more than 16 MiB. It costs one request; when the latest
 // reply is another one and the stream allows direct reads, up to eight more. All of them end with ctx.
-func (r *Replies) FindReply(
-	ctx context.Context, of schemas.ConversationKey, id string, since time.Time,
-) (*schemas.Reply, error) {
-	return r.streams.FindReply(ctx, of, id, since)
-}
-
-// FindReply is Replies.FindReply.
-func (s Streams) FindReply(
+func (r *Replies) Find(
 	ctx context.Context, of schemas.ConversationKey, id string, since time.Time,
 ) (*schemas.Reply, error) {
 	if !of.Valid() {
 		return nil, fault.New(fault.BadEvent, "tenant and bot must be of the form [A-Za-z0-9_-]{1,64}")
 	}
 	subject := schemas.Subject(schemas.SubjectReplies, of)
-	last, err := s.replies.GetLastMsgForSubject(ctx, subject)
+	last, err := r.streams.replies.GetLastMsgForSubject(ctx, subject)
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return nil, nil
@@ -87,7 +72,7 @@ func (s Streams) FindReply(
 	case last.Time.Before(since):
 		return nil, nil
 	}
-	reader, err := natsclient.NewReader(s.js, schemas.StreamReplies)
+	reader, err := natsclient.NewReader(r.streams.js, schemas.StreamReplies)
 	if err != nil {
 		return nil, err
 	}

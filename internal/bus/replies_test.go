@@ -18,14 +18,14 @@ func shopID() schemas.BotID { return schemas.BotID{Tenant: "acme", Bot: "shop"} 
 
 func TestReplies_PublishReturnsWhatIsStored(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	r := NewReplies(js, streams)
+	_, _, streams := setup(t, StreamOptions{})
+	r := NewReplies(streams)
 	first, second := aReply(), aReply()
 	second.Data = json.RawMessage(`{"text":"another"}`)
-	before, err := r.PublishReply(testContext(t), shopID(), first)
+	before, err := r.Publish(testContext(t), shopID(), first)
 	require.NoError(t, err)
 	require.Nil(t, before)
-	before, err = r.PublishReply(testContext(t), shopID(), second)
+	before, err = r.Publish(testContext(t), shopID(), second)
 	require.NoError(t, err)
 	require.NotNil(t, before, "a reply of the same id was there")
 	require.JSONEq(t, string(first.Data), string(before.Data))
@@ -33,17 +33,17 @@ func TestReplies_PublishReturnsWhatIsStored(t *testing.T) {
 
 func TestReplies_Find(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	r := NewReplies(js, streams)
+	_, _, streams := setup(t, StreamOptions{})
+	r := NewReplies(streams)
 	publish := func(event, replyType string) string {
 		reply := aReply()
 		reply.ID, reply.Type = schemas.ReplyID(shopID().WithConversation("chat 1"), event, replyType), replyType
-		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		_, err := r.Publish(testContext(t), shopID(), reply)
 		require.NoError(t, err)
 		return reply.ID
 	}
 	find := func(id string, since time.Time) *schemas.Reply {
-		found, err := r.FindReply(testContext(t), shopID().WithConversation("chat 1"), id, since)
+		found, err := r.Find(testContext(t), shopID().WithConversation("chat 1"), id, since)
 		require.NoError(t, err)
 		return found
 	}
@@ -55,7 +55,7 @@ func TestReplies_Find(t *testing.T) {
 	require.Equal(t, first, find(first, anHourAgo).ID, "a reply behind the latest")
 	require.Nil(t, find("unknown", anHourAgo), "a reply that is not there")
 	require.Nil(t, find(first, inAnHour), "a reply from before the step")
-	other, err := r.FindReply(testContext(t), shopID().WithConversation("chat 2"), first, anHourAgo)
+	other, err := r.Find(testContext(t), shopID().WithConversation("chat 2"), first, anHourAgo)
 	require.NoError(t, err)
 	require.Nil(t, other, "another conversation's reply")
 }
@@ -66,7 +66,7 @@ func TestReplies_Find(t *testing.T) {
 func TestReplies_FindReadsBatches(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
-	r := NewReplies(js, streams)
+	r := NewReplies(streams)
 	of, anHourAgo := shopID().WithConversation("chat 1"), time.Now().Add(-time.Hour)
 	const replies = searchedReplies + 10
 	for n := range replies {
@@ -84,7 +84,7 @@ func TestReplies_FindReadsBatches(t *testing.T) {
 		watch, err := js.Conn().ChanSubscribe("$JS.API.>", sent)
 		require.NoError(t, err)
 		require.NoError(t, js.Conn().Flush())
-		reply, err := r.FindReply(testContext(t), of, id, anHourAgo)
+		reply, err := r.Find(testContext(t), of, id, anHourAgo)
 		require.NoError(t, err)
 		require.NoError(t, js.Conn().Flush())
 		require.NoError(t, watch.Unsubscribe())
@@ -114,26 +114,26 @@ func TestReplies_FindReadsBatches(t *testing.T) {
 
 	ended, cancel := context.WithCancel(testContext(t))
 	cancel()
-	_, err := r.FindReply(ended, of, "unknown", anHourAgo)
+	_, err := r.Find(ended, of, "unknown", anHourAgo)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
 // TestReplies_FindReadsBoundedBytes: replies can be large, too.
 func TestReplies_FindReadsBoundedBytes(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{})
-	r := NewReplies(js, streams)
+	_, _, streams := setup(t, StreamOptions{})
+	r := NewReplies(streams)
 	const size = 512 << 10
 	for n := range searchedBytes/size + 2 {
 		reply := aReply()
 		reply.ID, reply.Data = fmt.Sprint("r-", n), json.RawMessage(`"`+strings.Repeat("x", size)+`"`)
-		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		_, err := r.Publish(testContext(t), shopID(), reply)
 		require.NoError(t, err)
 	}
 	for id, read := range map[string]bool{
 		"r-0": true, fmt.Sprint("r-", searchedBytes/size-1): true, fmt.Sprint("r-", searchedBytes/size): false,
 	} {
-		found, err := r.FindReply(testContext(t), shopID().WithConversation("chat 1"), id, time.Now().Add(-time.Hour))
+		found, err := r.Find(testContext(t), shopID().WithConversation("chat 1"), id, time.Now().Add(-time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, read, found != nil, id)
 	}
@@ -147,15 +147,15 @@ func TestReplies_FindWithoutDirectReads(t *testing.T) {
 	config.AllowDirect = false
 	_, err := js.UpdateStream(testContext(t), config)
 	require.NoError(t, err)
-	r := NewReplies(js, streams)
+	r := NewReplies(streams)
 	for n := range 3 {
 		reply := aReply()
 		reply.ID = fmt.Sprint("r-", n)
-		_, err := r.PublishReply(testContext(t), shopID(), reply)
+		_, err := r.Publish(testContext(t), shopID(), reply)
 		require.NoError(t, err)
 	}
 	for id, stored := range map[string]bool{"r-0": true, "r-1": true, "r-2": true, "r-3": false} {
-		found, err := r.FindReply(testContext(t), shopID().WithConversation("chat 1"), id, time.Now().Add(-time.Hour))
+		found, err := r.Find(testContext(t), shopID().WithConversation("chat 1"), id, time.Now().Add(-time.Hour))
 		require.NoError(t, err)
 		require.Equal(t, stored, found != nil, id)
 	}

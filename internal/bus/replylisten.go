@@ -43,7 +43,7 @@ type replyWait struct {
 
 // Listen returns the first reply of a conversation, from now on, that has one of the ids; all calls for one conversation
 // cost the server one subscription. The channel receives at most one reply, and is never closed. A reply that is published
-// while the connection is lost is missed: FindReply finds it.
+// while the connection is lost is missed: Find finds it.
 func (r *Replies) Listen(of schemas.ConversationKey, ids []string) (found <-chan schemas.Reply, stop func(), err error) {
 	if !of.Valid() {
 		return nil, nil, fault.New(fault.BadEvent, "tenant and bot must be of the form [A-Za-z0-9_-]{1,64}")
@@ -54,7 +54,7 @@ func (r *Replies) Listen(of schemas.ConversationKey, ids []string) (found <-chan
 	s := r.waits.subjects[subject]
 	if s == nil {
 		s = &replySubject{waits: map[*replyWait]struct{}{}}
-		sub, err := natsclient.ConnOf(r.js).Subscribe(subject, func(m *nats.Msg) { r.waits.receive(s, m) })
+		sub, err := natsclient.ConnOf(r.streams.js).Subscribe(subject, func(m *nats.Msg) { r.waits.receive(s, m) })
 		if err != nil {
 			return nil, nil, fmt.Errorf("listen for the replies of a conversation: %w", err)
 		}

@@ -13,7 +13,7 @@ import (
 func TestReplies_ListenSharesSubscription(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
-	r := NewReplies(js, streams)
+	r := NewReplies(streams)
 	before := js.Conn().NumSubscriptions()
 	const waits = 256
 	var found []<-chan schemas.Reply

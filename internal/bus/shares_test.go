@@ -16,7 +16,7 @@ import (
 
 func TestShares_HalfOfTheStream(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{MaxBytes: 1 << 20})
+	_, js, streams := setup(t, StreamOptions{Sizes: map[string]int64{"events": 1 << 20}})
 	ctx := testContext(t)
 	body := make([]byte, 16<<10)
 	fill := func(tenant string, from, to int) {
@@ -43,7 +43,7 @@ func TestShares_HalfOfTheStream(t *testing.T) {
 // another tenant large.
 func TestShares_SizesOfTheTenant(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{MaxBytes: 16 << 20})
+	_, js, streams := setup(t, StreamOptions{Sizes: map[string]int64{"events": 16 << 20}})
 	ctx := testContext(t)
 	for n := range 17 {
 		_, err := js.Publish(ctx, fmt.Sprintf("%s.large.shop.c%d", schemas.SubjectEvents, n), make([]byte, 500<<10))
@@ -78,7 +78,7 @@ func settled(t *testing.T, shares *Shares, tenant string) (exceeded bool) {
 // filled returns the shares of a stream that the tenant acme fills.
 func filled(t *testing.T) (jetstream.JetStream, *Shares) {
 	t.Helper()
-	_, js, streams := setup(t, StreamOptions{MaxBytes: 1 << 20})
+	_, js, streams := setup(t, StreamOptions{Sizes: map[string]int64{"events": 1 << 20}})
 	for n := range 40 {
 		_, err := js.Publish(testContext(t), fmt.Sprintf("%s.acme.shop.c%d", schemas.SubjectEvents, n), make([]byte, 16<<10))
 		require.NoError(t, err)

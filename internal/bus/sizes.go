@@ -60,20 +60,12 @@ func (o StreamOptions) sizeOf(stream string) int64 {
 		if s.Stream != stream {
 			continue
 		}
-		if set := o.asked(s); set > 0 {
+		if set := o.Sizes[s.Name]; set > 0 {
 			return set
 		}
 		return s.Default
 	}
 	return 0 // streams of features that have no option yet
-}
-
-// asked returns the size that the operator set, 0 for none.
-func (o StreamOptions) asked(s Size) int64 {
-	if s.Stream == schemas.StreamEvents && o.MaxBytes > 0 {
-		return o.MaxBytes
-	}
-	return o.Sizes[s.Name]
 }
 
 // readDirectly reports whether a stream is read by direct reads of many messages a request. Streams of an earlier release
@@ -93,7 +85,7 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 		}
 		info := stream.CachedInfo()
 		want := info.Config
-		if asked := o.asked(size); asked > 0 {
+		if asked := o.Sizes[size.Name]; asked > 0 {
 			want.MaxBytes = asked
 		}
 		if o.Replicas > 0 {

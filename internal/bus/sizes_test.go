@@ -81,7 +81,7 @@ func TestSizes_AccountTooSmall(t *testing.T) {
 	_, err = Setup(testContext(t), js, StreamOptions{Sizes: small})
 	require.NoError(t, err)
 
-	_, err = Setup(testContext(t), connectTo(t, startServer(t)), StreamOptions{MaxBytes: 1 << 60})
+	_, err = Setup(testContext(t), connectTo(t, startServer(t)), StreamOptions{Sizes: map[string]int64{"events": 1 << 60}})
 	require.ErrorContains(t, err, "HOOKTURN_EVENTS_MAX_BYTES")
 	require.ErrorContains(t, err, "max_file_store")
 }

@@ -42,8 +42,7 @@ const (
 // StreamOptions are the options of missing streams. Existing streams keep their settings; Resize changes sizes.
 type StreamOptions struct {
 	Partitions int              // of the event stream; 8 when 0
-	MaxBytes   int64            // of the event stream, which rejects new events when full; the default of Sizes when 0
-	Sizes      map[string]int64 // bytes of other streams and buckets, by name; the default of Sizes when absent
+	Sizes      map[string]int64 // bytes of streams and buckets, by the names of Sizes; its default when absent
 	Replicas   int              // of every stream and bucket; 1 when 0
 	StarterTTL time.Duration    // after this time without an announcement a starter counts as dead; 6 s when 0
 }

@@ -12,7 +12,7 @@ import (
 
 func TestStreams_SetupMakesWhatIsMissing(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, StreamOptions{MaxBytes: 64 << 20})
+	_, js, streams := setup(t, StreamOptions{Sizes: map[string]int64{"events": 64 << 20}})
 	require.Equal(t, 8, streams.Partitions)
 
 	events := streams.events.CachedInfo().Config

@@ -127,8 +127,8 @@ func ReadReplies(ctx context.Context, s Streams, t Tail, each func(StoredReply) 
 
 // Follow reads replies by the rules of the function Follow, with a consumer.
 func (r *Replies) Follow(ctx context.Context, t Tail, ready func(), each func(StoredReply) error) error {
-	return natsclient.Consume(ctx, r.js, schemas.StreamReplies, func(ctx context.Context) error {
-		return follow(ctx, r.js, t, ready, each)
+	return natsclient.Consume(ctx, r.streams.js, schemas.StreamReplies, func(ctx context.Context) error {
+		return follow(ctx, r.streams.js, t, ready, each)
 	})
 }
 

@@ -63,7 +63,7 @@ func TestReader_PartitionsChangeUnderLoad(t *testing.T) {
 		t.Run(fmt.Sprintf("%d to %d", c.from, c.to), func(t *testing.T) {
 			t.Parallel()
 			const conversations, events = 8, 60
-			_, js, streams := setup(t, bus.StreamOptions{Partitions: c.from, MaxBytes: 64 << 20})
+			_, js, streams := setup(t, bus.StreamOptions{Partitions: c.from, Sizes: map[string]int64{"events": 64 << 20}})
 			h := &handled{
 				first: conversations * events / 4, reached: make(chan struct{}), goOn: make(chan struct{}), of: map[string][]int{},
 			}
@@ -134,7 +134,7 @@ func publishPatiently(ctx context.Context, js bus.JetStream, conversations, even
 // change that was killed is finished by the next one.
 func TestReader_PartitionsStayWithoutADrain(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, MaxBytes: 64 << 20})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, Sizes: map[string]int64{"events": 64 << 20}})
 	publish(t, js, "c", 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -155,7 +155,7 @@ func TestReader_PartitionsStayWithoutADrain(t *testing.T) {
 // TestRepartition_LostAnswer: the server has closed the stream, and its answer comes too late. The stream takes events again.
 func TestRepartition_LostAnswer(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, MaxBytes: 64 << 20})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, Sizes: map[string]int64{"events": 64 << 20}})
 	publish(t, js, "c", 0)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

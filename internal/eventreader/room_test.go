@@ -70,7 +70,7 @@ func TestReader_TenantThatFillsTheStream(t *testing.T) {
 		for _, conversations := range []int{1, 500} {
 			t.Run(fmt.Sprintf("%s, %d conversations", name, conversations), func(t *testing.T) {
 				t.Parallel()
-				_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, MaxBytes: 4 << 20})
+				_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, Sizes: map[string]int64{"events": 4 << 20}})
 				handled, answered := newLedger(), newLedger()
 				over := make(chan struct{})
 				var once sync.Once
@@ -125,7 +125,7 @@ func TestReader_TenantThatFillsTheStream(t *testing.T) {
 // TestReader_TenantAlone: a tenant that has the installation for itself may fill the stream.
 func TestReader_TenantAlone(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1, MaxBytes: 4 << 20})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1, Sizes: map[string]int64{"events": 4 << 20}})
 	asked := make(chan struct{}, 1000)
 	r := NewReader(js, streams, Options{
 		Handler: func(context.Context, *Message) Outcome { return Retry("busy", errors.New("busy")) },

@@ -19,7 +19,7 @@ type Replies interface {
 	Follow(ctx context.Context, t bus.Tail, ready func(), each func(bus.StoredReply) error) error
 	Last(ctx context.Context) (uint64, error)
 	Listen(of schemas.ConversationKey, ids []string) (found <-chan schemas.Reply, stop func(), err error)
-	FindReply(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
+	Find(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
 }
 
 const (

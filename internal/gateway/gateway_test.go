@@ -203,7 +203,7 @@ func (silent) Listen(schemas.ConversationKey, []string) (<-chan schemas.Reply, f
 	return nil, func() {}, nil
 }
 
-func (silent) FindReply(context.Context, schemas.ConversationKey, string, time.Time) (*schemas.Reply, error) {
+func (silent) Find(context.Context, schemas.ConversationKey, string, time.Time) (*schemas.Reply, error) {
 	return nil, nil
 }
 

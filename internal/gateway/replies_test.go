@@ -52,7 +52,7 @@ func startWithNATS(t *testing.T) *withNATS {
 	d := newTestGateway(t)
 	d.Log = slog.New(slog.DiscardHandler)
 	g.letters, g.events = bus.NewDeadLetters(js, streams), streams.Events()
-	g.engines = &Engines{Replies: bus.NewReplies(js, streams), Letters: lettersOf(g.letters)}
+	g.engines = &Engines{Replies: bus.NewReplies(streams), Letters: lettersOf(g.letters)}
 	d.Bus, d.Engines = g.publisher, g.engines
 	d.EventTokens, err = ReadEventTokens(g.tokens, d.Log)
 	require.NoError(t, err)

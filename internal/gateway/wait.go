@@ -87,7 +87,7 @@ func (o Options) stored(ctx context.Context, e *postedEvent, ids []string, since
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	for _, id := range ids {
-		reply, err := o.Engines.Replies.FindReply(ctx, e.ConversationKey, id, since)
+		reply, err := o.Engines.Replies.Find(ctx, e.ConversationKey, id, since)
 		if err != nil {
 			o.Log.WarnContext(ctx, "looking for a reply failed", "tenant", e.Tenant, "bot", e.Bot, "event", e.id, "error", err)
 			return nil

@@ -22,7 +22,7 @@ type searched struct {
 	since []time.Time
 }
 
-func (s *searched) FindReply(_ context.Context, _ schemas.ConversationKey, _ string, since time.Time) (*schemas.Reply, error) {
+func (s *searched) Find(_ context.Context, _ schemas.ConversationKey, _ string, since time.Time) (*schemas.Reply, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.since = append(s.since, since)

@@ -50,7 +50,7 @@ func (i *Inspector) answeredBy(ctx context.Context, letter bus.DeadLetter) (run 
 	}
 	key := of.BotID.WithConversation(envelope.Subject)
 	id := schemas.ReplyID(key, envelope.ID, schemas.TypeStepReplied)
-	reply, err := i.Streams.FindReply(ctx, key, id, letter.Time.Add(-answerSlack))
+	reply, err := bus.NewReplies(i.Streams).Find(ctx, key, id, letter.Time.Add(-answerSlack))
 	if reply == nil || err != nil {
 		return run, err
 	}

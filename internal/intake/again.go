@@ -68,5 +68,5 @@ func (i *Intake) replied(ctx context.Context, to step.Address, since time.Time) 
 
 // find returns the reply of an id to an event that was stored at a time.
 func (i *Intake) find(ctx context.Context, to step.Address, id string, stored time.Time) (*schemas.Reply, error) {
-	return i.Replies.FindReply(ctx, to.ConversationKey, id, stored.Add(-step.ClockSlack))
+	return i.Replies.Find(ctx, to.ConversationKey, id, stored.Add(-step.ClockSlack))
 }

@@ -54,9 +54,9 @@ type Bots interface {
 // Replies publishes the answer to an event that no conversation can take, and finds those that are stored. *bus.Replies is
 // one.
 type Replies interface {
-	PublishReply(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (before *schemas.Reply, err error)
-	// FindReply returns the reply of an id in a conversation, published since a moment; nil when there is none.
-	FindReply(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
+	Publish(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (before *schemas.Reply, err error)
+	// Find returns the reply of an id in a conversation, published since a moment; nil when there is none.
+	Find(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
 }
 
 // Handle is the event reader's handler.

@@ -75,14 +75,14 @@ type replies struct {
 	since     time.Time // of the latest search
 }
 
-func (r *replies) PublishReply(_ context.Context, _ schemas.BotID, reply schemas.Reply) (*schemas.Reply, error) {
+func (r *replies) Publish(_ context.Context, _ schemas.BotID, reply schemas.Reply) (*schemas.Reply, error) {
 	if r.fail == nil {
 		r.published = append(r.published, reply)
 	}
 	return nil, r.fail
 }
 
-func (r *replies) FindReply(_ context.Context, _ schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error) {
+func (r *replies) Find(_ context.Context, _ schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error) {
 	r.since = since
 	for _, reply := range r.published {
 		if reply.ID == id {

@@ -61,7 +61,7 @@ func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message) erro
 	if i.read(ctx, to, m) {
 		return nil
 	}
-	_, err = i.Replies.PublishReply(ctx, m.BotID, in.Reply)
+	_, err = i.Replies.Publish(ctx, m.BotID, in.Reply)
 	return err
 }
 

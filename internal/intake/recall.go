@@ -81,7 +81,7 @@ func (i *Intake) publishLost(ctx context.Context, to step.Address, before tried,
 		if stored != nil {
 			continue
 		}
-		if _, err := i.Replies.PublishReply(ctx, to.BotID, r); err != nil {
+		if _, err := i.Replies.Publish(ctx, to.BotID, r); err != nil {
 			return n, err
 		}
 		n++

@@ -134,7 +134,7 @@ func (i *Intake) publishRejected(ctx context.Context, to step.Address, f *fault.
 	defer cancel()
 	in, err := to.Reply(schemas.TypeStepReplied, time.Now(), step.Rejected(to.Event, f))
 	if err == nil {
-		_, err = i.Replies.PublishReply(ctx, to.BotID, in.Reply)
+		_, err = i.Replies.Publish(ctx, to.BotID, in.Reply)
 	}
 	return err
 }

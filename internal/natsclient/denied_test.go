@@ -115,7 +115,7 @@ func TestRights_DeniedOperationEndsAtOnce(t *testing.T) { //nolint:tparallel // 
 		})
 	}
 	t.Run("reading replies", func(t *testing.T) { //nolint:paralleltest // as above
-		err := bus.NewReplies(r.js, streams).Follow(natsclient.TestContext(t), bus.Tail{}, nil, nil)
+		err := bus.NewReplies(streams).Follow(natsclient.TestContext(t), bus.Tail{}, nil, nil)
 		require.True(t, natsclient.IsDenied(err), "%v", err)
 		err = bus.Follow(natsclient.TestContext(t), r.js, bus.Tail{}, nil, nil)
 		require.True(t, natsclient.IsDenied(err), "%v", err)

@@ -22,7 +22,7 @@ func TestStarter_ReadsRepliesForEngines(t *testing.T) {
 	ctx := testContext(t)
 	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
 	require.NoError(t, err)
-	replies := bus.NewReplies(js, streams)
+	replies := bus.NewReplies(streams)
 	before, err := replies.Last(ctx)
 	require.NoError(t, err)
 	owner := schemas.BotID{Tenant: "acme", Bot: "shop"}
@@ -34,7 +34,7 @@ func TestStarter_ReadsRepliesForEngines(t *testing.T) {
 	for _, event := range []string{"e0", "e1", "e2"} {
 		reply, err := schemas.NewReply(of, event, schemas.TypeStepReplied, time.Now(), schemas.StepReplied{EventID: event})
 		require.NoError(t, err)
-		_, err = replies.PublishReply(ctx, owner, reply)
+		_, err = replies.Publish(ctx, owner, reply)
 		require.NoError(t, err)
 	}
 	select {
@@ -43,7 +43,7 @@ func TestStarter_ReadsRepliesForEngines(t *testing.T) {
 	case <-time.After(soon):
 		t.Fatal("the reply does not come")
 	}
-	stored, err := replies.FindReply(ctx, of, ids[0], time.Now().Add(-time.Hour))
+	stored, err := replies.Find(ctx, of, ids[0], time.Now().Add(-time.Hour))
 	require.NoError(t, err)
 	require.NotNil(t, stored, "a reply behind the latest is found")
 

@@ -21,7 +21,7 @@ func TestWorker_FindsReplies(t *testing.T) {
 	_, js := startRig(t).connect(t, Worker)
 	streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{})
 	require.NoError(t, err)
-	replies := bus.NewReplies(js, streams)
+	replies := bus.NewReplies(streams)
 	owner := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	of := owner.WithConversation("c-1")
 	for _, replyType := range []string{schemas.TypeStepReplied, schemas.TypeConversationClosed} {
@@ -30,10 +30,10 @@ func TestWorker_FindsReplies(t *testing.T) {
 			Source: owner.Source(), Data: json.RawMessage(`{}`),
 		}
 		for range 2 {
-			_, err = replies.PublishReply(testContext(t), owner, reply)
+			_, err = replies.Publish(testContext(t), owner, reply)
 			require.NoError(t, err)
 		}
-		found, err := replies.FindReply(testContext(t), of, schemas.ReplyID(of, "e1", schemas.TypeStepReplied), time.Time{}.AddDate(2000, 0, 0))
+		found, err := replies.Find(testContext(t), of, schemas.ReplyID(of, "e1", schemas.TypeStepReplied), time.Time{}.AddDate(2000, 0, 0))
 		require.NoError(t, err)
 		require.NotNil(t, found)
 	}

@@ -171,7 +171,7 @@ func TestLetters_InBinaryMode(t *testing.T) {
 		EventID: "answered", Outcome: schemas.OutcomeRejected, Workflow: schemas.WorkflowRef{ID: "w", RunID: "r"},
 	})
 	require.NoError(t, err)
-	_, err = bus.NewReplies(js, streams).PublishReply(t.Context(), key.BotID, reply)
+	_, err = bus.NewReplies(streams).Publish(t.Context(), key.BotID, reply)
 	require.NoError(t, err)
 
 	temporal := mocks.NewClient(t)
