@@ -77,7 +77,7 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 		Channels: b.channels, Scripts: scripts, Sockets: sockets, Callbacks: callbacks,
 		Engines: &gateway.Engines{Replies: bus.NewReplies(b.streams), Letters: letters(cfg, b)},
 		Files:   store.NewFiles(b.streams), Links: fileLinks(cfg, links), Temporal: b.temporal,
-		TenantRequests: cfg.Gateway.TenantRequests, EventShares: bus.NewEventShares(b.js, b.streams),
+		TenantRequests: cfg.Gateway.TenantRequests, EventShares: b.streams.EventQuota(),
 		Proxies: proxies, Origins: cfg.Gateway.Origins, Log: cfg.Log, Metrics: cfg.Metrics,
 	}
 	if cfg.Gateway.EventTokens != "" {

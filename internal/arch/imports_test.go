@@ -59,15 +59,19 @@ var importTable = map[string]row{
 		"the connection to NATS: login, a JetStream client that checks what it sends, ends what is denied, reads from leaders",
 		[]string{"schemas", "internal/fault", "internal/loglimit", "internal/patience", "internal/retry"},
 	},
+	"internal/quota": {
+		"which tenants fill their share of a stream",
+		[]string{"internal/natsclient"},
+	},
 	"internal/bus": {
 		"the streams and buckets of hookturn and their upkeep, publishing, dead letters, publish-subscribe",
-		[]string{"schemas", "internal/fault", "internal/natsclient", "internal/retry", "internal/tenantshare"},
+		[]string{"schemas", "internal/fault", "internal/natsclient", "internal/quota", "internal/retry", "internal/tenantshare"},
 	},
 	"internal/store": {
 		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",
 		[]string{
-			"schemas", "internal/bus", "internal/fault", "internal/natsclient", "internal/retry", "internal/strictjson",
-			"internal/tenantcache",
+			"schemas", "internal/bus", "internal/fault", "internal/natsclient", "internal/quota", "internal/retry",
+			"internal/strictjson", "internal/tenantcache",
 		},
 	},
 	"internal/role": {

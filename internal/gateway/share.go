@@ -29,7 +29,7 @@ func placesOf(r *http.Request) int {
 // placesFor returns the places that a body, or a frame of a WebSocket, takes.
 func placesFor(bytes int64) int { return 1 + int(min(bytes, httpapi.BodyMax)/bytesOfPlace) }
 
-// EventShares finds the tenants whose events fill their share of the event stream. *bus.EventShares is one.
+// EventShares finds the tenants whose events fill their share of the event stream. *quota.Quota is one.
 type EventShares interface {
 	Exceeded(ctx context.Context, tenant string) (bool, error)
 }

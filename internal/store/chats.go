@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/quota"
 	"github.com/hookturn/hookturn/internal/tenantcache"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -17,7 +18,7 @@ import (
 // messages for 30 days expires.
 type Chats struct {
 	bucket fenced
-	shares *bus.Shares
+	quota  *quota.Quota
 	known  *tenantcache.Cache[string, knownChat] // recently stored by this process
 }
 
@@ -37,7 +38,7 @@ const (
 // NewChats returns a new Chats on an account's streams.
 func NewChats(js jetstream.JetStream, s bus.Streams) *Chats {
 	return &Chats{bucket: fenced{js: js, stream: s.BucketLog(bus.BucketChats), bucket: bus.BucketChats},
-		shares: bus.NewBucketShares(s, bus.BucketChats), known: tenantcache.New[string, knownChat](chatsKnown)}
+		quota: s.BucketQuota(bus.BucketChats), known: tenantcache.New[string, knownChat](chatsKnown)}
 }
 
 // Remember stores the conversation of a chat, and returns the conversation that the chat has then. What this process has
@@ -53,7 +54,7 @@ func (c *Chats) Remember(
 	}
 	v, err := c.bucket.change(ctx, key, func(v fencedValue) (fencedValue, bool, error) {
 		if v.data == nil {
-			if err := checkShare(ctx, c.shares, owner.Tenant, fault.QueueFull, "chats"); err != nil {
+			if err := checkShare(ctx, c.quota, owner.Tenant, fault.QueueFull, "chats"); err != nil {
 				return v, false, err
 			}
 		}
@@ -63,7 +64,7 @@ func (c *Chats) Remember(
 		return "", fmt.Errorf("remember the conversation of a chat: %w", err)
 	}
 	last := knownChat{string(v.data), v.fence, time.Now()}
-	c.shares.Wrote(owner.Tenant, len(key)+len(conversation))
+	c.quota.Wrote(owner.Tenant, len(key)+len(conversation))
 	c.known.Put(owner.Tenant, key, last)
 	return last.conversation, nil
 }

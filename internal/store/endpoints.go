@@ -11,6 +11,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/quota"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -20,14 +21,14 @@ type Endpoints struct {
 	bucket  jetstream.KeyValue
 	log     jetstream.Stream // behind the bucket: the tools may not read a key of it
 	streams bus.Streams
-	shares  *bus.Shares
+	quota   *quota.Quota
 }
 
 // NewEndpoints returns a new Endpoints on an account's streams.
 func NewEndpoints(s bus.Streams) *Endpoints {
 	return &Endpoints{
 		bucket: s.Bucket(bus.BucketEndpoints), log: s.BucketLog(bus.BucketEndpoints), streams: s,
-		shares: bus.NewBucketShares(s, bus.BucketEndpoints),
+		quota: s.BucketQuota(bus.BucketEndpoints),
 	}
 }
 
@@ -35,7 +36,7 @@ func NewEndpoints(s bus.Streams) *Endpoints {
 // those of the tenant fill half of the bucket.
 func (e *Endpoints) Tell(ctx context.Context, owner schemas.BotID, url string, notice []byte) error {
 	key := endpointKey(owner, url)
-	if full := checkShare(ctx, e.shares, owner.Tenant, fault.QueueFull, "endpoint states"); full != nil {
+	if full := checkShare(ctx, e.quota, owner.Tenant, fault.QueueFull, "endpoint states"); full != nil {
 		if known, err := e.knows(ctx, key); err != nil || !known {
 			return errors.Join(full, err)
 		}
@@ -43,7 +44,7 @@ func (e *Endpoints) Tell(ctx context.Context, owner schemas.BotID, url string, n
 	if _, err := e.bucket.Put(ctx, key, notice); err != nil {
 		return fmt.Errorf("store the state of an endpoint: %w", err)
 	}
-	e.shares.Wrote(owner.Tenant, len(key)+len(notice))
+	e.quota.Wrote(owner.Tenant, len(key)+len(notice))
 	return nil
 }
 

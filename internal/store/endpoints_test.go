@@ -40,7 +40,7 @@ func TestEndpoints_TenantHasHalf(t *testing.T) {
 	e, ctx, greedy := NewEndpoints(streams), testContext(t), schemas.BotID{Tenant: "greedy", Bot: "shop"}
 	url := func(n int) string { return fmt.Sprintf("https://a.example/%d", n) }
 	state := bytes.Repeat([]byte("x"), 200<<10)
-	stored := fillShare(t, e.shares, fault.QueueFull, func(n int) error { return e.Tell(ctx, greedy, url(n), state) })
+	stored := fillShare(t, e.quota, fault.QueueFull, func(n int) error { return e.Tell(ctx, greedy, url(n), state) })
 	require.InDelta(t, roomBytes/2/(200<<10), stored, 1)
 	require.NoError(t, e.Tell(ctx, greedy, url(0), state), "an endpoint that has a state")
 	require.NoError(t, e.Forget(ctx, greedy, url(1)))

@@ -13,13 +13,14 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/quota"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // Files stores the files of integration channels and scripts for a week.
 type Files struct {
-	store  jetstream.ObjectStore
-	shares *bus.Shares
+	store jetstream.ObjectStore
+	quota *quota.Quota
 }
 
 // File is the metadata of a file.
@@ -39,7 +40,7 @@ var ErrNoFile = errors.New("there is no such file")
 
 // NewFiles returns a new Files on an account's streams.
 func NewFiles(s bus.Streams) *Files {
-	return &Files{store: s.Files(), shares: bus.NewFileShares(s)}
+	return &Files{store: s.Files(), quota: s.FileQuota()}
 }
 
 // Put stores the content of a reader under a new id. Nothing is stored when the reader fails. The error is a fault of the
@@ -50,12 +51,12 @@ func (f *Files) Put(ctx context.Context, owner schemas.BotID, file File, content
 	if err != nil {
 		return File{}, err
 	}
-	if err := checkShare(ctx, f.shares, owner.Tenant, fault.QueueFull, "files"); err != nil {
+	if err := checkShare(ctx, f.quota, owner.Tenant, fault.QueueFull, "files"); err != nil {
 		return File{}, err
 	}
-	write := f.shares.Write(owner.Tenant)
+	write := f.quota.Write(owner.Tenant)
 	counted := &countedReader{from: content, write: write, room: func() error {
-		return checkShare(ctx, f.shares, owner.Tenant, fault.QueueFull, "files")
+		return checkShare(ctx, f.quota, owner.Tenant, fault.QueueFull, "files")
 	}}
 	info, err := f.store.Put(ctx, jetstream.ObjectMeta{
 		Name: fileName(owner, file.ID), Metadata: map[string]string{"file": string(about)},
@@ -71,7 +72,7 @@ func (f *Files) Put(ctx context.Context, owner schemas.BotID, file File, content
 // are stored at the same time have the room of one share.
 type countedReader struct {
 	from   io.Reader
-	write  *bus.Write
+	write  *quota.Write
 	room   func() error
 	unseen int // bytes since room was asked
 }

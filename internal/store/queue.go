@@ -13,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/quota"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -21,19 +22,19 @@ import (
 type Queues struct {
 	js     jetstream.JetStream
 	stream jetstream.Stream
-	shares *bus.Shares
+	quota  *quota.Quota
 }
 
 // NewQueues returns a new Queues on an account's streams.
 func NewQueues(js jetstream.JetStream, s bus.Streams) *Queues {
-	return &Queues{js: js, stream: s.Queues(), shares: bus.NewQueueShares(js)}
+	return &Queues{js: js, stream: s.Queues(), quota: s.QueueQuota()}
 }
 
 // Add puts data at the end of a step's queue; the same event of a conversation within an hour is one entry. A queue that
 // is full, or has no room in the stream or in the tenant's half of it, is a fault of the kind queue_full; data that is too
 // large for NATS is too_large.
 func (q *Queues) Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error {
-	if err := checkShare(ctx, q.shares, key.Tenant, fault.QueueFull, "background queues"); err != nil {
+	if err := checkShare(ctx, q.quota, key.Tenant, fault.QueueFull, "background queues"); err != nil {
 		return err
 	}
 	return q.AddAgain(ctx, key, step, eventID, data)
@@ -48,7 +49,7 @@ func (q *Queues) AddAgain(ctx context.Context, key schemas.ConversationKey, step
 	if int64(m.Size()) > q.js.Conn().MaxPayload() {
 		return fault.New(fault.TooLarge, "message of %d bytes exceeds the limit of NATS", m.Size())
 	}
-	write := q.shares.Write(key.Tenant)
+	write := q.quota.Write(key.Tenant)
 	write.Add(m.Size())
 	stored, err := q.js.PublishMsg(ctx, m)
 	write.End(err == nil && !stored.Duplicate)

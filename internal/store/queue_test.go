@@ -93,13 +93,13 @@ func TestQueues_RepeatTakesNoShare(t *testing.T) {
 		require.NoError(t, q.Add(ctx, of("acme"), "NOTIFY", fmt.Sprint(n), large))
 		require.NoError(t, q.Add(ctx, of("other"), "NOTIFY", fmt.Sprint(n), large))
 	}
-	exceeded, err := q.shares.Exceeded(ctx, "acme") // what it counts is valid for a while
+	exceeded, err := q.quota.Exceeded(ctx, "acme") // what it counts is valid for a while
 	require.NoError(t, err)
 	require.False(t, exceeded)
 	for range share {
 		require.NoError(t, q.AddAgain(ctx, of("acme"), "NOTIFY", "0", large))
 	}
-	exceeded, err = q.shares.Exceeded(ctx, "acme")
+	exceeded, err = q.quota.Exceeded(ctx, "acme")
 	require.NoError(t, err)
 	require.False(t, exceeded)
 }

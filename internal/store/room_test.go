@@ -13,17 +13,18 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/quota"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 const roomBytes = 8 << 20 // of the store in these tests
 
 // fillShare writes entries of a tenant until one is a fault of a kind, and returns how many were stored.
-func fillShare(t *testing.T, shares *bus.Shares, kind fault.Kind, write func(n int) error) (stored int) {
+func fillShare(t *testing.T, of *quota.Quota, kind fault.Kind, write func(n int) error) (stored int) {
 	t.Helper()
 	for ; stored < 200; stored++ {
 		for range 10 { // a busy machine may take longer for the first count than a write waits
-			_, err := shares.Exceeded(testContext(t), "greedy")
+			_, err := of.Exceeded(testContext(t), "greedy")
 			require.NoError(t, err)
 		}
 		err := write(stored)
@@ -56,7 +57,7 @@ func TestShares_TenantHasHalfOfAStore(t *testing.T) {
 	for n := range share / 2 {
 		require.NoError(t, add(other)(100+n))
 	}
-	queued := fillShare(t, q.shares, fault.QueueFull, add(greedy))
+	queued := fillShare(t, q.quota, fault.QueueFull, add(greedy))
 	require.InDelta(t, share, queued, 1, "queued steps")
 	require.NoError(t, add(other)(0))
 	require.NoError(t, q.AddAgain(ctx, greedy.WithConversation("c"), "NOTIFY", "0", large), "it is queued already")
@@ -73,7 +74,7 @@ func TestShares_TenantHasHalfOfAStore(t *testing.T) {
 	for n := range share / 2 {
 		require.NoError(t, set("other", details)(100+n))
 	}
-	require.InDelta(t, share, fillShare(t, u.shares, fault.TooLarge, set("greedy", details)), 1, "user details")
+	require.InDelta(t, share, fillShare(t, u.quota, fault.TooLarge, set("greedy", details)), 1, "user details")
 	require.NoError(t, set("greedy", json.RawMessage(`"small"`))(0), "less than before")
 	require.NoError(t, set("greedy", nil)(1), "removed")
 	require.NoError(t, set("other", details)(0))
@@ -85,7 +86,7 @@ func TestShares_TenantHasHalfOfAStore(t *testing.T) {
 	for n := range share / 2 {
 		require.NoError(t, remember(other)(100+n))
 	}
-	require.InDelta(t, share, fillShare(t, c.shares, fault.QueueFull, remember(greedy)), 1, "chats")
+	require.InDelta(t, share, fillShare(t, c.quota, fault.QueueFull, remember(greedy)), 1, "chats")
 	require.NoError(t, remember(other)(0))
 	_, err := c.Remember(ctx, greedy, "0", "c-2", 2)
 	require.NoError(t, err, "a chat that is known")
@@ -109,12 +110,12 @@ func TestFiles_TenantHasHalf(t *testing.T) {
 		})
 	}
 	storing.Wait()
-	_ = fillShare(t, files.shares, fault.QueueFull, func(int) error { return put(ctx, files, "greedy") })
+	_ = fillShare(t, files.quota, fault.QueueFull, func(int) error { return put(ctx, files, "greedy") })
 	status, err := streams.Files().Status(ctx)
 	require.NoError(t, err)
 	require.Less(t, status.Size(), uint64(2*roomBytes+4<<20))
 	require.NoError(t, put(ctx, files, "other"))
 	require.NoError(t, put(ctx, NewFiles(streams), "other"))
 	later := NewFiles(streams)
-	require.Zero(t, fillShare(t, later.shares, fault.QueueFull, func(int) error { return put(ctx, later, "greedy") }))
+	require.Zero(t, fillShare(t, later.quota, fault.QueueFull, func(int) error { return put(ctx, later, "greedy") }))
 }

@@ -12,20 +12,21 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/quota"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // Users stores user_details: one JSON document for each user of a tenant, which outlives conversations.
 type Users struct {
 	bucket fenced
-	shares *bus.Shares
+	quota  *quota.Quota
 }
 
 // NewUsers returns a new Users on an account's streams.
 func NewUsers(js jetstream.JetStream, s bus.Streams) *Users {
 	return &Users{
 		bucket: fenced{js: js, stream: s.BucketLog(bus.BucketUsers), bucket: bus.BucketUsers},
-		shares: bus.NewBucketShares(s, bus.BucketUsers),
+		quota:  s.BucketQuota(bus.BucketUsers),
 	}
 }
 
@@ -68,7 +69,7 @@ func (u *Users) Update(
 			return v, false, err
 		}
 		if grown = len(value) - len(v.data); grown > 0 {
-			if err := checkShare(ctx, u.shares, tenant, fault.TooLarge, "user details"); err != nil {
+			if err := checkShare(ctx, u.quota, tenant, fault.TooLarge, "user details"); err != nil {
 				return v, false, err
 			}
 		}
@@ -77,7 +78,7 @@ func (u *Users) Update(
 	if err != nil {
 		return stored.data, fmt.Errorf("change user details: %w", err)
 	}
-	u.shares.Wrote(tenant, max(grown, 0))
+	u.quota.Wrote(tenant, max(grown, 0))
 	return stored.data, nil
 }
 

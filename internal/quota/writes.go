@@ -1,4 +1,4 @@
-package bus
+package quota
 
 // writeCount counts what this process has written. A count that was made before does not contain it.
 type writeCount struct {
@@ -11,35 +11,35 @@ func (w writeCount) since(ended uint64) uint64 { return w.open + w.ended - ended
 
 // Write is a write of a tenant that is under way.
 type Write struct {
-	shares *Shares
+	quota  *Quota
 	tenant *ofTenant
 	bytes  uint64
 }
 
 // Write counts a write of a tenant from now on.
-func (e *Shares) Write(tenant string) *Write {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	of := e.of(tenant)
+func (q *Quota) Write(tenant string) *Write {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	of := q.of(tenant)
 	of.writes++
-	return &Write{shares: e, tenant: of}
+	return &Write{quota: q, tenant: of}
 }
 
 // Add counts bytes of the write.
 func (w *Write) Add(bytes int) {
-	w.shares.mu.Lock()
-	defer w.shares.mu.Unlock()
+	w.quota.mu.Lock()
+	defer w.quota.mu.Unlock()
 	w.bytes += uint64(bytes)
 	w.tenant.open += uint64(bytes)
-	w.shares.all.open += uint64(bytes)
+	w.quota.all.open += uint64(bytes)
 }
 
 // End ends the write.
 func (w *Write) End(stored bool) {
-	w.shares.mu.Lock()
-	defer w.shares.mu.Unlock()
+	w.quota.mu.Lock()
+	defer w.quota.mu.Unlock()
 	w.tenant.writes--
-	for _, of := range []*writeCount{&w.tenant.writeCount, &w.shares.all} {
+	for _, of := range []*writeCount{&w.tenant.writeCount, &w.quota.all} {
 		of.open -= w.bytes
 		if stored {
 			of.ended += w.bytes
@@ -48,8 +48,8 @@ func (w *Write) End(stored bool) {
 }
 
 // Wrote counts a write of a tenant that was stored.
-func (e *Shares) Wrote(tenant string, bytes int) {
-	w := e.Write(tenant)
+func (q *Quota) Wrote(tenant string, bytes int) {
+	w := q.Write(tenant)
 	w.Add(bytes)
 	w.End(true)
 }
