@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"sync"
 
 	"github.com/nats-io/nats.go/jetstream"
 
@@ -62,36 +60,10 @@ func (c *Channels) Delete(ctx context.Context, id string, revision uint64) error
 // revision 0.
 func (c *Channels) Follow(ctx context.Context, begin func(), changed func(id string, channel []byte, revision uint64),
 	ready func()) error {
-	known, missing := map[string]bool{}, map[string]bool{} // missing: not seen again in this watch
-	once := sync.OnceFunc(ready)
-	return ignoreEnd(ctx, c.streams.Watch(ctx, bus.BucketChannels, func() {
-		begin()
-		maps.Copy(missing, known)
-	}, func(entry jetstream.KeyValueEntry) {
-		if entry == nil { // the end of the existing channels
-			for id := range missing {
-				delete(known, id)
-				changed(id, nil, 0)
-			}
-			clear(missing)
-			once()
-			return
-		}
-		id, value := entry.Key(), entry.Value()
-		known[id] = true
-		if entry.Operation() != jetstream.KeyValuePut {
-			delete(known, id)
-			value = nil
-		}
-		delete(missing, id)
-		changed(id, value, entry.Revision())
-	}))
-}
-
-// ignoreEnd returns nil when the context has ended, else the error.
-func ignoreEnd(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // the end that was asked for
-	}
-	return err
+	return follow(ctx, c.streams, bus.BucketChannels, follower{
+		begin:   begin,
+		put:     func(e jetstream.KeyValueEntry) { changed(e.Key(), e.Value(), e.Revision()) },
+		removed: func(id string, revision uint64) { changed(id, nil, revision) },
+		ready:   ready,
+	})
 }

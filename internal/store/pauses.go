@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -59,27 +58,18 @@ func (p *Pauses) Put(ctx context.Context, decided Pause) error {
 // its content, and reported once. A pause that is removed from the bucket, or missing after that, is reported as resumed,
 // with its bot and URL only.
 func (p *Pauses) Follow(ctx context.Context, decided func(Pause), ready func()) error {
-	f := followedPauses{known: map[string]knownPause{}, missing: map[string]bool{}, decided: decided}
-	once := sync.OnceFunc(ready)
-	return ignoreEnd(ctx, p.streams.Watch(ctx, bus.BucketPauses, f.begin, func(entry jetstream.KeyValueEntry) {
-		switch {
-		case entry == nil: // the end of the stored decisions
-			for key := range f.missing {
-				f.remove(key)
-			}
-			once()
-		case entry.Operation() == jetstream.KeyValuePut:
-			f.put(entry.Key(), entry.Value())
-		default:
-			f.remove(entry.Key())
-		}
-	}))
+	f := followedPauses{map[string]knownPause{}, decided}
+	return follow(ctx, p.streams, bus.BucketPauses, follower{
+		begin:   func() {},
+		put:     func(entry jetstream.KeyValueEntry) { f.put(entry.Key(), entry.Value()) },
+		removed: func(key string, _ uint64) { f.remove(key) },
+		ready:   ready,
+	})
 }
 
-// followedPauses are the decisions that a watch has reported, by their keys.
+// followedPauses are the decisions that were reported, by their keys.
 type followedPauses struct {
 	known   map[string]knownPause
-	missing map[string]bool // of the known ones: not seen again since the watch began
 	decided func(Pause)
 }
 
@@ -89,14 +79,7 @@ type knownPause struct {
 	value string // as it is stored
 }
 
-func (f *followedPauses) begin() {
-	for key := range f.known {
-		f.missing[key] = true
-	}
-}
-
 func (f *followedPauses) put(key string, value []byte) {
-	delete(f.missing, key)
 	var d Pause
 	if f.known[key].value != string(value) && json.Unmarshal(value, &d) == nil {
 		f.known[key] = knownPause{d, string(value)}
@@ -108,7 +91,6 @@ func (f *followedPauses) put(key string, value []byte) {
 func (f *followedPauses) remove(key string) {
 	last, known := f.known[key]
 	delete(f.known, key)
-	delete(f.missing, key)
 	if known && !last.Resumed {
 		f.decided(Pause{BotID: last.BotID, URL: last.URL, Resumed: true})
 	}
