@@ -17,7 +17,7 @@ import (
 // claims the script before it begins (first.go). What does not begin at once becomes an activity on the queue of the code
 // workers.
 
-// CodeWorkers are the workers that run scripts, as other workers reach them over NATS. *bus.PubSub is one.
+// CodeWorkers are the workers that run scripts, as other workers reach them over NATS. *pubsub.PubSub is one.
 type CodeWorkers interface {
 	// AskCodeWorker sends a step.ScriptAsk to one of the code workers, or to the one of a name, and returns its
 	// step.ScriptAttempt. A *fault.Fault means that no worker received the request: its kind is sandbox_unavailable when no

@@ -13,6 +13,7 @@ import (
 	"github.com/hookturn/hookturn/internal/codec"
 	"github.com/hookturn/hookturn/internal/inspect"
 	"github.com/hookturn/hookturn/internal/letterapi"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -49,7 +50,7 @@ func adminAPI(cfg Config, b *base, p *parts) (http.Handler, error) {
 	}
 	api := adminapi.API{Log: cfg.Log, Operators: operators, Channels: adminapi.Channels{
 		Administration: &channel.Administration{Registry: b.channels, Store: store.NewChannels(b.streams), Licences: cfg.Licences},
-		Advise:         bus.NewPubSub(b.js).Advise, Log: cfg.Log, Audit: bus.NewAudit(b.js),
+		Advise:         pubsub.New(b.js).Advise, Log: cfg.Log, Audit: bus.NewAudit(b.js),
 	}, Letters: letters(cfg, b)}
 	if cfg.PayloadKeys != "" {
 		payloads, err := codec.New(cfg.PayloadKeys, cfg.Log)

@@ -14,9 +14,9 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/activities"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
@@ -59,7 +59,7 @@ func (w *Worker) pollCode(
 	}
 	host := &scripthost.Host{
 		Bots: b.bots, Channels: b.channels, Scripts: b.bots, HTTP: out, Sandbox: box,
-		PubSub: bus.NewPubSub(b.js), Log: cfg.Log,
+		PubSub: pubsub.New(b.js), Log: cfg.Log,
 		Files: store.NewFiles(b.streams), Link: link,
 	}
 	code := &activities.Code{
@@ -73,7 +73,7 @@ func (w *Worker) pollCode(
 		return fmt.Errorf("start polling task queue %s: %w", step.QueueCode, err)
 	}
 	running.add(func(context.Context) { sdk.Stop() })
-	return w.answerScripts(ctx, &running, bus.NewPubSub(b.js), code)
+	return w.answerScripts(ctx, &running, pubsub.New(b.js), code)
 }
 
 // together are the sources of scripts of a worker, which stop at the same time: while one waits for its scripts, no other
@@ -92,7 +92,7 @@ func (t *together) stop(ctx context.Context) error {
 }
 
 // answerScripts runs the scripts that other processes ask for over NATS.
-func (w *Worker) answerScripts(ctx context.Context, running *together, requests *bus.PubSub, code *activities.Code) error {
+func (w *Worker) answerScripts(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
 	if err := w.answerAsks(ctx, running, requests, code); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (w *Worker) answerScripts(ctx context.Context, running *together, requests 
 
 // answerAsks runs scripts for the first attempts of workflows, which other workers ask for over NATS. When the worker stops,
 // it begins none any more, and answers requests about those that run until they have ended.
-func (w *Worker) answerAsks(ctx context.Context, running *together, requests *bus.PubSub, code *activities.Code) error {
+func (w *Worker) answerAsks(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
 	asked, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	answer := func(request []byte, limit int) []byte { return answerAsk(asked, code, w.parts.log, request, limit) }
 	stopTo, err := requests.AnswerAsksTo(code.Name, answer)
@@ -126,7 +126,7 @@ func (w *Worker) answerAsks(ctx context.Context, running *together, requests *bu
 
 // serveScripts runs scripts of channels with run: bare, which come from gateways over NATS. When the worker stops, it
 // receives no more requests, and scripts that still run when its time is over are ended and answered.
-func (w *Worker) serveScripts(ctx context.Context, running *together, requests *bus.PubSub, code *activities.Code) error {
+func (w *Worker) serveScripts(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	busy := failedAnswer(fault.SandboxUnavailable, "the worker runs as many scripts as it may")
 	stop, err := requests.ServeScripts(scriptsAtOnce(), func(request []byte, limit int) []byte {

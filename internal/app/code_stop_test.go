@@ -17,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
@@ -51,17 +52,17 @@ func (heldScripts) Claim(_ context.Context, _ schemas.BotID, _, worker string) (
 type codeRig struct {
 	worker  *Worker
 	scripts heldScripts
-	asking  *bus.PubSub
+	asking  *pubsub.PubSub
 }
 
 func newCodeRig(t *testing.T, timeout time.Duration) *codeRig {
 	t.Helper()
 	url, log := natstest.Start(t).ClientURL(), slog.New(slog.DiscardHandler)
-	connect := func(name string) (*bus.PubSub, *nats.Conn) {
+	connect := func(name string) (*pubsub.PubSub, *nats.Conn) {
 		nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: url}, name, nil)
 		require.NoError(t, err)
 		t.Cleanup(nc.Close)
-		return bus.NewPubSub(js), nc
+		return pubsub.New(js), nc
 	}
 	asking, _ := connect("asks")
 	requests, nc := connect("code")

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/internal/tenantshare"
@@ -30,7 +30,7 @@ const (
 // endpoints publishes the state changes of endpoints to the other workers, the log and the subscribers of advisories.
 type endpoints struct {
 	shared  *store.Endpoints
-	pubsub  *bus.PubSub
+	pubsub  *pubsub.PubSub
 	log     *slog.Logger
 	limiter *limit.Limiter
 	notices chan waiting
@@ -47,7 +47,7 @@ type waiting struct {
 	release func()
 }
 
-func newEndpoints(log *slog.Logger, shared *store.Endpoints, pubsub *bus.PubSub) *endpoints {
+func newEndpoints(log *slog.Logger, shared *store.Endpoints, pubsub *pubsub.PubSub) *endpoints {
 	return &endpoints{
 		shared: shared, pubsub: pubsub, log: log, limiter: &limit.Limiter{}, notices: make(chan waiting, noticesMax),
 		dropped: map[string]time.Time{},
@@ -58,7 +58,7 @@ func newEndpoints(log *slog.Logger, shared *store.Endpoints, pubsub *bus.PubSub)
 func startLimiter(
 	ctx context.Context, base *base, log *slog.Logger, m *telemetry.Metrics, p *parts,
 ) (*limit.Limiter, error) {
-	e := newEndpoints(log, store.NewEndpoints(base.streams), bus.NewPubSub(base.js))
+	e := newEndpoints(log, store.NewEndpoints(base.streams), pubsub.New(base.js))
 	e.limiter.OnChange = e.changed
 	if err := followPauses(ctx, base, log, p, e.decided); err != nil {
 		return nil, err

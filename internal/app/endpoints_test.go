@@ -17,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -56,7 +57,7 @@ func TestEndpoints_Published(t *testing.T) {
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
 	require.NoError(t, err)
 	shared := store.NewEndpoints(streams)
-	e := newEndpoints(slog.New(slog.DiscardHandler), shared, bus.NewPubSub(js))
+	e := newEndpoints(slog.New(slog.DiscardHandler), shared, pubsub.New(js))
 	e.changed(open("acme", 0))
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup

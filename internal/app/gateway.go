@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/gateway"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/socket"
 	"github.com/hookturn/hookturn/internal/store"
@@ -64,9 +65,9 @@ func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, 
 	if err != nil {
 		return gateway.Options{}, err
 	}
-	scripts := &gateway.Scripts{Bots: b.bots, Temporal: b.temporal, Bare: bus.NewPubSub(b.js), Log: cfg.Log}
+	scripts := &gateway.Scripts{Bots: b.bots, Temporal: b.temporal, Bare: pubsub.New(b.js), Log: cfg.Log}
 	sockets := &socket.Hub{
-		Scripts: scripts, Bus: bus.NewPubSub(b.js), Claims: store.NewClaims(b.streams), Site: b.namespace, Log: cfg.Log,
+		Scripts: scripts, Bus: pubsub.New(b.js), Claims: store.NewClaims(b.streams), Site: b.namespace, Log: cfg.Log,
 		Count: cfg.Metrics,
 	}
 	if err := sockets.Start(); err != nil {

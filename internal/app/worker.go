@@ -19,6 +19,7 @@ import (
 	"github.com/hookturn/hookturn/internal/jq"
 	"github.com/hookturn/hookturn/internal/load"
 	"github.com/hookturn/hookturn/internal/oauth2"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
@@ -116,7 +117,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.streams),
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
 	}
-	acts.CodeWorkers = bus.NewPubSub(b.js)
+	acts.CodeWorkers = pubsub.New(b.js)
 	acts.ReportTime = w.load.ReportTime
 	acts.Sessions = store.NewSessions(b.js, b.streams)
 	acts.HasSessions = func(id schemas.BotID) bool { return hasSessions(b.bots, id) }

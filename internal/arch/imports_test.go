@@ -63,9 +63,13 @@ var importTable = map[string]row{
 		"which tenants fill their share of a stream",
 		[]string{"internal/natsclient"},
 	},
+	"internal/pubsub": {
+		"what is stored nowhere: event notifications, advisories, requests between processes",
+		[]string{"schemas", "internal/fault", "internal/natsclient", "internal/tenantshare"},
+	},
 	"internal/bus": {
-		"the streams and buckets of hookturn and their upkeep, publishing, dead letters, publish-subscribe",
-		[]string{"schemas", "internal/fault", "internal/natsclient", "internal/quota", "internal/retry", "internal/tenantshare"},
+		"the streams and buckets of hookturn and their upkeep; events, replies, dead letters and audit events in them",
+		[]string{"schemas", "internal/fault", "internal/natsclient", "internal/pubsub", "internal/quota", "internal/retry"},
 	},
 	"internal/store": {
 		"what outlives a process: users, chats, channels, files, keys, endpoints, queues, posted events, claims",

@@ -195,5 +195,5 @@ func ListenDeadLetters(
 	if err := js.Conn().Flush(); err != nil {
 		return nil, fmt.Errorf("listen for dead letters: %w", err)
 	}
-	return unsubscribe(s), nil
+	return func() { _ = s.Unsubscribe() }, nil
 }

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -13,16 +14,16 @@ import (
 func TestBus_HostileIDsLeaveTheConnectionOpen(t *testing.T) {
 	t.Parallel()
 	_, js, s := setup(t, StreamOptions{})
-	ctx, pubsub := testContext(t), NewPubSub(js)
+	ctx, notifications := testContext(t), pubsub.New(js)
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	for name, text := range natstest.Hostile() {
 		if !schemas.IsClassPattern(text) {
-			_, err := pubsub.Notices(shop, text, func(string, []byte) {})
+			_, err := notifications.Notices(shop, text, func(string, []byte) {})
 			require.Error(t, err, name)
 		}
-		require.Error(t, pubsub.Notify(shop, text, nil), name)
-		require.Error(t, pubsub.Advise(schemas.BotID{Tenant: "acme", Bot: text}, nil), name)
-		_, err := pubsub.Request(ctx, text, nil)
+		require.Error(t, notifications.Notify(shop, text, nil), name)
+		require.Error(t, notifications.Advise(schemas.BotID{Tenant: "acme", Bot: text}, nil), name)
+		_, err := notifications.Request(ctx, text, nil)
 		require.Error(t, err, name)
 		if name != "wildcard" && name != "all" { // the filters among them
 			require.Error(t, Follow(ctx, js, Tail{ConversationKey: schemas.BotID{Tenant: text}.WithConversation("")}, nil, nil), name)

@@ -3,15 +3,15 @@ package bus
 import (
 	"encoding/json"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // receivedNotices returns the notices to the WebSocket connections of the shop from now on.
-func receivedNotices(t *testing.T, p *PubSub) <-chan schemas.Notice {
+func receivedNotices(t *testing.T, p *pubsub.PubSub) <-chan schemas.Notice {
 	t.Helper()
 	received := make(chan schemas.Notice, 10)
 	stop, err := p.Notices(shopID(), "hookturn.>", func(class string, text []byte) {
@@ -28,7 +28,7 @@ func receivedNotices(t *testing.T, p *PubSub) <-chan schemas.Notice {
 func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})
-	received := receivedNotices(t, NewPubSub(js))
+	received := receivedNotices(t, pubsub.New(js))
 	publish := func(kind, data string) schemas.Reply {
 		reply := aReply()
 		reply.ID, reply.Type, reply.Data = reply.ID+"/"+kind+data[:20], kind, json.RawMessage(data)
@@ -58,24 +58,4 @@ func TestSystemNotices_StepEndedHandoverClosed(t *testing.T) {
 	n = <-received
 	require.Equal(t, schemas.ClassConversationClosed, n.Type)
 	require.JSONEq(t, `{"reason":"idle"}`, string(n.Data))
-}
-
-func TestSystemNotices_ChannelAndEndpointChanged(t *testing.T) {
-	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
-	w := NewPubSub(js)
-	received := receivedNotices(t, w)
-	for _, advisory := range []any{
-		schemas.NewChannelAdvisory(shopID(), time.Now(), schemas.ChannelChanged{ID: "7", Code: "crm", Action: "created"}),
-		schemas.NewAdvisory(shopID(), time.Now(), schemas.EndpointChanged{URL: "https://shop.example/", State: "open"}),
-	} {
-		text, err := json.Marshal(advisory)
-		require.NoError(t, err)
-		require.NoError(t, w.Advise(shopID(), text))
-	}
-	n := <-received
-	require.Equal(t, schemas.ClassChannelChanged, n.Type)
-	require.Equal(t, "7", n.Subject)
-	require.Contains(t, string(n.Data), `"action":"created"`)
-	require.Equal(t, schemas.ClassEndpointChanged, (<-received).Type)
 }

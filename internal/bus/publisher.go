@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/retry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -24,10 +25,13 @@ const (
 )
 
 // Publisher publishes replies and events. Publishing the same id twice within the stream's duplicate window stores it once.
-type Publisher struct{ js jetstream.JetStream }
+type Publisher struct {
+	js     jetstream.JetStream
+	pubsub *pubsub.PubSub
+}
 
 // NewPublisher returns a new publisher.
-func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js: js} }
+func NewPublisher(js jetstream.JetStream) *Publisher { return &Publisher{js, pubsub.New(js)} }
 
 // PublishReply stores a reply and waits for the acknowledgement, trying again until ctx ends. A reply that is too large
 // for NATS fails at once with fault.TooLarge.
@@ -45,7 +49,7 @@ func (p *Publisher) publishReply(
 	}
 	stored, err := p.publish(ctx, owner, m)
 	if err == nil {
-		announce(natsclient.ConnOf(p.js), owner, noticesOf(reply)...)
+		p.pubsub.Announce(owner, reply)
 	}
 	return stored, err
 }

@@ -58,7 +58,7 @@ func (r *Replies) Listen(of schemas.ConversationKey, ids []string) (found <-chan
 		if err != nil {
 			return nil, nil, fmt.Errorf("listen for the replies of a conversation: %w", err)
 		}
-		s.stop = unsubscribe(sub)
+		s.stop = func() { _ = sub.Unsubscribe() }
 		if r.waits.subjects == nil {
 			r.waits.subjects = map[string]*replySubject{}
 		}

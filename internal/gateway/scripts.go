@@ -36,7 +36,7 @@ type Scripts struct {
 	Log      *slog.Logger
 }
 
-// Bare sends a script to a worker that runs it without a workflow. *bus.PubSub is one.
+// Bare sends a script to a worker that runs it without a workflow. *pubsub.PubSub is one.
 type Bare interface {
 	CallScript(ctx context.Context, owner schemas.BotID, request []byte) ([]byte, error)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -106,7 +107,7 @@ func TestRights_DeniedOperationEndsAtOnce(t *testing.T) { //nolint:tparallel // 
 			return bus.NewPublisher(r.js).PublishReply(ctx, shop, reply)
 		},
 		"hookturn.sockets.g1": func(ctx context.Context) error {
-			_, err := bus.NewPubSub(r.js).Request(ctx, "g1", nil)
+			_, err := pubsub.New(r.js).Request(ctx, "g1", nil)
 			return err
 		},
 	} {
@@ -157,7 +158,7 @@ func TestRights_MissingInbox(t *testing.T) {
 func TestRights_DeniedSubscription(t *testing.T) {
 	t.Parallel()
 	r := startDenied(t, nil, []string{"hookturn.sockets.>"})
-	stop, err := bus.NewPubSub(r.js).Respond("g1", nil)
+	stop, err := pubsub.New(r.js).Respond("g1", nil)
 	require.NoError(t, err)
 	defer stop(natsclient.TestContext(t))
 	require.Eventually(t, func() bool { return natsclient.IsDenied(bus.Ready(natsclient.TestContext(t), r.js)) }, natsclient.Soon, natsclient.Poll)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -47,13 +48,13 @@ func TestCode_ServesScripts(t *testing.T) {
 		r := startRig(t)
 		_, starter := r.connect(t, Starter)
 		_, worker := r.connect(t, user)
-		stop, err := bus.NewPubSub(worker).ServeScripts(1, func(request []byte, _ int) []byte { return request }, nil)
+		stop, err := pubsub.New(worker).ServeScripts(1, func(request []byte, _ int) []byte { return request }, nil)
 		require.NoError(t, err)
 		require.NoError(t, worker.Conn().Flush())
-		answer, err := bus.NewPubSub(starter).CallScript(testContext(t), shop, []byte("x"))
+		answer, err := pubsub.New(starter).CallScript(testContext(t), shop, []byte("x"))
 		require.NoError(t, err, user)
 		require.Equal(t, "x", string(answer))
-		_, err = bus.NewPubSub(worker).CallScript(testContext(t), shop, []byte("x"))
+		_, err = pubsub.New(worker).CallScript(testContext(t), shop, []byte("x"))
 		require.ErrorContains(t, err, "hookturn.scripts", "a worker that is taken over runs no script elsewhere")
 		stop(testContext(t))
 	}
@@ -77,23 +78,23 @@ func TestWorker_AsksCodeWorkers(t *testing.T) {
 			require.Equal(t, created, made)
 		}
 		echo := func(request []byte, _ int) []byte { return request }
-		stop, err := bus.NewPubSub(code).AnswerAsks(1, echo, nil)
+		stop, err := pubsub.New(code).AnswerAsks(1, echo, nil)
 		require.NoError(t, err)
-		stopNamed, err := bus.NewPubSub(code).AnswerAsksTo("w-1", echo)
+		stopNamed, err := pubsub.New(code).AnswerAsksTo("w-1", echo)
 		require.NoError(t, err)
 		require.NoError(t, code.Conn().Flush())
 		for _, name := range []string{"", "w-1"} {
-			answer, err := bus.NewPubSub(asking).AskCodeWorker(testContext(t), shop, name, []byte("x"))
+			answer, err := pubsub.New(asking).AskCodeWorker(testContext(t), shop, name, []byte("x"))
 			require.NoError(t, err, user)
 			require.Equal(t, "x", string(answer))
 		}
-		_, err = bus.NewPubSub(code).AskCodeWorker(testContext(t), shop, "w-1", []byte("x"))
+		_, err = pubsub.New(code).AskCodeWorker(testContext(t), shop, "w-1", []byte("x"))
 		require.NoError(t, err, "a code worker asks the one that has begun a script")
 		_, other := r.connect(t, Starter)
-		_, err = bus.NewPubSub(other).AskCodeWorker(testContext(t), shop, "", []byte("x"))
+		_, err = pubsub.New(other).AskCodeWorker(testContext(t), shop, "", []byte("x"))
 		require.Equal(t, fault.Connect, fault.Of(err).Kind, "not permitted, and known not to be received")
 		_, other = r.connect(t, Code)
-		_, err = bus.NewPubSub(other).AskCodeWorker(testContext(t), shop, "", []byte("x"))
+		_, err = pubsub.New(other).AskCodeWorker(testContext(t), shop, "", []byte("x"))
 		require.Equal(t, fault.Connect, fault.Of(err).Kind)
 		stop(testContext(t))
 		stopNamed(testContext(t))

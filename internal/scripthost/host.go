@@ -72,7 +72,7 @@ type Sandbox interface {
 	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
 }
 
-// PubSub sends messages to gateways. *bus.PubSub implements it.
+// PubSub sends messages to gateways. *pubsub.PubSub implements it.
 type PubSub interface {
 	Notify(owner schemas.BotID, class string, notice []byte) error
 	Request(ctx context.Context, address string, request []byte) ([]byte, error)

@@ -53,7 +53,7 @@ type Scripts interface {
 		json.RawMessage, error)
 }
 
-// Bus sends messages between the processes of an installation. *bus.PubSub implements it.
+// Bus sends messages between the processes of an installation. *pubsub.PubSub implements it.
 type Bus interface {
 	// Notices calls receive for every notice of a bot whose class matches, until stop is called.
 	Notices(owner schemas.BotID, class string, receive func(class string, notice []byte)) (stop func(), err error)

@@ -1,4 +1,4 @@
-package bus
+package pubsub
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 
 func TestPubSub(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
-	p, ctx := NewPubSub(js), testContext(t)
+	js := setup(t)
+	p, ctx := New(js), testContext(t)
 	received := make(chan string, 10)
 	stop, err := p.Notices(schemas.BotID{Tenant: "acme", Bot: "shop"}, "orders.*", func(class string, notice []byte) { received <- class + " " + string(notice) })
 	require.NoError(t, err)
@@ -43,8 +43,8 @@ func TestPubSub(t *testing.T) {
 // for them unless its context has ended.
 func TestPubSub_RequestsAnsweredAtStop(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
-	p, ctx, nc := NewPubSub(js), testContext(t), js.Conn()
+	js := setup(t)
+	p, ctx, nc := New(js), testContext(t), js.Conn()
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	for _, waits := range []bool{false, true} {
@@ -81,8 +81,8 @@ func TestPubSub_RequestsAnsweredAtStop(t *testing.T) {
 
 func TestPubSub_Scripts(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
-	p, ctx := NewPubSub(js), testContext(t)
+	js := setup(t)
+	p, ctx := New(js), testContext(t)
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	_, err := p.CallScript(ctx, shop, []byte("x"))
 	require.Equal(t, fault.SandboxUnavailable, fault.Of(err).Kind)
@@ -148,8 +148,8 @@ func TestPubSub_Scripts(t *testing.T) {
 // TestPubSub_ScriptsOfTenants: one tenant has half of a worker's places, and they are free again afterwards.
 func TestPubSub_ScriptsOfTenants(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
-	p, ctx := NewPubSub(js), testContext(t)
+	js := setup(t)
+	p, ctx := New(js), testContext(t)
 	begun, release := make(chan struct{}, 4), make(chan struct{})
 	free := sync.OnceFunc(func() { close(release) })
 	defer free()
@@ -195,8 +195,8 @@ func TestPubSub_ScriptsOfTenants(t *testing.T) {
 // TestPubSub_ScriptsStop stops a worker while requests are on their way to it. Each is answered, or has no worker.
 func TestPubSub_ScriptsStop(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
-	p, shop := NewPubSub(js), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	js := setup(t)
+	p, shop := New(js), schemas.BotID{Tenant: "acme", Bot: "shop"}
 	const requests = 2000
 	stop, err := p.ServeScripts(requests, func(request []byte, _ int) []byte { return request }, nil)
 	require.NoError(t, err)
@@ -224,10 +224,10 @@ func TestPubSub_ScriptsStop(t *testing.T) {
 
 func TestPubSub_Advise(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
+	js := setup(t)
 	sub, err := js.Conn().SubscribeSync(schemas.SubjectAdvisories + ".acme.>")
 	require.NoError(t, err)
-	require.NoError(t, NewPubSub(js).Advise(schemas.BotID{Tenant: "acme", Bot: "shop"}, []byte("{}")))
+	require.NoError(t, New(js).Advise(schemas.BotID{Tenant: "acme", Bot: "shop"}, []byte("{}")))
 	m, err := sub.NextMsgWithContext(testContext(t))
 	require.NoError(t, err)
 	require.Equal(t, "hookturn.advisories.acme.shop", m.Subject)

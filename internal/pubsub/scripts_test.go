@@ -1,4 +1,4 @@
-package bus
+package pubsub
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 // error.
 func TestPubSub_AskCodeWorker(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{})
-	p, ctx := NewPubSub(js), testContext(t)
+	js := setup(t)
+	p, ctx := New(js), testContext(t)
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	fails := func(name string, request []byte, want fault.Kind) {
 		t.Helper()

@@ -1,10 +1,9 @@
-package bus
+package pubsub
 
 import (
 	"encoding/json"
 	"strings"
 
-	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -60,11 +59,16 @@ func noticeOf(advisory []byte) (schemas.Notice, bool) {
 	return n, schemas.IsClass(n.Type)
 }
 
+// Announce publishes the system notices that a reply stands for.
+func (p *PubSub) Announce(owner schemas.BotID, reply schemas.Reply) {
+	p.announce(owner, noticesOf(reply)...)
+}
+
 // announce publishes system notices. What cannot be published is lost, as any notice without a listener is.
-func announce(c natsclient.Conn, owner schemas.BotID, notices ...schemas.Notice) {
+func (p *PubSub) announce(owner schemas.BotID, notices ...schemas.Notice) {
 	for _, n := range notices {
 		if text, err := schemas.Marshal(n); err == nil {
-			_ = c.Publish(schemas.NoticeSubject(owner, n.Type), text)
+			_ = p.nc.Publish(schemas.NoticeSubject(owner, n.Type), text)
 		}
 	}
 }

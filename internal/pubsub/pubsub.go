@@ -1,4 +1,6 @@
-package bus
+// Package pubsub sends what is stored nowhere, over NATS: event notifications and advisories for all that subscribe to them,
+// and requests from one process of hookturn to another.
+package pubsub
 
 import (
 	"context"
@@ -15,15 +17,14 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// PubSub publishes messages that are stored nowhere: notifications for all that subscribe to them, and requests from one
-// process to another.
+// PubSub publishes, subscribes, requests and responds.
 type PubSub struct{ nc natsclient.Conn }
 
 // subjectSockets is the first part of the subjects on which gateways receive what is pushed to their connections.
 const subjectSockets = "hookturn.sockets"
 
-// NewPubSub returns a new PubSub on a connection.
-func NewPubSub(js jetstream.JetStream) *PubSub { return &PubSub{nc: natsclient.ConnOf(js)} }
+// New returns a new PubSub on a connection.
+func New(js jetstream.JetStream) *PubSub { return &PubSub{nc: natsclient.ConnOf(js)} }
 
 // Notices calls received for every event notification of a bot whose class matches, with the class and the CloudEvents
 // event, until stop is called: those that were delivered and not handled are dropped, as they are when nothing subscribes.
@@ -54,7 +55,7 @@ func (p *PubSub) Advise(owner schemas.BotID, advisory []byte) error {
 		return err
 	}
 	if notice, ok := noticeOf(advisory); ok {
-		announce(p.nc, owner, notice)
+		p.announce(owner, notice)
 	}
 	return nil
 }
