@@ -74,6 +74,23 @@ func TestDeadLetter_EventThatFillsTheLargestMessageStillFits(t *testing.T) {
 	require.Empty(t, letter.Header.Get("Big"))
 }
 
+// TestDeadLetter_EventWithTheLongestHeadersStillFits: JetStream stores headers of 65,535 bytes, which an event can have and
+// its dead letter exceeds. A message that it does not take leaves the process ready.
+func TestDeadLetter_EventWithTheLongestHeadersStillFits(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	d := NewDeadLetters(js, streams)
+	m := failedEvent("shop", "c", []byte("x"), nats.Header{"Big": {strings.Repeat("x", 65_500)}}, time.Now())
+	_, err := js.PublishMsg(testContext(t), &nats.Msg{Subject: m.Subject, Data: m.Data, Header: m.Header})
+	require.NoError(t, err, "the event is stored")
+	require.NoError(t, d.Write(testContext(t), m, fault.New(fault.BadEvent, "no json")))
+	letter := onlyLetter(t, d)
+	require.Equal(t, m.Data, letter.Data)
+	require.Equal(t, fault.BadEvent, letter.Reason)
+	require.Empty(t, letter.Header.Get("Big"))
+	require.NoError(t, Ready(testContext(t), js))
+}
+
 func TestList_ChoosesDeadLetters(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})

@@ -63,15 +63,17 @@ func NewDeadLetters(js jetstream.JetStream, s Streams) *DeadLetters {
 }
 
 // Write stores an event as a dead letter and waits for the acknowledgement. Writing the same event twice stores it
-// once.
+// once. The original headers are left out when NATS does not take the dead letter with them.
 func (d *DeadLetters) Write(ctx context.Context, m *FailedEvent, reason *fault.Fault) error {
 	letter := deadLetter(m, reason, time.Now())
-	if int64(letter.Size()) > d.js.Conn().MaxPayload() {
-		dropOriginals(letter.Header)
-	}
 	ctx, cancel := context.WithTimeout(ctx, natsclient.APITimeout)
 	defer cancel()
-	if _, err := d.js.PublishMsg(ctx, letter); err != nil {
+	_, err := d.js.PublishMsg(ctx, letter)
+	if natsclient.IsTooLarge(err) {
+		dropOriginals(letter.Header)
+		_, err = d.js.PublishMsg(ctx, letter)
+	}
+	if err != nil {
 		if errors.Is(err, nats.ErrMaxPayload) {
 			return fmt.Errorf("dead letter for event %d exceeds max_payload of the server: raise it by %d bytes: %w",
 				m.Sequence, deadLetterHeaderMax, err)
@@ -122,7 +124,7 @@ func keptName(name string) string {
 	return name
 }
 
-// dropOriginals removes all but our own headers, for an event that has the size of the server's largest message.
+// dropOriginals removes all but our own headers.
 func dropOriginals(header nats.Header) {
 	for name := range header {
 		switch name {

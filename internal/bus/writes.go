@@ -106,8 +106,7 @@ func (u *upkeep) wrote(stream string, err error) {
 func writeFailure(err error) string {
 	var api *jetstream.APIError
 	switch {
-	case err == nil, natsclient.IsConflict(err), errors.Is(err, context.Canceled), errors.Is(err, nats.ErrMaxPayload),
-		errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+	case err == nil, natsclient.IsConflict(err), errors.Is(err, context.Canceled), natsclient.IsTooLarge(err):
 		return ""
 	case natsclient.IsDenied(err):
 		return ReasonDenied

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -108,7 +109,7 @@ func TestWriteFailure(t *testing.T) {
 		return &jetstream.APIError{Code: 503, ErrorCode: code, Description: text}
 	}
 	for want, errs := range map[string][]error{
-		"":               {nil, jetstream.ErrKeyExists, context.Canceled},
+		"":               {nil, jetstream.ErrKeyExists, context.Canceled, nats.ErrMaxPayload, api(10054, "x"), api(10097, "x")},
 		ReasonStreamFull: {api(10077, "maximum bytes exceeded"), api(10077, "maximum messages per subject exceeded")},
 		ReasonNoSpace:    {api(10023, "insufficient resources"), api(10047, "x"), api(10077, "no space left on device"), api(10077, "write failed")},
 		ReasonNoStream:   {jetstream.ErrNoStreamResponse, jetstream.ErrStreamNotFound},

@@ -1,6 +1,7 @@
 package eventreader
 
 import (
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,9 +11,14 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// HeadersMax is how many headers an event may have. A header takes about 100 bytes in memory beside its text: 15 times the
-// bytes of a message of 1 MiB that has 150,000 of them.
-const HeadersMax = 1000
+const (
+	// HeadersMax is how many headers an event may have. A header takes about 100 bytes in memory beside its text: 15 times the
+	// bytes of a message of 1 MiB that has 150,000 of them.
+	HeadersMax = 1000
+	// HeaderBytesMax is how many bytes the headers of an event may have, with names. JetStream takes 65,535, and the headers of
+	// a dead letter are those of its event, each with up to 18 bytes more, and hookturn's own.
+	HeaderBytesMax = 32 << 10
+)
 
 // What a header takes in memory beside its text, in bytes: a name in its map, and each of its values.
 const (
@@ -28,14 +34,15 @@ type Message struct {
 	Conversation string
 	Subject      string // as the engine published it, without the partition
 	Data         []byte
-	// Header does not have the headers of an event with more than HeadersMax, which is not valid; it still shows whether the
-	// event is in binary mode.
-	Header     nats.Header
-	Headers    int    // how many the event has; a name with two values counts twice
-	Sequence   uint64 // in the event stream
-	Deliveries uint64 // how often JetStream has delivered it, at least 1
-	TakenOver  bool   // an earlier reader, or this one, may have handled it and not acknowledged it
-	Received   time.Time
+	// Header is empty when the event has more headers than HeadersMax or HeaderBytesMax allow, and is not valid; it still shows
+	// whether the event is in binary mode.
+	Header      nats.Header
+	Headers     int    // how many the event has; a name with two values counts twice
+	HeaderBytes int    // of the names and values of its headers
+	Sequence    uint64 // in the event stream
+	Deliveries  uint64 // how often JetStream has delivered it, at least 1
+	TakenOver   bool   // an earlier reader, or this one, may have handled it and not acknowledged it
+	Received    time.Time
 	// Expires is the event's latest useful moment by its Nats-TTL header; the zero time when it has none.
 	Expires time.Time
 	// EventID and TraceID are those of the event, once the handler has read them: log lines name them.
@@ -55,14 +62,14 @@ func newMessage(s bus.Streams, stored string, data []byte, header nats.Header, r
 	m.BotID, m.Conversation, m.valid = tokensOf(m.Subject)
 	m.tenant, _, _ = strings.Cut(strings.TrimPrefix(m.Subject, schemas.SubjectEvents+"."), ".")
 	m.Expires = bus.Expires(header, received)
-	m.wire = int64(len(data) + len(stored))
 	for name, values := range header {
 		m.Headers += len(values)
 		for _, value := range values {
-			m.wire += int64(len(name) + len(value))
+			m.HeaderBytes += len(name) + len(value)
 		}
 	}
-	if m.TooManyHeaders() {
+	m.wire = int64(len(data) + len(stored) + m.HeaderBytes)
+	if m.CheckHeaders() != nil {
 		m.Header = nil
 		if schemas.IsBinary(header) {
 			m.Header = nats.Header{"ce-specversion": {"1.0"}}
@@ -71,8 +78,16 @@ func newMessage(s bus.Streams, stored string, data []byte, header nats.Header, r
 	return m
 }
 
-// TooManyHeaders reports whether the event has more than HeadersMax headers.
-func (m *Message) TooManyHeaders() bool { return m.Headers > HeadersMax }
+// CheckHeaders returns an error when the event has more headers than it may have.
+func (m *Message) CheckHeaders() error {
+	switch {
+	case m.Headers > HeadersMax:
+		return fmt.Errorf("the message has %d headers, at most %d are allowed", m.Headers, HeadersMax)
+	case m.HeaderBytes > HeaderBytesMax:
+		return fmt.Errorf("the headers of the message have %d bytes, at most %d are allowed", m.HeaderBytes, HeaderBytesMax)
+	}
+	return nil
+}
 
 // HeaderValue returns the first value of a header, "" when the message has none; names are matched without regard to case.
 func (m *Message) HeaderValue(name string) string { return bus.HeaderValue(m.Header, name) }
@@ -108,7 +123,7 @@ func (m *Message) size() int64 {
 // failedEvent returns the event as it becomes a dead letter: without headers when it has too many.
 func (m *Message) failedEvent() *bus.FailedEvent {
 	header := m.Header
-	if m.TooManyHeaders() {
+	if m.CheckHeaders() != nil {
 		header = nil
 	}
 	return &bus.FailedEvent{

@@ -57,6 +57,7 @@ func TestMessage_SizeCountsHeaders(t *testing.T) {
 			nats.Header{"a": make([]string, HeadersMax)}},
 		"one more":   {nats.Header{"a": make([]string, HeadersMax+1)}, 0, HeadersMax + 1, nil},
 		"many names": {headers(HeadersMax + 1), 0, 10 + 2*90 + 3*900 + 4, nil},
+		"many bytes": {nats.Header{"a": {strings.Repeat("x", HeaderBytesMax)}}, 0, HeaderBytesMax + 1, nil},
 		"in binary mode": {nats.Header{"CE-id": {"x"}, "a": make([]string, HeadersMax)}, 14 + nameBytes + 3 + valueBytes, HeadersMax + 6,
 			nats.Header{"ce-specversion": {"1.0"}}},
 	} {
@@ -69,24 +70,30 @@ func TestMessage_SizeCountsHeaders(t *testing.T) {
 	require.Equal(t, time.Unix(2, 0), expires.Expires)
 }
 
-// TestReader_ManyHeaders: an event with more headers than it may have is handled, and its dead letter has none of them.
+// TestReader_ManyHeaders: an event with more headers than it may have is handled, and its dead letter has none of them:
+// with them it would exceed what JetStream stores.
 func TestReader_ManyHeaders(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
-	startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
-		if !m.TooManyHeaders() || len(m.Header) > 1 {
-			return Retry("headers", nil)
-		}
-		return DeadLetter(fault.BadEvent, "too many headers")
-	}})
-	header := headers(HeadersMax)
-	header["ce-id"] = []string{"e"}
-	_, err := js.PublishMsg(testContext(t), &nats.Msg{Subject: eventRoot + "acme.shop.c", Data: []byte("{}"), Header: header})
-	require.NoError(t, err)
-	letter := onlyLetter(t, bus.NewDeadLetters(js, streams))
-	require.Equal(t, fault.BadEvent, letter.Reason)
-	require.Equal(t, []byte("{}"), letter.Data)
-	require.Less(t, len(letter.Header), 10, "its own only")
-	require.NotContains(t, letter.Header, "ce-specversion")
-	requireEmpty(t, streams)
+	many := headers(HeadersMax)
+	many["ce-id"] = []string{"e"}
+	for name, header := range map[string]nats.Header{"many": many, "long": {"tracestate": {strings.Repeat("x", 65_400)}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
+			startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
+				if m.CheckHeaders() == nil || len(m.Header) > 1 {
+					return Retry("headers", nil)
+				}
+				return DeadLetter(fault.BadEvent, "too many headers")
+			}})
+			_, err := js.PublishMsg(testContext(t), &nats.Msg{Subject: eventRoot + "acme.shop.c", Data: []byte("{}"), Header: header})
+			require.NoError(t, err)
+			letter := onlyLetter(t, bus.NewDeadLetters(js, streams))
+			require.Equal(t, fault.BadEvent, letter.Reason)
+			require.Equal(t, []byte("{}"), letter.Data)
+			require.Less(t, len(letter.Header), 10, "its own only")
+			require.NotContains(t, letter.Header, "ce-specversion")
+			requireEmpty(t, streams)
+		})
+	}
 }

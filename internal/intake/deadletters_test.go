@@ -96,6 +96,7 @@ func TestIntake_DeadLetters(t *testing.T) {
 		"no event":               {&eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte("{")}, fault.BadEvent},
 		"other subject":          {elsewhere, fault.BadEvent},
 		"too many headers":       {crowded(requested("shop")), fault.BadEvent},
+		"too long headers":       {longHeaders(requested("shop")), fault.BadEvent},
 		"unknown bot":            {requested("unknown"), fault.UnknownBot},
 		"unordered, entities":    {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
 		"unordered, end":         {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
@@ -115,6 +116,12 @@ func TestIntake_DeadLetters(t *testing.T) {
 // crowded returns an event that has one header more than it may.
 func crowded(m *eventreader.Message) *eventreader.Message {
 	m.Headers, m.Header = eventreader.HeadersMax+1, nil
+	return m
+}
+
+// longHeaders returns an event whose headers have one byte more than they may.
+func longHeaders(m *eventreader.Message) *eventreader.Message {
+	m.HeaderBytes, m.Header = eventreader.HeaderBytesMax+1, nil
 	return m
 }
 

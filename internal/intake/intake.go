@@ -6,7 +6,6 @@ package intake
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -99,8 +98,8 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 			i.Bots.Current().Hint(m.BotID))
 		return i.unserved(ctx, nil, m, document, unknown)
 	}
-	if m.TooManyHeaders() {
-		err = fmt.Errorf("the message has %d headers, at most %d are allowed", m.Headers, eventreader.HeadersMax)
+	if tooMany := m.CheckHeaders(); tooMany != nil {
+		err = tooMany
 	}
 	var event schemas.Event
 	if err == nil {

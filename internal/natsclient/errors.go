@@ -16,7 +16,7 @@ import (
 
 // Errors of NATS by what a caller does about them. IsTransient: send the request again at once. IsAway: answer that it may
 // succeed later. IsVanished: create the stream again. IsDenied: an operator has to permit it. IsConflict: read again, then
-// decide. IsStreamFull and IsNoSpace: nothing is stored until there is room.
+// decide. IsTooLarge: make the message smaller. IsStreamFull and IsNoSpace: nothing is stored until there is room.
 
 // lostRequests are the errors of a request that has no answer: the server, JetStream or the connection is away.
 func lostRequests() []error {
@@ -102,4 +102,15 @@ func IsNoSpace(err error) bool {
 	return errors.As(err, &api) && !IsStreamFull(err) && slices.Contains([]jetstream.ErrorCode{
 		errCodeInsufficientResources, errCodeMemoryExceeded, errCodeStorageExceeded, errCodeStoreFailed,
 	}, api.ErrorCode)
+}
+
+// errCodeHeaderTooLarge is JetStream's error code for a message whose headers have more than 65,535 bytes.
+const errCodeHeaderTooLarge jetstream.ErrorCode = 10097
+
+// IsTooLarge reports whether NATS did not take a message because of its size, which is not a failure of the stream: the
+// message, or its headers, exceed what the server, the stream or JetStream takes.
+func IsTooLarge(err error) bool {
+	var api *jetstream.APIError
+	return errors.Is(err, nats.ErrMaxPayload) || errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum) ||
+		errors.As(err, &api) && api.ErrorCode == errCodeHeaderTooLarge
 }
