@@ -102,13 +102,11 @@ func (e *envelope) optional(s scanner, name []byte) (err error) {
 	case "datacontenttype":
 		ev.DataContentType, err = s.text()
 	case "traceparent":
-		if ev.TraceParent, err = s.text(); !isTraceParent(ev.TraceParent) {
-			ev.TraceParent = "" // W3C Trace Context: who cannot read it starts a new trace
-		}
+		ev.TraceParent, err = s.text()
+		ev.TraceParent, _ = ValidTrace(ev.TraceParent, "")
 	case "tracestate":
-		if ev.TraceState, err = s.text(); !isTraceState(ev.TraceState) {
-			ev.TraceState = ""
-		}
+		ev.TraceState, err = s.text()
+		_, ev.TraceState = ValidTrace("", ev.TraceState)
 	case "expirytime":
 		var at time.Time
 		at, err = s.time()

@@ -34,9 +34,9 @@ func DecodeEnvelope(raw []byte) (e Envelope, ok bool) {
 	}
 	e = Envelope{
 		ID: text("id", idMax), Type: text("type", sourceMax), Subject: text("subject", subjectMax),
-		TraceParent: text("traceparent", sourceMax), TraceState: text("tracestate", sourceMax),
 		RepeatOf: text(AttributeRepeatOf, idMax),
 	}
+	e.TraceParent, e.TraceState = ValidTrace(text("traceparent", traceParentMax), text("tracestate", traceStateMax))
 	if at, err := newScanner(attributes["time"]).time(); err == nil {
 		e.Time = at
 	}

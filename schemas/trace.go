@@ -27,6 +27,18 @@ const (
 // isTraceState reports whether s may travel as the W3C header tracestate.
 func isTraceState(s string) bool { return len(s) <= traceStateMax && isPrintable(s) }
 
+// ValidTrace returns the values of the W3C headers traceparent and tracestate as they may be passed on: one of another form,
+// or with more than 128 or 512 bytes, is empty.
+func ValidTrace(traceParent, traceState string) (parent, state string) {
+	if isTraceParent(traceParent) { // W3C Trace Context: who cannot read it starts a new trace
+		parent = traceParent
+	}
+	if isTraceState(traceState) {
+		state = traceState
+	}
+	return parent, state
+}
+
 func isHex(s string, length int) bool {
 	return len(s) == length && strings.Trim(s, "0123456789abcdef") == ""
 }

@@ -1,6 +1,7 @@
 package schemas_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,4 +23,28 @@ func TestTraceID_IsTheTraceparentsOrMadeFromTheEvent(t *testing.T) {
 		require.Equal(t, schemas.Event{ID: "e1"}.TraceID(owner), id, odd)
 		require.NotEqual(t, schemas.Event{ID: "e2"}.TraceID(owner), id, odd)
 	}
+}
+
+func TestValidTrace(t *testing.T) {
+	t.Parallel()
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for name, c := range map[string]struct{ parent, state, wantParent, wantState string }{
+		"none":         {},
+		"both":         {parent, "a=b,c=d", parent, "a=b,c=d"},
+		"state alone":  {"", "a=b", "", "a=b"},
+		"odd parent":   {"00-1-2-01", "a=b", "", "a=b"},
+		"longest":      {parent, strings.Repeat("x", 512), parent, strings.Repeat("x", 512)},
+		"one too long": {parent, strings.Repeat("x", 513), parent, ""},
+		"not a header": {parent + "\n", "a\r\nb", "", ""},
+	} {
+		gotParent, gotState := schemas.ValidTrace(c.parent, c.state)
+		require.Equal(t, [2]string{c.wantParent, c.wantState}, [2]string{gotParent, gotState}, name)
+	}
+}
+
+func TestDecodeEnvelope_TraceIsValid(t *testing.T) {
+	t.Parallel()
+	e, ok := schemas.DecodeEnvelope([]byte(`{"id":"e1","type":"t","subject":"c","traceparent":"00-1-2-01","tracestate":"ü"}`))
+	require.True(t, ok)
+	require.Equal(t, schemas.Envelope{ID: "e1", Type: "t", Subject: "c"}, e)
 }

@@ -62,11 +62,12 @@ func replyMessage(owner schemas.BotID, reply schemas.Reply) (*nats.Msg, error) {
 	m := nats.NewMsg(schemas.Subject(schemas.SubjectReplies, owner.WithConversation(reply.Subject)))
 	m.Data = body
 	m.Header.Set(jetstream.MsgIDHeader, reply.ID)
-	if reply.TraceParent != "" {
-		m.Header.Set(HeaderTraceParent, reply.TraceParent)
+	traceParent, traceState := schemas.ValidTrace(reply.TraceParent, reply.TraceState)
+	if traceParent != "" {
+		m.Header.Set(HeaderTraceParent, traceParent)
 	}
-	if reply.TraceState != "" {
-		m.Header.Set(HeaderTraceState, reply.TraceState)
+	if traceState != "" {
+		m.Header.Set(HeaderTraceState, traceState)
 	}
 	return m, nil
 }
@@ -144,7 +145,7 @@ func publishError(err error, m *nats.Msg) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, nats.ErrMaxPayload), errors.Is(err, jetstream.ErrStreamMessageExceedsMaximum):
+	case exceedsMaximum(err):
 		return backoff.Permanent(tooLarge(m))
 	case natsclient.IsStreamFull(err):
 		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))

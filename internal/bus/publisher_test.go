@@ -17,7 +17,7 @@ import (
 func aReply() schemas.Reply {
 	return schemas.Reply{SpecVersion: "1.0", ID: schemas.ReplyID(schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("chat 1"), "e-1", schemas.TypeStepReplied),
 		Source: "/hookturn/acme/shop", Type: schemas.TypeStepReplied, Subject: "chat 1", Time: time.Unix(0, 0).UTC(),
-		TraceParent: "00-1-2-01", TraceState: "a=b", Data: json.RawMessage(`{"text":"<b>&"}`)}
+		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", TraceState: "a=b", Data: json.RawMessage(`{"text":"<b>&"}`)}
 }
 
 func TestPublishReply_StoresItOnce(t *testing.T) {
@@ -34,7 +34,7 @@ func TestPublishReply_StoresItOnce(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, schemas.Subject(schemas.SubjectReplies, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("chat 1")), stored.Subject)
 	require.Equal(t, aReply().ID, stored.Header.Get("Nats-Msg-Id"))
-	require.Equal(t, "00-1-2-01", stored.Header.Get("traceparent"))
+	require.Equal(t, aReply().TraceParent, stored.Header.Get("traceparent"))
 	require.Equal(t, "a=b", stored.Header.Get("tracestate"))
 	require.Contains(t, string(stored.Data), `"<b>&"`)
 	var back schemas.Reply
@@ -49,6 +49,18 @@ func TestPublisher_ReplyThatIsTooLargeIsNotTriedAgain(t *testing.T) {
 	reply.Data = json.RawMessage(`"` + strings.Repeat("x", schemas.MessageMax) + `"`)
 	err := NewPublisher(js).PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, reply)
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
+}
+
+// TestPublishReply_LongTraceState: a reply is stored whatever the engine sent as the trace of its event.
+func TestPublishReply_LongTraceState(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	reply := aReply()
+	reply.TraceState = strings.Repeat("x", 65_500)
+	require.NoError(t, NewPublisher(js).PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, reply))
+	stored, err := streams.replies.GetMsg(testContext(t), 1)
+	require.NoError(t, err)
+	require.Empty(t, stored.Header.Get(HeaderTraceState))
 }
 
 func TestPublishReply_WaitsForTheStreamUntilItsContextEnds(t *testing.T) {
@@ -90,11 +102,14 @@ func TestPublishEvent(t *testing.T) {
 
 func TestPublishEvent_Refusals(t *testing.T) {
 	t.Parallel()
-	_, js, _ := setup(t, StreamOptions{Sizes: map[string]int64{"events": 64 << 10}})
+	_, js, _ := setup(t, StreamOptions{Sizes: map[string]int64{"events": 96 << 10}})
 	p := NewPublisher(js)
 	_, _, err := p.PublishEvent(testContext(t), schemas.BotID{Tenant: "ac.me", Bot: "shop"}.WithConversation("c"), nil, "1", nil)
 	require.Equal(t, fault.BadEvent, fault.Of(err).Kind)
 	_, _, err = p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), make([]byte, schemas.MessageMax+1), "2", nil)
+	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
+	long := nats.Header{"Long": {strings.Repeat("x", 65_500)}}
+	_, _, err = p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), []byte("{}"), "2", long)
 	require.Equal(t, fault.TooLarge, fault.Of(err).Kind)
 	_, _, err = p.PublishEvent(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c"), make([]byte, 128<<10), "3", nil)
 	require.Equal(t, fault.QueueFull, fault.Of(err).Kind)

@@ -92,6 +92,11 @@ func (m *Message) CheckHeaders() error {
 // HeaderValue returns the first value of a header, "" when the message has none; names are matched without regard to case.
 func (m *Message) HeaderValue(name string) string { return bus.HeaderValue(m.Header, name) }
 
+// Trace returns the values of the headers traceparent and tracestate, "" where they are not valid.
+func (m *Message) Trace() (traceParent, traceState string) {
+	return schemas.ValidTrace(m.HeaderValue(bus.HeaderTraceParent), m.HeaderValue(bus.HeaderTraceState))
+}
+
 // ids are the attributes of log lines about the event.
 func (m *Message) ids() []any {
 	ids := []any{"sequence", m.Sequence, "subject", m.Subject}
@@ -100,7 +105,7 @@ func (m *Message) ids() []any {
 	}
 	trace := m.TraceID
 	if trace == "" {
-		trace = schemas.TraceIDOf(m.HeaderValue("traceparent"), schemas.ConversationKey{}, "")
+		trace = schemas.TraceIDOf(m.HeaderValue(bus.HeaderTraceParent), schemas.ConversationKey{}, "")
 	}
 	if trace != "" {
 		ids = append(ids, "trace_id", trace)

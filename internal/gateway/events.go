@@ -10,6 +10,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/store"
@@ -93,10 +94,12 @@ func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant strin
 	if _, ok := o.Bots.Current().Bot(e.BotID); !ok {
 		return nil, o.noBot(e.BotID)
 	}
-	for _, name := range []string{"traceparent", "tracestate"} {
-		if value := r.Header.Get(name); value != "" {
-			e.header.Set(name, value)
-		}
+	traceParent, traceState := schemas.ValidTrace(r.Header.Get(bus.HeaderTraceParent), r.Header.Get(bus.HeaderTraceState))
+	if traceParent != "" {
+		e.header.Set(bus.HeaderTraceParent, traceParent)
+	}
+	if traceState != "" {
+		e.header.Set(bus.HeaderTraceState, traceState)
 	}
 	if t, ok := r.Context().Value(requestTraceKey{}).(*requestTrace); ok {
 		t.id = schemas.TraceIDOf(cmp.Or(event.TraceParent, r.Header.Get("Traceparent")), e.ConversationKey, e.id)

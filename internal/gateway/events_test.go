@@ -37,13 +37,14 @@ func TestEvents_EventInStructuredMode(t *testing.T) {
 	t.Parallel()
 	d := newTestGateway(t)
 	trace := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-	w := d.event(tokenOfDefault, "application/cloudevents+json; charset=utf-8", goodEvent, "traceparent", trace)
+	w := d.event(tokenOfDefault, "application/cloudevents+json; charset=utf-8", goodEvent, "traceparent", trace,
+		"tracestate", strings.Repeat("x", 513))
 	require.Equal(t, http.StatusAccepted, w.Code, w.Body)
 	require.JSONEq(t, `{"accepted":true,"id":"e1","duplicate":false}`, w.Body.String())
 	require.Len(t, d.bus.events, 1)
 	e := d.bus.events[0]
 	require.Equal(t, []string{"default", "shop", "e1", "c 1", goodEvent}, []string{e.Tenant, e.Bot, e.id, e.Conversation, e.body})
-	require.Equal(t, trace, e.header.Get("traceparent"))
+	require.Equal(t, nats.Header{"traceparent": {trace}}, e.header, "a tracestate of more than 512 bytes is not passed on")
 	again := d.event(tokenOfDefault, mediaStructured, goodEvent)
 	require.Equal(t, http.StatusAccepted, again.Code)
 	require.JSONEq(t, `{"accepted":true,"id":"e1","duplicate":true}`, again.Body.String())

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -179,6 +180,21 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 			require.Equal(t, "e1", data.EventID)
 		})
 	}
+}
+
+// TestIntake_DeadLetterWithLongTrace: the trace of an event that nothing passes on is not in the answer to it.
+func TestIntake_DeadLetterWithLongTrace(t *testing.T) {
+	t.Parallel()
+	in, _ := setup(t)
+	sent := &replies{}
+	in.Replies = sent
+	m := requested("unknown")
+	m.Header.Set("traceparent", "00-1-2-01")
+	m.Header.Set("tracestate", strings.Repeat("x", 513))
+	verdict(t, in.Handle(t.Context(), m), fault.UnknownBot, false)
+	require.Len(t, sent.published, 1)
+	require.Empty(t, sent.published[0].TraceParent)
+	require.Empty(t, sent.published[0].TraceState)
 }
 
 // replay is a message that was a dead letter before.

@@ -117,7 +117,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		event = event.Replay()
 	}
 	if event.TraceParent == "" {
-		event.TraceParent, event.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
+		event.TraceParent, event.TraceState = m.Trace()
 	}
 	span := i.Traces.Event(m.BotID.WithConversation(event.Subject), &event, m.Received)
 	ctx = i.traced(ctx, m, event)

@@ -136,7 +136,9 @@ func TestIntake_EventBecomesAnUpdate(t *testing.T) {
 	t.Parallel()
 	in, c := setup(t)
 	m := requested("shop")
-	m.Header.Set("Traceparent", "00-1-2-01") // as libraries of HTTP write it
+	traceParent := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	m.Header.Set("Traceparent", traceParent) // as libraries of HTTP write it
+	m.Header.Set("tracestate", strings.Repeat("x", 513))
 	m.Expires = time.Now().Add(time.Minute)
 	var start client.StartWorkflowOptions
 	var state step.State
@@ -163,7 +165,8 @@ func TestIntake_EventBecomesAnUpdate(t *testing.T) {
 	d, ok := sent.UpdateOptions.Args[0].(step.Delivery)
 	require.True(t, ok)
 	require.Equal(t, "https://shop.example/orders", d.Plan.Webhook.URL)
-	require.Equal(t, "00-1-2-01", d.Event.TraceParent)
+	require.Equal(t, traceParent, d.Event.TraceParent)
+	require.Empty(t, d.Event.TraceState, "it is too long to be passed on")
 	require.True(t, m.Expires.Equal(*d.UsefulUntil))
 }
 

@@ -79,7 +79,7 @@ func (i *Intake) envelope(
 		return ctx, e, false
 	}
 	if e.TraceParent == "" {
-		e.TraceParent, e.TraceState = m.HeaderValue("traceparent"), m.HeaderValue("tracestate")
+		e.TraceParent, e.TraceState = m.Trace()
 	}
 	return i.traced(ctx, m, schemas.Event{ID: e.ID, Subject: e.Subject, TraceParent: e.TraceParent}), e, true
 }
