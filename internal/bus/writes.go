@@ -19,7 +19,7 @@ import (
 // Why a write was not stored: values of the label reason of hookturn_nats_write_failures_total.
 const (
 	ReasonNoSpace    = "no_space"    // the store of the server or of the account is full
-	ReasonStreamFull = "stream_full" // the stream has reached its limit
+	ReasonStreamFull = "stream_full" // the stream has reached its limit, or has too many messages to store
 	ReasonNoStream   = "no_stream"   // no stream has the subject, or JetStream is not available
 	ReasonTimeout    = "timeout"
 	ReasonConnection = "connection"
@@ -139,7 +139,7 @@ func writeHint(reason string) string {
 	case ReasonNoSpace:
 		return "give the JetStream store or the account more space, or remove data"
 	case ReasonStreamFull:
-		return "the stream's max_bytes or max_msgs is reached: raise it, or add workers"
+		return "the stream is full: raise its max_bytes or max_msgs, or add workers; or messages arrive faster than it stores them"
 	case ReasonNoStream:
 		return "check that JetStream is enabled and that its streams exist"
 	}

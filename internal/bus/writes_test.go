@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -109,15 +110,28 @@ func TestWriteFailure(t *testing.T) {
 		return &jetstream.APIError{Code: 503, ErrorCode: code, Description: text}
 	}
 	for want, errs := range map[string][]error{
-		"":               {nil, jetstream.ErrKeyExists, context.Canceled, nats.ErrMaxPayload, api(10054, "x"), api(10097, "x")},
-		ReasonStreamFull: {api(10077, "maximum bytes exceeded"), api(10077, "maximum messages per subject exceeded")},
-		ReasonNoSpace:    {api(10023, "insufficient resources"), api(10047, "x"), api(10077, "no space left on device"), api(10077, "write failed")},
-		ReasonNoStream:   {jetstream.ErrNoStreamResponse, jetstream.ErrStreamNotFound},
-		ReasonTimeout:    {context.DeadlineExceeded, jetstream.ErrAsyncPublishTimeout},
-		ReasonRefused:    {api(10109, "not allowed")},
+		"": {nil, jetstream.ErrKeyExists, context.Canceled, nats.ErrMaxPayload, api(10054, "x"), api(10097, "x")},
+		ReasonStreamFull: {api(10077, "maximum bytes exceeded"), api(10077, "maximum messages per subject exceeded"),
+			api(10167, "too many requests")},
+		ReasonNoSpace:  {api(10023, "insufficient resources"), api(10047, "x"), api(10077, "no space left on device"), api(10077, "write failed")},
+		ReasonNoStream: {jetstream.ErrNoStreamResponse, jetstream.ErrStreamNotFound},
+		ReasonTimeout:  {context.DeadlineExceeded, jetstream.ErrAsyncPublishTimeout},
+		ReasonRefused:  {api(10109, "not allowed")},
 	} {
 		for _, err := range errs {
 			require.Equal(t, want, writeFailure(err), "%v", err)
 		}
 	}
+}
+
+// TestUpkeep_TooManyRequests: an engine that sends more than the event stream can store leaves the processes ready.
+func TestUpkeep_TooManyRequests(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	tooMany := &jetstream.APIError{Code: 429, ErrorCode: 10167, Description: "too many requests"}
+	upkeepOf(js).wrote(schemas.StreamEvents, tooMany)
+	require.NoError(t, Ready(testContext(t), js))
+	require.Equal(t, fault.QueueFull, fault.Of(publishError(tooMany, &nats.Msg{})).Kind, "what it stores must not be tried again at once")
+	upkeepOf(js).wrote(schemas.StreamEvents, &jetstream.APIError{Code: 503, ErrorCode: 10109, Description: "not allowed"})
+	require.Error(t, Ready(testContext(t), js))
 }

@@ -87,13 +87,18 @@ const (
 	errCodeMemoryExceeded        jetstream.ErrorCode = 10028
 	errCodeStorageExceeded       jetstream.ErrorCode = 10047
 	errCodeStoreFailed           jetstream.ErrorCode = 10077
+	errCodeTooManyRequests       jetstream.ErrorCode = 10167 // more messages arrive than the stream can store
 )
 
-// IsStreamFull reports whether a stream that discards new messages has no room for one: the only failure of its store that
-// a lower rate of the publisher can end.
+// IsStreamFull reports whether a stream that discards new messages does not have room for one, or has too many waiting to be
+// stored: the only failures of its store that a lower rate of the publishers can end.
 func IsStreamFull(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
+	if !errors.As(err, &api) {
+		return false
+	}
+	return api.ErrorCode == errCodeTooManyRequests ||
+		api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
 }
 
 // IsNoSpace reports whether the store of the server or of the account is full or has failed.
