@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -46,6 +47,7 @@ const (
 	redrivesTTL  = 30 * 24 * time.Hour
 	chatsTTL     = 30 * 24 * time.Hour
 	claimsTTL    = 2 * time.Minute
+	bucketDedupe = 2 * time.Minute
 )
 
 // bucketConfigs returns the configurations of the key-value buckets.
@@ -61,6 +63,27 @@ func bucketConfigs(o StreamOptions) []jetstream.KeyValueConfig {
 		{Bucket: BucketClaims, Description: "event notifications that a gateway delivers", TTL: claimsTTL},
 		{Bucket: BucketPosted, Description: "content of events that came over HTTP", TTL: eventsDedupe},
 		{Bucket: BucketChannels, Description: "channels of the admin API"},
+	}
+}
+
+// deniesRollups reports whether the bucket behind a stream rejects messages that replace others. Some users may write single
+// keys of these buckets, and a message to any key could replace all of them.
+func deniesRollups(stream string) bool {
+	return slices.Contains([]string{"KV_" + BucketKeys, "KV_" + BucketClaims, "KV_" + BucketPosted}, stream)
+}
+
+// bucketStream returns the stream behind a bucket as the library creates it, which would allow rollups in each.
+func bucketStream(of jetstream.KeyValueConfig) jetstream.StreamConfig {
+	name := "KV_" + of.Bucket
+	dedupe := bucketDedupe
+	if of.TTL > 0 {
+		dedupe = min(dedupe, of.TTL)
+	}
+	return jetstream.StreamConfig{
+		Name: name, Description: of.Description, Subjects: []string{"$KV." + of.Bucket + ".>"},
+		MaxMsgsPerSubject: int64(of.History), MaxBytes: of.MaxBytes, MaxAge: of.TTL, MaxMsgSize: -1, MaxMsgs: -1,
+		MaxConsumers: -1, Discard: jetstream.DiscardNew, Storage: of.Storage, Replicas: of.Replicas, Duplicates: dedupe,
+		AllowRollup: !deniesRollups(name), DenyDelete: true, AllowDirect: true,
 	}
 }
 
@@ -92,8 +115,7 @@ func ensureBucket(
 ) (jetstream.KeyValue, error) {
 	bucket, err := js.KeyValue(ctx, want.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		bucket, err = js.CreateKeyValue(ctx, want)
-		if errors.Is(err, jetstream.ErrBucketExists) {
+		if _, err = js.CreateStream(ctx, bucketStream(want)); err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			bucket, err = js.KeyValue(ctx, want.Bucket)
 		}
 	}

@@ -75,8 +75,8 @@ func readDirectly(stream string) bool {
 }
 
 // Resize applies the sizes and the replicas that are set in the options to streams that exist, allows direct reads of
-// those that need them, and calls changed for each change. Other settings stay as they are. A size below what a stream
-// holds is an error, because it would drop messages.
+// those that need them, denies rollups in buckets that must not have them, and calls changed for each change. Other settings
+// stay as they are. A size below what a stream holds is an error, because it would drop messages.
 func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, changed func(stream, what string)) error {
 	for _, size := range Sizes() {
 		stream, err := js.Stream(ctx, size.Stream)
@@ -92,8 +92,9 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 			want.Replicas = o.Replicas
 		}
 		want.AllowDirect = want.AllowDirect || readDirectly(size.Stream)
-		if want.MaxBytes == info.Config.MaxBytes && want.Replicas == info.Config.Replicas &&
-			want.AllowDirect == info.Config.AllowDirect {
+		want.AllowRollup = want.AllowRollup && !deniesRollups(size.Stream)
+		what := changesOf(info.Config, want)
+		if what == "" {
 			continue
 		}
 		if held := info.State.Bytes; want.MaxBytes > 0 && held > uint64(want.MaxBytes) {
@@ -103,10 +104,28 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 		if _, err := js.UpdateStream(ctx, want); err != nil {
 			return fmt.Errorf("change stream %s: %w", size.Stream, tooSmall(ctx, js, want, err))
 		}
-		changed(size.Stream, fmt.Sprintf("max_bytes %d to %d, replicas %d to %d, allow_direct %t to %t", info.Config.MaxBytes,
-			want.MaxBytes, info.Config.Replicas, want.Replicas, info.Config.AllowDirect, want.AllowDirect))
+		changed(size.Stream, what)
 	}
 	return nil
+}
+
+// changesOf returns the settings of a stream that Resize changes, "" for none.
+func changesOf(before, after jetstream.StreamConfig) string {
+	var changes []string
+	for _, c := range []struct {
+		setting       string
+		before, after any
+	}{
+		{"max_bytes", before.MaxBytes, after.MaxBytes},
+		{"replicas", before.Replicas, after.Replicas},
+		{"allow_direct", before.AllowDirect, after.AllowDirect},
+		{"allow_rollup_hdrs", before.AllowRollup, after.AllowRollup},
+	} {
+		if c.before != c.after {
+			changes = append(changes, fmt.Sprintf("%s %v to %v", c.setting, c.before, c.after))
+		}
+	}
+	return strings.Join(changes, ", ")
 }
 
 // JetStream's error codes for a size that the server or the account does not allow.

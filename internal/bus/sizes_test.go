@@ -102,8 +102,8 @@ func TestResize_LiveStream(t *testing.T) {
 	require.Empty(t, changes, "what is not set stays")
 	require.NoError(t, resize(StreamOptions{Sizes: map[string]int64{"events": 512 << 20, "users": 128 << 20}}))
 	require.Equal(t, map[string]string{
-		schemas.StreamEvents: "max_bytes 268435456 to 536870912, replicas 1 to 1, allow_direct false to false",
-		"KV_" + BucketUsers:  "max_bytes 67108864 to 134217728, replicas 1 to 1, allow_direct true to true",
+		schemas.StreamEvents: "max_bytes 268435456 to 536870912",
+		"KV_" + BucketUsers:  "max_bytes 67108864 to 134217728",
 	}, changes)
 	info, err := streams.Events().Info(ctx)
 	require.NoError(t, err)
@@ -131,5 +131,26 @@ func TestResize_DirectReads(t *testing.T) {
 		stream, err = js.Stream(testContext(t), name)
 		require.NoError(t, err)
 		require.True(t, stream.CachedInfo().Config.AllowDirect, name)
+	}
+}
+
+// TestResize_Rollups: buckets of an earlier release, in which a message to any key could remove all others, reject it
+// afterwards.
+func TestResize_Rollups(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	for _, bucket := range []string{BucketKeys, BucketClaims, BucketPosted} {
+		stream, err := js.Stream(testContext(t), "KV_"+bucket)
+		require.NoError(t, err)
+		config := stream.CachedInfo().Config
+		require.False(t, config.AllowRollup, bucket)
+		config.AllowRollup = true
+		_, err = js.UpdateStream(testContext(t), config)
+		require.NoError(t, err)
+		changes := map[string]string{}
+		require.NoError(t, Resize(testContext(t), js, StreamOptions{}, func(stream, what string) { changes[stream] = what }))
+		require.Equal(t, map[string]string{"KV_" + bucket: "allow_rollup_hdrs true to false"}, changes)
+		require.Error(t, streams.Bucket(bucket).Purge(testContext(t), "a"))
+		require.NoError(t, streams.Bucket(bucket).Delete(testContext(t), "a"))
 	}
 }

@@ -3,9 +3,11 @@ package permissions
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -166,4 +168,36 @@ func TestCode_FollowsBuckets(t *testing.T) {
 	require.Equal(t, "second", next())
 	stop()
 	require.NoError(t, <-ended)
+}
+
+// TestUsers_KeysOfOthers: a user that may write some keys of a bucket removes no other key of it, whatever the headers of its
+// message ask for.
+func TestUsers_KeysOfOthers(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	ctx := testContext(t)
+	_, owner := r.connect(t, Operator)
+	tried := map[string]bool{}
+	for _, user := range []string{Code, Worker, Starter, Setup} {
+		of, _ := UserOf(user)
+		_, js := r.connect(t, user)
+		for _, subject := range of.Publish {
+			bucket, key, isKey := strings.Cut(strings.TrimPrefix(subject, "$KV."), ".")
+			if !strings.HasPrefix(subject, "$KV.") || !isKey || key == ">" || strings.Contains(strings.Join(of.Publish, " "), "$KV."+bucket+".>") {
+				continue
+			}
+			tried[bucket] = true
+			_, err := owner.Publish(ctx, "$KV."+bucket+".of-others", []byte("x"))
+			require.NoError(t, err)
+			m := nats.NewMsg(of.local(strings.ReplaceAll(subject, "*", "x")))
+			m.Header.Set("Nats-Rollup", "all")
+			_, err = js.PublishMsg(ctx, m)
+			require.False(t, bus.IsDenied(err), "%s may write %s", user, subject)
+			kept, err := owner.KeyValue(ctx, bucket)
+			require.NoError(t, err)
+			_, err = kept.Get(ctx, "of-others")
+			require.NoError(t, err, "%s removed it by %s", user, subject)
+		}
+	}
+	require.Equal(t, map[string]bool{bus.BucketKeys: true, bus.BucketClaims: true, bus.BucketPosted: true}, tried)
 }

@@ -91,7 +91,7 @@ func (p *Posted) create(ctx context.Context, tenant, name, content string) (rese
 
 // Release removes an event that the stream has rejected permanently: other content may use its id.
 func (p *Posted) Release(ctx context.Context, key schemas.ConversationKey, eventID string) error {
-	if err := p.bucket.Purge(ctx, schemas.EventMsgID(key, eventID)); err != nil {
+	if err := p.bucket.Delete(ctx, schemas.EventMsgID(key, eventID)); err != nil {
 		return fmt.Errorf("release the id of an event: %w", err)
 	}
 	return nil
