@@ -113,7 +113,7 @@ func Users() []User {
 			Name: Tools, Purpose: "the tools of an operator: pause, replay, repeat, cancel",
 			Publish: slices.Concat(looks(), writes(bucketPauses), writes(bucketEndpoints),
 				reads(bucketRedrives), writes(bucketRedrives),
-				rights("hookturn.events.>", "$JS.API.STREAM.MSG.DELETE."+streamDeadLetters), records(role.Operator.Actions()...)),
+				publishesEvents(), rights("$JS.API.STREAM.MSG.DELETE."+streamDeadLetters), records(role.Operator.Actions()...)),
 			Apart: true,
 		},
 		{Name: Look, Purpose: "the tools that only read", Publish: looks(), Apart: true},
@@ -126,9 +126,10 @@ func starter() User {
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
 		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
 			scans(streamDeadLetters),
-			rights("hookturn.events.>", "hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
+			publishesEvents(),
+			rights("hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "hookturn.scripts.>", "hookturn.apart.scripts.>",
-				"$JS.API.STREAM.MSG.GET."+streamEvents, "$JS.API.STREAM.MSG.DELETE."+streamEvents,
+				"$JS.API.STREAM.MSG.DELETE."+streamEvents,
 				"$JS.API.STREAM.MSG.DELETE."+streamDeadLetters,
 				"$JS.API.STREAM.PURGE.KV_"+bucketStarters,
 				// The retention of bots.
@@ -175,8 +176,13 @@ func opens() []string {
 // looks is what the tools read: stored events, replies, dead letters and audit events, pauses and states of endpoints.
 func looks() []string {
 	return slices.Concat(rights("$JS.API.INFO"), each("$JS.API.STREAM.INFO.", everyStream()),
-		rights("$JS.API.STREAM.MSG.GET."+streamEvents), scans(streamReplies), scans(streamDeadLetters), scans(streamAudit),
+		scans(streamReplies), scans(streamDeadLetters), scans(streamAudit),
 		scans("KV_"+bucketPauses), scans("KV_"+bucketEndpoints))
+}
+
+// publishesEvents is storing events, each once: reading the one that is stored under the same id.
+func publishesEvents() []string {
+	return rights("hookturn.events.>", "$JS.API.STREAM.MSG.GET."+streamEvents)
 }
 
 // records is writing audit events. A tool changes nothing before it has written one, so that these subjects bound what it

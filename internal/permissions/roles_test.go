@@ -240,3 +240,20 @@ func sendAll(t *testing.T, r rig, user User) {
 	_, err = js.Stream(testContext(t), schemas.StreamReplies)
 	require.NoError(t, err)
 }
+
+// TestRoles_ViewerReadsNoEvents: the tools that only read do not need what engines have sent and no starter has handled.
+func TestRoles_ViewerReadsNoEvents(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	_, owner := r.connect(t, Operator)
+	_, err := owner.Publish(testContext(t), "hookturn.events.acme.shop.c-1", []byte("{}"))
+	require.NoError(t, err)
+	for user, may := range map[string]bool{Look: false, Tools: true, Starter: true, Worker: false, Code: false, Setup: false} {
+		_, js := r.connect(t, user)
+		events, err := js.Stream(testContext(t), schemas.StreamEvents)
+		require.NoError(t, err, user)
+		_, err = events.GetMsg(testContext(t), 1)
+		require.Equal(t, !may, bus.IsDenied(err), "%s: %v", user, err)
+		require.Equal(t, may, err == nil, "%s: %v", user, err)
+	}
+}
