@@ -82,7 +82,7 @@ func Users() []User {
 	return []User{
 		{
 			Name: Setup, Purpose: "starter setup: creates streams, buckets and the consumers of engines",
-			Publish: slices.Concat(opens(), restores(), each("$JS.API.STREAM.UPDATE.", everyStream()),
+			Publish: slices.Concat(inspects(), restores(), each("$JS.API.STREAM.UPDATE.", everyStream()),
 				each("$JS.API.CONSUMER.CREATE.", []string{streamReplies + ".>", streamDeadLetters + ".>"}),
 				each("$JS.API.CONSUMER.INFO.", []string{streamReplies + ".*", streamDeadLetters + ".*"}),
 				records(schemas.AuditSetup, schemas.AuditDeploymentPromote)),
@@ -90,15 +90,15 @@ func Users() []User {
 		starter(),
 		{
 			Name: Worker, Purpose: "worker: runs workflows and activities",
-			Publish: slices.Concat(runs(), restores(), reads(bucketChats), writes(bucketChats),
-				keyOf("callback-address"), keyOf("file-link"), findsReplies(),
+			Publish: slices.Concat(runs(), restores(), gets(bucketChats), writes(bucketChats),
+				keyOf("callback-address"), keyOf("file-link"), scans(streamReplies),
 				rights("hookturn.attempts.>", "hookturn.apart.attempts.>", "hookturn.apart.codeworkers.*", "hookturn.queues.>",
 					"$JS.API.STREAM.MSG.GET."+streamQueues, "$JS.API.STREAM.MSG.DELETE."+streamQueues)),
 			Subscribe: servesScripts(), Responds: true,
 		},
 		{
 			Name: Code, Purpose: "worker --task-queues hookturn-code: runs scripts",
-			Publish: slices.Concat(opens(), reads(bucketEndpoints), reads(bucketPauses), reads(bucketChannels), files(),
+			Publish: slices.Concat(opens(), gets(bucketEndpoints), gets(bucketPauses), gets(bucketChannels), files(),
 				rights("hookturn.notices.>", "hookturn.sockets.>", codeWorkers), claimsScripts(), keyOf("file-link")),
 			Subscribe: servesScripts(), Responds: true, Apart: true,
 			Serves: rights("hookturn.scripts.>", "hookturn.attempts.>", codeWorkers),
@@ -124,8 +124,8 @@ func Users() []User {
 func starter() User {
 	return User{
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
-		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), findsReplies(), consumes(streamDeadLetters),
-			scans(streamDeadLetters),
+		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), scans(streamReplies), pulls(streamReplies),
+			scans(streamDeadLetters), creates(streamDeadLetters),
 			publishesEvents(),
 			rights("hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "hookturn.scripts.>", "hookturn.apart.scripts.>",
@@ -138,8 +138,9 @@ func starter() User {
 				schemas.AuditDeadLettersReplay, schemas.AuditPayloadsDecrypt),
 			reads(bucketStarters), writes(bucketStarters), reads(bucketClaims), writes(bucketClaims),
 			reads(bucketPosted), writes(bucketPosted), reads(bucketRedrives), writes(bucketRedrives),
-			reads(bucketChats), watches(bucketPauses), watches(bucketChannels), writes(bucketChannels), files(),
-			consumes(streamFiles), // the retention of bots lists them
+			gets(bucketChats), watches(bucketPauses),
+			pushes("KV_"+bucketChannels), reads(bucketChannels), writes(bucketChannels),
+			files(), pushes(streamFiles), // the retention of bots lists them
 			keyOf("callback-address"), keyOf("file-link")),
 		Subscribe: []string{"hookturn.replies.>", "hookturn.notices.>", "hookturn.sockets.>"}, Responds: true,
 	}
@@ -156,7 +157,7 @@ func servesScripts() []string {
 
 // runs is what a worker of workflows may do. It may run scripts as well.
 func runs() []string {
-	return slices.Concat(opens(), reads(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints),
+	return slices.Concat(opens(), gets(bucketUsers), writes(bucketUsers), watches(bucketEndpoints), writes(bucketEndpoints),
 		watches(bucketPauses), watches(bucketChannels), files(),
 		rights("hookturn.replies.>", "hookturn.advisories.>", "hookturn.notices.>", "hookturn.sockets.>", codeWorkers),
 		claimsScripts())
@@ -168,15 +169,17 @@ func claimsScripts() []string {
 	return []string{keys, "$JS.API.DIRECT.GET.KV_" + bucketPosted + "." + keys}
 }
 
-// opens is what each process does at its start, and for /readyz, which writes a probe.
-func opens() []string {
-	return slices.Concat(rights("$JS.API.INFO", "$KV."+bucketClaims+".ready"), each("$JS.API.STREAM.INFO.", everyStream()))
+// inspects is reading the state of the account and of its streams.
+func inspects() []string {
+	return append(each("$JS.API.STREAM.INFO.", everyStream()), "$JS.API.INFO")
 }
+
+// opens is what each process does at its start, and for /readyz, which writes a probe.
+func opens() []string { return append(inspects(), "$KV."+bucketClaims+".ready") }
 
 // looks is what the tools read: stored events, replies, dead letters and audit events, pauses and states of endpoints.
 func looks() []string {
-	return slices.Concat(rights("$JS.API.INFO"), each("$JS.API.STREAM.INFO.", everyStream()),
-		scans(streamReplies), scans(streamDeadLetters), scans(streamAudit),
+	return slices.Concat(inspects(), scans(streamReplies), scans(streamDeadLetters), scans(streamAudit),
 		scans("KV_"+bucketPauses), scans("KV_"+bucketEndpoints))
 }
 
@@ -194,42 +197,43 @@ func records(actions ...schemas.AuditAction) []string {
 // restores is creating streams and buckets again that have vanished.
 func restores() []string { return each("$JS.API.STREAM.CREATE.", everyStream()) }
 
-// reads is reading single keys of a bucket.
+// gets is reading single messages of a bucket's stream, from its leader.
+func gets(bucket string) []string { return rights("$JS.API.STREAM.MSG.GET.KV_" + bucket) }
+
+// reads is reading single keys of a bucket, and creating them: the library then reads whether a key was deleted.
 func reads(bucket string) []string {
-	return []string{
-		"$JS.API.DIRECT.GET.KV_" + bucket + ".$KV." + bucket + ".>",
-		"$JS.API.STREAM.MSG.GET.KV_" + bucket,
-	}
+	return append(gets(bucket), "$JS.API.DIRECT.GET.KV_"+bucket+".$KV."+bucket+".>")
 }
 
 func writes(bucket string) []string { return []string{"$KV." + bucket + ".>"} }
 
 // watches is reading a bucket and all changes of it.
-func watches(bucket string) []string { return append(reads(bucket), consumes("KV_"+bucket)...) }
+func watches(bucket string) []string { return append(gets(bucket), pushes("KV_"+bucket)...) }
 
 // scans is reading a stream without a consumer.
 func scans(stream string) []string {
 	return []string{"$JS.API.DIRECT.GET." + stream, "$JS.API.STREAM.MSG.GET." + stream}
 }
 
-// consumes is reading a stream with consumers.
-func consumes(stream string) []string {
+// creates is creating consumers of a stream, and deleting them: to count messages, and for engines.
+func creates(stream string) []string {
 	return []string{
-		"$JS.API.CONSUMER.CREATE." + stream + ".>",
-		"$JS.API.CONSUMER.INFO." + stream + ".*",
+		"$JS.API.CONSUMER.CREATE." + stream + ".>", "$JS.API.CONSUMER.INFO." + stream + ".*",
 		"$JS.API.CONSUMER.DELETE." + stream + ".*",
-		"$JS.API.CONSUMER.UNPIN." + stream + ".*",
-		"$JS.API.CONSUMER.MSG.NEXT." + stream + ".*",
-		"$JS.ACK." + stream + ".>",
-		"$JS.FC." + stream + ".>",
 	}
 }
 
-// findsReplies is looking for the reply of a step that another worker may have published.
-func findsReplies() []string {
-	return slices.Concat(consumes(streamReplies),
-		rights("$JS.API.DIRECT.GET."+streamReplies+".>", "$JS.API.DIRECT.GET."+streamReplies,
-			"$JS.API.STREAM.MSG.GET."+streamReplies))
+// pushes is reading a stream with an ordered consumer to which the server pushes.
+func pushes(stream string) []string { return append(creates(stream), "$JS.FC."+stream+".>") }
+
+// pulls is reading a stream with an ordered consumer from which messages are pulled.
+func pulls(stream string) []string {
+	return append(creates(stream), "$JS.API.CONSUMER.MSG.NEXT."+stream+".*")
+}
+
+// consumes is reading a stream with pinned consumers, and acknowledging its messages.
+func consumes(stream string) []string {
+	return append(pulls(stream), "$JS.API.CONSUMER.UNPIN."+stream+".*", "$JS.ACK."+stream+".>")
 }
 
 // files is keeping, reading and deleting files.
