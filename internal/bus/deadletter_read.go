@@ -181,19 +181,38 @@ func isEventSubject(subject string) bool {
 	return ok && key.Valid() && schemas.IsToken(key.Conversation)
 }
 
-// ListenDeadLetters calls received for each dead letter of a conversation that is published from now on, until stop is
-// called. The calls are sequential; Sequence is 0, because the letter may not be stored yet.
-func ListenDeadLetters(
-	js jetstream.JetStream, of schemas.ConversationKey, received func(DeadLetter),
-) (stop func(), err error) {
-	s, err := natsclient.ConnOf(js).Subscribe(schemas.Subject(schemas.SubjectDeadLetters, of), func(m *nats.Msg) {
-		received(readLetter(m.Subject, 0, m.Header, m.Data))
-	})
+// FollowDeadLetters calls each for the dead letters of a conversation behind a sequence, oldest first and as they are
+// stored, until ctx ends or each returns an error. The end of ctx is not an error. It needs no right but to read.
+func FollowDeadLetters(
+	ctx context.Context, js jetstream.JetStream, of schemas.ConversationKey, after uint64, each func(DeadLetter) error,
+) error {
+	r, err := natsclient.NewReader(js, schemas.StreamDeadLetters)
 	if err != nil {
-		return nil, fmt.Errorf("listen for dead letters: %w", err)
+		return fmt.Errorf("read dead letters: %w", err)
 	}
-	if err := js.Conn().Flush(); err != nil {
-		return nil, fmt.Errorf("listen for dead letters: %w", err)
+	from := natsclient.Query{Next: schemas.Subject(schemas.SubjectDeadLetters, of), Sequence: after + 1}
+	ticker := time.NewTicker(pollReplies)
+	defer ticker.Stop()
+	for {
+		messages, err := r.Next(ctx, from, followBatch)
+		switch {
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // the end that was asked for
+		case err != nil && !natsclient.IsTransient(err):
+			return fmt.Errorf("read dead letters: %w", err)
+		}
+		for _, m := range messages {
+			if err := each(readLetter(m.Subject, m.Sequence, m.Header, m.Data)); err != nil {
+				return err
+			}
+			from = from.Behind(m)
+		}
+		if len(messages) > 0 {
+			continue // there may be more
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+		}
 	}
-	return func() { _ = s.Unsubscribe() }, nil
 }

@@ -36,20 +36,13 @@ var errAnswered = errors.New("answered")
 // storeAndWait publishes the event and passes its replies on until an end. end is how it ended, nil for the step's reply;
 // err is what failed before.
 func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.JetStream, raw []byte) (end, err error) {
-	letters := make(chan bus.DeadLetter, 16)
-	stop, err := bus.ListenDeadLetters(js, o.ConversationKey, func(l bus.DeadLetter) {
-		select {
-		case letters <- l:
-		default: // more letters of one conversation than a person waits for
-		}
-	})
+	letters, err := o.last(whole, js, schemas.StreamDeadLetters)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read dead letters: %w", err)
 	}
-	defer stop()
 	answers := awaitedOf(o.ConversationKey, o.id, o.eventType)
 	if answers.others {
-		if answers.before, err = o.lastReply(whole, js); err != nil {
+		if answers.before, err = o.last(whole, js, schemas.StreamReplies); err != nil {
 			return nil, fmt.Errorf("read replies: %w", err)
 		}
 	}
@@ -59,25 +52,46 @@ func (o *send) storeAndWait(whole context.Context, cmd *cobra.Command, js bus.Je
 	since := answers.stored(time.Now(), o.result.Duplicate)
 	ctx, cancel := context.WithTimeout(whole, o.wait)
 	defer cancel()
-	var failed, ended error
+	var letter *bus.DeadLetter
+	var unread error
 	read := make(chan struct{})
 	go func() {
 		defer close(read)
-		ended, failed = o.follow(ctx, cmd, js, since, &answers)
-	}()
-	for {
-		select {
-		case l := <-letters:
-			if l.EventSequence != o.result.Sequence {
-				continue
-			}
+		if letter, unread = o.letter(ctx, js, letters); letter != nil || unread != nil {
 			cancel()
-			<-read
-			return o.deadLetter(l), nil
-		case <-read:
-			return o.endOf(whole, ctx, &answers, failed, ended)
 		}
+	}()
+	ended, failed := o.follow(ctx, cmd, js, since, &answers)
+	waited := ctx.Err()
+	cancel()
+	<-read
+	switch {
+	case errors.Is(failed, errAnswered):
+		return ended, nil
+	case letter != nil:
+		return o.deadLetter(*letter), nil
+	case unread != nil:
+		return nil, unread
 	}
+	return o.endOf(whole, waited, &answers, failed, ended)
+}
+
+// letter returns the dead letter that the event becomes, nil when it became none until ctx ended. It reads those behind a
+// sequence.
+func (o *send) letter(ctx context.Context, js bus.JetStream, after uint64) (found *bus.DeadLetter, err error) {
+	err = transient.Retry(ctx, 2*o.wait, func(ctx context.Context) error { // twice: ctx ends first
+		return bus.FollowDeadLetters(ctx, js, o.ConversationKey, after, func(l bus.DeadLetter) error {
+			if l.EventSequence != o.result.Sequence {
+				return nil
+			}
+			found = &l
+			return errAnswered
+		})
+	})
+	if errors.Is(err, errAnswered) || ctx.Err() != nil {
+		err = nil
+	}
+	return found, err
 }
 
 // follow passes the replies since a time on until an end or until ctx, which lasts for the wait, ends. It begins again while
@@ -92,27 +106,25 @@ func (o *send) follow(
 	return ended, failed
 }
 
-// lastReply returns the sequence of the last reply that is stored.
-func (o *send) lastReply(ctx context.Context, js bus.JetStream) (last uint64, err error) {
+// last returns the sequence of the last message of a stream.
+func (o *send) last(ctx context.Context, js bus.JetStream, stream string) (last uint64, err error) {
 	err = o.retry(ctx, func(ctx context.Context) error {
-		replies, err := js.Stream(ctx, schemas.StreamReplies)
+		opened, err := js.Stream(ctx, stream)
 		if err == nil {
-			last = replies.CachedInfo().State.LastSeq
+			last = opened.CachedInfo().State.LastSeq
 		}
 		return err
 	})
 	return last, err
 }
 
-// endOf returns how the wait ended once replies are read no more. An error of a read that the end of the wait cut short
-// names no reason.
-func (o *send) endOf(whole, wait context.Context, answers *awaited, err, ended error) (end, failed error) {
+// endOf returns how the wait ended without an answer. waited is the end of the time, nil when reading replies ended before
+// it. An error of a read that the end of the wait cut short names no reason.
+func (o *send) endOf(whole context.Context, waited error, answers *awaited, err, ended error) (end, failed error) {
 	switch {
-	case errors.Is(err, errAnswered):
-		return ended, nil
 	case whole.Err() != nil: // reading may have failed for it
 		return nil, fmt.Errorf("waiting for the reply was interrupted: %w", whole.Err())
-	case err != nil && wait.Err() == nil:
+	case err != nil && waited == nil:
 		return nil, err
 	case o.result.Result == resultWaiting: // a duplicate whose step still waits
 		return ended, nil

@@ -44,7 +44,7 @@ func TestSend_RepliesOfABusyServer(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, bus.NewPublisher(js).PublishReply(t.Context(), o.BotID, reply))
 
-	last, err := o.lastReply(t.Context(), &busyJetStream{js, 2})
+	last, err := o.last(t.Context(), &busyJetStream{js, 2}, schemas.StreamReplies)
 	require.NoError(t, err)
 	require.Equal(t, uint64(1), last)
 
@@ -62,13 +62,13 @@ func TestSend_EndOfAnInterruptedRead(t *testing.T) {
 	t.Parallel()
 	o := send{settings: &settings{}}
 	whole, over := t.Context(), ended(t.Context())
-	end, err := o.endOf(whole, over, &awaited{}, context.DeadlineExceeded, nil)
+	end, err := o.endOf(whole, over.Err(), &awaited{}, context.DeadlineExceeded, nil)
 	require.NoError(t, err)
 	require.ErrorContains(t, end, "no reply within")
 	require.Equal(t, resultNoReply, o.result.Result)
-	_, err = o.endOf(whole, whole, &awaited{}, nats.ErrAuthorization, nil)
+	_, err = o.endOf(whole, nil, &awaited{}, nats.ErrAuthorization, nil)
 	require.ErrorIs(t, err, nats.ErrAuthorization)
-	_, err = o.endOf(over, over, &awaited{}, context.Canceled, nil)
+	_, err = o.endOf(over, over.Err(), &awaited{}, context.Canceled, nil)
 	require.ErrorContains(t, err, "interrupted")
 }
 
