@@ -145,7 +145,7 @@ func publishError(err error, m *nats.Msg) error {
 	switch {
 	case err == nil:
 		return nil
-	case exceedsMaximum(err):
+	case natsclient.IsTooLarge(err):
 		return backoff.Permanent(tooLarge(m))
 	case natsclient.IsStreamFull(err):
 		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))

@@ -130,8 +130,10 @@ func (o Options) storeEvent(ctx context.Context, e *postedEvent) (duplicate bool
 			"the conversation has an event of this id with other content: send a new event under an id of its own, such as a UUID")
 	}
 	if err == nil {
+		stored := o.writingEvent(e)
 		_, duplicate, err = o.Bus.PublishEventWithin(ctx, e.ConversationKey, e.document, e.id, e.header,
 			func(ctx context.Context) error { return o.roomForEvent(ctx, e.Tenant, isNew) })
+		stored(err == nil && !duplicate)
 		if full, ok := errors.AsType[*httpapi.Problem](err); ok {
 			return false, full // the id stays reserved: the stream knows it
 		}

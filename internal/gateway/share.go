@@ -32,6 +32,8 @@ func placesFor(bytes int64) int { return 1 + int(min(bytes, httpapi.BodyMax)/byt
 // EventShares finds the tenants whose events fill their share of the event stream. *quota.Quota is one.
 type EventShares interface {
 	Exceeded(ctx context.Context, tenant string) (bool, error)
+	// Writing counts a write of so many bytes of a tenant until end is called.
+	Writing(tenant string, bytes int) (end func(stored bool))
 }
 
 // Values of the metric's label share.
@@ -114,6 +116,15 @@ func (o Options) roomForEvent(ctx context.Context, tenant string, before func() 
 	o.Metrics.ShareExceeded(tenant, shareEvents)
 	return httpapi.Reject(http.StatusTooManyRequests, fault.QueueFull,
 		"the tenant's waiting events fill its half of the event stream: send again later").With("Retry-After", "10")
+}
+
+// writingEvent counts an event that is being stored among those of its tenant, until end is called: the events that are
+// stored are counted at intervals.
+func (o Options) writingEvent(e *postedEvent) (end func(stored bool)) {
+	if o.EventShares == nil {
+		return func(bool) {}
+	}
+	return o.EventShares.Writing(e.Tenant, len(e.document))
 }
 
 // isNew is the before of roomForEvent for an event that is stored in any case.

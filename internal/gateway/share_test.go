@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -162,6 +163,32 @@ type full struct {
 
 func (f full) Exceeded(_ context.Context, tenant string) (bool, error) {
 	return tenant == f.tenant, f.err
+}
+
+func (full) Writing(string, int) func(bool) { return func(bool) {} }
+
+// writtenEvents are shares that record what is written.
+type writtenEvents struct {
+	full
+
+	stored []string
+}
+
+func (w *writtenEvents) Writing(tenant string, bytes int) func(bool) {
+	return func(stored bool) { w.stored = append(w.stored, fmt.Sprint(tenant, " ", bytes, " ", stored)) }
+}
+
+// TestShare_CountsWhatIsPosted: an event that is stored counts at once, and a duplicate does not.
+func TestShare_CountsWhatIsPosted(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	written := &writtenEvents{}
+	d.EventShares = written
+	size := fmt.Sprint(len(goodEvent))
+	for range 2 {
+		require.Equal(t, http.StatusAccepted, d.event(tokenOfDefault, mediaStructured, goodEvent).Code)
+	}
+	require.Equal(t, []string{"default " + size + " true", "default " + size + " false"}, written.stored)
 }
 
 func TestShare_EventsOfATenant(t *testing.T) {

@@ -15,8 +15,9 @@ import (
 )
 
 // countTenant estimates what a tenant has in the stream: its messages are counted, and their size is that of samples of
-// them. The average of all messages would let a tenant with few large ones hold the others to their number. Files are few:
-// their sizes are read.
+// them. The average of all messages would let a tenant with few large ones hold the others to their number. A count that
+// does not end in time is a lower bound: the tenant has so many conversations that the server needs longer to list them.
+// Files are few: their sizes are read.
 func (q *Quota) countTenant(
 	ctx context.Context, tenant string, of *ofTenant, state streamStored, before tenantStored,
 ) (tenantStored, error) {
@@ -30,8 +31,11 @@ func (q *Quota) countTenant(
 		}
 		return tenantStored{bytes: bytes, ended: ended}, nil
 	}
-	count, samples, err := q.count(ctx, tenant)
-	if err != nil {
+	counting, cancel := context.WithTimeout(ctx, q.countFor)
+	count, samples, err := q.count(counting, tenant)
+	partly := count > 0 && counting.Err() != nil && ctx.Err() == nil
+	cancel()
+	if err != nil && !partly {
 		return before, err
 	}
 	if count*q.largest < state.most/2 {
@@ -75,13 +79,14 @@ func sizeOfFiles(ctx context.Context, js jetstream.JetStream, bucket, tenant str
 	return all, err
 }
 
-// count returns how many messages of a tenant are stored, and the subjects of some of them, chosen at random.
+// count returns how many messages of a tenant are stored, and the subjects of some of them, chosen at random; with an error,
+// those that were counted before it.
 func (q *Quota) count(ctx context.Context, tenant string) (count uint64, samples []string, err error) {
 	filter := q.root + tenant + ".>"
 	for seen, total := 0, 1; seen < total; {
 		info, err := q.stream.Info(ctx, filter, seen)
 		if err != nil {
-			return 0, nil, fmt.Errorf("count the messages of a tenant in stream %s: %w", q.stream.Stream(), err)
+			return count, samples, fmt.Errorf("count the messages of a tenant in stream %s: %w", q.stream.Stream(), err)
 		}
 		for subject, stored := range info.State.Subjects {
 			if stored == 0 {

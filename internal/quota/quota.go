@@ -21,8 +21,9 @@ const (
 	// shareWait is how long a write waits for a count when the one before is older than shareStale, or there is none.
 	shareWait  = time.Second
 	shareStale = time.Minute
-	// shareTimeout bounds a count.
+	// shareTimeout bounds a count. What it has counted within countTimeout is a lower bound of what is stored.
 	shareTimeout = 20 * time.Second
+	countTimeout = 15 * time.Second
 	// shareSamples is how many of a tenant's messages are read to estimate their size, with each count, and shareKept how
 	// many sizes are kept of a tenant.
 	shareSamples = 16
@@ -35,7 +36,8 @@ type Quota struct {
 	root     string                                                   // of its subjects; the tenant follows
 	largest  uint64                                                   // more than a message can have, in bytes
 	files    func(ctx context.Context, tenant string) (uint64, error) // nil: messages are counted
-	counting sync.Mutex                                               // one tenant at a time
+	counting chan struct{}                                            // held by a count: one tenant at a time
+	countFor time.Duration                                            // countTimeout
 
 	mu      sync.Mutex
 	state   recent[streamStored]
@@ -70,7 +72,8 @@ type tenantStored struct {
 // can have, in bytes.
 func New(js jetstream.JetStream, stream, root string, largest int) *Quota {
 	return &Quota{
-		stream: natsclient.LeaderOf(js, stream), root: root, largest: uint64(largest), tenants: map[string]*ofTenant{},
+		stream: natsclient.LeaderOf(js, stream), root: root, largest: uint64(largest),
+		counting: make(chan struct{}, 1), countFor: countTimeout, tenants: map[string]*ofTenant{},
 	}
 }
 
@@ -86,16 +89,14 @@ func OfFiles(js jetstream.JetStream, bucket string) *Quota {
 // disconnects does not end one; meanwhile the count before is valid, and what this process has written since. So it is
 // when a count fails, whose error is returned once. Without a count the share is not exceeded.
 func (q *Quota) Exceeded(ctx context.Context, tenant string) (bool, error) {
-	state, err := ask(ctx, q, &q.state, q.readStream)
+	state, err := ask(ctx, q, &q.state, nil, q.readStream)
 	if err != nil || !q.half(state) {
 		return false, err
 	}
 	q.mu.Lock()
 	of := q.of(tenant)
 	q.mu.Unlock()
-	stored, err := ask(ctx, q, &of.stored, func(ctx context.Context, before tenantStored) (tenantStored, error) {
-		q.counting.Lock()
-		defer q.counting.Unlock()
+	stored, err := ask(ctx, q, &of.stored, q.counting, func(ctx context.Context, before tenantStored) (tenantStored, error) {
 		return q.countTenant(ctx, tenant, of, state, before)
 	})
 	q.mu.Lock()
@@ -128,14 +129,15 @@ type recent[T any] struct {
 	reading chan struct{} // closed when the reading ends; nil: none
 }
 
-// ask returns a recent value. One goroutine reads it at a time, for all that ask meanwhile.
+// ask returns a recent value. One goroutine reads it at a time, for all that ask meanwhile, and takes its turn with those
+// that read other values; nil: it does not.
 func ask[T any](
-	ctx context.Context, q *Quota, r *recent[T], read func(ctx context.Context, before T) (T, error),
+	ctx context.Context, q *Quota, r *recent[T], turn chan struct{}, read func(ctx context.Context, before T) (T, error),
 ) (T, error) {
 	q.mu.Lock()
 	if r.reading == nil && !time.Now().Before(r.until) {
 		r.reading = make(chan struct{})
-		go refresh(q, r, r.value, read)
+		go refresh(q, r, turn, read)
 	}
 	reading, stale := r.reading, time.Since(r.until) > shareStale
 	q.mu.Unlock()
@@ -155,9 +157,20 @@ func ask[T any](
 	return r.value, err
 }
 
-func refresh[T any](q *Quota, r *recent[T], before T, read func(ctx context.Context, before T) (T, error)) {
+// refresh reads a value. Waiting for its turn, which each reading before it ends within shareTimeout, is not part of the
+// time that it takes.
+func refresh[T any](
+	q *Quota, r *recent[T], turn chan struct{}, read func(ctx context.Context, before T) (T, error),
+) {
+	if turn != nil {
+		turn <- struct{}{}
+		defer func() { <-turn }()
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), shareTimeout)
 	defer cancel()
+	q.mu.Lock()
+	before := r.value
+	q.mu.Unlock()
 	began := time.Now()
 	value, err := read(ctx, before)
 	took := time.Since(began)

@@ -2,11 +2,15 @@ package quota
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -187,4 +191,53 @@ func TestQuota_StateUnknown(t *testing.T) {
 	exceeded, err := quota.Exceeded(testContext(t), "acme")
 	require.NoError(t, err)
 	require.False(t, exceeded)
+}
+
+// TestQuota_WaitsForItsTurn: a count that waits for one of another tenant neither fails for it nor is used for longer.
+func TestQuota_WaitsForItsTurn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		quota := &Quota{counting: make(chan struct{}, 1)}
+		quota.counting <- struct{}{} // the count of another tenant
+		var r recent[int]
+		value := func(read func(context.Context, int) (int, error)) int {
+			v, err := ask(t.Context(), quota, &r, quota.counting, read)
+			require.NoError(t, err)
+			return v
+		}
+		read := func(ctx context.Context, _ int) (int, error) { return 1, ctx.Err() }
+		require.Zero(t, value(read))
+		<-time.After(2 * shareTimeout)
+		<-quota.counting
+		synctest.Wait()
+		require.Equal(t, 1, value(read))
+		require.LessOrEqual(t, time.Until(r.until), shareFor)
+	})
+}
+
+// TestQuota_PartialCount: a tenant with so many conversations that they cannot be counted in time has at least those that
+// were counted.
+func TestQuota_PartialCount(t *testing.T) {
+	t.Parallel()
+	nc := setup(t, 1<<20).Conn()
+	page := `{"total":4,"state":{"subjects":{"a":3,"b":4}}}`
+	for subject, answer := range map[string]string{
+		"fake.STREAM.INFO.X":    page, // of the first request only: the count does not end
+		"fake.STREAM.MSG.GET.X": `{"message":{"subject":"a","seq":1,"data":"` + base64.StdEncoding.EncodeToString(make([]byte, 1<<20)) + `"}}`,
+	} {
+		_, err := nc.Subscribe(subject, func(m *nats.Msg) {
+			if !strings.Contains(string(m.Data), `"offset":2`) {
+				_ = m.Respond([]byte(answer))
+			}
+		})
+		require.NoError(t, err)
+	}
+	js, err := jetstream.NewWithAPIPrefix(nc, "fake")
+	require.NoError(t, err)
+	quota := New(js, "X", "", 2<<20)
+	quota.countFor = time.Second
+	stored, err := quota.countTenant(testContext(t), "acme", &ofTenant{}, streamStored{most: 8 << 20, last: 7}, tenantStored{})
+	require.NoError(t, err)
+	require.Greater(t, stored.bytes, uint64(7<<20))
+	require.Less(t, stored.bytes, uint64(8<<20))
 }

@@ -53,3 +53,10 @@ func (q *Quota) Wrote(tenant string, bytes int) {
 	w.Add(bytes)
 	w.End(true)
 }
+
+// Writing counts a write of so many bytes of a tenant until end is called.
+func (q *Quota) Writing(tenant string, bytes int) (end func(stored bool)) {
+	w := q.Write(tenant)
+	w.Add(bytes)
+	return w.End
+}
