@@ -84,16 +84,9 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 			return fmt.Errorf("open stream %s: %w", size.Stream, err)
 		}
 		info := stream.CachedInfo()
-		want := info.Config
-		if asked := o.Sizes[size.Name]; asked > 0 {
-			want.MaxBytes = asked
-		}
-		if o.Replicas > 0 {
-			want.Replicas = o.Replicas
-		}
-		want.AllowDirect = want.AllowDirect || readDirectly(size.Stream)
-		want.AllowRollup = want.AllowRollup && !deniesRollups(size.Stream)
-		what := changesOf(info.Config, want)
+		before := reopened(info.Config) // of a change of partitions that was killed, which Repartition finishes
+		want := o.resized(before, size)
+		what := changesOf(before, want)
 		if what == "" {
 			continue
 		}
@@ -101,12 +94,28 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 			return fmt.Errorf("stream %s holds %d bytes: set --%s to more than that, not %d", size.Stream, held, size.Flag(),
 				want.MaxBytes)
 		}
+		if info.Config.Metadata[metadataMaxBytes] != "" {
+			want = closed(want)
+		}
 		if _, err := js.UpdateStream(ctx, want); err != nil {
 			return fmt.Errorf("change stream %s: %w", size.Stream, tooSmall(ctx, js, want, err))
 		}
 		changed(size.Stream, what)
 	}
 	return nil
+}
+
+// resized returns the configuration that a stream is to have.
+func (o StreamOptions) resized(c jetstream.StreamConfig, size Size) jetstream.StreamConfig {
+	if asked := o.Sizes[size.Name]; asked > 0 {
+		c.MaxBytes = asked
+	}
+	if o.Replicas > 0 {
+		c.Replicas = o.Replicas
+	}
+	c.AllowDirect = c.AllowDirect || readDirectly(size.Stream)
+	c.AllowRollup = c.AllowRollup && !deniesRollups(size.Stream)
+	return c
 }
 
 // changesOf returns the settings of a stream that Resize changes, "" for none.

@@ -154,3 +154,25 @@ func TestResize_Rollups(t *testing.T) {
 		require.NoError(t, streams.Bucket(bucket).Delete(testContext(t), "a"))
 	}
 }
+
+// TestResize_ClosedStream: a size that is asked for while the event stream is closed, because a change of its partitions was
+// killed, does not open it, and is the one with which it is opened.
+func TestResize_ClosedStream(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 2})
+	ctx := testContext(t)
+	_, err := js.UpdateStream(ctx, closed(streams.events.CachedInfo().Config))
+	require.NoError(t, err)
+	changes := map[string]string{}
+	require.NoError(t, Resize(ctx, js, StreamOptions{Sizes: map[string]int64{"events": 512 << 20}}, func(stream, what string) { changes[stream] = what }))
+	require.Equal(t, map[string]string{schemas.StreamEvents: "max_bytes 268435456 to 536870912"}, changes)
+	info, err := streams.events.Info(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 1, info.Config.MaxBytes, "it takes no events")
+	_, err = Repartition(ctx, js, 2)
+	require.NoError(t, err)
+	info, err = streams.events.Info(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, 512<<20, info.Config.MaxBytes)
+	require.Empty(t, info.Config.Metadata[metadataMaxBytes])
+}

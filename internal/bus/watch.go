@@ -54,6 +54,8 @@ func (s Streams) Watch(
 
 func (s Streams) watchOnce(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry)) error {
 	restored := s.Restored("KV_" + bucket)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // otherwise each watch would stay in ctx
 	watcher, err := s.Bucket(bucket).WatchAll(ctx)
 	if err != nil {
 		return fmt.Errorf("watch bucket %s: %w", bucket, err)

@@ -63,7 +63,10 @@ func lasting[T any](
 	}
 	ctx, o := g.rights.begin(ctx, to)
 	result, err = operation(ctx)
-	return result, o.end(ctx, err)
+	if err = o.end(ctx, err); err != nil {
+		o.cancel()
+	}
+	return result, err
 }
 
 // repeated is once for an operation that is repeated when what it works on had to be created again. Each of its tries takes

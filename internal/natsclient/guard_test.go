@@ -2,6 +2,8 @@ package natsclient
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"reflect"
 	"strings"
 	"testing"
@@ -178,5 +180,21 @@ func failing(request func(context.Context) (any, error)) func(context.Context) e
 	return func(ctx context.Context) error {
 		_, err := request(ctx)
 		return err
+	}
+}
+
+// TestGuard_FailedWatchEnds: a watch that fails leaves nothing in the context of its caller, which begins it again for as long
+// as the process runs. One that succeeds goes on.
+func TestGuard_FailedWatchEnds(t *testing.T) {
+	t.Parallel()
+	g := guard{rights: newRights(slog.New(slog.DiscardHandler))}
+	for _, failed := range []error{nil, errors.New("away")} {
+		var watch context.Context
+		_, err := lasting(t.Context(), g, nil, to("x"), func(ctx context.Context) (int, error) {
+			watch = ctx
+			return 0, failed
+		})
+		require.Equal(t, failed, err)
+		require.Equal(t, failed != nil, watch.Err() != nil)
 	}
 }
