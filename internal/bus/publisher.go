@@ -148,7 +148,8 @@ func publishError(err error, m *nats.Msg) error {
 	case natsclient.IsTooLarge(err):
 		return backoff.Permanent(tooLarge(m))
 	case natsclient.IsStreamFull(err):
-		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))
+		return backoff.Permanent(fault.Wrap(fault.QueueFull, err,
+			"the stream is full, or holds %d events of the conversation: try again later", WaitingMax))
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject), natsclient.IsDenied(err):
 		return backoff.Permanent(err)
 	case errors.As(err, &api) && api.Code == 400:

@@ -115,6 +115,41 @@ func TestPublishEvent_Refusals(t *testing.T) {
 	require.Equal(t, fault.QueueFull, fault.Of(err).Kind)
 }
 
+// TestPublishEvent_OneConversation: a conversation whose engine does not stop fills its part of the stream, and no more. A stream
+// of an earlier release has the bound once its partitions are changed.
+func TestPublishEvent_OneConversation(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{Partitions: 1})
+	ctx, p := testContext(t), NewPublisher(js)
+	key := schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c")
+	for range WaitingMax {
+		_, err := js.PublishAsync(schemas.Subject(schemas.SubjectEvents, key), nil)
+		require.NoError(t, err)
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-ctx.Done():
+		require.NoError(t, ctx.Err())
+	}
+	_, _, err := p.PublishEvent(ctx, key, []byte("{}"), "id-1", nil)
+	require.Equal(t, fault.QueueFull, fault.Of(err).Kind, "%v", err)
+	require.NoError(t, Ready(ctx, js))
+	_, _, err = p.PublishEvent(ctx, key.BotID.WithConversation("c-2"), []byte("{}"), "id-1", nil)
+	require.NoError(t, err)
+
+	require.NoError(t, streams.events.Purge(ctx))
+	config := streams.events.CachedInfo().Config
+	config.MaxMsgsPerSubject, config.DiscardNewPerSubject = -1, false
+	_, err = js.UpdateStream(ctx, config)
+	require.NoError(t, err)
+	_, err = Repartition(ctx, js, 2)
+	require.NoError(t, err)
+	info, err := streams.events.Info(ctx)
+	require.NoError(t, err)
+	require.EqualValues(t, WaitingMax, info.Config.MaxMsgsPerSubject)
+	require.True(t, info.Config.DiscardNewPerSubject)
+}
+
 // equalIDs are conversations that have an event of one id.
 func equalIDs() []schemas.ConversationKey {
 	return []schemas.ConversationKey{

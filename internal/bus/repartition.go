@@ -52,7 +52,7 @@ func Repartition(ctx context.Context, js jetstream.JetStream, partitions int) (c
 		return false, err
 	}
 	open.SubjectTransform = partitionTransform(partitions)
-	if _, err := js.UpdateStream(last, open); err != nil {
+	if _, err := js.UpdateStream(last, withWaitingMax(open)); err != nil {
 		return false, fmt.Errorf("change the partitions of stream %s: %w: run the command again", config.Name, err)
 	}
 	return true, nil

@@ -21,6 +21,9 @@ const (
 	// QueueMax is how many entries one queue holds (contract, section 4.2).
 	QueueMax = 10_000
 
+	// WaitingMax is how many events of one conversation the event stream holds.
+	WaitingMax = 10_000
+
 	queuesDedupe = time.Hour
 )
 
@@ -120,7 +123,7 @@ func (o StreamOptions) withDefaults() StreamOptions {
 func eventsConfig(o StreamOptions, maxPayload int64) jetstream.StreamConfig {
 	// A dead letter is the event with more headers, so an event leaves room for them in the largest message of the server.
 	largest := min(int64(schemas.MessageMax+headerRoom), maxPayload-deadLetterHeaderMax)
-	return jetstream.StreamConfig{
+	return withWaitingMax(jetstream.StreamConfig{
 		Name:             schemas.StreamEvents,
 		Description:      "events of bot engines, waiting for a starter",
 		Subjects:         []string{schemas.SubjectEvents + ".*.*.*"},
@@ -133,7 +136,17 @@ func eventsConfig(o StreamOptions, maxPayload int64) jetstream.StreamConfig {
 		MaxMsgSize:       int32(largest),
 		AllowMsgTTL:      true,
 		Replicas:         o.Replicas,
+	})
+}
+
+// withWaitingMax returns the configuration of the event stream with the bound of one conversation, so that one that its
+// engine cannot stop does not fill the stream. On a stream that holds more the server would drop the oldest: only a stream
+// that is empty may be changed so.
+func withWaitingMax(c jetstream.StreamConfig) jetstream.StreamConfig {
+	if c.MaxMsgsPerSubject <= 0 && c.Discard == jetstream.DiscardNew {
+		c.MaxMsgsPerSubject, c.DiscardNewPerSubject = WaitingMax, true
 	}
+	return c
 }
 
 func repliesConfig(o StreamOptions) jetstream.StreamConfig {
