@@ -34,16 +34,48 @@ func auditConfig(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
+// StreamOwnerAudit is the stream that has a copy of the audit events of what only an owner may do. A user with less rights
+// can fill the stream of audit events, whose oldest ones then go; nothing but the server writes to this one.
+const StreamOwnerAudit = "HOOKTURN_AUDIT_OWNER"
+
+// ownerActions are the actions that only an owner may do (internal/role).
+func ownerActions() []schemas.AuditAction {
+	return []schemas.AuditAction{
+		schemas.AuditChannelToken, schemas.AuditChannelDelete, schemas.AuditErase, schemas.AuditDeploymentPromote,
+		schemas.AuditSetup, schemas.AuditPayloadsDecrypt,
+	}
+}
+
+// ownerAuditConfig copies messages from the stream of audit events, which must be there.
+func ownerAuditConfig(o StreamOptions) jetstream.StreamConfig {
+	from := &jetstream.StreamSource{Name: schemas.StreamAudit}
+	for _, action := range ownerActions() {
+		subject := schemas.SubjectAudit + ".*.*." + string(action)
+		from.SubjectTransforms = append(from.SubjectTransforms, jetstream.SubjectTransformConfig{Source: subject})
+	}
+	config := auditConfig(o)
+	config.Name, config.Description, config.Subjects = StreamOwnerAudit, "what owners changed or decrypted", nil
+	config.Sources = []*jetstream.StreamSource{from}
+	config.MaxBytes = o.sizeOf(StreamOwnerAudit)
+	return config
+}
+
 // Audit writes audit events.
 type Audit struct{ js jetstream.JetStream }
 
 // NewAudit returns a new Audit on a connection.
 func NewAudit(js jetstream.JetStream) *Audit { return &Audit{js: js} }
 
-// EnsureAudit creates the stream of audit events when it is missing: an action is recorded before it creates anything else.
+// EnsureAudit creates the streams of audit events when they are missing: an action is recorded before it creates anything
+// else.
 func EnsureAudit(ctx context.Context, js jetstream.JetStream, o StreamOptions) error {
-	_, err := ensureStream(ctx, js, auditConfig(o.withDefaults()))
-	return err
+	o = o.withDefaults()
+	for _, config := range []jetstream.StreamConfig{auditConfig(o), ownerAuditConfig(o)} {
+		if _, err := ensureStream(ctx, js, config); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // User returns the user as which the connection is known to the NATS server.
@@ -77,13 +109,47 @@ type AuditFilter struct {
 
 // ReadAudit calls each for the stored audit events that a filter selects, oldest first, until each returns false.
 func ReadAudit(ctx context.Context, s Streams, f AuditFilter, each func(schemas.AuditEvent) (more bool)) error {
+	var owners []schemas.AuditEvent // in this order; most of them are in the other stream as well
+	err := f.read(ctx, s, StreamOwnerAudit, func(e schemas.AuditEvent) bool {
+		owners = append(owners, e)
+		return true
+	})
+	if err != nil {
+		return err
+	}
+	passed, more := map[string]bool{}, true
+	pass := func(e schemas.AuditEvent) bool {
+		if !passed[e.ID] {
+			passed[e.ID] = true
+			more = each(e)
+		}
+		return more
+	}
+	// before passes the events of owners until a time.
+	before := func(until time.Time) bool {
+		for more && len(owners) > 0 && owners[0].Time.Before(until) {
+			pass(owners[0])
+			owners = owners[1:]
+		}
+		return more
+	}
+	err = f.read(ctx, s, schemas.StreamAudit, func(e schemas.AuditEvent) bool { return before(e.Time) && pass(e) })
+	for err == nil && more && len(owners) > 0 {
+		pass(owners[0])
+		owners = owners[1:]
+	}
+	return err
+}
+
+// read calls each for the events of a stream that the filter selects, oldest first, until each returns false.
+func (f AuditFilter) read(ctx context.Context, s Streams, stream string, each func(schemas.AuditEvent) bool) error {
 	from := natsclient.Query{
 		Next: schemas.SubjectAudit + "." + orAny(f.Tenant) + "." + orAny(f.Bot) + "." + orAny(string(f.Action)), Sequence: 1,
 	}
 	if !f.Since.IsZero() {
 		from.Sequence, from.Since = 0, &f.Since
 	}
-	err := natsclient.Read(ctx, s.js, schemas.StreamAudit, from, func(m *jetstream.RawStreamMsg) (bool, error) {
+	err := natsclient.Read(ctx, s.js, stream, from, func(m *jetstream.RawStreamMsg) (bool, error) {
 		if !f.Until.IsZero() && !m.Time.Before(f.Until) {
 			return false, nil
 		}
@@ -92,7 +158,7 @@ func ReadAudit(ctx context.Context, s Streams, f AuditFilter, each func(schemas.
 		return !valid || each(event), nil
 	})
 	if err != nil {
-		return fmt.Errorf("read stream %s: %w", schemas.StreamAudit, err)
+		return fmt.Errorf("read stream %s: %w", stream, err)
 	}
 	return nil
 }

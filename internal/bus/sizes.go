@@ -38,7 +38,8 @@ func Sizes() []Size {
 		{"events", schemas.StreamEvents, defaultMaxBytes, "events that wait for a starter"},
 		{"replies", schemas.StreamReplies, 256 * mib, "replies of 72 h; the oldest go first when it is full"},
 		{"dead-letters", schemas.StreamDeadLetters, 64 * mib, "dead letters of 14 days; the oldest go first when it is full"},
-		{"audit", schemas.StreamAudit, 32 * mib, "audit events of operators, of a year; the oldest go first when it is full"},
+		{"audit", schemas.StreamAudit, 24 * mib, "audit events of operators, of a year; the oldest go first when it is full"},
+		{"owner-audit", StreamOwnerAudit, 12 * mib, "audit events of owners, of a year; the oldest go first when it is full"},
 		{"queues", StreamQueues, 64 * mib, "steps that wait in the background"},
 		{"files", "OBJ_" + BucketFiles, 128 * mib, "files of channels and scripts, of 7 days"},
 		{"users", "KV_" + BucketUsers, 64 * mib, "user details"},
@@ -71,7 +72,9 @@ func (o StreamOptions) sizeOf(stream string) int64 {
 // readDirectly reports whether a stream is read by direct reads of many messages a request. Streams of an earlier release
 // do not allow them.
 func readDirectly(stream string) bool {
-	return slices.Contains([]string{schemas.StreamReplies, schemas.StreamDeadLetters, schemas.StreamAudit}, stream)
+	return slices.Contains([]string{
+		schemas.StreamReplies, schemas.StreamDeadLetters, schemas.StreamAudit, StreamOwnerAudit,
+	}, stream)
 }
 
 // Resize applies the sizes and the replicas that are set in the options to streams that exist, allows direct reads of

@@ -19,8 +19,8 @@ func checkStream(have, want jetstream.StreamConfig) error {
 		setting string
 		todo    string
 	}{
-		{!covers(have.Subjects, want.Subjects[0]),
-			fmt.Sprintf("subjects are %v", have.Subjects), "add the subject " + want.Subjects[0]},
+		{!covers(have.Subjects, want.Subjects),
+			fmt.Sprintf("subjects are %v", have.Subjects), "add the subject " + strings.Join(want.Subjects, "")},
 		{have.Storage != jetstream.FileStorage,
 			"storage is memory, which loses its content at a restart of the server", "create it again with file storage"},
 		{have.PersistMode == jetstream.AsyncPersistMode,
@@ -54,8 +54,13 @@ func bounded(c jetstream.StreamConfig) bool {
 	return c.MaxBytes > 0 || c.MaxMsgs > 0 || c.MaxMsgsPerSubject > 0
 }
 
-// covers reports whether one of the subjects includes all of want. It knows the wider subjects that an operator would write.
-func covers(subjects []string, want string) bool {
+// covers reports whether one of the subjects includes the one that is wanted, if there is one. It knows the wider subjects
+// that an operator would write.
+func covers(subjects, wanted []string) bool {
+	if len(wanted) == 0 {
+		return true
+	}
+	want := wanted[0]
 	root := want[:len(want)-len(".*.*.*")]
 	for _, s := range subjects {
 		if s == want || s == root+".>" || s == "hookturn.>" || s == ">" {

@@ -56,7 +56,7 @@ type Streams struct {
 
 	js jetstream.JetStream
 
-	events, replies, deadLetters, queues, audit jetstream.Stream
+	events, replies, deadLetters, queues jetstream.Stream
 
 	buckets     map[string]jetstream.KeyValue
 	logs        map[string]jetstream.Stream // behind buckets
@@ -97,7 +97,7 @@ func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	if s.queues, err = ensureStream(ctx, js, queuesConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	if s.audit, err = ensureStream(ctx, js, auditConfig(o)); err != nil {
+	if err = EnsureAudit(ctx, js, o); err != nil {
 		return Streams{}, err
 	}
 	if err := s.openBuckets(ctx, js, o); err != nil {

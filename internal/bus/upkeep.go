@@ -290,7 +290,7 @@ func (u *upkeep) restoredChannel(stream string) <-chan struct{} {
 // streamNames are the streams of hookturn, those behind buckets included.
 func streamNames() []string {
 	names := []string{schemas.StreamEvents, schemas.StreamReplies, schemas.StreamDeadLetters, StreamQueues, schemas.StreamAudit,
-		"OBJ_" + BucketFiles}
+		StreamOwnerAudit, "OBJ_" + BucketFiles}
 	for _, b := range bucketConfigs(StreamOptions{}) {
 		names = append(names, "KV_"+b.Bucket)
 	}

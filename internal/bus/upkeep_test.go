@@ -66,6 +66,9 @@ func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]
 		schemas.StreamAudit: func(ctx context.Context) error {
 			return bus.NewAudit(js).Write(ctx, schemas.NewAuditEvent(time.Now(), "", schemas.Audited{Action: schemas.AuditSetup}))
 		},
+		bus.StreamOwnerAudit: func(ctx context.Context) error {
+			return bus.ReadAudit(ctx, s, bus.AuditFilter{}, func(schemas.AuditEvent) bool { return true })
+		},
 		"KV_" + bus.BucketPosted: func(ctx context.Context) error { return store.NewPosted(s).Reserve(ctx, key, "e-1", "x") },
 		"KV_" + bus.BucketStarters: func(ctx context.Context) error {
 			_, err := s.Bucket(bus.BucketStarters).Put(ctx, "me", []byte("here"))

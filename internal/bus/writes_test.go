@@ -87,7 +87,7 @@ func setUpSmall(ctx context.Context, js jetstream.JetStream) (Streams, error) {
 	o := StreamOptions{}.withDefaults()
 	for _, c := range []jetstream.StreamConfig{
 		small(eventsConfig(o, 1<<20)), small(queuesConfig(o)), small(repliesConfig(o)), small(deadLettersConfig(o)),
-		small(auditConfig(o)),
+		small(auditConfig(o)), small(ownerAuditConfig(o)),
 	} {
 		if _, err := js.CreateStream(ctx, c); err != nil {
 			return Streams{}, err

@@ -9,6 +9,7 @@ const (
 	streamDeadLetters = schemas.StreamDeadLetters
 	streamQueues      = "HOOKTURN_QUEUES"
 	streamAudit       = schemas.StreamAudit
+	streamOwnerAudit  = "HOOKTURN_AUDIT_OWNER"
 	streamFiles       = "OBJ_" + bucketFiles
 
 	bucketUsers     = "HOOKTURN_USERS"
@@ -26,7 +27,7 @@ const (
 
 // everyStream lists the streams of the installation, those behind buckets included.
 func everyStream() []string {
-	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamAudit, streamFiles}
+	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamAudit, streamOwnerAudit, streamFiles}
 	return append(streams, each("KV_", []string{
 		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketRedrives, bucketKeys, bucketChats, bucketClaims,
 		bucketChannels, bucketPosted,

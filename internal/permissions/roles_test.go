@@ -193,6 +193,7 @@ func TestRoles_AnswersStayInTheirAccount(t *testing.T) {
 			published, err := listener.SubscribeSync("hookturn.>")
 			require.NoError(t, err)
 			require.NoError(t, listener.Flush())
+			require.Eventually(t, func() bool { return r.state(t)[bus.StreamOwnerAudit] == 1 }, soon, poll, "the server copies it")
 			before := r.state(t)
 			of, _ := UserOf(user)
 			sendAll(t, r, of)
