@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/cli"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/permissions"
 )
@@ -23,8 +24,9 @@ func startAccounts(t *testing.T) nats {
 		o.Accounts, o.Users = with.Accounts, with.Users
 	})
 	n := nats{url: s.ClientURL()}
-	nc, js, err := bus.Login{URL: urlOf(s, permissions.Operator)}.Connect(
-		testContext(t), t.Name(), nil, bus.WithInboxPrefix(permissions.InboxPrefix(permissions.Operator)))
+	nc, js, err := natsclient.Login{
+		URL: urlOf(s, permissions.Operator), InboxPrefix: permissions.InboxPrefix(permissions.Operator),
+	}.Connect(testContext(t), t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	n.js = js

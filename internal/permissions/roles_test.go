@@ -254,7 +254,7 @@ func TestRoles_ViewerReadsNoEvents(t *testing.T) {
 		events, err := js.Stream(testContext(t), schemas.StreamEvents)
 		require.NoError(t, err, user)
 		_, err = events.GetMsg(testContext(t), 1)
-		require.Equal(t, !may, bus.IsDenied(err), "%s: %v", user, err)
+		require.Equal(t, !may, natsclient.IsDenied(err), "%s: %v", user, err)
 		require.Equal(t, may, err == nil, "%s: %v", user, err)
 	}
 }

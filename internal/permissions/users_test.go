@@ -47,7 +47,7 @@ func TestUsers_ConsumersOfEngines(t *testing.T) {
 		_, js := r.connect(t, user)
 		for _, stream := range []string{schemas.StreamReplies, schemas.StreamDeadLetters} {
 			err := js.DeleteConsumer(testContext(t), stream, "acme")
-			require.Equal(t, denied, bus.IsDenied(err), "%s: %v", user, err)
+			require.Equal(t, denied, natsclient.IsDenied(err), "%s: %v", user, err)
 		}
 	}
 	_, starter := r.connect(t, Starter)

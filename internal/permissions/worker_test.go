@@ -13,6 +13,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -192,7 +193,7 @@ func TestUsers_KeysOfOthers(t *testing.T) {
 			m := nats.NewMsg(of.local(strings.ReplaceAll(subject, "*", "x")))
 			m.Header.Set("Nats-Rollup", "all")
 			_, err = js.PublishMsg(ctx, m)
-			require.False(t, bus.IsDenied(err), "%s may write %s", user, subject)
+			require.False(t, natsclient.IsDenied(err), "%s may write %s", user, subject)
 			kept, err := owner.KeyValue(ctx, bucket)
 			require.NoError(t, err)
 			_, err = kept.Get(ctx, "of-others")
