@@ -25,7 +25,7 @@ func (s Streams) Queues() jetstream.Stream { return s.queues }
 func (s Streams) Bucket(name string) jetstream.KeyValue { return s.buckets[name] }
 
 // BucketLog returns the stream behind a bucket: one request to it lists every key, and a value read from it
-// is the latest. Only BucketUsers, BucketChats, BucketPosted and BucketStarters have one here.
+// is the latest. Only BucketUsers, BucketChats, BucketPosted, BucketStarters and BucketEndpoints have one here.
 func (s Streams) BucketLog(name string) jetstream.Stream { return s.logs[name] }
 
 // Files returns the object store of files.
