@@ -19,7 +19,9 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/lru"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -51,13 +53,13 @@ type Activities struct {
 	Metrics    *telemetry.Metrics // nil: nothing is counted
 	Traces     *telemetry.Traces  // nil: no spans
 
-	attempts flights[attempted]
-	scripts  flights[step.ScriptAttempt]
-	pace     pace
-	beats    heartbeats
-	runs     runs
+	attempts  flight.Group[attempted]
+	scripts   flight.Group[step.ScriptAttempt]
+	durations durations
+	beats     heartbeats
+	runs      runs
 	// queuedBefore are the runs that another worker may have put a step into a background queue for, and this one did not yet.
-	queuedBefore latest[string, struct{}]
+	queuedBefore lru.Map[string, struct{}]
 }
 
 // Bots are the bot files as they are and as they were, for the secrets that steps name. *bot.Store is one.

@@ -7,6 +7,7 @@ import (
 	"go.temporal.io/sdk/activity"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/lru"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -25,25 +26,27 @@ const findAgainTimeout = 5 * time.Second
 // lookBack bounds how long before the latest begin of a step its reply is looked for, when the event's time is of no use.
 const lookBack = time.Hour
 
-// runs are the runs that this process has made attempts for; true: reassigned, and no attempt since. The zero value is
-// ready.
-type runs struct{ latest[string, bool] }
+// runs are the runs that this process has made attempts for. The zero value is ready.
+type runs struct {
+	// reassigned holds for each run whether it came from another process, and no attempt was made for it since.
+	reassigned lru.Map[string, bool]
+}
 
-// meet reports whether this is the first attempt that the process makes for a run since it got it, and whether another
-// process may have had the run before.
-func (r *runs) meet(run string) (first, reassigned bool) {
-	reassigned, known := r.set(run, false)
+// markSeen records that an attempt is made for a run. It reports whether that is the first one since the process got the
+// run, and whether another process may have had the run before.
+func (r *runs) markSeen(run string) (first, reassigned bool) {
+	reassigned, known := r.reassigned.Set(run, false)
 	return !known || reassigned, reassigned
 }
 
-// reassign makes the next attempt for a run one that meets it.
-func (r *runs) reassign(run string) { r.set(run, true) }
+// markReassigned records that another process may have had a run.
+func (r *runs) markReassigned(run string) { r.reassigned.Set(run, true) }
 
 // RunReassigned records that a run comes to this process which another one may have had: that one may have made attempts and
 // published their replies, or have put a step into its background queue.
 func (a *Activities) RunReassigned(run string) {
-	a.runs.reassign(run)
-	a.queuedBefore.set(run, struct{}{})
+	a.runs.markReassigned(run)
+	a.queuedBefore.Set(run, struct{}{})
 }
 
 // storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
@@ -57,7 +60,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	repeated := c.in.Reply && !info.IsLocalActivity && info.Attempt > 1
 	var first, reassigned bool
 	if len(c.progress.Attempts) == 0 {
-		first, reassigned = c.runs.meet(info.WorkflowExecution.RunID)
+		first, reassigned = c.runs.markSeen(info.WorkflowExecution.RunID)
 	}
 	old := len(c.progress.Attempts) == 0 && step.MayBeStored(c.in.Event.Time, time.Now())
 	if !repeated && !first && !old {
@@ -104,7 +107,7 @@ func (c *call) earliest() time.Time {
 func (c *call) adopt(ctx context.Context, r schemas.StepReplied) attempted {
 	c.Log.InfoContext(ctx, "reply found, the step takes it over", "event", c.in.Event.ID, "step", c.in.Plan.Step,
 		"outcome", r.Outcome)
-	c.flight.keep = true
+	c.flight.Keep = true
 	c.progress.Attempts = r.Attempts
 	result, failed := c.in.Adopt(r)
 	if failed == nil {

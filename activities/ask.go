@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -38,22 +39,22 @@ const (
 // attempt that it began. One in another process cannot know whether the script has begun: its attempt is unclear unless a
 // code worker has the answer.
 func (a *Activities) AttemptScript(ctx context.Context, in step.ScriptRun) (step.ScriptAttempt, error) {
-	key := keyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
-	attempt := a.scripts.find(key)
+	key := flight.KeyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
+	attempt := a.scripts.Find(key)
 	if attempt == nil {
-		first, reassigned := a.runs.meet(key.run)
+		first, reassigned := a.runs.markSeen(key.Run)
 		in.Once = reassigned || !first
-		if a.CodeWorkers == nil || a.pace.slow(scriptOf(in)) {
+		if a.CodeWorkers == nil || a.durations.slow(scriptOf(in)) {
 			return step.ScriptAttempt{NotBegun: true, Unclear: in.Once}, nil
 		}
-		attempt = a.scripts.join(ctx, a.Log, key, func(ctx context.Context, f *flight[step.ScriptAttempt]) step.ScriptAttempt {
-			f.keep = true
+		attempt = a.scripts.JoinOrStart(ctx, a.Log, key, func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {
+			f.Keep = true
 			result := a.askForScript(ctx, in)
-			f.bytes = bytesOf(result)
+			f.Bytes = bytesOf(result)
 			return result
 		}, step.ScriptAttempt{NotBegun: true, Unclear: true})
 	}
-	return attempt.wait(ctx), nil
+	return attempt.Wait(ctx), nil
 }
 
 // askForScript asks a code worker to run a script, and that worker for the end of it.
@@ -82,7 +83,7 @@ func (a *Activities) askForScript(ctx context.Context, in step.ScriptRun) step.S
 			attempt.Unclear = unclear
 			return attempt
 		}
-		a.pace.note(scriptOf(in), time.Since(began))
+		a.durations.record(scriptOf(in), time.Since(began))
 		return attempt
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -24,7 +25,7 @@ type call struct {
 	*Activities
 	in       step.WebhookInput
 	clock    clock
-	flight   *flight[attempted]
+	flight   *flight.Flight[attempted]
 	dialect  dialect.Dialect
 	context  dialect.Context
 	progress step.Progress
@@ -40,7 +41,7 @@ type attempted struct {
 
 // run makes the attempt and all that follows from its answer.
 func (c *call) run(ctx context.Context) attempted {
-	c.flight.begin(c.progress)
+	c.flight.SetProgress(c.progress)
 	d, err := c.Dialects.Get(c.in.Plan.Dialect)
 	if err != nil {
 		return attempted{failed: fault.Of(err), progress: c.progress}
@@ -71,7 +72,7 @@ func (c *call) run(ctx context.Context) attempted {
 			return c.adopt(ctx, *stored)
 		}
 	}
-	c.flight.bytes += len(result.ConversationDetails) + len(result.UserDetails) + len(result.Output)
+	c.flight.Bytes += len(result.ConversationDetails) + len(result.UserDetails) + len(result.Output)
 	return attempted{result: result, progress: c.progress}
 }
 
@@ -174,8 +175,8 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	n := len(c.progress.Attempts) + 1
 	running := c.progress
 	running.Running = &schemas.Attempt{N: n, Started: time.Now().UTC(), URL: limitsOf(c.in.Plan).Endpoint.URL}
-	c.flight.begin(running)
-	c.flight.keep = true // from here on the endpoint may know of the request
+	c.flight.SetProgress(running)
+	c.flight.Keep = true // from here on the endpoint may know of the request
 	span := c.Traces.Attempt(spanOf(c.in), running.Running.URL, n)
 	if span != nil {
 		parent, state := span.Parent()
@@ -184,7 +185,7 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	}
 	response, attempt, err := c.HTTP.Do(ctx, r)
 	attempt.N = n
-	c.flight.bytes = attemptBytes + int(attempt.Bytes)
+	c.flight.Bytes = attemptBytes + int(attempt.Bytes)
 	if failed = fault.Of(err); failed == nil {
 		failed = dialect.Classify(c.dialect, response.Status, egress.RetryAfter(response.Header, time.Now()))
 	}
@@ -196,7 +197,7 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	}
 	endAttempt(span, attempt)
 	c.progress.Attempts = append(slices.Clip(c.progress.Attempts), attempt)
-	c.flight.begin(c.progress)
+	c.flight.SetProgress(c.progress)
 	c.note(ctx, c.in, attempt)
 	if failed != nil && failed.Status == http.StatusUnauthorized {
 		c.forgetToken(r.Header)

@@ -14,6 +14,8 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
+	"github.com/hookturn/hookturn/internal/lru"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
@@ -49,10 +51,10 @@ type Code struct {
 	// ScriptWait bounds the wait for a script that this worker does not have yet; 0 = 10 s.
 	ScriptWait time.Duration
 
-	runsOfSteps    flights[coded[step.CodeResult]]
-	runsOfChannels flights[coded[step.ScriptResult]]
-	firsts         flights[step.ScriptAttempt]
-	unbegun        latest[attemptKey, struct{}]
+	runsOfSteps    flight.Group[coded[step.CodeResult]]
+	runsOfChannels flight.Group[coded[step.ScriptResult]]
+	firsts         flight.Group[step.ScriptAttempt]
+	unbegun        lru.Map[flight.Key, struct{}]
 }
 
 // Host is what a run may ask of hookturn. *scripthost.Host is one.
@@ -70,7 +72,7 @@ func (c *Code) Register(r worker.ActivityRegistry) {
 // see. An error is always sandbox_unavailable, or internal: the script did not begin, and the server may try again; or it is
 // outcome_unknown: the script may have begun in a worker that was lost, and it is not run again.
 func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
-	key := keyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, 1)
+	key := flight.KeyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, 1)
 	return once(ctx, c, &c.runsOfSteps, key, func(ctx context.Context) (step.CodeResult, error) {
 		return c.runCode(ctx, in)
 	})

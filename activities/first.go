@@ -7,6 +7,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -45,14 +46,14 @@ func (c *Code) AnswerAsk(ctx context.Context, ask step.ScriptAsk) step.ScriptAtt
 	in := ask.Run
 	ctx = telemetry.WithTrace(ctx, in)
 	key := firstKey(in)
-	attempt := c.firsts.find(key)
+	attempt := c.firsts.Find(key)
 	switch {
 	case ask.Stop:
 		return c.stopFirst(ctx, attempt, in)
 	case attempt == nil && !in.Once && !c.canBegin(in):
 		return step.ScriptAttempt{NotBegun: true}
 	case attempt == nil:
-		attempt = c.firsts.join(ctx, c.Log, key, func(ctx context.Context, f *flight[step.ScriptAttempt]) step.ScriptAttempt {
+		attempt = c.firsts.JoinOrStart(ctx, c.Log, key, func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {
 			return c.first(ctx, f, in)
 		}, step.ScriptAttempt{ScriptResult: step.ScriptResult{
 			Fault: fault.New(fault.Internal, "running the script panicked: see the worker's log"),
@@ -64,8 +65,8 @@ func (c *Code) AnswerAsk(ctx context.Context, ask step.ScriptAsk) step.ScriptAtt
 	timer := time.NewTimer(firstPoll)
 	defer timer.Stop()
 	select {
-	case <-attempt.done:
-		return attempt.result
+	case <-attempt.Done():
+		return attempt.Result()
 	case <-timer.C:
 	case <-ctx.Done():
 	}
@@ -73,8 +74,8 @@ func (c *Code) AnswerAsk(ctx context.Context, ask step.ScriptAsk) step.ScriptAtt
 }
 
 // firstKey names the first attempt of a run, whichever worker asks for it.
-func firstKey(in step.ScriptRun) attemptKey {
-	return attemptKey{tenant: in.Plan.Tenant, conversation: in.Plan.Bot, event: in.ID, n: 1}
+func firstKey(in step.ScriptRun) flight.Key {
+	return flight.Key{Tenant: in.Plan.Tenant, Conversation: in.Plan.Bot, Event: in.ID, N: 1}
 }
 
 // canBegin reports whether a script would run at once.
@@ -85,26 +86,26 @@ func (c *Code) canBegin(in step.ScriptRun) bool {
 
 // first claims a script and runs it. A claim of this worker without an attempt is of one that could not be confirmed, or
 // whose script did not begin; or it is of one that this worker does not know any more.
-func (c *Code) first(ctx context.Context, f *flight[step.ScriptAttempt], in step.ScriptRun) step.ScriptAttempt {
+func (c *Code) first(ctx context.Context, f *flight.Flight[step.ScriptAttempt], in step.ScriptRun) step.ScriptAttempt {
 	holder, created, err := c.claim(ctx, in)
 	switch {
 	case err != nil:
-		c.unbegun.set(firstKey(in), struct{}{})
+		c.unbegun.Set(firstKey(in), struct{}{})
 		c.Log.WarnContext(ctx, "claiming a script failed, an activity runs it", "channel", in.Channel, "request", in.ID,
 			"error", err)
 		return step.ScriptAttempt{NotBegun: true, Unclear: true}
 	case holder != c.Name:
 		return step.ScriptAttempt{Running: holder}
-	case !created && !c.unbegun.remove(firstKey(in)):
+	case !created && !c.unbegun.Remove(firstKey(in)):
 		return step.ScriptAttempt{ScriptResult: workerLost()}
 	}
 	result, err := c.runScript(ctx, in)
 	if err != nil {
-		c.unbegun.set(firstKey(in), struct{}{})
+		c.unbegun.Set(firstKey(in), struct{}{})
 		return step.ScriptAttempt{NotBegun: true}
 	}
 	attempt := step.ScriptAttempt{ScriptResult: result}
-	f.keep, f.bytes = true, bytesOf(attempt)
+	f.Keep, f.Bytes = true, bytesOf(attempt)
 	return attempt
 }
 
@@ -115,9 +116,9 @@ func (c *Code) claim(ctx context.Context, in step.ScriptRun) (holder string, cre
 }
 
 // stopFirst stops the script of a run that was cancelled, or names the worker that has begun it.
-func (c *Code) stopFirst(ctx context.Context, attempt *flight[step.ScriptAttempt], in step.ScriptRun) step.ScriptAttempt {
+func (c *Code) stopFirst(ctx context.Context, attempt *flight.Flight[step.ScriptAttempt], in step.ScriptRun) step.ScriptAttempt {
 	if attempt != nil {
-		attempt.stop(egress.ErrCancelled)
+		attempt.Stop(egress.ErrCancelled)
 		return step.ScriptAttempt{}
 	}
 	holder, _, err := c.claim(ctx, in) // nothing begins the script from here on
@@ -128,10 +129,10 @@ func (c *Code) stopFirst(ctx context.Context, attempt *flight[step.ScriptAttempt
 }
 
 // RefuseFirsts lets no first attempt begin from here on.
-func (c *Code) RefuseFirsts() { c.firsts.beginNone() }
+func (c *Code) RefuseFirsts() { c.firsts.Close() }
 
 // StopFirsts waits until no first attempt is under way, after RefuseFirsts. When ctx ends, it stops those that are.
-func (c *Code) StopFirsts(ctx context.Context) { c.firsts.stopAll(ctx) }
+func (c *Code) StopFirsts(ctx context.Context) { c.firsts.Drain(ctx) }
 
 // runOnce runs a script that another worker may have begun: it claims it, or waits for the worker that has.
 func (c *Code) runOnce(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
@@ -176,7 +177,7 @@ func (c *Code) stopOnce(ctx context.Context, worker string, in step.ScriptRun) {
 		c.stopScript(ctx, worker, in)
 		return
 	}
-	if attempt := c.firsts.find(firstKey(in)); attempt != nil {
-		attempt.stop(egress.ErrCancelled)
+	if attempt := c.firsts.Find(firstKey(in)); attempt != nil {
+		attempt.Stop(egress.ErrCancelled)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -25,9 +26,9 @@ const codeBytes = 64 << 10
 // once runs a script at most once. A repetition of the activity joins the run that this process has begun, or takes its
 // result; one in another process ends with outcome_unknown when the script may have begun.
 func once[T any](
-	ctx context.Context, c *Code, runs *flights[coded[T]], key attemptKey, do func(context.Context) (T, error),
+	ctx context.Context, c *Code, runs *flight.Group[coded[T]], key flight.Key, do func(context.Context) (T, error),
 ) (T, error) {
-	attempt := runs.find(key)
+	attempt := runs.Find(key)
 	if attempt == nil && mayHaveBegun(ctx) {
 		var none T
 		return none, lostScript(ctx)
@@ -39,16 +40,16 @@ func once[T any](
 			var none T
 			return none, again(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))
 		}
-		attempt = runs.join(ctx, c.Log, key, func(ctx context.Context, f *flight[coded[T]]) coded[T] {
-			f.begin(begun())
+		attempt = runs.JoinOrStart(ctx, c.Log, key, func(ctx context.Context, f *flight.Flight[coded[T]]) coded[T] {
+			f.SetProgress(begun())
 			r, err := do(ctx)
-			f.keep, f.bytes = err == nil, codeBytes
+			f.Keep, f.Bytes = err == nil, codeBytes
 			return coded[T]{r, err}
 		}, coded[T]{err: final(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
 	}
-	stop := c.beats.keep(ctx, attempt.far)
+	stop := c.beats.keep(ctx, attempt.Progress)
 	defer stop()
-	done := attempt.wait(ctx)
+	done := attempt.Wait(ctx)
 	if app, ok := errors.AsType[*temporal.ApplicationError](done.err); ok && !app.NonRetryable() {
 		stop()
 		activity.RecordHeartbeat(context.WithoutCancel(ctx), step.Progress{NotBegun: true})

@@ -40,7 +40,7 @@ func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 // came from another worker: the later ones are this worker's own.
 func (a *Activities) mayBeQueued(ctx context.Context) bool {
 	info := activity.GetInfo(ctx)
-	reassigned := a.queuedBefore.remove(info.WorkflowExecution.RunID)
+	reassigned := a.queuedBefore.Remove(info.WorkflowExecution.RunID)
 	return reassigned || !info.IsLocalActivity || info.Attempt > 1
 }
 

@@ -9,6 +9,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -16,7 +17,7 @@ import (
 
 // RunScript runs the script of a channel once, by the rules of RunCode.
 func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
-	key := keyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
+	key := flight.KeyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
 	return once(ctx, c, &c.runsOfChannels, key, func(ctx context.Context) (step.ScriptResult, error) {
 		if in.Once {
 			return c.runOnce(ctx, in)

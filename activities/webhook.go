@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -25,22 +26,22 @@ import (
 // knows no Retry-After, so the wait is always our own (NextRetryDelay).
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
 	left, p := clockOf(ctx, in), resume(ctx, in.Progress)
-	key := keyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, len(p.Attempts)+1)
-	attempt := a.attempts.find(key)
+	key := flight.KeyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, len(p.Attempts)+1)
+	attempt := a.attempts.Find(key)
 	if attempt == nil {
 		p = p.CountLost()
-		key.n = len(p.Attempts) + 1
+		key.N = len(p.Attempts) + 1
 		if a.asActivity(ctx, in, p) {
 			return step.WebhookResult{AsActivity: true, HeartbeatTimeout: a.heartbeatTimeout()}, nil
 		}
-		attempt = a.attempts.join(ctx, a.Log, key, func(ctx context.Context, f *flight[attempted]) attempted {
+		attempt = a.attempts.JoinOrStart(ctx, a.Log, key, func(ctx context.Context, f *flight.Flight[attempted]) attempted {
 			c := &call{Activities: a, in: in, clock: left, flight: f, progress: p}
 			return c.run(ctx)
 		}, attempted{progress: p, failed: fault.New(fault.Internal, "the attempt panicked: see the worker's log")})
 	}
-	stop := a.beats.keep(ctx, attempt.far)
+	stop := a.beats.keep(ctx, attempt.Progress)
 	defer stop()
-	done := attempt.wait(ctx)
+	done := attempt.Wait(ctx)
 	if done.failed == nil {
 		return done.result, nil
 	}

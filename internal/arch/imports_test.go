@@ -24,7 +24,7 @@ var doers = []string{
 	"schemas", "internal/fault", "internal/secret", "internal/signature", "internal/egress", "internal/sandbox",
 	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit",
 	"internal/oauth2", "internal/natsclient",
-	"internal/step", "internal/telemetry", "internal/scripthost", "internal/stack", "internal/tenantcache",
+	"internal/step", "internal/telemetry", "internal/scripthost", "internal/flight", "internal/lru",
 }
 
 // importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above
@@ -141,7 +141,12 @@ var importTable = map[string]row{
 	"internal/tenantshare": {"what each tenant uses of something that all share", nil},
 	"internal/tenantcache": {"a bounded cache in which a tenant pushes out its own entries only", nil},
 	"internal/stack":       {"stacks of short-lived, deep goroutines", nil},
-	"internal/load":        {"whether this process can take on more work and still report in time", nil},
+	"internal/lru":         {"a map of the keys that were used last", nil},
+	"internal/flight": {
+		"attempts that outlive the activity that began them, and that its repetition joins",
+		[]string{"internal/egress", "internal/stack", "internal/step", "internal/tenantcache"}, // egress: why requests end
+	},
+	"internal/load": {"whether this process can take on more work and still report in time", nil},
 	"internal/step": {
 		"names and payloads across the Temporal boundary, and the reply that follows from them",
 		[]string{"schemas", "internal/bot", "internal/dialect", "internal/fault"},
