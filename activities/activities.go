@@ -3,8 +3,8 @@
 // request internal/egress's, a NATS message internal/bus's.
 //
 // Activities may run twice when a worker dies; each is made for that. A webhook sends the same bytes under the same
-// webhook-id, a script is claimed before it runs, a reply has an id by which JetStream stores it once, and what is kept
-// has a fence or a revision that rejects the older writer.
+// webhook-id, a script that may have begun is not run again (once.go, internal/codeworker), a reply has an id by which
+// JetStream stores it once, and what is kept has a fence or a revision that rejects the older writer.
 package activities
 
 import (
@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/worker"
 
+	"github.com/hookturn/hookturn/internal/codeworker"
 	"github.com/hookturn/hookturn/internal/dialect"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -45,7 +46,7 @@ type Activities struct {
 	// HasSessions reports whether a bot has an adapter that gets events about sessions; required with Sessions.
 	HasSessions func(id schemas.BotID) bool
 	// CodeWorkers run the first attempts at scripts of channels; nil: each script is an activity.
-	CodeWorkers CodeWorkers
+	CodeWorkers *codeworker.Client
 	Callbacks   Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set
 	// ReportTime returns how long the Temporal server takes to store a report of this worker; nil: not measured.
 	ReportTime func() time.Duration
@@ -53,11 +54,10 @@ type Activities struct {
 	Metrics    *telemetry.Metrics // nil: nothing is counted
 	Traces     *telemetry.Traces  // nil: no spans
 
-	attempts  flight.Group[attempted]
-	scripts   flight.Group[step.ScriptAttempt]
-	durations durations
-	beats     heartbeats
-	runs      runs
+	attempts       flight.Group[attempted]
+	scriptAttempts flight.Group[step.ScriptAttempt]
+	beats          heartbeats
+	runs           runs
 	// queuedBefore are the runs that another worker may have put a step into a background queue for, and this one did not yet.
 	queuedBefore lru.Map[string, struct{}]
 }

@@ -12,10 +12,10 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/codeworker"
 	"github.com/hookturn/hookturn/internal/dialect/haptik"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/flight"
-	"github.com/hookturn/hookturn/internal/lru"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
 	"github.com/hookturn/hookturn/internal/step"
@@ -44,17 +44,13 @@ type Code struct {
 	Scripts Scripts
 	Sandbox Sandbox
 	Host    Host
-	// Claims and Name are for first attempts at scripts of channels, which other workers ask for: Name is this process's own,
-	// and Claims record which process has begun a script.
-	Claims Claims
-	Name   string
+	// Attempts handles the first attempts at scripts of channels, whose Runner is this Code; nil: there are none.
+	Attempts *codeworker.Server
 	// ScriptWait bounds the wait for a script that this worker does not have yet; 0 = 10 s.
 	ScriptWait time.Duration
 
-	runsOfSteps    flight.Group[coded[step.CodeResult]]
-	runsOfChannels flight.Group[coded[step.ScriptResult]]
-	firsts         flight.Group[step.ScriptAttempt]
-	unbegun        lru.Map[flight.Key, struct{}]
+	codeRuns   flight.Group[scriptEnd[step.CodeResult]]
+	scriptRuns flight.Group[scriptEnd[step.ScriptResult]]
 }
 
 // Host is what a run may ask of hookturn. *scripthost.Host is one.
@@ -73,13 +69,13 @@ func (c *Code) Register(r worker.ActivityRegistry) {
 // outcome_unknown: the script may have begun in a worker that was lost, and it is not run again.
 func (c *Code) RunCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
 	key := flight.KeyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, 1)
-	return once(ctx, c, &c.runsOfSteps, key, func(ctx context.Context) (step.CodeResult, error) {
+	return onceByHeartbeat(ctx, c, &c.codeRuns, key, func(ctx context.Context) (step.CodeResult, error) {
 		return c.runCode(ctx, in)
 	})
 }
 
 func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResult, error) {
-	script, err := c.script(ctx, in.Plan)
+	script, err := c.textOf(ctx, in.Plan)
 	if err != nil {
 		return step.CodeResult{}, err
 	}
@@ -92,7 +88,7 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	}
 	span := c.Traces.Script(spanOf(in), in.Plan.Code.File)
 	attempt := schemas.Attempt{N: 1, Started: time.Now().UTC(), URL: "script:" + in.Plan.Code.File}
-	r, f, err := c.run(ctx, in.Plan, "", sandbox.Job{
+	r, f, err := c.sandboxed(ctx, in.Plan, "", sandbox.Job{
 		EventID: in.Event.ID, TraceID: in.TraceID(), Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
 	})
 	if err != nil {
@@ -119,10 +115,10 @@ const (
 	scriptPoll = 100 * time.Millisecond
 )
 
-// script returns the text of a plan's script. The starter may have loaded a new bot file before this worker does: then the
+// textOf returns the text of a plan's script. The starter may have loaded a new bot file before this worker does: then the
 // script comes soon. Or the plan is older than this process: its step has waited for entities since before a restart with
 // another script, which no worker has any more. The step's script as it is now is what its builder wants then.
-func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
+func (c *Code) textOf(ctx context.Context, p bot.Plan) (string, error) {
 	if script, known := c.Scripts.Script(p.Code.Script); known {
 		return script, nil
 	}
@@ -148,9 +144,9 @@ func (c *Code) script(ctx context.Context, p bot.Plan) (string, error) {
 	}
 }
 
-// run hands a plan's job, for a channel or for none (""), to a sandbox. An error means that the script did not
-// begin; how it ended is the fault.
-func (c *Code) run(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
+// sandboxed runs a plan's job, for a channel or for none (""), in a sandbox. An error means that the script did not begin;
+// how it ended is the fault.
+func (c *Code) sandboxed(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
 	j.BotID, j.Step, j.Connections = p.BotID, p.Step, p.Code.Connections
 	j.Packages = scripthost.WheelsOf(p.Code)
 	j.Host = c.Host.For(scripthost.Run{

@@ -14,19 +14,22 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// coded is how the run of a script ended. T is its result.
-type coded[T any] struct {
+// A heartbeat keeps a script from being run twice by the activity that runs it. The first one is sent before the script begins,
+// and a later try of the activity finds it: it joins the script if that runs in its own process, and otherwise does not run it.
+
+// scriptEnd is how the run of a script ended. T is its result.
+type scriptEnd[T any] struct {
 	result T
 	err    error
 }
 
-// codeBytes is roughly what the result of a script takes in memory.
-const codeBytes = 64 << 10
+// scriptEndBytes is roughly what the result of a script takes in memory.
+const scriptEndBytes = 64 << 10
 
-// once runs a script at most once. A repetition of the activity joins the run that this process has begun, or takes its
-// result; one in another process ends with outcome_unknown when the script may have begun.
-func once[T any](
-	ctx context.Context, c *Code, runs *flight.Group[coded[T]], key flight.Key, do func(context.Context) (T, error),
+// onceByHeartbeat runs a script at most once. A repetition of the activity joins the run that this process has begun, or takes
+// its result; one in another process ends with outcome_unknown when the script may have begun.
+func onceByHeartbeat[T any](
+	ctx context.Context, c *Code, runs *flight.Group[scriptEnd[T]], key flight.Key, do func(context.Context) (T, error),
 ) (T, error) {
 	attempt := runs.Find(key)
 	if attempt == nil && mayHaveBegun(ctx) {
@@ -35,17 +38,17 @@ func once[T any](
 	}
 	if attempt == nil {
 		// The SDK sends the first heartbeat at once. A server that has no heartbeat of a try knows that its script did not begin.
-		activity.RecordHeartbeat(ctx, begun())
+		activity.RecordHeartbeat(ctx, runningNow())
 		if ctx.Err() != nil {
 			var none T
 			return none, again(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))
 		}
-		attempt = runs.JoinOrStart(ctx, c.Log, key, func(ctx context.Context, f *flight.Flight[coded[T]]) coded[T] {
-			f.SetProgress(begun())
+		attempt = runs.JoinOrStart(ctx, c.Log, key, func(ctx context.Context, f *flight.Flight[scriptEnd[T]]) scriptEnd[T] {
+			f.SetProgress(runningNow())
 			r, err := do(ctx)
-			f.Keep, f.Bytes = err == nil, codeBytes
-			return coded[T]{r, err}
-		}, coded[T]{err: final(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
+			f.Keep, f.Bytes = err == nil, scriptEndBytes
+			return scriptEnd[T]{r, err}
+		}, scriptEnd[T]{err: final(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
 	}
 	stop := c.beats.keep(ctx, attempt.Progress)
 	defer stop()
@@ -68,7 +71,8 @@ func lostScript(ctx context.Context) error {
 		})
 }
 
-func begun() step.Progress {
+// runningNow returns the progress of a script that begins now.
+func runningNow() step.Progress {
 	return step.Progress{Running: &schemas.Attempt{N: 1, Started: time.Now().UTC()}}
 }
 

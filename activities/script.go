@@ -5,9 +5,9 @@ import (
 	"errors"
 	"time"
 
-	"go.temporal.io/sdk/activity"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/hookturn/hookturn/internal/codeworker"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/flight"
 	"github.com/hookturn/hookturn/internal/sandbox"
@@ -18,11 +18,15 @@ import (
 // RunScript runs the script of a channel once, by the rules of RunCode.
 func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
 	key := flight.KeyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
-	return once(ctx, c, &c.runsOfChannels, key, func(ctx context.Context) (step.ScriptResult, error) {
-		if in.Once {
-			return c.runOnce(ctx, in)
+	return onceByHeartbeat(ctx, c, &c.scriptRuns, key, func(ctx context.Context) (step.ScriptResult, error) {
+		if !in.Once {
+			return c.Run(ctx, in)
 		}
-		return c.runScript(ctx, in)
+		result, f := c.Attempts.RunOnce(ctx, in)
+		if f != nil {
+			return step.ScriptResult{}, again(f)
+		}
+		return result, nil
 	})
 }
 
@@ -30,7 +34,7 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 // could not begin is a fault of the kind that RunScript's error has.
 func (c *Code) RunBare(ctx context.Context, in step.ScriptRun) step.ScriptResult {
 	ctx = telemetry.WithTrace(ctx, in)
-	result, err := c.runScript(ctx, in)
+	result, err := c.Run(ctx, in)
 	if app, ok := errors.AsType[*temporal.ApplicationError](err); ok {
 		return step.ScriptResult{Fault: fault.New(fault.Kind(app.Type()), "%s", app.Message())}
 	}
@@ -41,23 +45,22 @@ func (c *Code) RunBare(ctx context.Context, in step.ScriptRun) step.ScriptResult
 	return result
 }
 
-// workflowOf is the workflow of an activity, "" outside of one.
-func workflowOf(ctx context.Context) string {
-	if !activity.IsActivity(ctx) {
-		return ""
-	}
-	return activity.GetInfo(ctx).WorkflowExecution.ID
+// Ready reports whether the script of a channel would begin at once.
+func (c *Code) Ready(in step.ScriptRun) bool {
+	_, known := c.Scripts.Script(in.Plan.Code.Script)
+	return known && c.Sandbox.Free(in.Plan.Tenant)
 }
 
-func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
-	script, err := c.script(ctx, in.Plan)
+// Run runs the script of a channel. An error means that the script did not begin: it may be run again.
+func (c *Code) Run(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
+	script, err := c.textOf(ctx, in.Plan)
 	if err != nil {
 		return step.ScriptResult{}, err
 	}
 	span := c.Traces.Script(telemetry.StepSpan{BotID: in.Plan.BotID, Step: in.Plan.Step, TraceID: in.TraceID()},
 		in.Plan.Code.File)
 	began := time.Now()
-	r, f, err := c.run(ctx, in.Plan, in.Channel, sandbox.Job{
+	r, f, err := c.sandboxed(ctx, in.Plan, in.Channel, sandbox.Job{
 		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Event: in.Event,
 		Params: in.Params, BodyParam: in.BodyParam,
 	})
@@ -67,7 +70,7 @@ func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	result := "ok"
 	if f != nil {
 		result = string(f.Kind)
-		c.Log.InfoContext(ctx, "channel script failed", "workflow", workflowOf(ctx),
+		c.Log.InfoContext(ctx, "channel script failed", "workflow", flight.WorkflowOf(ctx),
 			"channel", in.Channel, "request", in.ID, "script", in.Plan.Code.File, "kind", f.Kind)
 	}
 	if f != nil {
@@ -78,3 +81,5 @@ func (c *Code) runScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 	c.Metrics.Attempt(in.Plan.BotID, in.Plan.Step, result, time.Since(began), "")
 	return step.ScriptResult{Value: r.Value, Fault: f, Log: r.Log}, nil
 }
+
+var _ codeworker.Runner = (*Code)(nil)

@@ -14,6 +14,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/codeworker"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/pubsub"
@@ -62,9 +63,9 @@ func (w *Worker) pollCode(
 		PubSub: pubsub.New(b.js), Log: cfg.Log,
 		Files: store.NewFiles(b.streams), Link: link,
 	}
-	code := &activities.Code{
-		Activities: acts, Scripts: b.bots, Sandbox: box, Host: host,
-		Claims: store.NewBegun(b.streams), Name: uuid.NewString(),
+	code := &activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}
+	code.Attempts = &codeworker.Server{
+		Name: uuid.NewString(), Claims: store.NewScriptClaims(b.streams), Runner: code, Peers: acts.CodeWorkers, Log: cfg.Log,
 	}
 	code.Register(sdk)
 	var running together
@@ -73,7 +74,7 @@ func (w *Worker) pollCode(
 		return fmt.Errorf("start polling task queue %s: %w", step.QueueCode, err)
 	}
 	running.add(func(context.Context) { sdk.Stop() })
-	return w.answerScripts(ctx, &running, pubsub.New(b.js), code)
+	return w.serveRequests(ctx, &running, pubsub.New(b.js), code)
 }
 
 // together are the sources of scripts of a worker, which stop at the same time: while one waits for its scripts, no other
@@ -91,35 +92,39 @@ func (t *together) stop(ctx context.Context) error {
 	return nil
 }
 
-// answerScripts runs the scripts that other processes ask for over NATS.
-func (w *Worker) answerScripts(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
-	if err := w.answerAsks(ctx, running, requests, code); err != nil {
+// serveRequests runs the scripts that other processes request over NATS.
+func (w *Worker) serveRequests(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
+	if err := w.serveAttempts(ctx, running, requests, code.Attempts); err != nil {
 		return err
 	}
 	return w.serveScripts(ctx, running, requests, code)
 }
 
-// answerAsks runs scripts for the first attempts of workflows, which other workers ask for over NATS. When the worker stops,
-// it begins none any more, and answers requests about those that run until they have ended.
-func (w *Worker) answerAsks(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
-	asked, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	answer := func(request []byte, limit int) []byte { return answerAsk(asked, code, w.parts.log, request, limit) }
-	stopTo, err := requests.AnswerAsksTo(code.Name, answer)
+// serveAttempts runs scripts for the first attempts of workflows, which workers request over NATS. When the worker stops, it
+// begins none any more, and answers requests about those that run until they have ended.
+func (w *Worker) serveAttempts(
+	ctx context.Context, running *together, requests *pubsub.PubSub, attempts *codeworker.Server,
+) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	answer := func(request []byte, limit int) []byte {
+		return answerAttempt(ctx, attempts, w.parts.log, request, limit)
+	}
+	stopNamed, err := requests.ServeAttemptsTo(attempts.Name, answer)
 	if err != nil {
 		cancel()
 		return err
 	}
-	stop, err := requests.AnswerAsks(scriptsAtOnce(), answer, encodeAnswer(step.ScriptAttempt{NotBegun: true}))
+	stop, err := requests.ServeAttempts(scriptsAtOnce(), answer, encodeAnswer(step.ScriptAttempt{NotBegun: true}))
 	running.add(func(stopping context.Context) {
 		defer cancel()
-		code.RefuseFirsts()
-		var firsts sync.WaitGroup
-		firsts.Go(func() { code.StopFirsts(stopping) })
+		attempts.Close()
+		var draining sync.WaitGroup
+		draining.Go(func() { attempts.Drain(stopping) })
 		if stop != nil {
 			stop(stopping)
 		}
-		firsts.Wait()
-		stopTo(stopping)
+		draining.Wait()
+		stopNamed(stopping)
 	})
 	return err
 }
@@ -144,14 +149,16 @@ func (w *Worker) serveScripts(ctx context.Context, running *together, requests *
 	return nil
 }
 
-// answerAsk answers a request about the first attempt at a script.
-func answerAsk(ctx context.Context, code *activities.Code, log *slog.Logger, request []byte, limit int) []byte {
+// answerAttempt answers a request about the first attempt at a script.
+func answerAttempt(
+	ctx context.Context, attempts *codeworker.Server, log *slog.Logger, request []byte, limit int,
+) []byte {
 	return answerWith(ctx, log, limit, func() (any, bool) {
-		var ask step.ScriptAsk
-		if err := json.Unmarshal(request, &ask); err != nil || ask.Run.Plan.Code == nil {
+		var q step.ScriptRequest
+		if err := json.Unmarshal(request, &q); err != nil || q.Run.Plan.Code == nil {
 			return nil, false
 		}
-		return code.AnswerAsk(ctx, ask), true
+		return attempts.Handle(ctx, q), true
 	})
 }
 

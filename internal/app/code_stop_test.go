@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/activities"
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/codeworker"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
@@ -71,12 +72,12 @@ func newCodeRig(t *testing.T, timeout time.Duration) *codeRig {
 		scripts: heldScripts{make(chan string, 8), make(chan struct{})},
 	}
 	code := &activities.Code{
-		Activities: &activities.Activities{Log: log}, Scripts: r.scripts, Sandbox: r.scripts, Claims: r.scripts, Name: "w-1",
-		Host: &scripthost.Host{},
+		Activities: &activities.Activities{Log: log}, Scripts: r.scripts, Sandbox: r.scripts, Host: &scripthost.Host{},
 	}
+	code.Attempts = &codeworker.Server{Name: "w-1", Claims: r.scripts, Runner: code, Log: log}
 	var running together
 	r.worker.parts.add("scripts", within(timeout, running.stop))
-	require.NoError(t, r.worker.answerScripts(t.Context(), &running, requests, code))
+	require.NoError(t, r.worker.serveRequests(t.Context(), &running, requests, code))
 	require.NoError(t, nc.Flush(), "the server has the subscriptions")
 	return r
 }
@@ -97,8 +98,8 @@ func (r *codeRig) bare(t *testing.T, id string) chan step.ScriptResult {
 // first asks for the first attempt at a script, and returns the channel of its result once it runs.
 func (r *codeRig) first(t *testing.T, id string) chan step.ScriptResult {
 	t.Helper()
-	return begun(t, r, id, step.ScriptAsk{Run: heldRun(id)}, func(worker string, request []byte) ([]byte, error) {
-		return r.asking.AskCodeWorker(t.Context(), heldRun(id).Plan.BotID, worker, request)
+	return begun(t, r, id, step.ScriptRequest{Run: heldRun(id)}, func(worker string, request []byte) ([]byte, error) {
+		return r.asking.CallCodeWorker(t.Context(), heldRun(id).Plan.BotID, worker, request)
 	})
 }
 
@@ -153,11 +154,11 @@ func TestCodeWorker_StopsAllSourcesOfScripts(t *testing.T) {
 	}
 	invalid := []byte("{") // it begins no script where it is received
 	require.Eventually(t, func() bool {
-		return unserved(r.asking.CallScript(ctx, shop, invalid)) && unserved(r.asking.AskCodeWorker(ctx, shop, "", invalid))
+		return unserved(r.asking.CallScript(ctx, shop, invalid)) && unserved(r.asking.CallCodeWorker(ctx, shop, "", invalid))
 	}, time.Minute, time.Millisecond)
-	request, err := schemas.Marshal(step.ScriptAsk{Run: heldRun("late")})
+	request, err := schemas.Marshal(step.ScriptRequest{Run: heldRun("late")})
 	require.NoError(t, err)
-	answer, err := r.asking.AskCodeWorker(ctx, shop, "w-1", request)
+	answer, err := r.asking.CallCodeWorker(ctx, shop, "w-1", request)
 	require.NoError(t, err, "who waits for a result asks this worker by its name")
 	require.JSONEq(t, `{"not_begun":true}`, string(answer))
 	close(r.scripts.release)

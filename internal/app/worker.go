@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/codeworker"
 	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/jq"
@@ -117,7 +118,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.streams),
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
 	}
-	acts.CodeWorkers = pubsub.New(b.js)
+	acts.CodeWorkers = &codeworker.Client{Transport: pubsub.New(b.js), Log: cfg.Log}
 	acts.ReportTime = w.load.ReportTime
 	acts.Sessions = store.NewSessions(b.js, b.streams)
 	acts.HasSessions = func(id schemas.BotID) bool { return hasSessions(b.bots, id) }

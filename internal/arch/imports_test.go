@@ -25,6 +25,7 @@ var doers = []string{
 	"internal/bus", "internal/store", "internal/bot", "internal/dialect", "internal/dialect/*", "internal/limit",
 	"internal/oauth2", "internal/natsclient",
 	"internal/step", "internal/telemetry", "internal/scripthost", "internal/flight", "internal/lru",
+	"internal/codeworker",
 }
 
 // importTable is the import table; go generate writes it into docs/architecture.md. A package imports only packages above
@@ -150,6 +151,13 @@ var importTable = map[string]row{
 	"internal/step": {
 		"names and payloads across the Temporal boundary, and the reply that follows from them",
 		[]string{"schemas", "internal/bot", "internal/dialect", "internal/fault"},
+	},
+	"internal/codeworker": {
+		"how a worker of workflows has a code worker run a script, at once and at most once",
+		[]string{
+			"schemas", "internal/step", "internal/fault", "internal/egress", "internal/flight", "internal/limit", "internal/lru",
+			"internal/telemetry",
+		},
 	},
 	"workflows": {
 		"what a conversation does next; deterministic",

@@ -51,6 +51,14 @@ func KeyOf(ctx context.Context, tenant, conversation, event string, n int) Key {
 	return Key{Tenant: tenant, Run: run, Conversation: conversation, Event: event, N: n}
 }
 
+// WorkflowOf returns the id of the workflow that an activity belongs to, "" outside of activities.
+func WorkflowOf(ctx context.Context) string {
+	if !activity.IsActivity(ctx) {
+		return ""
+	}
+	return activity.GetInfo(ctx).WorkflowExecution.ID
+}
+
 // Flight is one attempt, under way or ended. T is its result.
 type Flight[T any] struct {
 	// Keep keeps the result for a repetition, which must use it, and Bytes is roughly what the result takes in memory. The

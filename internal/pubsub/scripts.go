@@ -15,13 +15,13 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Requests to run a script without a workflow go from a gateway to any one of the workers that run scripts.
+// Requests to run a script without a workflow go from a gateway to any one of the code workers.
 const (
 	subjectScripts = "hookturn.scripts"
 	groupScripts   = "hookturn-code"
 
-	// Requests about the first attempt at a script of a workflow go from a worker to any of those that run scripts, then to the
-	// one that has begun the script.
+	// Requests about the first attempt at a script of a workflow go from a worker to any one of the code workers, then to the
+	// one that has claimed the script (internal/codeworker).
 	subjectAttempts    = "hookturn.attempts"
 	subjectCodeWorkers = "hookturn.codeworkers"
 
@@ -29,8 +29,8 @@ const (
 	subjectApart = "hookturn.apart."
 )
 
-// askCode sends a request to the code workers of the other account, and to those of the same account when there are none.
-func (p *PubSub) askCode(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
+// callCode sends a request to the code workers of the other account, and to those of the same account when there are none.
+func (p *PubSub) callCode(ctx context.Context, subject string, request []byte) (*nats.Msg, error) {
 	m, err := p.nc.Request(ctx, subjectApart+strings.TrimPrefix(subject, "hookturn."), request)
 	denied, _ := errors.AsType[*natsclient.DeniedError](err)
 	if errors.Is(err, nats.ErrNoResponders) || denied != nil && !denied.Subscribe {
@@ -43,7 +43,7 @@ func (p *PubSub) askCode(ctx context.Context, subject string, request []byte) (*
 // is a fault of the kind sandbox_unavailable when there is none, and of the kind too_large when the request exceeds the
 // limit of NATS. A request is delivered once or not at all.
 func (p *PubSub) CallScript(ctx context.Context, owner schemas.BotID, request []byte) ([]byte, error) {
-	m, err := p.askCode(ctx, subjectScripts+"."+owner.Tenant+"."+owner.Bot, request)
+	m, err := p.callCode(ctx, subjectScripts+"."+owner.Tenant+"."+owner.Bot, request)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
 		return nil, fault.New(fault.SandboxUnavailable, "no worker serves scripts: start one with --task-queues hookturn-code")
@@ -62,11 +62,11 @@ func (p *PubSub) ServeScripts(atOnce int, answer func(request []byte, limit int)
 	return p.serve(subjectScripts, atOnce, answer, busy)
 }
 
-// AskCodeWorker sends a request about the first attempt at a script of a workflow to one of the code workers, or to the one
+// CallCodeWorker sends a request about the first attempt at a script of a workflow to one of the code workers, or to the one
 // of a name, and waits for its answer until ctx ends. An error that is a fault means that no worker received the request:
 // its kind is sandbox_unavailable when no such worker has subscribed, connect while the connection is down or may not send
 // it, and too_large when the request exceeds the limit of NATS.
-func (p *PubSub) AskCodeWorker(ctx context.Context, owner schemas.BotID, name string, request []byte) ([]byte, error) {
+func (p *PubSub) CallCodeWorker(ctx context.Context, owner schemas.BotID, name string, request []byte) ([]byte, error) {
 	if !p.nc.IsConnected() { // the library would send it later
 		return nil, fault.New(fault.Connect, "NATS is away")
 	}
@@ -74,7 +74,7 @@ func (p *PubSub) AskCodeWorker(ctx context.Context, owner schemas.BotID, name st
 	if name != "" {
 		subject = subjectCodeWorkers + "." + name
 	}
-	m, err := p.askCode(ctx, subject, request)
+	m, err := p.callCode(ctx, subject, request)
 	denied, _ := errors.AsType[*natsclient.DeniedError](err)
 	switch {
 	case errors.Is(err, nats.ErrNoResponders):
@@ -87,15 +87,15 @@ func (p *PubSub) AskCodeWorker(ctx context.Context, owner schemas.BotID, name st
 	return m.Data, nil
 }
 
-// AnswerAsks answers requests of AskCodeWorker to any code worker, as ServeScripts does those of CallScript.
-func (p *PubSub) AnswerAsks(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
+// ServeAttempts answers requests of CallCodeWorker to any code worker, as ServeScripts answers those of CallScript.
+func (p *PubSub) ServeAttempts(atOnce int, answer func(request []byte, limit int) []byte, busy []byte) (
 	stop func(context.Context), err error,
 ) {
 	return p.serve(subjectAttempts, atOnce, answer, busy)
 }
 
-// AnswerAsksTo answers requests of AskCodeWorker to the code worker of a name, until stop is called.
-func (p *PubSub) AnswerAsksTo(name string, answer func(request []byte, limit int) []byte) (
+// ServeAttemptsTo answers requests of CallCodeWorker to the code worker of a name, until stop is called.
+func (p *PubSub) ServeAttemptsTo(name string, answer func(request []byte, limit int) []byte) (
 	stop func(context.Context), err error,
 ) {
 	var running sync.WaitGroup

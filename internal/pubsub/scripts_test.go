@@ -19,21 +19,21 @@ func TestPubSub_AskCodeWorker(t *testing.T) {
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	fails := func(name string, request []byte, want fault.Kind) {
 		t.Helper()
-		_, err := p.AskCodeWorker(ctx, shop, name, request)
+		_, err := p.CallCodeWorker(ctx, shop, name, request)
 		var f *fault.Fault
 		require.ErrorAs(t, err, &f)
 		require.Equal(t, want, f.Kind)
 	}
 	fails("", []byte("x"), fault.SandboxUnavailable)
-	stopAny, err := p.AnswerAsks(2, func([]byte, int) []byte { return []byte("any") }, nil)
+	stopAny, err := p.ServeAttempts(2, func([]byte, int) []byte { return []byte("any") }, nil)
 	require.NoError(t, err)
-	stopNamed, err := p.AnswerAsksTo("w-1", func(request []byte, limit int) []byte {
+	stopNamed, err := p.ServeAttemptsTo("w-1", func(request []byte, limit int) []byte {
 		require.Positive(t, limit)
 		return append(request, '!')
 	})
 	require.NoError(t, err)
 	for name, want := range map[string]string{"": "any", "w-1": "x!"} {
-		answer, err := p.AskCodeWorker(ctx, shop, name, []byte("x"))
+		answer, err := p.CallCodeWorker(ctx, shop, name, []byte("x"))
 		require.NoError(t, err)
 		require.Equal(t, want, string(answer))
 	}
@@ -45,11 +45,11 @@ func TestPubSub_AskCodeWorker(t *testing.T) {
 	fails("w-1", []byte("x"), fault.SandboxUnavailable)
 
 	held := make(chan struct{})
-	stop, err := p.AnswerAsks(1, func([]byte, int) []byte { <-held; return nil }, nil)
+	stop, err := p.ServeAttempts(1, func([]byte, int) []byte { <-held; return nil }, nil)
 	require.NoError(t, err)
 	soon, cancel := context.WithCancel(ctx)
 	go cancel()
-	_, err = p.AskCodeWorker(soon, shop, "", []byte("x"))
+	_, err = p.CallCodeWorker(soon, shop, "", []byte("x"))
 	var f *fault.Fault
 	require.NotErrorAs(t, err, &f, "the worker may have received the request")
 	require.Error(t, err)

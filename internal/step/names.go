@@ -47,7 +47,7 @@ const (
 	// ActivityCode runs the script of a code step, ActivityScript that of a channel; both on QueueCode.
 	ActivityCode   = "RunCode"
 	ActivityScript = "RunScript"
-	// ActivityAttemptScript is the first attempt at a channel's script: it asks a code worker.
+	// ActivityAttemptScript is the first attempt at a channel's script: a request to a code worker.
 	ActivityAttemptScript = "AttemptScript"
 )
 

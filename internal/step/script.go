@@ -20,7 +20,7 @@ type ScriptRun struct {
 	Body      []byte            `json:"body,omitempty"`
 	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
 
-	// Once requests that the script is run only when no first attempt has begun it; false: it is known that none has.
+	// Once requests that the script runs only if no code worker has begun it for this run; false: it is known that none has.
 	Once bool `json:"once,omitempty"`
 }
 
@@ -36,20 +36,22 @@ type ScriptResult struct {
 	Log   string          `json:"log,omitempty"`   // what the script wrote, for the bot's builder
 }
 
-// ScriptAsk is a request to a code worker: to run the script of a run, to report on it, or to stop it.
-type ScriptAsk struct {
+// ScriptRequest is a request to a code worker: to run the script of a run, to report on it, or to stop it
+// (internal/codeworker).
+type ScriptRequest struct {
 	Run  ScriptRun `json:"run"`
 	Stop bool      `json:"stop,omitempty"`
 }
 
-// ScriptAttempt is the state of the first attempt at a script, as a code worker and the local activity report it.
+// ScriptAttempt is the state of the first attempt at a script: the answer to a ScriptRequest, and the result of
+// ActivityAttemptScript.
 type ScriptAttempt struct {
 	ScriptResult
 
-	// Running is the name of the code worker that has begun the script and can report on it; "" = the attempt has ended.
+	// Running is the name of the code worker that has claimed the script and can report on it; "" = the attempt has ended.
 	Running string `json:"running,omitempty"`
 	// NotBegun reports that this attempt did not begin the script: an activity runs it.
 	NotBegun bool `json:"not_begun,omitempty"`
-	// Unclear reports, beside NotBegun, that it is not known whether another attempt has begun the script.
+	// Unclear reports, beside NotBegun, that another attempt may have begun the script: the activity has Once.
 	Unclear bool `json:"unclear,omitempty"`
 }

@@ -97,7 +97,7 @@ func TestPosted_RoomForOthersAndForClaims(t *testing.T) {
 	reserveMany(t, p, "other", more)
 	_, bytes = held()
 	require.LessOrEqual(t, bytes, size*3/4)
-	_, created, err := NewBegun(streams).Claim(ctx, key.BotID, "r1", "w")
+	_, created, err := NewScriptClaims(streams).Claim(ctx, key.BotID, "r1", "w")
 	require.NoError(t, err)
 	require.True(t, created)
 }

@@ -9,18 +9,18 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 )
 
-// TestBegun_OneOfAll: of all workers that claim the script of a run, one may begin it, and each learns which.
-func TestBegun_OneOfAll(t *testing.T) {
+// TestScriptClaims_OneOfAll: of all workers that claim the script of a run, one may begin it, and each learns which.
+func TestScriptClaims_OneOfAll(t *testing.T) {
 	t.Parallel()
 	_, streams := setup(t, bus.StreamOptions{})
-	b, ctx := NewBegun(streams), testContext(t)
+	claims, ctx := NewScriptClaims(streams), testContext(t)
 	names := []string{"a", "b", "c", "d"}
 	holders, made := make([]string, len(names)), make([]bool, len(names))
 	var claiming sync.WaitGroup
 	for i, name := range names {
 		claiming.Go(func() {
 			var err error
-			holders[i], made[i], err = b.Claim(ctx, equalIDs()[0].BotID, "r1", name)
+			holders[i], made[i], err = claims.Claim(ctx, equalIDs()[0].BotID, "r1", name)
 			if err != nil {
 				t.Error(err)
 			}
@@ -38,7 +38,7 @@ func TestBegun_OneOfAll(t *testing.T) {
 	require.Equal(t, 1, created)
 
 	for _, key := range equalIDs()[2:] {
-		holder, created, err := b.Claim(ctx, key.BotID, "r1", "e")
+		holder, created, err := claims.Claim(ctx, key.BotID, "r1", "e")
 		require.NoError(t, err)
 		require.True(t, created, "the run of another bot")
 		require.Equal(t, "e", holder)

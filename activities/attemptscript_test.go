@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -12,30 +13,36 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/codeworker"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// coders answers as the test asks, in the place of code workers.
-type coders struct {
-	ctx    context.Context // of the latest request
-	asked  []step.ScriptAsk
-	to     []string
-	answer func(n int, ask step.ScriptAsk) (step.ScriptAttempt, error)
+// codeWorkers answers as the test asks, in the place of code workers.
+type codeWorkers struct {
+	ctx      context.Context // of the latest request
+	requests []step.ScriptRequest
+	to       []string
+	answer   func(n int, q step.ScriptRequest) (step.ScriptAttempt, error)
 }
 
-func (c *coders) AskCodeWorker(ctx context.Context, owner schemas.BotID, name string, request []byte) ([]byte, error) {
-	var ask step.ScriptAsk
-	if err := json.Unmarshal(request, &ask); err != nil || ask.Run.Plan.BotID != owner {
+func (c *codeWorkers) CallCodeWorker(ctx context.Context, owner schemas.BotID, name string, request []byte) ([]byte, error) {
+	var q step.ScriptRequest
+	if err := json.Unmarshal(request, &q); err != nil || q.Run.Plan.BotID != owner {
 		return nil, errors.New("invalid request")
 	}
-	c.ctx, c.asked, c.to = ctx, append(c.asked, ask), append(c.to, name)
-	attempt, err := c.answer(len(c.asked), ask)
+	c.ctx, c.requests, c.to = ctx, append(c.requests, q), append(c.to, name)
+	attempt, err := c.answer(len(c.requests), q)
 	if err != nil {
 		return nil, err
 	}
 	return schemas.Marshal(attempt)
+}
+
+// clientOf returns a client of code workers.
+func clientOf(workers codeworker.Transport) *codeworker.Client {
+	return &codeworker.Client{Transport: workers, Log: slog.New(slog.DiscardHandler)}
 }
 
 func scriptRun() step.ScriptRun {
@@ -82,68 +89,70 @@ func TestAttemptScript_Ends(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			b := setup(t)
-			asked := &coders{answer: func(n int, _ step.ScriptAsk) (step.ScriptAttempt, error) {
+			workers := &codeWorkers{answer: func(n int, _ step.ScriptRequest) (step.ScriptAttempt, error) {
 				return c.answers[n-1].ScriptAttempt, c.answers[n-1].err
 			}}
-			b.activities.CodeWorkers = asked
+			b.activities.CodeWorkers = clientOf(workers)
 			require.Equal(t, c.want, b.attemptScript(t, scriptRun()))
-			require.Len(t, asked.asked, len(c.answers))
-			for n, to := range asked.to {
+			require.Len(t, workers.requests, len(c.answers))
+			for n, to := range workers.to {
 				require.Equal(t, map[bool]string{true: "", false: "w-1"}[n == 0], to)
 			}
 			require.Equal(t, c.want, b.attemptScript(t, scriptRun()), "a repetition takes the result")
-			require.Len(t, asked.asked, len(c.answers))
+			require.Len(t, workers.requests, len(c.answers))
 		})
 	}
 }
 
-// TestAttemptScript_Reassigned: another process may have asked for the run before.
+// TestAttemptScript_Reassigned: another process may have made a request for the run before.
 func TestAttemptScript_Reassigned(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	b.activities.RunReassigned("default-test-run-id")
-	asked := &coders{answer: func(int, step.ScriptAsk) (step.ScriptAttempt, error) { return step.ScriptAttempt{NotBegun: true}, nil }}
-	b.activities.CodeWorkers = asked
+	workers := &codeWorkers{answer: func(int, step.ScriptRequest) (step.ScriptAttempt, error) {
+		return step.ScriptAttempt{NotBegun: true}, nil
+	}}
+	b.activities.CodeWorkers = clientOf(workers)
 	require.Equal(t, step.ScriptAttempt{NotBegun: true, Unclear: true}, b.attemptScript(t, scriptRun()))
-	require.True(t, asked.asked[0].Run.Once)
+	require.True(t, workers.requests[0].Run.Once)
 }
 
 func TestAttemptScript_SlowScriptIsAnActivity(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	asked := &coders{answer: func(int, step.ScriptAsk) (step.ScriptAttempt, error) {
+	workers := &codeWorkers{answer: func(int, step.ScriptRequest) (step.ScriptAttempt, error) {
 		<-time.After(600 * time.Millisecond)
 		return step.ScriptAttempt{}, nil
 	}}
-	b.activities.CodeWorkers = asked
+	b.activities.CodeWorkers = clientOf(workers)
 	run := scriptRun()
 	require.Equal(t, step.ScriptAttempt{}, b.attemptScript(t, run))
 	run.ID = "r2"
 	require.Equal(t, step.ScriptAttempt{NotBegun: true, Unclear: true}, b.attemptScript(t, run),
 		"unclear, for the test's run is not new")
-	require.Len(t, asked.asked, 1)
+	require.Len(t, workers.requests, 1)
 	run.Plan.Step = "other"
 	b.attemptScript(t, run)
-	require.Len(t, asked.asked, 2)
+	require.Len(t, workers.requests, 2)
 }
 
 // TestAttemptScript_CancelledRunStopsTheScript: wherever it runs.
 func TestAttemptScript_CancelledRunStopsTheScript(t *testing.T) {
 	t.Parallel()
-	b, asked := setup(t), &coders{}
+	b, workers := setup(t), &codeWorkers{}
 	ctx, end := context.WithCancelCause(context.Background())
 	b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
 	stopped := make(chan string, 2)
-	asked.answer = func(n int, ask step.ScriptAsk) (step.ScriptAttempt, error) {
-		if ask.Stop {
-			stopped <- asked.to[n-1]
+	workers.answer = func(n int, q step.ScriptRequest) (step.ScriptAttempt, error) {
+		if q.Stop {
+			stopped <- workers.to[n-1]
 			return step.ScriptAttempt{Running: "w-1"}, nil
 		}
 		end(temporal.NewCanceledError())
-		<-asked.ctx.Done()
-		return step.ScriptAttempt{}, asked.ctx.Err()
+		<-workers.ctx.Done()
+		return step.ScriptAttempt{}, workers.ctx.Err()
 	}
-	b.activities.CodeWorkers = asked
+	b.activities.CodeWorkers = clientOf(workers)
 	_, _ = b.ExecuteLocalActivity(b.activities.AttemptScript, scriptRun())
 	require.Empty(t, <-stopped)
 	require.Equal(t, "w-1", <-stopped)

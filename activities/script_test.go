@@ -1,0 +1,112 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/codeworker"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/scripthost"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// claims is a bucket of claims.
+type claims struct {
+	holder string // of the script; "" = none
+	broken error
+}
+
+func (c *claims) Claim(_ context.Context, _ schemas.BotID, _, worker string) (string, bool, error) {
+	if c.broken != nil {
+		return "", false, c.broken
+	}
+	created := c.holder == ""
+	if created {
+		c.holder = worker
+	}
+	return c.holder, created, nil
+}
+
+// codeWorker returns a new code worker with a sandbox. No other receives its requests.
+func codeWorker(name string, c *claims, s *scripts) *activities.Code {
+	log := slog.New(slog.DiscardHandler)
+	none := &codeWorkers{answer: func(int, step.ScriptRequest) (step.ScriptAttempt, error) {
+		return step.ScriptAttempt{}, fault.New(fault.SandboxUnavailable, "none")
+	}}
+	code := &activities.Code{Activities: &activities.Activities{Log: log}, Scripts: s, Sandbox: s, Host: &scripthost.Host{}}
+	code.Attempts = &codeworker.Server{
+		Name: name, Claims: c, Runner: code, Peers: clientOf(none), Log: log,
+	}
+	return code
+}
+
+// TestCode_Ready: a script begins at once where its text is known and a sandbox is free.
+func TestCode_Ready(t *testing.T) {
+	t.Parallel()
+	run, unknown := scriptRun(), scriptRun()
+	unknown.Plan.Code.Script = "lost"
+	require.True(t, codeWorker("a", nil, &scripts{}).Ready(run))
+	require.False(t, codeWorker("a", nil, &scripts{full: true}).Ready(run))
+	require.False(t, codeWorker("a", nil, &scripts{}).Ready(unknown))
+}
+
+// TestCode_Run: a sandbox that fails did not begin the script, one that ends with a fault did.
+func TestCode_Run(t *testing.T) {
+	t.Parallel()
+	s := &scripts{fault: fault.New(fault.SandboxUnavailable, "none")}
+	_, err := codeWorker("a", nil, s).Run(t.Context(), scriptRun())
+	require.Error(t, err)
+	require.Len(t, s.jobs, 1)
+	s.result = sandbox.Result{Sent: true}
+	result, err := codeWorker("a", nil, s).Run(t.Context(), scriptRun())
+	require.NoError(t, err)
+	require.Equal(t, fault.SandboxUnavailable, result.Fault.Kind)
+}
+
+// runOnce runs the activity of a script that a first attempt may have begun.
+func (b *bundle) runOnce(t *testing.T, code *activities.Code) (result step.ScriptResult, err error) {
+	t.Helper()
+	code.Register(b.TestActivityEnvironment)
+	in := scriptRun()
+	in.Once = true
+	value, err := b.ExecuteActivity(step.ActivityScript, in)
+	if err == nil {
+		require.NoError(t, value.Get(&result))
+	}
+	return result, err
+}
+
+// TestRunScript_Once: the activity begins the script when no code worker has, takes the result of the one that has, and does
+// neither when that one is lost.
+func TestRunScript_Once(t *testing.T) {
+	t.Parallel()
+	c, s := &claims{}, &scripts{result: returns(`"v"`)}
+	want := step.ScriptResult{Value: []byte(`"v"`), Log: "said"}
+	code := codeWorker("a", c, s)
+	for range 2 {
+		result, err := setup(t).runOnce(t, code)
+		require.NoError(t, err)
+		require.Equal(t, want, result)
+	}
+	require.Len(t, s.jobs, 1)
+
+	result, err := setup(t).runOnce(t, codeWorker("b", c, s))
+	require.NoError(t, err)
+	require.Equal(t, fault.OutcomeUnknown, result.Fault.Kind)
+	require.Len(t, s.jobs, 1)
+
+	c.broken = errors.New("away")
+	_, err = setup(t).runOnce(t, codeWorker("c", c, s))
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.False(t, app.NonRetryable(), "the claims may be back soon")
+	require.Equal(t, string(fault.OutcomeUnknown), app.Type())
+}

@@ -1,0 +1,59 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// ScriptClaims stores which code worker has begun the script of a run, for ten minutes: longer than a run of a script takes.
+// It is in the bucket of posted events, which has the rate of what comes over HTTP, too, and leaves a quarter of it to claims.
+type ScriptClaims struct{ bucket jetstream.KeyValue }
+
+const (
+	scriptClaimPrefix = "script."
+	// claimReads and claimReadPause are for reading a claim from a replica that does not have it yet.
+	claimReads     = 20
+	claimReadPause = 25 * time.Millisecond
+)
+
+// NewScriptClaims returns a new ScriptClaims on an account's streams.
+func NewScriptClaims(s bus.Streams) *ScriptClaims {
+	return &ScriptClaims{bucket: s.Bucket(bus.BucketPosted)}
+}
+
+// Claim records that a code worker begins the script of a run, unless one has. It returns which one has the claim, and
+// whether this call created it. After an error the claim may be stored all the same.
+func (c *ScriptClaims) Claim(
+	ctx context.Context, owner schemas.BotID, id, worker string,
+) (holder string, created bool, err error) {
+	key := scriptClaimPrefix + schemas.IDOf("script", owner.WithConversation(""), id)
+	if _, err = c.bucket.Create(ctx, key, []byte(worker)); err == nil {
+		return worker, true, nil
+	}
+	if !natsclient.IsConflict(err) {
+		return "", false, fmt.Errorf("claim a script: %w", err)
+	}
+	for range claimReads {
+		stored, err := c.bucket.Get(ctx, key)
+		if err == nil {
+			return string(stored.Value()), false, nil
+		}
+		if !errors.Is(err, jetstream.ErrKeyNotFound) {
+			return "", false, fmt.Errorf("read the claim of a script: %w", err)
+		}
+		select {
+		case <-time.After(claimReadPause):
+		case <-ctx.Done():
+			return "", false, ctx.Err()
+		}
+	}
+	return "", false, errors.New("read the claim of a script: not found")
+}
