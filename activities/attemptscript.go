@@ -8,9 +8,10 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// AttemptScript makes the first attempt at the script of a run, as a local activity in the worker of workflows: a code worker
-// runs the script, or none begins it. A repetition of the activity in the same process joins the attempt that it began. One
-// in another process cannot know whether the script has begun: its attempt is unclear unless a code worker has the result.
+// AttemptScript makes the first attempt at the script of a run, as a local activity in the worker of workflows: a code
+// worker runs the script, or none begins it. A repetition of the activity in the same process joins the attempt that it
+// began. One in another process cannot know whether the script has begun: its attempt is unclear unless a code worker has
+// the result.
 func (a *Activities) AttemptScript(ctx context.Context, in step.ScriptRun) (step.ScriptAttempt, error) {
 	key := flight.KeyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
 	attempt := a.scriptAttempts.Find(key)

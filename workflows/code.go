@@ -88,8 +88,8 @@ func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (ste
 		temporal.ApplicationErrorOptions{NonRetryable: true, Details: []any{done}})
 }
 
-// attemptScript asks a code worker to run a script, within the workflow's task. What it does not begin is an activity's to
-// run. A local activity that failed may have begun the script.
+// attemptScript has a code worker run a script, within the workflow's task. What was not begun is an activity's to run. A
+// local activity that failed may have begun the script.
 func attemptScript(ctx workflow.Context, in step.ScriptRun) (attempt step.ScriptAttempt) {
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
 		StartToCloseTimeout: in.Timeout.D() + codeSlack,

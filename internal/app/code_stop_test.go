@@ -49,11 +49,11 @@ func (heldScripts) Claim(_ context.Context, _ schemas.BotID, _, worker string) (
 	return worker, true, nil
 }
 
-// codeRig is a code worker without Temporal, and a process that asks it.
+// codeRig is a code worker without Temporal, and a process that calls it.
 type codeRig struct {
 	worker  *Worker
 	scripts heldScripts
-	asking  *pubsub.PubSub
+	client  *pubsub.PubSub
 }
 
 func newCodeRig(t *testing.T, timeout time.Duration) *codeRig {
@@ -65,10 +65,10 @@ func newCodeRig(t *testing.T, timeout time.Duration) *codeRig {
 		t.Cleanup(nc.Close)
 		return pubsub.New(js), nc
 	}
-	asking, _ := connect("asks")
+	client, _ := connect("client")
 	requests, nc := connect("code")
 	r := &codeRig{
-		worker: &Worker{parts: parts{log: log}}, asking: asking,
+		worker: &Worker{parts: parts{log: log}}, client: client,
 		scripts: heldScripts{make(chan string, 8), make(chan struct{})},
 	}
 	code := &activities.Code{
@@ -87,24 +87,24 @@ func heldRun(id string) step.ScriptRun {
 	return step.ScriptRun{ID: id, Timeout: bot.Duration(time.Minute), Plan: plan}
 }
 
-// bare asks for a script without a workflow, and returns the channel of its result once it runs.
+// bare requests a script without a workflow, and returns the channel of its result once it runs.
 func (r *codeRig) bare(t *testing.T, id string) chan step.ScriptResult {
 	t.Helper()
 	return begun(t, r, id, heldRun(id), func(_ string, request []byte) ([]byte, error) {
-		return r.asking.CallScript(t.Context(), heldRun(id).Plan.BotID, request)
+		return r.client.CallScript(t.Context(), heldRun(id).Plan.BotID, request)
 	})
 }
 
-// first asks for the first attempt at a script, and returns the channel of its result once it runs.
-func (r *codeRig) first(t *testing.T, id string) chan step.ScriptResult {
+// attempt requests the first attempt at a script, and returns the channel of its result once it runs.
+func (r *codeRig) attempt(t *testing.T, id string) chan step.ScriptResult {
 	t.Helper()
 	return begun(t, r, id, step.ScriptRequest{Run: heldRun(id)}, func(worker string, request []byte) ([]byte, error) {
-		return r.asking.CallCodeWorker(t.Context(), heldRun(id).Plan.BotID, worker, request)
+		return r.client.CallCodeWorker(t.Context(), heldRun(id).Plan.BotID, worker, request)
 	})
 }
 
 func begun(
-	t *testing.T, r *codeRig, id string, request any, ask func(worker string, request []byte) ([]byte, error),
+	t *testing.T, r *codeRig, id string, request any, call func(worker string, request []byte) ([]byte, error),
 ) chan step.ScriptResult {
 	t.Helper()
 	text, err := schemas.Marshal(request)
@@ -113,7 +113,7 @@ func begun(
 	go func() {
 		defer close(result)
 		for got := (step.ScriptAttempt{}); ; {
-			answer, err := ask(got.Running, text)
+			answer, err := call(got.Running, text)
 			if got = (step.ScriptAttempt{}); err != nil || json.Unmarshal(answer, &got) != nil {
 				return
 			}
@@ -131,9 +131,9 @@ func begun(
 func TestCodeWorker_StopEndsScripts(t *testing.T) {
 	t.Parallel()
 	r := newCodeRig(t, time.Millisecond)
-	bare, first := r.bare(t, "bare"), r.first(t, "first")
+	bare, attempt := r.bare(t, "bare"), r.attempt(t, "attempt")
 	require.NoError(t, r.worker.Stop(context.WithoutCancel(t.Context())))
-	for _, result := range []chan step.ScriptResult{bare, first} {
+	for _, result := range []chan step.ScriptResult{bare, attempt} {
 		got := <-result
 		require.NotNil(t, got.Fault)
 		require.Equal(t, fault.OutcomeUnknown, got.Fault.Kind)
@@ -146,7 +146,7 @@ func TestCodeWorker_StopsAllSourcesOfScripts(t *testing.T) {
 	t.Parallel()
 	r := newCodeRig(t, time.Hour)
 	ctx, shop := t.Context(), heldRun("").Plan.BotID
-	bare, first, stopped := r.bare(t, "bare"), r.first(t, "first"), make(chan error, 1)
+	bare, attempt, stopped := r.bare(t, "bare"), r.attempt(t, "attempt"), make(chan error, 1)
 	go func() { stopped <- r.worker.Stop(context.WithoutCancel(ctx)) }()
 	unserved := func(_ []byte, err error) bool {
 		f, ok := errors.AsType[*fault.Fault](err)
@@ -154,16 +154,16 @@ func TestCodeWorker_StopsAllSourcesOfScripts(t *testing.T) {
 	}
 	invalid := []byte("{") // it begins no script where it is received
 	require.Eventually(t, func() bool {
-		return unserved(r.asking.CallScript(ctx, shop, invalid)) && unserved(r.asking.CallCodeWorker(ctx, shop, "", invalid))
+		return unserved(r.client.CallScript(ctx, shop, invalid)) && unserved(r.client.CallCodeWorker(ctx, shop, "", invalid))
 	}, time.Minute, time.Millisecond)
 	request, err := schemas.Marshal(step.ScriptRequest{Run: heldRun("late")})
 	require.NoError(t, err)
-	answer, err := r.asking.CallCodeWorker(ctx, shop, "w-1", request)
-	require.NoError(t, err, "who waits for a result asks this worker by its name")
+	answer, err := r.client.CallCodeWorker(ctx, shop, "w-1", request)
+	require.NoError(t, err, "a client that waits for a result calls this worker by its name")
 	require.JSONEq(t, `{"not_begun":true}`, string(answer))
 	close(r.scripts.release)
 	require.JSONEq(t, `"done"`, string((<-bare).Value))
-	require.JSONEq(t, `"done"`, string((<-first).Value))
+	require.JSONEq(t, `"done"`, string((<-attempt).Value))
 	require.NoError(t, <-stopped)
 	require.Empty(t, r.scripts.began)
 }

@@ -7,14 +7,14 @@
 //
 // The client sends a request to any code worker. The code worker claims the script: it creates a key for the run in
 // JetStream, whose value is its own name. Only the code worker that created the key runs the script, so of all that ever
-// receive a request for the run, one begins the script, once. Each request is answered within two seconds, with one of these:
+// receive a request for the run, one begins the script, once. Each request is answered within two seconds, by one of:
 //
 //   - The result of the script. The code worker keeps it for five minutes for requests that are repeated.
 //   - Running, with the name in the claim. The client sends its next request to the code worker of that name.
 //   - Not begun: the code worker has no free sandbox, does not know the script, stops, or cannot claim in time.
 //
-// A script that was not begun becomes an activity on the queue of code workers, where overload can wait. When the client does
-// not know whether it was (unclear: an answer was lost, or another worker had the run before), the activity does not simply
+// A script that was not begun becomes an activity on the queue of code workers, where it can wait. When the client does not
+// know whether it was begun (unclear: an answer was lost, or another worker had the run before), the activity must not just
 // run the script: Server.RunOnce claims it, or gets the result from the code worker that has the claim. The outcome is
 // unknown only when that code worker cannot be reached, or does not know the script any more.
 package codeworker

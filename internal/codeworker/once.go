@@ -10,8 +10,8 @@ import (
 	"github.com/hookturn/hookturn/internal/step"
 )
 
-// lostTries and lostPause are how often, and with what wait, a request is repeated that a code worker does not receive, before
-// the code worker counts as lost: it may be about to reconnect to NATS.
+// lostTries and lostPause are how often, and with what wait, a request is repeated that a code worker does not receive,
+// before the code worker counts as lost: it may be about to reconnect to NATS.
 const (
 	lostTries = 6
 	lostPause = 500 * time.Millisecond

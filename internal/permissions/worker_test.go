@@ -63,14 +63,14 @@ func TestCode_ServesScripts(t *testing.T) {
 	}
 }
 
-// TestWorker_AsksCodeWorkers: a worker asks both users that may run scripts for first attempts, and each of them claims what it
-// begins. The gateway may not, nor may a code worker ask others to begin.
-func TestWorker_AsksCodeWorkers(t *testing.T) {
+// TestWorker_CallsCodeWorkers: a worker calls both users that may run scripts, and each of them claims what it begins. The
+// gateway may not, nor may a code worker have others begin a script.
+func TestWorker_CallsCodeWorkers(t *testing.T) {
 	t.Parallel()
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	for _, user := range []string{Code, Worker} {
 		r := startRig(t)
-		_, asking := r.connect(t, Worker)
+		_, calling := r.connect(t, Worker)
 		_, code := r.connect(t, user)
 		streams, err := bus.Setup(testContext(t), code, bus.StreamOptions{})
 		require.NoError(t, err)
@@ -87,12 +87,12 @@ func TestWorker_AsksCodeWorkers(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, code.Conn().Flush())
 		for _, name := range []string{"", "w-1"} {
-			answer, err := pubsub.New(asking).CallCodeWorker(testContext(t), shop, name, []byte("x"))
+			answer, err := pubsub.New(calling).CallCodeWorker(testContext(t), shop, name, []byte("x"))
 			require.NoError(t, err, user)
 			require.Equal(t, "x", string(answer))
 		}
 		_, err = pubsub.New(code).CallCodeWorker(testContext(t), shop, "w-1", []byte("x"))
-		require.NoError(t, err, "a code worker asks the one that has begun a script")
+		require.NoError(t, err, "a code worker calls the one that has begun a script")
 		_, other := r.connect(t, Starter)
 		_, err = pubsub.New(other).CallCodeWorker(testContext(t), shop, "", []byte("x"))
 		require.Equal(t, fault.Connect, fault.Of(err).Kind, "not permitted, and known not to be received")

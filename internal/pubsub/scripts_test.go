@@ -10,9 +10,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestPubSub_AskCodeWorker: a request that no worker receives is a fault; one that a worker may have received is another
+// TestPubSub_CallCodeWorker: a request that no worker receives is a fault; one that a worker may have received is another
 // error.
-func TestPubSub_AskCodeWorker(t *testing.T) {
+func TestPubSub_CallCodeWorker(t *testing.T) {
 	t.Parallel()
 	js := setup(t)
 	p, ctx := New(js), testContext(t)

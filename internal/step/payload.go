@@ -44,8 +44,8 @@ const (
 	// FormatAttemptPublishes is the format of runs whose first attempt, as a local activity, publishes all that the engine
 	// reads of a step: the progress message, step.replied and conversation.closed.
 	FormatAttemptPublishes Format = 3
-	// FormatScriptAttempt is the format of runs whose first attempt at a channel's script is a local activity, which asks a
-	// code worker.
+	// FormatScriptAttempt is the format of runs whose first attempt at a channel's script is a local activity, which has a
+	// code worker run it.
 	FormatScriptAttempt Format = 4
 	// FormatKeepsAccepted is the format of runs that keep what they have accepted: a callback ends its step unless an attempt
 	// has an answer; a cancelled run answers the steps that begin to wait while it ends; the run of a background queue

@@ -15,7 +15,7 @@ import (
 // Posted stores the content that was posted under an event's id, for as long as the event stream recognises the id:
 // without it an event with a used id and other content would be answered as a repetition, and lost.
 //
-// A tenant has at most half of the bucket, and all tenants three quarters: the rest is for the claims of scripts (ScriptClaims).
+// A tenant has at most half of the bucket, and all tenants three quarters: the rest is for ScriptClaims.
 type Posted struct {
 	bucket jetstream.KeyValue
 	log    jetstream.Stream // behind the bucket: a replica of it may lack the latest reservation

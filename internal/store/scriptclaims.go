@@ -13,8 +13,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// ScriptClaims stores which code worker has begun the script of a run, for ten minutes: longer than a run of a script takes.
-// It is in the bucket of posted events, which has the rate of what comes over HTTP, too, and leaves a quarter of it to claims.
+// ScriptClaims store which code worker has begun the script of a run, for ten minutes: longer than such a run takes.
+// They are in the bucket of posted events, which have the rate of what comes over HTTP, too, and leave a quarter to claims.
 type ScriptClaims struct{ bucket jetstream.KeyValue }
 
 const (
