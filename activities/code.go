@@ -53,9 +53,9 @@ type Code struct {
 	scriptRuns flight.Group[scriptEnd[step.ScriptResult]]
 }
 
-// Host is what a run may ask of hookturn. *scripthost.Host is one.
+// Host serves the functions of hookturn that a script can call. *scripthost.Host is one.
 type Host interface {
-	For(r scripthost.Run) http.Handler
+	Handler(r scripthost.Run) http.Handler
 }
 
 // Register registers the activities under their contract names.
@@ -149,7 +149,7 @@ func (c *Code) textOf(ctx context.Context, p bot.Plan) (string, error) {
 func (c *Code) sandboxed(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
 	j.BotID, j.Step, j.Connections = p.BotID, p.Step, p.Code.Connections
 	j.Packages = scripthost.WheelsOf(p.Code)
-	j.Host = c.Host.For(scripthost.Run{
+	j.Host = c.Host.Handler(scripthost.Run{
 		BotID: p.BotID, Step: p.Step, Revision: p.Revision, EventID: j.EventID, TraceID: j.TraceID, Channel: channel,
 		Connections: j.Connections, Until: time.Now().Add(j.Timeout),
 	})

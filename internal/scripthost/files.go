@@ -15,14 +15,14 @@ import (
 // fileMax bounds what a script keeps or reads, in bytes: it has to fit into what it may ask at a time.
 const fileMax = 1 << 20
 
-type puttingFile struct {
+type putFileParams struct {
 	Name    string `json:"name"`
 	Type    string `json:"type"`
 	Content []byte `json:"content"` // base64
 }
 
 // putFile keeps a file of the bot. Its answer has a link that is good for some minutes.
-func (a *asked) putFile(ctx context.Context, q puttingFile) (any, error) {
+func (a *api) putFile(ctx context.Context, q putFileParams) (any, error) {
 	media, _, err := mime.ParseMediaType(q.Type)
 	if err != nil || !store.FileTypeAllowed(media) {
 		return nil, fault.New(fault.Encoding, "files of this type are not kept")
@@ -38,11 +38,11 @@ func (a *asked) putFile(ctx context.Context, q puttingFile) (any, error) {
 	return map[string]any{"id": file.ID, "url": a.Link(a.run.BotID, file.ID)}, nil
 }
 
-type gettingFile struct {
+type getFileParams struct {
 	ID string `json:"id"`
 }
 
-func (a *asked) getFile(ctx context.Context, q gettingFile) (any, error) {
+func (a *api) getFile(ctx context.Context, q getFileParams) (any, error) {
 	file, content, err := a.Files.Get(ctx, a.run.BotID, q.ID)
 	if errors.Is(err, store.ErrNoFile) {
 		return nil, fault.New(fault.Gone, "there is no such file")

@@ -1,6 +1,6 @@
-// Package scripthost is what a script may ask of hookturn while it runs: to reach the far end of a channel, to send by
-// another script, to push to a websocket, to tell an event. A script asks for its own bot only, and secrets never come to
-// it: it names them, and they are put in here.
+// Package scripthost serves the functions of hookturn that a script can call while it runs: a request to the far end of a
+// channel, sending by another script, pushing to a WebSocket, publishing an event notification, files. They are those of the
+// script's own bot. Secrets never come to a script: it writes a placeholder, which is replaced here.
 package scripthost
 
 import (
@@ -23,7 +23,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Host answers scripts. All fields are required.
+// Host serves the functions. All fields are required.
 type Host struct {
 	Bots     Bots
 	Channels Channels
@@ -87,7 +87,7 @@ type Files interface {
 // Link returns a new address at which anybody can read a file of a bot, for some minutes.
 type Link func(owner schemas.BotID, id string) string
 
-// Run is the run that asks.
+// Run is the run that calls.
 type Run struct {
 	schemas.BotID
 
@@ -100,9 +100,9 @@ type Run struct {
 	nested        bool      // it was sent by another: it cannot send again
 }
 
-// For is what one run may ask.
-func (h *Host) For(r Run) http.Handler {
-	a := &asked{Host: h, run: r}
+// Handler returns the functions that a run can call, each at its own path.
+func (h *Host) Handler(r Run) http.Handler {
+	a := &api{Host: h, run: r}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /request", serve(a.request))
 	mux.HandleFunc("POST /send", serve(a.send))
@@ -116,37 +116,37 @@ func (h *Host) For(r Run) http.Handler {
 	})
 }
 
-// asked are the questions of one run.
-type asked struct {
+// api is the functions of one run.
+type api struct {
 	*Host
 	run Run
 }
 
-// serve returns a handler that decodes a request and writes its result, or the error as a response.
-func serve[Q any](answer func(ctx context.Context, q Q) (any, error)) http.HandlerFunc {
+// serve returns a handler that decodes the parameters of a call and writes its result, or the error as a response.
+func serve[Q any](call func(ctx context.Context, q Q) (any, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var q Q
-		var said any
+		var result any
 		err := json.NewDecoder(r.Body).Decode(&q)
 		if f, known := errors.AsType[*fault.Fault](err); known {
 			err = f
 		} else if err != nil {
 			err = fault.New(fault.BadEvent, "hookturn cannot read what the script asks")
 		} else {
-			said, err = answer(r.Context(), q)
+			result, err = call(r.Context(), q)
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if err != nil {
 			f := fault.Of(err)
 			w.WriteHeader(http.StatusUnprocessableEntity)
-			said = map[string]any{"kind": f.Kind, "detail": f.Message}
+			result = map[string]any{"kind": f.Kind, "detail": f.Message}
 		}
-		_ = json.NewEncoder(w).Encode(said) // a script that is gone needs no answer
+		_ = json.NewEncoder(w).Encode(result) // a script that is gone needs no result
 	}
 }
 
 // channel finds a channel of the run's bot; "" is the one that it runs for.
-func (a *asked) channel(code string) (*bot.Channel, error) {
+func (a *api) channel(code string) (*bot.Channel, error) {
 	if code == "" {
 		code = a.run.Channel
 	}
@@ -160,14 +160,14 @@ func (a *asked) channel(code string) (*bot.Channel, error) {
 	return ch, nil
 }
 
-type sending struct {
+type sendParams struct {
 	Channel    string          `json:"channel"`
 	Connection string          `json:"connection"`
 	Data       json.RawMessage `json:"data"`
 }
 
-// send runs the script by which a channel is sent to, and gives what it returns.
-func (a *asked) send(ctx context.Context, q sending) (any, error) {
+// send runs the script by which a channel is sent to, and returns its result.
+func (a *api) send(ctx context.Context, q sendParams) (any, error) {
 	ch, err := a.channel(q.Channel)
 	if err != nil {
 		return nil, err
@@ -200,7 +200,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 	}
 	r, f := a.Sandbox.Run(ctx, sandbox.Job{
 		BotID: run.BotID, Step: run.Step, EventID: run.EventID, TraceID: run.TraceID, Script: text, Body: string(q.Data),
-		Timeout: time.Until(run.Until), Params: params, Host: a.For(run),
+		Timeout: time.Until(run.Until), Params: params, Host: a.Handler(run),
 		Packages: WheelsOf(plan.Code), Connections: run.Connections,
 	})
 	if f != nil {
@@ -212,7 +212,7 @@ func (a *asked) send(ctx context.Context, q sending) (any, error) {
 }
 
 // script finds a script of the run's bot by its name.
-func (a *asked) script(name string) (bot.Plan, string, error) {
+func (a *api) script(name string) (bot.Plan, string, error) {
 	b, ok := a.Bots.Current().Bot(a.run.BotID)
 	if !ok {
 		return bot.Plan{}, "", fault.New(fault.UnknownBot, "the bot is gone")
@@ -247,14 +247,14 @@ func earlier(a, b time.Time) time.Time {
 	return b
 }
 
-type pushing struct {
+type pushParams struct {
 	Connection string          `json:"connection"`
 	Name       string          `json:"name"`
 	Data       json.RawMessage `json:"data"`
 }
 
 // push sends a message to one websocket, on whichever gateway it is.
-func (a *asked) push(ctx context.Context, q pushing) (any, error) {
+func (a *api) push(ctx context.Context, q pushParams) (any, error) {
 	address, ok := socket.Address(q.Connection)
 	if !ok || !schemas.IsToken(address) {
 		return nil, fault.New(fault.Gone, "there is no such connection")
@@ -270,14 +270,14 @@ func (a *asked) push(ctx context.Context, q pushing) (any, error) {
 	return struct{}{}, socket.Pushed(answer)
 }
 
-type publishing struct {
+type publishParams struct {
 	Class  string          `json:"event_class"`
 	Object string          `json:"object"`
 	Data   json.RawMessage `json:"data"`
 }
 
 // publish sends an event notification to the WebSockets that are subscribed to its class.
-func (a *asked) publish(_ context.Context, q publishing) (any, error) {
+func (a *api) publish(_ context.Context, q publishParams) (any, error) {
 	if schemas.IsSystemClass(q.Class) {
 		return nil, fault.New(fault.BadEvent, "invalid event_class: classes that begin with hookturn are published by "+
 			"hookturn only")

@@ -130,7 +130,7 @@ func runOf(name, channel string) scripthost.Run {
 func TestHost_RequestsGoToTheFarEnd(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	h := a.host.For(runOf("shop", "orders"))
+	h := a.host.Handler(runOf("shop", "orders"))
 	status, said := a.ask(t, h, "request",
 		`{"path":"/v1/a?b=c","method":"PUT","headers":{"Authorization":"Bearer {{token_remote}}"},"body":"`+
 			base64.StdEncoding.EncodeToString([]byte("x"))+`","timeout_ms":2500}`)
@@ -178,7 +178,7 @@ func TestHost_RequestsThatAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := start(t)
-			status, said := a.ask(t, a.host.For(runOf(c.bot, c.channel)), "request", c.question)
+			status, said := a.ask(t, a.host.Handler(runOf(c.bot, c.channel)), "request", c.question)
 			require.Equal(t, 422, status)
 			require.Equal(t, c.kind, said["kind"])
 			require.Contains(t, said["detail"], c.detail)
@@ -187,7 +187,7 @@ func TestHost_RequestsThatAreRefused(t *testing.T) {
 	}
 	a := start(t)
 	a.fault = fault.New(fault.Blocked, "the address is not public")
-	_, said := a.ask(t, a.host.For(runOf("shop", "orders")), "request", `{"method":"GET"}`)
+	_, said := a.ask(t, a.host.Handler(runOf("shop", "orders")), "request", `{"method":"GET"}`)
 	require.Equal(t, map[string]any{"kind": "blocked", "detail": "the address is not public"}, said)
 }
 
@@ -218,7 +218,7 @@ func TestHost_ConnectionsOfTheBot(t *testing.T) {
 			a := start(t)
 			run := runOf("shop", "orders")
 			run.Connections = c.list
-			status, said := a.ask(t, a.host.For(run), "request", c.question)
+			status, said := a.ask(t, a.host.Handler(run), "request", c.question)
 			if c.allowed {
 				require.Equal(t, 200, status, said)
 				require.Len(t, a.requests, 1)
@@ -235,7 +235,7 @@ func TestHost_ConnectionsOfTheBot(t *testing.T) {
 func TestHost_ConnectionsOfNestedScripts(t *testing.T) {
 	t.Parallel()
 	a := start(t, "connections: [elsewhere.example]\n")
-	status, _ := a.ask(t, a.host.For(runOf("shop", "")), "send", `{"channel":"orders"}`)
+	status, _ := a.ask(t, a.host.Handler(runOf("shop", "")), "send", `{"channel":"orders"}`)
 	require.Equal(t, 200, status)
 	require.Equal(t, []string{"elsewhere.example"}, a.jobs[0].Connections)
 	_, said := a.ask(t, a.jobs[0].Host, "request", `{"method":"GET"}`)
@@ -247,7 +247,7 @@ func TestHost_LargeHeaders(t *testing.T) {
 	t.Parallel()
 	a := start(t)
 	headers := strings.Repeat(`"a":"b",`, 10_000) + `"a":"b"`
-	_, said := a.ask(t, a.host.For(runOf("shop", "orders")), "request", `{"method":"GET","headers":{`+headers+`}}`)
+	_, said := a.ask(t, a.host.Handler(runOf("shop", "orders")), "request", `{"method":"GET","headers":{`+headers+`}}`)
 	require.Equal(t, "too_large", said["kind"])
 	require.Empty(t, a.requests)
 }
@@ -255,7 +255,7 @@ func TestHost_LargeHeaders(t *testing.T) {
 func TestHost_ScriptSends(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	h := a.host.For(runOf("shop", ""))
+	h := a.host.Handler(runOf("shop", ""))
 	status, said := a.ask(t, h, "send", `{"channel":"orders","data":{"n":1}}`)
 	require.Equal(t, 200, status)
 	require.Equal(t, map[string]any{"value": map[string]any{"statusCode": 200.0}}, said)
@@ -291,7 +291,7 @@ func TestHost_ScriptSends(t *testing.T) {
 func TestHost_PushesAndNotifies(t *testing.T) {
 	t.Parallel()
 	a := start(t)
-	h := a.host.For(runOf("shop", "orders"))
+	h := a.host.Handler(runOf("shop", "orders"))
 	a.pushed = `{"delivered":true}`
 	status, _ := a.ask(t, h, "push", `{"connection":"abc-1","name":"paid","data":1}`)
 	require.Equal(t, 200, status)

@@ -30,7 +30,7 @@ const (
 	tokenRemote2 = "{{token_remote2}}"
 )
 
-type requesting struct {
+type requestParams struct {
 	Channel   string      `json:"channel"`
 	Path      string      `json:"path"`
 	Method    string      `json:"method"`
@@ -51,15 +51,16 @@ func (h *headersSent) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, (*map[string]string)(h))
 }
 
-type answered struct {
+type requestResult struct {
 	Status  int               `json:"status"`
 	Headers map[string]string `json:"headers"`
 	Body    string            `json:"body"` // base64
 }
 
-// request asks the far end of a channel: a path below the channel's URL, or a whole URL where the bot file allows those. The
-// egress policy and the bot's list of connections decide, as about every other connection of the script.
-func (a *asked) request(ctx context.Context, q requesting) (any, error) {
+// request sends a request to the far end of a channel: to a path below the channel's URL, or to a whole URL where the bot
+// file allows those. The egress policy and the bot's list of connections decide, as about every other connection of the
+// script.
+func (a *api) request(ctx context.Context, q requestParams) (any, error) {
 	ch, err := a.channel(q.Channel)
 	if err != nil {
 		return nil, err
@@ -94,7 +95,7 @@ func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := answered{
+	out := requestResult{
 		Status: response.Status, Headers: map[string]string{}, Body: base64.StdEncoding.EncodeToString(response.Body),
 	}
 	for name, values := range response.Header {
@@ -104,7 +105,7 @@ func (a *asked) request(ctx context.Context, q requesting) (any, error) {
 }
 
 // target is the URL that is meant, and whether it is the far end's: no other may see the channel's tokens.
-func (a *asked) target(ch *bot.Channel, path string) (target string, own bool, err error) {
+func (a *api) target(ch *bot.Channel, path string) (target string, own bool, err error) {
 	u, err := url.Parse(path)
 	if err != nil {
 		return "", false, fault.New(fault.Config, "the path of the request is not a valid URL")
@@ -128,7 +129,7 @@ func (a *asked) target(ch *bot.Channel, path string) (target string, own bool, e
 }
 
 // connects returns an error when the bot's list of connections does not have the host of a URL.
-func (a *asked) connects(target string) error {
+func (a *api) connects(target string) error {
 	if a.run.Connections == nil {
 		return nil
 	}
@@ -151,7 +152,7 @@ func (a *asked) connects(target string) error {
 }
 
 // header is what the script set, with the channel's tokens in it.
-func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.Header, error) {
+func (a *api) header(ch *bot.Channel, set map[string]string, own bool) (http.Header, error) {
 	out := http.Header{}
 	for name, value := range set {
 		for word, secret := range map[string]string{tokenRemote: ch.TokenRemote, tokenRemote2: ch.TokenRemote2} {
@@ -177,7 +178,7 @@ func (a *asked) header(ch *bot.Channel, set map[string]string, own bool) (http.H
 }
 
 // secret is the newest value of a secret of the bot.
-func (a *asked) secret(name string) (string, bool) {
+func (a *api) secret(name string) (string, bool) {
 	if name == "" {
 		return "", false
 	}
