@@ -56,7 +56,7 @@ type Activities struct {
 
 	attempts       flight.Group[attempted]
 	scriptAttempts flight.Group[step.ScriptAttempt]
-	beats          heartbeats
+	heartbeats     heartbeats
 	runs           runs
 	// queuedBefore are the runs that another worker may have put a step into a background queue for, and this one did not yet.
 	queuedBefore lru.Map[string, struct{}]

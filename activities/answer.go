@@ -18,8 +18,8 @@ import (
 // operator cancels its run.
 const callbackTries = 2 * time.Minute
 
-// decodeAgain is the wait before an answer is decoded again for which this worker had no process.
-const decodeAgain = 100 * time.Millisecond
+// decodeWait is the wait before an answer is decoded again for which this worker had no process.
+const decodeWait = 100 * time.Millisecond
 
 // ignores reports whether the body of an answer with this status of 2xx means nothing: the dialect reads no body, or none of
 // this status, the step runs in the background, or the endpoint will call back.
@@ -45,7 +45,7 @@ func (c *call) read(ctx context.Context, response *egress.Response) (
 		if failed == nil || !failed.Passing {
 			return answer, callsBack, failed
 		}
-		again := time.NewTimer(decodeAgain)
+		again := time.NewTimer(decodeWait)
 		select {
 		case <-again.C:
 		case <-ctx.Done():
@@ -62,7 +62,7 @@ func (c *call) read(ctx context.Context, response *egress.Response) (
 func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.WebhookResult, error) {
 	d, err := a.Dialects.Get(in.Webhook.Plan.Dialect)
 	if err != nil {
-		return step.WebhookResult{}, final(err)
+		return step.WebhookResult{}, nonRetryable(err)
 	}
 	answer, err := d.Decode(contextOf(in.Webhook, in.Webhook.Progress), in.Body)
 	if f := fault.Of(err); f != nil && f.Passing && time.Now().Before(lastTry(ctx, in)) {
@@ -74,7 +74,7 @@ func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.
 	if err != nil {
 		a.Log.InfoContext(ctx, "callback rejected", "event", in.Webhook.Event.ID, "step", in.Webhook.Plan.Step,
 			"kind", fault.Of(err).Kind, "error", fault.Of(err).Message)
-		return step.WebhookResult{}, final(err)
+		return step.WebhookResult{}, nonRetryable(err)
 	}
 	return step.WebhookResult{Answer: answer}, nil
 }
@@ -97,8 +97,8 @@ func contextOf(in step.WebhookInput, p step.Progress) dialect.Context {
 	}
 }
 
-// final is an error that repeating the activity does not resolve.
-func final(err error) error {
+// nonRetryable returns an error that repeating the activity does not resolve.
+func nonRetryable(err error) error {
 	f := fault.Of(err)
 	return temporal.NewApplicationErrorWithOptions(f.Message, string(f.Kind), temporal.ApplicationErrorOptions{
 		NonRetryable: true, Category: temporal.ApplicationErrorCategoryBenign,

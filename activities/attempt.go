@@ -64,11 +64,11 @@ func (c *call) run(ctx context.Context) attempted {
 	result := step.WebhookResult{Answer: answer, CallsBack: callsBack, Attempts: c.progress.Attempts}
 	ctx = context.WithoutCancel(ctx) // the endpoint has answered: its answer is used
 	c.keepUserDetails(ctx, &result)
-	c.handedOver(ctx)
+	c.announceHandover(ctx)
 	result.Notified = notified() // before the reply, so that a progress message never comes after it
 	if c.in.Reply && !callsBack {
 		var stored *schemas.StepReplied
-		if result.ReplyID, stored = c.reply(ctx, &result); stored != nil {
+		if result.ReplyID, stored = c.publishReplied(ctx, &result); stored != nil {
 			return c.adopt(ctx, *stored)
 		}
 	}
@@ -198,7 +198,7 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	endAttempt(span, attempt)
 	c.progress.Attempts = append(slices.Clip(c.progress.Attempts), attempt)
 	c.flight.SetProgress(c.progress)
-	c.note(ctx, c.in, attempt)
+	c.recordAttempt(ctx, c.in, attempt)
 	if failed != nil && failed.Status == http.StatusUnauthorized {
 		c.forgetToken(r.Header)
 		secrets := secretsOf{a: c.Activities, plan: c.in.Plan, refused: refusals(c.progress.Attempts)}

@@ -80,11 +80,11 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 		return step.CodeResult{}, err
 	}
 	if f := c.readUserDetails(ctx, in, &in.Progress); f != nil {
-		return step.CodeResult{}, again(f)
+		return step.CodeResult{}, retryable(f)
 	}
 	body, err := haptik.New().Encode(contextOf(in, in.Progress))
 	if err != nil {
-		return step.CodeResult{}, final(err)
+		return step.CodeResult{}, nonRetryable(err)
 	}
 	span := c.Traces.Script(spanOf(in), in.Plan.Code.File)
 	attempt := schemas.Attempt{N: 1, Started: time.Now().UTC(), URL: "script:" + in.Plan.Code.File}
@@ -106,7 +106,7 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	}
 	span.End(attempt.Error)
 	result.Fault, result.Attempts = f, []schemas.Attempt{attempt}
-	c.note(ctx, in, attempt)
+	c.recordAttempt(ctx, in, attempt)
 	return result, nil
 }
 
@@ -134,7 +134,7 @@ func (c *Code) textOf(ctx context.Context, p bot.Plan) (string, error) {
 					"bot", p.Bot, "step", p.Step, "script", p.Code.File)
 				return script, nil
 			}
-			return "", again(fault.New(fault.Config,
+			return "", retryable(fault.New(fault.Config,
 				"script %s is not among this worker's bot files: are they up to date?", p.Code.File))
 		case <-tick.C:
 			if script, known := c.Scripts.Script(p.Code.Script); known {
@@ -146,7 +146,9 @@ func (c *Code) textOf(ctx context.Context, p bot.Plan) (string, error) {
 
 // sandboxed runs a plan's job, for a channel or for none (""), in a sandbox. An error means that the script did not begin;
 // how it ended is the fault.
-func (c *Code) sandboxed(ctx context.Context, p bot.Plan, channel string, j sandbox.Job) (sandbox.Result, *fault.Fault, error) {
+func (c *Code) sandboxed(
+	ctx context.Context, p bot.Plan, channel string, j sandbox.Job,
+) (sandbox.Result, *fault.Fault, error) {
 	j.BotID, j.Step, j.Connections = p.BotID, p.Step, p.Code.Connections
 	j.Packages = scripthost.WheelsOf(p.Code)
 	j.Host = c.Host.Handler(scripthost.Run{
@@ -155,7 +157,7 @@ func (c *Code) sandboxed(ctx context.Context, p bot.Plan, channel string, j sand
 	})
 	r, f := c.Sandbox.Run(ctx, j)
 	if f != nil && !r.Sent && (f.Kind == fault.SandboxUnavailable || f.Kind == fault.Config) {
-		return r, nil, again(f)
+		return r, nil, retryable(f)
 	}
 	return r, f, nil
 }
@@ -193,8 +195,8 @@ func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (st
 	return result, nil
 }
 
-// again is an error after which the server may try once more: nothing has happened yet.
-func again(f *fault.Fault) error {
+// retryable returns an error after which the server may try once more: nothing has happened yet.
+func retryable(f *fault.Fault) error {
 	return temporal.NewApplicationErrorWithOptions(f.Message, string(f.Kind), temporal.ApplicationErrorOptions{
 		Category: temporal.ApplicationErrorCategoryBenign,
 	})

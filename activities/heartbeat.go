@@ -43,9 +43,9 @@ func interval(timeout time.Duration) time.Duration {
 	return max(heartbeatEvery, (timeout-heartbeatLate)*2/3)
 }
 
-// keep sends the heartbeats of an activity until stop is called. It goes on when a heartbeat has failed: the SDK ends the
+// start sends the heartbeats of an activity until stop is called. It goes on when a heartbeat has failed: the SDK ends the
 // activity's context then, and a server that is back must learn of the activity.
-func (h *heartbeats) keep(ctx context.Context, far func() step.Progress) (stop func()) {
+func (h *heartbeats) start(ctx context.Context, progress func() step.Progress) (stop func()) {
 	info := activity.GetInfo(ctx)
 	if info.IsLocalActivity {
 		return func() {}
@@ -59,7 +59,7 @@ func (h *heartbeats) keep(ctx context.Context, far func() step.Progress) (stop f
 		tick := time.NewTicker(interval(info.HeartbeatTimeout))
 		defer tick.Stop()
 		for {
-			activity.RecordHeartbeat(ctx, far())
+			activity.RecordHeartbeat(ctx, progress())
 			select {
 			case <-tick.C:
 			case <-done:
@@ -77,7 +77,7 @@ func (h *heartbeats) keep(ctx context.Context, far func() step.Progress) (stop f
 // heartbeatTimeout is that of an activity that is scheduled now.
 func (a *Activities) heartbeatTimeout() time.Duration {
 	if a.ReportTime == nil {
-		return a.beats.timeout(0)
+		return a.heartbeats.timeout(0)
 	}
-	return a.beats.timeout(a.ReportTime())
+	return a.heartbeats.timeout(a.ReportTime())
 }

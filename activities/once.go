@@ -14,8 +14,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// A heartbeat keeps a script from being run twice by the activity that runs it. The first one is sent before the script begins,
-// and a later try of the activity finds it: it joins the script if that runs in its own process, and otherwise does not run it.
+// A heartbeat keeps the activity of a script from running it twice. The first one is sent before the script begins, and a
+// later try of the activity finds it: it joins the script if that runs in its own process, and otherwise does not run it.
 
 // scriptEnd is how the run of a script ended. T is its result.
 type scriptEnd[T any] struct {
@@ -26,8 +26,8 @@ type scriptEnd[T any] struct {
 // scriptEndBytes is roughly what the result of a script takes in memory.
 const scriptEndBytes = 64 << 10
 
-// onceByHeartbeat runs a script at most once. A repetition of the activity joins the run that this process has begun, or takes
-// its result; one in another process ends with outcome_unknown when the script may have begun.
+// onceByHeartbeat runs a script at most once. A repetition of the activity joins the run that this process has begun, or
+// takes its result; one in another process ends with outcome_unknown when the script may have begun.
 func onceByHeartbeat[T any](
 	ctx context.Context, c *Code, runs *flight.Group[scriptEnd[T]], key flight.Key, do func(context.Context) (T, error),
 ) (T, error) {
@@ -41,16 +41,16 @@ func onceByHeartbeat[T any](
 		activity.RecordHeartbeat(ctx, runningNow())
 		if ctx.Err() != nil {
 			var none T
-			return none, again(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))
+			return none, retryable(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))
 		}
 		attempt = runs.JoinOrStart(ctx, c.Log, key, func(ctx context.Context, f *flight.Flight[scriptEnd[T]]) scriptEnd[T] {
 			f.SetProgress(runningNow())
 			r, err := do(ctx)
 			f.Keep, f.Bytes = err == nil, scriptEndBytes
 			return scriptEnd[T]{r, err}
-		}, scriptEnd[T]{err: final(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
+		}, scriptEnd[T]{err: nonRetryable(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
 	}
-	stop := c.beats.keep(ctx, attempt.Progress)
+	stop := c.heartbeats.start(ctx, attempt.Progress)
 	defer stop()
 	done := attempt.Wait(ctx)
 	if app, ok := errors.AsType[*temporal.ApplicationError](done.err); ok && !app.NonRetryable() {

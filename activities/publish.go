@@ -20,9 +20,9 @@ import (
 // a NATS that needs longer is the workflow's to wait for.
 const replyTimeout = 500 * time.Millisecond
 
-// reply publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A reply that
-// another attempt of the step has published before stands, and is returned.
-func (c *call) reply(ctx context.Context, result *step.WebhookResult) (id string, stored *schemas.StepReplied) {
+// publishReplied publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A
+// reply that another attempt of the step has published before stands, and is returned.
+func (c *call) publishReplied(ctx context.Context, result *step.WebhookResult) (id string, stored *schemas.StepReplied) {
 	in := &c.in
 	result.FitVariables(in.Variables)
 	data := in.Replied(*result, nil)

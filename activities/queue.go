@@ -51,13 +51,13 @@ func (a *Activities) enqueue(
 	plan := q.Webhook.Plan
 	data, err := schemas.Marshal(q)
 	if err != nil {
-		return final(fault.Wrap(fault.Internal, err, "step %s cannot be written as JSON", plan.Step))
+		return nonRetryable(fault.Wrap(fault.Internal, err, "step %s cannot be written as JSON", plan.Step))
 	}
 	err = add(ctx, plan.WithConversation(q.Conversation), plan.Step, q.Webhook.Event.ID, data)
 	if f, refused := errors.AsType[*fault.Fault](err); refused {
 		a.Log.WarnContext(ctx, "background queue rejected step", "tenant", plan.Tenant, "bot", plan.Bot, "step", plan.Step,
 			"event", q.Webhook.Event.ID, "kind", f.Kind, "error", f.Message)
-		return final(f)
+		return nonRetryable(f)
 	}
 	if err != nil {
 		return err

@@ -24,7 +24,7 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 		}
 		result, f := c.Attempts.RunOnce(ctx, in)
 		if f != nil {
-			return step.ScriptResult{}, again(f)
+			return step.ScriptResult{}, retryable(f)
 		}
 		return result, nil
 	})

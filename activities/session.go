@@ -159,8 +159,8 @@ func (a *Activities) announce(ctx context.Context, s session, kind, cause, reaso
 	return nil
 }
 
-// handedOver announces to the adapters of a session that a handover was delivered.
-func (c *call) handedOver(ctx context.Context) {
+// announceHandover announces to the adapters of a session that a handover was delivered.
+func (c *call) announceHandover(ctx context.Context) {
 	if c.Sessions == nil || c.in.Event.Type != schemas.TypeConversationHandover || c.in.Round == "" {
 		return
 	}

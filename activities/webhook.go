@@ -39,7 +39,7 @@ func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (ste
 			return c.run(ctx)
 		}, attempted{progress: p, failed: fault.New(fault.Internal, "the attempt panicked: see the worker's log")})
 	}
-	stop := a.beats.keep(ctx, attempt.Progress)
+	stop := a.heartbeats.start(ctx, attempt.Progress)
 	defer stop()
 	done := attempt.Wait(ctx)
 	if done.failed == nil {
@@ -91,7 +91,7 @@ func causeOf(f *fault.Fault) error {
 	return cause
 }
 
-func (a *Activities) note(ctx context.Context, in step.WebhookInput, attempt schemas.Attempt) {
+func (a *Activities) recordAttempt(ctx context.Context, in step.WebhookInput, attempt schemas.Attempt) {
 	result := attempt.Error
 	if result == "" || result == string(fault.Status) {
 		result = strconv.Itoa(attempt.Status/100) + "xx"
