@@ -10,7 +10,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 BIN := $(CURDIR)/bin
-GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go')
+# git lists files that were deleted and not committed yet, too: wildcard leaves them out.
+GOFILES = $(wildcard $(shell git ls-files --cached --others --exclude-standard '*.go'))
 
 # The version that the programs report, and the build id of workers: the tag of a release, else "dev" and the revision.
 VERSION ?= $(shell git describe --tags --exact-match 2>/dev/null || echo dev)
@@ -148,6 +149,7 @@ check: fmt vet lint workflowcheck house tidy generated platforms ## Everything b
 .PHONY: check
 
 fmt:
+	@test -n "$(firstword $(GOFILES))" || { echo "git lists no Go files"; exit 1; } # gofmt without files reads standard input
 	@unformatted=$$(gofmt -s -l $(GOFILES)); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -s -w these:"; echo "$$unformatted"; exit 1; fi
 .PHONY: fmt
