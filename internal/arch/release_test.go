@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -51,8 +52,10 @@ func TestChecks_LookForVulnerabilities(t *testing.T) {
 	require.Regexp(t, `(?m)^step \S+ \.ci/vulnerabilities$`, string(checks))
 	script, err := os.ReadFile(filepath.Join(repoRoot, ".ci", "vulnerabilities"))
 	require.NoError(t, err)
-	require.Regexp(t, `(?m)^bin/govulncheck .*\./\.\.\.$`, string(script))
-	require.Regexp(t, `(?m)^\(cd devstack && \.\./bin/govulncheck .*\./\.\.\.\)$`, string(script))
+	require.Regexp(t, `(?m)^\s+\(cd "\$1" && "\$govulncheck" -db "\$database" \./\.\.\.\) \|\| status=\$\?$`, string(script))
+	for _, directory := range []string{".", "devstack"} {
+		require.Regexp(t, `(?m)^check `+regexp.QuoteMeta(directory)+`$`, string(script))
+	}
 }
 
 // TestRelease_LicenseTexts checks that the script of the image finds a license text for every module of the programs.
