@@ -44,8 +44,23 @@ fi
 as_root=()
 [ "$(id -u)" -eq 0 ] || as_root=(sudo --non-interactive)
 export DEBIAN_FRONTEND=noninteractive
-if ! { command -v apt-get && "${as_root[@]}" true && "${as_root[@]}" apt-get update --quiet &&
-	"${as_root[@]}" apt-get install --quiet --yes --no-install-recommends "${missing[@]}"; } >/dev/null; then
+apt_get() { "${as_root[@]}" apt-get -o DPkg::Lock::Timeout=600 -o Acquire::Retries=5 --quiet "$@"; }
+
+# The lock of the package lists does not have a timeout, and a machine that has just started may be updating them itself.
+update() {
+	local try message
+	for try in {1..60}; do
+		message=$(LC_ALL=C apt_get update 2>&1) && return
+		[[ $message == *"Could not get lock"* ]] || break
+		echo "try $try of 60: the package lists are locked, waiting 10 s" >&2
+		sleep 10
+	done
+	echo "$message" >&2
+	return 1
+}
+
+if ! { command -v apt-get && "${as_root[@]}" true && update &&
+	apt_get install --yes --no-install-recommends "${missing[@]}"; } >/dev/null; then
 	echo "cannot install ${missing[*]}: install them by hand (Debian: apt-get install ${missing[*]})" >&2
 	exit 1
 fi
