@@ -21,7 +21,9 @@ import (
 
 const natsPatience = time.Minute
 
-// startNATS runs a server by deploy/nats-server.conf, with its ports and its store moved to where a test may put them.
+// startNATS runs a server by deploy/nats-server.conf, with its ports and its store moved to where a test may put them. The
+// server does not wait for the disk at each write: on a slow disk a request would take longer than its client waits. It returns
+// the options of the file.
 func startNATS(t *testing.T) (*server.Options, *server.Server) {
 	t.Helper()
 	for _, user := range natsUsers() {
@@ -34,7 +36,9 @@ func startNATS(t *testing.T) (*server.Options, *server.Server) {
 	options.StoreDir = t.TempDir()
 	options.NoSigs = true
 
-	instance, err := server.NewServer(options)
+	running := options.Clone()
+	running.SyncAlways = false
+	instance, err := server.NewServer(running)
 	require.NoError(t, err)
 	instance.Start()
 	t.Cleanup(func() {
