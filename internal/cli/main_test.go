@@ -117,7 +117,7 @@ func startNATS(t *testing.T) nats {
 	t.Helper()
 	n := startBareNATS(t)
 	var err error
-	n.streams, err = bus.Setup(testContext(t), n.js, bus.StreamOptions{Partitions: 2, StarterTTL: 2 * time.Second})
+	n.streams, err = bus.Setup(testContext(t), n.js, bus.StreamOptions{Partitions: 2, StarterTTL: time.Minute})
 	require.NoError(t, err)
 	return n
 }

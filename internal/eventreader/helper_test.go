@@ -23,8 +23,15 @@ import (
 func TestMain(m *testing.M) { natstest.VerifyTestMain(m) }
 
 const (
-	soon = time.Minute // no test waits this long unless something is broken
+	soon = 3 * time.Minute // no test waits this long unless something is broken
 	poll = 5 * time.Millisecond
+
+	// longLease is the StarterTTL of tests with one reader. A machine that stops for some seconds does not end a lease,
+	// which would hand events that are being handled to a second handler.
+	longLease = time.Minute
+	// shortLease is the StarterTTL of tests in which leases expire or partitions move. The end of a lease at any time does
+	// not fail them.
+	shortLease = 6 * time.Second
 )
 
 func testContext(t testing.TB) context.Context {
@@ -52,13 +59,13 @@ func connectTo(t testing.TB, s *server.Server) jetstream.JetStream {
 	return js
 }
 
-// setup starts a server with streams and a connection to it.
+// setup starts a server with streams and a connection to it. Leases are long unless o has another StarterTTL.
 func setup(t testing.TB, o bus.StreamOptions) (*server.Server, jetstream.JetStream, bus.Streams) {
 	t.Helper()
 	s := startServer(t)
 	js := connectTo(t, s)
 	if o.StarterTTL == 0 {
-		o.StarterTTL = 2 * time.Second
+		o.StarterTTL = longLease
 	}
 	streams, err := bus.Setup(testContext(t), js, o)
 	require.NoError(t, err)
@@ -81,6 +88,14 @@ func stopReader(t testing.TB, c *Reader) {
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
 	require.NoError(t, c.Stop(ctx))
+}
+
+// notify sends without waiting: a handler that runs once more than a test receives must still return.
+func notify(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
 }
 
 func publish(t *testing.T, js jetstream.JetStream, conversation string, n int) uint64 {

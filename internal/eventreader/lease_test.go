@@ -75,13 +75,13 @@ func TestReader_ChecksTheLeaseBeforeAHandler(t *testing.T) {
 // events in order.
 func TestReader_PausedReaderHandsOver(t *testing.T) {
 	t.Parallel()
-	server, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
+	server, js, streams := setup(t, bus.StreamOptions{Partitions: 1, StarterTTL: shortLease})
 	const conversations, each = 5, 8
 	entered, ended := make(chan struct{}, conversations), make(chan struct{}, conversations)
 	paused := NewReader(js, streams, Options{Name: "paused", Handler: func(ctx context.Context, _ *Message) Outcome {
-		entered <- struct{}{}
+		notify(entered)
 		<-ctx.Done()
-		ended <- struct{}{}
+		notify(ended)
 		return Retry("cancelled", ctx.Err())
 	}})
 	require.NoError(t, paused.Start(testContext(t)))

@@ -199,7 +199,7 @@ func TestReader_RedeliveryOfHeldEvent(t *testing.T) {
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered, release := make(chan struct{}), make(chan struct{})
 	seen := newLedger()
-	r := startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
+	r := startReader(t, js, streams, Options{AckWait: time.Hour, Handler: func(_ context.Context, m *Message) Outcome {
 		seen.note(m)
 		if string(m.Data) == "0" {
 			close(entered)
@@ -300,7 +300,7 @@ func TestStop_AcknowledgementsAreProcessed(t *testing.T) {
 	var entered sync.WaitGroup
 	entered.Add(conversations)
 	release := make(chan struct{})
-	r := NewReader(js, streams, Options{Handler: func(context.Context, *Message) Outcome {
+	r := NewReader(js, streams, Options{AckWait: time.Hour, Handler: func(context.Context, *Message) Outcome {
 		entered.Done()
 		<-release
 		return Ack()

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -123,6 +124,10 @@ func publishPatiently(ctx context.Context, js bus.JetStream, conversations, even
 				}
 				if fault.Of(err).Kind != fault.QueueFull || ctx.Err() != nil {
 					return err
+				}
+				select { // the readers that make room need the processor
+				case <-ctx.Done():
+				case <-time.After(poll):
 				}
 			}
 		}

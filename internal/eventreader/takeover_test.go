@@ -27,7 +27,7 @@ func requireShares(t *testing.T, a, b *Reader, n int) {
 // other one takes over: every event is handled, and the events of each conversation in order.
 func TestTakeover_KillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 	t.Parallel()
-	server, js, streams := setup(t, bus.StreamOptions{})
+	server, js, streams := setup(t, bus.StreamOptions{StarterTTL: shortLease})
 	const conversations, before, during = 60, 10, 10
 	seen := newLedger()
 	stuck := make(chan struct{}, conversations)
@@ -37,7 +37,7 @@ func TestTakeover_KillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 	require.NoError(t, err)
 	hold := func(ctx context.Context, m *Message) Outcome {
 		if m.Data[0] >= '4' {
-			stuck <- struct{}{} // From its fifth event on a conversation is held here, and dies with this starter.
+			notify(stuck) // From its fifth event on a conversation is held here, and dies with this starter.
 			<-ctx.Done()
 			return Retry("cancelled", ctx.Err())
 		}
@@ -64,12 +64,12 @@ func TestTakeover_KillingAStarterLosesNothingAndKeepsTheOrder(t *testing.T) {
 	requireEmpty(t, streams)
 	require.Equal(t, conversations*(before+during), seen.distinct())
 	seen.requireOrder(t)
-	require.Len(t, heir.Partitions(), streams.Partitions)
+	require.Eventually(t, func() bool { return len(heir.Partitions()) == streams.Partitions }, soon, poll)
 }
 
 func TestTakeover_StarterThatStopsHandsItsPartitionsOver(t *testing.T) {
 	t.Parallel()
-	server, js, streams := setup(t, bus.StreamOptions{})
+	server, js, streams := setup(t, bus.StreamOptions{StarterTTL: shortLease})
 	seen := newLedger()
 	otherJS := connectTo(t, server)
 	otherStreams, err := bus.Setup(testContext(t), otherJS, bus.StreamOptions{})
@@ -121,7 +121,7 @@ func TestReader_LostDeliveryIsFoundInTheStream(t *testing.T) {
 // The connection breaks while a starter reads: what was on the wire is found again, in order, and nothing runs twice.
 func TestTakeover_ReconnectLosesNothing(t *testing.T) {
 	t.Parallel()
-	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2})
+	_, js, streams := setup(t, bus.StreamOptions{Partitions: 2, StarterTTL: shortLease})
 	seen := newLedger()
 	startReader(t, js, streams, Options{Handler: seen.handle})
 	const events = 200
@@ -144,14 +144,14 @@ func TestTakeover_OutageOfTheServerLosesNothingAndKeepsTheOrder(t *testing.T) {
 	first := startServerAt(t, -1, dir)
 	port := first.Addr().(*net.TCPAddr).Port
 	js := connectTo(t, first)
-	streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 2, StarterTTL: 2 * time.Second})
+	streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 2, StarterTTL: shortLease})
 	require.NoError(t, err)
 	seen := newLedger()
 	entered := make(chan struct{}, 100)
 	var up atomic.Bool
 	c := startReader(t, js, streams, Options{Handler: func(ctx context.Context, m *Message) Outcome {
 		if !up.Load() {
-			entered <- struct{}{}
+			notify(entered)
 			<-ctx.Done()
 			return Retry("cancelled", ctx.Err())
 		}
