@@ -133,6 +133,9 @@ type counts struct {
 
 func (c *counts) Sockets(delta int) { c.mu.Lock(); defer c.mu.Unlock(); c.sockets += delta }
 
+// open returns the number of open connections.
+func (c *counts) open() int { c.mu.Lock(); defer c.mu.Unlock(); return c.sockets }
+
 func (c *counts) ShareExceeded(string, string) {}
 
 func (c *counts) Frame(name, result string) {
@@ -175,7 +178,7 @@ func serve(t *testing.T, w *pubSub, ch *bot.Channel, change ...func(*Hub)) *serv
 		defer cancel()
 		s.Close(ctx)
 		web.Close()
-		require.Zero(t, s.counts.sockets)
+		require.Zero(t, s.counts.open())
 	})
 	return s
 }
@@ -194,9 +197,13 @@ type client struct {
 	t *testing.T
 }
 
-func (s *server) dial() client {
+func (s *server) dial(change ...func(*websocket.DialOptions)) client {
 	s.t.Helper()
-	conn, answer, err := websocket.Dial(s.t.Context(), s.url, nil)
+	var o websocket.DialOptions
+	for _, f := range change {
+		f(&o)
+	}
+	conn, answer, err := websocket.Dial(s.t.Context(), s.url, &o)
 	require.NoError(s.t, err)
 	if answer.Body != nil {
 		_ = answer.Body.Close()

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -340,16 +341,21 @@ func TestPush_FromAnotherProcess(t *testing.T) {
 	require.False(t, ok)
 }
 
-// TestSocket_SilentClientIsCutOff keeps a connection open and answers no ping.
+// TestSocket_SilentClientIsCutOff keeps a connection open and answers no ping. One that answers each is asked again.
 func TestSocket_SilentClientIsCutOff(t *testing.T) {
 	t.Parallel()
-	s := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 2*time.Second })
+	s := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, 200*time.Millisecond })
 	s.dial() // this client does not read, so it answers no pings
-	lively := s.dial()
-	count := func() int { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets }
+	require.Eventually(t, func() bool { return s.counts.open() == 0 }, soon, time.Millisecond)
+
+	patient := serve(t, newPubSub(t), public(), func(h *Hub) { h.Ping, h.Pong = 20*time.Millisecond, soon })
+	var pings atomic.Int64
+	lively := patient.dial(func(o *websocket.DialOptions) {
+		o.OnPingReceived = func(context.Context, []byte) bool { pings.Add(1); return true }
+	})
 	go func() { _, _, _ = lively.Read(context.Background()) }()
-	require.Eventually(t, func() bool { return count() == 1 }, soon, time.Millisecond)
-	require.Never(t, func() bool { return count() == 0 }, 200*time.Millisecond, 20*time.Millisecond, "who reads answers pings")
+	require.Eventually(t, func() bool { return pings.Load() > 3 }, soon, time.Millisecond, "each ping but the last was answered")
+	require.Equal(t, 1, patient.counts.open())
 }
 
 // TestSocket_SlowReaderIsCutOff pushes more than a client reads.
@@ -371,7 +377,7 @@ func TestSocket_SlowReaderIsCutOff(t *testing.T) {
 		}
 	}
 	require.True(t, refused)
-	require.Eventually(t, func() bool { s.counts.mu.Lock(); defer s.counts.mu.Unlock(); return s.counts.sockets == 0 }, soon, 10*time.Millisecond)
+	require.Eventually(t, func() bool { return s.counts.open() == 0 }, soon, 10*time.Millisecond)
 }
 
 func TestSocket_CallsAreBounded(t *testing.T) {
