@@ -227,23 +227,24 @@ func TestLimits_Timeouts(t *testing.T) {
 		name, scheme string
 		handle       func(net.Conn, int64)
 		status       int
+		timeout      time.Duration
 	}{
-		{"no answer", "http", silent, 0},
-		{"no TLS answer", "https", silent, 0},
-		{"headers drip", "http", drip("HTTP/1.1 200 OK\r\nX: "), 0},
-		{"body drips", "http", drip("HTTP/1.1 200 OK\r\n\r\n"), 200},
+		{"no answer", "http", silent, 0, 2 * time.Second},
+		{"no TLS answer", "https", silent, 0, 2 * time.Second},
+		{"headers drip", "http", drip("HTTP/1.1 200 OK\r\nX: "), 0, 2 * time.Second},
+		{"body drips", "http", drip("HTTP/1.1 200 OK\r\n\r\n"), 200, 10 * time.Second}, // the headers must arrive before
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := serveRaw(t, c.handle)
 			client := newClient(t, devstack())
 			url := c.scheme + strings.TrimPrefix(s.url, "http")
-			_, a, err := client.Do(context.Background(), Request{URL: url, Timeout: 2 * time.Second})
+			_, a, err := client.Do(context.Background(), Request{URL: url, Timeout: c.timeout})
 			f := requireFault(t, fault.Timeout, err, a)
 			require.True(t, f.Retryable())
-			require.Contains(t, f.Message, "2s")
+			require.Contains(t, f.Message, c.timeout.String())
 			require.Equal(t, c.status, a.Status)
-			require.GreaterOrEqual(t, a.TotalMs, 2000.0)
+			require.GreaterOrEqual(t, a.TotalMs, float64(c.timeout.Milliseconds()))
 		})
 	}
 }
@@ -261,7 +262,7 @@ func TestLimits_TLSHandshakeTimeout(t *testing.T) {
 
 func TestClient_CallersContext(t *testing.T) {
 	t.Parallel()
-	got := make(chan struct{})
+	got := make(chan struct{}, 10)
 	s := serveRaw(t, func(conn net.Conn, _ int64) {
 		_ = readRequest(conn)
 		got <- struct{}{}
@@ -288,7 +289,6 @@ func TestClient_CallersContext(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	go func() { <-got }()
 	_, a, err := c.Do(ctx, Request{URL: s.url})
 	requireFault(t, fault.Timeout, err, a)
 }
