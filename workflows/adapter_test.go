@@ -36,10 +36,10 @@ func TestHandover_LaterMessagesGoToTheAgents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	const message = schemas.TypeMessageReceived
-	w.send(1*time.Second, toAdapter("m1", message, adapter("robot"), adapter("agents")))
-	w.send(2*time.Second, toAdapter("h1", schemas.TypeConversationHandover, adapter("agents")))
-	w.send(3*time.Second, toAdapter("m2", message, adapter("robot"), adapter("agents")))
-	w.send(4*time.Second, ended("e1", ""))
+	w.send(1*time.Minute, toAdapter("m1", message, adapter("robot"), adapter("agents")))
+	w.send(2*time.Minute, toAdapter("h1", schemas.TypeConversationHandover, adapter("agents")))
+	w.send(3*time.Minute, toAdapter("m2", message, adapter("robot"), adapter("agents")))
+	w.send(4*time.Minute, ended("e1", ""))
 	w.converse(t, newState())
 	var called []string
 	for _, call := range w.calls {
@@ -61,8 +61,8 @@ func TestHandover_FailureChangesNothing(t *testing.T) {
 		}
 		return succeed(in, ""), nil
 	}
-	w.send(1*time.Second, toAdapter("h1", schemas.TypeConversationHandover, adapter("agents")))
-	w.send(2*time.Second, toAdapter("m1", schemas.TypeMessageReceived, adapter("robot"), adapter("agents")))
+	w.send(1*time.Minute, toAdapter("h1", schemas.TypeConversationHandover, adapter("agents")))
+	w.send(2*time.Minute, toAdapter("m1", schemas.TypeMessageReceived, adapter("robot"), adapter("agents")))
 	w.converse(t, newState())
 	require.Equal(t, schemas.OutcomeUndelivered, w.replied(t, 0).Outcome)
 	require.Equal(t, "robot", w.calls[1].Plan.Adapter.Name)
@@ -71,9 +71,9 @@ func TestHandover_FailureChangesNothing(t *testing.T) {
 func TestConversation_MessageLeavesAWaitingStepAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.send(1*time.Second, requested("e1", plan(requires("product"))))
-	w.send(2*time.Second, toAdapter("m1", schemas.TypeMessageReceived, adapter("robot")))
-	w.send(3*time.Second, collected("e2", "product"))
+	w.send(1*time.Minute, requested("e1", plan(requires("product"))))
+	w.send(2*time.Minute, toAdapter("m1", schemas.TypeMessageReceived, adapter("robot")))
+	w.send(3*time.Minute, collected("e2", "product"))
 	w.converse(t, newState())
 	require.Equal(t, []string{"step.waiting", "step.replied", "step.replied", "conversation.closed"}, w.types())
 	require.Equal(t, "e1", w.replied(t, 2).EventID)
@@ -92,9 +92,9 @@ func TestVariables_StayForTheConversation(t *testing.T) {
 	}
 	first := requested("e1", plan())
 	first.Event.Data.Variables = map[string]string{"length": "12", "gone": "x"}
-	w.send(1*time.Second, first)
-	w.send(2*time.Second, requested("e2", plan()))
-	w.send(3*time.Second, ended("e3", ""))
+	w.send(1*time.Minute, first)
+	w.send(2*time.Minute, requested("e2", plan()))
+	w.send(3*time.Minute, ended("e3", ""))
 	w.converse(t, newState())
 	require.Equal(t, map[string]string{"length": "12", "gone": "x"}, w.calls[0].Variables)
 	require.Equal(t, map[string]string{"length": "12", "area": "18"}, w.calls[1].Variables)
@@ -110,10 +110,10 @@ func TestVariables_TooManyAreRefusedAsAWhole(t *testing.T) {
 		r.Variables = map[string]*string{"huge": &huge}
 		return r, nil
 	}
-	w.send(1*time.Second, requested("e1", plan()))
+	w.send(1*time.Minute, requested("e1", plan()))
 	bad := requested("e2", plan())
 	bad.Event.Data.Variables = map[string]string{"huge": huge}
-	w.send(2*time.Second, bad)
+	w.send(2*time.Minute, bad)
 	w.converse(t, newState())
 	r := w.replied(t, 0)
 	require.Equal(t, schemas.OutcomeSuccess, r.Outcome)

@@ -142,13 +142,13 @@ func TestCallback_ManyUnreadable(t *testing.T) {
 	w.answer = promise
 	w.send(time.Second, requested("e1", plan(callsBack, within(time.Hour))))
 	for n := range 10 {
-		w.callBack(time.Duration(n+2)*time.Second, fmt.Sprint("bad", n), "e1", `"unreadable"`)
+		w.callBack(time.Duration(n+2)*time.Minute, fmt.Sprint("bad", n), "e1", `"unreadable"`)
 	}
-	w.callBack(20*time.Second, "bad10", "e1", `"unreadable"`)
-	w.callBack(21*time.Second, "good", "e1", `"done"`)
+	w.callBack(20*time.Minute, "bad10", "e1", `"unreadable"`)
+	w.callBack(21*time.Minute, "good", "e1", `"done"`)
 	w.send(2*time.Hour, requested("e2", plan(callsBack, within(time.Hour))))
-	w.callBack(2*time.Hour+time.Second, "bad again", "e2", `"unreadable"`)
-	w.callBack(2*time.Hour+2*time.Second, "good again", "e2", `"done"`)
+	w.callBack(2*time.Hour+time.Minute, "bad again", "e2", `"unreadable"`)
+	w.callBack(2*time.Hour+2*time.Minute, "good again", "e2", `"done"`)
 	patient := newState()
 	patient.IdleTimeout = bot.Duration(5 * time.Hour)
 	w.converse(t, patient)
@@ -178,9 +178,9 @@ func TestCallback_LargeHistory(t *testing.T) {
 			w := newWorld(t)
 			w.answer = promise
 			w.send(time.Second, requested("e1", plan(callsBack, within(time.Hour))))
-			w.RegisterDelayedCallback(func() { w.SetCurrentHistorySize(c.history) }, 2*time.Second)
-			w.callBack(3*time.Second, "bad", "e1", `"unreadable"`)
-			w.callBack(4*time.Second, "good", "e1", `"done"`)
+			w.RegisterDelayedCallback(func() { w.SetCurrentHistorySize(c.history) }, 2*time.Minute)
+			w.callBack(3*time.Minute, "bad", "e1", `"unreadable"`)
+			w.callBack(4*time.Minute, "good", "e1", `"done"`)
 			w.converse(t, newState())
 			outcome := func(id string) error { return errors.Join(w.callbacks[id], w.rejections[id]) }
 			requireRefused(t, outcome("bad"), c.bad)

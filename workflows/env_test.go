@@ -145,7 +145,8 @@ func (w *world) publish(_ context.Context, in step.PublishInput) (*step.Publishe
 	return nil, nil
 }
 
-// send hands an event to the conversation after a delay on the test's clock.
+// send hands an event to the conversation after a delay on the test's clock, which goes as fast as any other while an activity
+// runs: an event that must come after the end of another's activity comes a minute later, for a machine that stops.
 func (w *world) send(after time.Duration, d step.Delivery) { w.sendAs(after, d.Event.ID, d) }
 
 // sendAs is send as the Update of an id: the environment has one Update of each id, also of those that were rejected.

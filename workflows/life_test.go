@@ -64,15 +64,15 @@ func TestConversation_CompletesWhenClosed(t *testing.T) {
 				return succeed(in, "done"), nil
 			}
 			begun := w.Now()
-			w.send(1*time.Second, requested("e1", plan()))
-			w.send(2*time.Second, c.last)
+			w.send(1*time.Minute, requested("e1", plan()))
+			w.send(2*time.Minute, c.last)
 			w.converse(t, newState())
 			got := closedResult(t, w)
 			require.Equal(t, c.fails, len(got.Failures) == 1)
 			got.Failures = nil
 			require.Equal(t, c.want, got)
 			if c.want.Reason != "idle" {
-				require.WithinDuration(t, begun, w.Now(), time.Minute, "the run waits for its idle timeout")
+				require.WithinDuration(t, begun, w.Now(), 10*time.Minute, "the run waits for its idle timeout")
 			}
 		})
 	}
@@ -95,8 +95,8 @@ func TestConversation_BotBreakInResult(t *testing.T) {
 	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
 		return step.WebhookResult{}, fail(in, fault.BadResponse, 0)
 	}
-	w.send(1*time.Second, requested("e1", plan()))
-	w.send(2*time.Second, ended("e2", ""))
+	w.send(1*time.Minute, requested("e1", plan()))
+	w.send(2*time.Minute, ended("e2", ""))
 	w.converse(t, newState())
 	got := closedResult(t, w)
 	require.Len(t, got.Failures, 1)
@@ -164,7 +164,7 @@ func TestConversation_StateFitsTemporal(t *testing.T) {
 		d.Event.Data.Entities = map[string][]schemas.Entity{fmt.Sprintf("many%d", i): short(11_000)}
 		d.Event.Data.Variables = map[string]string{fmt.Sprintf("v%d", i): strings.Repeat("\x02", 20<<10)}
 		d.Event.ID += strings.Repeat("\x03", 600)
-		w.send(time.Duration(i+1)*time.Second, d)
+		w.send(time.Duration(i+1)*time.Minute, d)
 	}
 	s := newState()
 	s.EventsPerRun = 8
@@ -184,8 +184,8 @@ func TestConversation_NullIsNotCollected(t *testing.T) {
 	w := newWorld(t)
 	d := requested("e1", plan(requires("otp")))
 	d.Event.Data.Entities = map[string][]schemas.Entity{"otp": {{EntityValue: json.RawMessage(`null`)}}}
-	w.send(1*time.Second, d)
-	w.send(2*time.Second, collected("e2", "otp"))
+	w.send(1*time.Minute, d)
+	w.send(2*time.Minute, collected("e2", "otp"))
 	w.converse(t, newState())
 	require.Equal(t, []string{"step.waiting", "step.replied", "conversation.closed"}, w.types())
 }
@@ -195,12 +195,12 @@ func TestConversation_FreshEntities(t *testing.T) {
 	t.Parallel()
 	fresh := func(p *bot.Plan) { p.Requires, p.Fresh = []string{"phone", "otp"}, []string{"otp"} }
 	w := newWorld(t)
-	w.send(1*time.Second, collected("e1", "phone", "otp"))
-	w.send(2*time.Second, requested("e2", plan(fresh)))
-	w.send(3*time.Second, collected("e3", "otp"))
+	w.send(1*time.Minute, collected("e1", "phone", "otp"))
+	w.send(2*time.Minute, requested("e2", plan(fresh)))
+	w.send(3*time.Minute, collected("e3", "otp"))
 	both := requested("e4", plan(fresh))
 	both.Event.Data.Entities = collected("", "otp").Event.Data.Entities
-	w.send(4*time.Second, both)
+	w.send(4*time.Minute, both)
 	w.converse(t, newState())
 	require.Equal(t, []string{"step.waiting", "step.replied", "step.replied", "conversation.closed"}, w.types())
 	require.Contains(t, string(w.replies[0].Data), `"missing":["otp"]`)
@@ -220,7 +220,7 @@ func TestConversation_RoundAndParams(t *testing.T) {
 	huge := requested("e3", plan())
 	huge.Event.Data.Params = map[string]json.RawMessage{"huge": json.RawMessage(`"` + strings.Repeat("a", 70<<10) + `"`)}
 	for i, d := range []step.Delivery{first, second, huge, requested("e4", plan())} {
-		w.send(time.Duration(i+1)*time.Second, d)
+		w.send(time.Duration(i+1)*time.Minute, d)
 	}
 	w.converse(t, newState())
 	for _, call := range w.calls {

@@ -175,7 +175,7 @@ func TestClosing_Once(t *testing.T) {
 			w := newWorld(t)
 			w.answer, w.keepsOpen = c.answer, c.keepsOpen
 			w.send(time.Second, requested("e1", plan(c.plan, requires("order"))))
-			w.send(2*time.Second, collected("e2", "order"))
+			w.send(2*time.Minute, collected("e2", "order"))
 			w.converse(t, stateOf(c.format))
 			require.Equal(t, append([]string{"step.waiting"}, c.want...), w.types())
 			require.Equal(t, c.reason, w.results["e2"].Closed)

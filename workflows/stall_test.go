@@ -120,8 +120,8 @@ func TestPublish_AdoptsWhatTheEngineHasRead(t *testing.T) {
 		}
 		return succeed(in, "hello"), nil
 	}
-	w.send(1*time.Second, requested("e1", plan()))
-	w.send(2*time.Second, requested("e2", plan()))
+	w.send(1*time.Minute, requested("e1", plan()))
+	w.send(2*time.Minute, requested("e2", plan()))
 	w.converse(t, newState())
 	require.Equal(t, schemas.OutcomeSuccess, w.results["e1"].Outcome)
 	require.JSONEq(t, `{"order":"A12"}`, string(w.calls[1].ConversationDetails))
@@ -148,8 +148,8 @@ func TestPublish_DropsAnAnswerThatWasNotRead(t *testing.T) {
 		}
 		return r, nil
 	}
-	w.send(1*time.Second, requested("e1", plan()))
-	w.send(2*time.Second, requested("e2", plan()))
+	w.send(1*time.Minute, requested("e1", plan()))
+	w.send(2*time.Minute, requested("e2", plan()))
 	w.converse(t, newState())
 	require.Empty(t, w.calls[1].ConversationDetails)
 	require.Empty(t, w.calls[1].Variables)

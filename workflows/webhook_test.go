@@ -107,9 +107,9 @@ func TestCallWebhook_ReplyGoesOutOnce(t *testing.T) {
 		return result, nil
 	}
 	withProgress := func(p *bot.Plan) { byActivity(p); p.Webhook.ProgressAfter = bot.Duration(5 * time.Second) }
-	w.send(1*time.Second, requested("e1", plan()))
-	w.send(2*time.Second, requested("e2", plan()))
-	w.send(5*time.Second, requested("e3", plan(endStep, withProgress)))
+	w.send(1*time.Minute, requested("e1", plan()))
+	w.send(2*time.Minute, requested("e2", plan()))
+	w.send(5*time.Minute, requested("e3", plan(endStep, withProgress)))
 	w.converse(t, newState())
 	for _, published := range []string{"e1", "e2"} {
 		require.Equal(t, "published by the activity", w.results[published].ReplyID)
