@@ -30,10 +30,10 @@ func TestStore_WatchBadThenGood(t *testing.T) {
 	s.watch(t)
 	s.write(t, "shop.yaml", badBot)
 	s.eventually(t, func() bool { return s.LastError() != nil })
-	require.Equal(t, "https://one.example/", s.url(t))
+	require.Equal(t, "https://one.example/", s.url())
 
 	s.write(t, "shop.yaml", otherBot)
-	s.eventually(t, func() bool { return s.url(t) == "https://two.example/" })
+	s.eventually(t, func() bool { return s.url() == "https://two.example/" })
 	s.eventually(t, func() bool { return s.LastError() == nil })
 }
 
@@ -46,7 +46,7 @@ func TestStore_WatchRename(t *testing.T) {
 		s.write(t, ".shop.yaml.swp", text)
 		require.NoError(t, os.Rename(filepath.Join(s.dir, ".shop.yaml.swp"), filepath.Join(s.dir, "shop.yaml")))
 		want := map[string]string{goodBot: "https://one.example/", otherBot: "https://two.example/"}[text]
-		s.eventually(t, func() bool { return s.url(t) == want })
+		s.eventually(t, func() bool { return s.url() == want })
 	}
 }
 
@@ -66,7 +66,7 @@ func TestStore_WatchKubernetesSwap(t *testing.T) {
 	s := setupStore(t, dir, goodBot)
 	s.watch(t)
 	generation("..2026_2", otherBot)
-	s.eventually(t, func() bool { return s.url(t) == "https://two.example/" })
+	s.eventually(t, func() bool { return s.url() == "https://two.example/" })
 }
 
 // TestStore_WatchGitSyncSwap replaces the link above the directory, and then removes the old checkout, as git-sync does.
@@ -86,10 +86,10 @@ func TestStore_WatchGitSyncSwap(t *testing.T) {
 	s.watch(t)
 	checkout("2", otherBot)
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "1")))
-	s.eventually(t, func() bool { return s.url(t) == "https://two.example/" })
+	s.eventually(t, func() bool { return s.url() == "https://two.example/" })
 	checkout("3", goodBot)
 	require.NoError(t, os.RemoveAll(filepath.Join(root, "2")))
-	s.eventually(t, func() bool { return s.url(t) == "https://one.example/" })
+	s.eventually(t, func() bool { return s.url() == "https://one.example/" })
 }
 
 func TestStore_WatchSecretFile(t *testing.T) {
@@ -98,19 +98,19 @@ func TestStore_WatchSecretFile(t *testing.T) {
 	elsewhere := filepath.Join(t.TempDir(), "key")
 	require.NoError(t, os.WriteFile(elsewhere, []byte("first\n"), 0o600))
 	s := setupStore(t, t.TempDir(), "bot: shop\nsecrets: {key: {file: \""+elsewhere+"\"}}\n")
-	require.Equal(t, "first", s.secret(t))
+	require.Equal(t, "first", s.secret())
 	s.watch(t)
 
 	require.NoError(t, os.WriteFile(elsewhere, []byte("second\n"), 0o600))
-	s.eventually(t, func() bool { return s.secret(t) == "second" })
+	s.eventually(t, func() bool { return s.secret() == "second" })
 	require.NotContains(t, s.log.String(), "second")
 
 	require.NoError(t, os.Remove(elsewhere))
 	s.eventually(t, func() bool { return s.LastError() != nil })
-	require.Equal(t, "second", s.secret(t))
+	require.Equal(t, "second", s.secret())
 
 	require.NoError(t, os.WriteFile(elsewhere, []byte("third\n"), 0o600))
-	s.eventually(t, func() bool { return s.secret(t) == "third" })
+	s.eventually(t, func() bool { return s.secret() == "third" })
 }
 
 func TestStore_WatchDirectoryReplaced(t *testing.T) {
@@ -123,12 +123,13 @@ func TestStore_WatchDirectoryReplaced(t *testing.T) {
 
 	require.NoError(t, os.Rename(dir, dir+".old"))
 	s.eventually(t, func() bool { return s.LastError() != nil })
-	require.NoError(t, os.Mkdir(dir, 0o700))
-	s.write(t, "shop.yaml", otherBot)
-	s.eventually(t, func() bool { return s.url(t) == "https://two.example/" })
+	require.NoError(t, os.Mkdir(dir+".new", 0o700))
+	writeFile(t, filepath.Join(dir+".new", "shop.yaml"), otherBot)
+	require.NoError(t, os.Rename(dir+".new", dir))
+	s.eventually(t, func() bool { return s.url() == "https://two.example/" })
 
 	s.write(t, "shop.yaml", goodBot)
-	s.eventually(t, func() bool { return s.url(t) == "https://one.example/" })
+	s.eventually(t, func() bool { return s.url() == "https://one.example/" })
 }
 
 func TestWatch_TenantDirectory(t *testing.T) {

@@ -157,10 +157,10 @@ func TestLetters_InBinaryMode(t *testing.T) {
 	for n, id := range []string{"expired", "answered"} {
 		header := nats.Header{
 			"ce-specversion": {"1.0"}, "ce-id": {id}, "ce-source": {"/x"}, "ce-type": {schemas.TypeStepRequested},
-			"ce-time": {"2026-11-28T12:00:00Z"}, "ce-subject": {key.Conversation}, "Content-Type": {"application/json"},
+			"ce-time": {"2020-11-28T12:00:00Z"}, "ce-subject": {key.Conversation}, "Content-Type": {"application/json"},
 		}
 		if id == "expired" {
-			header["ce-expirytime"] = []string{"2026-11-28T12:00:01Z"}
+			header["ce-expirytime"] = []string{"2020-11-28T12:00:01Z"}
 		}
 		require.NoError(t, stored.Write(t.Context(), &bus.FailedEvent{
 			BotID: key.BotID, Conversation: key.Conversation, Subject: schemas.Subject(schemas.SubjectEvents, key),
