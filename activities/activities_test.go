@@ -94,7 +94,7 @@ func setup(t *testing.T) *bundle {
 	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs(), FreeSecrets: true, LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok }})
 	require.NoError(t, err)
 	var suite testsuite.WorkflowTestSuite
-	b := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), users: map[string]json.RawMessage{}, bots: set}
+	b := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment().SetTestTimeout(time.Minute), users: map[string]json.RawMessage{}, bots: set}
 	a := &activities.Activities{
 		Bots: b, Dialects: dialects.New(nil), HTTP: b, Limits: &limit.Limiter{},
 		Tokens: &b.tokens, Users: b, Publisher: b, Queues: &b.queue, Log: slog.New(slog.DiscardHandler),

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -62,15 +63,17 @@ func TestCallWebhook_ResponseProgramWaits(t *testing.T) {
 // TestCallWebhook_ResponseProgramWaitsNoLonger: decoding ends with the attempt, and the failure is not the endpoint's.
 func TestCallWebhook_ResponseProgramWaitsNoLonger(t *testing.T) {
 	t.Parallel()
-	b := setup(t)
-	in := mapped(t, b, 1<<40)
-	in.Deadline = time.Now().Add(time.Second)
-	b.answer = func(int) (*egress.Response, error) { return response(http.StatusOK, `{"messages":["ok"]}`), nil }
-	_, err := b.call(in)
-	p := progress(t, err)
-	require.Equal(t, fault.Internal, p.Fault.Kind)
-	require.Equal(t, http.StatusOK, p.Fault.Status)
-	require.Len(t, b.requests, 1)
+	synctest.Test(t, func(t *testing.T) {
+		b := setup(t)
+		in := mapped(t, b, 1<<40)
+		in.Deadline = time.Now().Add(time.Second)
+		b.answer = func(int) (*egress.Response, error) { return response(http.StatusOK, `{"messages":["ok"]}`), nil }
+		_, err := b.call(in)
+		p := progress(t, err)
+		require.Equal(t, fault.Internal, p.Fault.Kind)
+		require.Equal(t, http.StatusOK, p.Fault.Status)
+		require.Len(t, b.requests, 1)
+	})
 }
 
 // TestReadAnswer_ResponseProgramWaits: a callback whose program finds no process is not rejected within two minutes before

@@ -250,7 +250,7 @@ func TestRunCode_RepetitionJoinsTheScript(t *testing.T) {
 	<-asked
 	end(context.DeadlineExceeded)
 	var suite testsuite.WorkflowTestSuite
-	other := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), activities: b.activities}
+	other := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment().SetTestTimeout(time.Minute), activities: b.activities}
 	other.SetHeartbeatDetails(step.Progress{Running: &schemas.Attempt{N: 1}})
 	go close(open)
 	result, err := other.codeOn(t, code, "id")

@@ -49,7 +49,7 @@ func TestHeartbeats_Count(t *testing.T) {
 		stop() // an activity that fails stops before its last heartbeat
 		return nil
 	}
-	env := (&testsuite.WorkflowTestSuite{}).NewTestActivityEnvironment()
+	env := (&testsuite.WorkflowTestSuite{}).NewTestActivityEnvironment().SetTestTimeout(time.Minute)
 	env.RegisterActivity(run)
 	_, err := env.ExecuteActivity(run)
 	require.NoError(t, err)

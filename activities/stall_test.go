@@ -49,7 +49,7 @@ func (b *bundle) holdRequests() *held {
 // again returns another environment in which the same activities run, as after the server has given up a task.
 func (b *bundle) again() *bundle {
 	var suite testsuite.WorkflowTestSuite
-	other := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment(), activities: b.activities, local: b.local}
+	other := &bundle{TestActivityEnvironment: suite.NewTestActivityEnvironment().SetTestTimeout(time.Minute), activities: b.activities, local: b.local}
 	b.activities.Register(other.TestActivityEnvironment)
 	return other
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/activity"
@@ -79,7 +80,7 @@ func TestLogSDK_TraceOfLateActivity(t *testing.T) {
 		traced := workers.InterceptActivity(t.Context(), &failing{run: func(context.Context) error { return nil }})
 		var suite testsuite.WorkflowTestSuite
 		suite.SetLogger(opts.Logger)
-		environment := suite.NewTestActivityEnvironment()
+		environment := suite.NewTestActivityEnvironment().SetTestTimeout(time.Minute)
 		run := func(ctx context.Context) error {
 			info := activity.GetInfo(ctx)
 			if ended {
