@@ -53,7 +53,7 @@ func serve(in io.Reader, out io.Writer) {
 		if readFrame(in, &r) != nil {
 			return
 		}
-		ctx, stop := watch()
+		ctx, stop := watch(r.Longest)
 		code := compiled[r.Program]
 		if code == nil {
 			code, _ = compile(r.Program)

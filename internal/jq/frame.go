@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"time"
 )
 
 // frameMax is the largest frame: an event of 1 MiB and the data of its conversation.
@@ -14,10 +15,11 @@ const frameMax = 8 << 20
 // headLen is the size of a frame's length field, in bytes.
 const headLen = 4
 
-// request is a program and its input.
+// request is a program, its input, and how long the pool waits for the response.
 type request struct {
 	Program string          `json:"p"`
 	Input   json.RawMessage `json:"i,omitempty"`
+	Longest time.Duration   `json:"l"`
 }
 
 // response is a result or the name of an error.

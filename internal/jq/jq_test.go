@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/itchyny/gojq"
 	"github.com/stretchr/testify/require"
@@ -12,10 +13,18 @@ import (
 	"github.com/hookturn/hookturn/internal/jq"
 )
 
+// newPool returns a pool that waits until a busy machine gets to its runs.
+func newPool(t *testing.T, processes int) *jq.Pool {
+	t.Helper()
+	p := jq.NewPool(processes)
+	p.Wait, p.Longest = time.Minute, time.Minute
+	t.Cleanup(p.Close)
+	return p
+}
+
 func TestRun(t *testing.T) {
 	t.Parallel()
-	p := jq.NewPool(1)
-	t.Cleanup(p.Close)
+	p := newPool(t, 1)
 	for _, c := range []struct{ program, input, want string }{
 		{".", `{"b":1.50,"a":"<b>"}`, `{"a":"<b>","b":1.50}`},
 		{".", `12345678901234567890`, `12345678901234567890`},
@@ -33,8 +42,7 @@ func TestRun(t *testing.T) {
 
 func TestRun_Failures(t *testing.T) {
 	t.Parallel()
-	p := jq.NewPool(1)
-	t.Cleanup(p.Close)
+	p := newPool(t, 1)
 	for program, want := range map[string]error{
 		"empty":                       jq.ErrNone,
 		".[]":                         jq.ErrSeveral,
@@ -70,8 +78,7 @@ var bombs = []string{
 
 func TestRun_ExceededLimits(t *testing.T) {
 	t.Parallel()
-	p := jq.NewPool(1)
-	t.Cleanup(p.Close)
+	p := newPool(t, 1)
 	for _, program := range bombs {
 		_, err := p.Run("acme", program, []byte(`{}`))
 		require.Error(t, err, program)
@@ -83,8 +90,7 @@ func TestRun_ExceededLimits(t *testing.T) {
 
 func TestPool_Concurrent(t *testing.T) {
 	t.Parallel()
-	p := jq.NewPool(2)
-	t.Cleanup(p.Close)
+	p := newPool(t, 2)
 	var wg sync.WaitGroup
 	for range 32 {
 		wg.Go(func() {

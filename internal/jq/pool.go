@@ -1,6 +1,7 @@
 package jq
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +13,12 @@ import (
 
 const (
 	// runTimeout bounds one run of a program, in time of the processor; a mapping of a few kilobytes takes well under a
-	// millisecond. runLongest bounds the time that passes, on a machine that does not get to it.
+	// millisecond.
 	runTimeout = 250 * time.Millisecond
-	runLongest = 5 * time.Second
-	// startTimeout bounds the start of a process; waitTimeout, the wait for a free process.
+	// startTimeout bounds the start of a process.
 	startTimeout = 30 * time.Second
-	waitTimeout  = 5 * time.Second
+	// patience is the default of Pool.Wait and Pool.Longest.
+	patience = 5 * time.Second
 )
 
 // Errors of runs without a result. No error contains a part of the input.
@@ -72,6 +73,9 @@ func resultOf(err error) string {
 type Pool struct {
 	// Observe receives the result of every run: ok, failed, timeout, memory, busy or denied. It may be nil.
 	Observe func(tenant, result string)
+	// Wait bounds the wait for a free process, Longest the time that passes during a run on a machine that does not get to it;
+	// 5 s each when 0. A run that exceeds one of them ends with ErrBusy.
+	Wait, Longest time.Duration
 
 	begin    func() (*process, error) // starts a process
 	slots    chan *process
@@ -103,7 +107,7 @@ func (p *Pool) run(tenant, program string, input []byte) (_ []byte, err error) {
 	if err := p.denials.check(key, time.Now()); err != nil {
 		return nil, err
 	}
-	wait, cancel := context.WithTimeout(context.Background(), waitTimeout)
+	wait, cancel := context.WithTimeout(context.Background(), cmp.Or(p.Wait, patience))
 	defer cancel()
 	release, ok := p.shares.acquire(wait, tenant)
 	if !ok {
@@ -118,7 +122,7 @@ func (p *Pool) run(tenant, program string, input []byte) (_ []byte, err error) {
 				return nil, busyError{cause: err}
 			}
 		}
-		output, slot, err := run(slot, program, input)
+		output, slot, err := run(slot, program, input, cmp.Or(p.Longest, patience))
 		p.denials.note(key, err, time.Now())
 		p.giveBack(slot, release)
 		return output, err
@@ -158,8 +162,8 @@ func (p *Pool) Close() {
 }
 
 // run returns the process, or nil when it has ended.
-func run(slot *process, program string, input []byte) ([]byte, *process, error) {
-	answer, err := slot.ask(request{Program: program, Input: input}, runLongest)
+func run(slot *process, program string, input []byte, longest time.Duration) ([]byte, *process, error) {
+	answer, err := slot.ask(request{Program: program, Input: input}, longest)
 	if err == nil {
 		return answer.Output, slot, answer.err()
 	}
@@ -213,6 +217,7 @@ func start() (_ *process, err error) {
 }
 
 func (p *process) ask(r request, timeout time.Duration) (answer response, err error) {
+	r.Longest = timeout
 	if err := p.out.SetReadDeadline(time.Now().Add(timeout)); err != nil {
 		return answer, err
 	}

@@ -18,16 +18,17 @@ const (
 // watchdog bounds one run by the processor time that the process uses: the time that passes depends on how busy the machine
 // is.
 type watchdog struct {
-	began  time.Time
-	before time.Duration
-	slow   context.CancelFunc
-	over   atomic.Bool
+	began   time.Time
+	before  time.Duration
+	longest time.Duration // how long the pool waits
+	slow    context.CancelFunc
+	over    atomic.Bool
 }
 
 // watch returns a context that ends when the run has used runTimeout of the processor. A run that goes on ends the process,
 // and so does one whose pool has ended.
-func watch() (ctx context.Context, stop func()) {
-	w := &watchdog{began: time.Now(), before: processorTime()}
+func watch(longest time.Duration) (ctx context.Context, stop func()) {
+	w := &watchdog{began: time.Now(), before: processorTime(), longest: longest}
 	ctx, w.slow = context.WithCancel(context.Background())
 	first := time.AfterFunc(runTimeout, w.look)
 	return ctx, func() {
@@ -41,7 +42,7 @@ func (w *watchdog) look() {
 	if w.over.Load() {
 		return
 	}
-	slow, status := judge(processorTime()-w.before, time.Since(w.began))
+	slow, status := judge(processorTime()-w.before, time.Since(w.began), w.longest)
 	if status != 0 {
 		os.Exit(status)
 	}
@@ -52,12 +53,12 @@ func (w *watchdog) look() {
 }
 
 // judge reports whether a run is too slow, by the processor time that it has used and the time that has passed, and returns
-// the status with which its process must end, 0 for none.
-func judge(used, passed time.Duration) (slow bool, status int) {
+// the status with which its process must end, 0 for none. The pool waits for at most longest.
+func judge(used, passed, longest time.Duration) (slow bool, status int) {
 	switch {
 	case used >= 2*runTimeout: // the program does not end with its context
 		return true, exitSlow
-	case passed >= 2*runLongest: // the pool has ended
+	case passed >= 2*longest: // the pool has ended
 		return false, 1
 	}
 	return used >= runTimeout, 0

@@ -20,6 +20,7 @@ import (
 func newDialect(t *testing.T) plain.Dialect {
 	t.Helper()
 	pool := jq.NewPool(1)
+	pool.Wait, pool.Longest = time.Minute, time.Minute
 	t.Cleanup(pool.Close)
 	return plain.New(pool)
 }
