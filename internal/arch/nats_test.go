@@ -64,10 +64,10 @@ func userURL(instance *server.Server, user string) string {
 
 func connect(t *testing.T, url string) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	connection, err := nats.Connect(url, nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	connection, err := nats.Connect(url, nats.Timeout(natsPatience), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	t.Cleanup(connection.Close)
-	js, err := jetstream.NewWithDomain(connection, permissions.Domain)
+	js, err := jetstream.NewWithDomain(connection, permissions.Domain, jetstream.WithDefaultTimeout(natsPatience))
 	require.NoError(t, err)
 	return connection, js
 }
@@ -82,7 +82,7 @@ func TestNATS_KeepsAcknowledgedMessages(t *testing.T) {
 
 func TestNATS_PasswordRequired(t *testing.T) {
 	_, instance := startNATS(t)
-	_, err := nats.Connect(instance.ClientURL())
+	_, err := nats.Connect(instance.ClientURL(), nats.Timeout(natsPatience))
 	require.ErrorIs(t, err, nats.ErrAuthorization)
 }
 

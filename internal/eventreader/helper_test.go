@@ -124,7 +124,7 @@ func publishAll(ctx context.Context, js jetstream.JetStream, conversations, even
 // publishRaw publishes past our own publisher, as another engine would.
 func publishRaw(t *testing.T, js jetstream.JetStream, m *nats.Msg) uint64 {
 	t.Helper()
-	unguarded, err := jetstream.New(js.Conn())
+	unguarded, err := jetstream.New(js.Conn(), jetstream.WithDefaultTimeout(soon))
 	require.NoError(t, err)
 	stored, err := unguarded.PublishMsg(testContext(t), m)
 	require.NoError(t, err)

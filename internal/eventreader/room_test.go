@@ -40,7 +40,7 @@ func TestTooMuch(t *testing.T) {
 // full twice: a reader may make room as fast as they come.
 func fill(t *testing.T, js jetstream.JetStream, tenant string, conversations int) (stored int) {
 	t.Helper()
-	unguarded, err := jetstream.New(js.Conn())
+	unguarded, err := jetstream.New(js.Conn(), jetstream.WithDefaultTimeout(soon))
 	require.NoError(t, err)
 	body := bytes.Repeat([]byte("x"), 1<<10)
 	for ; stored < 2*(4<<10); stored++ {

@@ -66,7 +66,7 @@ func TestReadStored_LostResponses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			other, err := nats.Connect(server.ClientURL())
+			other, err := nats.Connect(server.ClientURL(), nats.Timeout(soon))
 			require.NoError(t, err)
 			t.Cleanup(other.Close)
 			var read []uint64

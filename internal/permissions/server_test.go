@@ -84,10 +84,11 @@ func (r rig) connect(t *testing.T, user string) (*nats.Conn, jetstream.JetStream
 // engine connects as an engine would: with nothing but its user and password.
 func (r rig) engine(t *testing.T, tenant string) (*nats.Conn, jetstream.JetStream) {
 	t.Helper()
-	nc, err := nats.Connect(r.url(tenant+"-engine"), nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
+	nc, err := nats.Connect(r.url(tenant+"-engine"), nats.Timeout(soon),
+		nats.ErrorHandler(func(*nats.Conn, *nats.Subscription, error) {}))
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
-	js, err := jetstream.NewWithDomain(nc, Domain, jetstream.WithDefaultTimeout(2*time.Second))
+	js, err := jetstream.NewWithDomain(nc, Domain, jetstream.WithDefaultTimeout(soon))
 	require.NoError(t, err)
 	return nc, js
 }
