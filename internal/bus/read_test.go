@@ -102,16 +102,20 @@ func TestReadStored_LongRead(t *testing.T) {
 		_, err := r.Publish(testContext(t), shopID(), reply)
 		require.NoError(t, err)
 	}
-	ctx, stop := patience.Within(testContext(t), within)
-	defer stop()
-	read := 0
-	require.NoError(t, ReadReplies(ctx, streams, Tail{}, func(StoredReply) (bool, error) {
-		<-time.After(each)
-		read++
-		return true, nil
-	}))
-	require.Equal(t, stored, read)
-	require.NoError(t, ctx.Err())
+	complete := func() bool {
+		ctx, stop := patience.Within(testContext(t), within)
+		defer stop()
+		read := 0
+		err := ReadReplies(ctx, streams, Tail{}, func(StoredReply) (bool, error) {
+			<-time.After(each)
+			read++
+			return true, nil
+		})
+		return err == nil && ctx.Err() == nil && read == stored
+	}
+	for tries := 1; !complete(); tries++ { // a machine that stops for as long ends a read, too
+		require.Less(t, tries, 10)
+	}
 }
 
 // TestReaders_CreateNoConsumer: the tools and downloads read without consumers, which some users of NATS may not create, and
