@@ -25,6 +25,9 @@ import (
 	"github.com/hookturn/hookturn/internal/transient"
 )
 
+// connectTimeout bounds an attempt to connect to Temporal, and finding out why it failed.
+const connectTimeout = 10 * time.Second
+
 // dialTemporal connects to Temporal, trying again until ctx ends.
 func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *telemetry.Metrics) (client.Client, error) {
 	logSDK(&opts, l)
@@ -47,7 +50,7 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	}
 	var c client.Client
 	connect := func() (err error) {
-		attempt, cancel := context.WithTimeout(ctx, 10*time.Second)
+		attempt, cancel := context.WithTimeout(ctx, connectTimeout)
 		defer cancel()
 		c, err = client.DialContext(attempt, opts)
 		return err
@@ -56,7 +59,9 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 	var last error
 	var hint string
 	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
-		last, hint = err, reachHint(ctx, opts)
+		probe, cancel := context.WithTimeout(ctx, connectTimeout)
+		last, hint = err, reachHint(probe, opts)
+		cancel()
 		l.WarnContext(ctx, "connecting to Temporal failed, will retry", "address", opts.HostPort, "namespace", opts.Namespace,
 			"retry_in", wait, "error", err, "hint", hint)
 	})

@@ -176,7 +176,9 @@ func TestTemporal_HintNamesTheOption(t *testing.T) {
 		"check TEMPORAL_ADDRESS, TEMPORAL_TLS and that": {HostPort: plain, ConnectionOptions: client.ConnectionOptions{TLS: &tls.Config{RootCAs: pool}}},
 		"check TEMPORAL_ADDRESS and that the server":    {HostPort: "127.0.0.1:1"},
 	} {
-		require.Contains(t, reachHint(t.Context(), wrong), hint)
+		probe, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		require.Contains(t, reachHint(probe, wrong), hint)
+		cancel()
 		var ctx expiring
 		ctx.Context, ctx.end = context.WithCancel(t.Context())
 		_, err := dialTemporal(ctx, wrong, slog.New(slog.NewTextHandler(ctx, nil)), nil)

@@ -6,19 +6,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"net"
-	"time"
 
 	"go.temporal.io/sdk/client"
 )
 
-// probeTimeout bounds finding out why Temporal cannot be reached.
-const probeTimeout = 2 * time.Second
-
 // reachHint returns what to do when Temporal cannot be reached. gRPC returns the reason as a text only, so that it looks at
-// the TLS of the server itself.
+// the TLS of the server itself, until ctx ends.
 func reachHint(ctx context.Context, opts client.Options) string {
-	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
-	defer cancel()
 	own := opts.ConnectionOptions.TLS
 	if own == nil {
 		// Not verified: it only finds out whether the server has TLS, and sends nothing.
