@@ -54,7 +54,16 @@ type world struct {
 	out, err text
 }
 
+// run runs a command. A tool waits for a server longer than it does by default: the servers of a test are there, and may
+// be slow.
 func (w *world) run(ctx context.Context, cmd *cobra.Command, args ...string) (status int) {
+	if tool, _, err := cmd.Find(args); err == nil {
+		if timeout := tool.Flags().Lookup("connect-timeout"); timeout != nil {
+			if err := timeout.Value.Set(soon.String()); err != nil {
+				panic(err)
+			}
+		}
+	}
 	return cli.RunContext(ctx, cmd, cli.IO{
 		Args: append([]string{}, args...), // none means none, not those of the test
 		In:   strings.NewReader(w.in), Out: &w.out, Err: &w.err, Terminal: w.terminal,

@@ -31,7 +31,9 @@ func TestNames_Misspelt(t *testing.T) {
 		"outcome":    {[]string{"conversations", "list", "--outcome", "succes"}, 2, ": did you mean success?"},
 		"action":     {[]string{"audit", "--action", "ersae"}, 2, ": did you mean erase?"},
 		"bot":        {append([]string{"bots", "show", "hlepdesk"}, bots...), 3, "in ../../examples/bots: did you mean helpdesk?"},
-		"paused bot": {[]string{"bots", "pause", "shpo", "--bots", "testdata/bots", "--yes", "--connect-timeout", "100ms"}, 5,
+		"paused bot": {[]string{
+			"bots", "pause", "shpo", "--bots", "testdata/bots", "--yes", "--connect-timeout", "100ms", "--nats-url", "nats://127.0.0.1:1",
+		}, 5,
 			": did you mean shop? Otherwise: name the directory of the bot files with --bots, or add --unknown to skip the check"},
 		"endpoint": {[]string{"endpoints", "pause", "https://shop.example/order", "--bot", "shop", "--bots", "testdata/bots", "--yes"}, 3,
 			`: did you mean https://shop.example/orders? Otherwise: "starter bots show" prints its endpoints; --unknown allows others`},
