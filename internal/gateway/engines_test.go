@@ -33,7 +33,8 @@ func TestEngines_ExamplesRun(t *testing.T) {
 			for range 2 {
 				ctx, cancel := context.WithTimeout(t.Context(), soon*3)
 				engine := exec.CommandContext(ctx, command[0], append(command[1:], "shop", "c-42", "ORDER_STATUS", cursor)...)
-				engine.Env = append(os.Environ(), "HOOKTURN_URL=http://"+g.Addr(), "HOOKTURN_TOKEN="+tokenOfDefault)
+				engine.Env = append(os.Environ(), "HOOKTURN_URL=http://"+g.Addr(), "HOOKTURN_TOKEN="+tokenOfDefault,
+					"NO_PROXY=127.0.0.1", "no_proxy=127.0.0.1")
 				printed, err := engine.CombinedOutput()
 				cancel()
 				require.NoError(t, err, string(printed))

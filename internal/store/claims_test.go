@@ -56,7 +56,8 @@ func TestClaims_TenantHasHalfOfTheBucket(t *testing.T) {
 	_, s := setup(t, bus.StreamOptions{Sizes: map[string]int64{"claims": bus.SizeMin}})
 	const share, fits = bus.SizeMin / 2 / claimBytes, bus.SizeMin / 120
 	c, later := NewClaims(s), time.Duration(0)
-	c.shares.now = func() time.Time { return time.Now().Truncate(24 * time.Hour).Add(later) }
+	today := time.Now().Truncate(24 * time.Hour)
+	c.shares.now = func() time.Time { return today.Add(later) }
 	given, beyond := claimMany(t, c, "greedy", fits)
 	require.Equal(t, share, given)
 	require.Equal(t, fits-share, beyond)

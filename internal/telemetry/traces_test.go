@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,17 @@ func serveOTLP(t *testing.T, protocol string) (*otlp, string) {
 
 const engineParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
+// clearOTEL removes the variables that the exporter of this machine may have.
+func clearOTEL(t *testing.T) {
+	t.Helper()
+	for _, variable := range os.Environ() {
+		if name, _, _ := strings.Cut(variable, "="); strings.HasPrefix(name, "OTEL_") {
+			t.Setenv(name, "")
+			require.NoError(t, os.Unsetenv(name))
+		}
+	}
+}
+
 func TestStartTraces_ExportsToACollector(t *testing.T) { //nolint:paralleltest // the environment is shared
 	for _, protocol := range []string{"", "http/protobuf", "grpc"} {
 		t.Run("protocol "+protocol, func(t *testing.T) {
@@ -109,6 +121,7 @@ func TestStartTraces_ExportsToACollector(t *testing.T) { //nolint:paralleltest /
 				"OTEL_EXPORTER_OTLP_ENDPOINT": address, "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
 				"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
 			}
+			clearOTEL(t)
 			for name, value := range env {
 				t.Setenv(name, value)
 			}
