@@ -294,7 +294,6 @@ func TestCorpus_Exhaustion(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			j := job(prelude + "    " + a.script + "\n")
-			j.Timeout = 2 * time.Minute // long enough for what it has of the processor, however much else runs
 			if a.kind == fault.ScriptTimeout {
 				j.Timeout = time.Second
 			}

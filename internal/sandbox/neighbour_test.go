@@ -62,7 +62,7 @@ var hoarders = map[string]string{
     threads = []
     try:
         while True:
-            t = threading.Thread(target=time.sleep, args=(60,), daemon=True)
+            t = threading.Thread(target=time.sleep, args=(3600,), daemon=True)
             t.start()
             threads.append(t)
     except RuntimeError: pass`,
@@ -96,7 +96,7 @@ def main(event, context):
 
 const hoarded = `
     control.sendall(b"have it")
-    time.sleep(60)
+    time.sleep(3600)
 `
 
 // TestNeighbours_Hoarding has one tenant run as many scripts as it may, each of which takes all it can get. Another
@@ -140,7 +140,7 @@ func neighbours(t *testing.T, open func(t testing.TB, change ...func(*Options)) 
 	busy.Go(func() {
 		defer close(longEnded)
 		j := job(hoarding + "    control.sendall(b'begun')\n    assert control.recv(100) == b'go on'\n")
-		j.Tenant, j.Timeout = "zeta", time.Minute
+		j.Tenant = "zeta"
 		_, long = s.Run(ctx, j)
 	})
 	first := g.await(t)
@@ -148,7 +148,6 @@ func neighbours(t *testing.T, open func(t testing.TB, change ...func(*Options)) 
 	for i := range ends {
 		busy.Go(func() {
 			j := job(hoarding + script + hoarded)
-			j.Timeout = time.Minute
 			_, ends[i] = s.Run(ctx, j)
 		})
 	}
@@ -157,7 +156,7 @@ func neighbours(t *testing.T, open func(t testing.TB, change ...func(*Options)) 
 	}
 	for range 6 { // more than were started ahead
 		other := job("import json, socket\ndef main(e, c):\n    a, b = socket.socketpair()\n    return [open('/tmp/x', 'w').write('x'), json.loads(e['body'])]")
-		other.Tenant, other.Timeout = "zeta", time.Minute
+		other.Tenant = "zeta"
 		r, f := s.Run(t.Context(), other)
 		require.Nil(t, f, r.Log)
 		require.JSONEq(t, `[1, {"a": 1}]`, string(r.Value))
@@ -177,7 +176,7 @@ func neighbours(t *testing.T, open func(t testing.TB, change ...func(*Options)) 
 // newUnprobed is a sandbox that New would not give, for it lacks a layer.
 func newUnprobed(t testing.TB, change ...func(*Options)) *Sandbox {
 	t.Helper()
-	o := Options{}
+	o := Options{wait: unhurried}
 	for _, c := range change {
 		c(&o)
 	}
@@ -243,7 +242,7 @@ func (g *gathering) await(t *testing.T) *visitor {
 	select {
 	case v := <-g.arrived:
 		return v
-	case <-time.After(time.Minute):
+	case <-time.After(unhurried):
 		require.Fail(t, "no script has come")
 		return nil
 	}

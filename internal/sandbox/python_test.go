@@ -3,7 +3,6 @@ package sandbox
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -302,7 +301,7 @@ def main(e, c):
     rung = []
     signal.signal(signal.SIGALRM, lambda *a: rung.append(1))
     signal.setitimer(signal.ITIMER_REAL, 0.01)
-    end = time.monotonic() + 5
+    end = time.monotonic() + 300
     while not rung and time.monotonic() < end: time.sleep(0.01)
     faulthandler.enable()
     warnings.warn("careful")
@@ -356,9 +355,7 @@ func TestPython_Ordinary(t *testing.T) {
 		for name, script := range ordinary {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
-				j := job(script)
-				j.Timeout = 60 * time.Second
-				r, f := s.Run(t.Context(), j)
+				r, f := s.Run(t.Context(), job(script))
 				require.Nil(t, f, r.Log)
 				require.Equal(t, "true", string(r.Value), r.Log)
 			})

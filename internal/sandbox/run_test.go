@@ -269,7 +269,7 @@ func FuzzAnswer(f *testing.F) {
 // TestSlots_TooManyWait rejects a tenant's script at once when so many of it wait already, and no other tenant's.
 func TestSlots_TooManyWait(t *testing.T) {
 	t.Parallel()
-	s := newSlots(2)
+	s := newSlots(2, unhurried)
 	var leave []func()
 	for range waitingPerSlot {
 		slots, done := s.share("acme")

@@ -38,6 +38,7 @@ const (
 	fileBytes    = 8 << 20
 	filesOpen    = 64
 	threads      = 16               // besides the main thread
+	enterTimeout = 10 * time.Second // until a slot is free
 	startTimeout = 20 * time.Second // of a zygote, modules included
 	readyTimeout = 20 * time.Second // until a process is ready: tens of milliseconds on a machine that is not busy
 	endedTimeout = 5 * time.Second  // until the zygote reports the end of a process that has closed its answers
@@ -72,8 +73,9 @@ type Options struct {
 	CheckURL func(raw string) error
 	Log      *slog.Logger
 
-	packages string   // directory of unpacked wheels
-	without  []string // layers that a test removes: setsid, landlock, seccomp
+	packages string        // directory of unpacked wheels
+	without  []string      // layers that a test removes: setsid, landlock, seccomp
+	wait     time.Duration // how long a job waits for a slot (default 10 s)
 }
 
 // Dial connects to host:port when the egress policy allows it. *egress.Client implements it.
@@ -85,6 +87,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Concurrency <= 0 {
 		o.Concurrency = 16
+	}
+	if o.wait <= 0 {
+		o.wait = enterTimeout
 	}
 	if o.Python == "" {
 		o.Python = "/usr/bin/python3"
@@ -178,7 +183,7 @@ func prepare(o Options) (*Sandbox, error) {
 	}
 	o.packages = library.root
 	return &Sandbox{
-		options: o, slots: newSlots(o.Concurrency), places: at, library: library, warm: make(chan *process, o.Warm),
+		options: o, slots: newSlots(o.Concurrency, o.wait), places: at, library: library, warm: make(chan *process, o.Warm),
 	}, nil
 }
 

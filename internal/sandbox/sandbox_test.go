@@ -15,9 +15,13 @@ import (
 
 func TestMain(m *testing.M) { leaktest.VerifyTestMain(m) }
 
+// unhurried is a time that passes only when something is broken, on a machine that does other work, too.
+const unhurried = 10 * time.Minute
+
 func newSandbox(t testing.TB, change ...func(*Options)) *Sandbox {
 	t.Helper()
-	o := Options{Cgroup: "off", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	o := Options{Cgroup: "off", Log: log, wait: unhurried}
 	for _, c := range change {
 		c(&o)
 	}
@@ -28,7 +32,9 @@ func newSandbox(t testing.TB, change ...func(*Options)) *Sandbox {
 }
 
 func job(script string) Job {
-	return Job{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: time.Minute}
+	return Job{
+		BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "ORDER", EventID: "e1", Script: script, Body: `{"a":1}`, Timeout: unhurried,
+	}
 }
 
 func TestRun_Value(t *testing.T) {

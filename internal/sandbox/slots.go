@@ -11,7 +11,8 @@ import (
 // slots limit how many scripts run at a time. One tenant gets half of them at most. The number of its waiting scripts is
 // limited too, because each holds an activity slot of the worker, which all tenants share.
 type slots struct {
-	all chan struct{}
+	wait time.Duration // how long a job waits for a slot
+	all  chan struct{}
 
 	mu      sync.Mutex
 	tenants map[string]*tenantShare
@@ -26,16 +27,13 @@ type tenantShare struct {
 // waitingPerSlot is the maximum of a tenant's running and waiting scripts for each of its slots.
 const waitingPerSlot = 32
 
-// enterTimeout bounds how long a job waits for a slot.
-const enterTimeout = 10 * time.Second
-
-func newSlots(count int) *slots {
-	return &slots{all: make(chan struct{}, count), tenants: map[string]*tenantShare{}}
+func newSlots(count int, wait time.Duration) *slots {
+	return &slots{wait: wait, all: make(chan struct{}, count), tenants: map[string]*tenantShare{}}
 }
 
 // enter waits for a slot of the tenant and for a slot of the worker.
 func (s *slots) enter(ctx context.Context, tenant string) (leave func(), f *fault.Fault) {
-	ctx, cancel := context.WithTimeout(ctx, enterTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
 	share, done := s.share(tenant)
 	if share == nil {
