@@ -224,7 +224,7 @@ func (p *partition) drain() {
 	case <-p.r.abort:
 		select {
 		case <-idle:
-		case <-time.After(closeTimeout):
+		case <-time.After(p.r.options.closeTimeout):
 			p.log.Error("handler did not return after its context ended")
 		}
 	}
@@ -233,7 +233,7 @@ func (p *partition) drain() {
 // giveBack hands the events that were not handled back to JetStream and unpins the consumer.
 func (p *partition) giveBack() {
 	p.nakPending()
-	ctx, cancel := context.WithTimeout(p.lease.ctx, closeTimeout)
+	ctx, cancel := context.WithTimeout(p.lease.ctx, p.r.options.closeTimeout)
 	defer cancel()
 	// The next reader reads the unacknowledged events, so JetStream must have processed our acknowledgements by then.
 	if err := p.flushAcks(ctx); err != nil {

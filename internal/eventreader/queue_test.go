@@ -103,7 +103,7 @@ func TestReader_ParkedEventsMoveToAnotherReader(t *testing.T) {
 	seen := newLedger()
 	half := make(chan struct{})
 	var once sync.Once
-	options := Options{MaxAckPending: 25, MaxConversations: 4, Handler: func(_ context.Context, m *Message) Outcome {
+	options := Options{MaxAckPending: 25, MaxConversations: 4, closeTimeout: soon, Handler: func(_ context.Context, m *Message) Outcome {
 		seen.note(m)
 		if seen.distinct() == conversations*each/2 {
 			once.Do(func() { close(half) })

@@ -24,8 +24,8 @@ const (
 	defaultAckWait          = 30 * time.Second
 	// drainTimeout is how long running handlers may take when their partition moves to another starter.
 	drainTimeout = 10 * time.Second
-	// closeTimeout bounds one request that only tidies up.
-	closeTimeout = time.Second
+	// defaultCloseTimeout bounds one request that only tidies up.
+	defaultCloseTimeout = time.Second
 	// apiTimeout bounds one request to JetStream.
 	apiTimeout = 5 * time.Second
 
@@ -53,6 +53,8 @@ type Options struct {
 	AckWait          time.Duration // after this time without a sign JetStream delivers an event again; 30 s when 0
 	Logger           *slog.Logger
 	Hooks            Hooks
+
+	closeTimeout time.Duration // of a request that only tidies up, for tests that count what it has done; 1 s when 0
 }
 
 // Hooks are called as events pass, for metrics. Any of them may be nil; all must be quick and safe for concurrent use.
@@ -127,6 +129,9 @@ func (o Options) withDefaults() Options {
 	if o.AckWait <= 0 {
 		o.AckWait = defaultAckWait
 	}
+	if o.closeTimeout <= 0 {
+		o.closeTimeout = defaultCloseTimeout
+	}
 	if o.Name == "" {
 		o.Name = nuid.Next()
 	}
@@ -173,7 +178,7 @@ func (r *Reader) Stop(ctx context.Context) error {
 	r.mu.Unlock()
 	select {
 	case <-done:
-	case <-time.After(2 * closeTimeout):
+	case <-time.After(2 * r.options.closeTimeout):
 	}
 	return fmt.Errorf("stop event reader: handlers were cut off: %w", ctx.Err())
 }
@@ -184,7 +189,7 @@ func (r *Reader) leave() {
 		return
 	}
 	<-r.shared
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), r.options.closeTimeout)
 	defer cancel()
 	if err := removeKey(ctx, r.streams.BucketLog(bus.BucketStarters), r.name, r.revision); err != nil {
 		r.log.Warn("removing this starter from the list failed, its key expires", "error", err)

@@ -268,7 +268,7 @@ func TestStop_LetsRunningHandlersFinishAndGivesTheRestBack(t *testing.T) {
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 	entered, release := make(chan struct{}), make(chan struct{})
 	seen := newLedger()
-	first := NewReader(js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
+	first := NewReader(js, streams, Options{closeTimeout: soon, Handler: func(_ context.Context, m *Message) Outcome {
 		close(entered)
 		<-release
 		seen.note(m)
@@ -300,7 +300,7 @@ func TestStop_AcknowledgementsAreProcessed(t *testing.T) {
 	var entered sync.WaitGroup
 	entered.Add(conversations)
 	release := make(chan struct{})
-	r := NewReader(js, streams, Options{AckWait: time.Hour, Handler: func(context.Context, *Message) Outcome {
+	r := NewReader(js, streams, Options{AckWait: time.Hour, closeTimeout: soon, Handler: func(context.Context, *Message) Outcome {
 		entered.Done()
 		<-release
 		return Ack()

@@ -180,7 +180,7 @@ func (r *Reader) runPartition(h *assignment) {
 		p.waitForEnd()
 	}
 	p.close()
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), r.options.closeTimeout)
 	defer cancel()
 	if err := right.release(ctx); err != nil {
 		log.Log(ctx, natsclient.RetryLevel(err), "releasing partition lease failed, it expires",

@@ -68,7 +68,7 @@ func TestReader_PartitionsChangeUnderLoad(t *testing.T) {
 			h := &handled{
 				first: conversations * events / 4, reached: make(chan struct{}), goOn: make(chan struct{}), of: map[string][]int{},
 			}
-			before := startReader(t, js, streams, Options{Name: "before", Handler: h.handle})
+			before := startReader(t, js, streams, Options{Name: "before", Handler: h.handle, closeTimeout: soon})
 			published := make(chan error, 1)
 			go func() { published <- publishPatiently(testContext(t), js, conversations, events) }()
 			<-h.reached // the others wait, so that events of the old layout are there when the change begins
