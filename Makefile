@@ -27,7 +27,7 @@ DRILLTIME ?= 1h
 BENCHFLAGS ?=
 DEVFLAGS ?=
 PROFILES ?=
-TEST_TIMEOUT ?= 10m
+TEST_TIMEOUT ?= 30m
 E2E_TIMEOUT ?= 30m
 
 # Drills that take minutes: `make soak` runs them. What came back is in docs/operations.md, Limits.
