@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/schemas"
@@ -74,7 +75,7 @@ func TestReplies_FindReadsBatches(t *testing.T) {
 		reply.ID = fmt.Sprint("r-", n)
 		m, err := replyMessage(shopID(), reply)
 		require.NoError(t, err)
-		_, err = js.PublishMsgAsync(m)
+		_, err = js.PublishMsgAsync(m, jetstream.WithStallWait(soon))
 		require.NoError(t, err)
 	}
 	<-js.PublishAsyncComplete()
