@@ -28,6 +28,7 @@ var notHere = []string{
 
 // TestDashboards runs a Prometheus that scrapes the stack, and each query of each dashboard in it: all return data.
 func TestDashboards(t *testing.T) {
+	t.Parallel()
 	samples := endpoint.New(endpoint.Options{})
 	samples.Handle("/orders", ok)
 	samples.Handle("/broken", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) })

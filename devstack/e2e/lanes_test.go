@@ -44,6 +44,7 @@ func ok(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestConversations_KeepTheirOrder(t *testing.T) {
+	t.Parallel()
 	samples := endpoint.New(endpoint.Options{LedgerSize: 20_000})
 	samples.Handle("/orders", ok)
 	e := startStack(t, samples)
@@ -141,6 +142,7 @@ func TestConversations_KeepTheirOrder(t *testing.T) {
 }
 
 func TestConversations_LongOneContinuesAsNew(t *testing.T) {
+	t.Parallel()
 	const events = 500 // a run continues as new after 128
 	samples := endpoint.New(endpoint.Options{LedgerSize: 2 * events})
 	samples.Handle("/orders", ok)

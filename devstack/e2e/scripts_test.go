@@ -49,6 +49,7 @@ import (
 //	deadletter REASON FILE         a dead letter has this reason and, byte for byte, this payload
 //	raw CONVERSATION FILE          publish the bytes of FILE as they are
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
@@ -67,7 +68,9 @@ func TestScripts(t *testing.T) {
 	})
 	require.NoError(t, s.NoCode)
 	run := &scripts{engine: e, hooks: hooks, samples: samples, gateway: "http://" + s.Starter.GatewayAddr()}
-	testscript.Run(t, testscript.Params{
+	stories := atOnce{T: t, group: &sync.WaitGroup{}}
+	defer stories.group.Wait()
+	testscript.RunT(stories, testscript.Params{
 		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			env.Values[botKey{}] = filepath.Base(env.WorkDir)[len("script-"):]
