@@ -97,8 +97,9 @@ func (r *redriveDrill) release(t *testing.T, path string) {
 	}
 	r.writeBots(t, path)
 	for i := range r.starters {
-		r.starters[i] = r.program(t, "starter")
+		r.starters[i] = r.launch(t, "starter")
 	}
+	awaitReady(t, r.starters...)
 }
 
 // ask requests the steps first to last of each conversation, and waits for their replies.

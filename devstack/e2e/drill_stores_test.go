@@ -40,8 +40,8 @@ func (d *drill) delete(t *testing.T, name string) {
 	}, recovery, 100*time.Millisecond, "%s was deleted and is not made again", name)
 }
 
-// stored is the longest step where nothing but stores vanish: each of them is waited for once.
-const stored = 2 * time.Second
+// stored is the longest step where nothing but stores vanish or are full: each of them is waited for once.
+const stored = time.Second
 
 // TestDrill_DeletedBuckets deletes each bucket under load.
 func TestDrill_DeletedBuckets(t *testing.T) {
@@ -112,7 +112,9 @@ func readReplies(t *testing.T, js jetstream.JetStream) *engine {
 // is room.
 func TestDrill_FullStore(t *testing.T) {
 	t.Parallel()
-	d := newDrill(t, drillConversations, drillOptions{env: []string{fmt.Sprintf("HOOKTURN_EVENTS_MAX_BYTES=%d", 1<<26)}})
+	d := newDrill(t, drillConversations, drillOptions{
+		held: stored, env: []string{fmt.Sprintf("HOOKTURN_EVENTS_MAX_BYTES=%d", 1<<26)},
+	})
 	d.shrinkStore(t, 1<<28)
 	d.start(t)
 	stop := d.load(t)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -193,25 +192,24 @@ func (d *drill) setUp(t *testing.T) {
 // program starts a worker or a starter and waits until it serves.
 func (d *drill) program(t *testing.T, name string, args ...string) *proc {
 	t.Helper()
-	env := append(slices.Clip(d.env), "HOOKTURN_ADMIN_ADDR="+freeAddr())
-	p := run(t, program(t, name), env, args...)
-	for began := time.Now(); !ready(env); {
-		select {
-		case <-p.waited:
-			t.Fatalf("%s ended at its start", name)
-		case <-time.After(50 * time.Millisecond):
-			require.Less(t, time.Since(began), patience, "%s is not ready", name)
-		}
-	}
+	p := d.launch(t, name, args...)
+	awaitReady(t, p)
 	return p
 }
 
+// launch starts a worker or a starter.
+func (d *drill) launch(t *testing.T, name string, args ...string) *proc {
+	t.Helper()
+	return run(t, program(t, name), append(slices.Clip(d.env), "HOOKTURN_ADMIN_ADDR="+freeAddr()), args...)
+}
+
+// start starts two workers and two starters, all at the same time, and waits until they serve.
 func (d *drill) start(t *testing.T) {
 	t.Helper()
 	for range 2 {
-		d.workers = append(d.workers, d.program(t, "worker"))
-		d.starters = append(d.starters, d.program(t, "starter"))
+		d.workers, d.starters = append(d.workers, d.launch(t, "worker")), append(d.starters, d.launch(t, "starter"))
 	}
+	awaitReady(t, slices.Concat(d.workers, d.starters)...)
 }
 
 // load sends events in all conversations until stop is called; stop waits for the ends of all.
@@ -332,19 +330,4 @@ func (d *drill) check(t *testing.T) {
 func (d *drill) kill(p *proc) {
 	d.killed = true
 	p.kill()
-}
-
-// ready200 is the status of a program's /readyz.
-func readyStatus(p *proc) int {
-	for _, variable := range p.cmd.Env {
-		if addr, is := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR="); is {
-			answer, err := http.Get("http://" + addr + "/readyz")
-			if err != nil {
-				return 0
-			}
-			_ = answer.Body.Close()
-			return answer.StatusCode
-		}
-	}
-	return 0
 }

@@ -39,6 +39,7 @@ func TestMixed_Load(t *testing.T) {
 	worker, starter := m.start(t, "worker", m.worker()), m.start(t, "starter", m.starter())
 	m.start(t, "worker", m.worker())
 	m.start(t, "starter", m.gateway())
+	awaitReady(t, m.procs...)
 
 	steps := 3000
 	if text := os.Getenv(stepsVariable); text != "" {
@@ -53,8 +54,7 @@ func TestMixed_Load(t *testing.T) {
 	<-half
 	worker.kill()
 	starter.kill()
-	m.start(t, "worker", m.worker())
-	m.start(t, "starter", m.starter())
+	awaitReady(t, m.start(t, "worker", m.worker()), m.start(t, "starter", m.starter()))
 	done.Wait()
 	took := time.Since(began)
 
@@ -178,34 +178,12 @@ func (m *mixed) starter() []string {
 
 func (m *mixed) gateway() []string { return append(m.starter(), "HOOKTURN_GATEWAY_ADDR="+m.gate) }
 
-// start starts a program and waits until it serves. One that ends instead would leave the load waiting for ever.
+// start starts a program.
 func (m *mixed) start(t *testing.T, name string, env []string) *proc {
 	t.Helper()
 	p := run(t, program(t, name), env)
 	m.procs = append(m.procs, p)
-	for began := time.Now(); !ready(env); {
-		select {
-		case <-p.waited:
-			t.Fatalf("%s ended at its start: see its log", name)
-		case <-time.After(50 * time.Millisecond):
-			require.Less(t, time.Since(began), patience, "%s is not ready", name)
-		}
-	}
 	return p
-}
-
-// ready reports whether the admin listener of a program answers that it is ready.
-func ready(env []string) bool {
-	for _, variable := range env {
-		if addr, is := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR="); is {
-			answer, err := http.Get("http://" + addr + "/readyz")
-			if err != nil {
-				return false
-			}
-			return answer.Body.Close() == nil && answer.StatusCode == http.StatusOK
-		}
-	}
-	return true
 }
 
 // drivers is how many conversations have something to do at a time.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"bufio"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,6 +107,37 @@ func (p *proc) stop(t testing.TB) {
 	case <-time.After(patience):
 		t.Fatal("the program did not stop")
 	}
+}
+
+// awaitReady waits until programs serve. One that ends instead fails the test.
+func awaitReady(t testing.TB, programs ...*proc) {
+	t.Helper()
+	began := time.Now()
+	for _, p := range programs {
+		for readyStatus(p) != http.StatusOK {
+			select {
+			case <-p.waited:
+				t.Fatalf("%s ended at its start: see its log", p.cmd.Path)
+			case <-time.After(50 * time.Millisecond):
+				require.Less(t, time.Since(began), time.Duration(len(programs))*patience, "%s is not ready", p.cmd.Path)
+			}
+		}
+	}
+}
+
+// readyStatus returns the status of a program's /readyz, 0 when its admin listener does not answer.
+func readyStatus(p *proc) int {
+	for _, variable := range p.cmd.Env {
+		if addr, is := strings.CutPrefix(variable, "HOOKTURN_ADMIN_ADDR="); is {
+			answer, err := http.Get("http://" + addr + "/readyz")
+			if err != nil {
+				return 0
+			}
+			_ = answer.Body.Close()
+			return answer.StatusCode
+		}
+	}
+	return 0
 }
 
 // runServers runs "devstack" and waits until it is ready.
