@@ -36,8 +36,8 @@ SOAKONLY := ^(TestRollout|TestDrill_RealComponents|TestDrill_Erase|TestDrill_Res
 # Tests of the operators' tools: `make soak` runs them with Temporal on PostgreSQL, too.
 TOOLS := ^Test(Conversations|Erase|Redrive|Encryption|Deployment|CommandLine)_
 
-# End-to-end tests that need both of two cores: one at a time. The others mostly wait, two at a time.
-DRILLS := ^(TestDrill_|TestMixed_Load$$|TestRollout$$)
+# Most end-to-end tests mostly wait: two at a time. Those that need both of two cores do not call t.Parallel, and so run alone.
+E2E_PARALLEL ?= 2
 
 help: ## Print this help
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -222,8 +222,7 @@ dashboards: ## Run every query of the dashboards in a Prometheus that scrapes th
 test: setup vet ## All tests of all modules
 	go test -timeout $(TEST_TIMEOUT) ./...
 	cd deploy/helm/test && go test ./...
-	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel 2 -skip '$(DRILLS)' ./...
-	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel 1 -run '$(DRILLS)' -skip '$(SOAKONLY)' ./e2e
+	cd devstack && go test -timeout $(E2E_TIMEOUT) -parallel $(E2E_PARALLEL) -skip '$(SOAKONLY)' ./...
 .PHONY: test
 
 race: ## The product's tests under the race detector
@@ -267,13 +266,12 @@ bench-growth: $(BIN)/devstack ## Throughput against conversations, events, bots,
 
 soak: ## Faults on real servers for DRILLTIME (1h), a mixed load of SOAKSTEPS (100,000), then all end-to-end tests for SOAKTIME seconds (600)
 	cd devstack && HOOKTURN_DRILL_TIME=$(DRILLTIME) go test -count=1 -v -timeout 6h -run TestDrill_RealComponents ./e2e | grep -v '^=== '
-	cd devstack && go test -count=1 -v -timeout 1h -parallel 1 -run '$(SOAKONLY)' -skip RealComponents ./e2e | grep -v '^=== '
+	cd devstack && go test -count=1 -v -timeout 1h -run '$(SOAKONLY)' -skip RealComponents ./e2e | grep -v '^=== '
 	cd devstack && HOOKTURN_E2E_POSTGRES=1 go test -count=1 -v -timeout 1h -parallel 1 -run '$(TOOLS)' ./e2e | grep -v '^=== '
 	cd devstack && HOOKTURN_MIXED_STEPS=$(SOAKSTEPS) go test -count=1 -v -timeout 3h -run TestMixed_Load ./e2e | grep -v '^=== '
 	@cd devstack && end=$$((SECONDS + $(SOAKTIME))); round=0; \
 	while [ $$SECONDS -lt $$end ]; do \
 		round=$$((round + 1)); echo "--- round $$round"; \
-		go test -count=1 -timeout $(E2E_TIMEOUT) -parallel 2 -skip '$(DRILLS)' ./e2e; \
-		go test -count=1 -timeout $(E2E_TIMEOUT) -parallel 1 -run '$(DRILLS)' -skip '$(SOAKONLY)' ./e2e; \
+		go test -count=1 -timeout $(E2E_TIMEOUT) -parallel $(E2E_PARALLEL) -skip '$(SOAKONLY)' ./e2e; \
 	done
 .PHONY: soak

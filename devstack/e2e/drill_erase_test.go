@@ -158,7 +158,6 @@ func (r *eraseDrill) vacuum(t *testing.T) {
 // TestDrill_Erase erases a user and searches the files of both servers for the user's texts, before and after what removes
 // them from the disk.
 func TestDrill_Erase(t *testing.T) {
-	t.Parallel()
 	r := newEraseDrill(t)
 	r.start(t)
 	stop := r.follow(t)

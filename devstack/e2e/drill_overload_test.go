@@ -24,7 +24,6 @@ func burn() {
 // TestDrill_Overload asks 900 conversations at once for a step at an endpoint that takes 1 s, beside a process that
 // keeps a core busy: steps become slow, none is lost, none fails, and the endpoint receives at most one of them twice.
 func TestDrill_Overload(t *testing.T) {
-	t.Parallel()
 	const conversations = 900
 	d := newDrill(t, conversations, drillOptions{})
 	d.start(t)

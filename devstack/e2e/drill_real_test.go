@@ -132,7 +132,6 @@ func (r *production) faults() []mishap {
 
 // TestDrill_RealComponents kills the servers of production one after another under load.
 func TestDrill_RealComponents(t *testing.T) {
-	t.Parallel()
 	r := newProduction(t)
 	r.start(t)
 	stop := r.load(t)

@@ -268,7 +268,6 @@ func (r *redriveDrill) redrive(t *testing.T, tenant string, n int, args ...strin
 // TestDrill_Redrive lets an endpoint break and bot files vanish, so that two tenants have 200 bot breaks and 1,000 dead
 // letters, repairs both, and redrives all with kills in the middle.
 func TestDrill_Redrive(t *testing.T) {
-	t.Parallel()
 	r := newRedriveDrill(t)
 	r.start(t)
 	stop := r.follow(t)

@@ -145,7 +145,6 @@ func (r *restore) run(t *testing.T) *engine {
 // and with the programs running all the time. Afterwards each conversation answers its next event, and an engine that
 // ignores ids that it has read has one reply for each event, whatever it publishes again. The numbers are those of the page.
 func TestDrill_RestoredFromYesterday(t *testing.T) {
-	t.Parallel()
 	for name, c := range map[string]struct {
 		restore
 
@@ -161,7 +160,6 @@ func TestDrill_RestoredFromYesterday(t *testing.T) {
 		"both, programs running":     {restore{nats: true, temporal: true, running: true}, 4, 6, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			r := &c.restore
 			r.drill, r.yesterday = newDrill(t, 0, drillOptions{}), t.TempDir()
 			after := r.run(t)

@@ -12,7 +12,6 @@ const drillConversations = 32
 // workflow tasks last. Nothing dies, so that an endpoint receives next to nothing twice, but what a stopped worker had in
 // hand.
 func TestDrill_StoppedProcesses(t *testing.T) {
-	t.Parallel()
 	d := newDrill(t, drillConversations, drillOptions{})
 	d.start(t)
 	stop := d.load(t)
@@ -38,7 +37,6 @@ func TestDrill_StoppedProcesses(t *testing.T) {
 
 // TestDrill_KilledProcesses kills each process and starts it again.
 func TestDrill_KilledProcesses(t *testing.T) {
-	t.Parallel()
 	d := newDrill(t, drillConversations, drillOptions{})
 	d.start(t)
 	stop := d.load(t)

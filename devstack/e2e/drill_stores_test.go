@@ -45,7 +45,6 @@ const stored = time.Second
 
 // TestDrill_DeletedBuckets deletes each bucket under load.
 func TestDrill_DeletedBuckets(t *testing.T) {
-	t.Parallel()
 	d := newDrill(t, drillConversations, drillOptions{held: stored})
 	d.start(t)
 	stop := d.load(t)
@@ -64,7 +63,6 @@ func TestDrill_DeletedBuckets(t *testing.T) {
 // TestDrill_DeletedStreams deletes each stream while nothing waits in it: what a deleted stream held is lost, but the
 // programs go on with a new one.
 func TestDrill_DeletedStreams(t *testing.T) {
-	t.Parallel()
 	d := newDrill(t, drillConversations, drillOptions{held: stored})
 	d.start(t)
 	stop := d.load(t)
@@ -111,7 +109,6 @@ func readReplies(t *testing.T, js jetstream.JetStream) *engine {
 // TestDrill_FullStore fills JetStream's store: nothing is lost, readiness reports it, and the load goes on when there
 // is room.
 func TestDrill_FullStore(t *testing.T) {
-	t.Parallel()
 	d := newDrill(t, drillConversations, drillOptions{
 		held: stored, env: []string{fmt.Sprintf("HOOKTURN_EVENTS_MAX_BYTES=%d", 1<<26)},
 	})
@@ -171,7 +168,6 @@ func (d *drill) fill(t *testing.T) []string {
 
 // TestDrill_SlowTemporal lets everything between the programs and Temporal take longer.
 func TestDrill_SlowTemporal(t *testing.T) {
-	t.Parallel()
 	var slow *proxy
 	d := newDrill(t, drillConversations, drillOptions{through: func(temporal string) string {
 		slow = startProxy(t, temporal)

@@ -35,7 +35,6 @@ const (
 // TestMixed_Load runs every dialect, well-behaved and chaotic endpoints side by side, for two tenants, over two workers and
 // two starters, kills one of each in the middle, and then checks the recorded traffic of both ends.
 func TestMixed_Load(t *testing.T) {
-	t.Parallel()
 	m := newMixed(t)
 	worker, starter := m.start(t, "worker", m.worker()), m.start(t, "starter", m.starter())
 	m.start(t, "worker", m.worker())

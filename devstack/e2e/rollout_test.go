@@ -58,7 +58,6 @@ const openConversations = 200
 // rolls out, stops the old worker, rolls back and rolls out again: no workflow task fails, and every event is answered
 // once, in order.
 func TestRollout(t *testing.T) {
-	t.Parallel()
 	previous := previousWorker(t)
 	r := newRollout(t)
 	start := func(path, build string) *proc {
