@@ -40,7 +40,6 @@ steps:
       progress_after: 1s
       progress_message: {default: "Wait."}
   HELD: {webhook: {path: /held, timeout: 120s, attempt_timeout: 30s, execution: activity, retry: {max_attempts: 1}}}
-  SLOW: {webhook: {path: /slow, timeout: 10m, attempt_timeout: 30s, retry: {max_attempts: 1}}}
 `
 
 // newStallCluster is a cluster whose servers can be stopped: they are a process of their own.
@@ -49,13 +48,6 @@ func newStallCluster(t *testing.T) (*cluster, *proc) {
 	c := &cluster{samples: endpoint.New(endpoint.Options{LedgerSize: 20_000}), gate: newGate()}
 	c.samples.Handle("/orders", ok)
 	c.samples.Handle("/held", c.gate.ServeHTTP)
-	c.samples.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(time.Second):
-			ok(w, r)
-		case <-r.Context().Done():
-		}
-	})
 	_, err := c.samples.Start()
 	require.NoError(t, err)
 	t.Cleanup(c.samples.Stop)
@@ -309,36 +301,4 @@ func startServersApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 	a.env = a.env[:len(a.env)-1] // every program chooses its own admin address: none
 	a.engine = newEngine(t, a.nats.URL())
 	return a
-}
-
-// TestStall_Overload asks a slow endpoint for more conversations at once than the machine can serve in time, beside a
-// process that takes a core: the endpoint sees no more requests than there are events.
-func TestStall_Overload(t *testing.T) { //nolint:paralleltest // the load is its own
-	c, _ := newStallCluster(t)
-	c.start(t, "worker")
-	c.start(t, "starter")
-	stop := make(chan struct{})
-	var burning sync.WaitGroup
-	burning.Go(func() {
-		for n := 0; ; n++ {
-			if n%(1<<20) == 0 {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-			}
-		}
-	})
-	defer burning.Wait()
-	defer close(stop)
-	const conversations = 900
-	for i := range conversations {
-		c.engine.request(t, "shop", fmt.Sprintf("load-%d", i), "SLOW")
-	}
-	for i := range conversations {
-		r := c.engine.replied(t, "shop", fmt.Sprintf("load-%d", i), 1)[0]
-		require.Equal(t, schemas.OutcomeSuccess, r.Outcome, "%+v", r.Error)
-	}
-	require.LessOrEqual(t, len(c.samples.Ledger().ByPath("/slow")), conversations+1)
 }
