@@ -224,13 +224,15 @@ func (d *drill) load(t *testing.T) (stop func()) {
 		group.Go(func() {
 			random := rand.New(rand.NewPCG(11, uint64(i)))
 			for n := first; ; n++ {
-				last := d.event(t, random, i, n)
+				ends := []chan struct{}{d.event(t, random, i, n)}
 				if random.IntN(4) == 0 {
 					n++
-					last = d.event(t, random, i, n)
+					ends = append(ends, d.event(t, random, i, n))
 				}
-				d.wait(t, fmt.Sprintf("event %d of %v", n, d.keys[i]), last)
-				d.answered[i].Add(1)
+				for _, answered := range ends {
+					d.wait(t, fmt.Sprintf("an event of %v, of which event %d is the last", d.keys[i], n), answered)
+					d.answered[i].Add(1)
+				}
 				select {
 				case <-end:
 					return
