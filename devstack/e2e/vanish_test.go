@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,8 +83,20 @@ func (s *stranger) serves(t *testing.T, after string) {
 	}, patience, 50*time.Millisecond, "nothing is answered after %s", after)
 }
 
-// TestVanish_EachStreamAndTheVolume deletes each stream and bucket while events come, and then starts NATS on an empty
-// volume: no process is restarted, and new events are answered each time.
+// created waits until streams are there.
+func (s *stranger) created(t *testing.T, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		require.Eventually(t, func() bool {
+			_, err := s.js.Stream(t.Context(), name)
+			return err == nil
+		}, patience, 50*time.Millisecond, "%s is not created again", name)
+	}
+}
+
+// TestVanish_EachStreamAndTheVolume deletes each stream and then all buckets while events come, and then starts NATS on an
+// empty volume: no process is restarted, and new events are answered each time. TestDrill_DeletedBuckets deletes the buckets
+// one by one.
 func TestVanish_EachStreamAndTheVolume(t *testing.T) {
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{LedgerSize: 20_000})
@@ -112,23 +126,26 @@ func TestVanish_EachStreamAndTheVolume(t *testing.T) {
 		names = append(names, name)
 	}
 	require.GreaterOrEqual(t, len(names), 13, "%v", names)
-	for _, name := range names {
-		require.NoError(t, s.js.DeleteStream(t.Context(), name), name)
-		require.Eventually(t, func() bool {
-			_, err := s.js.Stream(t.Context(), name)
-			return err == nil
-		}, patience, 50*time.Millisecond, "%s is not created again", name)
-		s.serves(t, "deleting "+name)
+	isBucket := func(name string) bool { return strings.HasPrefix(name, "KV_") || strings.HasPrefix(name, "OBJ_") }
+	streams := slices.DeleteFunc(slices.Clone(names), isBucket)
+	require.Greater(t, len(names), len(streams))
+	require.NotEmpty(t, streams)
+	vanish := func(names ...string) {
+		t.Helper()
+		for _, name := range names {
+			require.NoError(t, s.js.DeleteStream(t.Context(), name), name)
+		}
+		s.created(t, names...)
+		s.serves(t, "deleting "+strings.Join(names, ", "))
 	}
+	for _, name := range streams {
+		vanish(name)
+	}
+	vanish(slices.DeleteFunc(slices.Clone(names), func(name string) bool { return !isBucket(name) })...)
 
 	a.nats.Stop()
 	require.NoError(t, os.RemoveAll(filepath.Join(a.dir, "nats")))
 	a.startNATS(t)
 	s.serves(t, "the loss of the volume")
-	for _, name := range names {
-		require.Eventually(t, func() bool {
-			_, err := s.js.Stream(t.Context(), name)
-			return err == nil
-		}, patience, 50*time.Millisecond, "%s is not created again", name)
-	}
+	s.created(t, names...)
 }
