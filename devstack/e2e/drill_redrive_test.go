@@ -250,7 +250,7 @@ func (r *redriveDrill) redrive(t *testing.T, tenant string, n int, args ...strin
 		first := r.lastEvent(t)
 		inTheMiddle := func() bool {
 			last, err := lastStored(t.Context(), r.js)
-			return err == nil && last >= first+uint64(n/5)
+			return err == nil && last >= first+uint64(n/10)
 		}
 		r.tools.killed(t, inTheMiddle, append(slices.Clip(args), fmt.Sprint(n/20))...)
 	}
