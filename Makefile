@@ -36,7 +36,7 @@ SOAKONLY := ^(TestRollout|TestDrill_RealComponents|TestDrill_Erase|TestDrill_Res
 # Tests of the operators' tools: `make soak` runs them with Temporal on PostgreSQL, too.
 TOOLS := ^Test(Conversations|Erase|Redrive|Encryption|Deployment|CommandLine)_
 
-# Most end-to-end tests mostly wait: two at a time. Those that need both of two cores do not call t.Parallel, and so run alone.
+# Most end-to-end tests mostly wait: two at a time. Those that need both of two cores do not call t.Parallel: they run alone.
 E2E_PARALLEL ?= 2
 
 help: ## Print this help

@@ -43,7 +43,7 @@ func ok(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"response":["ok"]}`)
 }
 
-func TestConversations_KeepTheirOrder(t *testing.T) {
+func TestConversations_KeepTheirOrder(t *testing.T) { //nolint:tparallel // each part counts what the endpoint receives
 	t.Parallel()
 	samples := endpoint.New(endpoint.Options{LedgerSize: 20_000})
 	samples.Handle("/orders", ok)

@@ -103,7 +103,8 @@ func TestStall_Servers(t *testing.T) {
 	c.start(t, "starter")
 	const each = 8
 	failures := map[string]string{ // of the worker, by the step that causes it
-		"HELD": "RecordActivityHeartbeat with error", "LOCAL": "Failed to process workflow task", "SOFT": "Failed to process workflow task",
+		"HELD":  "RecordActivityHeartbeat with error",
+		"LOCAL": "Failed to process workflow task", "SOFT": "Failed to process workflow task",
 	}
 	all := each * len(failures)
 	conversations := map[string][]string{}
