@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -37,11 +36,11 @@ const (
 //
 // The first try names the run that took the conversation's latest event, which costs the server least. Every later try
 // uses nothing that this process remembers: what is remembered may be why the first one failed.
-func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
+func (i *Intake) update(ctx context.Context, b *bot.Bot, d step.Delivery, a arrival) error {
 	to := step.Address{ConversationKey: b.ID().WithConversation(d.Event.Subject), Event: d.Event}
 	fresh := newState(b.ID().WithConversation(d.Event.Subject), bot.Duration(b.IdleTimeout()))
-	by, err := i.updateState(ctx, fresh, d, before)
-	return i.answerAgain(ctx, to, before, by, err)
+	by, err := i.updateState(ctx, fresh, d, a)
+	return i.answerAgain(ctx, to, a, by, err)
 }
 
 // newState returns the state with which a new run of a conversation starts.
@@ -52,7 +51,7 @@ func newState(key schemas.ConversationKey, idle bot.Duration) step.State {
 }
 
 // updateState is update with the state of a run that is new. It returns the run that has the event.
-func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Delivery, before tried) (by taker, err error) {
+func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Delivery, a arrival) (by taker, err error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	id := step.ConversationID(fresh.ConversationKey)
@@ -63,18 +62,23 @@ func (i *Intake) updateState(ctx context.Context, fresh step.State, d step.Deliv
 		Args:         []any{d},
 		WaitForStage: client.WorkflowUpdateStageAccepted,
 	}
-	if !before.repeated {
+	if !a.repeated() {
 		options.RunID = i.runs.get(id)
 	} else {
 		to := step.Address{ConversationKey: fresh.ConversationKey, Event: d.Event}
-		if closed, known, err := i.closedRunKnows(ctx, to, before); err != nil || known {
-			return taker{workflow: id, run: closed}, cmp.Or(err, errDuplicate)
+		switch t, run, err := i.takenBefore(ctx, to, a); {
+		case err != nil:
+			return taker{}, err
+		case t == takenAndAnswered:
+			return taker{workflow: id, run: run}, errDuplicate
+		case t == leftToRecovery:
+			return taker{}, errDuplicate
 		}
 	}
 	asked := time.Now()
 	for {
-		by, err = i.offer(ctx, fresh, d, options, before)
-		err = i.answered(ctx, err, id, d.Event, before)
+		by, err = i.offer(ctx, fresh, d, options, a)
+		err = i.answered(ctx, err, id, d.Event, a)
 		if !errors.Is(err, errBusy) || time.Since(asked) > busyFor {
 			return by, err
 		}
@@ -96,7 +100,7 @@ type taker struct {
 
 // offer asks a conversation to take an event: the run that is named, else whichever runs, else a new one.
 func (i *Intake) offer(
-	ctx context.Context, fresh step.State, d step.Delivery, o client.UpdateWorkflowOptions, before tried,
+	ctx context.Context, fresh step.State, d step.Delivery, o client.UpdateWorkflowOptions, a arrival,
 ) (taker, error) {
 	e := d.Event
 	handle, err := client.WorkflowUpdateHandle(nil), error(nil)
@@ -119,8 +123,13 @@ func (i *Intake) offer(
 	}
 	if handle != nil && lost(err) {
 		// The run ended between accepting the event and answering it.
-		if err := i.leaveToRecovery(ctx, o.WorkflowID, handle.RunID(), before); err != nil {
-			return taker{workflow: o.WorkflowID}, err
+		t, failed := i.lostWith(ctx, o.WorkflowID, handle.RunID(), a)
+		if failed != nil {
+			return taker{}, failed
+		}
+		if t == leftToRecovery {
+			i.leaveToRecovery(ctx, o.WorkflowID, handle.RunID())
+			return taker{}, errDuplicate
 		}
 		// No recovery has it: a new run answers it under the same reply id.
 		o.UpdateID, o.Args = step.AgainID(e.ID), []any{notTwice(d)}
@@ -159,7 +168,7 @@ func (i *Intake) updateWithStart(ctx context.Context, fresh step.State, e schema
 
 // startStep runs an event's step on its own. The event's id is part of the workflow's id: a redelivery finds the run,
 // open or closed.
-func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, before tried) error {
+func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, a arrival) error {
 	e := d.Event
 	if e.Type == schemas.TypeEntitiesCollected || e.Type == schemas.TypeConversationEnded {
 		return rejectf(fault.BadEvent,
@@ -184,7 +193,7 @@ func (i *Intake) startStep(ctx context.Context, b *bot.Bot, d step.Delivery, bef
 		by.run = other.RunId
 	}
 	to := step.Address{ConversationKey: b.ID().WithConversation(e.Subject), Event: e}
-	return i.answerAgain(ctx, to, before, by, i.answered(ctx, err, id, e, before))
+	return i.answerAgain(ctx, to, a, by, i.answered(ctx, err, id, e, a))
 }
 
 // attributes are what a search finds a run by, as far as the bot file lets the ids of people be seen.

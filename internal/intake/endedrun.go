@@ -77,9 +77,9 @@ func readKeyword(payload *commonpb.Payload) string {
 	return value
 }
 
-// tried is what the intake must know of earlier tries with the events of the run.
-func (e *endedRun) tried() tried {
-	return tried{repeated: true, redelivered: true, recovery: true, count: e.tries, first: e.first, stored: e.begun}
+// arrival is that of the events of the run: other runs may have taken them, each from another starter's recovery.
+func (e *endedRun) arrival() arrival {
+	return arrival{tries: tried{count: e.tries, first: e.first}, stored: e.begun, redelivered: true, recovery: true}
 }
 
 // overdue reports whether the run was tried for so long that its events are given up.

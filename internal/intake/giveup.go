@@ -23,8 +23,8 @@ const (
 // givenUp decides whether an event that Temporal does not accept is itself to blame: then another try does not help, and
 // the events behind it wait for nothing. It is nil while Temporal or the workers may be to blame, however long: an outage
 // makes no dead letters.
-func (i *Intake) givenUp(ctx context.Context, err error, id string, before tried) *rejection {
-	if before.count == 0 || time.Since(before.first) < giveUpAfter || unavailable(err) {
+func (i *Intake) givenUp(ctx context.Context, err error, id string, a arrival) *rejection {
+	if a.tries.count == 0 || time.Since(a.tries.first) < giveUpAfter || unavailable(err) {
 		return nil
 	}
 	if invalid, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok {

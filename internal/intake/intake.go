@@ -150,25 +150,17 @@ func (i *Intake) traced(ctx context.Context, m *eventreader.Message, e schemas.E
 
 // deliver hands an event to its workflow.
 func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message, d step.Delivery) error {
-	before := i.tries.of(m)
-	before.again = publishedAgain(d.Event, m)
-	before.redelivered = m.Deliveries > 1 || m.TakenOver || before.again
-	before.repeated = before.count > 0 || before.redelivered
-	if before.stored = m.Received; before.again {
-		before.stored = firstStored(d.Event, m)
-	}
-	age := time.Since(before.stored)
-	before.late, before.expired = before.redelivered || age > publishedAgainAfter, age > keptFor(b)
+	a := i.arrivalOf(b, m, d.Event)
 	to := step.Address{ConversationKey: b.ID().WithConversation(d.Event.Subject), Event: d.Event}
 	unordered := b.Ordering() == bot.OrderingNone
 	// The reply of a conversation can be stored before its run has the event; a step of its own has its run first.
-	if (before.again || unordered && before.redelivered) && i.replied(ctx, to, before.stored) {
+	if (a.again || unordered && a.redelivered) && i.replied(ctx, to, a.stored) {
 		return errDuplicate
 	}
 	if unordered {
-		return i.startStep(ctx, b, d, before)
+		return i.startStep(ctx, b, d, a)
 	}
-	return i.update(ctx, b, d, before)
+	return i.update(ctx, b, d, a)
 }
 
 // resolve finds the step in the bot file as it is now: its plan travels with the event from here on.

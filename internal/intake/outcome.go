@@ -132,7 +132,7 @@ func lost(err error) bool {
 }
 
 // answered is the one place that turns Temporal's answer into what becomes of the message: nil when the event was accepted.
-func (i *Intake) answered(ctx context.Context, err error, id string, e schemas.Event, before tried) error {
+func (i *Intake) answered(ctx context.Context, err error, id string, e schemas.Event, a arrival) error {
 	if err == nil {
 		return nil
 	}
@@ -152,8 +152,8 @@ func (i *Intake) answered(ctx context.Context, err error, id string, e schemas.E
 			return rejectf(fault.TooLarge, "%s", failure.Message())
 		}
 	}
-	if rejected := i.givenUp(ctx, err, id, before); rejected != nil {
-		i.Log.ErrorContext(ctx, "event given up", "workflow", id, "event", e.ID, "type", e.Type, "attempt", before.count,
+	if rejected := i.givenUp(ctx, err, id, a); rejected != nil {
+		i.Log.ErrorContext(ctx, "event given up", "workflow", id, "event", e.ID, "type", e.Type, "attempt", a.tries.count,
 			"kind", rejected.fault.Kind, "error", err, "hint", rejected.fault.Message)
 		return rejected
 	}

@@ -37,15 +37,15 @@ func keptFor(b *bot.Bot) time.Duration {
 
 // answerAgain answers an event that a run took before and whose replies are lost. err is what became of the event, and is
 // returned where there is nothing to do. A new event costs nothing, one that waited in the stream costs a request to NATS.
-func (i *Intake) answerAgain(ctx context.Context, to step.Address, before tried, by taker, err error) error {
+func (i *Intake) answerAgain(ctx context.Context, to step.Address, a arrival, by taker, err error) error {
 	inHand := by.accepted && by.result == nil
-	mayBeLost := (before.late || errors.Is(err, errDuplicate)) && !before.expired
+	mayBeLost := (a.late || errors.Is(err, errDuplicate)) && !a.expired
 	if i.Recall == nil || !mayBeLost || inHand || by.run == "" || !outcomeOf(err).Acked() {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
 	defer cancel()
-	n, failed := i.publishLost(ctx, to, before, by)
+	n, failed := i.publishLost(ctx, to, a, by)
 	switch {
 	case failed != nil:
 		return fmt.Errorf("publish the replies to event %s again: %w", to.Event.ID, failed)
@@ -58,12 +58,12 @@ func (i *Intake) answerAgain(ctx context.Context, to step.Address, before tried,
 }
 
 // publishLost publishes the replies to an event that are not stored any more, and returns how many these are.
-func (i *Intake) publishLost(ctx context.Context, to step.Address, before tried, by taker) (n int, err error) {
-	last := by.lastReply(to, before)
+func (i *Intake) publishLost(ctx context.Context, to step.Address, a arrival, by taker) (n int, err error) {
+	last := by.lastReply(to, a)
 	if last == "" {
 		return 0, nil
 	}
-	if stored, err := i.find(ctx, to, last, before.stored); stored != nil || err != nil {
+	if stored, err := i.find(ctx, to, last, a.stored); stored != nil || err != nil {
 		return 0, err
 	}
 	replies, lost, err := i.Recall.Published(ctx, to.BotID, by.workflow, by.run, to.Event.ID)
@@ -74,7 +74,7 @@ func (i *Intake) publishLost(ctx context.Context, to step.Address, before tried,
 		replies = unknownOutcome(to)
 	}
 	for _, r := range replies {
-		stored, err := i.find(ctx, to, r.ID, before.stored)
+		stored, err := i.find(ctx, to, r.ID, a.stored)
 		if err != nil {
 			return n, err
 		}
@@ -91,9 +91,9 @@ func (i *Intake) publishLost(ctx context.Context, to step.Address, before tried,
 
 // lastReply returns the id of the last reply that an event has, "" when it has none: while it is stored, none is lost. Where
 // it is not known what became of the event, or the step that waited may have ended since, that is the end of a step.
-func (by taker) lastReply(to step.Address, before tried) string {
+func (by taker) lastReply(to step.Address, a arrival) string {
 	switch r := by.result; {
-	case r == nil, len(r.Waiting) > 0 && before.redelivered:
+	case r == nil, len(r.Waiting) > 0 && a.redelivered:
 		return to.ReplyID(schemas.TypeStepReplied)
 	case r.ReplyID == "" && r.Closed != "":
 		return to.ReplyID(schemas.TypeConversationClosed)

@@ -42,28 +42,12 @@ func (i *Intake) recoverLatest(ctx context.Context, workflow string) error {
 	return nil
 }
 
-// leaveToRecovery returns errDuplicate for an event that a run had accepted when it ended early: the run's history has it.
-// The recovery knows the events before it, and which of them may have begun. It runs at once where it may, and the run stays
-// the one that the next event asks, which finds it ended and is offered behind what is recovered. nil means that no recovery
-// has the event, because the run was completed or cancelled, or is not kept, or because the recovery itself offers it.
-func (i *Intake) leaveToRecovery(ctx context.Context, workflow, run string, before tried) error {
-	if before.recovery {
-		return nil
-	}
-	ended, err := i.Temporal.DescribeWorkflowExecution(ctx, workflow, run)
-	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("look at run %s, which ended with the event: %w", run, err)
-	}
-	if !endedEarly(ended.GetWorkflowExecutionInfo().GetStatus()) {
-		return nil
-	}
+// leaveToRecovery leaves an event to the recovery of the run that has it. The recovery runs at once where it may, and the run
+// stays the one that the next event asks, which finds it ended and is offered behind what is recovered.
+func (i *Intake) leaveToRecovery(ctx context.Context, workflow, run string) {
 	i.runs.set(workflow, run)
 	if err := i.recoverLatest(ctx, workflow); err != nil {
 		i.Log.WarnContext(ctx, "recovering a run that ended early failed, will retry", "workflow", workflow, "run_id", run,
 			"error", err)
 	}
-	return errDuplicate
 }

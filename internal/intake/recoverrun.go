@@ -182,7 +182,7 @@ func (i *Intake) recoverTo(
 	if left.request != nil {
 		return i.restartStep(ctx, run, *left.request)
 	}
-	_, err := i.updateState(ctx, newState(to.ConversationKey, left.input.IdleTimeout), d, run.tried())
+	_, err := i.updateState(ctx, newState(to.ConversationKey, left.input.IdleTimeout), d, run.arrival())
 	return err
 }
 
@@ -223,7 +223,7 @@ func (i *Intake) restartStep(ctx context.Context, run *endedRun, request step.Re
 		Priority:                                 temporal.Priority{FairnessKey: request.Tenant},
 		StaticSummary:                            request.Bot + ": step " + shorten(request.Delivery.Event.Data.Step),
 	}, step.WorkflowStep, request)
-	return i.answered(ctx, err, run.workflow, request.Delivery.Event, run.tried())
+	return i.answered(ctx, err, run.workflow, request.Delivery.Event, run.arrival())
 }
 
 // unanswered is the delivery of a step that waited for entities when its run ended: they are gone with the run.

@@ -13,17 +13,10 @@ const (
 	triesFor  = time.Hour
 )
 
-// tried is what was tried with an event before.
+// tried is how often an event was tried, and when.
 type tried struct {
 	first, last time.Time
 	count       int
-	stored      time.Time // when the event was, at the earliest; the zero time when that is not known
-	again       bool      // the engine may have published the event before
-	redelivered bool      // the event comes from another delivery or reader than an earlier one
-	repeated    bool      // the event may have been accepted before: by an earlier try, or from another reader
-	recovery    bool      // the event is handed over because its run ended early
-	late        bool      // the event may have been answered before, and its replies may be lost with their stream since
-	expired     bool      // the replies to the event may be deleted: they are kept for less time
 }
 
 // stored names a message. The sequences of a stream that was created again, or restored from a backup, come again.

@@ -1,0 +1,164 @@
+package intake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	commonpb "go.temporal.io/api/common/v1"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	updatepb "go.temporal.io/api/update/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// taken is what has become of an event that a run may have taken before.
+type taken int
+
+const (
+	// notTaken: no run has the event, or none that answers it: it is offered to one.
+	notTaken taken = iota
+	// takenAndAnswered: a run has the event and has answered it.
+	takenAndAnswered
+	// leftToRecovery: a run that ended early has the event and has not answered it. Its history has the event, and the
+	// recovery knows the events before it, and which of them may have begun.
+	leftToRecovery
+)
+
+// leftBy returns what has become of an event that a run took and did not answer before it ended. Where the recovery itself
+// offers the event, no other has it.
+func leftBy(status enumspb.WorkflowExecutionStatus, a arrival) taken {
+	if endedEarly(status) && !a.recovery {
+		return leftToRecovery
+	}
+	return notTaken
+}
+
+// runsAsked is how many runs of a conversation are asked about an event at most. An engine that publishes events with an
+// early time, and ends its conversation after each, would have all of them asked for each event.
+const runsAsked = 100
+
+// takenBefore returns whether a closed run of a conversation has taken an event, and the run that has answered it, "" when
+// its replies are all that is left. A running one recognises its events itself. An event that this process tries again can
+// only be in the latest run. One that another delivery has brought may come long after its run: its acknowledgement was
+// lost with a server, the conversation was closed or its run was ended, and later rounds of it had runs of their own, closed
+// ones and an open one, that do not know it. So all runs that ended since the event was stored are asked, up to runsAsked.
+// Of a conversation whose runs the server does not keep any more only its replies are left. An event about which a server
+// cannot be asked waits.
+func (i *Intake) takenBefore(ctx context.Context, to step.Address, a arrival) (t taken, run string, err error) {
+	id := step.ConversationID(to.ConversationKey)
+	described, err := i.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+		if a.redelivered && i.replied(ctx, to, a.stored) {
+			t = takenAndAnswered
+		}
+		return t, "", nil
+	}
+	if err != nil {
+		return notTaken, "", fmt.Errorf("look at the latest run of a conversation: %w", err)
+	}
+	latest := described.GetWorkflowExecutionInfo()
+	if t, err = i.takenBy(ctx, id, latest, to.Event.ID, a); t != notTaken || err != nil || !a.redelivered {
+		return t, latest.GetExecution().GetRunId(), err
+	}
+	stored := a.stored
+	if stored.IsZero() {
+		stored = time.Now().Add(-recoverBack)
+	}
+	since := stored.Add(-step.ClockSlack)
+	if started := latest.GetStartTime(); started != nil && started.AsTime().Before(since) {
+		return notTaken, "", nil // every earlier run ended before the event was stored
+	}
+	request := &workflowservice.ListWorkflowExecutionsRequest{
+		Namespace: i.Namespace, PageSize: runsAsked,
+		Query: fmt.Sprintf("WorkflowId = %s AND ExecutionStatus IN ('Completed', 'Canceled', 'Terminated', 'Failed', 'TimedOut') "+
+			"AND CloseTime >= '%s'", step.Quote(id), since.UTC().Format(time.RFC3339)),
+	}
+	for left := runsAsked; ; {
+		page, err := i.Temporal.ListWorkflow(ctx, request)
+		if err != nil {
+			return notTaken, "", fmt.Errorf("list the runs of a conversation: %w", err)
+		}
+		for _, info := range page.GetExecutions() {
+			if t, err = i.takenBy(ctx, id, info, to.Event.ID, a); t != notTaken || err != nil {
+				return t, info.GetExecution().GetRunId(), err
+			}
+			if left--; left <= 0 {
+				return notTaken, "", nil
+			}
+		}
+		if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
+			return notTaken, "", nil
+		}
+	}
+}
+
+// takenBy returns whether a run has taken an event: a completed run by its result, one that was cancelled or ended early by
+// its Updates. A run that is open, or was continued, is not asked.
+func (i *Intake) takenBy(
+	ctx context.Context, id string, info *workflowpb.WorkflowExecutionInfo, eventID string, a arrival,
+) (taken, error) {
+	run, status := info.GetExecution().GetRunId(), info.GetStatus()
+	switch {
+	case status == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
+		var result step.ConversationResult
+		err := i.Temporal.GetWorkflow(ctx, id, run).Get(ctx, &result)
+		if ctx.Err() != nil || overloaded(err) || unavailable(err) {
+			return notTaken, fmt.Errorf("read the result of run %s: %w", run, err)
+		}
+		if err == nil && slices.Contains(result.EventIDs, eventID) {
+			return takenAndAnswered, nil
+		}
+	case status == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, endedEarly(status):
+		has, answered, err := i.hasUpdate(ctx, id, run, eventID)
+		switch {
+		case err != nil:
+			return notTaken, fmt.Errorf("ask run %s about an event: %w", run, err)
+		case answered:
+			return takenAndAnswered, nil
+		case has:
+			return leftBy(status, a), nil
+		}
+	}
+	return notTaken, nil
+}
+
+// hasUpdate reports whether a run without a result has an event as an Update, and whether it has answered it. The server
+// keeps the Updates of a closed run as long as the run, and returns what became of one at once where no stage is waited for.
+func (i *Intake) hasUpdate(ctx context.Context, id, run, eventID string) (has, answered bool, err error) {
+	for _, update := range []string{step.UpdateID(eventID), step.AgainID(eventID)} {
+		is, err := i.Temporal.WorkflowService().PollWorkflowExecutionUpdate(ctx,
+			&workflowservice.PollWorkflowExecutionUpdateRequest{Namespace: i.Namespace, UpdateRef: &updatepb.UpdateRef{
+				WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run}, UpdateId: update,
+			}})
+		if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+			continue
+		}
+		if err != nil {
+			return false, false, err
+		}
+		failed := is.GetOutcome().GetFailure().GetApplicationFailureInfo().GetType()
+		return true, is.GetOutcome() != nil && failed != lostUpdate, nil
+	}
+	return false, false, nil
+}
+
+// lostWith returns what has become of an event that a run had accepted, and not answered, when it ended.
+func (i *Intake) lostWith(ctx context.Context, workflow, run string, a arrival) (taken, error) {
+	if a.recovery {
+		return notTaken, nil
+	}
+	ended, err := i.Temporal.DescribeWorkflowExecution(ctx, workflow, run)
+	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
+		return notTaken, nil
+	}
+	if err != nil {
+		return notTaken, fmt.Errorf("look at run %s, which ended with the event: %w", run, err)
+	}
+	return leftBy(ended.GetWorkflowExecutionInfo().GetStatus(), a), nil
+}
