@@ -14,7 +14,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/activities"
-	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -28,7 +28,7 @@ func wake(c client.Client) activities.Wake {
 		_, err := c.SignalWithStartWorkflow(ctx, id, step.SignalQueued, nil, client.StartWorkflowOptions{
 			ID:                  id,
 			TaskQueue:           step.QueueMain,
-			WorkflowTaskTimeout: intake.WorkflowTaskTimeout,
+			WorkflowTaskTimeout: dispatch.WorkflowTaskTimeout,
 			Priority:            temporal.Priority{FairnessKey: q.Tenant},
 			StaticSummary:       q.Bot + ": background queue of " + q.Step,
 			TypedSearchAttributes: temporal.NewSearchAttributes(

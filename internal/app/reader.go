@@ -2,15 +2,16 @@ package app
 
 import (
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
 // slowCall is longer than any endpoint makes Temporal wait before it accepts an Update: a worker whose first attempt at a
-// slow endpoint goes on sends a heartbeat after four fifths of intake.WorkflowTaskTimeout, and the Update is accepted with
+// slow endpoint goes on sends a heartbeat after four fifths of dispatch.WorkflowTaskTimeout, and the Update is accepted with
 // it.
-const slowCall = intake.WorkflowTaskTimeout
+const slowCall = dispatch.WorkflowTaskTimeout
 
 // newReader returns the event reader of a starter.
 func newReader(cfg Config, base *base, in *intake.Intake) *eventreader.Reader {

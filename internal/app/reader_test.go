@@ -6,6 +6,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
@@ -15,6 +16,6 @@ import (
 func TestReaderOptions_SlowCall(t *testing.T) {
 	t.Parallel()
 	o := readerOptions(Config{Metrics: telemetry.NewMetrics()}, nil, &intake.Intake{})
-	require.GreaterOrEqual(t, o.SlowCall, intake.WorkflowTaskTimeout)
+	require.GreaterOrEqual(t, o.SlowCall, dispatch.WorkflowTaskTimeout)
 	require.LessOrEqual(t, o.SlowCall, 5*time.Second)
 }

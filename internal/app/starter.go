@@ -9,12 +9,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/hookturn/hookturn/internal/adminapi"
-	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/console"
 	"github.com/hookturn/hookturn/internal/gateway"
-	"github.com/hookturn/hookturn/internal/intake"
-	"github.com/hookturn/hookturn/internal/recall"
-	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -67,19 +63,12 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	in := &intake.Intake{
-		Pauses:   paused,
-		Temporal: base.temporal, Namespace: base.namespace, Bots: base.bots, Replies: bus.NewReplies(base.streams),
-		Converter: cfg.payloads(), Queue: step.QueueMain, Log: cfg.Log, Metrics: metrics,
-		Traces: base.traces, Recall: recall.New(base.temporal, cfg.payloads(), cfg.Log),
-		Mark:    store.NewRecovered(base.streams, base.namespace),
-		Letters: lettersOfRuns{bus.NewDeadLetters(base.js, base.streams), metrics},
-	}
+	in, ended := newIntake(cfg, base, paused)
 	reader := newReader(cfg, base, in)
 	if err := reader.Start(ctx); err != nil {
 		return fmt.Errorf("start reading events: %w", err)
 	}
-	s.parts.add("recovery", background(in.Recover))
+	s.parts.add("recovery", background(ended.Run))
 	sweep := &retention{
 		bots: base.bots.Current, reads: reader.Partitions, kept: store.NewRetention(base.streams), metrics: metrics, log: cfg.Log,
 	}

@@ -235,11 +235,32 @@ var importTable = map[string]row{
 			"internal/stack",
 		},
 	},
+	"internal/answer": {
+		"replies that a starter publishes in a run's place, and finding those that are stored",
+		[]string{"schemas", "internal/step", "internal/fault"},
+	},
+	"internal/dispatch": {
+		"offers an event to its conversation's run, or starts one, and recognises an event that a run has taken",
+		[]string{"schemas", "internal/bot", "internal/step", "internal/fault", "internal/answer"},
+	},
+	"internal/recovery": {
+		"hands over what runs that ended early have left, in order",
+		[]string{
+			"schemas", "internal/bot", "internal/step", "internal/fault", "internal/telemetry", "internal/answer", "internal/dispatch",
+		},
+	},
 	"internal/intake": {
-		"the handler of the event reader: turns one event into an Update of its conversation",
+		"the handler of the event reader: checks one event and has it dispatched, or answers it",
 		[]string{
 			"schemas", "internal/eventreader", "internal/bot", "internal/dialect/twoway", "internal/step", "internal/fault",
-			"internal/loglimit", "internal/telemetry", "internal/nearest",
+			"internal/loglimit", "internal/telemetry", "internal/nearest", "internal/answer", "internal/dispatch",
+		},
+	},
+	"internal/intake/intaketest": {
+		"events, and a Temporal and a NATS that tests script, for tests of intake, dispatch and recovery",
+		[]string{
+			"schemas", "internal/eventreader", "internal/bot", "internal/dialects", "internal/step", "internal/fault",
+			"internal/answer", "internal/dispatch", "internal/recovery", "internal/intake",
 		},
 	},
 	"internal/transient": {

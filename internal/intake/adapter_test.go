@@ -1,7 +1,6 @@
 package intake_test
 
 import (
-	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -10,11 +9,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/mocks"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dialects"
-	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -43,13 +41,13 @@ adapters:
 func TestIntake_Adapters(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for name, text := range map[string]string{"helpdesk": helpdesk, "crowd": crowd, "shop": ordered} {
+	for name, text := range map[string]string{"helpdesk": helpdesk, "crowd": crowd, "shop": intaketest.Ordered} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(text), 0o600))
 	}
 	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
 	const text, media = `{"message":{"type":"text","text":"x"}}`, `{"message":{"type":"media"}}`
-	for name, c := range map[string]struct {
+	for name, tc := range map[string]struct {
 		bot, eventType, data string
 		to, refused          string // the adapter, or part of the reason
 		ways                 []string
@@ -82,22 +80,22 @@ func TestIntake_Adapters(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			temporal := mocks.NewClient(t)
+			in, c := intaketest.Setup(t)
+			intaketest.SetBots(in, set)
 			var sent step.Delivery
-			accepting(temporal, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-				sent = delivered(o.UpdateOptions)
-				return handle(nil), nil
+			intaketest.Accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				sent = intaketest.Delivered(o.UpdateOptions)
+				return intaketest.UpdateHandle(nil), nil
 			})
-			in := &intake.Intake{Temporal: temporal, Bots: bots{set}, Queue: step.QueueMain, Log: slog.New(slog.DiscardHandler)}
-			verdict(t, in.Handle(t.Context(), message(c.bot, c.eventType, c.data)), "", false)
-			if c.refused != "" {
+			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Message(tc.bot, tc.eventType, tc.data)), "", false)
+			if tc.refused != "" {
 				require.NotNil(t, sent.Refused)
-				require.Contains(t, sent.Refused.Message, c.refused)
+				require.Contains(t, sent.Refused.Message, tc.refused)
 			} else {
 				require.Nil(t, sent.Refused)
-				require.Equal(t, c.to, sent.Plan.Adapter.Name)
+				require.Equal(t, tc.to, sent.Plan.Adapter.Name)
 			}
-			require.Equal(t, c.ways, slices.Sorted(maps.Keys(sent.Adapters)))
+			require.Equal(t, tc.ways, slices.Sorted(maps.Keys(sent.Adapters)))
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package intake
 
 import (
-	"context"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/eventreader"
@@ -52,21 +51,4 @@ func mayBeAnswered(e schemas.Event, m *eventreader.Message) (since time.Time, ma
 		return firstStored(e, m), true
 	}
 	return m.Received, m.Deliveries > 1 || m.TakenOver || time.Since(m.Received) > step.RepliesKnown
-}
-
-// replied reports whether the engine has the reply to an event. It recognises an event that came so long ago that its
-// conversation has dropped its id. What cannot be read now is left to the conversation, which recognises the latest events.
-func (i *Intake) replied(ctx context.Context, to step.Address, since time.Time) bool {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	r, err := i.find(ctx, to, to.ReplyID(schemas.TypeStepReplied), since)
-	if err != nil {
-		i.Log.WarnContext(ctx, "looking for an earlier reply failed", "event", to.Event.ID, "error", err)
-	}
-	return err == nil && r != nil
-}
-
-// find returns the reply of an id to an event that was stored at a time.
-func (i *Intake) find(ctx context.Context, to step.Address, id string, stored time.Time) (*schemas.Reply, error) {
-	return i.Replies.Find(ctx, to.ConversationKey, id, stored.Add(-step.ClockSlack))
 }

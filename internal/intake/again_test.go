@@ -13,12 +13,10 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/mocks"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -26,40 +24,24 @@ import (
 // markedFor is the duplicate window of the stream of events.
 const markedFor = 10 * time.Minute
 
-// again is the first delivery of an event that was made a while ago: the engine publishes it again, and JetStream has lost
-// its table of ids.
-func again(id string) *eventreader.Message {
-	return messageOf(time.Now().Add(-time.Hour), "shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, id)
-}
-
-// taking makes every conversation take its events, and returns their ids.
-func taking(c *mocks.Client) *[]string {
-	var ids []string
-	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-		ids = append(ids, o.UpdateOptions.UpdateID)
-		return handle(nil), nil
-	})
-	return &ids
-}
-
 // TestIntake_PublishedAgainAfterClose: the run that took the event has completed, and none, or another one, is open.
 func TestIntake_PublishedAgainAfterClose(t *testing.T) {
 	t.Parallel()
 	t.Run("no other round", func(t *testing.T) {
 		t.Parallel()
-		in, c := setup(t)
-		running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
-		completed(c, "latest")
-		taken := taking(c)
-		verdict(t, in.Handle(t.Context(), again("e1")), "", false)
+		in, c := intaketest.Setup(t)
+		intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+		intaketest.Completed(c, "latest")
+		taken := intaketest.Taking(c)
+		intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
 		require.Empty(t, *taken)
-		verdict(t, in.Handle(t.Context(), again("e2")), "", false)
+		intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e2")), "", false)
 		require.Equal(t, []string{"e2"}, *taken, "an old event that no run knows is served")
 	})
 	t.Run("another round is open", func(t *testing.T) {
 		t.Parallel()
-		in, c := setup(t)
-		c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(begun(time.Now()), nil)
+		in, c := intaketest.Setup(t)
+		c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(intaketest.Begun(time.Now()), nil)
 		var query string
 		c.On("ListWorkflow", mock.Anything, mock.Anything).Return(
 			func(_ context.Context, r *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
@@ -68,10 +50,10 @@ func TestIntake_PublishedAgainAfterClose(t *testing.T) {
 					Status: enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED, Execution: &commonpb.WorkflowExecution{RunId: "first"},
 				}}}, nil
 			})
-		completed(c, "first")
-		taken := taking(c)
-		m := again("e1")
-		verdict(t, in.Handle(t.Context(), m), "", false)
+		intaketest.Completed(c, "first")
+		taken := intaketest.Taking(c)
+		m := intaketest.Again("e1")
+		intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
 		require.Empty(t, *taken)
 		_, since, _ := strings.Cut(query, "CloseTime >= '")
 		at, err := time.Parse(time.RFC3339, strings.TrimSuffix(since, "'"))
@@ -80,21 +62,14 @@ func TestIntake_PublishedAgainAfterClose(t *testing.T) {
 	})
 }
 
-func begun(at time.Time) *workflowservice.DescribeWorkflowExecutionResponse {
-	return &workflowservice.DescribeWorkflowExecutionResponse{WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{
-		Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING, StartTime: timestamppb.New(at),
-		Execution: &commonpb.WorkflowExecution{RunId: "open"},
-	}}
-}
-
 // TestIntake_PublishedAgainToALongRun: a run that began before the event was made is the only one that can have taken it. It
 // is asked, and no other is listed.
 func TestIntake_PublishedAgainToALongRun(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
-	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(begun(time.Now().Add(-2*time.Hour)), nil)
-	taken := taking(c)
-	verdict(t, in.Handle(t.Context(), again("e1")), "", false)
+	in, c := intaketest.Setup(t)
+	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(intaketest.Begun(time.Now().Add(-2*time.Hour)), nil)
+	taken := intaketest.Taking(c)
+	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
 	require.Equal(t, []string{"e1"}, *taken)
 	c.AssertNotCalled(t, "ListWorkflow", mock.Anything, mock.Anything)
 }
@@ -103,19 +78,19 @@ func TestIntake_PublishedAgainToALongRun(t *testing.T) {
 // stored is not asked for again, however long ago that was.
 func TestIntake_PublishedAgainAfterItsReply(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
-	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(begun(time.Now().Add(-2*time.Hour)), nil).Maybe()
-	taken := taking(c)
-	sent := &replies{published: []schemas.Reply{repliedTo(t, "shop")}}
-	in.Replies = sent
+	in, c := intaketest.Setup(t)
+	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(intaketest.Begun(time.Now().Add(-2*time.Hour)), nil).Maybe()
+	taken := intaketest.Taking(c)
+	sent := &intaketest.Replies{Published: []schemas.Reply{intaketest.RepliedTo(t, "shop")}}
+	in.Answers.Replies = sent
 
-	m := again("e1")
-	verdict(t, in.Handle(t.Context(), m), "", false)
+	m := intaketest.Again("e1")
+	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
 	require.Empty(t, *taken)
-	require.WithinDuration(t, m.Received.Add(-time.Hour-step.ClockSlack), sent.since, time.Minute)
+	require.WithinDuration(t, m.Received.Add(-time.Hour-step.ClockSlack), sent.Since, time.Minute)
 
-	sent.lost = errors.New("away")
-	verdict(t, in.Handle(t.Context(), m), "", false)
+	sent.Lost = errors.New("away")
+	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
 	require.Equal(t, []string{"e1"}, *taken, "a conversation recognises its latest events itself")
 }
 
@@ -132,18 +107,18 @@ func TestIntake_MarkedEventIsLookedFor(t *testing.T) {
 		for botName, answered := range map[string]bool{"shop": false, "absent": true} {
 			t.Run(name+", "+botName, func(t *testing.T) {
 				t.Parallel()
-				in, _ := setup(t)
-				sent := &replies{published: []schemas.Reply{repliedTo(t, botName)}}
-				in.Replies = sent
-				m := messageOf(time.Now().Add(-c.age), botName, schemas.TypeStepRequested, `{"step":"ORDER"}`)
+				in, _ := intaketest.Setup(t)
+				sent := &intaketest.Replies{Published: []schemas.Reply{intaketest.RepliedTo(t, botName)}}
+				in.Answers.Replies = sent
+				m := intaketest.MessageOf(time.Now().Add(-c.age), botName, schemas.TypeStepRequested, `{"step":"ORDER"}`)
 				m.Header.Set(schemas.HeaderAgain, "true")
 				letter := fault.Kind("")
 				if answered {
 					letter = fault.UnknownBot
 				}
-				verdict(t, in.Handle(t.Context(), m), letter, false)
-				require.Len(t, sent.published, 1)
-				require.WithinDuration(t, m.Received.Add(-c.since-step.ClockSlack), sent.since, 30*time.Second)
+				intaketest.Verdict(t, in.Handle(t.Context(), m), letter, false)
+				require.Len(t, sent.Published, 1)
+				require.WithinDuration(t, m.Received.Add(-c.since-step.ClockSlack), sent.Since, 30*time.Second)
 			})
 		}
 	}
@@ -168,16 +143,16 @@ func TestIntake_RepeatedDeadLetter(t *testing.T) {
 		for botName, kind := range map[string]fault.Kind{"absent": fault.UnknownBot, "shop": fault.BadEvent} {
 			t.Run(name+", "+botName, func(t *testing.T) {
 				t.Parallel()
-				in, c := setup(t)
-				c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(begun(time.Now()), nil).Maybe()
+				in, c := intaketest.Setup(t)
+				c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(intaketest.Begun(time.Now()), nil).Maybe()
 				c.On("ListWorkflow", mock.Anything, mock.Anything).Return(&workflowservice.ListWorkflowExecutionsResponse{}, nil).Maybe()
-				taking(c)
+				intaketest.Taking(c)
 				before, err := schemas.NewReply(schemas.BotID{Tenant: "default", Bot: botName}.WithConversation("c-42"), "e1",
 					schemas.TypeStepReplied, time.Now(), schemas.StepReplied{EventID: "e1", Outcome: tc.outcome})
 				require.NoError(t, err)
-				sent := &replies{published: []schemas.Reply{before}}
-				in.Replies = sent
-				m := message(botName, schemas.TypeStepRequested, `{"step":7}`)
+				sent := &intaketest.Replies{Published: []schemas.Reply{before}}
+				in.Answers.Replies = sent
+				m := intaketest.Message(botName, schemas.TypeStepRequested, `{"step":7}`)
 				m.Deliveries = 1
 				m.Header.Set(schemas.HeaderAgain, "true")
 				if tc.change != nil {
@@ -186,9 +161,9 @@ func TestIntake_RepeatedDeadLetter(t *testing.T) {
 				if !tc.letter {
 					kind = ""
 				}
-				verdict(t, in.Handle(t.Context(), m), kind, false)
+				intaketest.Verdict(t, in.Handle(t.Context(), m), kind, false)
 				if name != "of the engine" {
-					require.Len(t, sent.published, 1)
+					require.Len(t, sent.Published, 1)
 				}
 			})
 		}
@@ -198,13 +173,13 @@ func TestIntake_RepeatedDeadLetter(t *testing.T) {
 // TestIntake_NewEventIsNotLookedFor: an event that comes as soon as it was made costs no look-up.
 func TestIntake_NewEventIsNotLookedFor(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
-	taken := taking(c)
-	sent := &replies{}
-	in.Replies = sent
-	verdict(t, in.Handle(t.Context(), requested("shop")), "", false)
+	in, c := intaketest.Setup(t)
+	taken := intaketest.Taking(c)
+	sent := &intaketest.Replies{}
+	in.Answers.Replies = sent
+	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
 	require.Equal(t, []string{"e1"}, *taken)
-	require.Zero(t, sent.since)
+	require.Zero(t, sent.Since)
 	c.AssertNotCalled(t, "DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything)
 }
 
@@ -230,24 +205,24 @@ func TestIntake_UnknownBotAnsweredOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, _ := setup(t)
-			sent := &replies{}
-			in.Replies = sent
+			in, _ := intaketest.Setup(t)
+			sent := &intaketest.Replies{}
+			in.Answers.Replies = sent
 			for range 2 {
-				m := messageOf(c.made, "mall", schemas.TypeStepRequested, `{"step":"ORDER"}`)
+				m := intaketest.MessageOf(c.made, "mall", schemas.TypeStepRequested, `{"step":"ORDER"}`)
 				if c.come != nil {
 					c.come(m)
 				}
-				verdict(t, in.Handle(t.Context(), m), "unknown_bot", false)
+				intaketest.Verdict(t, in.Handle(t.Context(), m), "unknown_bot", false)
 			}
 			if c.since.IsZero() {
-				require.Zero(t, sent.since)
-				require.Len(t, sent.published, 2)
-				require.Equal(t, sent.published[0].ID, sent.published[1].ID)
+				require.Zero(t, sent.Since)
+				require.Len(t, sent.Published, 2)
+				require.Equal(t, sent.Published[0].ID, sent.Published[1].ID)
 				return
 			}
-			require.WithinDuration(t, c.since.Add(-step.ClockSlack), sent.since, 30*time.Second)
-			require.Len(t, sent.published, 1)
+			require.WithinDuration(t, c.since.Add(-step.ClockSlack), sent.Since, 30*time.Second)
+			require.Len(t, sent.Published, 1)
 		})
 	}
 }
@@ -259,12 +234,12 @@ func TestIntake_InvalidEventAnsweredOnce(t *testing.T) {
 	for botName, kind := range map[string]fault.Kind{"mall": fault.UnknownBot, "shop": fault.BadEvent, "free": fault.BadEvent} {
 		t.Run(botName, func(t *testing.T) {
 			t.Parallel()
-			in, _ := setup(t)
-			sent := &replies{published: []schemas.Reply{repliedTo(t, botName)}}
-			in.Replies = sent
-			verdict(t, in.Handle(t.Context(), messageOf(old, botName, schemas.TypeStepRequested, `{"step":7}`)), kind, false)
-			require.Len(t, sent.published, 1)
-			require.WithinDuration(t, old.Add(-step.ClockSlack), sent.since, 30*time.Second)
+			in, _ := intaketest.Setup(t)
+			sent := &intaketest.Replies{Published: []schemas.Reply{intaketest.RepliedTo(t, botName)}}
+			in.Answers.Replies = sent
+			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.MessageOf(old, botName, schemas.TypeStepRequested, `{"step":7}`)), kind, false)
+			require.Len(t, sent.Published, 1)
+			require.WithinDuration(t, old.Add(-step.ClockSlack), sent.Since, 30*time.Second)
 		})
 	}
 }
@@ -272,23 +247,14 @@ func TestIntake_InvalidEventAnsweredOnce(t *testing.T) {
 // TestIntake_UnorderedEventAnsweredOnce: a step without a conversation whose run the server has forgotten is not run again.
 func TestIntake_UnorderedEventAnsweredOnce(t *testing.T) {
 	t.Parallel()
-	in, _ := setup(t)
-	sent := &replies{published: []schemas.Reply{repliedTo(t, "free")}}
-	in.Replies = sent
-	old, second := messageOf(time.Now().Add(-time.Hour), "free", schemas.TypeStepRequested, `{"step":"ORDER"}`), requested("free")
+	in, _ := intaketest.Setup(t)
+	sent := &intaketest.Replies{Published: []schemas.Reply{intaketest.RepliedTo(t, "free")}}
+	in.Answers.Replies = sent
+	old, second := intaketest.MessageOf(time.Now().Add(-time.Hour), "free", schemas.TypeStepRequested, `{"step":"ORDER"}`), intaketest.Requested("free")
 	second.Deliveries = 2
 	for _, m := range []*eventreader.Message{old, second} {
-		sent.since = time.Time{}
-		verdict(t, in.Handle(t.Context(), m), "", false)
-		require.NotZero(t, sent.since)
+		sent.Since = time.Time{}
+		intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+		require.NotZero(t, sent.Since)
 	}
-}
-
-// repliedTo is the stored reply to the event e1 of a bot.
-func repliedTo(t *testing.T, botName string) schemas.Reply {
-	t.Helper()
-	key := schemas.BotID{Tenant: "default", Bot: botName}.WithConversation("c-42")
-	reply, err := schemas.NewReply(key, "e1", schemas.TypeStepReplied, time.Now(), schemas.StepReplied{EventID: "e1"})
-	require.NoError(t, err)
-	return reply
 }

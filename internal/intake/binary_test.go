@@ -12,13 +12,14 @@ import (
 
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // inBinaryMode returns an event whose attributes are headers, as the CloudEvents binding for NATS has it.
 func inBinaryMode(bot, data string) *eventreader.Message {
-	m := requested(bot)
+	m := intaketest.Requested(bot)
 	m.Data, m.Received = []byte(data), time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) // the event's own time
 	m.Header = nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {"e1"}, "ce-source": {"/x"}, "ce-type": {schemas.TypeStepRequested},
@@ -46,21 +47,21 @@ func TestIntake_EventInBinaryMode(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, mock := setup(t)
+			in, mock := intaketest.Setup(t)
 			var taken []step.Delivery
-			accepting(mock, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-				taken = append(taken, delivered(o.UpdateOptions))
-				return handle(nil), nil
+			intaketest.Accepting(mock, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, intaketest.Delivered(o.UpdateOptions))
+				return intaketest.UpdateHandle(nil), nil
 			})
-			sent := &replies{}
-			in.Replies = sent
+			sent := &intaketest.Replies{}
+			in.Answers.Replies = sent
 			m := inBinaryMode(c.bot, c.data)
 			maps.Copy(m.Header, c.header)
-			verdict(t, in.Handle(t.Context(), m), c.letter, false)
+			intaketest.Verdict(t, in.Handle(t.Context(), m), c.letter, false)
 			if c.answered {
-				require.Len(t, sent.published, 1)
+				require.Len(t, sent.Published, 1)
 				var data schemas.StepReplied
-				require.NoError(t, json.Unmarshal(sent.published[0].Data, &data))
+				require.NoError(t, json.Unmarshal(sent.Published[0].Data, &data))
 				require.Equal(t, "e1", data.EventID)
 				return
 			}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -48,7 +49,7 @@ func TestIntake_PoisonEvent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, c := setup(t)
+			in, c := intaketest.Setup(t)
 			c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(
 				&workflowservice.DescribeWorkflowExecutionResponse{
 					WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING},
@@ -60,12 +61,12 @@ func TestIntake_PoisonEvent(t *testing.T) {
 					{EventType: tc.latest}, {EventType: failed},
 				}}}, nil).AnyTimes()
 			c.On("WorkflowService").Return(service).Maybe()
-			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, tc.err })
-			m := requested("shop")
+			intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, tc.err })
+			m := intaketest.Requested("shop")
 			m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
 			in.SetTried(m, time.Now().Add(-tc.since))
-			verdict(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
-			published := in.Replies.(*replies).published
+			intaketest.Verdict(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
+			published := in.Answers.Replies.(*intaketest.Replies).Published
 			require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
 		})
 	}
@@ -75,20 +76,20 @@ func TestIntake_PoisonEvent(t *testing.T) {
 // of before is not taken for that of the event which has its sequence now.
 func TestIntake_SequenceComesAgain(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
-	before, m := requested("shop"), requested("shop")
+	in, c := intaketest.Setup(t)
+	before, m := intaketest.Requested("shop"), intaketest.Requested("shop")
 	before.Received = m.Received.Add(-time.Hour)
 	in.SetTried(before, time.Now().Add(-time.Hour))
-	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 		return nil, serviceerror.NewInvalidArgument("no")
 	})
-	verdict(t, in.Handle(t.Context(), m), "", true)
+	intaketest.Verdict(t, in.Handle(t.Context(), m), "", true)
 	c.AssertNotCalled(t, "DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything)
 }
 
 func TestIntake_DeadLetters(t *testing.T) {
 	t.Parallel()
-	elsewhere := requested("shop")
+	elsewhere := intaketest.Requested("shop")
 	elsewhere.Conversation = "c-43"
 	for name, tc := range map[string]struct {
 		message *eventreader.Message
@@ -96,20 +97,20 @@ func TestIntake_DeadLetters(t *testing.T) {
 	}{
 		"no event":               {&eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte("{")}, fault.BadEvent},
 		"other subject":          {elsewhere, fault.BadEvent},
-		"too many headers":       {crowded(requested("shop")), fault.BadEvent},
-		"too long headers":       {longHeaders(requested("shop")), fault.BadEvent},
-		"unknown bot":            {requested("unknown"), fault.UnknownBot},
-		"unordered, entities":    {message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
-		"unordered, end":         {message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
-		"unknown type of events": {message("shop", "hookturn.step.invented", `{}`), fault.BadEvent},
+		"too many headers":       {crowded(intaketest.Requested("shop")), fault.BadEvent},
+		"too long headers":       {longHeaders(intaketest.Requested("shop")), fault.BadEvent},
+		"unknown bot":            {intaketest.Requested("unknown"), fault.UnknownBot},
+		"unordered, entities":    {intaketest.Message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), fault.BadEvent},
+		"unordered, end":         {intaketest.Message("free", schemas.TypeConversationEnded, `{}`), fault.BadEvent},
+		"unknown type of events": {intaketest.Message("shop", "hookturn.step.invented", `{}`), fault.BadEvent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, c := setup(t)
-			accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-				return handle(nil), nil
+			in, c := intaketest.Setup(t)
+			intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				return intaketest.UpdateHandle(nil), nil
 			})
-			verdict(t, in.Handle(t.Context(), tc.message), tc.letter, false)
+			intaketest.Verdict(t, in.Handle(t.Context(), tc.message), tc.letter, false)
 		})
 	}
 }
@@ -136,32 +137,32 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 		conversation   bool
 		answered, fail bool
 	}{
-		"bad data":            {message: message("shop", schemas.TypeStepRequested, `{"step":7}`), letter: fault.BadEvent, conversation: true},
-		"too many headers":    {message: crowded(requested("shop")), letter: fault.BadEvent, conversation: true},
-		"bad step name":       {message: message("shop", schemas.TypeStepRequested, `{"step":""}`), letter: fault.BadEvent, conversation: true},
-		"unknown bot":         {message: requested("unknown"), letter: fault.UnknownBot, answered: true},
-		"NATS away":           {message: requested("unknown"), fail: true},
-		"replayed":            {message: replay(requested("unknown")), letter: fault.UnknownBot},
-		"replayed, bad data":  {message: replay(message("shop", schemas.TypeStepRequested, `{"step":7}`)), letter: fault.BadEvent},
-		"repeated":            {message: repeat(requested("unknown")), letter: fault.UnknownBot},
-		"no step":             {message: message("unknown", schemas.TypeConversationEnded, `{}`), letter: fault.UnknownBot},
+		"bad data":            {message: intaketest.Message("shop", schemas.TypeStepRequested, `{"step":7}`), letter: fault.BadEvent, conversation: true},
+		"too many headers":    {message: crowded(intaketest.Requested("shop")), letter: fault.BadEvent, conversation: true},
+		"bad step name":       {message: intaketest.Message("shop", schemas.TypeStepRequested, `{"step":""}`), letter: fault.BadEvent, conversation: true},
+		"unknown bot":         {message: intaketest.Requested("unknown"), letter: fault.UnknownBot, answered: true},
+		"NATS away":           {message: intaketest.Requested("unknown"), fail: true},
+		"replayed":            {message: replay(intaketest.Requested("unknown")), letter: fault.UnknownBot},
+		"replayed, bad data":  {message: replay(intaketest.Message("shop", schemas.TypeStepRequested, `{"step":7}`)), letter: fault.BadEvent},
+		"repeated":            {message: repeat(intaketest.Requested("unknown")), letter: fault.UnknownBot},
+		"no step":             {message: intaketest.Message("unknown", schemas.TypeConversationEnded, `{}`), letter: fault.UnknownBot},
 		"no conversation":     {message: &eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte(`{"id":"e1"}`)}, letter: fault.BadEvent},
-		"unordered, entities": {message: message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), letter: fault.BadEvent},
+		"unordered, entities": {message: intaketest.Message("free", schemas.TypeEntitiesCollected, `{"entities":{}}`), letter: fault.BadEvent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, c := setup(t)
+			in, c := intaketest.Setup(t)
 			var taken []step.Delivery
-			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-				taken = append(taken, delivered(o.UpdateOptions))
-				return handle(nil), nil
+			intaketest.Accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, intaketest.Delivered(o.UpdateOptions))
+				return intaketest.UpdateHandle(nil), nil
 			})
-			sent := &replies{}
+			sent := &intaketest.Replies{}
 			if tc.fail {
-				sent.fail = errors.New("away")
+				sent.Fail = errors.New("away")
 			}
-			in.Replies = sent
-			verdict(t, in.Handle(t.Context(), tc.message), tc.letter, tc.fail)
+			in.Answers.Replies = sent
+			intaketest.Verdict(t, in.Handle(t.Context(), tc.message), tc.letter, tc.fail)
 			if tc.conversation {
 				require.Len(t, taken, 1)
 				require.Equal(t, tc.letter, taken[0].Refused.Kind)
@@ -169,12 +170,12 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 				require.Empty(t, taken)
 			}
 			if !tc.answered {
-				require.Empty(t, sent.published)
+				require.Empty(t, sent.Published)
 				return
 			}
-			require.Len(t, sent.published, 1)
+			require.Len(t, sent.Published, 1)
 			var data schemas.StepReplied
-			require.NoError(t, json.Unmarshal(sent.published[0].Data, &data))
+			require.NoError(t, json.Unmarshal(sent.Published[0].Data, &data))
 			require.Equal(t, schemas.OutcomeRejected, data.Outcome)
 			require.Equal(t, string(tc.letter), data.Error.Kind)
 			require.Equal(t, "e1", data.EventID)
@@ -185,16 +186,16 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 // TestIntake_DeadLetterWithLongTrace: the trace of an event that nothing passes on is not in the answer to it.
 func TestIntake_DeadLetterWithLongTrace(t *testing.T) {
 	t.Parallel()
-	in, _ := setup(t)
-	sent := &replies{}
-	in.Replies = sent
-	m := requested("unknown")
+	in, _ := intaketest.Setup(t)
+	sent := &intaketest.Replies{}
+	in.Answers.Replies = sent
+	m := intaketest.Requested("unknown")
 	m.Header.Set("traceparent", "00-1-2-01")
 	m.Header.Set("tracestate", strings.Repeat("x", 513))
-	verdict(t, in.Handle(t.Context(), m), fault.UnknownBot, false)
-	require.Len(t, sent.published, 1)
-	require.Empty(t, sent.published[0].TraceParent)
-	require.Empty(t, sent.published[0].TraceState)
+	intaketest.Verdict(t, in.Handle(t.Context(), m), fault.UnknownBot, false)
+	require.Len(t, sent.Published, 1)
+	require.Empty(t, sent.Published[0].TraceParent)
+	require.Empty(t, sent.Published[0].TraceState)
 }
 
 // replay is a message that was a dead letter before.
@@ -217,23 +218,44 @@ func TestIntake_ReplayedEventIsAnsweredLate(t *testing.T) {
 		message *eventreader.Message
 		repeats string
 	}{
-		"new":                 {requested("shop"), ""},
-		"replayed":            {replay(requested("shop")), "e1"},
-		"repeated, replayed":  {replay(repeat(requested("shop"))), "e0"},
-		"replayed, no answer": {replay(message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`)), ""},
+		"new":                 {intaketest.Requested("shop"), ""},
+		"replayed":            {replay(intaketest.Requested("shop")), "e1"},
+		"repeated, replayed":  {replay(repeat(intaketest.Requested("shop"))), "e0"},
+		"replayed, no answer": {replay(intaketest.Message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`)), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, c := setup(t)
+			in, c := intaketest.Setup(t)
 			var taken []step.Delivery
-			accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-				taken = append(taken, delivered(o.UpdateOptions))
-				return handle(nil), nil
+			intaketest.Accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, intaketest.Delivered(o.UpdateOptions))
+				return intaketest.UpdateHandle(nil), nil
 			})
-			verdict(t, in.Handle(t.Context(), tc.message), "", false)
+			intaketest.Verdict(t, in.Handle(t.Context(), tc.message), "", false)
 			require.Len(t, taken, 1)
 			require.Equal(t, "e1", taken[0].Event.ID)
 			require.Equal(t, tc.repeats, taken[0].Event.Repeats())
 		})
 	}
+}
+
+// TestIntake_EventOfTerminatedRunIsNotGivenUp: an event that belongs to a recovery is not to blame for what the next run does.
+func TestIntake_EventOfTerminatedRunIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	in, c := intaketest.Setup(t)
+	failing := intaketest.Begun(time.Now())
+	failing.PendingWorkflowTask = &workflowpb.PendingWorkflowTaskInfo{Attempt: 7}
+	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(failing, nil)
+	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "run-1").Return(
+		intaketest.DescribedRun(enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED), nil)
+	service := workflowservicemock.NewMockWorkflowServiceClient(gomock.NewController(t))
+	service.EXPECT().GetWorkflowExecutionHistoryReverse(gomock.Any(), gomock.Any()).Return(
+		&workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{Events: []*historypb.HistoryEvent{
+			{EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED},
+		}}}, nil).AnyTimes()
+	c.On("WorkflowService").Return(service).Maybe()
+	intaketest.LostAtFirst(c, func() {})
+	m := intaketest.Requested("lab")
+	in.SetTried(m, time.Now().Add(-time.Hour))
+	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
 }

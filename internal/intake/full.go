@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
@@ -38,8 +39,8 @@ func (i *Intake) logFull(ctx context.Context, m *eventreader.Message) {
 }
 
 func (i *Intake) full(ctx context.Context, m *eventreader.Message) error {
-	rejected := rejectf(fault.QueueFull, "the event stream is nearly full and the tenant's events take most of it: publish "+
-		"fewer at a time, and this one later, under another id")
+	rejected := dispatch.Rejectf(fault.QueueFull, "the event stream is nearly full and the tenant's events take most of it: "+
+		"publish fewer at a time, and this one later, under another id")
 	document, _ := schemas.Document(m.Header, m.Data) // what can be read of it is answered
 	ctx, e, ok := i.envelope(ctx, m, document, hasAnswer)
 	if !ok {

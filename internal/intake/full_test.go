@@ -9,6 +9,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -16,7 +17,7 @@ import (
 // Temporal is not asked.
 func TestIntake_Full(t *testing.T) {
 	t.Parallel()
-	elsewhere := requested("shop")
+	elsewhere := intaketest.Requested("shop")
 	elsewhere.Conversation = "c-43"
 	binary := inBinaryMode("shop", `{"step":"ORDER"}`)
 	binary.Header["ce-note"] = []string{"100%"}
@@ -24,41 +25,41 @@ func TestIntake_Full(t *testing.T) {
 		message  *eventreader.Message
 		answered bool
 	}{
-		"step":            {requested("shop"), true},
-		"message":         {message("shop", schemas.TypeMessageReceived, `{"message":{"type":"text"}}`), true},
-		"session event":   {message("shop", schemas.TypeConversationEvent, `{"event":{"type":"x"}}`), true},
-		"handover":        {message("shop", schemas.TypeConversationHandover, `{}`), true},
-		"unknown bot":     {requested("unknown"), true},
-		"bad data":        {message("shop", schemas.TypeStepRequested, `{"step":7}`), true},
+		"step":            {intaketest.Requested("shop"), true},
+		"message":         {intaketest.Message("shop", schemas.TypeMessageReceived, `{"message":{"type":"text"}}`), true},
+		"session event":   {intaketest.Message("shop", schemas.TypeConversationEvent, `{"event":{"type":"x"}}`), true},
+		"handover":        {intaketest.Message("shop", schemas.TypeConversationHandover, `{}`), true},
+		"unknown bot":     {intaketest.Requested("unknown"), true},
+		"bad data":        {intaketest.Message("shop", schemas.TypeStepRequested, `{"step":7}`), true},
 		"bad attribute":   {binary, true},
-		"entities":        {message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`), false},
-		"end":             {message("shop", schemas.TypeConversationEnded, `{}`), false},
-		"replayed":        {replay(requested("shop")), false},
-		"repeated":        {repeat(requested("shop")), false},
+		"entities":        {intaketest.Message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`), false},
+		"end":             {intaketest.Message("shop", schemas.TypeConversationEnded, `{}`), false},
+		"replayed":        {replay(intaketest.Requested("shop")), false},
+		"repeated":        {repeat(intaketest.Requested("shop")), false},
 		"other subject":   {elsewhere, false},
 		"no event at all": {&eventreader.Message{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Data: []byte("{")}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, _ := setup(t)
-			sent := &replies{}
-			in.Replies = sent
+			in, _ := intaketest.Setup(t)
+			sent := &intaketest.Replies{}
+			in.Answers.Replies = sent
 			for range 2 { // an acknowledgement may be lost
 				outcome := in.Full(t.Context(), tc.message)
 				tc.message.Deliveries = 2
 				if !tc.answered {
-					verdict(t, outcome, fault.QueueFull, false)
+					intaketest.Verdict(t, outcome, fault.QueueFull, false)
 					continue
 				}
 				require.Equal(t, eventreader.Ack(), outcome)
 			}
 			if !tc.answered {
-				require.Empty(t, sent.published)
+				require.Empty(t, sent.Published)
 				return
 			}
-			require.Len(t, sent.published, 1)
+			require.Len(t, sent.Published, 1)
 			var data schemas.StepReplied
-			require.NoError(t, json.Unmarshal(sent.published[0].Data, &data))
+			require.NoError(t, json.Unmarshal(sent.Published[0].Data, &data))
 			require.Equal(t, "e1", data.EventID)
 			require.Equal(t, schemas.OutcomeRejected, data.Outcome)
 			require.Equal(t, string(fault.QueueFull), data.Error.Kind)
@@ -69,7 +70,7 @@ func TestIntake_Full(t *testing.T) {
 // TestIntake_FullWithoutNATS: an answer that cannot be published is tried again.
 func TestIntake_FullWithoutNATS(t *testing.T) {
 	t.Parallel()
-	in, _ := setup(t)
-	in.Replies = &replies{fail: errors.New("away")}
-	verdict(t, in.Full(t.Context(), requested("shop")), "", true)
+	in, _ := intaketest.Setup(t)
+	in.Answers.Replies = &intaketest.Replies{Fail: errors.New("away")}
+	intaketest.Verdict(t, in.Full(t.Context(), intaketest.Requested("shop")), "", true)
 }

@@ -1,19 +1,17 @@
-// Package intake turns one event into an Update of its conversation and decides what becomes of the message: acknowledged,
-// tried again, or a dead letter. It acknowledges only what Temporal has accepted durably, and what it makes a dead
-// letter is answered wherever the event can be related to a conversation.
+// Package intake checks one event, has it dispatched to the run of its conversation, and decides what becomes of the
+// message: acknowledged, tried again, or a dead letter. It acknowledges only what Temporal has accepted durably, and what it
+// makes a dead letter is answered wherever the event can be related to a conversation.
 package intake
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
-	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
-
+	"github.com/hookturn/hookturn/internal/answer"
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/loglimit"
@@ -24,23 +22,16 @@ import (
 
 // Intake hands events to their workflows. Fields whose comment does not name what nil means are required.
 type Intake struct {
-	Temporal  client.Client
-	Namespace string                  // of the workflows
-	Converter converter.DataConverter // of the payloads in histories; nil: step.DataConverter
-	Bots      Bots
-	Replies   Replies
-	Pauses    Pauses  // nil: no bot pauses
-	Recall    Recall  // nil: what is lost of the replies stays lost
-	Mark      Mark    // nil: each starter looks for runs that ended early as far back as it can
-	Letters   Letters // nil: an event that no run takes is only answered
-	Queue     string  // task queue of the workflows
-	Log       *slog.Logger
-	Metrics   *telemetry.Metrics // nil: nothing is counted
-	Traces    *telemetry.Traces  // nil: no spans
+	Dispatcher *dispatch.Dispatcher
+	Bots       Bots
+	Answers    *answer.Answers
+	Pauses     Pauses // nil: no bot pauses
+	Recall     Recall // nil: what is lost of the replies stays lost
+	Log        *slog.Logger
+	Metrics    *telemetry.Metrics // nil: nothing is counted
+	Traces     *telemetry.Traces  // nil: no spans
 
-	runs       runs
-	tries      tries
-	recovering atomic.Int32 // runs that an event found ended early, and that are recovered before it
+	tries tries
 
 	fullLines loglimit.Limiter[string] // by tenant
 }
@@ -48,14 +39,6 @@ type Intake struct {
 // Bots are the bot files as they are now. *bot.Store is one.
 type Bots interface {
 	Current() *bot.Set
-}
-
-// Replies publishes the answer to an event that no conversation can take, and finds those that are stored. *bus.Replies is
-// one.
-type Replies interface {
-	Publish(ctx context.Context, owner schemas.BotID, reply schemas.Reply) (before *schemas.Reply, err error)
-	// Find returns the reply of an id in a conversation, published since a moment; nil when there is none.
-	Find(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
 }
 
 // Handle is the event reader's handler.
@@ -67,7 +50,7 @@ func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader
 	outcome := outcomeOf(err)
 	result := outcome.Result()
 	switch {
-	case errors.Is(err, errDuplicate):
+	case errors.Is(err, dispatch.ErrDuplicate):
 		result = "duplicate"
 	case err == nil:
 		result = "accepted"
@@ -94,7 +77,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	document, err := schemas.Document(m.Header, m.Data)
 	b, known := i.Bots.Current().Bot(m.BotID)
 	if !known {
-		unknown := rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s%s", m.Bot, m.Tenant,
+		unknown := dispatch.Rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s%s", m.Bot, m.Tenant,
 			i.Bots.Current().Hint(m.BotID))
 		return i.unserved(ctx, nil, m, document, unknown)
 	}
@@ -106,10 +89,10 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		event, err = schemas.DecodeEvent(document)
 	}
 	if err != nil {
-		return i.unserved(ctx, b, m, document, rejectf(fault.BadEvent, "%s", err))
+		return i.unserved(ctx, b, m, document, dispatch.Rejectf(fault.BadEvent, "%s", err))
 	}
 	if token := schemas.ConversationToken(event.Subject); token != m.Conversation {
-		return rejectf(fault.BadEvent,
+		return dispatch.Rejectf(fault.BadEvent,
 			"/subject: the event's conversation has the subject token %s, but the event was published under %s", token,
 			m.Conversation)
 	}
@@ -133,9 +116,9 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		update.End("")
 		span.End("")
 	}
-	if rejected, ok := errors.AsType[*rejection](err); ok {
+	if rejected, ok := errors.AsType[*dispatch.Rejection](err); ok {
 		if err = i.answerDirectly(ctx, m, envelopeOf(event), rejected); errors.Is(err, rejected) {
-			span.End(string(rejected.fault.Kind))
+			span.End(string(rejected.Fault.Kind))
 		}
 		return err
 	}
@@ -146,21 +129,6 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 func (i *Intake) traced(ctx context.Context, m *eventreader.Message, e schemas.Event) context.Context {
 	m.EventID, m.TraceID = e.ID, e.TraceID(m.BotID)
 	return telemetry.WithTrace(ctx, telemetry.TraceID(m.TraceID))
-}
-
-// deliver hands an event to its workflow.
-func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message, d step.Delivery) error {
-	a := i.arrivalOf(b, m, d.Event)
-	to := step.Address{ConversationKey: b.ID().WithConversation(d.Event.Subject), Event: d.Event}
-	unordered := b.Ordering() == bot.OrderingNone
-	// The reply of a conversation can be stored before its run has the event; a step of its own has its run first.
-	if (a.again || unordered && a.redelivered) && i.replied(ctx, to, a.stored) {
-		return errDuplicate
-	}
-	if unordered {
-		return i.startStep(ctx, b, d, a)
-	}
-	return i.update(ctx, b, d, a)
 }
 
 // resolve finds the step in the bot file as it is now: its plan travels with the event from here on.

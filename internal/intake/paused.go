@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/answer"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -56,12 +57,12 @@ func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message) erro
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, answer.Timeout)
 	defer cancel()
 	if i.read(ctx, to, m) {
 		return nil
 	}
-	_, err = i.Replies.Publish(ctx, m.BotID, in.Reply)
+	_, err = i.Answers.Publish(ctx, m.BotID, in.Reply)
 	return err
 }
 
@@ -73,7 +74,7 @@ func (i *Intake) read(ctx context.Context, to step.Address, m *eventreader.Messa
 		return false
 	}
 	for _, replyType := range []string{schemas.TypeStepProgress, schemas.TypeStepReplied} {
-		if stored, err := i.find(ctx, to, to.ReplyID(replyType), since); err == nil && stored != nil {
+		if stored, err := i.Answers.Find(ctx, to, to.ReplyID(replyType), since); err == nil && stored != nil {
 			return true
 		}
 	}

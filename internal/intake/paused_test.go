@@ -14,6 +14,7 @@ import (
 	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -30,15 +31,16 @@ steps: {ORDER: {webhook: {path: /orders}}}
 `
 
 // paused is an intake whose bot pauses, and what it publishes.
-func paused(t *testing.T) (*intake.Intake, *replies) {
+func paused(t *testing.T) (*intake.Intake, *intaketest.Replies) {
 	t.Helper()
-	in, _ := setup(t) // a call of Temporal would fail the test
+	in, _ := intaketest.Setup(t) // a call of Temporal would fail the test
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(pausedShop), 0o600))
 	set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
 	require.NoError(t, err)
-	sent := &replies{}
-	in.Bots, in.Replies = bots{set}, sent
+	sent := &intaketest.Replies{}
+	intaketest.SetBots(in, set)
+	in.Answers.Replies = sent
 	in.Pauses = pauses{schemas.BotID{Tenant: "default", Bot: "shop"}: t.Context()}
 	return in, sent
 }
@@ -67,12 +69,12 @@ func TestHandle_PausedTextOnce(t *testing.T) {
 			if tc.stored != "" {
 				reply, err := schemas.NewReply(key, "e1", tc.stored, time.Now(), struct{}{})
 				require.NoError(t, err)
-				sent.published = append(sent.published, reply)
+				sent.Published = append(sent.Published, reply)
 			}
-			before, m := len(sent.published), requested("shop")
+			before, m := len(sent.Published), intaketest.Requested("shop")
 			tc.change(m)
 			require.True(t, in.Handle(t.Context(), m).Held())
-			require.Len(t, sent.published, before+tc.published)
+			require.Len(t, sent.Published, before+tc.published)
 		})
 	}
 }
@@ -81,24 +83,24 @@ func TestHandle_PausedBotsEventWaits(t *testing.T) {
 	t.Parallel()
 	in, sent := paused(t)
 
-	german := message("shop", schemas.TypeStepRequested, `{"step":"ORDER","user":{"language":"de-AT"}}`)
+	german := intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER","user":{"language":"de-AT"}}`)
 	for range 2 {
 		require.True(t, in.Handle(t.Context(), german).Held())
 	}
-	require.Len(t, sent.published, 2)
-	require.Equal(t, sent.published[0].ID, sent.published[1].ID, "NATS stores it once")
-	require.Equal(t, schemas.TypeStepProgress, sent.published[0].Type)
-	require.Contains(t, string(sent.published[0].Data), "Wir sind bald wieder da.")
+	require.Len(t, sent.Published, 2)
+	require.Equal(t, sent.Published[0].ID, sent.Published[1].ID, "NATS stores it once")
+	require.Equal(t, schemas.TypeStepProgress, sent.Published[0].Type)
+	require.Contains(t, string(sent.Published[0].Data), "Wir sind bald wieder da.")
 
 	for _, m := range []*eventreader.Message{
-		message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`), message("shop", schemas.TypeStepRequested, `{}`),
+		intaketest.Message("shop", schemas.TypeEntitiesCollected, `{"entities":{}}`), intaketest.Message("shop", schemas.TypeStepRequested, `{}`),
 	} {
 		require.True(t, in.Handle(t.Context(), m).Held())
 	}
-	require.Len(t, sent.published, 2, "only a step makes a user wait")
+	require.Len(t, sent.Published, 2, "only a step makes a user wait")
 
-	sent.fail = errors.New("nats is away")
+	sent.Fail = errors.New("nats is away")
 	o := in.Handle(t.Context(), german)
 	require.False(t, o.Held())
-	require.ErrorIs(t, o.Err(), sent.fail, "the text is published before the event waits")
+	require.ErrorIs(t, o.Err(), sent.Fail, "the text is published before the event waits")
 }

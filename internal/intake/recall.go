@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -37,10 +38,10 @@ func keptFor(b *bot.Bot) time.Duration {
 
 // answerAgain answers an event that a run took before and whose replies are lost. err is what became of the event, and is
 // returned where there is nothing to do. A new event costs nothing, one that waited in the stream costs a request to NATS.
-func (i *Intake) answerAgain(ctx context.Context, to step.Address, a arrival, by taker, err error) error {
-	inHand := by.accepted && by.result == nil
-	mayBeLost := (a.late || errors.Is(err, errDuplicate)) && !a.expired
-	if i.Recall == nil || !mayBeLost || inHand || by.run == "" || !outcomeOf(err).Acked() {
+func (i *Intake) answerAgain(ctx context.Context, to step.Address, a arrival, by dispatch.Taker, err error) error {
+	inHand := by.Accepted && by.Result == nil
+	mayBeLost := (a.late || errors.Is(err, dispatch.ErrDuplicate)) && !a.expired
+	if i.Recall == nil || !mayBeLost || inHand || by.Run == "" || !outcomeOf(err).Acked() {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, recallTimeout)
@@ -50,23 +51,23 @@ func (i *Intake) answerAgain(ctx context.Context, to step.Address, a arrival, by
 	case failed != nil:
 		return fmt.Errorf("publish the replies to event %s again: %w", to.Event.ID, failed)
 	case n > 0:
-		i.Log.InfoContext(ctx, "event answered again, its replies were lost", "workflow", by.workflow, "run_id", by.run, "event",
+		i.Log.InfoContext(ctx, "event answered again, its replies were lost", "workflow", by.Workflow, "run_id", by.Run, "event",
 			to.Event.ID, "type", to.Event.Type, "replies", n)
-		return errDuplicate
+		return dispatch.ErrDuplicate
 	}
 	return err
 }
 
 // publishLost publishes the replies to an event that are not stored any more, and returns how many these are.
-func (i *Intake) publishLost(ctx context.Context, to step.Address, a arrival, by taker) (n int, err error) {
-	last := by.lastReply(to, a)
+func (i *Intake) publishLost(ctx context.Context, to step.Address, a arrival, by dispatch.Taker) (n int, err error) {
+	last := lastReply(to, a, by)
 	if last == "" {
 		return 0, nil
 	}
-	if stored, err := i.find(ctx, to, last, a.stored); stored != nil || err != nil {
+	if stored, err := i.Answers.Find(ctx, to, last, a.Stored); stored != nil || err != nil {
 		return 0, err
 	}
-	replies, lost, err := i.Recall.Published(ctx, to.BotID, by.workflow, by.run, to.Event.ID)
+	replies, lost, err := i.Recall.Published(ctx, to.BotID, by.Workflow, by.Run, to.Event.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -74,14 +75,14 @@ func (i *Intake) publishLost(ctx context.Context, to step.Address, a arrival, by
 		replies = unknownOutcome(to)
 	}
 	for _, r := range replies {
-		stored, err := i.find(ctx, to, r.ID, a.stored)
+		stored, err := i.Answers.Find(ctx, to, r.ID, a.Stored)
 		if err != nil {
 			return n, err
 		}
 		if stored != nil {
 			continue
 		}
-		if _, err := i.Replies.Publish(ctx, to.BotID, r); err != nil {
+		if _, err := i.Answers.Publish(ctx, to.BotID, r); err != nil {
 			return n, err
 		}
 		n++
@@ -91,9 +92,9 @@ func (i *Intake) publishLost(ctx context.Context, to step.Address, a arrival, by
 
 // lastReply returns the id of the last reply that an event has, "" when it has none: while it is stored, none is lost. Where
 // it is not known what became of the event, or the step that waited may have ended since, that is the end of a step.
-func (by taker) lastReply(to step.Address, a arrival) string {
-	switch r := by.result; {
-	case r == nil, len(r.Waiting) > 0 && a.redelivered:
+func lastReply(to step.Address, a arrival, by dispatch.Taker) string {
+	switch r := by.Result; {
+	case r == nil, len(r.Waiting) > 0 && a.Redelivered:
 		return to.ReplyID(schemas.TypeStepReplied)
 	case r.ReplyID == "" && r.Closed != "":
 		return to.ReplyID(schemas.TypeConversationClosed)

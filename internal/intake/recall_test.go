@@ -16,22 +16,10 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
-
-// recalled is what runs have published.
-type recalled struct {
-	replies []schemas.Reply
-	lost    bool
-	err     error
-	asked   []string // runs
-}
-
-func (r *recalled) Published(_ context.Context, _ schemas.BotID, _, runID, _ string) ([]schemas.Reply, bool, error) {
-	r.asked = append(r.asked, runID)
-	return r.replies, r.lost, r.err
-}
 
 func shopReply(t *testing.T, bot, replyType string) schemas.Reply {
 	t.Helper()
@@ -54,14 +42,8 @@ func ended(result step.Result) *mocks.WorkflowUpdateHandle {
 
 // waited is the first delivery of an event that was stored a while ago, as one of a restored stream.
 func waited(bot string) *eventreader.Message {
-	m := messageOf(time.Now().Add(-time.Hour), bot, schemas.TypeStepRequested, `{"step":"ORDER"}`)
+	m := intaketest.MessageOf(time.Now().Add(-time.Hour), bot, schemas.TypeStepRequested, `{"step":"ORDER"}`)
 	m.Received = time.Now().Add(-time.Hour)
-	return m
-}
-
-func redelivered() *eventreader.Message {
-	m := requested("shop")
-	m.Deliveries = 2
 	return m
 }
 
@@ -71,10 +53,10 @@ func TestIntake_LostReplyPublishedAgain(t *testing.T) {
 	reply := shopReply(t, "shop", schemas.TypeStepReplied)
 	waiting := shopReply(t, "shop", schemas.TypeStepWaiting)
 	answered := ended(step.Result{Outcome: schemas.OutcomeSuccess, ReplyID: reply.ID})
-	inHand := handle(context.Canceled)
+	inHand := intaketest.UpdateHandle(context.Canceled)
 	late := func() *eventreader.Message { return waited("shop") }
-	repeated := func() *eventreader.Message { return again("e1") }
-	fresh := func() *eventreader.Message { return requested("shop") }
+	repeated := func() *eventreader.Message { return intaketest.Again("e1") }
+	fresh := func() *eventreader.Message { return intaketest.Requested("shop") }
 	for name, c := range map[string]struct {
 		event  func() *eventreader.Message // made when it is handled: it must not be old by then
 		handle client.WorkflowUpdateHandle
@@ -85,15 +67,15 @@ func TestIntake_LostReplyPublishedAgain(t *testing.T) {
 	}{
 		"in a restored stream": {event: late, handle: answered, want: 1, asks: true},
 		"published again":      {event: repeated, handle: answered, want: 1, asks: true},
-		"redelivered":          {event: redelivered, handle: answered, want: 1, asks: true},
+		"redelivered":          {event: intaketest.Redelivered, handle: answered, want: 1, asks: true},
 		"known by its id, with a new time": {
-			event: fresh, handle: handle(temporal.NewApplicationError("no", step.RejectedDuplicate)), want: 1, asks: true,
+			event: fresh, handle: intaketest.UpdateHandle(temporal.NewApplicationError("no", step.RejectedDuplicate)), want: 1, asks: true,
 		},
-		"known by its id":       {event: repeated, handle: handle(temporal.NewApplicationError("no", step.RejectedDuplicate)), want: 1, asks: true},
+		"known by its id":       {event: repeated, handle: intaketest.UpdateHandle(temporal.NewApplicationError("no", step.RejectedDuplicate)), want: 1, asks: true},
 		"reply is stored":       {event: late, handle: answered, stored: []schemas.Reply{reply}},
 		"new event":             {event: fresh, handle: answered},
-		"event in hand":         {event: redelivered, handle: inHand},
-		"event without a reply": {event: redelivered, handle: ended(step.Result{})},
+		"event in hand":         {event: intaketest.Redelivered, handle: inHand},
+		"event without a reply": {event: intaketest.Redelivered, handle: ended(step.Result{})},
 		"step that still waits": {
 			event: late, handle: ended(step.Result{ReplyID: waiting.ID, Waiting: []string{"otp"}}), stored: []schemas.Reply{waiting},
 		},
@@ -105,26 +87,26 @@ func TestIntake_LostReplyPublishedAgain(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, c2 := setup(t)
-			c2.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(begun(time.Now().Add(-1000*time.Hour)), nil).Maybe()
-			accepting(c2, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return c.handle, nil })
-			sent, found := &replies{published: c.stored}, &recalled{replies: []schemas.Reply{reply}}
+			in, c2 := intaketest.Setup(t)
+			c2.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(intaketest.Begun(time.Now().Add(-1000*time.Hour)), nil).Maybe()
+			intaketest.Accepting(c2, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return c.handle, nil })
+			sent, found := &intaketest.Replies{Published: c.stored}, &intaketest.Recalled{Replies: []schemas.Reply{reply}}
 			if name == "step that waited" {
-				found.replies = []schemas.Reply{waiting, reply} // the first one is stored
+				found.Replies = []schemas.Reply{waiting, reply} // the first one is stored
 			}
-			in.Replies, in.Recall = sent, found
-			verdict(t, in.Handle(t.Context(), c.event()), "", false)
-			require.Len(t, sent.published, len(c.stored)+c.want)
-			require.Equal(t, c.asks, len(found.asked) > 0)
+			in.Answers.Replies, in.Recall = sent, found
+			intaketest.Verdict(t, in.Handle(t.Context(), c.event()), "", false)
+			require.Len(t, sent.Published, len(c.stored)+c.want)
+			require.Equal(t, c.asks, len(found.Asked) > 0)
 			if c.want > 0 {
-				require.Equal(t, reply, sent.published[len(c.stored)])
+				require.Equal(t, reply, sent.Published[len(c.stored)])
 			}
 		})
 	}
 }
 
 func ancient() *eventreader.Message {
-	m := redelivered()
+	m := intaketest.Redelivered()
 	m.Received = time.Now().Add(-73 * time.Hour)
 	return m
 }
@@ -132,52 +114,52 @@ func ancient() *eventreader.Message {
 // TestIntake_LostReplyOfAClosedRun: the run that has answered the event is the completed one.
 func TestIntake_LostReplyOfAClosedRun(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
-	running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
-	completed(c, "latest")
-	sent, found := &replies{}, &recalled{replies: []schemas.Reply{shopReply(t, "shop", schemas.TypeStepReplied)}}
-	in.Replies, in.Recall = sent, found
-	verdict(t, in.Handle(t.Context(), again("e1")), "", false)
-	require.Equal(t, []string{"latest"}, found.asked)
-	require.Len(t, sent.published, 1)
+	in, c := intaketest.Setup(t)
+	intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+	intaketest.Completed(c, "latest")
+	sent, found := &intaketest.Replies{}, &intaketest.Recalled{Replies: []schemas.Reply{shopReply(t, "shop", schemas.TypeStepReplied)}}
+	in.Answers.Replies, in.Recall = sent, found
+	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
+	require.Equal(t, []string{"latest"}, found.Asked)
+	require.Len(t, sent.Published, 1)
 }
 
 // TestIntake_LostReplyOfAStep: a step without an order has a run of its own.
 func TestIntake_LostReplyOfAStep(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	in, c := intaketest.Setup(t)
 	c.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Return(nil,
 		serviceerror.NewWorkflowExecutionAlreadyStarted("known", "", "run-7"))
-	sent, found := &replies{}, &recalled{replies: []schemas.Reply{shopReply(t, "free", schemas.TypeStepReplied)}}
-	in.Replies, in.Recall = sent, found
-	verdict(t, in.Handle(t.Context(), waited("free")), "", false)
-	require.Equal(t, []string{"run-7"}, found.asked)
-	require.Len(t, sent.published, 1)
+	sent, found := &intaketest.Replies{}, &intaketest.Recalled{Replies: []schemas.Reply{shopReply(t, "free", schemas.TypeStepReplied)}}
+	in.Answers.Replies, in.Recall = sent, found
+	intaketest.Verdict(t, in.Handle(t.Context(), waited("free")), "", false)
+	require.Equal(t, []string{"run-7"}, found.Asked)
+	require.Len(t, sent.Published, 1)
 }
 
 // TestIntake_LostReplyIsNotFound: a reply that cannot be made again is replaced by one that reports it; while it is not
 // known whether it can, the event is tried again.
 func TestIntake_LostReplyIsNotFound(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
-	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	in, c := intaketest.Setup(t)
+	intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 		return ended(step.Result{Outcome: schemas.OutcomeSuccess, ReplyID: shopReply(t, "shop", schemas.TypeStepReplied).ID}), nil
 	})
-	sent, found := &replies{}, &recalled{err: errors.New("away")}
-	in.Replies, in.Recall = sent, found
-	verdict(t, in.Handle(t.Context(), waited("shop")), "", true)
-	require.Empty(t, sent.published)
+	sent, found := &intaketest.Replies{}, &intaketest.Recalled{Err: errors.New("away")}
+	in.Answers.Replies, in.Recall = sent, found
+	intaketest.Verdict(t, in.Handle(t.Context(), waited("shop")), "", true)
+	require.Empty(t, sent.Published)
 
-	in, c = setup(t)
-	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	in, c = intaketest.Setup(t)
+	intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 		return ended(step.Result{Outcome: schemas.OutcomeSuccess, ReplyID: shopReply(t, "shop", schemas.TypeStepReplied).ID}), nil
 	})
-	in.Replies, in.Recall = sent, &recalled{lost: true}
-	verdict(t, in.Handle(t.Context(), waited("shop")), "", false)
-	require.Len(t, sent.published, 1)
+	in.Answers.Replies, in.Recall = sent, &intaketest.Recalled{Lost: true}
+	intaketest.Verdict(t, in.Handle(t.Context(), waited("shop")), "", false)
+	require.Len(t, sent.Published, 1)
 	var data schemas.StepReplied
-	require.NoError(t, json.Unmarshal(sent.published[0].Data, &data))
+	require.NoError(t, json.Unmarshal(sent.Published[0].Data, &data))
 	require.Equal(t, schemas.OutcomeRejected, data.Outcome)
 	require.Equal(t, "outcome_unknown", data.Error.Kind)
-	require.Equal(t, shopReply(t, "shop", schemas.TypeStepReplied).ID, sent.published[0].ID)
+	require.Equal(t, shopReply(t, "shop", schemas.TypeStepReplied).ID, sent.Published[0].ID)
 }

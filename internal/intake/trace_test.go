@@ -8,10 +8,10 @@ import (
 	"github.com/stretchr/testify/require"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 
-	enumspb "go.temporal.io/api/enums/v1"
-
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -19,25 +19,25 @@ import (
 // every try hands the same trace context to the workflow.
 func TestIntake_OneSpanForEachEvent(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	in, c := intaketest.Setup(t)
 	spans := tracetest.NewInMemoryExporter()
 	in.Traces = telemetry.NewTraces(sdktrace.WithSyncer(spans))
-	running(c, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
+	intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
 	var contexts []string
 	failure := errors.New("away")
-	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
-		contexts = append(contexts, delivered(o.UpdateOptions).Event.TraceParent)
+	intaketest.Accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		contexts = append(contexts, intaketest.Delivered(o.UpdateOptions).Event.TraceParent)
 		if failure != nil {
 			return nil, failure
 		}
-		return handle(nil), nil
+		return intaketest.UpdateHandle(nil), nil
 	})
-	m := requested("shop")
+	m := intaketest.Requested("shop")
 	m.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	verdict(t, in.Handle(t.Context(), m), "", true)
+	intaketest.Verdict(t, in.Handle(t.Context(), m), "", true)
 	require.Empty(t, spans.GetSpans())
 	failure = nil
-	verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
 
 	found := spans.GetSpans()
 	require.Len(t, found, 2)
@@ -51,7 +51,7 @@ func TestIntake_OneSpanForEachEvent(t *testing.T) {
 	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-"+event.SpanContext.SpanID().String()+"-01", contexts[0])
 
 	m.Deliveries = 2 // the acknowledgement was lost
-	verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
 	require.Len(t, spans.GetSpans(), 4)
 	for i, again := range spans.GetSpans()[2:] {
 		require.Equal(t, found[i].SpanContext.SpanID(), again.SpanContext.SpanID(), "%s has a second span", again.Name)

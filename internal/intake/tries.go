@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/eventreader"
 )
 
@@ -13,10 +14,11 @@ const (
 	triesFor  = time.Hour
 )
 
-// tried is how often an event was tried, and when.
+// tried is how often an event was tried.
 type tried struct {
-	first, last time.Time
-	count       int
+	dispatch.Tries
+
+	last time.Time
 }
 
 // stored names a message. The sequences of a stream that was created again, or restored from a backup, come again.
@@ -33,10 +35,10 @@ type tries struct {
 	all map[stored]tried
 }
 
-func (t *tries) of(m *eventreader.Message) tried {
+func (t *tries) of(m *eventreader.Message) dispatch.Tries {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.all[storedOf(m)]
+	return t.all[storedOf(m)].Tries
 }
 
 func (t *tries) failed(m *eventreader.Message, now time.Time) {
@@ -47,11 +49,11 @@ func (t *tries) failed(m *eventreader.Message, now time.Time) {
 	}
 	at := storedOf(m)
 	e := t.all[at]
-	if e.count == 0 {
+	if e.Count == 0 {
 		t.drop(now)
-		e.first = now
+		e.First = now
 	}
-	e.count++
+	e.Count++
 	e.last = now
 	t.all[at] = e
 }

@@ -5,28 +5,28 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/hookturn/hookturn/internal/answer"
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// answerTimeout bounds publishing the answer to an event that becomes a dead letter; the event is tried again after it.
-const answerTimeout = 5 * time.Second
-
 // unserved answers an event that becomes a dead letter, so that the user in the chat is not left without a reply
 // (contract, section 9.1). A known bot's conversation answers it, in the order of its events; an unknown bot has none.
-// The result is the rejection, or why the answer could not be given yet; errDuplicate when the event is a dead letter.
+// The result is the rejection, or why the answer could not be given yet; dispatch.ErrDuplicate when the event is a dead
+// letter.
 func (i *Intake) unserved(
-	ctx context.Context, b *bot.Bot, m *eventreader.Message, document []byte, rejected *rejection,
+	ctx context.Context, b *bot.Bot, m *eventreader.Message, document []byte, rejected *dispatch.Rejection,
 ) error {
 	ctx, envelope, ok := i.envelope(ctx, m, document, owed)
 	if !ok {
 		return rejected
 	}
 	if i.isDeadLetter(ctx, m, envelope) {
-		return errDuplicate
+		return dispatch.ErrDuplicate
 	}
 	if b == nil {
 		return i.answerDirectly(ctx, m, envelope, rejected)
@@ -36,7 +36,7 @@ func (i *Intake) unserved(
 			SpecVersion: "1.0", ID: envelope.ID, Type: envelope.Type, Subject: envelope.Subject, Time: sentAt(envelope, m),
 			TraceParent: envelope.TraceParent, TraceState: envelope.TraceState,
 		},
-		IdleTimeout: bot.Duration(b.IdleTimeout()), Refused: rejected.fault,
+		IdleTimeout: bot.Duration(b.IdleTimeout()), Refused: rejected.Fault,
 	}
 	if err := i.deliver(ctx, b, m, d); !outcomeOf(err).Acked() {
 		return err
@@ -48,13 +48,13 @@ func (i *Intake) unserved(
 // rejection. Of a message that was tried before, that may be the answer of the earlier try, whose dead letter may not be
 // stored.
 func (i *Intake) isDeadLetter(ctx context.Context, m *eventreader.Message, e schemas.Envelope) bool {
-	if !marked(m) || m.Deliveries > 1 || m.TakenOver || i.tries.of(m).count > 0 {
+	if !marked(m) || m.Deliveries > 1 || m.TakenOver || i.tries.of(m).Count > 0 {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, answer.Timeout)
 	defer cancel()
 	to := addressOf(m, e)
-	r, err := i.find(ctx, to, to.ReplyID(schemas.TypeStepReplied), firstStored(to.Event, m))
+	r, err := i.Answers.Find(ctx, to, to.ReplyID(schemas.TypeStepReplied), firstStored(to.Event, m))
 	if err != nil {
 		i.Log.WarnContext(ctx, "looking for an earlier reply failed", "event", e.ID, "error", err)
 	}
@@ -103,7 +103,9 @@ func replayed(m *eventreader.Message) bool { return m.HeaderValue(schemas.Header
 
 // answerDirectly publishes the answer to an event that no conversation takes. The result is the rejection, or why it could
 // not be published yet.
-func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e schemas.Envelope, rejected *rejection) error {
+func (i *Intake) answerDirectly(
+	ctx context.Context, m *eventreader.Message, e schemas.Envelope, rejected *dispatch.Rejection,
+) error {
 	if !owed(m, e) {
 		return rejected
 	}
@@ -113,30 +115,19 @@ func (i *Intake) answerDirectly(ctx context.Context, m *eventreader.Message, e s
 // answer publishes the answer to an event of a step or an adapter, unless the engine has one. The result is as that of
 // answerDirectly.
 func (i *Intake) answer(
-	ctx context.Context, m *eventreader.Message, e schemas.Envelope, rejected *rejection,
+	ctx context.Context, m *eventreader.Message, e schemas.Envelope, rejected *dispatch.Rejection,
 ) error {
 	to := addressOf(m, e)
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	ctx, cancel := context.WithTimeout(ctx, answer.Timeout)
 	defer cancel()
-	if since, may := mayBeAnswered(to.Event, m); may && i.replied(ctx, to, since) {
+	if since, may := mayBeAnswered(to.Event, m); may && i.Answers.Answered(ctx, to, since) {
 		return rejected
 	}
-	if err := i.publishRejected(ctx, to, rejected.fault); err != nil && fault.Of(err).Kind != fault.TooLarge {
+	if err := i.Answers.Reject(ctx, to, rejected.Fault); err != nil && fault.Of(err).Kind != fault.TooLarge {
 		return err
 	}
 	i.Metrics.Step(i.labels(m), "", string(schemas.OutcomeRejected), "", time.Since(m.Received))
 	return rejected
-}
-
-// publishRejected publishes the reply to an event that no run answers.
-func (i *Intake) publishRejected(ctx context.Context, to step.Address, f *fault.Fault) error {
-	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
-	defer cancel()
-	in, err := to.Reply(schemas.TypeStepReplied, time.Now(), step.Rejected(to.Event, f))
-	if err == nil {
-		_, err = i.Replies.Publish(ctx, to.BotID, in.Reply)
-	}
-	return err
 }
 
 func envelopeOf(e schemas.Event) schemas.Envelope {

@@ -98,6 +98,11 @@ type State struct {
 	Failures    []Recent        `json:"failures,omitempty"` // the latest of those, oldest first
 }
 
+// NewState returns the state with which a new run of a conversation starts.
+func NewState(key schemas.ConversationKey, idle bot.Duration) State {
+	return State{ConversationKey: key, IdleTimeout: idle, EventsPerRun: EventsPerRun, Format: FormatLatest}
+}
+
 // ConversationResult is the result of a completed run of a conversation. A starter recognises a redelivered event by
 // EventIDs; the other members are for the Temporal UI.
 type ConversationResult struct {

@@ -1,4 +1,4 @@
-package intake
+package dispatch
 
 import (
 	"context"
@@ -32,8 +32,8 @@ const (
 
 // leftBy returns what has become of an event that a run took and did not answer before it ended. Where the recovery itself
 // offers the event, no other has it.
-func leftBy(status enumspb.WorkflowExecutionStatus, a arrival) taken {
-	if endedEarly(status) && !a.recovery {
+func leftBy(status enumspb.WorkflowExecutionStatus, a Arrival) taken {
+	if EndedEarly(status) && !a.Recovery {
 		return leftToRecovery
 	}
 	return notTaken
@@ -50,11 +50,11 @@ const runsAsked = 100
 // ones and an open one, that do not know it. So all runs that ended since the event was stored are asked, up to runsAsked.
 // Of a conversation whose runs the server does not keep any more only its replies are left. An event about which a server
 // cannot be asked waits.
-func (i *Intake) takenBefore(ctx context.Context, to step.Address, a arrival) (t taken, run string, err error) {
+func (dp *Dispatcher) takenBefore(ctx context.Context, to step.Address, a Arrival) (t taken, run string, err error) {
 	id := step.ConversationID(to.ConversationKey)
-	described, err := i.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	described, err := dp.Temporal.DescribeWorkflowExecution(ctx, id, "")
 	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
-		if a.redelivered && i.replied(ctx, to, a.stored) {
+		if a.Redelivered && dp.Answers.Answered(ctx, to, a.Stored) {
 			t = takenAndAnswered
 		}
 		return t, "", nil
@@ -63,29 +63,29 @@ func (i *Intake) takenBefore(ctx context.Context, to step.Address, a arrival) (t
 		return notTaken, "", fmt.Errorf("look at the latest run of a conversation: %w", err)
 	}
 	latest := described.GetWorkflowExecutionInfo()
-	if t, err = i.takenBy(ctx, id, latest, to.Event.ID, a); t != notTaken || err != nil || !a.redelivered {
+	if t, err = dp.takenBy(ctx, id, latest, to.Event.ID, a); t != notTaken || err != nil || !a.Redelivered {
 		return t, latest.GetExecution().GetRunId(), err
 	}
-	stored := a.stored
+	stored := a.Stored
 	if stored.IsZero() {
-		stored = time.Now().Add(-recoverBack)
+		stored = time.Now().Add(-step.RepliesKept)
 	}
 	since := stored.Add(-step.ClockSlack)
 	if started := latest.GetStartTime(); started != nil && started.AsTime().Before(since) {
 		return notTaken, "", nil // every earlier run ended before the event was stored
 	}
 	request := &workflowservice.ListWorkflowExecutionsRequest{
-		Namespace: i.Namespace, PageSize: runsAsked,
+		Namespace: dp.Namespace, PageSize: runsAsked,
 		Query: fmt.Sprintf("WorkflowId = %s AND ExecutionStatus IN ('Completed', 'Canceled', 'Terminated', 'Failed', 'TimedOut') "+
 			"AND CloseTime >= '%s'", step.Quote(id), since.UTC().Format(time.RFC3339)),
 	}
 	for left := runsAsked; ; {
-		page, err := i.Temporal.ListWorkflow(ctx, request)
+		page, err := dp.Temporal.ListWorkflow(ctx, request)
 		if err != nil {
 			return notTaken, "", fmt.Errorf("list the runs of a conversation: %w", err)
 		}
 		for _, info := range page.GetExecutions() {
-			if t, err = i.takenBy(ctx, id, info, to.Event.ID, a); t != notTaken || err != nil {
+			if t, err = dp.takenBy(ctx, id, info, to.Event.ID, a); t != notTaken || err != nil {
 				return t, info.GetExecution().GetRunId(), err
 			}
 			if left--; left <= 0 {
@@ -100,60 +100,58 @@ func (i *Intake) takenBefore(ctx context.Context, to step.Address, a arrival) (t
 
 // takenBy returns whether a run has taken an event: a completed run by its result, one that was cancelled or ended early by
 // its Updates. A run that is open, or was continued, is not asked.
-func (i *Intake) takenBy(
-	ctx context.Context, id string, info *workflowpb.WorkflowExecutionInfo, eventID string, a arrival,
+func (dp *Dispatcher) takenBy(
+	ctx context.Context, id string, info *workflowpb.WorkflowExecutionInfo, eventID string, a Arrival,
 ) (taken, error) {
 	run, status := info.GetExecution().GetRunId(), info.GetStatus()
 	switch {
 	case status == enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 		var result step.ConversationResult
-		err := i.Temporal.GetWorkflow(ctx, id, run).Get(ctx, &result)
-		if ctx.Err() != nil || overloaded(err) || unavailable(err) {
+		err := dp.Temporal.GetWorkflow(ctx, id, run).Get(ctx, &result)
+		if ctx.Err() != nil || Overloaded(err) || unavailable(err) {
 			return notTaken, fmt.Errorf("read the result of run %s: %w", run, err)
 		}
 		if err == nil && slices.Contains(result.EventIDs, eventID) {
 			return takenAndAnswered, nil
 		}
-	case status == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, endedEarly(status):
-		has, answered, err := i.hasUpdate(ctx, id, run, eventID)
-		switch {
-		case err != nil:
-			return notTaken, fmt.Errorf("ask run %s about an event: %w", run, err)
-		case answered:
-			return takenAndAnswered, nil
-		case has:
-			return leftBy(status, a), nil
-		}
+	case status == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, EndedEarly(status):
+		return dp.takenAsUpdate(ctx, id, info, eventID, a)
 	}
 	return notTaken, nil
 }
 
-// hasUpdate reports whether a run without a result has an event as an Update, and whether it has answered it. The server
-// keeps the Updates of a closed run as long as the run, and returns what became of one at once where no stage is waited for.
-func (i *Intake) hasUpdate(ctx context.Context, id, run, eventID string) (has, answered bool, err error) {
+// takenAsUpdate returns whether a run without a result has taken an event. The server keeps the Updates of a closed run as
+// long as the run, and returns what became of one at once where no stage is waited for.
+func (dp *Dispatcher) takenAsUpdate(
+	ctx context.Context, id string, info *workflowpb.WorkflowExecutionInfo, eventID string, a Arrival,
+) (taken, error) {
+	run := info.GetExecution().GetRunId()
 	for _, update := range []string{step.UpdateID(eventID), step.AgainID(eventID)} {
-		is, err := i.Temporal.WorkflowService().PollWorkflowExecutionUpdate(ctx,
-			&workflowservice.PollWorkflowExecutionUpdateRequest{Namespace: i.Namespace, UpdateRef: &updatepb.UpdateRef{
+		is, err := dp.Temporal.WorkflowService().PollWorkflowExecutionUpdate(ctx,
+			&workflowservice.PollWorkflowExecutionUpdateRequest{Namespace: dp.Namespace, UpdateRef: &updatepb.UpdateRef{
 				WorkflowExecution: &commonpb.WorkflowExecution{WorkflowId: id, RunId: run}, UpdateId: update,
 			}})
 		if _, none := errors.AsType[*serviceerror.NotFound](err); none {
 			continue
 		}
 		if err != nil {
-			return false, false, err
+			return notTaken, fmt.Errorf("ask run %s about an event: %w", run, err)
 		}
 		failed := is.GetOutcome().GetFailure().GetApplicationFailureInfo().GetType()
-		return true, is.GetOutcome() != nil && failed != lostUpdate, nil
+		if is.GetOutcome() != nil && failed != lostUpdate {
+			return takenAndAnswered, nil
+		}
+		return leftBy(info.GetStatus(), a), nil
 	}
-	return false, false, nil
+	return notTaken, nil
 }
 
 // lostWith returns what has become of an event that a run had accepted, and not answered, when it ended.
-func (i *Intake) lostWith(ctx context.Context, workflow, run string, a arrival) (taken, error) {
-	if a.recovery {
+func (dp *Dispatcher) lostWith(ctx context.Context, workflow, run string, a Arrival) (taken, error) {
+	if a.Recovery {
 		return notTaken, nil
 	}
-	ended, err := i.Temporal.DescribeWorkflowExecution(ctx, workflow, run)
+	ended, err := dp.Temporal.DescribeWorkflowExecution(ctx, workflow, run)
 	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
 		return notTaken, nil
 	}
@@ -161,4 +159,14 @@ func (i *Intake) lostWith(ctx context.Context, workflow, run string, a arrival) 
 		return notTaken, fmt.Errorf("look at run %s, which ended with the event: %w", run, err)
 	}
 	return leftBy(ended.GetWorkflowExecutionInfo().GetStatus(), a), nil
+}
+
+// EndedEarly reports whether a run ended by anything else than its own end.
+func EndedEarly(status enumspb.WorkflowExecutionStatus) bool {
+	switch status {
+	case enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED, enumspb.WORKFLOW_EXECUTION_STATUS_FAILED,
+		enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT:
+		return true
+	}
+	return false
 }

@@ -1,10 +1,9 @@
-package intake_test
+package recovery_test
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -19,16 +18,16 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/fault"
-	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// TestIntake_FailingRunStopsNoOther: whatever is wrong with one run, the others are recovered: of the same tenant, of
+// TestRecovery_FailingRunStopsNoOther: whatever is wrong with one run, the others are recovered: of the same tenant, of
 // other ones, and those that ended before it.
-func TestIntake_FailingRunStopsNoOther(t *testing.T) {
+func TestRecovery_FailingRunStopsNoOther(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	n := newNamespace(t, c)
 	n.terminated(conversation("acme", "before"), "before", 3*time.Second, "e1")
 	n.terminated(conversation("acme", "stuck"), "stuck", 2*time.Second, "e2")
@@ -42,15 +41,15 @@ func TestIntake_FailingRunStopsNoOther(t *testing.T) {
 		}
 		return nil
 	})
-	err := in.RecoverTwice(t.Context())
+	err := rec.RecoverTwice(t.Context())
 	require.ErrorContains(t, err, "surprise")
 	require.ElementsMatch(t, []string{"e1", "e4", "e5"}, *taken, "e3 waits for e2, which ended before it")
 }
 
-// TestIntake_ForeignRunPassedOver: a program of another team has workflows of the same name and of a similar input.
-func TestIntake_ForeignRunPassedOver(t *testing.T) {
+// TestRecovery_ForeignRunPassedOver: a program of another team has workflows of the same name and of a similar input.
+func TestRecovery_ForeignRunPassedOver(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	n := newNamespace(t, c)
 	n.terminated(conversation("acme", "theirs"), "foreign", time.Second, "e1")
 	n.runs[0].Execution.WorkflowId = "orders/acme/shop/theirs"
@@ -59,14 +58,14 @@ func TestIntake_ForeignRunPassedOver(t *testing.T) {
 		return (&run{t: t}).started("Step", step.Request{Delivery: step.Delivery{Event: schemas.Event{ID: "e2"}}})
 	}
 	taken := takers(c, none)
-	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.NoError(t, rec.RecoverTwice(t.Context()))
 	require.Empty(t, *taken)
-	require.Empty(t, rejected(t, in, fault.Internal))
+	require.Empty(t, rejected(t, rec, fault.Internal))
 }
 
-// TestIntake_FailingRunGivenUp: what can be recovered by no means becomes a dead letter and is answered, after some minutes,
+// TestRecovery_FailingRunGivenUp: what can be recovered by no means becomes a dead letter and is answered, after some minutes,
 // with some tries, and the mark waits for it. An outage of Temporal gives up nothing.
-func TestIntake_FailingRunGivenUp(t *testing.T) {
+func TestRecovery_FailingRunGivenUp(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		fails           error
@@ -81,7 +80,7 @@ func TestIntake_FailingRunGivenUp(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				in, c := setup(t)
+				rec, c := setup(t)
 				n := newNamespace(t, c)
 				key := conversation("acme", "c-1")
 				if tc.garbled {
@@ -90,153 +89,44 @@ func TestIntake_FailingRunGivenUp(t *testing.T) {
 					n.terminated(key, "ended", time.Minute, "e1")
 				}
 				written, stored, closed := &letters{}, &mark{}, time.Now().Add(-time.Minute)
-				in.Letters, in.Mark = written, stored
+				rec.Letters, rec.Mark = written, stored
 				tries := 0
 				n.histories["ended"] = func(read func() *run) func() *run {
 					return func() *run { tries++; return read() }
 				}(n.histories["ended"])
 				takers(c, func(client.UpdateWorkflowOptions) error { return tc.fails })
 
-				recovering(t, in, 9*time.Minute)
+				recovering(t, rec, 9*time.Minute)
 				require.Empty(t, written.ids)
-				require.Empty(t, rejected(t, in, fault.Internal))
+				require.Empty(t, rejected(t, rec, fault.Internal))
 				require.Less(t, tries, 12)
 				require.False(t, stored.at.After(closed), "a starter that comes now must know of the run")
 
-				recovering(t, in, 14*time.Minute)
+				recovering(t, rec, 14*time.Minute)
 				require.Equal(t, tc.letters, written.ids)
-				require.Equal(t, tc.failed, rejected(t, in, fault.Internal))
+				require.Equal(t, tc.failed, rejected(t, rec, fault.Internal))
 				require.Equal(t, tc.failed != nil, stored.at.After(closed))
 			})
 		})
 	}
 }
 
-// TestIntake_LooksBackToTheMark: a starter that starts after hours without one goes on where the last one stopped, and looks
-// back as far as answers are recognised when that is not known.
-func TestIntake_LooksBackToTheMark(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		mark *mark
-		back time.Duration
-	}{
-		"mark":             {&mark{at: time.Now().Add(-100 * time.Hour)}, 100*time.Hour + 2*time.Minute},
-		"none stored":      {&mark{}, 72 * time.Hour},
-		"cannot be read":   {&mark{err: errors.New("away")}, 72 * time.Hour},
-		"of a wrong clock": {&mark{at: time.Now().Add(time.Hour)}, 72 * time.Hour},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			in, c := setup(t)
-			in.Mark = tc.mark
-			n := newNamespace(t, c)
-			n.terminated(key, "ended", 90*time.Minute, "e1")
-			var since time.Time
-			n.lists = func(from, _ time.Time) error {
-				if since.IsZero() {
-					since = from
-				}
-				return nil
-			}
-			taken := takers(c, none)
-			require.NoError(t, in.RecoverTwice(t.Context()))
-			require.Equal(t, []string{"e1"}, *taken)
-			require.WithinDuration(t, time.Now().Add(-tc.back), since, time.Minute)
-			if name != "of a wrong clock" {
-				require.WithinDuration(t, time.Now().Add(-2*time.Minute), tc.mark.at, time.Minute, "for the next starter")
-			}
-		})
-	}
-}
-
-// TestIntake_AnsweredBeforeTheMarkWasLost: what was answered so long ago that the stream would store a second reply, and the
-// conversation may have dropped its id, is not run again.
-func TestIntake_AnsweredBeforeTheMarkWasLost(t *testing.T) {
-	t.Parallel()
-	in, c := setup(t)
-	n := newNamespace(t, c)
-	n.terminated(key, "ended", time.Hour, "e1", "e2")
-	to := step.Address{ConversationKey: key, Event: schemas.Event{ID: "e1"}}
-	in.Replies = &replies{published: []schemas.Reply{{ID: to.ReplyID(schemas.TypeStepReplied)}}}
-	taken := takers(c, none)
-	require.NoError(t, in.RecoverTwice(t.Context()))
-	require.Equal(t, []string{"e2"}, *taken)
-}
-
-// TestIntake_ManyEndedRuns: more runs than fit a page are recovered from the oldest on, and what was listed is not listed
-// again when a later page fails.
-func TestIntake_ManyEndedRuns(t *testing.T) {
-	t.Parallel()
-	in, c := setup(t)
-	n := newNamespace(t, c)
-	n.page = 4
-	var want []string
-	for k := range 30 {
-		id := fmt.Sprintf("e%d", k)
-		n.terminated(conversation("acme", id), id, time.Duration(60-k)*time.Minute, id)
-		want = append(want, id)
-	}
-	var again []time.Time // from where spans begin once listing has failed
-	failed := false
-	n.lists = func(from, _ time.Time) error {
-		if failed {
-			again = append(again, from)
-			return nil
-		}
-		if failed = time.Since(from) < 50*time.Minute; failed {
-			return errors.New("away")
-		}
-		return nil
-	}
-	taken := takers(c, none)
-	require.ErrorContains(t, in.RecoverTwice(t.Context()), "away")
-	require.Equal(t, want, *taken)
-	require.NotEmpty(t, again)
-	require.Less(t, time.Since(slices.MinFunc(again, time.Time.Compare)), 61*time.Minute, "a finished span is listed again")
-}
-
-// TestIntake_EndedRunsInOrder: of two runs of a conversation that ended early, the older one's events go first, although
+// TestRecovery_EndedRunsInOrder: of two runs of a conversation that ended early, the older one's events go first, although
 // Temporal lists the newer one first.
-func TestIntake_EndedRunsInOrder(t *testing.T) {
+func TestRecovery_EndedRunsInOrder(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	n := newNamespace(t, c)
 	n.terminated(key, "second", time.Second, "e3", "e4")
 	n.terminated(key, "first", time.Minute, "e1", "e2")
 	taken := takers(c, none)
-	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.NoError(t, rec.RecoverTwice(t.Context()))
 	require.Equal(t, []string{"e1", "e2", "e3", "e4"}, *taken)
 }
 
-// TestIntake_EndedRunBeforeNewEvent: a new event that finds its run ended early goes behind what the run had accepted. A
-// few at a time do: under overload the events go first.
-func TestIntake_EndedRunBeforeNewEvent(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		busy int32
-		want []string
-	}{
-		"one":  {0, []string{"e0", "e1", "e2", "e3"}},
-		"many": {intake.RecoverFirst, []string{"e0", "e3"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			in, c := setup(t)
-			n := newNamespace(t, c)
-			noneOpen(c)
-			taken := takers(c, none)
-			verdict(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e0")), "", false)
-			n.terminated(key, "run-1", time.Second, "e1", "e2")
-			in.Recovering(tc.busy)
-			verdict(t, in.Handle(t.Context(), message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e3")), "", false)
-			require.Equal(t, tc.want, *taken)
-		})
-	}
-}
-
-// TestIntake_RecoveredEventBehindWaitingStep: a step that was requested before the one that waits for entities now must not
+// TestRecovery_RecoveredEventBehindWaitingStep: a step that was requested before the one that waits for entities now must not
 // cancel it.
-func TestIntake_RecoveredEventBehindWaitingStep(t *testing.T) {
+func TestRecovery_RecoveredEventBehindWaitingStep(t *testing.T) {
 	t.Parallel()
 	now, all := time.Now(), []string{"e1", "message", "e2", "entities", "end", "rejected"}
 	for name, tc := range map[string]struct {
@@ -252,7 +142,7 @@ func TestIntake_RecoveredEventBehindWaitingStep(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, c := setup(t)
+			rec, c := setup(t)
 			n := newNamespace(t, c)
 			n.terminated(key, "ended", time.Second)
 			n.histories["ended"] = func() *run {
@@ -270,17 +160,17 @@ func TestIntake_RecoveredEventBehindWaitingStep(t *testing.T) {
 			}
 			n.histories["open"] = func() *run { return (&run{t: t}).started("Conversation", state) }
 			taken := takers(c, none)
-			require.NoError(t, in.RecoverTwice(t.Context()))
+			require.NoError(t, rec.RecoverTwice(t.Context()))
 			require.Equal(t, tc.taken, *taken)
-			require.Equal(t, tc.answered, answers(t, in))
+			require.Equal(t, tc.answered, answers(t, rec))
 		})
 	}
 }
 
-// TestIntake_RecoveredAnswersInOrder: an event that is rejected is answered by the run that has the events before it.
-func TestIntake_RecoveredAnswersInOrder(t *testing.T) {
+// TestRecovery_RecoveredAnswersInOrder: an event that is rejected is answered by the run that has the events before it.
+func TestRecovery_RecoveredAnswersInOrder(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	n := newNamespace(t, c)
 	n.terminated(key, "ended", time.Second)
 	n.histories["ended"] = func() *run {
@@ -293,49 +183,49 @@ func TestIntake_RecoveredAnswersInOrder(t *testing.T) {
 		return r.accepted("e3", schemas.TypeStepRequested)
 	}
 	taken := takers(c, none)
-	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.NoError(t, rec.RecoverTwice(t.Context()))
 	require.Equal(t, []string{"e2", "e3"}, *taken)
-	require.Equal(t, []string{"e1 unknown_step"}, answers(t, in))
+	require.Equal(t, []string{"e1 unknown_step"}, answers(t, rec))
 }
 
-// TestIntake_DeletedRunIsNotRecovered: a run that starter erase has deleted meanwhile does not count as a failure.
-func TestIntake_DeletedRunIsNotRecovered(t *testing.T) {
+// TestRecovery_DeletedRunIsNotRecovered: a run that starter erase has deleted meanwhile does not count as a failure.
+func TestRecovery_DeletedRunIsNotRecovered(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	n := newNamespace(t, c)
 	n.terminated(key, "ended", time.Second)
 	n.histories["ended"] = func() *run { return &run{t: t, fail: serviceerror.NewNotFound("deleted")} }
-	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.NoError(t, rec.RecoverTwice(t.Context()))
 }
 
-// TestIntake_RejectedEventOfEndedRun: an event that no run may take becomes a dead letter at once, and those behind it go on.
-func TestIntake_RejectedEventOfEndedRun(t *testing.T) {
+// TestRecovery_RejectedEventOfEndedRun: an event that no run may take becomes a dead letter at once, and those behind it go on.
+func TestRecovery_RejectedEventOfEndedRun(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	n := newNamespace(t, c)
 	n.terminated(key, "ended", time.Second, "e1", "e2")
 	written := &letters{}
-	in.Letters = written
+	rec.Letters = written
 	var taken []string
-	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	intaketest.Accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 		if o.UpdateOptions.UpdateID == "e1" {
-			return handle(temporal.NewApplicationError("too many entities", step.RejectedTooLarge)), nil
+			return intaketest.UpdateHandle(temporal.NewApplicationError("too many entities", step.RejectedTooLarge)), nil
 		}
 		taken = append(taken, o.UpdateOptions.UpdateID)
-		return handle(nil), nil
+		return intaketest.UpdateHandle(nil), nil
 	})
-	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.NoError(t, rec.RecoverTwice(t.Context()))
 	require.Equal(t, []string{"e1 too_large"}, written.ids)
-	require.Equal(t, []string{"e1 too_large"}, answers(t, in))
+	require.Equal(t, []string{"e1 too_large"}, answers(t, rec))
 	require.Equal(t, []string{"e2"}, taken)
 }
 
-// TestIntake_StuckTenantDelaysNoOther: the runs of one tenant take all the time of their tries; those of another one are
+// TestRecovery_StuckTenantDelaysNoOther: the runs of one tenant take all the time of their tries; those of another one are
 // recovered meanwhile, and so are the tenant's own others, in later rounds.
-func TestIntake_StuckTenantDelaysNoOther(t *testing.T) {
+func TestRecovery_StuckTenantDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		in, c := setup(t)
+		rec, c := setup(t)
 		n := newNamespace(t, c)
 		for k := range 40 {
 			id := fmt.Sprintf("stuck-%d", k)
@@ -356,10 +246,10 @@ func TestIntake_StuckTenantDelaysNoOther(t *testing.T) {
 				mu.Lock()
 				defer mu.Unlock()
 				taken[o.UpdateOptions.UpdateID] = time.Since(begun)
-				return handle(nil), nil
+				return intaketest.UpdateHandle(nil), nil
 			})
 		c.On("WorkflowService").Return(nil).Maybe()
-		recovering(t, in, time.Hour)
+		recovering(t, rec, time.Hour)
 		require.Less(t, taken["e2"], time.Second)
 		require.Less(t, taken["e3"], 3*time.Minute)
 		require.Contains(t, taken, "e1")
@@ -368,15 +258,15 @@ func TestIntake_StuckTenantDelaysNoOther(t *testing.T) {
 	})
 }
 
-// TestIntake_UndecodableRunAnswersItsConversation: the true id of a conversation is a search attribute, where its workflow id has
+// TestRecovery_UndecodableRunAnswersItsConversation: the true id of a conversation is a search attribute, where its workflow id has
 // a token, and search attributes are not encrypted.
-func TestIntake_UndecodableRunAnswersItsConversation(t *testing.T) {
+func TestRecovery_UndecodableRunAnswersItsConversation(t *testing.T) {
 	t.Parallel()
 	for name, shown := range map[string]string{"shown": "c 42", "hidden": schemas.ConversationToken("c 42")} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				in, c := setup(t)
+				rec, c := setup(t)
 				n := newNamespace(t, c)
 				n.garbled(conversation("acme", "c 42"), "ended", time.Minute)
 				value, err := step.DataConverter().ToPayload(shown)
@@ -384,14 +274,14 @@ func TestIntake_UndecodableRunAnswersItsConversation(t *testing.T) {
 				n.runs[0].SearchAttributes = &commonpb.SearchAttributes{
 					IndexedFields: map[string]*commonpb.Payload{step.AttributeConversation: value},
 				}
-				recovering(t, in, 20*time.Minute)
-				sent, _ := in.Replies.(*replies)
+				recovering(t, rec, 20*time.Minute)
+				sent, _ := rec.Answers.Replies.(*intaketest.Replies)
 				if name == "hidden" {
-					require.Empty(t, sent.published)
+					require.Empty(t, sent.Published)
 					return
 				}
-				require.Len(t, sent.published, 1)
-				require.Equal(t, "c 42", sent.published[0].Subject)
+				require.Len(t, sent.Published, 1)
+				require.Equal(t, "c 42", sent.Published[0].Subject)
 			})
 		})
 	}

@@ -1,4 +1,4 @@
-package intake
+package dispatch
 
 import (
 	"context"
@@ -31,6 +31,6 @@ func TestOverloaded(t *testing.T) {
 		"unanswered events":  {errLimit, false},
 		"anything else":      {errors.New("surprise"), false},
 	} {
-		require.Equal(t, c.want, overloaded(c.err), name)
+		require.Equal(t, c.want, Overloaded(c.err), name)
 	}
 }

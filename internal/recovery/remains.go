@@ -1,4 +1,4 @@
-package intake
+package recovery
 
 import (
 	"fmt"
@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -88,7 +89,7 @@ func (r *reading) started(a *historypb.WorkflowExecutionStartedEventAttributes) 
 			id := a.GetWorkflowId()
 			request.Delivery = unreadable(id[strings.LastIndexByte(id, '/')+1:], schemas.TypeStepRequested)
 		}
-		request.Delivery = notTwice(request.Delivery)
+		request.Delivery = dispatch.NotTwice(request.Delivery)
 		r.left.request, r.left.deliveries = &request, []step.Delivery{request.Delivery}
 		return err
 	}
@@ -159,7 +160,7 @@ func (r *reading) remains() remains {
 	for _, id := range r.order {
 		if d, open := r.accepted[id]; open {
 			if r.left.begun == "" { // the first that is open; those behind it had not begun
-				r.left.begun, d = d.Event.ID, notTwice(d)
+				r.left.begun, d = d.Event.ID, dispatch.NotTwice(d)
 			}
 			r.left.deliveries = append(r.left.deliveries, d)
 			r.left.input.IdleTimeout = max(r.left.input.IdleTimeout, d.IdleTimeout, bot.Duration(0))
@@ -168,13 +169,10 @@ func (r *reading) remains() remains {
 	return r.left
 }
 
-// notTwice rejects a step whose script may have begun: it may have called out, so it does not run again. A webhook is called
-// again with the same webhook-id.
-func notTwice(d step.Delivery) step.Delivery {
-	if d.Plan != nil && d.Plan.Code != nil {
-		d.Refused = fault.New(fault.OutcomeUnknown,
-			"the step's run ended while its script may have run: check whether it had its effect")
-	}
+// unanswered is the delivery of a step that waited for entities when its run ended: they are gone with the run.
+func unanswered(d step.Delivery) step.Delivery {
+	d.Refused = fault.New(fault.Internal,
+		"the run of the conversation ended while the step waited for entities: request it again")
 	return d
 }
 

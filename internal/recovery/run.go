@@ -1,4 +1,4 @@
-package intake
+package recovery
 
 import (
 	"cmp"
@@ -9,10 +9,9 @@ import (
 
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
-	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
-	"go.temporal.io/sdk/temporal"
 
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -21,17 +20,17 @@ import (
 
 // recoverRun sees to what a run has left unanswered, in order: its events go to the open run of the conversation or to a new
 // one, and those that no run may take are answered here.
-func (i *Intake) recoverRun(ctx context.Context, run *endedRun) error {
-	history, err := i.history(ctx, run.workflow, run.run)
+func (r *Recovery) recoverRun(ctx context.Context, run *endedRun) error {
+	history, err := r.history(ctx, run.workflow, run.run)
 	if _, gone := errors.AsType[*serviceerror.NotFound](err); gone {
-		i.Log.WarnContext(ctx, "run that ended early was deleted before its events were recovered", "workflow", run.workflow,
+		r.Log.WarnContext(ctx, "run that ended early was deleted before its events were recovered", "workflow", run.workflow,
 			"run_id", run.run)
 		return nil
 	}
 	switch {
-	case err != nil && run.overdue() && !overloaded(err):
-		i.Log.ErrorContext(ctx, "run that ended early given up, its history cannot be read", "workflow", run.workflow, "run_id",
-			run.run, "attempt", run.tries, "error", err)
+	case err != nil && run.overdue() && !dispatch.Overloaded(err):
+		r.Log.ErrorContext(ctx, "run that ended early given up, its history cannot be read", "workflow", run.workflow, "run_id",
+			run.run, "attempt", run.tries.Count, "error", err)
 		return nil
 	case err != nil:
 		return err
@@ -44,44 +43,44 @@ func (i *Intake) recoverRun(ctx context.Context, run *endedRun) error {
 		if !run.overdue() {
 			return left.unreadable
 		}
-		i.Log.ErrorContext(ctx, "history of a run that ended early cannot be decoded, its events given up", "workflow",
+		r.Log.ErrorContext(ctx, "history of a run that ended early cannot be decoded, its events given up", "workflow",
 			run.workflow, "run_id", run.run, "events", len(left.deliveries), "error", left.unreadable,
 			"hint", "check the directory of payload keys")
 	}
 	if len(left.deliveries) == 0 {
 		return nil
 	}
-	waiting, err := i.waitingBehind(ctx, run, &left)
+	waiting, err := r.waitingBehind(ctx, run, &left)
 	if err != nil {
 		return err
 	}
 	for _, d := range left.deliveries {
-		if err := i.recoverDelivery(ctx, run, &left, d, waiting); err != nil {
+		if err := r.recoverDelivery(ctx, run, &left, d, waiting); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (i *Intake) history(ctx context.Context, workflow, run string) (*reading, error) {
-	events := i.Temporal.GetWorkflowHistory(ctx, workflow, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
-	return readHistory(events, i.payloads())
+func (r *Recovery) history(ctx context.Context, workflow, run string) (*reading, error) {
+	events := r.Temporal.GetWorkflowHistory(ctx, workflow, run, false, enumspb.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	return readHistory(events, r.payloads())
 }
 
 // payloads returns the converter of histories.
-func (i *Intake) payloads() converter.DataConverter {
-	if i.Converter == nil {
+func (r *Recovery) payloads() converter.DataConverter {
+	if r.Converter == nil {
 		return step.DataConverter()
 	}
-	return i.Converter
+	return r.Converter
 }
 
 // waitingBehind returns the step that waits for entities in the run that a conversation has open now, nil when none does.
-func (i *Intake) waitingBehind(ctx context.Context, run *endedRun, left *remains) (*step.Delivery, error) {
+func (r *Recovery) waitingBehind(ctx context.Context, run *endedRun, left *remains) (*step.Delivery, error) {
 	if left.request != nil {
 		return nil, nil
 	}
-	latest, err := i.Temporal.DescribeWorkflowExecution(ctx, run.workflow, "")
+	latest, err := r.Temporal.DescribeWorkflowExecution(ctx, run.workflow, "")
 	if err != nil {
 		return nil, fmt.Errorf("look at the latest run: %w", err)
 	}
@@ -89,7 +88,7 @@ func (i *Intake) waitingBehind(ctx context.Context, run *endedRun, left *remains
 	if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return nil, nil
 	}
-	open, err := i.history(ctx, run.workflow, info.GetExecution().GetRunId())
+	open, err := r.history(ctx, run.workflow, info.GetExecution().GetRunId())
 	if err != nil {
 		return nil, fmt.Errorf("open run: %w", err)
 	}
@@ -97,33 +96,33 @@ func (i *Intake) waitingBehind(ctx context.Context, run *endedRun, left *remains
 }
 
 // recoverDelivery sees to one event. What fails for a fault of the event's own, or for too long, is given up.
-func (i *Intake) recoverDelivery(
+func (r *Recovery) recoverDelivery(
 	ctx context.Context, run *endedRun, left *remains, d step.Delivery, waiting *step.Delivery,
 ) error {
 	to := step.Address{ConversationKey: run.owner(left), Event: d.Event}
 	if to.Conversation == "" {
-		i.Log.ErrorContext(ctx, "event of a run that ended early cannot be answered, its conversation is not known", "workflow",
+		r.Log.ErrorContext(ctx, "event of a run that ended early cannot be answered, its conversation is not known", "workflow",
 			run.workflow, "run_id", run.run, "event", d.Event.ID, "type", d.Event.Type)
 		return nil
 	}
 	ctx = telemetry.WithTrace(ctx, telemetry.TraceID(d.Event.TraceID(to.BotID)))
-	err := i.recoverTo(ctx, run, left, d, to, behind(d, waiting, left.begun))
-	rejected, hopeless := errors.AsType[*rejection](err)
-	switch failed := outcomeOf(err).Err(); {
-	case errors.Is(err, errDuplicate):
+	err := r.recoverTo(ctx, run, left, d, to, behind(d, waiting, left.begun))
+	rejected, hopeless := errors.AsType[*dispatch.Rejection](err)
+	switch {
+	case errors.Is(err, dispatch.ErrDuplicate):
 		return nil
-	case !hopeless && failed != nil && run.overdue() && !overloaded(err):
-		rejected = rejectf(fault.Internal, "the event of a run that ended early could not be given to another run for %s: see "+
-			"the starter's log", recoverGiveUp)
-	case !hopeless && failed != nil:
+	case !hopeless && err != nil && run.overdue() && !dispatch.Overloaded(err):
+		rejected = dispatch.Rejectf(fault.Internal, "the event of a run that ended early could not be given to another run for "+
+			"%s: see the starter's log", giveUpAfter)
+	case !hopeless && err != nil:
 		return err
 	}
 	if rejected != nil {
-		return i.writeOff(ctx, run, d, to, rejected, err)
+		return r.writeOff(ctx, run, d, to, rejected, err)
 	}
-	i.Log.WarnContext(ctx, "event of a run that ended early recovered", "workflow", run.workflow, "run_id", run.run, "event",
+	r.Log.WarnContext(ctx, "event of a run that ended early recovered", "workflow", run.workflow, "run_id", run.run, "event",
 		d.Event.ID, "type", d.Event.Type, "status", run.status)
-	i.Metrics.Recovered()
+	r.Metrics.Recovered()
 	return nil
 }
 
@@ -163,7 +162,7 @@ func behind(d step.Delivery, waiting *step.Delivery, begun string) *fault.Fault 
 // recoverTo offers an event to a run, or answers it. One that was rejected needs nothing of a run, and would cancel a step
 // that waits there; it is answered here unless an event before it went to a run, whose answer must come first. An answer
 // that is so old that the stream would store a second one is looked for.
-func (i *Intake) recoverTo(
+func (r *Recovery) recoverTo(
 	ctx context.Context, run *endedRun, left *remains, d step.Delivery, to step.Address, behind *fault.Fault,
 ) error {
 	reason := behind
@@ -171,18 +170,19 @@ func (i *Intake) recoverTo(
 		reason = d.Refused
 	}
 	if reason != nil || time.Since(run.closed) > step.RepliesKnown {
-		if answered, err := i.find(ctx, to, answerID(to, reason != nil), run.begun); err != nil || answered != nil {
-			return cmp.Or(err, errDuplicate)
+		if answered, err := r.Answers.Find(ctx, to, answerID(to, reason != nil), run.begun); err != nil || answered != nil {
+			return cmp.Or(err, dispatch.ErrDuplicate)
 		}
 	}
 	if reason != nil {
-		return i.publishRejected(ctx, to, reason)
+		return r.Answers.Reject(ctx, to, reason)
 	}
 	left.handedOver = true
 	if left.request != nil {
-		return i.restartStep(ctx, run, *left.request)
+		_, err := r.Dispatcher.Start(ctx, *left.request, run.arrival())
+		return err
 	}
-	_, err := i.updateState(ctx, newState(to.ConversationKey, left.input.IdleTimeout), d, run.arrival())
+	_, err := r.Dispatcher.Offer(ctx, step.NewState(to.ConversationKey, left.input.IdleTimeout), d, run.arrival())
 	return err
 }
 
@@ -195,40 +195,18 @@ func answerID(to step.Address, rejected bool) string {
 }
 
 // writeOff makes a dead letter of an event that no run takes, and answers it.
-func (i *Intake) writeOff(
-	ctx context.Context, run *endedRun, d step.Delivery, to step.Address, rejected *rejection, cause error,
+func (r *Recovery) writeOff(
+	ctx context.Context, run *endedRun, d step.Delivery, to step.Address, rejected *dispatch.Rejection, cause error,
 ) error {
-	if i.Letters != nil {
-		if err := i.Letters.Write(ctx, to.ConversationKey, d.Event, rejected.fault); err != nil {
+	if r.Letters != nil {
+		if err := r.Letters.Write(ctx, to.ConversationKey, d.Event, rejected.Fault); err != nil {
 			return err
 		}
 	}
-	if err := i.publishRejected(ctx, to, rejected.fault); err != nil {
+	if err := r.Answers.Reject(ctx, to, rejected.Fault); err != nil {
 		return err
 	}
-	i.Log.ErrorContext(ctx, "event of a run that ended early given up", "workflow", run.workflow, "run_id", run.run, "event",
-		d.Event.ID, "type", d.Event.Type, "attempt", run.tries, "kind", rejected.fault.Kind, "error", cause)
+	r.Log.ErrorContext(ctx, "event of a run that ended early given up", "workflow", run.workflow, "run_id", run.run, "event",
+		d.Event.ID, "type", d.Event.Type, "attempt", run.tries.Count, "kind", rejected.Fault.Kind, "error", cause)
 	return nil
-}
-
-// restartStep runs a step on its own again, under its old id, unless that was done already.
-func (i *Intake) restartStep(ctx context.Context, run *endedRun, request step.Request) error {
-	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
-	defer cancel()
-	_, err := i.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID: run.workflow, TaskQueue: i.Queue, WorkflowTaskTimeout: WorkflowTaskTimeout,
-		WorkflowIDReusePolicy:                    enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY,
-		WorkflowExecutionErrorWhenAlreadyStarted: true,
-		TypedSearchAttributes:                    i.attributes(request.BotID, request.Delivery.Event),
-		Priority:                                 temporal.Priority{FairnessKey: request.Tenant},
-		StaticSummary:                            request.Bot + ": step " + shorten(request.Delivery.Event.Data.Step),
-	}, step.WorkflowStep, request)
-	return i.answered(ctx, err, run.workflow, request.Delivery.Event, run.arrival())
-}
-
-// unanswered is the delivery of a step that waited for entities when its run ended: they are gone with the run.
-func unanswered(d step.Delivery) step.Delivery {
-	d.Refused = fault.New(fault.Internal,
-		"the run of the conversation ended while the step waited for entities: request it again")
-	return d
 }

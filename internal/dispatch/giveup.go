@@ -1,4 +1,4 @@
-package intake
+package dispatch
 
 import (
 	"context"
@@ -23,16 +23,16 @@ const (
 // givenUp decides whether an event that Temporal does not accept is itself to blame: then another try does not help, and
 // the events behind it wait for nothing. It is nil while Temporal or the workers may be to blame, however long: an outage
 // makes no dead letters.
-func (i *Intake) givenUp(ctx context.Context, err error, id string, a arrival) *rejection {
-	if a.tries.count == 0 || time.Since(a.tries.first) < giveUpAfter || unavailable(err) {
+func (dp *Dispatcher) givenUp(ctx context.Context, err error, id string, a Arrival) *Rejection {
+	if a.Tries.Count == 0 || time.Since(a.Tries.First) < giveUpAfter || unavailable(err) {
 		return nil
 	}
 	if invalid, ok := errors.AsType[*serviceerror.InvalidArgument](err); ok {
-		return rejectf(fault.Config, "Temporal rejects the event: %s: check that the search attributes exist (starter setup)",
+		return Rejectf(fault.Config, "Temporal rejects the event: %s: check that the search attributes exist (starter setup)",
 			invalid.Message)
 	}
-	if i.taskFails(ctx, id) {
-		return rejectf(fault.Internal, "the workflow task of the conversation fails again and again: see the worker's log, then "+
+	if dp.taskFails(ctx, id) {
+		return Rejectf(fault.Internal, "the workflow task of the conversation fails again and again: see the worker's log, then "+
 			"terminate run %s, whose events a new run answers", id)
 	}
 	return nil
@@ -55,16 +55,16 @@ func unavailable(err error) bool {
 
 // taskFails reports whether the latest task of a run failed, which is more than that no worker has answered it: code that
 // fails on a history fails every time.
-func (i *Intake) taskFails(ctx context.Context, id string) bool {
+func (dp *Dispatcher) taskFails(ctx context.Context, id string) bool {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), diagnoseTimeout) // the try may have used its time up
 	defer cancel()
-	described, err := i.Temporal.DescribeWorkflowExecution(ctx, id, "")
+	described, err := dp.Temporal.DescribeWorkflowExecution(ctx, id, "")
 	if err != nil || described.GetPendingWorkflowTask().GetAttempt() <= 1 {
 		return false
 	}
-	latest, err := i.Temporal.WorkflowService().GetWorkflowExecutionHistoryReverse(ctx,
+	latest, err := dp.Temporal.WorkflowService().GetWorkflowExecutionHistoryReverse(ctx,
 		&workflowservice.GetWorkflowExecutionHistoryReverseRequest{
-			Namespace: i.Namespace, Execution: described.GetWorkflowExecutionInfo().GetExecution(), MaximumPageSize: 10,
+			Namespace: dp.Namespace, Execution: described.GetWorkflowExecutionInfo().GetExecution(), MaximumPageSize: 10,
 		})
 	if err != nil {
 		return false

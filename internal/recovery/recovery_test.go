@@ -1,4 +1,4 @@
-package intake_test
+package recovery_test
 
 import (
 	"context"
@@ -22,7 +22,8 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
-	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
+	"github.com/hookturn/hookturn/internal/recovery"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -106,12 +107,12 @@ func endedEarly(c *mocks.Client, id string, history client.HistoryEventIterator)
 		Executions: []*workflowpb.WorkflowExecutionInfo{terminated(id, "terminated", 0)},
 	}, nil)
 	c.On("GetWorkflowHistory", mock.Anything, id, "terminated", false, mock.Anything).Return(history).Once()
-	running(c, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 }
 
-// TestIntake_RecoversRunThatEndedEarly: what a run had accepted and not answered goes to a new run, once, in order. A step that
+// TestRecovery_RunThatEndedEarly: what a run had accepted and not answered goes to a new run, once, in order. A step that
 // waited for entities is answered: no run can have it without them.
-func TestIntake_RecoversRunThatEndedEarly(t *testing.T) {
+func TestRecovery_RunThatEndedEarly(t *testing.T) {
 	t.Parallel()
 	const requested, collected = schemas.TypeStepRequested, schemas.TypeEntitiesCollected
 	success := step.Result{Outcome: schemas.OutcomeSuccess}
@@ -145,21 +146,21 @@ func TestIntake_RecoversRunThatEndedEarly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			in, c := setup(t)
+			rec, c := setup(t)
 			endedEarly(c, "conversation/default/shop/c-42", tc.history(&run{t: t}))
-			again := taking(c)
-			require.NoError(t, in.RecoverTwice(t.Context()))
+			again := intaketest.Taking(c)
+			require.NoError(t, rec.RecoverTwice(t.Context()))
 			require.Equal(t, tc.again, *again)
-			require.Equal(t, tc.failed, rejected(t, in, fault.Internal))
+			require.Equal(t, tc.failed, rejected(t, rec, fault.Internal))
 		})
 	}
 }
 
 // answers returns the events that the intake itself has answered, with the reasons.
-func answers(t *testing.T, in *intake.Intake) (all []string) {
+func answers(t *testing.T, rec *recovery.Recovery) (all []string) {
 	t.Helper()
-	sent, _ := in.Replies.(*replies)
-	for _, reply := range sent.published {
+	sent, _ := rec.Answers.Replies.(*intaketest.Replies)
+	for _, reply := range sent.Published {
 		var data schemas.StepReplied
 		require.NoError(t, json.Unmarshal(reply.Data, &data))
 		require.Equal(t, schemas.OutcomeRejected, data.Outcome)
@@ -169,9 +170,9 @@ func answers(t *testing.T, in *intake.Intake) (all []string) {
 }
 
 // rejected returns the events that the intake itself has answered, all of them for one reason.
-func rejected(t *testing.T, in *intake.Intake, kind fault.Kind) (ids []string) {
+func rejected(t *testing.T, rec *recovery.Recovery, kind fault.Kind) (ids []string) {
 	t.Helper()
-	for _, answer := range answers(t, in) {
+	for _, answer := range answers(t, rec) {
 		id, reason, _ := strings.Cut(answer, " ")
 		require.Equal(t, string(kind), reason)
 		ids = append(ids, id)
@@ -179,10 +180,10 @@ func rejected(t *testing.T, in *intake.Intake, kind fault.Kind) (ids []string) {
 	return ids
 }
 
-// TestIntake_RecoversStep: a step on its own runs again under its id, which the server allows once.
-func TestIntake_RecoversStep(t *testing.T) {
+// TestRecovery_Step: a step on its own runs again under its id, which the server allows once.
+func TestRecovery_Step(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	request := step.Request{ConversationKey: key, Delivery: step.Delivery{Event: schemas.Event{ID: "e1", Type: schemas.TypeStepRequested}}}
 	endedEarly(c, "step/default/shop/c-42/e1", (&run{t: t}).started("Step", request))
 	var options []client.StartWorkflowOptions
@@ -190,16 +191,16 @@ func TestIntake_RecoversStep(t *testing.T) {
 		o, _ := args[1].(client.StartWorkflowOptions)
 		options = append(options, o)
 	}).Return(nil, nil)
-	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.NoError(t, rec.RecoverTwice(t.Context()))
 	require.Len(t, options, 1)
 	require.Equal(t, "step/default/shop/c-42/e1", options[0].ID)
 	require.Equal(t, enumspb.WORKFLOW_ID_REUSE_POLICY_ALLOW_DUPLICATE_FAILED_ONLY, options[0].WorkflowIDReusePolicy)
 }
 
-// TestIntake_RecoveryIsRetried: a run whose events could not be handed over is looked at again.
-func TestIntake_RecoveryIsRetried(t *testing.T) {
+// TestRecovery_IsRetried: a run whose events could not be handed over is looked at again.
+func TestRecovery_IsRetried(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	history := func() *run {
 		return (&run{t: t}).started("Conversation", step.State{ConversationKey: key}).accepted("e1", schemas.TypeStepRequested)
 	}
@@ -209,12 +210,35 @@ func TestIntake_RecoveryIsRetried(t *testing.T) {
 			return history()
 		})
 	tries := 0
-	accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 		if tries++; tries == 1 {
 			return nil, errors.New("surprise")
 		}
-		return handle(nil), nil
+		return intaketest.UpdateHandle(nil), nil
 	})
-	require.Error(t, in.RecoverTwice(t.Context()))
+	require.Error(t, rec.RecoverTwice(t.Context()))
 	require.Equal(t, 2, tries)
+}
+
+// TestRecovery_RecoveredFromTwoRuns: every starter recovers each run that ended early. The run that took the event then may
+// have ended early as well: with an answer, the event is not handled again; without one, it is recovered.
+func TestRecovery_RecoveredFromTwoRuns(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		outcome *updatepb.Outcome
+		taken   []string
+	}{"answered": {intaketest.AnsweredUpdate(), nil}, "left as well": {intaketest.LostUpdate(), []string{"e1"}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rec, c := setup(t)
+			c.On("WorkflowService").Return(intaketest.Updates{Outcomes: map[string]*updatepb.Outcome{
+				"latest e1": tc.outcome, "terminated e1": intaketest.LostUpdate(),
+			}})
+			endedEarly(c, "conversation/default/shop/c-42",
+				(&run{t: t}).started("Conversation", step.State{ConversationKey: key}).accepted("e1", schemas.TypeStepRequested))
+			taken := intaketest.Taking(c)
+			require.NoError(t, rec.RecoverTwice(t.Context()))
+			require.Equal(t, tc.taken, *taken)
+		})
+	}
 }

@@ -1,4 +1,4 @@
-package intake_test
+package recovery_test
 
 import (
 	"context"
@@ -20,9 +20,23 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/intake/intaketest"
+	"github.com/hookturn/hookturn/internal/recovery"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
+
+// setup returns a recovery, and its Temporal.
+func setup(t *testing.T) (*recovery.Recovery, *mocks.Client) {
+	t.Helper()
+	in, c := intaketest.Setup(t)
+	return recoveryOf(in), c
+}
+
+// recoveryOf returns the recovery that an intake's dispatcher asks for.
+func recoveryOf(in *intake.Intake) *recovery.Recovery {
+	return in.Dispatcher.Recovery.(*recovery.Recovery)
+}
 
 // namespace is what Temporal knows of runs that ended early.
 type namespace struct {
@@ -44,7 +58,7 @@ func newNamespace(t *testing.T, c *mocks.Client) *namespace {
 			return n.histories[runID]()
 		}).Maybe()
 	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything).Return(n.describe).Maybe()
-	c.On("WorkflowService").Return(updates{}).Maybe()
+	c.On("WorkflowService").Return(intaketest.Updates{}).Maybe()
 	return n
 }
 
@@ -148,14 +162,14 @@ func conversation(tenant, id string) schemas.ConversationKey {
 func takers(c *mocks.Client, fails func(client.UpdateWorkflowOptions) error) *[]string {
 	var mu sync.Mutex
 	var ids []string
-	accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	intaketest.Accepting(c, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 		if err := fails(o.UpdateOptions); err != nil {
 			return nil, err
 		}
 		mu.Lock()
 		defer mu.Unlock()
 		ids = append(ids, o.UpdateOptions.UpdateID)
-		return handle(nil), nil
+		return intaketest.UpdateHandle(nil), nil
 	})
 	return &ids
 }
@@ -184,9 +198,9 @@ func (m *mark) Put(_ context.Context, at time.Time) error {
 }
 
 // recovering runs a recovery for a time.
-func recovering(t *testing.T, in *intake.Intake, d time.Duration) {
+func recovering(t *testing.T, rec *recovery.Recovery, d time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
-	in.Recover(ctx)
+	rec.Run(ctx)
 }

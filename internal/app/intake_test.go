@@ -1,0 +1,17 @@
+package app
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestNewIntake_OneDispatcher: the dispatcher of new events has runs recovered by the recovery that offers their events to it.
+func TestNewIntake_OneDispatcher(t *testing.T) {
+	t.Parallel()
+	in, ended := newIntake(Config{}, &base{}, nil)
+	require.Same(t, ended, in.Dispatcher.Recovery)
+	require.Same(t, in.Dispatcher, ended.Dispatcher)
+	require.Same(t, in.Answers, ended.Answers)
+	require.Same(t, in.Answers, in.Dispatcher.Answers)
+}

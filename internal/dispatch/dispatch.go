@@ -1,0 +1,67 @@
+// Package dispatch offers an event to the run of its conversation, or starts one, and recognises an event that a run has
+// taken before. An event is taken once, however often it is offered.
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/sdk/client"
+
+	"github.com/hookturn/hookturn/internal/answer"
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// WorkflowTaskTimeout is how soon another worker takes over from one that died in the middle of a step. A step that takes
+// longer than four fifths of it costs a heartbeat of the workflow task, three small events of history, for each of them.
+const WorkflowTaskTimeout = 2 * time.Second
+
+// Dispatcher offers events to runs. All fields are required.
+type Dispatcher struct {
+	Temporal  client.Client
+	Namespace string // of the workflows
+	Queue     string // task queue of the workflows
+	Bots      Bots
+	Answers   *answer.Answers
+	Recovery  Recovery
+	Log       *slog.Logger
+
+	runs runs
+}
+
+// Bots are the bot files as they are now. *bot.Store is one.
+type Bots interface {
+	Current() *bot.Set
+}
+
+// Recovery hands over what runs that ended early have left. *recovery.Recovery is one.
+type Recovery interface {
+	// Latest recovers the latest run of a conversation if it ended early. It may leave that for later without an error.
+	Latest(ctx context.Context, workflowID string) error
+}
+
+// Arrival is how an event came: as a new one, or as one that a run may have taken before.
+type Arrival struct {
+	Tries       Tries
+	Stored      time.Time // when the event was, at the earliest; the zero time when that is not known
+	Redelivered bool      // the event comes from another delivery or reader than an earlier one
+	Recovery    bool      // the event is offered because its run ended early
+}
+
+// Tries are those of this process with an event that failed.
+type Tries struct {
+	Count int
+	First time.Time // the zero time when Count is 0
+}
+
+// repeated reports whether a run may have taken the event: in an earlier try, or from another reader.
+func (a Arrival) repeated() bool { return a.Tries.Count > 0 || a.Redelivered }
+
+// Taker is the run that has taken an event, now or before.
+type Taker struct {
+	Workflow, Run string       // Run is "" when it is not known
+	Accepted      bool         // the run has the event as the Update that was offered, which it may answer yet
+	Result        *step.Result // of that Update; nil: it still runs
+}
