@@ -44,9 +44,13 @@ var bans = []ban{
 		reason: "only internal/sandbox and internal/jq start processes",
 	},
 	{
-		pkg:    "github.com/nats-io/nats.go/jetstream",
-		except: []string{"internal/bus", "internal/eventreader", "internal/store", nested},
-		reason: "only internal/bus, internal/eventreader and internal/store use JetStream; they have constructors for the other packages",
+		pkg: "github.com/nats-io/nats.go/jetstream",
+		except: []string{
+			"internal/natsclient", "internal/bus", "internal/quota", "internal/pubsub", "internal/eventreader", "internal/store",
+			nested,
+		},
+		reason: "only internal/natsclient, internal/bus, internal/quota, internal/eventreader and internal/store use JetStream, " +
+			"and internal/pubsub names it for its connection; they have constructors for the other packages",
 	},
 	{
 		pkg:    "time",
