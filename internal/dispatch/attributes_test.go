@@ -50,7 +50,7 @@ func TestDispatcher_Visibility(t *testing.T) {
 				m.Conversation, m.Received = token, time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC) // the event's own time
 				m.Data = []byte(`{"specversion":"1.0","id":"e1","source":"/x","type":"hookturn.step.requested","time":"2026-11-20T12:00:00Z",` +
 					`"subject":"` + id + `","data":{"step":"ORDER","user":{"id":"u-7"}}}`)
-				intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+				intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 
 				got, _ := start.TypedSearchAttributes.GetKeyword(temporal.NewSearchAttributeKeyKeyword(step.AttributeConversation))
 				require.Equal(t, c.conversation, got)

@@ -37,10 +37,10 @@ func TestDispatcher_EventsGoToTheKnownRun(t *testing.T) {
 		asked = append(asked, "started: "+o.UpdateOptions.RunID)
 		return intaketest.UpdateHandle(nil), nil
 	})
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
 	ended = true
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
 	require.Equal(t, []string{"started: ", "run-1", "run-1", "started: "}, asked)
 }
 
@@ -71,9 +71,9 @@ func TestDispatcher_SecondTryUsesNothingCached(t *testing.T) {
 			intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING)
 			first, second := intaketest.Requested("shop"), intaketest.Requested("shop")
 			first.Sequence, second.Sequence = 1, 2
-			intaketest.Verdict(t, in.Handle(t.Context(), first), "", false)
-			intaketest.Verdict(t, in.Handle(t.Context(), second), "", true)
-			intaketest.Verdict(t, in.Handle(t.Context(), second), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), first), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), second), "", true)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), second), "", false)
 			require.Equal(t, []string{"any", "run-1", "any"}, asked)
 		})
 	}
@@ -90,7 +90,7 @@ func TestDispatcher_BusyRunIsAskedAgain(t *testing.T) {
 		}
 		return intaketest.UpdateHandle(nil), nil
 	})
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
 	require.Equal(t, 3, asked)
 }
 
@@ -99,7 +99,7 @@ func TestDispatcher_ClosingRunIsTriedAgain(t *testing.T) {
 	in, c := intaketest.Setup(t)
 	gone := serviceerror.NewNotFound("workflow execution already completed")
 	intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, gone })
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", true)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", true)
 }
 
 // TestDispatcher_ClosedRunIsReplaced: an event that was accepted by a run that closed is handed to a new one, once.
@@ -116,7 +116,7 @@ func TestDispatcher_ClosedRunIsReplaced(t *testing.T) {
 		}
 		return intaketest.UpdateHandle(nil), nil
 	})
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
 	require.Equal(t, []string{"e1", "e1.again"}, sent)
 }
 
@@ -134,10 +134,10 @@ func TestDispatcher_FullRunHoldsNoSlot(t *testing.T) {
 		return intaketest.UpdateHandle(nil), nil
 	})
 	limited := in.Handle(t.Context(), intaketest.Requested("shop"))
-	intaketest.Verdict(t, limited, "", true)
+	intaketest.RequireOutcome(t, limited, "", true)
 	require.ErrorContains(t, limited.Err(), "the conversation's run has as many unanswered events as it takes")
 	require.Equal(t, 1, asked)
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
 }
 
 // TestDispatcher_ScriptOfEndedRunNotTwice: the script of the run that is gone may have begun, and no recovery finds the run.
@@ -162,7 +162,7 @@ func TestDispatcher_ScriptOfEndedRunNotTwice(t *testing.T) {
 			in, c := intaketest.Setup(t)
 			c.On("DescribeWorkflowExecution", mock.Anything, "conversation/default/lab/c-42", "run-1").Return(described())
 			taken := intaketest.LostAtFirst(c, func() {})
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("lab")), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("lab")), "", false)
 			sent := *taken
 			require.Len(t, sent, 2)
 			require.NotNil(t, sent[0].Plan.Code)
@@ -178,6 +178,23 @@ func TestDispatcher_EndedRunCannotBeLookedAt(t *testing.T) {
 	in, c := intaketest.Setup(t)
 	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "run-1").Return(nil, serviceerror.NewUnavailable("away"))
 	sent := intaketest.LostAtFirst(c, func() {})
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("lab")), "", true)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("lab")), "", true)
 	require.Len(t, *sent, 1)
+}
+
+// TestDispatcher_SecondTryAsksTheLatestRun: a run takes an event in a try that is cut off, and is closed before the next try.
+func TestDispatcher_SecondTryAsksTheLatestRun(t *testing.T) {
+	t.Parallel()
+	in, c := intaketest.Setup(t)
+	intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
+	intaketest.Completed(c, "latest")
+	offered := 0
+	intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+		offered++
+		return nil, context.DeadlineExceeded
+	})
+	m := intaketest.Requested("shop")
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", true)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
+	require.Equal(t, 1, offered)
 }

@@ -25,7 +25,7 @@ const (
 	notTaken taken = iota
 	// takenAndAnswered: a run has the event and has answered it.
 	takenAndAnswered
-	// leftToRecovery: a run that ended early has the event and has not answered it. Its history has the event, and the
+	// leftToRecovery: a run that ended early took the event and did not answer it. Its history has the event, and the
 	// recovery knows the events before it, and which of them may have begun.
 	leftToRecovery
 )

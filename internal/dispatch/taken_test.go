@@ -72,7 +72,7 @@ func TestDispatcher_EndedRunKnowsEvent(t *testing.T) {
 				in.Recall = recall
 				in.Answers.Replies = &intaketest.Replies{Published: []schemas.Reply{intaketest.RepliedTo(t, "shop")}}
 				taken := intaketest.Taking(c)
-				intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Redelivered()), "", tc.retried)
+				intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Redelivered()), "", tc.retried)
 				require.Equal(t, tc.taken, *taken)
 				require.Empty(t, recall.Asked, "the reply is stored")
 				if !latest {
@@ -91,7 +91,7 @@ func TestDispatcher_LeftEventIsNotAnswered(t *testing.T) {
 	intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
 	in.Recall = &intaketest.Recalled{Lost: true}
 	taken := intaketest.Taking(c)
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Redelivered()), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Redelivered()), "", false)
 	require.Empty(t, *taken)
 	require.Empty(t, in.Answers.Replies.(*intaketest.Replies).Published)
 }
@@ -108,7 +108,7 @@ func TestDispatcher_RunsNotKept(t *testing.T) {
 				in.Answers.Replies = &intaketest.Replies{Published: []schemas.Reply{intaketest.RepliedTo(t, "shop")}}
 			}
 			taken := intaketest.Taking(c)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Redelivered()), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Redelivered()), "", false)
 			require.Equal(t, stored, len(*taken) == 0)
 		})
 	}
@@ -133,7 +133,7 @@ func TestDispatcher_ClosedRunCannotBeRead(t *testing.T) {
 			in, c := intaketest.Setup(t)
 			prepare(c)
 			taken := intaketest.Taking(c)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Redelivered()), "", true)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Redelivered()), "", true)
 			require.Empty(t, *taken)
 		})
 	}
@@ -168,11 +168,11 @@ func TestDispatcher_EarlierRunKnowsEvent(t *testing.T) {
 	})
 	known, other := intaketest.Requested("shop"), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e2")
 	known.Deliveries, known.Received, other.Deliveries, other.Received = 2, stored, 2, stored
-	intaketest.Verdict(t, in.Handle(t.Context(), known), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), known), "", false)
 	require.Empty(t, started)
 	require.Contains(t, list[0], "WorkflowId = 'conversation/default/shop/c-42'")
 	require.Contains(t, list[0], "CloseTime >= '2026-07-01T11:59:00Z'")
-	intaketest.Verdict(t, in.Handle(t.Context(), other), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), other), "", false)
 	require.Equal(t, []string{"e2"}, started)
 }
 
@@ -191,7 +191,7 @@ func TestDispatcher_FewRunsAreAsked(t *testing.T) {
 	c.On("ListWorkflow", mock.Anything, mock.Anything).Return(&workflowservice.ListWorkflowExecutionsResponse{}, nil).Maybe()
 	intaketest.Completed(c, "one")
 	taken := intaketest.Taking(c)
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e2")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Again("e2")), "", false)
 	require.Equal(t, []string{"e2"}, *taken)
 	c.AssertNumberOfCalls(t, "GetWorkflow", 100)
 }
@@ -207,7 +207,7 @@ func TestDispatcher_RunsCannotBeListed(t *testing.T) {
 	c.On("ListWorkflow", mock.Anything, mock.Anything).Return(nil, serviceerror.NewUnavailable("away"))
 	m := intaketest.Requested("shop")
 	m.Deliveries = 2
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", true)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", true)
 }
 
 // TestDispatcher_ClosedRunKnowsEvent: an event that comes again after its conversation was closed starts no new run.
@@ -230,9 +230,9 @@ func TestDispatcher_ClosedRunKnowsEvent(t *testing.T) {
 			known, other := intaketest.Requested("shop"), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e2")
 			change(known)
 			change(other)
-			intaketest.Verdict(t, in.Handle(t.Context(), known), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), known), "", false)
 			require.Empty(t, started)
-			intaketest.Verdict(t, in.Handle(t.Context(), other), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), other), "", false)
 			require.Equal(t, []string{"e2"}, started)
 		})
 	}

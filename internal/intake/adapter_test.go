@@ -87,7 +87,7 @@ func TestIntake_Adapters(t *testing.T) {
 				sent = intaketest.Delivered(o.UpdateOptions)
 				return intaketest.UpdateHandle(nil), nil
 			})
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Message(tc.bot, tc.eventType, tc.data)), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message(tc.bot, tc.eventType, tc.data)), "", false)
 			if tc.refused != "" {
 				require.NotNil(t, sent.Refused)
 				require.Contains(t, sent.Refused.Message, tc.refused)

@@ -33,9 +33,9 @@ func TestIntake_PublishedAgainAfterClose(t *testing.T) {
 		intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_COMPLETED)
 		intaketest.Completed(c, "latest")
 		taken := intaketest.Taking(c)
-		intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
+		intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
 		require.Empty(t, *taken)
-		intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e2")), "", false)
+		intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Again("e2")), "", false)
 		require.Equal(t, []string{"e2"}, *taken, "an old event that no run knows is served")
 	})
 	t.Run("another round is open", func(t *testing.T) {
@@ -53,7 +53,7 @@ func TestIntake_PublishedAgainAfterClose(t *testing.T) {
 		intaketest.Completed(c, "first")
 		taken := intaketest.Taking(c)
 		m := intaketest.Again("e1")
-		intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+		intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 		require.Empty(t, *taken)
 		_, since, _ := strings.Cut(query, "CloseTime >= '")
 		at, err := time.Parse(time.RFC3339, strings.TrimSuffix(since, "'"))
@@ -69,7 +69,7 @@ func TestIntake_PublishedAgainToALongRun(t *testing.T) {
 	in, c := intaketest.Setup(t)
 	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(intaketest.Begun(time.Now().Add(-2*time.Hour)), nil)
 	taken := intaketest.Taking(c)
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
 	require.Equal(t, []string{"e1"}, *taken)
 	c.AssertNotCalled(t, "ListWorkflow", mock.Anything, mock.Anything)
 }
@@ -85,12 +85,12 @@ func TestIntake_PublishedAgainAfterItsReply(t *testing.T) {
 	in.Answers.Replies = sent
 
 	m := intaketest.Again("e1")
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 	require.Empty(t, *taken)
 	require.WithinDuration(t, m.Received.Add(-time.Hour-step.ClockSlack), sent.Since, time.Minute)
 
 	sent.Lost = errors.New("away")
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 	require.Equal(t, []string{"e1"}, *taken, "a conversation recognises its latest events itself")
 }
 
@@ -116,7 +116,7 @@ func TestIntake_MarkedEventIsLookedFor(t *testing.T) {
 				if answered {
 					letter = fault.UnknownBot
 				}
-				intaketest.Verdict(t, in.Handle(t.Context(), m), letter, false)
+				intaketest.RequireOutcome(t, in.Handle(t.Context(), m), letter, false)
 				require.Len(t, sent.Published, 1)
 				require.WithinDuration(t, m.Received.Add(-c.since-step.ClockSlack), sent.Since, 30*time.Second)
 			})
@@ -161,7 +161,7 @@ func TestIntake_RepeatedDeadLetter(t *testing.T) {
 				if !tc.letter {
 					kind = ""
 				}
-				intaketest.Verdict(t, in.Handle(t.Context(), m), kind, false)
+				intaketest.RequireOutcome(t, in.Handle(t.Context(), m), kind, false)
 				if name != "of the engine" {
 					require.Len(t, sent.Published, 1)
 				}
@@ -177,7 +177,7 @@ func TestIntake_NewEventIsNotLookedFor(t *testing.T) {
 	taken := intaketest.Taking(c)
 	sent := &intaketest.Replies{}
 	in.Answers.Replies = sent
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), "", false)
 	require.Equal(t, []string{"e1"}, *taken)
 	require.Zero(t, sent.Since)
 	c.AssertNotCalled(t, "DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything)
@@ -213,7 +213,7 @@ func TestIntake_UnknownBotAnsweredOnce(t *testing.T) {
 				if c.come != nil {
 					c.come(m)
 				}
-				intaketest.Verdict(t, in.Handle(t.Context(), m), "unknown_bot", false)
+				intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "unknown_bot", false)
 			}
 			if c.since.IsZero() {
 				require.Zero(t, sent.Since)
@@ -237,7 +237,7 @@ func TestIntake_InvalidEventAnsweredOnce(t *testing.T) {
 			in, _ := intaketest.Setup(t)
 			sent := &intaketest.Replies{Published: []schemas.Reply{intaketest.RepliedTo(t, botName)}}
 			in.Answers.Replies = sent
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.MessageOf(old, botName, schemas.TypeStepRequested, `{"step":7}`)), kind, false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.MessageOf(old, botName, schemas.TypeStepRequested, `{"step":7}`)), kind, false)
 			require.Len(t, sent.Published, 1)
 			require.WithinDuration(t, old.Add(-step.ClockSlack), sent.Since, 30*time.Second)
 		})
@@ -254,7 +254,7 @@ func TestIntake_UnorderedEventAnsweredOnce(t *testing.T) {
 	second.Deliveries = 2
 	for _, m := range []*eventreader.Message{old, second} {
 		sent.Since = time.Time{}
-		intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+		intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 		require.NotZero(t, sent.Since)
 	}
 }

@@ -57,7 +57,7 @@ func TestIntake_EventInBinaryMode(t *testing.T) {
 			in.Answers.Replies = sent
 			m := inBinaryMode(c.bot, c.data)
 			maps.Copy(m.Header, c.header)
-			intaketest.Verdict(t, in.Handle(t.Context(), m), c.letter, false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), m), c.letter, false)
 			if c.answered {
 				require.Len(t, sent.Published, 1)
 				var data schemas.StepReplied

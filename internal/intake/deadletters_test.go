@@ -65,7 +65,7 @@ func TestIntake_PoisonEvent(t *testing.T) {
 			m := intaketest.Requested("shop")
 			m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
 			in.SetTried(m, time.Now().Add(-tc.since))
-			intaketest.Verdict(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
 			published := in.Answers.Replies.(*intaketest.Replies).Published
 			require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
 		})
@@ -83,7 +83,7 @@ func TestIntake_SequenceComesAgain(t *testing.T) {
 	intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 		return nil, serviceerror.NewInvalidArgument("no")
 	})
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", true)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", true)
 	c.AssertNotCalled(t, "DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything)
 }
 
@@ -110,7 +110,7 @@ func TestIntake_DeadLetters(t *testing.T) {
 			intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 				return intaketest.UpdateHandle(nil), nil
 			})
-			intaketest.Verdict(t, in.Handle(t.Context(), tc.message), tc.letter, false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), tc.message), tc.letter, false)
 		})
 	}
 }
@@ -162,7 +162,7 @@ func TestIntake_DeadLetterIsAnswered(t *testing.T) {
 				sent.Fail = errors.New("away")
 			}
 			in.Answers.Replies = sent
-			intaketest.Verdict(t, in.Handle(t.Context(), tc.message), tc.letter, tc.fail)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), tc.message), tc.letter, tc.fail)
 			if tc.conversation {
 				require.Len(t, taken, 1)
 				require.Equal(t, tc.letter, taken[0].Refused.Kind)
@@ -231,7 +231,7 @@ func TestIntake_ReplayedEventIsAnsweredLate(t *testing.T) {
 				taken = append(taken, intaketest.Delivered(o.UpdateOptions))
 				return intaketest.UpdateHandle(nil), nil
 			})
-			intaketest.Verdict(t, in.Handle(t.Context(), tc.message), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), tc.message), "", false)
 			require.Len(t, taken, 1)
 			require.Equal(t, "e1", taken[0].Event.ID)
 			require.Equal(t, tc.repeats, taken[0].Event.Repeats())
@@ -257,5 +257,5 @@ func TestIntake_EventOfTerminatedRunIsNotGivenUp(t *testing.T) {
 	intaketest.LostAtFirst(c, func() {})
 	m := intaketest.Requested("lab")
 	in.SetTried(m, time.Now().Add(-time.Hour))
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 }

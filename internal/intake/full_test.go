@@ -48,7 +48,7 @@ func TestIntake_Full(t *testing.T) {
 				outcome := in.Full(t.Context(), tc.message)
 				tc.message.Deliveries = 2
 				if !tc.answered {
-					intaketest.Verdict(t, outcome, fault.QueueFull, false)
+					intaketest.RequireOutcome(t, outcome, fault.QueueFull, false)
 					continue
 				}
 				require.Equal(t, eventreader.Ack(), outcome)
@@ -72,5 +72,5 @@ func TestIntake_FullWithoutNATS(t *testing.T) {
 	t.Parallel()
 	in, _ := intaketest.Setup(t)
 	in.Answers.Replies = &intaketest.Replies{Fail: errors.New("away")}
-	intaketest.Verdict(t, in.Full(t.Context(), intaketest.Requested("shop")), "", true)
+	intaketest.RequireOutcome(t, in.Full(t.Context(), intaketest.Requested("shop")), "", true)
 }

@@ -39,7 +39,7 @@ func TestIntake_EventBecomesAnUpdate(t *testing.T) {
 		sent, _ = args[1].(client.UpdateWithStartWorkflowOptions)
 	}).Return(intaketest.UpdateHandle(nil), nil)
 
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 	require.Equal(t, "conversation/default/shop/c-42", start.ID)
 	require.Equal(t, "default", start.Priority.FairnessKey, "the server shares its workers between tenants")
 	require.Equal(t, step.State{
@@ -76,9 +76,9 @@ func TestIntake_EventIDIsEncoded(t *testing.T) {
 				options, _ := args[1].(client.StartWorkflowOptions)
 				workflowID = options.ID
 			}).Return(nil, nil)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, id)), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, id)), "", false)
 			require.Regexp(t, `^[!-~]{1,256}$`, updateID)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Message("free", schemas.TypeStepRequested, `{"step":"ORDER"}`, id)), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message("free", schemas.TypeStepRequested, `{"step":"ORDER"}`, id)), "", false)
 			require.Regexp(t, `^step/default/free/c-42/[!-~]{1,256}$`, workflowID)
 		})
 	}
@@ -92,7 +92,7 @@ func TestIntake_UnknownStepTravelsToItsReply(t *testing.T) {
 		d = intaketest.Delivered(o.UpdateOptions)
 		return intaketest.UpdateHandle(nil), nil
 	})
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"UNKNOWN"}`)), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"UNKNOWN"}`)), "", false)
 	require.Nil(t, d.Plan)
 	require.Equal(t, fault.UnknownStep, d.Refused.Kind)
 }
@@ -125,7 +125,7 @@ func TestHandle_Outcomes(t *testing.T) {
 			intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
 				return intaketest.UpdateHandle(tc.outcome), tc.rpc
 			})
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("shop")), tc.letter, tc.again)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("shop")), tc.letter, tc.again)
 		})
 	}
 }
@@ -147,7 +147,7 @@ func TestIntake_UnorderedStep(t *testing.T) {
 			c.On("ExecuteWorkflow", mock.Anything, mock.Anything, mock.Anything, mock.Anything).Run(func(args mock.Arguments) {
 				start, _ = args[1].(client.StartWorkflowOptions)
 			}).Return(nil, tc.err)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("free")), "", tc.again)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("free")), "", tc.again)
 			require.Equal(t, "step/default/free/c-42/e1", start.ID)
 		})
 	}

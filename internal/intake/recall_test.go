@@ -95,7 +95,7 @@ func TestIntake_LostReplyPublishedAgain(t *testing.T) {
 				found.Replies = []schemas.Reply{waiting, reply} // the first one is stored
 			}
 			in.Answers.Replies, in.Recall = sent, found
-			intaketest.Verdict(t, in.Handle(t.Context(), c.event()), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), c.event()), "", false)
 			require.Len(t, sent.Published, len(c.stored)+c.want)
 			require.Equal(t, c.asks, len(found.Asked) > 0)
 			if c.want > 0 {
@@ -119,7 +119,7 @@ func TestIntake_LostReplyOfAClosedRun(t *testing.T) {
 	intaketest.Completed(c, "latest")
 	sent, found := &intaketest.Replies{}, &intaketest.Recalled{Replies: []schemas.Reply{shopReply(t, "shop", schemas.TypeStepReplied)}}
 	in.Answers.Replies, in.Recall = sent, found
-	intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Again("e1")), "", false)
 	require.Equal(t, []string{"latest"}, found.Asked)
 	require.Len(t, sent.Published, 1)
 }
@@ -132,7 +132,7 @@ func TestIntake_LostReplyOfAStep(t *testing.T) {
 		serviceerror.NewWorkflowExecutionAlreadyStarted("known", "", "run-7"))
 	sent, found := &intaketest.Replies{}, &intaketest.Recalled{Replies: []schemas.Reply{shopReply(t, "free", schemas.TypeStepReplied)}}
 	in.Answers.Replies, in.Recall = sent, found
-	intaketest.Verdict(t, in.Handle(t.Context(), waited("free")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), waited("free")), "", false)
 	require.Equal(t, []string{"run-7"}, found.Asked)
 	require.Len(t, sent.Published, 1)
 }
@@ -147,7 +147,7 @@ func TestIntake_LostReplyIsNotFound(t *testing.T) {
 	})
 	sent, found := &intaketest.Replies{}, &intaketest.Recalled{Err: errors.New("away")}
 	in.Answers.Replies, in.Recall = sent, found
-	intaketest.Verdict(t, in.Handle(t.Context(), waited("shop")), "", true)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), waited("shop")), "", true)
 	require.Empty(t, sent.Published)
 
 	in, c = intaketest.Setup(t)
@@ -155,7 +155,7 @@ func TestIntake_LostReplyIsNotFound(t *testing.T) {
 		return ended(step.Result{Outcome: schemas.OutcomeSuccess, ReplyID: shopReply(t, "shop", schemas.TypeStepReplied).ID}), nil
 	})
 	in.Answers.Replies, in.Recall = sent, &intaketest.Recalled{Lost: true}
-	intaketest.Verdict(t, in.Handle(t.Context(), waited("shop")), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), waited("shop")), "", false)
 	require.Len(t, sent.Published, 1)
 	var data schemas.StepReplied
 	require.NoError(t, json.Unmarshal(sent.Published[0].Data, &data))

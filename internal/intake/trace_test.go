@@ -34,10 +34,10 @@ func TestIntake_OneSpanForEachEvent(t *testing.T) {
 	})
 	m := intaketest.Requested("shop")
 	m.Header.Set("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", true)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", true)
 	require.Empty(t, spans.GetSpans())
 	failure = nil
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 
 	found := spans.GetSpans()
 	require.Len(t, found, 2)
@@ -51,7 +51,7 @@ func TestIntake_OneSpanForEachEvent(t *testing.T) {
 	require.Equal(t, "00-0af7651916cd43dd8448eb211c80319c-"+event.SpanContext.SpanID().String()+"-01", contexts[0])
 
 	m.Deliveries = 2 // the acknowledgement was lost
-	intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 	require.Len(t, spans.GetSpans(), 4)
 	for i, again := range spans.GetSpans()[2:] {
 		require.Equal(t, found[i].SpanContext.SpanID(), again.SpanContext.SpanID(), "%s has a second span", again.Name)

@@ -35,7 +35,7 @@ func TestRecovery_ScriptOfTerminatedRunNotTwice(t *testing.T) {
 			away: serviceerror.NewUnavailable("away"), want: []string{"e1", "e1", "e2"},
 			then: func(t *testing.T, in *intake.Intake, _ *recovery.Recovery) {
 				t.Helper()
-				intaketest.Verdict(t, in.Handle(t.Context(), next), "", false)
+				intaketest.RequireOutcome(t, in.Handle(t.Context(), next), "", false)
 			},
 		},
 	} {
@@ -55,7 +55,7 @@ func TestRecovery_ScriptOfTerminatedRunNotTwice(t *testing.T) {
 				}
 			})
 			rec.Recovering(tc.busy)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Requested("lab")), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Requested("lab")), "", false)
 			n.away = nil
 			if tc.then != nil {
 				require.Len(t, *sent, 1)
@@ -106,10 +106,10 @@ func TestRecovery_EndedRunBeforeNewEvent(t *testing.T) {
 			n := newNamespace(t, c)
 			intaketest.NoneOpen(c)
 			taken := takers(c, none)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e0")), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e0")), "", false)
 			n.terminated(key, "run-1", time.Second, "e1", "e2")
 			rec.Recovering(tc.busy)
-			intaketest.Verdict(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e3")), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, "e3")), "", false)
 			require.Equal(t, tc.want, *taken)
 		})
 	}

@@ -123,8 +123,8 @@ func Requested(botName string) *eventreader.Message {
 	return Message(botName, schemas.TypeStepRequested, `{"step":"ORDER"}`)
 }
 
-// Verdict requires an outcome: a dead letter with a reason, a retry, or an acknowledgement.
-func Verdict(t *testing.T, o eventreader.Outcome, letter fault.Kind, again bool) {
+// RequireOutcome fails a test unless an outcome is a dead letter with a reason, a retry, or an acknowledgement.
+func RequireOutcome(t *testing.T, o eventreader.Outcome, letter fault.Kind, again bool) {
 	t.Helper()
 	require.Equal(t, letter, o.Reason())
 	switch {
@@ -137,8 +137,8 @@ func Verdict(t *testing.T, o eventreader.Outcome, letter fault.Kind, again bool)
 	}
 }
 
-// Again returns the first delivery of an event that was made a while ago: the engine publishes it again, and JetStream has lost
-// its table of ids.
+// Again returns the first delivery of an event that was made a while ago: the engine publishes it again, and JetStream has
+// lost its table of ids.
 func Again(id string) *eventreader.Message {
 	return MessageOf(time.Now().Add(-time.Hour), "shop", schemas.TypeStepRequested, `{"step":"ORDER"}`, id)
 }
