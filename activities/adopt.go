@@ -62,7 +62,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	if len(c.progress.Attempts) == 0 {
 		first, reassigned = c.runs.markSeen(info.WorkflowExecution.RunID)
 	}
-	old := len(c.progress.Attempts) == 0 && step.MayBeStored(c.in.Event.Time, time.Now())
+	old := len(c.progress.Attempts) == 0 && step.MayBeStored(c.in.Since(), time.Now())
 	if !repeated && !first && !old {
 		return nil
 	}
@@ -85,18 +85,18 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 }
 
 // earliest is the earliest moment at which a reply of the step can have been published. A workflow task that the server
-// repeats after an outage begins the step again, with a new Accepted; the event's time, which the engine sets, shows how
-// long ago the step may have begun before.
+// repeats after an outage begins the step again, with a new Accepted; when the event was stored shows how long ago the step
+// may have begun before.
 func (c *call) earliest() time.Time {
 	accepted := c.in.Accepted
 	if accepted.IsZero() {
 		accepted = c.in.Deadline.Add(-c.in.Plan.Webhook.Timeout.D())
 	}
 	since := accepted
-	switch sent := c.in.Event.Time; {
-	case sent.IsZero(), !sent.Before(accepted):
-	case accepted.Sub(sent) <= step.RepliesKept:
-		since = sent
+	switch stored := c.in.Since(); {
+	case stored.IsZero(), !stored.Before(accepted):
+	case accepted.Sub(stored) <= step.RepliesKept:
+		since = stored
 	default:
 		since = accepted.Add(-lookBack)
 	}

@@ -98,6 +98,13 @@ func TestCallWebhook_OldEvent(t *testing.T) {
 		_, err = b.call(in)
 		require.NoError(t, err)
 		require.Equal(t, asked, len(b.requests) > before, age)
+
+		in = b.input(t, "PLAIN") // by an engine whose clock is ahead
+		in.Event.Subject, in.Event.Time, in.Stored, in.Reply = "c-42", time.Now().Add(time.Hour), time.Now().Add(-age), true
+		b.found, before = readBefore(t, in, nil), len(b.requests)
+		_, err = b.call(in)
+		require.NoError(t, err)
+		require.Equal(t, asked, len(b.requests) > before, age)
 	}
 }
 
@@ -114,6 +121,7 @@ func TestCallWebhook_AdoptsAFailureThatWasRead(t *testing.T) {
 	p := progress(t, err)
 	require.Equal(t, fault.Timeout, p.Fault.Kind)
 	require.Zero(t, p.RetryIn, "the engine has read the end of the step")
+	require.True(t, p.Replied, "the workflow does not publish it again")
 	require.Len(t, p.Attempts, 1)
 	require.Empty(t, b.requests)
 }

@@ -51,7 +51,7 @@ func (c *call) publishReplied(ctx context.Context, result *step.WebhookResult) (
 
 func (c *call) address() step.Address {
 	return step.Address{
-		ConversationKey: c.in.Plan.BotID.WithConversation(c.in.Event.Subject), Event: c.in.Event,
+		ConversationKey: c.in.Plan.BotID.WithConversation(c.in.Event.Subject), Event: c.in.Event, Stored: c.in.Stored,
 		Plan: &c.in.Plan, Accepted: c.in.Arrived,
 	}
 }
@@ -101,7 +101,7 @@ func (a *Activities) notPublished(ctx context.Context, in step.PublishInput, err
 // publishClosing publishes the conversation.closed that follows a reply. The reply is stored and stands: a close that could
 // not be published is the workflow's.
 func (a *Activities) publishClosing(ctx context.Context, in step.PublishInput) *step.Published {
-	_, err := a.PublishReply(ctx, step.PublishInput{BotID: in.BotID, Reply: *in.Closing, Began: in.Began})
+	_, err := a.PublishReply(ctx, step.PublishInput{BotID: in.BotID, Reply: *in.Closing, Sent: in.Sent, Began: in.Began})
 	return &step.Published{Closed: err == nil}
 }
 
@@ -116,11 +116,14 @@ func (a *Activities) overtaken(ctx context.Context, in step.PublishInput) bool {
 	if json.Unmarshal(in.Reply.Data, &progress) != nil {
 		return false
 	}
-	of := in.BotID.WithConversation(in.Reply.Subject)
+	of, now := in.BotID.WithConversation(in.Reply.Subject), time.Now()
+	since := in.Reply.Time.Add(-lookBack)
+	if step.MayBeStored(in.Sent, now) && in.Sent.Before(since) {
+		since = in.Sent.Add(-step.ClockSlack)
+	}
 	ctx, cancel := context.WithTimeout(ctx, findTimeout)
 	defer cancel()
-	stored, err := a.Publisher.Find(ctx, of, schemas.ReplyID(of, progress.EventID, schemas.TypeStepReplied),
-		in.Reply.Time.Add(-lookBack))
+	stored, err := a.Publisher.Find(ctx, of, schemas.ReplyID(of, progress.EventID, schemas.TypeStepReplied), since)
 	return err == nil && stored != nil
 }
 
@@ -144,8 +147,11 @@ func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*s
 		looking, cancel := context.WithTimeout(ctx, findAgainTimeout)
 		stored, err := a.Publisher.Find(looking, in.BotID.WithConversation(in.Reply.Subject), in.Reply.ID, since)
 		cancel()
-		if err == nil && stored != nil {
+		switch {
+		case err == nil && stored != nil:
 			return stored, nil
+		case err != nil && in.Replied:
+			return nil, err
 		}
 	}
 	of := telemetry.StepSpan{BotID: in.BotID, TraceParent: in.Reply.TraceParent, TraceState: in.Reply.TraceState}
@@ -165,10 +171,10 @@ func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*s
 
 // mayBeStored reports whether a reply may be stored for longer than the stream recognises ids, and since when: this is a
 // repeated try, or the event is not new. So may one that another run publishes, too; publishing it again would announce it
-// again.
+// again. One that an attempt of the step has found is.
 func mayBeStored(ctx context.Context, in step.PublishInput) (since time.Time, may bool) {
-	since, may = in.Reply.Time, activity.GetInfo(ctx).Attempt > 1
-	if (in.Shared || step.MayBeStored(in.Sent, time.Now())) && in.Sent.Before(since) {
+	since, may = in.Reply.Time, in.Replied || activity.GetInfo(ctx).Attempt > 1
+	if (in.Replied || in.Shared || step.MayBeStored(in.Sent, time.Now())) && in.Sent.Before(since) {
 		since, may = in.Sent, true
 	}
 	return since.Add(-step.ClockSlack), may

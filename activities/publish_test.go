@@ -2,9 +2,11 @@ package activities_test
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -95,4 +97,61 @@ func TestPublish_VariablesThatDoNotFitAreInNoReply(t *testing.T) {
 	result.FitVariables(map[string]string{"kept": "x"})
 	require.Len(t, result.Variables, 2)
 	require.Nil(t, result.Problem)
+}
+
+// TestPublishReply_StoredReply: the reply of a step whose end was found in the stream is not published a second time, however
+// new its event is, unless the stream has lost it.
+func TestPublishReply_StoredReply(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		stored    bool
+		lost      error
+		published int
+	}{
+		"is there":           {stored: true},
+		"was lost":           {published: 1},
+		"cannot be read now": {lost: errors.New("away")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			stored := time.Now().Add(-5 * time.Minute)
+			to := step.Address{
+				ConversationKey: schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-42"), Stored: stored,
+				Event: schemas.Event{ID: "e1", Time: time.Now().Add(10 * time.Minute)},
+			}
+			data := schemas.StepReplied{EventID: "e1", Outcome: schemas.OutcomeBotBreak}
+			in, err := to.Reply(schemas.TypeStepReplied, time.Now(), data)
+			require.NoError(t, err)
+			in.Replied = true
+			if b.lost = c.lost; c.stored {
+				b.found = &in.Reply
+			}
+			published := 0
+			b.publish = func(schemas.Reply) error { published++; return nil }
+			_, err = b.ExecuteActivity(step.ActivityPublish, in)
+			require.Equal(t, c.lost != nil, err != nil, "it is tried again")
+			require.Equal(t, c.published, published)
+			require.WithinDuration(t, stored.Add(-step.ClockSlack), b.since, 0)
+		})
+	}
+}
+
+// TestPublishReply_CloseIsAsOldAsItsReply: the conversation.closed that follows a reply is looked for as the reply is.
+func TestPublishReply_CloseIsAsOldAsItsReply(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Stored, in.CloseEvent = "c-42", time.Now().Add(-20*time.Minute), "e1"
+	data := in.Replied(step.WebhookResult{Answer: dialect.Answer{Success: true, Conversation: schemas.ConversationComplete}}, nil)
+	to := step.Address{ConversationKey: in.Plan.BotID.WithConversation("c-42"), Event: in.Event, Stored: in.Stored}
+	reply, err := to.Reply(schemas.TypeStepReplied, time.Now(), data)
+	require.NoError(t, err)
+	reply.Closing = in.Closing(data, time.Now())
+	b.found = reply.Closing // the reply itself is not
+	var published []string
+	b.publish = func(r schemas.Reply) error { published = append(published, r.Type); return nil }
+	_, err = b.ExecuteActivity(step.ActivityPublish, reply)
+	require.NoError(t, err)
+	require.Equal(t, []string{schemas.TypeStepReplied}, published)
 }

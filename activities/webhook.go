@@ -61,7 +61,7 @@ func (a *Activities) asActivity(ctx context.Context, in step.WebhookInput, p ste
 // failure turns a fault into the error by which Temporal, or the workflow, knows how to go on.
 func (a *Activities) failure(ctx context.Context, in step.WebhookInput, left clock, done attempted) error {
 	p, f := done.progress, done.failed
-	p.Running, p.Fault = nil, f
+	p.Running, p.Fault, p.Replied = nil, f, done.adopted
 	if p.RetryIn = 0; !done.adopted {
 		p.RetryIn = retryIn(in, p, f, left.left())
 	}

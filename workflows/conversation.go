@@ -93,7 +93,7 @@ func (c *conversation) handleEvent(ctx workflow.Context, d step.Delivery) (step.
 	if d.Refused == nil && !expired(d, now) {
 		c.mergeEvent(d)
 	}
-	c.state.LastEvent, c.state.LastEventID = now, d.Event.ID
+	c.state.LastEvent, c.state.LastEventID, c.state.LastStored = now, d.Event.ID, d.Since()
 	if d.IdleTimeout > 0 {
 		c.state.IdleTimeout = d.IdleTimeout
 	}
@@ -117,7 +117,7 @@ func (c *conversation) apply(ctx workflow.Context, a action, d step.Delivery) st
 	if a.wait != nil {
 		kept := withoutEntities(*a.wait)
 		c.state.Waiting = &kept
-		result = c.publishMissing(ctx, a.wait, a.missing, d.Event)
+		result = c.publishMissing(ctx, a.wait, a.missing, d)
 	}
 	if a.run != nil {
 		result = c.runStep(ctx, a.run)

@@ -30,7 +30,7 @@ func (c *conversation) callEndpoint(ctx workflow.Context, d *step.Delivery, in s
 	case failed == nil && result.CallsBack:
 		soft.watch(ctx, result.Notified)
 		return c.awaitCallback(ctx, result)
-	case failed != nil && c.calling.answered(ctx):
+	case failed != nil && !result.Replied && c.calling.answered(ctx):
 		return c.calling.result(result.Attempts), nil
 	}
 	return result, failed
@@ -131,5 +131,5 @@ func timeoutBeforeLate(w *bot.Webhook) *fault.Fault {
 func (c *conversation) publishLate(ctx workflow.Context, in step.WebhookInput, result step.WebhookResult) {
 	data := in.Replied(result, nil)
 	data.ConversationDetails, data.Workflow = nil, c.workflow
-	publish(ctx, c.address(in.Event), schemas.TypeStepLate, data)
+	publish(ctx, c.address(in.Event, in.Stored), schemas.TypeStepLate, data)
 }

@@ -100,7 +100,8 @@ func (c *conversation) expire(ctx workflow.Context) {
 		c.reject(ctx, &rejection{*w, fault.New(fault.Expired, "the conversation was idle for %s", c.state.IdleTimeout)})
 	}
 	if c.state.Open {
-		c.close(ctx, schemas.ClosedIdle, false)
+		c.publishClosed(ctx, schemas.ClosedIdle, c.state.LastStored.Add(c.state.IdleTimeout.D())) // it is not closed earlier
+		c.close(ctx, schemas.ClosedIdle, true)
 	}
 }
 

@@ -30,7 +30,7 @@ func (c *conversation) reply(
 	if id == "" {
 		data.Workflow = c.workflow
 		var published step.Published
-		id, sent, published = publishReplied(ctx, c.timed(d), data, answer.Wrote, in.Closing(data, workflow.Now(ctx)))
+		id, sent, published = publishReplied(ctx, c.timed(d), data, answer, in.Closing(data, workflow.Now(ctx)))
 		if adopted = published.Stored != nil; adopted {
 			c.adopt(sent)
 		}
@@ -67,9 +67,9 @@ func (c *conversation) record(ctx workflow.Context, started time.Time, sent sche
 }
 
 // publishMissing publishes which mandatory entities the waiting step lacks.
-func (c *conversation) publishMissing(ctx workflow.Context, waiting *step.Delivery, missing []string, e schemas.Event,
+func (c *conversation) publishMissing(ctx workflow.Context, waiting *step.Delivery, missing []string, d step.Delivery,
 ) step.Result {
-	id := publish(ctx, c.address(e), schemas.TypeStepWaiting, schemas.StepWaiting{
+	id := publish(ctx, c.address(d.Event, d.Stored), schemas.TypeStepWaiting, schemas.StepWaiting{
 		EventID: waiting.Event.AskedID(), Step: waiting.Event.Data.Step, Missing: missing, Workflow: c.workflow,
 	})
 	if c.state.Format != step.FormatLingering {
@@ -82,9 +82,7 @@ func (c *conversation) publishMissing(ctx workflow.Context, waiting *step.Delive
 // Ids of events and who the user is stay.
 func (c *conversation) close(ctx workflow.Context, reason string, published bool) {
 	if !published {
-		last := schemas.Event{ID: c.state.LastEventID}
-		data := schemas.ConversationClosed{Reason: reason, Workflow: c.workflow}
-		publish(ctx, c.address(last), schemas.TypeConversationClosed, data)
+		c.publishClosed(ctx, reason, c.state.LastStored)
 	}
 	c.closed = reason
 	c.state.Open, c.state.Entities, c.state.Variables, c.state.ConversationDetails = false, nil, nil, nil
@@ -92,13 +90,20 @@ func (c *conversation) close(ctx workflow.Context, reason string, published bool
 	c.state.Round, c.state.Params = "", nil
 }
 
-func (c *conversation) address(e schemas.Event) step.Address {
-	return step.Address{ConversationKey: c.state.ConversationKey, Event: e}
+// publishClosed publishes that the conversation ended, which it cannot have done before a moment.
+func (c *conversation) publishClosed(ctx workflow.Context, reason string, since time.Time) {
+	last := schemas.Event{ID: c.state.LastEventID}
+	data := schemas.ConversationClosed{Reason: reason, Workflow: c.workflow}
+	publish(ctx, c.address(last, since), schemas.TypeConversationClosed, data)
+}
+
+func (c *conversation) address(e schemas.Event, stored time.Time) step.Address {
+	return step.Address{ConversationKey: c.state.ConversationKey, Event: e, Stored: stored}
 }
 
 // timed is the address of the reply that ends a delivery.
 func (c *conversation) timed(d *step.Delivery) step.Address {
-	to := c.address(d.Event)
+	to := c.address(d.Event, d.Stored)
 	to.Plan, to.Accepted = d.Plan, c.arrived
 	return to
 }

@@ -31,11 +31,11 @@ func logUnpublished(ctx workflow.Context, to step.Address, replyType string, err
 // user's details is undone. The data of a reply that NATS can never take is replaced by one that reports it. Closing is the
 // conversation.closed that follows the reply, nil when there is none; only what is published of it is reported.
 func publishReplied(
-	ctx workflow.Context, to step.Address, data schemas.StepReplied, wrote *step.UserWrite, closing *schemas.Reply,
+	ctx workflow.Context, to step.Address, data schemas.StepReplied, answer step.WebhookResult, closing *schemas.Reply,
 ) (id string, sent schemas.StepReplied, published step.Published) {
 	in, err := to.Reply(schemas.TypeStepReplied, workflow.Now(ctx), data)
 	if err == nil {
-		in.Wrote, in.Closing = wrote, closing
+		in.Wrote, in.Replied, in.Closing = answer.Wrote, answer.Replied, closing
 		published, err = store(ctx, schemas.TypeStepReplied, in)
 	}
 	switch {

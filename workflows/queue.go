@@ -81,7 +81,8 @@ func publishAccepted(ctx workflow.Context, in step.Queue, head step.Queued) {
 }
 
 func addressOf(in step.Queue, head step.Queued) step.Address {
-	return step.Address{ConversationKey: in.BotID.WithConversation(head.Conversation), Event: head.Webhook.Event}
+	return step.Address{ConversationKey: in.BotID.WithConversation(head.Conversation), Event: head.Webhook.Event,
+		Stored: head.Webhook.Stored}
 }
 
 // enqueue puts a step into its background queue; the fault is why the queue does not take it.

@@ -19,6 +19,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		User: c.state.User, ConversationNo: c.state.ConversationNo,
 		Entities: c.state.Entities, Variables: c.state.Variables,
 		ConversationDetails: c.state.ConversationDetails, Round: c.state.Round, Params: c.state.Params, Arrived: c.arrived,
+		Stored:        d.Stored,
 		FailureCloses: c.state.Format >= step.FormatFailureCloses,
 	}
 	if c.attemptPublishes() {
@@ -36,7 +37,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 		answer, failed := c.answer(ctx, d, in)
 		answer.FitVariables(c.state.Variables)
 		data = in.Replied(answer, failed)
-		if result.ReplyID = answer.ReplyID; failed == nil {
+		if result.ReplyID, result.Replied = answer.ReplyID, answer.Replied; failed == nil {
 			result = answer
 		}
 	}

@@ -36,7 +36,7 @@ func (s *softDeadline) watch(ctx workflow.Context, published bool) {
 		}
 		data := s.in.Running()
 		data.Workflow = s.c.workflow
-		publish(ctx, s.c.address(s.d.Event), schemas.TypeStepProgress, data)
+		publish(ctx, s.c.address(s.d.Event, s.d.Stored), schemas.TypeStepProgress, data)
 	})
 	s.ends = func() {
 		cancel()

@@ -21,7 +21,7 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	workflow.SetCurrentDetails(ctx, "**"+in.Delivery.Event.Data.Step+"** of conversation `"+in.Conversation+"` runs")
 	c := &conversation{
 		state: step.State{ConversationKey: in.BotID.WithConversation(in.Conversation), LastEventID: in.Delivery.Event.ID,
-			Format: in.Format},
+			LastStored: in.Delivery.Since(), Format: in.Format},
 		workflow: reference(ctx), arrived: workflow.Now(ctx),
 	}
 	if err := c.listenForCallbacks(ctx); err != nil {

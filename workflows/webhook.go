@@ -53,7 +53,7 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput, soft *softDeadline,
 		soft.watch(ctx, p.Notified)
 	}
 	if f := waitForRetry(ctx, in, p, call); f != nil {
-		return step.WebhookResult{Attempts: p.Attempts}, f
+		return failedAfter(p), f
 	}
 	in.Progress = *p
 	return outcomeOf(moreAttempts(ctx, in))
@@ -62,9 +62,14 @@ func callWebhook(ctx workflow.Context, in step.WebhookInput, soft *softDeadline,
 // outcomeOf is the end of a step: the endpoint's answer, or the attempts and why there is none.
 func outcomeOf(result step.WebhookResult, p *step.Progress) (step.WebhookResult, *fault.Fault) {
 	if p != nil {
-		return step.WebhookResult{Attempts: p.Attempts}, p.Fault
+		return failedAfter(p), p.Fault
 	}
 	return result, nil
+}
+
+// failedAfter is what a step that failed leaves: its attempts, and whether its reply is stored.
+func failedAfter(p *step.Progress) step.WebhookResult {
+	return step.WebhookResult{Attempts: p.Attempts, Replied: p.Replied}
 }
 
 // waitForRetry waits until the next attempt may be made; the fault is why there is none. The wait ends when the endpoint

@@ -183,6 +183,32 @@ func TestIntake_NewEventIsNotLookedFor(t *testing.T) {
 	c.AssertNotCalled(t, "DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything)
 }
 
+// TestIntake_DeliveryKnowsWhenItWasStored: by the clock of JetStream, since an engine's may be ahead; by the engine's where the
+// event may have been stored before.
+func TestIntake_DeliveryKnowsWhenItWasStored(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ made, stored time.Duration }{
+		"clock ahead":     {10 * time.Minute, 0},
+		"new":             {0, 0},
+		"published again": {-time.Hour, -time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, temporal := intaketest.Setup(t)
+			temporal.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(intaketest.Begun(time.Now()), nil).Maybe()
+			temporal.On("ListWorkflow", mock.Anything, mock.Anything).Return(&workflowservice.ListWorkflowExecutionsResponse{}, nil).Maybe()
+			var got step.Delivery
+			intaketest.Accepting(temporal, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				got = o.UpdateOptions.Args[0].(step.Delivery)
+				return intaketest.UpdateHandle(nil), nil
+			})
+			m := intaketest.MessageOf(time.Now().Add(c.made), "shop", schemas.TypeStepRequested, `{"step":"ORDER"}`)
+			intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+			require.WithinDuration(t, m.Received.Add(c.stored), got.Stored, time.Second)
+		})
+	}
+}
+
 // TestIntake_UnknownBotAnsweredOnce: the answer that no conversation gives is published once as well. To an event that comes
 // for the first time it is not looked for, because that would read what the engine has stored: the stream drops a second one
 // by its id.

@@ -14,6 +14,7 @@ import (
 // deliver hands an event to its workflow, and answers it again where a run took it before and its replies are lost.
 func (i *Intake) deliver(ctx context.Context, b *bot.Bot, m *eventreader.Message, d step.Delivery) error {
 	a := i.arrivalOf(b, m, d.Event)
+	d.Stored = a.Stored
 	to := step.Address{ConversationKey: b.ID().WithConversation(d.Event.Subject), Event: d.Event}
 	unordered := b.Ordering() == bot.OrderingNone
 	// The reply of a conversation can be stored before its run has the event; a step of its own has its run first.

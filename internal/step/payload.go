@@ -28,7 +28,14 @@ type Delivery struct {
 	UsefulUntil *time.Time `json:"useful_until,omitempty"`
 	// Size is the size of the event with its plan in bytes, for the run's limits; 0 = unknown (starters of earlier releases).
 	Size int `json:"size,omitempty"`
+	// Stored is when JetStream stored the event, by its clock; where the event may have been stored before, the event's time.
+	// Zero = unknown (starters of earlier releases).
+	Stored time.Time `json:"stored,omitzero"`
 }
+
+// Since returns the earliest moment at which a reply to the event can be stored. It is the event's own time, which is the
+// engine's, only where it is not known when the event was stored.
+func (d Delivery) Since() time.Time { return storedOr(d.Stored, d.Event) }
 
 // Format is the set of rules that a run follows. It is fixed when the run starts, so that every release that knows the
 // format produces the same commands for it; a run that continues as new changes to the latest.
@@ -72,6 +79,7 @@ type State struct {
 	Open           bool                        `json:"open,omitempty"` // a step was requested and the chat was not closed since
 	LastEvent      time.Time                   `json:"last_event,omitzero"`
 	LastEventID    string                      `json:"last_event_id,omitempty"`
+	LastStored     time.Time                   `json:"last_stored,omitzero"` // Delivery.Since of the latest event
 	User           schemas.User                `json:"user"`
 	ConversationNo int64                       `json:"conversation_no,omitempty"`
 	Entities       map[string][]schemas.Entity `json:"entities,omitempty"`
@@ -168,6 +176,8 @@ type WebhookInput struct {
 	// Arrived is when the event that made the step run was accepted: before Accepted when the step waited for its turn. Zero =
 	// unknown (runs of earlier releases). For the metrics only.
 	Arrived time.Time `json:"arrived,omitzero"`
+	// Stored is that of the event's Delivery.
+	Stored time.Time `json:"stored,omitzero"`
 	// Left is the time until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock of
 	// its own machine. 0 = unknown.
 	Left time.Duration `json:"left,omitempty"`
@@ -188,6 +198,9 @@ type WebhookInput struct {
 // TraceID is the trace of the event of the step.
 func (in WebhookInput) TraceID() string { return in.Event.TraceID(in.Plan.BotID) }
 
+// Since is that of the event's Delivery.
+func (in WebhookInput) Since() time.Time { return storedOr(in.Stored, in.Event) }
+
 // Progress is the state that is kept after a failed attempt. Temporal keeps only the last failure of an activity, so the
 // attempts are passed as data: in heartbeats between the attempts of one activity, in error details between activities.
 type Progress struct {
@@ -207,6 +220,8 @@ type Progress struct {
 	NotBegun bool `json:"not_begun,omitempty"`
 	// Notified reports whether the progress message of the step is published.
 	Notified bool `json:"notified,omitempty"`
+	// Replied reports whether the reply of the step is stored: Fault is the end of the step that the engine has read.
+	Replied bool `json:"replied,omitempty"`
 	// HeartbeatTimeout is that of the activity that makes the next attempts, by the load of the worker of the first one.
 	HeartbeatTimeout time.Duration `json:"heartbeat_timeout,omitempty"`
 }
@@ -239,6 +254,8 @@ type WebhookResult struct {
 	Closed string `json:"closed,omitempty"`
 	// Notified reports whether the progress message of the step is published.
 	Notified bool `json:"notified,omitempty"`
+	// Replied is that of the Progress of a step that failed.
+	Replied bool `json:"replied,omitempty"`
 	// AsActivity reports whether no attempt was made because the endpoint is slow: a normal activity makes the first one.
 	AsActivity bool `json:"as_activity,omitempty"`
 	// HeartbeatTimeout is that of this activity, by the load of the worker.
@@ -302,11 +319,13 @@ type PublishInput struct {
 	Closing *schemas.Reply `json:"closing,omitempty"`
 	// Withheld reports that the reply must not be published: it precedes the one reply that a repeated step has.
 	Withheld bool `json:"withheld,omitempty"`
-	// Sent is the time of the event that the reply answers, by the engine's clock; the zero time = unknown. Of a reply that is
-	// shared it is when the event was accepted.
+	// Sent is the earliest moment at which the reply can be stored: Delivery.Since of the event that it answers, or when the
+	// event was accepted where the reply is shared; the zero time = unknown.
 	Sent time.Time `json:"sent,omitzero"`
 	// Shared reports that another run publishes the same reply: it is looked for first, since Sent.
 	Shared bool `json:"shared,omitempty"`
+	// Replied reports that the reply is stored: it is looked for until it is found, and published where it is lost.
+	Replied bool `json:"replied,omitempty"`
 	// Began is when the step whose attempt publishes the reply began, by the server's clock; the zero time where the workflow
 	// publishes it, whose time is that of the reply.
 	Began time.Time `json:"-"`

@@ -17,6 +17,8 @@ type Address struct {
 	schemas.ConversationKey
 
 	Event schemas.Event
+	// Stored is that of the event's Delivery.
+	Stored time.Time
 	// Plan is that of the step which the event made run, and Accepted when the event was accepted; both for the metrics only.
 	Plan     *bot.Plan
 	Accepted time.Time
@@ -27,7 +29,8 @@ func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput,
 	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, to.typeOf(replyType), at, data)
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
 	return PublishInput{
-		BotID: to.BotID, Reply: r, Timing: to.timing(data), Withheld: to.withheld(replyType, data), Sent: to.Event.Time,
+		BotID: to.BotID, Reply: r, Timing: to.timing(data), Withheld: to.withheld(replyType, data),
+		Sent: storedOr(to.Stored, to.Event),
 	}, err
 }
 
