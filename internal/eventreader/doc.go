@@ -19,7 +19,7 @@
 //	            ┌────────────┐  every starter lists the live starters and computes its share (rebalance.go)
 //	            │  not ours  │◄────────────────────────────────────────────────────────────────┐
 //	            └─────┬──────┘                                                                 │
-//	                  │ assigned, and no lease key exists                                      │
+//	                  │ assigned, no lease key exists, and none was lost (freshbucket.go)      │
 //	            ┌─────▼──────┐  key created in HOOKTURN_STARTERS (lease.go)                    │
 //	            │   leased   │──────────────────── key exists: another starter has it ────────►│
 //	            └─────┬──────┘                                                                 │
@@ -40,5 +40,6 @@
 //
 // The margin separates two readers without a common clock: a holder considers its lease lost at three quarters of the
 // TTL after it sent its last successful refresh; the key exists for the whole TTL after the server received that
-// refresh.
+// refresh. A key that is lost with the bucket does not exist for so long: no lease is acquired in the next bucket for one
+// TTL.
 package eventreader

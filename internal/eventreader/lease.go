@@ -27,6 +27,7 @@ type lease struct {
 
 	revision uint64        // of the key; touched only by acquireLease, then by keep, then by release
 	until    atomic.Int64  // end of the right, on the clock of sinceStart
+	early    chan struct{} // has a value when the next refresh is due now
 	stopped  chan struct{} // keep has returned
 }
 
@@ -43,7 +44,7 @@ func leaseKey(partition int) string { return fmt.Sprintf("partition.%d", partiti
 func acquireLease(ctx context.Context, s bus.Streams, partition int, owner string) (*lease, error) {
 	l := &lease{
 		bucket: s.Bucket(bus.BucketStarters), log: s.BucketLog(bus.BucketStarters), key: leaseKey(partition), owner: owner,
-		ttl: s.StarterTTL(), stopped: make(chan struct{}),
+		ttl: s.StarterTTL(), early: make(chan struct{}, 1), stopped: make(chan struct{}),
 	}
 	sent := sinceStart()
 	try, cancel := context.WithTimeout(ctx, l.ttl/4)
@@ -78,6 +79,7 @@ func (l *lease) keep() {
 		select {
 		case <-l.ctx.Done():
 			return
+		case <-l.early:
 		case <-time.After(min(wait, max(left, 0))):
 		}
 		if !l.valid() {
@@ -92,6 +94,14 @@ func (l *lease) keep() {
 		default:
 			wait = l.ttl / 12
 		}
+	}
+}
+
+// refreshNow makes keep refresh the lease at once.
+func (l *lease) refreshNow() {
+	select {
+	case l.early <- struct{}{}:
+	default:
 	}
 }
 
@@ -114,7 +124,7 @@ func (l *lease) refresh() error {
 	entry, err := l.bucket.Get(ctx, l.key)
 	switch {
 	case errors.Is(err, jetstream.ErrKeyNotFound):
-		return errTaken
+		return l.restore(ctx, sent)
 	case err != nil:
 		return err
 	case string(entry.Value()) != l.owner:
@@ -124,12 +134,34 @@ func (l *lease) refresh() error {
 	return errors.New("revision was out of date")
 }
 
-// release releases the lease. It removes the key only in its own revision, so that a late release does not remove the
-// lease of the next holder.
+// restore stores the key of a lease that is held and whose key is gone: the bucket was lost, and the other starters wait
+// before they acquire a lease in the new one.
+func (l *lease) restore(ctx context.Context, sent int64) error {
+	revision, err := l.bucket.Create(ctx, l.key, []byte(l.owner))
+	switch {
+	case bus.IsConflict(err):
+		return errTaken
+	case err != nil:
+		return err
+	}
+	l.revision = revision
+	l.extend(sent)
+	return nil
+}
+
+// release releases the lease. It removes the key only while it names this starter, and in that revision, so that a late
+// release does not remove the lease of the next holder. The revision of the latest refresh may be one of a lost bucket.
 func (l *lease) release(ctx context.Context) error {
 	l.lose()
 	<-l.stopped
-	return removeKey(ctx, l.log, l.key, l.revision)
+	entry, err := l.bucket.Get(ctx, l.key)
+	if errors.Is(err, jetstream.ErrKeyNotFound) || err == nil && string(entry.Value()) != l.owner {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return removeKey(ctx, l.log, l.key, entry.Revision())
 }
 
 // removeKey removes a key of the starters' bucket up to a revision, without leaving a marker.

@@ -67,7 +67,7 @@ type partition struct {
 func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *partition {
 	p := &partition{
 		r: r, h: h, lease: right, log: log, filter: r.streams.PartitionFilter(h.partition),
-		name:     fmt.Sprintf("hookturn-intake-%d", h.partition),
+		name:     consumerName(h.partition),
 		restored: r.streams.Restored(schemas.StreamEvents),
 		quit:     make(chan struct{}), failed: make(chan struct{}),
 		pending: map[uint64]*delivery{}, deleting: map[uint64]*delivery{},
@@ -77,6 +77,9 @@ func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *par
 	p.ctx, p.cancel = context.WithCancel(right.ctx)
 	return p
 }
+
+// consumerName returns the name of the JetStream consumer of a partition.
+func consumerName(partition int) string { return fmt.Sprintf("hookturn-intake-%d", partition) }
 
 // open takes over what an earlier reader has left unacknowledged, and then begins to read. No other reader reads meanwhile,
 // because this one has the lease; so no event can come between the two.

@@ -94,6 +94,7 @@ type Reader struct {
 	announced  time.Time
 	revision   uint64
 	reconnects uint64
+	fresh      freshBucket
 }
 
 // NewReader returns a new reader; it reads nothing before Start.

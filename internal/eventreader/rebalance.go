@@ -56,9 +56,16 @@ func (r *Reader) rebalance(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := r.announce(ctx); err != nil { // again, where the bucket is a new one
+		return err
+	}
 	r.starters.Store(int64(len(members)))
 	mine := assign(r.streams.Partitions, members)[r.name]
 	reconnected := r.reconnected()
+	free, err := r.free(ctx, mine, leased)
+	if err != nil {
+		return err
+	}
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -71,8 +78,8 @@ func (r *Reader) rebalance(ctx context.Context) error {
 			h.hint()
 		}
 	}
-	for _, n := range mine {
-		if r.assignments[n] == nil && !leased[n] {
+	for _, n := range free {
+		if r.assignments[n] == nil {
 			h := &assignment{partition: n, released: make(chan struct{}), recheck: make(chan struct{}, 1)}
 			r.assignments[n] = h
 			r.tasks.Add(1)
@@ -102,6 +109,9 @@ func (r *Reader) listKeys(ctx context.Context) (members []string, leased map[int
 	if err != nil {
 		return nil, nil, fmt.Errorf("list bucket %s: %w", bus.BucketStarters, err)
 	}
+	if r.fresh.look(info, r.streams.StarterTTL()) {
+		r.bucketLost()
+	}
 	members, leased = []string{r.name}, map[int]bool{}
 	for subject := range info.State.Subjects {
 		key := strings.TrimPrefix(subject, prefix)
@@ -114,6 +124,38 @@ func (r *Reader) listKeys(ctx context.Context) (members []string, leased map[int
 		}
 	}
 	return members, leased, nil
+}
+
+// bucketLost stores the keys of this starter again: those of its leases, and, at the next announcement, its own.
+func (r *Reader) bucketLost() {
+	r.log.Warn("bucket of partition leases was lost, acquiring none for a while: starters may hold some that have no key",
+		"bucket", bus.BucketStarters, "after", r.streams.StarterTTL())
+	r.announced = time.Time{}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, h := range r.assignments {
+		if p := h.reading.Load(); p != nil {
+			p.lease.refreshNow()
+		}
+	}
+}
+
+// free returns those of the partitions whose lease can be acquired: nothing shows that another starter has it.
+func (r *Reader) free(ctx context.Context, partitions []int, leased map[int]bool) ([]int, error) {
+	free, ours := make([]int, 0, len(partitions)), r.Partitions()
+	for _, n := range partitions {
+		if leased[n] || slices.Contains(ours, n) {
+			continue
+		}
+		held, err := r.fresh.mayBeHeld(ctx, r.streams, n)
+		if err != nil {
+			return nil, err
+		}
+		if !held {
+			free = append(free, n)
+		}
+	}
+	return free, nil
 }
 
 // assign spreads the partitions over the members by rendezvous hashing, no member getting more than its even share. The
