@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/temporal"
@@ -34,6 +35,8 @@ func (c *claims) Claim(_ context.Context, _ schemas.BotID, _, worker string) (st
 	}
 	return c.holder, created, nil
 }
+
+func (c *claims) Since(context.Context) (time.Time, error) { return time.Time{}, c.broken }
 
 // codeWorker returns a new code worker with a sandbox. No other receives its requests.
 func codeWorker(name string, c *claims, s *scripts) *activities.Code {

@@ -63,6 +63,7 @@ func lostRun(err error, p bot.Plan) []schemas.Attempt {
 func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (step.Result, error) {
 	name := "script **" + in.Plan.Step + "** of channel `" + in.Channel + "`"
 	workflow.SetCurrentDetails(ctx, name+" runs")
+	in.Started = workflow.GetInfo(ctx).WorkflowStartTime
 	var result step.ScriptResult
 	attempt := step.ScriptAttempt{NotBegun: true}
 	if format >= step.FormatScriptAttempt {

@@ -76,6 +76,7 @@ func TestStep_ScriptNotBegunIsAnActivity(t *testing.T) {
 			})
 			require.NotNil(t, scheduled)
 			require.Equal(t, c.once, scheduled.Once)
+			require.False(t, scheduled.Started.IsZero(), "claims that are older than the run are of no use")
 			require.Equal(t, `"activity"`, string(done.Script.Value))
 		})
 	}

@@ -49,6 +49,8 @@ func (heldScripts) Claim(_ context.Context, _ schemas.BotID, _, worker string) (
 	return worker, true, nil
 }
 
+func (heldScripts) Since(context.Context) (time.Time, error) { return time.Time{}, nil }
+
 // codeRig is a code worker without Temporal, and a process that calls it.
 type codeRig struct {
 	worker  *Worker

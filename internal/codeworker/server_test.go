@@ -65,6 +65,8 @@ type fleet struct {
 	claims  map[string]string
 	broken  error // of the next claims
 	stored  bool  // those that fail are stored all the same
+	since   time.Time
+	away    error // why it is not known since when there are claims
 	workers map[string]*codeworker.Server
 }
 
@@ -88,6 +90,8 @@ func (f *fleet) Claim(_ context.Context, owner schemas.BotID, id, worker string)
 	}
 	return worker, true, nil
 }
+
+func (f *fleet) Since(context.Context) (time.Time, error) { return f.since, f.away }
 
 // CallCodeWorker calls the code worker of a name.
 func (f *fleet) CallCodeWorker(ctx context.Context, _ schemas.BotID, name string, request []byte) ([]byte, error) {
@@ -264,4 +268,49 @@ func TestServer_RunOnce(t *testing.T) {
 	f.broken, r.err = nil, errors.New("none")
 	_, failed = f.join("e", r).RunOnce(t.Context(), run)
 	require.Equal(t, fault.SandboxUnavailable, failed.Kind, "the script did not begin")
+}
+
+// TestServer_ClaimsLost: a script runs in one worker, whose claim NATS has lost. Another worker, which is called for it by an
+// activity, can claim it in the bucket that was created again, and must not run it.
+func TestServer_ClaimsLost(t *testing.T) {
+	t.Parallel()
+	started := time.Now().Add(-5 * time.Minute)
+	for name, c := range map[string]struct {
+		since   time.Time
+		started time.Time
+		away    error
+		want    fault.Kind // "": it runs
+	}{
+		"older bucket":        {since: started.Add(-time.Hour), started: started},
+		"new bucket":          {since: started.Add(time.Minute), started: started, want: fault.OutcomeUnknown},
+		"clocks apart":        {since: started.Add(-step.ClockSlack / 2), started: started, want: fault.OutcomeUnknown},
+		"earlier release":     {since: started.Add(time.Minute)},
+		"cannot be looked at": {away: errors.New("away"), started: started, want: fault.OutcomeUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, r := newFleet(), &runner{result: returning(`"v"`)}
+			f.since, f.away = c.since, c.away
+			q := request()
+			q.Run.Once, q.Run.Started = true, c.started
+			worker := f.join("b", r)
+			attempt := worker.Handle(t.Context(), q)
+			if c.want == "" {
+				require.Equal(t, ended(`"v"`), attempt)
+				return
+			}
+			require.Empty(t, r.runs)
+			if c.away != nil {
+				require.True(t, attempt.NotBegun && attempt.Unclear)
+				f.away, f.since = nil, started.Add(time.Minute)
+				attempt = worker.Handle(t.Context(), q)
+			}
+			require.Equal(t, c.want, attempt.Fault.Kind)
+			require.Equal(t, c.want, worker.Handle(t.Context(), q).Fault.Kind, "again")
+			require.Empty(t, r.runs)
+
+			q.Run.ID, q.Run.Once = "another", false // it is known that none has begun it
+			require.Equal(t, ended(`"v"`), worker.Handle(t.Context(), q))
+		})
+	}
 }

@@ -139,7 +139,7 @@ func (l *lease) refresh() error {
 func (l *lease) restore(ctx context.Context, sent int64) error {
 	revision, err := l.bucket.Create(ctx, l.key, []byte(l.owner))
 	switch {
-	case bus.IsConflict(err):
+	case natsclient.IsConflict(err):
 		return errTaken
 	case err != nil:
 		return err

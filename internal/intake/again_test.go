@@ -13,6 +13,7 @@ import (
 	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -203,7 +204,7 @@ func TestIntake_DeliveryKnowsWhenItWasStored(t *testing.T) {
 				return intaketest.UpdateHandle(nil), nil
 			})
 			m := intaketest.MessageOf(time.Now().Add(c.made), "shop", schemas.TypeStepRequested, `{"step":"ORDER"}`)
-			intaketest.Verdict(t, in.Handle(t.Context(), m), "", false)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", false)
 			require.WithinDuration(t, m.Received.Add(c.stored), got.Stored, time.Second)
 		})
 	}

@@ -192,7 +192,7 @@ func TestIntake_DeadLetterWithLongTrace(t *testing.T) {
 	m := intaketest.Requested("unknown")
 	m.Header.Set("traceparent", "00-1-2-01")
 	m.Header.Set("tracestate", strings.Repeat("x", 513))
-	intaketest.Verdict(t, in.Handle(t.Context(), m), fault.UnknownBot, false)
+	intaketest.RequireOutcome(t, in.Handle(t.Context(), m), fault.UnknownBot, false)
 	require.Len(t, sent.Published, 1)
 	require.Empty(t, sent.Published[0].TraceParent)
 	require.Empty(t, sent.Published[0].TraceState)

@@ -80,6 +80,8 @@ func TestWorker_CallsCodeWorkers(t *testing.T) {
 			require.Equal(t, "w-1", holder)
 			require.Equal(t, created, made)
 		}
+		_, err = store.NewScriptClaims(streams).Since(testContext(t))
+		require.NoError(t, err, user)
 		echo := func(request []byte, _ int) []byte { return request }
 		stop, err := pubsub.New(code).ServeAttempts(1, echo, nil)
 		require.NoError(t, err)

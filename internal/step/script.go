@@ -2,6 +2,7 @@ package step
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -22,6 +23,9 @@ type ScriptRun struct {
 
 	// Once requests that the script runs only if no code worker has begun it for this run; false: it is known that none has.
 	Once bool `json:"once,omitempty"`
+	// Started is when the run of the workflow started, by the server's clock: a claim of the script is not older. Zero =
+	// unknown (workers of earlier releases).
+	Started time.Time `json:"started,omitzero"`
 }
 
 // TraceID is the trace of the request.

@@ -15,7 +15,10 @@ import (
 
 // ScriptClaims store which code worker has begun the script of a run, for ten minutes: longer than such a run takes.
 // They are in the bucket of posted events, which have the rate of what comes over HTTP, too, and leave a quarter to claims.
-type ScriptClaims struct{ bucket jetstream.KeyValue }
+type ScriptClaims struct {
+	bucket jetstream.KeyValue
+	log    jetstream.Stream
+}
 
 const (
 	scriptClaimPrefix = "script."
@@ -26,7 +29,17 @@ const (
 
 // NewScriptClaims returns a new ScriptClaims on an account's streams.
 func NewScriptClaims(s bus.Streams) *ScriptClaims {
-	return &ScriptClaims{bucket: s.Bucket(bus.BucketPosted)}
+	return &ScriptClaims{bucket: s.Bucket(bus.BucketPosted), log: s.BucketLog(bus.BucketPosted)}
+}
+
+// Since returns when the bucket was created, by the clock of NATS. It does not have the claims of before: it was lost and
+// created again.
+func (c *ScriptClaims) Since(ctx context.Context) (time.Time, error) {
+	info, err := c.log.Info(ctx)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("look at the bucket of claims: %w", err)
+	}
+	return info.Created, nil
 }
 
 // Claim records that a code worker begins the script of a run, unless one has. It returns which one has the claim, and

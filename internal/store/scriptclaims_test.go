@@ -4,6 +4,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -43,4 +44,22 @@ func TestScriptClaims_OneOfAll(t *testing.T) {
 		require.True(t, created, "the run of another bot")
 		require.Equal(t, "e", holder)
 	}
+}
+
+// TestScriptClaims_Since: a bucket that was lost and created again does not have the claims of before.
+func TestScriptClaims_Since(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	b, ctx := NewScriptClaims(streams), testContext(t)
+	before, err := b.Since(ctx)
+	require.NoError(t, err)
+	unguarded, err := jetstream.New(js.Conn())
+	require.NoError(t, err)
+	require.NoError(t, unguarded.DeleteKeyValue(ctx, bus.BucketPosted))
+	_, created, err := b.Claim(ctx, equalIDs()[0].BotID, "r1", "a")
+	require.NoError(t, err)
+	require.True(t, created)
+	after, err := b.Since(ctx)
+	require.NoError(t, err)
+	require.True(t, after.After(before))
 }
