@@ -118,6 +118,12 @@ func TestRecovery_RunThatEndedEarly(t *testing.T) {
 	success := step.Result{Outcome: schemas.OutcomeSuccess}
 	waits := step.Result{Waiting: []string{"otp"}}
 	state := step.State{ConversationKey: key}
+	rejects := func(replyTo string, kind fault.Kind) step.Result {
+		to := step.Address{ConversationKey: key, Event: schemas.Event{ID: replyTo}}
+		return step.Result{Outcome: schemas.OutcomeRejected, Error: string(kind), ReplyID: to.ReplyID(schemas.TypeStepReplied)}
+	}
+	closes := rejects("w0", fault.Expired)
+	closes.Closed = schemas.ClosedCompleted
 	withWaiting := state
 	withWaiting.Waiting = &step.Delivery{Event: schemas.Event{ID: "w0", Type: requested, Subject: "c-42"}}
 	for name, tc := range map[string]struct {
@@ -143,6 +149,28 @@ func TestRecovery_RunThatEndedEarly(t *testing.T) {
 			return r.started("Conversation", withWaiting).accepted("m1", schemas.TypeMessageReceived).
 				completed("m1", step.Result{Outcome: schemas.OutcomeDelivered})
 		}, nil, []string{"w0"}},
+		"entities too late": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", collected).completed("e1", rejects("e1", fault.Expired))
+		}, nil, []string{"w0"}},
+		"entities too large": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", collected).completed("e1", rejects("e1", fault.TooLarge))
+		}, nil, []string{"w0"}},
+		"the waiting step is too late": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", collected).completed("e1", rejects("w0", fault.Expired))
+		}, nil, nil},
+		"next step too late": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", requested).completed("e1", rejects("e1", fault.Expired))
+		}, nil, []string{"w0"}},
+		"next step not served": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", requested).completed("e1", rejects("e1", fault.UnknownStep))
+		}, nil, nil},
+		"end too late": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", schemas.TypeConversationEnded).
+				completed("e1", rejects("e1", fault.Expired))
+		}, nil, []string{"w0"}},
+		"ended": {func(r *run) *run {
+			return r.started("Conversation", withWaiting).accepted("e1", schemas.TypeConversationEnded).completed("e1", closes)
+		}, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

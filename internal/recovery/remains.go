@@ -136,7 +136,7 @@ func (r *reading) complete(id string, outcome *updatepb.Outcome) error {
 		return err
 	}
 	switch {
-	case len(result.Waiting) == 0 && (result.Outcome != "" || result.Closed != "") && waitEnds(d.Event.Type):
+	case r.endsWait(d, result):
 		r.waiting = nil
 	case len(result.Waiting) > 0 && d.Event.Type == schemas.TypeStepRequested:
 		r.waiting = &d
@@ -144,13 +144,23 @@ func (r *reading) complete(id string, outcome *updatepb.Outcome) error {
 	return nil
 }
 
-// waitEnds reports whether the outcome of an event of a type is also that of the step that waited.
-func waitEnds(eventType string) bool {
-	switch eventType {
+// endsWait reports whether the result of an event is also the end of the step that waited for entities. An event that was
+// rejected itself, after its latest useful moment or for entities that are too large, leaves the step waiting: the reply is
+// then its own. Only a step that is requested in time cancels the one that waits, also when it cannot be served.
+func (r *reading) endsWait(d step.Delivery, result step.Result) bool {
+	switch d.Event.Type {
 	case schemas.TypeStepRequested, schemas.TypeEntitiesCollected, schemas.TypeConversationEnded:
+	default:
+		return false
+	}
+	if len(result.Waiting) > 0 || result.Outcome == "" && result.Closed == "" {
+		return false
+	}
+	own := step.Address{ConversationKey: r.left.input.ConversationKey, Event: d.Event}.ReplyID(schemas.TypeStepReplied)
+	if result.Outcome != schemas.OutcomeRejected || result.Closed != "" || result.ReplyID != own {
 		return true
 	}
-	return false
+	return d.Event.Type == schemas.TypeStepRequested && result.Error != string(fault.Expired)
 }
 
 func (r *reading) remains() remains {
