@@ -47,17 +47,23 @@ func (r *run) payloads(value any) *commonpb.Payloads {
 	return p
 }
 
-func (r *run) started(workflow string, input any) *run {
-	r.events = append(r.events, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
-		WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{
-			WorkflowType: &commonpb.WorkflowType{Name: workflow}, Input: r.payloads(input),
+func (r *run) started(workflow string, input any) *run { return r.continued(workflow, input, "") }
+
+// continued is started of a run that continues another one.
+func (r *run) continued(workflow string, input any, before string) *run {
+	r.events = append(r.events, &historypb.HistoryEvent{
+		EventTime: timestamppb.Now(),
+		Attributes: &historypb.HistoryEvent_WorkflowExecutionStartedEventAttributes{
+			WorkflowExecutionStartedEventAttributes: &historypb.WorkflowExecutionStartedEventAttributes{
+				WorkflowType: &commonpb.WorkflowType{Name: workflow}, Input: r.payloads(input), ContinuedExecutionRunId: before,
+			},
 		},
-	}})
+	})
 	return r
 }
 
 func (r *run) accepted(id, eventType string) *run {
-	r.events = append(r.events, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{
+	r.events = append(r.events, &historypb.HistoryEvent{EventTime: timestamppb.Now(), Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{
 		WorkflowExecutionUpdateAcceptedEventAttributes: &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{
 			AcceptedRequest: &updatepb.Request{
 				Meta: &updatepb.Meta{UpdateId: id},
@@ -72,7 +78,7 @@ func (r *run) accepted(id, eventType string) *run {
 }
 
 func (r *run) completed(id string, result step.Result) *run {
-	r.events = append(r.events, &historypb.HistoryEvent{Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateCompletedEventAttributes{
+	r.events = append(r.events, &historypb.HistoryEvent{EventTime: timestamppb.Now(), Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateCompletedEventAttributes{
 		WorkflowExecutionUpdateCompletedEventAttributes: &historypb.WorkflowExecutionUpdateCompletedEventAttributes{
 			Meta:    &updatepb.Meta{UpdateId: id},
 			Outcome: &updatepb.Outcome{Value: &updatepb.Outcome_Success{Success: r.payloads(result)}},

@@ -3,6 +3,7 @@ package recovery
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	commonpb "go.temporal.io/api/common/v1"
 	historypb "go.temporal.io/api/history/v1"
@@ -61,9 +62,12 @@ type reading struct {
 	accepted  map[string]step.Delivery // by update id
 	order     []string
 	waiting   *step.Delivery // the step that waits for entities
+	continues string         // the run that this one continues, "" for none
+	latest    time.Time      // of its events
 }
 
 func (r *reading) event(e *historypb.HistoryEvent) error {
+	r.latest = e.GetEventTime().AsTime()
 	switch {
 	case e.GetWorkflowExecutionStartedEventAttributes() != nil:
 		return r.started(e.GetWorkflowExecutionStartedEventAttributes())
@@ -93,6 +97,7 @@ func (r *reading) started(a *historypb.WorkflowExecutionStartedEventAttributes) 
 		r.left.request, r.left.deliveries = &request, []step.Delivery{request.Delivery}
 		return err
 	}
+	r.continues = a.GetContinuedExecutionRunId()
 	err := r.decode(a.GetInput(), &r.left.input)
 	r.waiting = r.left.input.Waiting
 	return err

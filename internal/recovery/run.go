@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -50,12 +49,15 @@ func (r *Recovery) recoverRun(ctx context.Context, run *endedRun) error {
 	if len(left.deliveries) == 0 {
 		return nil
 	}
-	waiting, err := r.waitingBehind(ctx, run, &left)
+	next, err := r.successor(ctx, run, &left)
 	if err != nil {
 		return err
 	}
 	for _, d := range left.deliveries {
-		if err := r.recoverDelivery(ctx, run, &left, d, waiting); err != nil {
+		if next.has(d) {
+			continue
+		}
+		if err := r.recoverDelivery(ctx, run, &left, d, next.waiting); err != nil {
 			return err
 		}
 	}
@@ -73,26 +75,6 @@ func (r *Recovery) payloads() converter.DataConverter {
 		return step.DataConverter()
 	}
 	return r.Converter
-}
-
-// waitingBehind returns the step that waits for entities in the run that a conversation has open now, nil when none does.
-func (r *Recovery) waitingBehind(ctx context.Context, run *endedRun, left *remains) (*step.Delivery, error) {
-	if left.request != nil {
-		return nil, nil
-	}
-	latest, err := r.Temporal.DescribeWorkflowExecution(ctx, run.workflow, "")
-	if err != nil {
-		return nil, fmt.Errorf("look at the latest run: %w", err)
-	}
-	info := latest.GetWorkflowExecutionInfo()
-	if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
-		return nil, nil
-	}
-	open, err := r.history(ctx, run.workflow, info.GetExecution().GetRunId())
-	if err != nil {
-		return nil, fmt.Errorf("open run: %w", err)
-	}
-	return open.waiting, nil
 }
 
 // recoverDelivery sees to one event. What fails for a fault of the event's own, or for too long, is given up.
