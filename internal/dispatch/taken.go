@@ -76,8 +76,9 @@ func (dp *Dispatcher) takenBefore(ctx context.Context, to step.Address, a Arriva
 	}
 	request := &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: dp.Namespace, PageSize: runsAsked,
-		Query: fmt.Sprintf("WorkflowId = %s AND ExecutionStatus IN ('Completed', 'Canceled', 'Terminated', 'Failed', 'TimedOut') "+
-			"AND CloseTime >= '%s'", step.Quote(id), since.UTC().Format(time.RFC3339)),
+		Query: fmt.Sprintf("WorkflowId = %s AND ExecutionStatus IN "+
+			"('Completed', 'Canceled', 'Terminated', 'Failed', 'TimedOut', 'ContinuedAsNew') AND CloseTime >= '%s'",
+			step.Quote(id), since.UTC().Format(time.RFC3339)),
 	}
 	for left := runsAsked; ; {
 		page, err := dp.Temporal.ListWorkflow(ctx, request)
@@ -98,8 +99,9 @@ func (dp *Dispatcher) takenBefore(ctx context.Context, to step.Address, a Arriva
 	}
 }
 
-// takenBy returns whether a run has taken an event: a completed run by its result, one that was cancelled or ended early by
-// its Updates. A run that is open, or was continued, is not asked.
+// takenBy returns whether a run has taken an event: a completed run by its result, one that was cancelled, ended early or
+// continued as new by its Updates. The run that continues another one knows its events, but may have ended without a result.
+// A run that is open is not asked.
 func (dp *Dispatcher) takenBy(
 	ctx context.Context, id string, info *workflowpb.WorkflowExecutionInfo, eventID string, a Arrival,
 ) (taken, error) {
@@ -114,7 +116,8 @@ func (dp *Dispatcher) takenBy(
 		if err == nil && slices.Contains(result.EventIDs, eventID) {
 			return takenAndAnswered, nil
 		}
-	case status == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, EndedEarly(status):
+	case status == enumspb.WORKFLOW_EXECUTION_STATUS_CANCELED, status == enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW,
+		EndedEarly(status):
 		return dp.takenAsUpdate(ctx, id, info, eventID, a)
 	}
 	return notTaken, nil

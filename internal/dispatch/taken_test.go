@@ -40,6 +40,7 @@ func TestDispatcher_EndedRunKnowsEvent(t *testing.T) {
 		"terminated":                      {status: terminated, update: "ended e1", outcome: intaketest.AnsweredUpdate()},
 		"failed":                          {status: enumspb.WORKFLOW_EXECUTION_STATUS_FAILED, update: "ended e1", outcome: intaketest.AnsweredUpdate()},
 		"timed out":                       {status: enumspb.WORKFLOW_EXECUTION_STATUS_TIMED_OUT, update: "ended e1", outcome: intaketest.AnsweredUpdate()},
+		"continued as new":                {status: enumspb.WORKFLOW_EXECUTION_STATUS_CONTINUED_AS_NEW, update: "ended e1", outcome: intaketest.AnsweredUpdate()},
 		"taken from another run":          {status: canceled, update: "ended e1.again", outcome: intaketest.AnsweredUpdate()},
 		"terminated before the answer":    {status: terminated, update: "ended e1", outcome: intaketest.LostUpdate()},
 		"terminated, not answered yet":    {status: terminated, update: "ended e1"},
@@ -76,7 +77,7 @@ func TestDispatcher_EndedRunKnowsEvent(t *testing.T) {
 				require.Equal(t, tc.taken, *taken)
 				require.Empty(t, recall.Asked, "the reply is stored")
 				if !latest {
-					require.Contains(t, query, "ExecutionStatus IN ('Completed', 'Canceled', 'Terminated', 'Failed', 'TimedOut')")
+					require.Contains(t, query, "ExecutionStatus IN ('Completed', 'Canceled', 'Terminated', 'Failed', 'TimedOut', 'ContinuedAsNew')")
 				}
 			})
 		}
