@@ -54,6 +54,12 @@ func Overloaded(err error) bool {
 	return false
 }
 
+// Passing reports whether a try failed for what ends at some time and is not the event's fault: Temporal is away, overloaded
+// or denies access, or the conversation's run has no room, for example while its step waits for a callback.
+func Passing(err error) bool {
+	return Overloaded(err) || unavailable(err) || errors.Is(err, errBusy) || errors.Is(err, errLimit)
+}
+
 // RetryKind returns the gRPC code of Temporal's answer in lower case, for logs and metrics; "timeout" for a try that was cut
 // off, "busy" or "limit" for a run that takes no event now, and "other".
 func RetryKind(err error) string {

@@ -80,9 +80,10 @@ func (e *endedRun) overdue() bool {
 	return e.tries.Count > 0 && time.Since(e.tries.First) >= giveUpAfter
 }
 
-// failed records a try and sets the next one.
-func (e *endedRun) failed(now time.Time) {
-	if e.tries.Count == 0 {
+// failed records a try and sets the next one. The time before a failure that passes does not count: the run is not to blame
+// for it.
+func (e *endedRun) failed(now time.Time, err error) {
+	if e.tries.Count == 0 || dispatch.Passing(err) {
 		e.tries.First = now
 	}
 	e.next = now.Add(min(roundEvery<<min(e.tries.Count, 8), retryMax))

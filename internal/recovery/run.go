@@ -27,7 +27,7 @@ func (r *Recovery) recoverRun(ctx context.Context, run *endedRun) error {
 		return nil
 	}
 	switch {
-	case err != nil && run.overdue() && !dispatch.Overloaded(err):
+	case err != nil && run.overdue() && !dispatch.Passing(err):
 		r.Log.ErrorContext(ctx, "run that ended early given up, its history cannot be read", "workflow", run.workflow, "run_id",
 			run.run, "attempt", run.tries.Count, "error", err)
 		return nil
@@ -93,7 +93,7 @@ func (r *Recovery) recoverDelivery(
 	switch {
 	case errors.Is(err, dispatch.ErrDuplicate):
 		return nil
-	case !hopeless && err != nil && run.overdue() && !dispatch.Overloaded(err):
+	case !hopeless && err != nil && run.overdue() && !dispatch.Passing(err):
 		rejected = dispatch.Rejectf(fault.Internal, "the event of a run that ended early could not be given to another run for "+
 			"%s: see the starter's log", giveUpAfter)
 	case !hopeless && err != nil:

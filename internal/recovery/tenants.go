@@ -64,7 +64,7 @@ func (p *progress) tenant(ctx context.Context, workflows map[string][]*endedRun)
 				break
 			}
 			if err := p.recoverRun(ctx, run); err != nil {
-				run.failed(time.Now())
+				run.failed(time.Now(), err)
 				failed.add(failures{1, fmt.Errorf("recover run %s of %s: %w", run.run, run.workflow, err)})
 				break
 			}

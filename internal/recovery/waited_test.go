@@ -1,0 +1,54 @@
+package recovery_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
+
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// TestRecovery_PassingFailureIsWaitedFor: an event of a run that ended early is not given up for what passes, even when other
+// failures were tried for long enough before; and the time until then does not count when others follow.
+func TestRecovery_PassingFailureIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	for name, fails := range map[string]error{
+		"full":          temporal.NewApplicationError("full", step.RejectedLimit),
+		"about to end":  temporal.NewApplicationError("busy", step.RejectedBusy),
+		"full server":   &serviceerror.ResourceExhausted{Cause: enumspb.RESOURCE_EXHAUSTED_CAUSE_CONCURRENT_LIMIT},
+		"Temporal away": serviceerror.NewUnavailable("away"),
+		"no access":     serviceerror.NewPermissionDenied("no", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rec, c := setup(t)
+				newNamespace(t, c).terminated(conversation("acme", "c-1"), "ended", time.Minute, "e1")
+				written := &letters{}
+				rec.Letters = written
+				begun := time.Now()
+				taken := takers(c, func(client.UpdateWorkflowOptions) error {
+					switch since := time.Since(begun); {
+					case since < 10*time.Minute:
+						return errors.New("surprise")
+					case since < 22*time.Minute:
+						return fails
+					case since < 30*time.Minute:
+						return errors.New("surprise")
+					}
+					return nil
+				})
+				recovering(t, rec, time.Hour)
+				require.Empty(t, written.ids)
+				require.Equal(t, []string{"e1"}, *taken)
+			})
+		})
+	}
+}
