@@ -13,10 +13,12 @@ import (
 	commonpb "go.temporal.io/api/common/v1"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
+	taskqueuepb "go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/intake"
@@ -46,11 +48,13 @@ type namespace struct {
 	open      map[string]string      // ids of open runs, by workflow id
 	page      int                    // runs of a page; 0 = all
 	lists     func(from, to time.Time) error
+	hidden    bool  // runs are not listed yet
 	away      error // why latest runs cannot be looked at
 }
 
 func newNamespace(t *testing.T, c *mocks.Client) *namespace {
 	t.Helper()
+	polled(c, 0)
 	n := &namespace{t: t, histories: map[string]func() *run{}, open: map[string]string{}}
 	c.On("ListWorkflow", mock.Anything, mock.Anything).Return(n.list).Maybe()
 	c.On("GetWorkflowHistory", mock.Anything, mock.Anything, mock.Anything, false, mock.Anything).Return(
@@ -60,6 +64,18 @@ func newNamespace(t *testing.T, c *mocks.Client) *namespace {
 	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, mock.Anything).Return(n.describe).Maybe()
 	c.On("WorkflowService").Return(intaketest.Updates{}).Maybe()
 	return n
+}
+
+// polled lets workers poll the task queue all the time, by a clock of Temporal that differs from the starter's.
+func polled(c *mocks.Client, differs time.Duration) {
+	c.ExpectedCalls = slices.DeleteFunc(c.ExpectedCalls, func(call *mock.Call) bool { return call.Method == "DescribeTaskQueue" })
+	c.On("DescribeTaskQueue", mock.Anything, mock.Anything, mock.Anything).Return(
+		func(context.Context, string, enumspb.TaskQueueType) (*workflowservice.DescribeTaskQueueResponse, error) {
+			return &workflowservice.DescribeTaskQueueResponse{Pollers: []*taskqueuepb.PollerInfo{
+				{LastAccessTime: timestamppb.New(time.Now().Add(differs - time.Hour))},
+				{LastAccessTime: timestamppb.New(time.Now().Add(differs))},
+			}}, nil
+		}).Maybe()
 }
 
 // list answers a query as Temporal does: the newest runs first.
@@ -77,7 +93,7 @@ func (n *namespace) list(_ context.Context, r *workflowservice.ListWorkflowExecu
 	}
 	page := &workflowservice.ListWorkflowExecutionsResponse{}
 	for _, info := range n.runs {
-		if at := info.GetCloseTime().AsTime(); !at.Before(from) && at.Before(to) {
+		if at := info.GetCloseTime().AsTime(); !n.hidden && !at.Before(from) && at.Before(to) {
 			page.Executions = append(page.Executions, info)
 		}
 	}

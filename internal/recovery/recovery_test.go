@@ -114,6 +114,7 @@ func endedEarly(c *mocks.Client, id string, history client.HistoryEventIterator)
 	}, nil)
 	c.On("GetWorkflowHistory", mock.Anything, id, "terminated", false, mock.Anything).Return(history).Once()
 	intaketest.Running(c, enumspb.WORKFLOW_EXECUTION_STATUS_TERMINATED)
+	polled(c, 0)
 }
 
 // TestRecovery_RunThatEndedEarly: what a run had accepted and not answered goes to a new run, once, in order. A step that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	enumspb "go.temporal.io/api/enums/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 
@@ -95,7 +96,7 @@ func (p *progress) putMark(ctx context.Context) error {
 func (p *progress) list(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
 	defer cancel()
-	now := time.Now()
+	now, last := p.clocks(ctx)
 	from, span := p.since, now.Sub(p.since)
 	for from.Before(now) && len(p.pending) < pendingMax {
 		to := from.Add(span)
@@ -111,7 +112,7 @@ func (p *progress) list(ctx context.Context) error {
 			p.add(run)
 		}
 		from, span = to, min(2*span, max(now.Sub(to), spanMin))
-		if last := now.Add(-overlap); from.Before(last) {
+		if from.Before(last) {
 			p.since = from
 		} else if p.since.Before(last) {
 			p.since = last
@@ -123,6 +124,27 @@ func (p *progress) list(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// clocks returns the latest time at which a run may have ended, and the time before which all runs that ended are listed
+// when this look is over. Runs end by the clock of Temporal, and this starter's may be ahead or behind. The latest poll of a
+// worker, at most a minute ago, has Temporal's time; without one the next look goes as far back as this one.
+func (p *progress) clocks(ctx context.Context) (now, last time.Time) {
+	now = time.Now()
+	described, err := p.Temporal.DescribeTaskQueue(ctx, p.Queue, enumspb.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		p.Log.WarnContext(ctx, "looking at the pollers of the task queue failed, listing the same runs again", "error", err)
+	}
+	var polled time.Time
+	for _, poller := range described.GetPollers() {
+		if at := poller.GetLastAccessTime().AsTime(); at.After(polled) {
+			polled = at
+		}
+	}
+	if last = polled; now.Before(polled) {
+		now, last = polled, now
+	}
+	return now, last.Add(-overlap)
 }
 
 func (p *progress) add(run *workflowpb.WorkflowExecutionInfo) {

@@ -52,3 +52,37 @@ func TestRecovery_PassingFailureIsWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// TestRecovery_ClockOfTemporal: runs end by the clock of Temporal. A starter whose own clock differs recovers them as soon as
+// others do, and what it stores for the starters that come later is not ahead of Temporal's time.
+func TestRecovery_ClockOfTemporal(t *testing.T) {
+	t.Parallel()
+	for name, differs := range map[string]time.Duration{
+		"starter ahead": -10 * time.Minute, "starter behind": 10 * time.Minute, "equal": 0,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				rec, c := setup(t)
+				n := newNamespace(t, c)
+				polled(c, differs)
+				stored := &mark{}
+				rec.Mark = stored
+				begun, at := time.Now(), time.Duration(-1)
+				n.terminated(key, "ended", -5*time.Minute-differs, "e1") // in five minutes: not listed before
+				n.lists = func(time.Time, time.Time) error {
+					n.hidden = time.Since(begun) < 5*time.Minute
+					return nil
+				}
+				takers(c, func(client.UpdateWorkflowOptions) error {
+					at = time.Since(begun)
+					return nil
+				})
+				recovering(t, rec, 10*time.Minute)
+				require.GreaterOrEqual(t, at, 5*time.Minute)
+				require.Less(t, at, 6*time.Minute)
+				require.WithinDuration(t, time.Now().Add(min(differs, 0)-2*time.Minute), stored.at, 2*time.Minute)
+			})
+		})
+	}
+}
