@@ -124,7 +124,7 @@ func (e *endedRun) owner(left *remains) schemas.ConversationKey {
 // would cancel it, as the step that is requested next does; older entities would be taken for its own; an older end would
 // close the conversation before it.
 func behind(d step.Delivery, waiting *step.Delivery, begun string) *fault.Fault {
-	if waiting == nil || !waiting.Event.Time.After(d.Event.Time) {
+	if waiting == nil || !waiting.Since().After(d.Since()) {
 		return nil
 	}
 	if d.Refused != nil {

@@ -13,6 +13,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // TestRecovery_PassingFailureIsWaitedFor: an event of a run that ended early is not given up for what passes, even when other
@@ -85,4 +86,28 @@ func TestRecovery_ClockOfTemporal(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestIntake_ClockOfEngine: which of two steps was requested first is seen by when they were stored. The engine's clock may have
+// been set back between them.
+func TestIntake_ClockOfEngine(t *testing.T) {
+	t.Parallel()
+	in, c := setup(t)
+	n := newNamespace(t, c)
+	n.terminated(key, "ended", time.Minute)
+	now := time.Now()
+	n.histories["ended"] = func() *run {
+		return (&run{t: t, at: now}).started("Conversation", step.State{ConversationKey: key}).
+			accepted("e1", schemas.TypeStepRequested).accepted("e2", schemas.TypeStepRequested)
+	}
+	n.open[step.ConversationID(key)] = "open"
+	n.histories["open"] = func() *run {
+		waiting := step.Delivery{Event: schemas.Event{ID: "w1", Type: schemas.TypeStepRequested, Time: now.Add(-time.Hour)}}
+		waiting.Stored = now.Add(time.Minute)
+		return (&run{t: t}).started("Conversation", step.State{ConversationKey: key, Waiting: &waiting})
+	}
+	taken := takers(c, none)
+	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.Empty(t, *taken, "they would cancel the newer step")
+	require.Equal(t, []string{"e1 outcome_unknown", "e2 cancelled"}, answers(t, in))
 }
