@@ -88,11 +88,11 @@ func TestRecovery_ClockOfTemporal(t *testing.T) {
 	}
 }
 
-// TestIntake_ClockOfEngine: which of two steps was requested first is seen by when they were stored. The engine's clock may have
+// TestRecovery_ClockOfEngine: which of two steps was requested first is seen by when they were stored. The engine's clock may have
 // been set back between them.
-func TestIntake_ClockOfEngine(t *testing.T) {
+func TestRecovery_ClockOfEngine(t *testing.T) {
 	t.Parallel()
-	in, c := setup(t)
+	rec, c := setup(t)
 	n := newNamespace(t, c)
 	n.terminated(key, "ended", time.Minute)
 	now := time.Now()
@@ -107,7 +107,7 @@ func TestIntake_ClockOfEngine(t *testing.T) {
 		return (&run{t: t}).started("Conversation", step.State{ConversationKey: key, Waiting: &waiting})
 	}
 	taken := takers(c, none)
-	require.NoError(t, in.RecoverTwice(t.Context()))
+	require.NoError(t, rec.RecoverTwice(t.Context()))
 	require.Empty(t, *taken, "they would cancel the newer step")
-	require.Equal(t, []string{"e1 outcome_unknown", "e2 cancelled"}, answers(t, in))
+	require.Equal(t, []string{"e1 outcome_unknown", "e2 cancelled"}, answers(t, rec))
 }
