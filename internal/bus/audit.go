@@ -34,7 +34,7 @@ func auditConfig(o StreamOptions) jetstream.StreamConfig {
 	}
 }
 
-// StreamOwnerAudit is the stream that has a copy of the audit events of what only an owner may do. A user with less rights
+// StreamOwnerAudit is the stream that has a copy of the audit events of what only an owner may do. A user with fewer rights
 // can fill the stream of audit events, whose oldest ones then go; nothing but the server writes to this one.
 const StreamOwnerAudit = "HOOKTURN_AUDIT_OWNER"
 

@@ -197,7 +197,7 @@ func FollowDeadLetters(
 		messages, err := r.Next(ctx, from, followBatch)
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the end that was asked for
+			return nil // the end that was asked for
 		case err != nil && !natsclient.IsTransient(err):
 			return fmt.Errorf("read dead letters: %w", err)
 		}

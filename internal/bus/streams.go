@@ -97,7 +97,7 @@ func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	if s.queues, err = ensureStream(ctx, js, queuesConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	if err = EnsureAudit(ctx, js, o); err != nil {
+	if err := EnsureAudit(ctx, js, o); err != nil {
 		return Streams{}, err
 	}
 	if err := s.openBuckets(ctx, js, o); err != nil {

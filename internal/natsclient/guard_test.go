@@ -189,12 +189,12 @@ func TestGuard_FailedWatchEnds(t *testing.T) {
 	t.Parallel()
 	g := guard{rights: newRights(slog.New(slog.DiscardHandler))}
 	for _, failed := range []error{nil, errors.New("away")} {
-		var watch context.Context
+		var watchErr func() error
 		_, err := lasting(t.Context(), g, nil, to("x"), func(ctx context.Context) (int, error) {
-			watch = ctx
+			watchErr = ctx.Err
 			return 0, failed
 		})
 		require.Equal(t, failed, err)
-		require.Equal(t, failed != nil, watch.Err() != nil)
+		require.Equal(t, failed != nil, watchErr() != nil)
 	}
 }

@@ -16,8 +16,8 @@ import (
 )
 
 // Login is how a process connects to NATS. Every member may be empty. Files are read at each connection, so that they can be
-// replaced while the process runs. The seed of NKey is the exception: the library names the user by the key of the start, and
-// the server rejects a signature by another one until the process is restarted.
+// replaced while the process runs. The seed of NKey is the exception: the library names the user by the key of the start,
+// and the server rejects a signature by another one until the process is restarted.
 type Login struct {
 	// URL is the address, or several with commas between them, with or without user and password. Empty: that of the
 	// context, else nats://127.0.0.1:4222.

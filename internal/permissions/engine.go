@@ -27,7 +27,9 @@ const (
 
 // everyStream lists the streams of the installation, those behind buckets included.
 func everyStream() []string {
-	streams := []string{streamEvents, streamReplies, streamDeadLetters, streamQueues, streamAudit, streamOwnerAudit, streamFiles}
+	streams := []string{
+		streamEvents, streamReplies, streamDeadLetters, streamQueues, streamAudit, streamOwnerAudit, streamFiles,
+	}
 	return append(streams, each("KV_", []string{
 		bucketUsers, bucketStarters, bucketEndpoints, bucketPauses, bucketRedrives, bucketKeys, bucketChats, bucketClaims,
 		bucketChannels, bucketPosted,

@@ -179,7 +179,8 @@ func opens() []string { return append(inspects(), "$KV."+bucketClaims+".ready") 
 
 // looks is what the tools read: stored events, replies, dead letters and audit events, pauses and states of endpoints.
 func looks() []string {
-	return slices.Concat(inspects(), scans(streamReplies), scans(streamDeadLetters), scans(streamAudit), scans(streamOwnerAudit),
+	return slices.Concat(inspects(), scans(streamReplies), scans(streamDeadLetters),
+		scans(streamAudit), scans(streamOwnerAudit),
 		scans("KV_"+bucketPauses), scans("KV_"+bucketEndpoints))
 }
 
