@@ -103,10 +103,7 @@ func (s *Streams) openBuckets(ctx context.Context, js jetstream.JetStream, o Str
 			return fmt.Errorf("open bucket %s: %w", bucket, err)
 		}
 	}
-	if s.starterTTL = s.logs[BucketStarters].CachedInfo().Config.MaxAge; s.starterTTL <= 0 {
-		return fmt.Errorf("bucket %s: has no TTL, so a dead starter would keep its partitions for ever: "+
-			"delete the bucket, it is created again at the next start", BucketStarters)
-	}
+	s.starterTTL = s.logs[BucketStarters].CachedInfo().Config.MaxAge
 	return nil
 }
 
@@ -127,12 +124,23 @@ func ensureBucket(
 	if err != nil {
 		return nil, fmt.Errorf("read bucket %s: %w", want.Bucket, err)
 	}
-	full, ok := status.(*jetstream.KeyValueBucketStatus)
-	if ok && full.StreamInfo().Config.Storage != jetstream.FileStorage {
-		return nil, fmt.Errorf("bucket %s: storage is memory, which loses its content at a restart of the server: "+
-			"create it again with file storage", want.Bucket)
+	if full, ok := status.(*jetstream.KeyValueBucketStatus); ok {
+		return bucket, checkBucket(want.Bucket, full.StreamInfo().Config)
 	}
 	return bucket, nil
+}
+
+// checkBucket rejects an existing bucket that would lose data.
+func checkBucket(bucket string, have jetstream.StreamConfig) error {
+	switch {
+	case have.Storage != jetstream.FileStorage:
+		return fmt.Errorf("bucket %s: storage is memory, which loses its content at a restart of the server: "+
+			"create it again with file storage", bucket)
+	case bucket == BucketStarters && have.MaxAge <= 0:
+		return fmt.Errorf("bucket %s: has no TTL, so a dead starter would keep its partitions for ever: "+
+			"delete the bucket, it is created again at the next start", bucket)
+	}
+	return nil
 }
 
 func ensureFiles(ctx context.Context, js jetstream.JetStream, o StreamOptions) (jetstream.ObjectStore, error) {

@@ -15,30 +15,40 @@ import (
 // that exists stays as it is.
 func EnsureEngine(ctx context.Context, js jetstream.JetStream, tenant string) error {
 	if !schemas.IsToken(tenant) {
-		return errors.New("invalid tenant of an engine: expected [A-Za-z0-9_-]{1,64}: check --engines or HOOKTURN_ENGINES")
+		return errTenantOfEngine
 	}
-	for stream, root := range map[string]string{
-		schemas.StreamReplies: schemas.SubjectReplies, schemas.StreamDeadLetters: schemas.SubjectDeadLetters,
-	} {
-		filter := root + "." + tenant + ".>"
-		_, err := js.CreateConsumer(ctx, stream, jetstream.ConsumerConfig{
-			Durable: tenant, Description: "engine of tenant " + tenant, FilterSubject: filter,
+	for _, reads := range engineReads(tenant) {
+		_, err := js.CreateConsumer(ctx, reads.stream, jetstream.ConsumerConfig{
+			Durable: tenant, Description: "engine of tenant " + tenant, FilterSubject: reads.filter,
 			AckPolicy: jetstream.AckExplicitPolicy, DeliverPolicy: jetstream.DeliverAllPolicy,
 		})
 		if errors.Is(err, jetstream.ErrConsumerExists) || errors.Is(err, jetstream.ErrConsumerNameAlreadyInUse) {
-			err = checkEngine(ctx, js, stream, tenant, filter)
+			err = checkEngine(ctx, js, reads.stream, tenant, reads.filter)
 		}
 		if err != nil {
-			return fmt.Errorf("create consumer %s of stream %s: %w", tenant, stream, err)
+			return fmt.Errorf("create consumer %s of stream %s: %w", tenant, reads.stream, err)
 		}
 	}
 	return nil
 }
 
+var errTenantOfEngine = errors.New(
+	"invalid tenant of an engine: expected [A-Za-z0-9_-]{1,64}: check --engines or HOOKTURN_ENGINES")
+
+// engineRead is a stream that the engine of a tenant reads, and the subjects that are the tenant's.
+type engineRead struct{ stream, filter string }
+
+func engineReads(tenant string) []engineRead {
+	return []engineRead{
+		{schemas.StreamReplies, schemas.SubjectReplies + "." + tenant + ".>"},
+		{schemas.StreamDeadLetters, schemas.SubjectDeadLetters + "." + tenant + ".>"},
+	}
+}
+
 // HasEngine reports whether the engine of a tenant has the consumers that EnsureEngine creates.
 func HasEngine(ctx context.Context, js jetstream.JetStream, tenant string) bool {
-	for _, stream := range []string{schemas.StreamReplies, schemas.StreamDeadLetters} {
-		if _, err := js.Consumer(ctx, stream, tenant); err != nil {
+	for _, reads := range engineReads(tenant) {
+		if _, err := js.Consumer(ctx, reads.stream, tenant); err != nil {
 			return false
 		}
 	}

@@ -28,20 +28,17 @@ func Repartition(ctx context.Context, js jetstream.JetStream, partitions int) (c
 		return false, fmt.Errorf("open stream %s: %w", schemas.StreamEvents, err)
 	}
 	config := stream.CachedInfo().Config
-	have, partitioned, err := partitionsOf(config)
+	have, err := toRepartition(config, partitions)
 	if err != nil {
 		return false, err
 	}
 	open := reopened(config)
-	if have == partitions && partitioned {
+	if have == 0 {
 		if config.Metadata[metadataMaxBytes] == "" {
 			return false, nil
 		}
 		_, err := js.UpdateStream(ctx, open)
 		return false, err
-	}
-	if config.Discard != jetstream.DiscardNew {
-		return false, fmt.Errorf("stream %s drops its oldest events when it is full: set discard to new", config.Name)
 	}
 	last := context.WithoutCancel(ctx)
 	if err := closeAndDrain(ctx, js, stream, open); err != nil {
@@ -56,6 +53,20 @@ func Repartition(ctx context.Context, js jetstream.JetStream, partitions int) (c
 		return false, fmt.Errorf("change the partitions of stream %s: %w: run the command again", config.Name, err)
 	}
 	return true, nil
+}
+
+// toRepartition returns how many partitions a stream has that shall have another number; 0 when it stays as it is.
+func toRepartition(config jetstream.StreamConfig, partitions int) (have int, err error) {
+	have, partitioned, err := partitionsOf(config)
+	switch {
+	case err != nil:
+		return 0, err
+	case partitions == 0, have == partitions && partitioned:
+		return 0, nil
+	case config.Discard != jetstream.DiscardNew:
+		return 0, fmt.Errorf("stream %s drops its oldest events when it is full: set discard to new", config.Name)
+	}
+	return have, nil
 }
 
 // reopened returns the configuration of a stream without the bound that closes it.

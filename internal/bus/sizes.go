@@ -86,19 +86,12 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 		if err != nil {
 			return fmt.Errorf("open stream %s: %w", size.Stream, err)
 		}
-		info := stream.CachedInfo()
-		before := reopened(info.Config) // of a change of partitions that was killed, which Repartition finishes
-		want := o.resized(before, size)
-		what := changesOf(before, want)
+		want, what, err := o.resized(size, stream.CachedInfo())
+		if err != nil {
+			return err
+		}
 		if what == "" {
 			continue
-		}
-		if held := info.State.Bytes; want.MaxBytes > 0 && held > uint64(want.MaxBytes) {
-			return fmt.Errorf("stream %s holds %d bytes: set --%s to more than that, not %d", size.Stream, held, size.Flag(),
-				want.MaxBytes)
-		}
-		if info.Config.Metadata[metadataMaxBytes] != "" {
-			want = closed(want)
 		}
 		if _, err := js.UpdateStream(ctx, want); err != nil {
 			return fmt.Errorf("change stream %s: %w", size.Stream, tooSmall(ctx, js, want, err))
@@ -108,17 +101,30 @@ func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, change
 	return nil
 }
 
-// resized returns the configuration that a stream is to have.
-func (o StreamOptions) resized(c jetstream.StreamConfig, size Size) jetstream.StreamConfig {
+// resized returns the configuration of a stream by the options that are set, and what they change; "" when nothing. A stream
+// that is closed, because a change of its partitions was killed, stays closed: Repartition opens it with the new size.
+func (o StreamOptions) resized(size Size, info *jetstream.StreamInfo) (want jetstream.StreamConfig, what string, err error) {
+	before := reopened(info.Config)
+	want = before
 	if asked := o.Sizes[size.Name]; asked > 0 {
-		c.MaxBytes = asked
+		want.MaxBytes = asked
 	}
 	if o.Replicas > 0 {
-		c.Replicas = o.Replicas
+		want.Replicas = o.Replicas
 	}
-	c.AllowDirect = c.AllowDirect || readDirectly(size.Stream)
-	c.AllowRollup = c.AllowRollup && !deniesRollups(size.Stream)
-	return c
+	want.AllowDirect = want.AllowDirect || readDirectly(size.Stream)
+	want.AllowRollup = want.AllowRollup && !deniesRollups(size.Stream)
+	if what = changesOf(before, want); what == "" {
+		return info.Config, "", nil
+	}
+	if held := info.State.Bytes; want.MaxBytes > 0 && held > uint64(want.MaxBytes) {
+		return want, "", fmt.Errorf("stream %s holds %d bytes: set --%s to more than that, not %d", size.Stream, held,
+			size.Flag(), want.MaxBytes)
+	}
+	if info.Config.Metadata[metadataMaxBytes] != "" {
+		want = closed(want)
+	}
+	return want, what, nil
 }
 
 // changesOf returns the settings of a stream that Resize changes, "" for none.

@@ -49,6 +49,8 @@ func startRig(t *testing.T) rig {
 	})
 	r := rig{s}
 	_, js := r.connect(t, Setup)
+	_, err = bus.Plan(testContext(t), js, bus.StreamOptions{Partitions: 2}, []string{"acme", "globex"})
+	require.NoError(t, err)
 	_, err = bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 2})
 	require.NoError(t, err)
 	for _, tenant := range []string{"acme", "globex"} {
