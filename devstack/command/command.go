@@ -150,7 +150,7 @@ func greet(cmd *cobra.Command, s *stack.Stack) {
 		fmt.Fprintf(out, "code steps       off: %v\n", s.NoCode)
 	}
 	fmt.Fprintf(out, `
-try:  bin/starter send --nats-url %s --bot shop --conversation c-42 --wait 10s \
+try:  bin/starter send --nats-url %s --bot shop --conversation c-42 --wait 10s --yes \
         --data '{"step":"ORDER_STATUS","entities":{"product_name":[
                  {"detection":"message","original_text":"speaker","entity_value":"speaker"}]}}'
 stop: Ctrl-C

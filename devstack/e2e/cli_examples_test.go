@@ -35,6 +35,7 @@ type example struct {
 // examplesRun are the examples in an order in which each has something to do.
 var examplesRun = []example{
 	{line: "setup --engines default,acme"},
+	{line: "setup --replies-max-bytes 3GiB --dry-run"},
 	{line: "secret new"},
 	{line: "schema"},
 	{line: "schema botfile"},

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/hookturn/hookturn/internal/audit"
@@ -73,6 +75,38 @@ func setUp(ctx context.Context, js bus.JetStream, cfg Config) (changes []string,
 	}
 	defer c.Close()
 	return changes, ensureSearchAttributes(ctx, c, cfg.Temporal.Namespace, cfg.Log)
+}
+
+// PlanSetup returns what Setup would change, one line for each change, and changes nothing. What Setup would reject is an
+// error.
+func PlanSetup(ctx context.Context, cfg Config) (changes []string, err error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validateStreams(); err != nil {
+		return nil, err
+	}
+	connecting, connected := cfg.connecting(ctx)
+	nc, js, err := cfg.Login().Connect(connecting, "hookturn-setup", cfg.Log)
+	connected()
+	if err != nil {
+		return nil, err
+	}
+	defer nc.Close()
+	if changes, err = bus.Plan(ctx, js, cfg.streamOptions(), cfg.Engines); err != nil {
+		return nil, err
+	}
+	connecting, connected = cfg.connecting(ctx)
+	defer connected()
+	c, err := dialTemporal(connecting, cfg.Temporal, cfg.Log, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	missing, err := missingAttributes(ctx, c, cfg.Temporal.Namespace, cfg.Log)
+	for _, name := range slices.Sorted(maps.Keys(missing)) {
+		changes = append(changes, fmt.Sprintf("add search attribute %s (%s) to namespace %s", name, missing[name],
+			cfg.Temporal.Namespace))
+	}
+	return changes, err
 }
 
 // drainTimeout is how long Setup waits until the stream of events is empty, so that its partitions can change.

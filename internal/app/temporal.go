@@ -129,8 +129,11 @@ func createAttributes(namespace string, attributes map[string]enumspb.IndexedVal
 	return strings.Join(command, " ")
 }
 
-// ensureSearchAttributes registers the search attributes that are missing.
-func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string, l *slog.Logger) error {
+// missingAttributes returns the search attributes that a namespace lacks. Where listing them is not permitted, the result
+// is empty, and the log has what to check.
+func missingAttributes(
+	ctx context.Context, c client.Client, namespace string, l *slog.Logger,
+) (map[string]enumspb.IndexedValueType, error) {
 	want := searchAttributes()
 	var have *operatorservice.ListSearchAttributesResponse
 	list := func() (err error) {
@@ -146,17 +149,23 @@ func ensureSearchAttributes(ctx context.Context, c client.Client, namespace stri
 	if code := serviceerror.ToStatus(err).Code(); code == codes.PermissionDenied || code == codes.Unimplemented {
 		l.WarnContext(ctx, "listing search attributes not permitted", "namespace", namespace, "error", err,
 			"hint", "check that an operator has run \"starter setup\", or: "+createAttributes(namespace, want))
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return fmt.Errorf("list the search attributes of namespace %s: %w", namespace, err)
+		return nil, fmt.Errorf("list the search attributes of namespace %s: %w", namespace, err)
 	}
 	maps.DeleteFunc(want, func(name string, _ enumspb.IndexedValueType) bool {
 		_, ok := have.GetCustomAttributes()[name]
 		return ok
 	})
-	if len(want) == 0 {
-		return nil
+	return want, nil
+}
+
+// ensureSearchAttributes registers the search attributes that are missing.
+func ensureSearchAttributes(ctx context.Context, c client.Client, namespace string, l *slog.Logger) error {
+	want, err := missingAttributes(ctx, c, namespace, l)
+	if err != nil || len(want) == 0 {
+		return err
 	}
 	err = transient.Retry(ctx, time.Minute, func(ctx context.Context) error {
 		_, err := c.OperatorService().AddSearchAttributes(ctx,

@@ -45,7 +45,7 @@ func botsShowCommand() *cobra.Command {
 	f.StringVar(&s.cfg.Bots, "bots", "", "directory of the bot files")
 	f.StringVar(&s.cfg.GatewayURL, "gateway-url", "", "where others reach the gateway; empty: paths are printed")
 	f.StringVar(&tenant, "tenant", "default", "tenant of the bot")
-	s.tool(cmd)
+	s.offline(cmd)
 	s.egress(f)
 	s.logging(f)
 	return cmd

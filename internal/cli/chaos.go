@@ -47,7 +47,7 @@ func chaosCommand() *cobra.Command {
 			return err
 		},
 	}
-	f.tool(cmd)
+	f.offline(cmd)
 	cmd.Flags().StringVar(&addr, "addr", "127.0.0.1:8099", "host:port to listen on; port 0: any free one")
 	return cmd
 }

@@ -44,7 +44,7 @@ func checkCommand() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return c.run(cmd, args[0]) },
 	}
-	c.tool(cmd)
+	c.offline(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.dialect, "dialect", "plain", "dialect of the endpoint: "+strings.Join(names, ", "))
 	f.StringVar(&c.secret, "secret", "", "signing secret; empty: requests are not signed")

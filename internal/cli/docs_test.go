@@ -27,8 +27,9 @@ const preface = "# Command line\n\n" +
 	"* `--output json` prints one JSON document on standard output, also for an error:\n" +
 	"  `{\"error\":{\"kind\":…,\"message\":…,\"hint\":…}}`. Logs go to standard error. `tail` prints one document a line.\n" +
 	"* `--connect-timeout` is how long a tool waits for NATS or Temporal; a request that a busy server rejects is repeated within it.\n" +
-	"* A tool that changes what exists asks on a terminal. `--yes` answers the question, `--dry-run` prints what would be done.\n" +
-	"  Without a terminal and without `--yes` a tool does nothing and ends with status 4.\n" +
+	"  Tools that connect to neither take the flag too, so that a script can pass it to each.\n" +
+	"* A tool that changes something asks on a terminal. `--yes` answers the question, `--dry-run` prints what would be done.\n" +
+	"  Without a terminal and without `--yes` a tool does nothing and ends with status 4; only `send` and `setup` go on.\n" +
 	"* `starter completion bash|zsh|fish|powershell` prints a script that completes commands, flags and values in a shell.\n\n" +
 	"| status | `kind` | meaning |\n| --- | --- | --- |\n" +
 	"| 0 | | done |\n" +

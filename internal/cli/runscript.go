@@ -46,7 +46,7 @@ func runScriptCommand() *cobra.Command {
 			return run.do(cmd, &s)
 		},
 	}
-	s.tool(cmd)
+	s.offline(cmd)
 	s.egress(cmd.Flags())
 	s.sandbox(cmd.Flags())
 	s.logging(cmd.Flags())

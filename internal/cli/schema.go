@@ -29,7 +29,7 @@ func schemaCommand() *cobra.Command {
 			return f.schema(cmd, args[0])
 		},
 	}
-	f.tool(cmd)
+	f.offline(cmd)
 	return cmd
 }
 

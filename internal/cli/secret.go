@@ -19,7 +19,7 @@ func secretCommand() *cobra.Command {
 			return f.printLine(cmd, map[string]any{"secret": value}, "%s", value)
 		},
 	}
-	f.tool(create)
+	f.offline(create)
 	cmd.AddCommand(create)
 	return cmd
 }

@@ -66,13 +66,17 @@ func sendCommand() *cobra.Command {
 				return err
 			}
 			if s.dryRun {
-				return s.printLine(cmd, json.RawMessage(raw), "%s", raw)
+				return o.dry(cmd, raw)
+			}
+			if err := s.ask(cmd, "publish event %s of conversation %s, %s, for bot %s of tenant %s", line(o.id),
+				line(o.Conversation), o.eventType, o.Bot, o.Tenant); err != nil {
+				return err
 			}
 			return connected(cmd, &s, func(ctx context.Context, js bus.JetStream) error { return o.publish(ctx, cmd, js, raw) })
 		},
 	}
 	s.connects(cmd)
-	s.dry(cmd)
+	s.adds(cmd)
 	s.connection(cmd.Flags())
 	f := cmd.Flags()
 	f.StringVar(&o.Tenant, "tenant", "default", "tenant of the bot")
@@ -105,6 +109,20 @@ func (o *send) event(cmd *cobra.Command, args []string) ([]byte, error) {
 	}
 	o.id, o.Conversation, o.eventType = e.ID, e.Subject, e.Type
 	return raw, nil
+}
+
+// dry checks what can be checked without a connection, and prints the event.
+func (o *send) dry(cmd *cobra.Command, raw []byte) error {
+	if err := o.environment(cmd); err != nil {
+		return err
+	}
+	if err := o.cfg.Login().Check(); err != nil {
+		return err
+	}
+	return o.print(cmd, json.RawMessage(raw), func(out io.Writer) error {
+		_, err := fmt.Fprintf(out, "would publish on %s:\n%s\n", schemas.Subject(schemas.SubjectEvents, o.ConversationKey), raw)
+		return err
+	})
 }
 
 func (o *send) raw(cmd *cobra.Command, args []string) ([]byte, error) {

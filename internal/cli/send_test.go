@@ -71,6 +71,26 @@ func TestSend_PassesAWholeEventOnAsItIs(t *testing.T) {
 	}
 }
 
+// TestSend_DryRun needs no server, and checks the settings of the connection too.
+func TestSend_DryRun(t *testing.T) {
+	t.Parallel()
+	nowhere := map[string]string{"HOOKTURN_NATS_URL": "nats://" + unreachableAddr(t)}
+	w := &world{env: nowhere, in: event("e-1"), terminal: true}
+	require.Equal(t, "would publish on hookturn.events.default.shop.c-42:\n"+event("e-1")+"\n",
+		succeed(t, w, "send", "--bot", "shop", "-", "--dry-run"))
+	require.Empty(t, w.err.String(), "it does not ask")
+	require.JSONEq(t, event("e-1"),
+		succeed(t, &world{env: nowhere, in: event("e-1")}, "send", "--bot", "shop", "-", "--dry-run", "--output", "json"))
+	for name, value := range map[string]string{
+		"HOOKTURN_LOG_LEVEL": "loud", "HOOKTURN_NATS_URL": "nats://%zz", "HOOKTURN_NATS_CREDS": "missing", "NATS_CONTEXT": "missing",
+	} {
+		w := &world{env: map[string]string{name: value}, in: event("e-1")}
+		require.Equal(t, 2, w.run(testContext(t), cli.StarterCommand(), "send", "--bot", "shop", "-", "--dry-run"), name)
+		require.Contains(t, w.err.String(), name)
+		require.Empty(t, w.out.String())
+	}
+}
+
 // TestSend_EventComesFromFlagsAlone: a variable that happens to be called like a flag of send changes no event.
 func TestSend_EventComesFromFlagsAlone(t *testing.T) {
 	t.Parallel()

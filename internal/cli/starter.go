@@ -62,39 +62,3 @@ func runStarter(ctx context.Context, cfg app.Config) error {
 	}
 	return fatal
 }
-
-func setupCommand() *cobra.Command {
-	var s settings
-	cmd := &cobra.Command{
-		Use:     "setup",
-		Short:   "Create streams, buckets and search attributes that are missing, and apply sizes, replicas and partitions",
-		Example: `  starter setup --engines default,acme`,
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.everything(cmd); err != nil {
-				return err
-			}
-			if s.dryRun {
-				return s.printLine(cmd, map[string]any{"ready": false},
-					"would create the streams, buckets and search attributes that are missing")
-			}
-			s.cfg.ConnectTimeout = s.timeout
-			actor, err := s.actingAs()
-			if err != nil {
-				return err
-			}
-			if err := app.Setup(cmd.Context(), s.cfg, actor); err != nil {
-				return err
-			}
-			return s.printLine(cmd, map[string]any{"ready": true}, "streams, buckets and search attributes are ready")
-		},
-	}
-	s.connects(cmd)
-	s.dry(cmd)
-	s.connection(cmd.Flags())
-	s.actor(cmd.Flags())
-	s.streams(cmd.Flags())
-	cmd.Flags().StringSliceVar(&s.cfg.Engines, "engines", []string{"default"},
-		"tenants whose engines read stored replies and dead letters through a consumer with the tenant's name")
-	return cmd
-}

@@ -36,28 +36,37 @@ type frame struct {
 	dryRun, yes bool
 }
 
-// tool adds the option of a tool that connects to no server.
-func (f *frame) tool(cmd *cobra.Command) {
-	f.output = formatText
-	cmd.Flags().Var(&f.output, "output", "text, or json: one JSON document on standard output, also for an error")
-	completes(cmd, "output", formats()...)
+// offline adds the options of a tool that connects neither to NATS nor to Temporal.
+func (f *frame) offline(cmd *cobra.Command) {
+	f.common(cmd, "for the tools that connect to NATS or Temporal; this one does not")
 }
 
 // connects adds the options of a tool that connects to NATS or Temporal.
 func (f *frame) connects(cmd *cobra.Command) {
-	f.tool(cmd)
-	cmd.Flags().DurationVar(&f.timeout, "connect-timeout", 5*time.Second,
-		"how long to wait for a server that does not answer, or is too busy to")
+	f.common(cmd, "how long to wait for a server that does not answer, or is too busy to")
 }
 
-// changes adds the options of a tool that changes what exists.
+// common adds the options of every tool, so that scripts can pass them to each.
+func (f *frame) common(cmd *cobra.Command, timeout string) {
+	f.output = formatText
+	cmd.Flags().Var(&f.output, "output", "text, or json: one JSON document on standard output, also for an error")
+	completes(cmd, "output", formats()...)
+	cmd.Flags().DurationVar(&f.timeout, "connect-timeout", 5*time.Second, timeout)
+}
+
+// changes adds the options of a tool that changes something, and confirms it.
 func (f *frame) changes(cmd *cobra.Command) {
-	f.dry(cmd)
-	cmd.Flags().BoolVar(&f.yes, "yes", false, "skip the confirmation; required without a terminal")
+	f.confirmed(cmd, "skip the confirmation; required without a terminal")
 }
 
-func (f *frame) dry(cmd *cobra.Command) {
+// adds adds the options of a tool that adds something, and asks for a confirmation on a terminal only.
+func (f *frame) adds(cmd *cobra.Command) {
+	f.confirmed(cmd, "skip the confirmation, which is asked for on a terminal only")
+}
+
+func (f *frame) confirmed(cmd *cobra.Command, yes string) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "print what would be done, and do nothing")
+	cmd.Flags().BoolVar(&f.yes, "yes", false, yes)
 }
 
 // completes lets shells complete the value of a flag, which can have these values only.
@@ -90,15 +99,22 @@ func (f *frame) printLine(cmd *cobra.Command, document any, format string, args 
 // confirm asks on a terminal whether to do something, which begins with a verb. Without --yes and without a terminal the
 // error is that nothing was done.
 func (f *frame) confirm(cmd *cobra.Command, format string, args ...any) error {
-	what := fmt.Sprintf(format, args...)
-	if f.yes {
-		return nil
-	}
-	world := ioOf(cmd)
-	if !world.Terminal {
-		return problem(kindRefused, "not confirmed, nothing was done: %s", what).
+	if !f.yes && !ioOf(cmd).Terminal {
+		return problem(kindRefused, "not confirmed, nothing was done: "+format, args...).
 			do("add --yes, or --dry-run to see what would be done")
 	}
+	return f.ask(cmd, format, args...)
+}
+
+// asks reports whether the tool asks before it does something.
+func (f *frame) asks(cmd *cobra.Command) bool { return !f.yes && ioOf(cmd).Terminal }
+
+// ask is confirm for a tool that does not need --yes without a terminal.
+func (f *frame) ask(cmd *cobra.Command, format string, args ...any) error {
+	if !f.asks(cmd) {
+		return nil
+	}
+	world, what := ioOf(cmd), fmt.Sprintf(format, args...)
 	fmt.Fprintf(world.Err, "%s? [y/N] ", what)
 	answer, err := bufio.NewReader(world.In).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {

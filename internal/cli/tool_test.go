@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -13,7 +14,7 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// tools returns every command that is a tool: those that do something and end.
+// tools returns every command that is a tool: all but the processes.
 func tools() map[string]*cobra.Command {
 	found := map[string]*cobra.Command{}
 	var visit func(*cobra.Command)
@@ -28,21 +29,48 @@ func tools() map[string]*cobra.Command {
 		}
 	}
 	visit(cli.StarterCommand())
+	visit(cli.WorkerCommand())
 	return found
 }
 
+// readOnly are the tools that change nothing in NATS and Temporal. Every other tool has to have a dry run and a confirmation.
+var readOnly = []string{
+	"starter audit", "starter bots list", "starter bots show", "starter chaos", "starter check", "starter conversations list",
+	"starter conversations show", "starter deadletters list", "starter deadletters show", "starter deployments list",
+	"starter endpoints list", "starter run-script", "starter schema", "starter secret new", "starter steps list", "starter tail",
+	"starter validate", "starter verify-signature",
+}
+
+// TestTools_CommonOptions: contract, section 9.3.
 func TestTools_CommonOptions(t *testing.T) {
 	t.Parallel()
-	for name, cmd := range tools() {
-		require.NotNil(t, cmd.Flag("output"), name)
+	all := tools()
+	for name, cmd := range all {
 		require.NotEmpty(t, cmd.Example, name)
-		if cmd.Flag("nats-url") != nil || cmd.Flag("deployment-name") != nil {
-			require.Equal(t, "5s", cmd.Flag("connect-timeout").DefValue, name)
+		has := func(flag, value string) {
+			t.Helper()
+			require.NotNil(t, cmd.Flag(flag), "%s --%s", name, flag)
+			require.Equal(t, value, cmd.Flag(flag).DefValue, "%s --%s", name, flag)
 		}
-		if cmd.Flag("yes") != nil {
-			require.NotNil(t, cmd.Flag("dry-run"), name)
+		has("output", "text")
+		has("connect-timeout", "5s")
+		if slices.Contains(readOnly, name) {
+			require.Nil(t, cmd.Flag("yes"), name)
+			continue
 		}
+		has("dry-run", "false")
+		has("yes", "false")
 	}
+	for _, name := range readOnly {
+		require.Contains(t, all, name)
+	}
+}
+
+// TestTools_OfflineTakeTheTimeout: scripts pass the options of tools to each of them.
+func TestTools_OfflineTakeTheTimeout(t *testing.T) {
+	t.Parallel()
+	require.Contains(t, succeed(t, &world{}, "secret", "new", "--connect-timeout", "1s"), "whsec_")
+	require.Contains(t, succeed(t, &world{}, "schema", "--help"), "for the tools that connect to NATS or Temporal; this one does not")
 }
 
 func TestTools_ExitStatus(t *testing.T) {
@@ -126,7 +154,6 @@ func TestTools_JSONDocument(t *testing.T) {
 		"show":    {[]string{"deadletters", "show", "1"}, 0, `"data":"eyJzcGVj`},
 		"dry run": {[]string{"deadletters", "replay", "1", "--dry-run"}, 0, `{"sequence":1}`},
 		"check":   {[]string{"validate", dir}, 4, `"problems":["`},
-		"setup":   {[]string{"setup", "--dry-run"}, 0, `{"ready":false}`},
 		"send":    {[]string{"send", "--bot", "shop", "-", "--wait", "1h"}, 0, `"replies":[{`},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,6 +188,31 @@ func TestTools_Confirmation(t *testing.T) {
 	succeed(t, w, "deadletters", "replay", "1")
 	require.Contains(t, w.err.String(), "publish dead letter 1 again as an event of hookturn.events.default.shop.c-42? [y/N] ")
 	require.Zero(t, left())
+}
+
+// TestTools_QuestionOnTerminal: what scripts have always run without --yes asks on a terminal only.
+func TestTools_QuestionOnTerminal(t *testing.T) {
+	t.Parallel()
+	n := startNATS(t)
+	args := func(id string, more ...string) []string {
+		return append([]string{"send", "--bot", "shop", "--conversation", "c-42", "--data", `{"step":"ORDER"}`, "--id", id}, more...)
+	}
+	const question = "publish event e-1 of conversation c-42, hookturn.step.requested, for bot shop of tenant default"
+	for _, in := range []string{"", "n\n", "maybe\n"} {
+		w := &world{env: n.at(), terminal: true, in: in}
+		require.Equal(t, 4, w.run(testContext(t), cli.StarterCommand(), args("e-1")...))
+		require.Contains(t, w.err.String(), question+"? [y/N] ")
+		require.Contains(t, w.err.String(), "starter: not confirmed, nothing was done: "+question)
+		require.Empty(t, w.out.String())
+	}
+	out := succeed(t, &world{env: n.at(), terminal: true, in: "y\n"}, args("e-1")...)
+	require.Equal(t, "event e-1 stored as 1 (duplicate: false)\n", out, "nothing was stored before")
+	w := &world{env: n.at(), terminal: true}
+	require.Equal(t, "event e-2 stored as 2 (duplicate: false)\n", succeed(t, w, args("e-2", "--yes")...))
+	require.Empty(t, w.err.String())
+	w = &world{env: n.at()}
+	require.Equal(t, "event e-3 stored as 3 (duplicate: false)\n", succeed(t, w, args("e-3")...))
+	require.Empty(t, w.err.String())
 }
 
 func TestTools_Completion(t *testing.T) {

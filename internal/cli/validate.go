@@ -32,7 +32,7 @@ func validateCommand() *cobra.Command {
 			return s.validate(cmd, args[0], options)
 		},
 	}
-	s.tool(cmd)
+	s.offline(cmd)
 	s.egress(cmd.Flags())
 	s.licences(cmd.Flags())
 	s.secrets(cmd.Flags())

@@ -41,7 +41,7 @@ func verifySignatureCommand() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return v.run(cmd) },
 	}
-	v.tool(cmd)
+	v.offline(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&v.headers, "header", nil, "header of the request, as in 'Name: value'; repeat the flag for each")
 	f.StringVar(&v.scheme, "scheme", "", "hub-sha1, hub-sha256 or standard (default: those whose headers are there)")
