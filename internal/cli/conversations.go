@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -209,7 +210,8 @@ func cancelConversationsCommand() *cobra.Command {
 		Use:   "cancel [CONVERSATION]",
 		Short: "End running conversations: of one id, or all that the filters choose",
 		Long: "End running conversations: of one id, or all that the filters choose. A run answers what it has in hand first,\n" +
-			"and a step that waits for entities with \"cancelled\"; the next event starts a new run.",
+			"and a step that waits for entities with \"cancelled\"; the next event starts a new run. A run that has ended\n" +
+			"meanwhile is counted as ended, and not as not_cancelled; the status is 3 when all have.",
 		Example: `  starter conversations cancel c-42 --bot shop --dry-run
   starter conversations cancel --bot shop --busy 1h --yes`,
 		Args: cobra.MaximumNArgs(1),
@@ -244,7 +246,16 @@ type cancelled struct {
 	inspect.Run
 
 	Cancelled bool   `json:"cancelled"`
+	Result    string `json:"result,omitempty"` // cancelled, not_cancelled or ended; empty for a dry run
 	Error     string `json:"error,omitempty"`
+}
+
+// state returns the result in words.
+func (c cancelled) state() string {
+	if c.Result == inspect.NotCancelled {
+		return "not cancelled: " + line(c.Error)
+	}
+	return cmp.Or(c.Result, "running")
 }
 
 func (c *conversationTool) cancel(ctx context.Context, cmd *cobra.Command, t client.Client, f inspect.Filter) error {
@@ -277,44 +288,48 @@ func (c *conversationTool) cancel(ctx context.Context, cmd *cobra.Command, t cli
 
 // cancelRuns cancels runs, or only prints them, and prints what became of each.
 func (c *conversationTool) cancelRuns(
-	ctx context.Context, cmd *cobra.Command, t client.Client, runs []inspect.Run, did *audit.Outcome,
+	ctx context.Context, cmd *cobra.Command, t inspect.Canceller, runs []inspect.Run, did *audit.Outcome,
 ) error {
-	results, failed := make([]cancelled, len(runs)), 0
+	results, counts := make([]cancelled, len(runs)), map[string]int{inspect.Cancelled: 0, inspect.NotCancelled: 0}
 	for n, r := range runs {
-		results[n].Run = r
-		if c.dryRun {
+		if results[n].Run = r; c.dryRun {
 			continue
 		}
-		err := c.retry(ctx, func(ctx context.Context) error { return t.CancelWorkflow(ctx, r.Workflow.ID, r.Workflow.RunID) })
-		if results[n].Cancelled = err == nil; err != nil {
-			results[n].Error = err.Error()
-			failed++
-		}
+		results[n] = c.cancelRun(ctx, t, r)
+		counts[results[n].Result]++
 	}
-	did.Counts = map[string]int{"cancelled": len(runs) - failed, "not_cancelled": failed}
+	did.Counts = counts
 	err := c.print(cmd, results, func(out io.Writer) error {
 		if c.dryRun {
 			fmt.Fprintf(out, "would cancel %d conversations:\n", len(runs))
 		}
 		for _, r := range results {
-			state := "cancelled"
-			if c.dryRun {
-				state = "running"
-			}
-			if r.Error != "" {
-				state = "not cancelled: " + line(r.Error)
-			}
-			fmt.Fprintf(out, "%s of bot %s of tenant %s: %s\n", line(r.Conversation), r.Bot, r.Tenant, state)
+			fmt.Fprintf(out, "%s of bot %s of tenant %s: %s\n", line(r.Conversation), r.Bot, r.Tenant, r.state())
 		}
 		return nil
 	})
 	switch {
 	case err != nil:
 		return err
-	case failed == len(runs):
+	case counts[inspect.NotCancelled] == len(runs):
 		return printed(kindFailed)
-	case failed > 0:
+	case counts[inspect.NotCancelled] > 0:
 		return printed(kindPartly)
+	case counts[inspect.Ended] == len(runs):
+		return printed(kindNotFound)
 	}
 	return nil
+}
+
+// cancelRun cancels one run, and returns what became of it.
+func (c *conversationTool) cancelRun(ctx context.Context, t inspect.Canceller, r inspect.Run) cancelled {
+	became := cancelled{Run: r, Result: inspect.NotCancelled}
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		became.Result, err = inspect.Cancel(ctx, t, r)
+		return err
+	})
+	if became.Cancelled = became.Result == inspect.Cancelled; err != nil {
+		became.Error = err.Error()
+	}
+	return became
 }

@@ -3,14 +3,12 @@ package console
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/internal/audit"
@@ -272,29 +270,20 @@ func (c *Console) planCancel(ctx context.Context, _ *connection, form url.Values
 // that failed.
 func (c *Console) cancel(ctx context.Context, runs []inspect.Run, did *audit.Outcome) error {
 	var failed error
-	n, ended := 0, 0
+	did.Counts = map[string]int{inspect.Cancelled: 0, inspect.NotCancelled: 0}
 	for _, run := range runs {
-		err := c.Retry(ctx, func(ctx context.Context) error {
-			return c.Temporal.CancelWorkflow(ctx, run.Workflow.ID, run.Workflow.RunID)
+		result := inspect.NotCancelled
+		err := c.Retry(ctx, func(ctx context.Context) (err error) {
+			result, err = inspect.Cancel(ctx, c.Temporal, run)
+			return err
 		})
-		_, over := errors.AsType[*serviceerror.NotFound](err)
-		switch {
-		case err == nil:
-			n++
-		case over:
-			ended++
-		case failed == nil:
-			failed = err
-		}
-	}
-	did.Counts = map[string]int{"cancelled": n, "not_cancelled": len(runs) - n - ended}
-	if ended > 0 {
-		did.Counts["ended"] = ended
+		failed = cmp.Or(failed, err)
+		did.Counts[result]++
 	}
 	switch {
-	case failed != nil && n > 0:
+	case failed != nil && did.Counts[inspect.Cancelled] > 0:
 		did.Result, did.Error = schemas.AuditPartly, partlyDone
-	case failed == nil && n == 0:
+	case failed == nil && did.Counts[inspect.Cancelled] == 0:
 		return httpapi.Reject(http.StatusConflict, "", "nothing was cancelled: the conversation's runs have ended")
 	}
 	return failed
