@@ -28,20 +28,25 @@ import (
 // scriptsPerCore is the number of scripts that may run at a time for each core: scripts mostly wait for responses.
 const scriptsPerCore = 8
 
-// pollCode starts sandboxes and polls code steps. It returns an error that names what is missing when no sandbox can start.
-func (w *Worker) pollCode(
-	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client,
-) error {
+// startSandboxes starts the sandboxes of code steps. It returns an error that names what is missing when none can start.
+func (w *Worker) startSandboxes(ctx context.Context, cfg Config, out *egress.Client) (*sandbox.Sandbox, error) {
 	options, err := SandboxOptions(cfg, out)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	box, err := sandbox.New(ctx, options)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	w.parts.add("sandboxes", func(context.Context) error { box.Close(); return nil })
 	w.showSlots(step.QueueCode, cfg, box.Used)
+	return box, nil
+}
+
+// pollCode polls code steps, which run in the sandboxes.
+func (w *Worker) pollCode(
+	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client, box *sandbox.Sandbox,
+) error {
 	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
 		MaxConcurrentActivityExecutionSize: scriptsAtOnce(),
 		DisableWorkflowWorker:              true,
@@ -68,43 +73,23 @@ func (w *Worker) pollCode(
 		Name: uuid.NewString(), Claims: store.NewScriptClaims(b.streams), Runner: code, Peers: acts.CodeWorkers, Log: cfg.Log,
 	}
 	code.Register(sdk)
-	var running together
-	w.parts.add("scripts", within(cfg.StopTimeout, running.stop))
-	if err := sdk.Start(); err != nil {
-		return fmt.Errorf("start polling task queue %s: %w", step.QueueCode, err)
+	if err := w.run(sdk, step.QueueCode); err != nil {
+		return err
 	}
-	running.add(func(context.Context) { sdk.Stop() })
-	return w.serveRequests(ctx, &running, pubsub.New(b.js), code)
-}
-
-// together are the sources of scripts of a worker, which stop at the same time: while one waits for its scripts, no other
-// begins any.
-type together struct{ stops []func(context.Context) }
-
-func (t *together) add(stop func(context.Context)) { t.stops = append(t.stops, stop) }
-
-func (t *together) stop(ctx context.Context) error {
-	var stopping sync.WaitGroup
-	for _, stop := range t.stops {
-		stopping.Go(func() { stop(ctx) })
-	}
-	stopping.Wait()
-	return nil
+	return w.serveRequests(ctx, pubsub.New(b.js), code)
 }
 
 // serveRequests runs the scripts that other processes request over NATS.
-func (w *Worker) serveRequests(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
-	if err := w.serveAttempts(ctx, running, requests, code.Attempts); err != nil {
+func (w *Worker) serveRequests(ctx context.Context, requests *pubsub.PubSub, code *activities.Code) error {
+	if err := w.serveAttempts(ctx, requests, code.Attempts); err != nil {
 		return err
 	}
-	return w.serveScripts(ctx, running, requests, code)
+	return w.serveScripts(ctx, requests, code)
 }
 
 // serveAttempts runs scripts for the first attempts of workflows, which workers request over NATS. When the worker stops, it
 // begins none any more, and answers requests about those that run until they have ended.
-func (w *Worker) serveAttempts(
-	ctx context.Context, running *together, requests *pubsub.PubSub, attempts *codeworker.Server,
-) error {
+func (w *Worker) serveAttempts(ctx context.Context, requests *pubsub.PubSub, attempts *codeworker.Server) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	answer := func(request []byte, limit int) []byte {
 		return answerAttempt(ctx, attempts, w.parts.log, request, limit)
@@ -115,7 +100,7 @@ func (w *Worker) serveAttempts(
 		return err
 	}
 	stop, err := requests.ServeAttempts(scriptsAtOnce(), answer, encodeAnswer(step.ScriptAttempt{NotBegun: true}))
-	running.add(func(stopping context.Context) {
+	w.running.add(func(stopping context.Context) {
 		defer cancel()
 		attempts.Close()
 		var draining sync.WaitGroup
@@ -131,7 +116,7 @@ func (w *Worker) serveAttempts(
 
 // serveScripts runs scripts of channels with run: bare, which come from gateways over NATS. When the worker stops, it
 // receives no more requests, and scripts that still run when its time is over are ended and answered.
-func (w *Worker) serveScripts(ctx context.Context, running *together, requests *pubsub.PubSub, code *activities.Code) error {
+func (w *Worker) serveScripts(ctx context.Context, requests *pubsub.PubSub, code *activities.Code) error {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	busy := failedAnswer(fault.SandboxUnavailable, "the worker runs as many scripts as it may")
 	stop, err := requests.ServeScripts(scriptsAtOnce(), func(request []byte, limit int) []byte {
@@ -141,7 +126,7 @@ func (w *Worker) serveScripts(ctx context.Context, running *together, requests *
 		cancel()
 		return err
 	}
-	running.add(func(stopping context.Context) {
+	w.running.add(func(stopping context.Context) {
 		defer cancel()
 		context.AfterFunc(stopping, cancel) // scripts that still run are ended
 		stop(stopping)

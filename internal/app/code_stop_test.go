@@ -77,9 +77,8 @@ func newCodeRig(t *testing.T, timeout time.Duration) *codeRig {
 		Activities: &activities.Activities{Log: log}, Scripts: r.scripts, Sandbox: r.scripts, Host: &scripthost.Host{},
 	}
 	code.Attempts = &codeworker.Server{Name: "w-1", Claims: r.scripts, Runner: code, Log: log}
-	var running together
-	r.worker.parts.add("scripts", within(timeout, running.stop))
-	require.NoError(t, r.worker.serveRequests(t.Context(), &running, requests, code))
+	r.worker.stopTogether(timeout)
+	require.NoError(t, r.worker.serveRequests(t.Context(), requests, code))
 	require.NoError(t, nc.Flush(), "the server has the subscriptions")
 	return r
 }

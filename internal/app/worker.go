@@ -30,10 +30,11 @@ import (
 
 // Worker is a running worker: it runs the workflows and activities of hookturn's task queues.
 type Worker struct {
-	load  *load.Monitor
-	parts parts
-	admin *adminapi.Server
-	fatal fatal
+	load    *load.Monitor
+	parts   parts
+	running together // what runs work of the task queues
+	admin   *adminapi.Server
+	fatal   fatal
 }
 
 // StartWorker connects and starts polling. It waits for NATS and Temporal until ctx ends; invalid bot files are an error
@@ -81,15 +82,10 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	reassigned = acts.RunReassigned // before the first poll
-	if slices.Contains(cfg.TaskQueues, step.QueueCode) {
-		if err := w.pollCode(ctx, base, cfg, acts, out); err != nil {
-			return err
-		}
+	if err := w.pollQueues(ctx, base, cfg, acts, out); err != nil {
+		return err
 	}
 	if slices.Contains(cfg.TaskQueues, step.QueueMain) {
-		if err := w.poll(base.temporal, cfg, acts); err != nil {
-			return err
-		}
 		sweep := sweeper{queues: store.NewQueues(base.js, base.streams), temporal: base.temporal, wake: acts.Wake, log: cfg.Log}
 		w.parts.add("queue sweep", background(sweep.run))
 		// Workers of code steps alone promote nothing: without workers of the main queue no version works.
@@ -146,12 +142,7 @@ const deadlockTimeout = 20 * time.Second
 
 // poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a
 // thousand conversations run (docs/benchmarks).
-func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) error {
-	tuned, used, err := tuner(w.load)
-	if err != nil {
-		return err
-	}
-	w.showSlots(step.QueueMain, cfg, used)
+func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities, tuned worker.WorkerTuner) error {
 	worker.SetBinaryChecksum(cfg.Deployment.BuildID) // or the SDK reads and hashes the whole program at every start
 	sdk := worker.New(c, step.QueueMain, worker.Options{
 		Tuner:                        tuned,
@@ -168,15 +159,6 @@ func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities) 
 	workflows.Register(sdk)
 	acts.Register(sdk)
 	return w.run(sdk, step.QueueMain)
-}
-
-// run starts an SDK worker and makes it a part of this one.
-func (w *Worker) run(sdk worker.Worker, queue string) error {
-	if err := sdk.Start(); err != nil {
-		return fmt.Errorf("start polling task queue %s: %w", queue, err)
-	}
-	w.parts.add("worker of "+queue, func(context.Context) error { sdk.Stop(); return nil })
-	return nil
 }
 
 // showSlots exports the share of slots in use for as long as the worker runs.

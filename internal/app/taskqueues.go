@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/activities"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/sandbox"
+	"github.com/hookturn/hookturn/internal/step"
+)
+
+// pollQueues polls the task queues of the configuration.
+func (w *Worker) pollQueues(
+	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client,
+) (err error) {
+	code, mainQueue := slices.Contains(cfg.TaskQueues, step.QueueCode), slices.Contains(cfg.TaskQueues, step.QueueMain)
+	var box *sandbox.Sandbox
+	if code {
+		if box, err = w.startSandboxes(ctx, cfg, out); err != nil {
+			return err
+		}
+	}
+	var tuned worker.WorkerTuner
+	if mainQueue {
+		var used func() float64
+		if tuned, used, err = tuner(w.load); err != nil {
+			return err
+		}
+		w.showSlots(step.QueueMain, cfg, used)
+	}
+	w.stopTogether(cfg.StopTimeout) // before what the work uses is stopped
+	if code {
+		if err := w.pollCode(ctx, b, cfg, acts, out, box); err != nil {
+			return err
+		}
+	}
+	if !mainQueue {
+		return nil
+	}
+	return w.poll(b.temporal, cfg, acts, tuned)
+}
+
+// stopTogether makes what runs work a part of the worker, which has so much time to stop.
+func (w *Worker) stopTogether(timeout time.Duration) {
+	w.parts.add("task queues", within(timeout, w.running.stop))
+}
+
+// sdkWorker is a worker of the SDK: worker.Worker is one.
+type sdkWorker interface {
+	Start() error
+	Stop()
+}
+
+// run starts an SDK worker. When the worker stops, it does not wait for one that takes longer than its time: the SDK waits
+// for workflow tasks, local activities and activities one after another, for the stop timeout each.
+func (w *Worker) run(sdk sdkWorker, queue string) error {
+	if err := sdk.Start(); err != nil {
+		return fmt.Errorf("start polling task queue %s: %w", queue, err)
+	}
+	w.running.add(func(ctx context.Context) {
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			sdk.Stop()
+		}()
+		select {
+		case <-stopped:
+		case <-ctx.Done():
+			w.parts.log.WarnContext(ctx, "work still running at the stop timeout", "task_queue", queue)
+		}
+	})
+	return nil
+}
+
+// together is what runs work of the task queues, which stops at the same time: while one source of work waits for what it
+// has begun, no other begins any.
+type together struct{ stops []func(context.Context) }
+
+func (t *together) add(stop func(context.Context)) { t.stops = append(t.stops, stop) }
+
+func (t *together) stop(ctx context.Context) error {
+	var stopping sync.WaitGroup
+	for _, stop := range t.stops {
+		stopping.Go(func() { stop(ctx) })
+	}
+	stopping.Wait()
+	return nil
+}
