@@ -2,6 +2,7 @@ package eventreader
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,8 +35,8 @@ type Message struct {
 	Conversation string
 	Subject      string // as the engine published it, without the partition
 	Data         []byte
-	// Header is empty when the event has more headers than HeadersMax or HeaderBytesMax allow, and is not valid; it still shows
-	// whether the event is in binary mode.
+	// Header does not have the headers of an event with more than HeadersMax or HeaderBytesMax allow, which is not valid; of one
+	// in binary mode it has those that the answer needs.
 	Header      nats.Header
 	Headers     int    // how many the event has; a name with two values counts twice
 	HeaderBytes int    // of the names and values of its headers
@@ -72,7 +73,7 @@ func newMessage(s bus.Streams, stored string, data []byte, header nats.Header, r
 	if m.CheckHeaders() != nil {
 		m.Header = nil
 		if schemas.IsBinary(header) {
-			m.Header = nats.Header{"ce-specversion": {"1.0"}}
+			m.Header = identityOf(header)
 		}
 	}
 	return m
@@ -87,6 +88,35 @@ func (m *Message) CheckHeaders() error {
 		return fmt.Errorf("the headers of the message have %d bytes, at most %d are allowed", m.HeaderBytes, HeaderBytesMax)
 	}
 	return nil
+}
+
+// identity are the headers of an event in binary mode by which it is answered.
+var identity = []string{
+	"ce-id", "ce-type", "ce-subject", "ce-time", "ce-traceparent", "ce-tracestate", "ce-" + schemas.AttributeRepeatOf,
+}
+
+// identityMax is more than any value of identity has that is valid, in bytes; percent-encoding triples them.
+const identityMax = 4 << 10
+
+// identityOf returns the headers of identity, in lower case, and one that shows the binary mode. It leaves out those that
+// come more than once or are too long, which no event may have.
+func identityOf(header nats.Header) nats.Header {
+	kept, seen := nats.Header{"ce-specversion": {"1.0"}}, map[string]int{}
+	for name, values := range header {
+		lower := strings.ToLower(name)
+		if !slices.Contains(identity, lower) {
+			continue
+		}
+		if seen[lower] += len(values); len(values) == 1 && len(values[0]) <= identityMax {
+			kept[lower] = values
+		}
+	}
+	for name, times := range seen {
+		if times > 1 {
+			delete(kept, name)
+		}
+	}
+	return kept
 }
 
 // HeaderValue returns the first value of a header, "" when the message has none; names are matched without regard to case.

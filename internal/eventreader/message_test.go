@@ -12,6 +12,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestTokensOf(t *testing.T) {
@@ -58,8 +59,8 @@ func TestMessage_SizeCountsHeaders(t *testing.T) {
 		"one more":   {nats.Header{"a": make([]string, HeadersMax+1)}, 0, HeadersMax + 1, nil},
 		"many names": {headers(HeadersMax + 1), 0, 10 + 2*90 + 3*900 + 4, nil},
 		"many bytes": {nats.Header{"a": {strings.Repeat("x", HeaderBytesMax)}}, 0, HeaderBytesMax + 1, nil},
-		"in binary mode": {nats.Header{"CE-id": {"x"}, "a": make([]string, HeadersMax)}, 14 + nameBytes + 3 + valueBytes, HeadersMax + 6,
-			nats.Header{"ce-specversion": {"1.0"}}},
+		"in binary mode": {nats.Header{"CE-id": {"x"}, "a": make([]string, HeadersMax)}, 14 + 5 + 2*nameBytes + 3 + 1 + 2*valueBytes,
+			HeadersMax + 6, nats.Header{"ce-specversion": {"1.0"}, "ce-id": {"x"}}},
 	} {
 		m := newMessage(bus.Streams{}, "s", []byte("data"), c.header, time.Time{})
 		require.Equal(t, c.memory+5, m.size(), name)
@@ -68,6 +69,31 @@ func TestMessage_SizeCountsHeaders(t *testing.T) {
 	}
 	expires := newMessage(bus.Streams{}, "s", nil, nats.Header{"Nats-TTL": {"1s"}, "a": make([]string, HeadersMax)}, time.Unix(1, 0))
 	require.Equal(t, time.Unix(2, 0), expires.Expires)
+}
+
+// TestMessage_IdentityInBinaryMode: an event with too many headers keeps those by which it is answered, and no others.
+func TestMessage_IdentityInBinaryMode(t *testing.T) {
+	t.Parallel()
+	header := headers(HeadersMax)
+	for name, values := range (nats.Header{
+		"Ce-Id": {"e"}, "ce-type": {"t"}, "CE-SUBJECT": {"s"}, "ce-time": {"now"}, "ce-traceparent": {"p"}, "ce-tracestate": {"q"},
+		"ce-" + schemas.AttributeRepeatOf: {"r"}, "ce-source": {"x"}, "ce-other": {"y"}, "Nats-Msg-Id": {"e"},
+	}) {
+		header[name] = values
+	}
+	want := nats.Header{
+		"ce-specversion": {"1.0"}, "ce-id": {"e"}, "ce-type": {"t"}, "ce-subject": {"s"}, "ce-time": {"now"}, "ce-traceparent": {"p"},
+		"ce-tracestate": {"q"}, "ce-" + schemas.AttributeRepeatOf: {"r"},
+	}
+	kept := func() nats.Header { return newMessage(bus.Streams{}, "s", nil, header, time.Time{}).Header }
+	require.Equal(t, want, kept())
+
+	header["ce-id"], header["ce-type"] = []string{"e"}, []string{"t", "t"}
+	header["CE-SUBJECT"] = []string{strings.Repeat("s", identityMax+1)}
+	for _, name := range []string{"ce-id", "ce-type", "ce-subject"} {
+		delete(want, name)
+	}
+	require.Equal(t, want, kept(), "twice, in any spelling, or too long")
 }
 
 // TestReader_ManyHeaders: an event with more headers than it may have is handled, and its dead letter has none of them:
@@ -81,7 +107,7 @@ func TestReader_ManyHeaders(t *testing.T) {
 			t.Parallel()
 			_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
 			startReader(t, js, streams, Options{Handler: func(_ context.Context, m *Message) Outcome {
-				if m.CheckHeaders() == nil || len(m.Header) > 1 {
+				if m.CheckHeaders() == nil || len(m.Header) > 2 {
 					return Retry("headers", nil)
 				}
 				return DeadLetter(fault.BadEvent, "too many headers")

@@ -3,6 +3,7 @@ package intake_test
 import (
 	"encoding/json"
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -73,6 +74,54 @@ func TestIntake_EventInBinaryMode(t *testing.T) {
 				return
 			}
 			require.Equal(t, c.letter, taken[0].Refused.Kind)
+		})
+	}
+}
+
+// TestIntake_CrowdedEventInBinaryMode: an event with too many headers is answered by those that the reader keeps. The dead
+// letter of one that cannot be answered names the reason.
+func TestIntake_CrowdedEventInBinaryMode(t *testing.T) {
+	t.Parallel()
+	const unanswered = "it is not answered, because ce-id, ce-type or ce-subject is missing, not valid, or there twice"
+	for name, c := range map[string]struct {
+		bot     string
+		without string
+		letter  fault.Kind
+		taken   bool // by its conversation
+		direct  bool // answered by the intake itself
+		detail  string
+	}{
+		"answered":    {bot: "shop", letter: fault.BadEvent, taken: true, detail: "the message has 1001 headers, at most 1000 are allowed"},
+		"unknown bot": {bot: "gone", letter: fault.UnknownBot, direct: true, detail: "no bot file"},
+		"no id":       {bot: "shop", without: "ce-id", letter: fault.BadEvent, detail: "at most 1000 are allowed; " + unanswered},
+		"no subject":  {bot: "shop", without: "ce-subject", letter: fault.BadEvent, detail: unanswered},
+		"no type":     {bot: "shop", without: "ce-type", letter: fault.BadEvent, detail: unanswered},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, mock := intaketest.Setup(t)
+			var taken []step.Delivery
+			intaketest.Accepting(mock, func(o client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				taken = append(taken, intaketest.Delivered(o.UpdateOptions))
+				return intaketest.UpdateHandle(nil), nil
+			})
+			sent := &intaketest.Replies{}
+			in.Answers.Replies = sent
+			m := inBinaryMode(c.bot, `{"step":"ORDER"}`)
+			for _, name := range []string{"ce-source", "Nats-Msg-Id", c.without} { // what the reader does not keep
+				delete(m.Header, name)
+			}
+			m.Headers = eventreader.HeadersMax + 1
+			o := in.Handle(t.Context(), m)
+			intaketest.RequireOutcome(t, o, c.letter, false)
+			require.ErrorContains(t, o.Err(), c.detail)
+			require.Equal(t, strings.Contains(c.detail, unanswered), strings.Contains(o.Err().Error(), unanswered))
+			require.Equal(t, c.direct, len(sent.Published) == 1)
+			require.Equal(t, c.taken, len(taken) == 1)
+			if c.taken {
+				require.Equal(t, []string{"e1", "c-42"}, []string{taken[0].Event.ID, taken[0].Event.Subject})
+				require.Equal(t, fault.BadEvent, taken[0].Refused.Kind)
+			}
 		})
 	}
 }

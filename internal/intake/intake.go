@@ -82,7 +82,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		return i.unserved(ctx, nil, m, document, unknown)
 	}
 	if tooMany := m.CheckHeaders(); tooMany != nil {
-		err = tooMany
+		err = crowded(m, document, tooMany)
 	}
 	var event schemas.Event
 	if err == nil {
