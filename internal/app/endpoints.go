@@ -47,9 +47,9 @@ type waiting struct {
 	release func()
 }
 
-func newEndpoints(log *slog.Logger, shared *store.Endpoints, pubsub *pubsub.PubSub) *endpoints {
+func newEndpoints(log *slog.Logger, shared *store.Endpoints, notifications *pubsub.PubSub) *endpoints {
 	return &endpoints{
-		shared: shared, pubsub: pubsub, log: log, limiter: &limit.Limiter{}, notices: make(chan waiting, noticesMax),
+		shared: shared, pubsub: notifications, log: log, limiter: &limit.Limiter{}, notices: make(chan waiting, noticesMax),
 		dropped: map[string]time.Time{},
 	}
 }

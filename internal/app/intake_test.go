@@ -4,12 +4,21 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/natstest"
 )
 
 // TestNewIntake_OneDispatcher: the dispatcher of new events has runs recovered by the recovery that offers their events to it.
 func TestNewIntake_OneDispatcher(t *testing.T) {
 	t.Parallel()
-	in, ended := newIntake(Config{}, &base{}, nil)
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
+	require.NoError(t, err)
+	in, ended := newIntake(Config{}, &base{js: js, streams: streams}, nil)
 	require.Same(t, ended, in.Dispatcher.Recovery)
 	require.Same(t, in.Dispatcher, ended.Dispatcher)
 	require.Same(t, in.Answers, ended.Answers)

@@ -55,10 +55,10 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		c, err = client.DialContext(attempt, opts)
 		return err
 	}
-	retry := retry.Backoff(backoff.DefaultInitialInterval, 5*time.Second)
+	backOff := retry.Backoff(backoff.DefaultInitialInterval, 5*time.Second)
 	var last error
 	var hint string
-	err := backoff.RetryNotify(connect, backoff.WithContext(retry, ctx), func(err error, wait time.Duration) {
+	err := backoff.RetryNotify(connect, backoff.WithContext(backOff, ctx), func(err error, wait time.Duration) {
 		probe, cancel := context.WithTimeout(ctx, connectTimeout)
 		last, hint = err, reachHint(probe, opts)
 		cancel()
@@ -144,8 +144,8 @@ func missingAttributes(
 		}
 		return err
 	}
-	retry := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(time.Minute))
-	err := backoff.Retry(list, backoff.WithContext(retry, ctx))
+	backOff := backoff.NewExponentialBackOff(backoff.WithMaxElapsedTime(time.Minute))
+	err := backoff.Retry(list, backoff.WithContext(backOff, ctx))
 	if code := serviceerror.ToStatus(err).Code(); code == codes.PermissionDenied || code == codes.Unimplemented {
 		l.WarnContext(ctx, "listing search attributes not permitted", "namespace", namespace, "error", err,
 			"hint", "check that an operator has run \"starter setup\", or: "+createAttributes(namespace, want))

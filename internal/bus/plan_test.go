@@ -35,7 +35,7 @@ func TestPlan_AsSetup(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"change stream HOOKTURN_EVENTS: partitions 4 to 8",
-		"change stream KV_HOOKTURN_KEYS: max_bytes 4194304 to 2228224, replicas 1 to 1, allow_direct true to true",
+		"change stream KV_HOOKTURN_KEYS: max_bytes 4194304 to 2228224",
 	}, changes)
 }
 

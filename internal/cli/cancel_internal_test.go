@@ -21,7 +21,7 @@ type canceller map[string]error
 
 func (c canceller) CancelWorkflow(_ context.Context, _, run string) error { return c[run] }
 
-// TestCancel_EndedRun: a run that ended before it was cancelled is named as the console names it, and has not failed.
+// TestCancel_EndedRun: a run that ended before it was cancelled is named as the console names it, and is not a failure.
 func TestCancel_EndedRun(t *testing.T) {
 	t.Parallel()
 	temporal := canceller{"over": serviceerror.NewNotFound("already completed"), "bad": errors.New("away")}

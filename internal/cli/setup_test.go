@@ -125,7 +125,7 @@ func TestSetup_PlansChanges(t *testing.T) { //nolint:paralleltest // the environ
 	require.NoError(t, json.Unmarshal([]byte(succeed(t, &world{env: n.at()}, append(args, "--dry-run")...)), &document))
 	require.False(t, document.Ready)
 	require.Equal(t, []string{
-		"change stream HOOKTURN_EVENTS: max_bytes 268435456 to 67108864, replicas 1 to 1, allow_direct false to false",
+		"change stream HOOKTURN_EVENTS: max_bytes 268435456 to 67108864",
 		"change stream HOOKTURN_EVENTS: partitions 8 to 16",
 		"create consumer acme of stream HOOKTURN_REPLIES", "create consumer acme of stream HOOKTURN_DEADLETTERS",
 	}, document.Changes)

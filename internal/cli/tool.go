@@ -59,7 +59,7 @@ func (f *frame) changes(cmd *cobra.Command) {
 	f.confirmed(cmd, "skip the confirmation; required without a terminal")
 }
 
-// adds adds the options of a tool that adds something, and asks for a confirmation on a terminal only.
+// adds sets the options of a tool that adds something, and asks for a confirmation on a terminal only.
 func (f *frame) adds(cmd *cobra.Command) {
 	f.confirmed(cmd, "skip the confirmation, which is asked for on a terminal only")
 }

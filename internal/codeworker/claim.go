@@ -57,8 +57,8 @@ func (s *Server) claim(ctx context.Context, run step.ScriptRun) (holder string, 
 	return s.Claims.Claim(ctx, run.Plan.BotID, run.ID, s.Name)
 }
 
-// lostClaims reports whether a claim of the run may be lost: then that of this process does not prove that no code worker has
-// begun the script.
+// lostClaims reports whether a claim of the run may be lost: then that of this process does not prove that no code worker
+// has begun the script.
 func (s *Server) lostClaims(ctx context.Context, run step.ScriptRun) (bool, error) {
 	if run.Started.IsZero() {
 		return false, nil

@@ -139,19 +139,19 @@ type promoter struct {
 
 // run looks until ctx ends, and closes decided when the deployment has a current version.
 func (r *promoter) run(ctx context.Context, decided chan struct{}) {
-	retry := retry.Backoff(50*time.Millisecond, lookInterval)
+	backOff := retry.Backoff(50*time.Millisecond, lookInterval)
 	open := true
 	for {
 		wait := lookInterval
 		current, err := r.look(ctx)
 		switch {
 		case err != nil || current == "":
-			wait = retry.NextBackOff()
+			wait = backOff.NextBackOff()
 			if err != nil && wait >= lookInterval/2 && ctx.Err() == nil {
 				r.log.WarnContext(ctx, "promoting the worker version failed, will retry", "retry_in", wait, "error", err)
 			}
 		default:
-			retry.Reset()
+			backOff.Reset()
 			if open {
 				close(decided)
 				open = false

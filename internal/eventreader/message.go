@@ -35,8 +35,8 @@ type Message struct {
 	Conversation string
 	Subject      string // as the engine published it, without the partition
 	Data         []byte
-	// Header does not have the headers of an event with more than HeadersMax or HeaderBytesMax allow, which is not valid; of one
-	// in binary mode it has those that the answer needs.
+	// Header does not have the headers of an event with more than HeadersMax or HeaderBytesMax allow, which is not valid; of
+	// one in binary mode it has those that the answer needs.
 	Header      nats.Header
 	Headers     int    // how many the event has; a name with two values counts twice
 	HeaderBytes int    // of the names and values of its headers

@@ -2,6 +2,7 @@ package eventreader
 
 import (
 	"context"
+	"maps"
 	"strconv"
 	"strings"
 	"testing"
@@ -75,12 +76,10 @@ func TestMessage_SizeCountsHeaders(t *testing.T) {
 func TestMessage_IdentityInBinaryMode(t *testing.T) {
 	t.Parallel()
 	header := headers(HeadersMax)
-	for name, values := range (nats.Header{
+	maps.Copy(header, nats.Header{
 		"Ce-Id": {"e"}, "ce-type": {"t"}, "CE-SUBJECT": {"s"}, "ce-time": {"now"}, "ce-traceparent": {"p"}, "ce-tracestate": {"q"},
 		"ce-" + schemas.AttributeRepeatOf: {"r"}, "ce-source": {"x"}, "ce-other": {"y"}, "Nats-Msg-Id": {"e"},
-	}) {
-		header[name] = values
-	}
+	})
 	want := nats.Header{
 		"ce-specversion": {"1.0"}, "ce-id": {"e"}, "ce-type": {"t"}, "ce-subject": {"s"}, "ce-time": {"now"}, "ce-traceparent": {"p"},
 		"ce-tracestate": {"q"}, "ce-" + schemas.AttributeRepeatOf: {"r"},

@@ -45,8 +45,8 @@ func (i *Intake) unserved(
 	return rejected
 }
 
-// crowded returns the error of an event that has more headers than it may have, and whether it can be answered: of those of an
-// event in binary mode the reader keeps the ones that the answer needs.
+// crowded returns the error of an event that has more headers than it may have, and whether it can be answered: of those of
+// an event in binary mode the reader keeps the ones that the answer needs.
 func crowded(m *eventreader.Message, document []byte, tooMany error) error {
 	if _, ok := schemas.DecodeEnvelope(document); !ok && schemas.IsBinary(m.Header) {
 		return fmt.Errorf("%w; it is not answered, because ce-id, ce-type or ce-subject is missing, not valid, or there twice",

@@ -20,9 +20,9 @@ const (
 	overlap = 2 * time.Minute
 	// roundTimeout bounds each half of a round: listing runs and handing over what is left of them.
 	roundTimeout = 30 * time.Second
-	// pageMax is how many runs are listed at a time, spanMin the shortest time whose runs are not divided further.
-	pageMax = 1000
-	spanMin = time.Second
+	// pageMax is how many runs are listed at a time, shortestSpan the shortest time whose runs are not divided further.
+	pageMax      = 1000
+	shortestSpan = time.Second
 	// pendingMax bounds the runs that wait for their turn or for another try. While there are as many, no more are listed.
 	pendingMax = 10_000
 	// markEvery is how often the mark is stored at most, markTimeout bounds reading and storing it.
@@ -100,18 +100,18 @@ func (p *progress) list(ctx context.Context) error {
 	from, span := p.since, now.Sub(p.since)
 	for from.Before(now) && len(p.pending) < pendingMax {
 		to := from.Add(span)
-		runs, fit, err := p.ended(ctx, from, to, span <= spanMin)
+		runs, fit, err := p.ended(ctx, from, to, span <= shortestSpan)
 		if err != nil {
 			return fmt.Errorf("list runs that ended early: %w", err)
 		}
 		if !fit {
-			span = max(span/2, spanMin)
+			span = max(span/2, shortestSpan)
 			continue
 		}
 		for _, run := range runs {
 			p.add(run)
 		}
-		from, span = to, min(2*span, max(now.Sub(to), spanMin))
+		from, span = to, min(2*span, max(now.Sub(to), shortestSpan))
 		if from.Before(last) {
 			p.since = from
 		} else if p.since.Before(last) {
