@@ -36,6 +36,10 @@ func (f *freshBucket) look(info *jetstream.StreamInfo, ttl time.Duration) (lost 
 	return lost
 }
 
+// settling reports whether starters that were there before the bucket was lost may not have their keys in it yet: their
+// shares are not known, and no reader releases a partition that no other may acquire.
+func (f *freshBucket) settling() bool { return f.lost && time.Now().Before(f.until) }
+
 // mayBeHeld reports whether a partition may have a reader whose lease does not have a key in the bucket.
 func (f *freshBucket) mayBeHeld(ctx context.Context, s bus.Streams, partition int) (bool, error) {
 	switch {

@@ -67,10 +67,8 @@ func TestReader_BucketOfLeasesLost(t *testing.T) {
 	require.NoError(t, started.rebalance(testContext(t)))
 	require.Empty(t, started.Partitions(), "sees an empty bucket, and consumers that are older")
 
-	for _, r := range []*Reader{other, started} { // with them the holder would give partitions up
-		require.NoError(t, removeKey(testContext(t), r.streams.BucketLog(bus.BucketStarters), r.name, r.revision))
-	}
 	require.NoError(t, holder.rebalance(testContext(t)))
+	require.Len(t, holder.Partitions(), 2, "what it would release, no other may acquire")
 	for _, p := range held {
 		require.Eventually(t, func() bool {
 			entry, err := p.lease.bucket.Get(testContext(t), p.lease.key)
@@ -81,7 +79,7 @@ func TestReader_BucketOfLeasesLost(t *testing.T) {
 	members, leased, err := other.listKeys(testContext(t))
 	require.NoError(t, err)
 	require.Len(t, leased, 2)
-	require.Equal(t, []string{"other", "holder"}, members, "the holder is announced again")
+	require.ElementsMatch(t, []string{"other", "started", "holder"}, members, "the holder is announced again")
 }
 
 // TestReader_BucketSetBack: a bucket that ends earlier than before has lost keys as well.

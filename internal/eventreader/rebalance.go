@@ -63,14 +63,11 @@ func (r *Reader) rebalance(ctx context.Context) error {
 	mine := assign(r.streams.Partitions, members)[r.name]
 	reconnected := r.reconnected()
 	free, err := r.free(ctx, mine, leased)
-	if err != nil {
-		return err
-	}
 
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for n, h := range r.assignments {
-		if !slices.Contains(mine, n) && !h.leaving {
+		if !slices.Contains(mine, n) && !h.leaving && !r.fresh.settling() {
 			h.leaving = true
 			close(h.released)
 		}
@@ -86,7 +83,7 @@ func (r *Reader) rebalance(ctx context.Context) error {
 			go r.runPartition(h)
 		}
 	}
-	return nil
+	return err
 }
 
 // announce refreshes the key by which the other starters know this one.
@@ -149,7 +146,7 @@ func (r *Reader) free(ctx context.Context, partitions []int, leased map[int]bool
 		}
 		held, err := r.fresh.mayBeHeld(ctx, r.streams, n)
 		if err != nil {
-			return nil, err
+			return free, err
 		}
 		if !held {
 			free = append(free, n)
