@@ -77,6 +77,25 @@ func (r *run) accepted(id, eventType string) *run {
 	return r
 }
 
+// admitted is what a reset applies again.
+func (r *run) admitted(id, eventType string) *run {
+	request := (&run{t: r.t, at: r.at, plan: r.plan}).accepted(id, eventType).events[0]
+	r.events = append(r.events, &historypb.HistoryEvent{EventTime: timestamppb.Now(), Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAdmittedEventAttributes{
+		WorkflowExecutionUpdateAdmittedEventAttributes: &historypb.WorkflowExecutionUpdateAdmittedEventAttributes{
+			Request: request.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest(),
+		},
+	}})
+	return r
+}
+
+// acceptedAgain is the acceptance of what a reset has applied.
+func (r *run) acceptedAgain(id string) *run {
+	r.events = append(r.events, &historypb.HistoryEvent{EventTime: timestamppb.Now(), Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateAcceptedEventAttributes{
+		WorkflowExecutionUpdateAcceptedEventAttributes: &historypb.WorkflowExecutionUpdateAcceptedEventAttributes{ProtocolInstanceId: id},
+	}})
+	return r
+}
+
 func (r *run) completed(id string, result step.Result) *run {
 	r.events = append(r.events, &historypb.HistoryEvent{EventTime: timestamppb.Now(), Attributes: &historypb.HistoryEvent_WorkflowExecutionUpdateCompletedEventAttributes{
 		WorkflowExecutionUpdateCompletedEventAttributes: &historypb.WorkflowExecutionUpdateCompletedEventAttributes{

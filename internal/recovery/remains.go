@@ -42,7 +42,7 @@ func (r remains) belongTo(workflow string) bool {
 
 // readHistory reads a whole history. What cannot be decoded is in its remains.
 func readHistory(events client.HistoryEventIterator, payloads converter.DataConverter) (*reading, error) {
-	r := &reading{converter: payloads, accepted: map[string]step.Delivery{}}
+	r := &reading{converter: payloads, accepted: map[string]step.Delivery{}, admitted: map[string]bool{}}
 	for events.HasNext() {
 		e, err := events.Next()
 		if err != nil {
@@ -61,9 +61,10 @@ type reading struct {
 	left      remains
 	accepted  map[string]step.Delivery // by update id
 	order     []string
-	waiting   *step.Delivery // the step that waits for entities
-	continues string         // the run that this one continues, "" for none
-	latest    time.Time      // of its events
+	admitted  map[string]bool // by update id: those that a reset has applied again, and that are not accepted yet
+	waiting   *step.Delivery  // the step that waits for entities
+	continues string          // the run that this one continues, "" for none
+	latest    time.Time       // of its events
 }
 
 func (r *reading) event(e *historypb.HistoryEvent) error {
@@ -72,9 +73,13 @@ func (r *reading) event(e *historypb.HistoryEvent) error {
 	case e.GetWorkflowExecutionStartedEventAttributes() != nil:
 		return r.started(e.GetWorkflowExecutionStartedEventAttributes())
 	case e.GetWorkflowExecutionUpdateAdmittedEventAttributes() != nil:
-		return r.take(e.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest())
+		request := e.GetWorkflowExecutionUpdateAdmittedEventAttributes().GetRequest()
+		r.admitted[request.GetMeta().GetUpdateId()] = true
+		return r.take(request)
 	case e.GetWorkflowExecutionUpdateAcceptedEventAttributes() != nil:
-		return r.take(e.GetWorkflowExecutionUpdateAcceptedEventAttributes().GetAcceptedRequest())
+		a := e.GetWorkflowExecutionUpdateAcceptedEventAttributes()
+		delete(r.admitted, a.GetProtocolInstanceId()) // the id of the Update; such an event does not have the request again
+		return r.take(a.GetAcceptedRequest())
 	case e.GetWorkflowExecutionUpdateCompletedEventAttributes() != nil:
 		done := e.GetWorkflowExecutionUpdateCompletedEventAttributes()
 		return r.complete(done.GetMeta().GetUpdateId(), done.GetOutcome())

@@ -57,7 +57,7 @@ func (r *Recovery) recoverRun(ctx context.Context, run *endedRun) error {
 		if next.has(d) {
 			continue
 		}
-		if err := r.recoverDelivery(ctx, run, &left, d, next.waiting); err != nil {
+		if err := r.recoverDelivery(ctx, run, &left, d, next); err != nil {
 			return err
 		}
 	}
@@ -79,7 +79,7 @@ func (r *Recovery) payloads() converter.DataConverter {
 
 // recoverDelivery sees to one event. What fails for a fault of the event's own, or for too long, is given up.
 func (r *Recovery) recoverDelivery(
-	ctx context.Context, run *endedRun, left *remains, d step.Delivery, waiting *step.Delivery,
+	ctx context.Context, run *endedRun, left *remains, d step.Delivery, next successor,
 ) error {
 	to := step.Address{ConversationKey: run.owner(left), Event: d.Event}
 	if to.Conversation == "" {
@@ -88,7 +88,7 @@ func (r *Recovery) recoverDelivery(
 		return nil
 	}
 	ctx = telemetry.WithTrace(ctx, telemetry.TraceID(d.Event.TraceID(to.BotID)))
-	err := r.recoverTo(ctx, run, left, d, to, behind(d, waiting, left.begun))
+	err := r.recoverTo(ctx, run, left, d, to, next)
 	rejected, hopeless := errors.AsType[*dispatch.Rejection](err)
 	switch {
 	case errors.Is(err, dispatch.ErrDuplicate):
@@ -143,13 +143,17 @@ func behind(d step.Delivery, waiting *step.Delivery, begun string) *fault.Fault 
 
 // recoverTo offers an event to a run, or answers it. One that was rejected needs nothing of a run, and would cancel a step
 // that waits there; it is answered here unless an event before it went to a run, whose answer must come first. An answer
-// that is so old that the stream would store a second one is looked for.
+// that is so old that the stream would store a second one is looked for. One that may be in the open run is offered to it:
+// the id of the Update is the same.
 func (r *Recovery) recoverTo(
-	ctx context.Context, run *endedRun, left *remains, d step.Delivery, to step.Address, behind *fault.Fault,
+	ctx context.Context, run *endedRun, left *remains, d step.Delivery, to step.Address, next successor,
 ) error {
-	reason := behind
+	reason := behind(d, next.waiting, left.begun)
 	if d.Refused != nil && (!left.handedOver || left.unreadable != nil) {
 		reason = d.Refused
+	}
+	if next.mayReject(d) {
+		reason = nil
 	}
 	if reason != nil || time.Since(run.closed) > step.RepliesKnown {
 		if answered, err := r.Answers.Find(ctx, to, answerID(to, reason != nil), run.begun); err != nil || answered != nil {

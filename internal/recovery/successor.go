@@ -21,14 +21,21 @@ const successorRuns = 100
 
 // successor is what the run that is open now has, and the runs that it continues.
 type successor struct {
-	waiting *step.Delivery  // the step that waits for entities there
-	taken   map[string]bool // ids of the Updates
-	whole   bool            // it has all that the run that ended early had
+	waiting  *step.Delivery  // the step that waits for entities there
+	taken    map[string]bool // ids of the Updates
+	admitted map[string]bool // ids of those that a reset has applied again, and that are not accepted yet
+	whole    bool            // it has all that the run that ended early had
 }
 
 // has reports whether an event is the successor's to answer.
 func (s successor) has(d step.Delivery) bool {
 	return s.whole || s.taken[step.UpdateID(d.Event.ID)] || s.taken[step.AgainID(d.Event.ID)]
+}
+
+// mayReject reports whether an event was applied again, and not accepted. It waits there for its turn, unless the run has
+// rejected it, which leaves nothing in its history: for want of room, where a reset applies more events than a run takes.
+func (s successor) mayReject(d step.Delivery) bool {
+	return s.admitted[step.UpdateID(d.Event.ID)] || s.admitted[step.AgainID(d.Event.ID)]
 }
 
 // successor returns what the run has that follows one that ended early; nothing when none is open. A later run of a step of
@@ -46,7 +53,7 @@ func (r *Recovery) successor(ctx context.Context, run *endedRun, left *remains) 
 	if info.GetStatus() != enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return s, nil
 	}
-	s.taken = map[string]bool{}
+	s.taken, s.admitted = map[string]bool{}, map[string]bool{}
 	id := info.GetExecution().GetRunId()
 	for n := 0; n < successorRuns && id != "" && id != run.run; n++ {
 		open, err := r.history(ctx, run.workflow, id)
@@ -60,7 +67,11 @@ func (r *Recovery) successor(ctx context.Context, run *endedRun, left *remains) 
 			s.waiting = open.waiting
 		}
 		for _, update := range open.order {
-			s.taken[update] = true
+			if open.admitted[update] {
+				s.admitted[update] = true
+			} else {
+				s.taken[update] = true
+			}
 		}
 		if waited := open.left.input.Waiting; waited != nil {
 			s.taken[step.UpdateID(waited.Event.ID)] = true

@@ -43,6 +43,14 @@ func TestRecovery_ResetRun(t *testing.T) {
 		"reset without the events behind it": {ended, map[string]func(*run) *run{"open": func(r *run) *run {
 			return r.started("Conversation", state).accepted("w1", requested).completed("w1", waits)
 		}}, []string{"e3"}, []string{"code outcome_unknown"}},
+		"reset, the events behind it applied again": {ended, map[string]func(*run) *run{"open": func(r *run) *run {
+			return r.started("Conversation", state).accepted("w1", requested).completed("w1", waits).admitted("code", requested).
+				acceptedAgain("code").admitted("e3", schemas.TypeMessageReceived)
+		}}, []string{"e3"}, nil}, // it may have been rejected for want of room
+		"reset, a script applied again": {ended, map[string]func(*run) *run{"open": func(r *run) *run {
+			return r.started("Conversation", state).accepted("w1", requested).completed("w1", waits).admitted("code", requested).
+				admitted("e3", schemas.TypeMessageReceived)
+		}}, []string{"code", "e3"}, nil},
 		"reset, then continued": {ended, map[string]func(*run) *run{
 			"open": func(r *run) *run { return r.continued("Conversation", state, "reset") },
 			"reset": func(r *run) *run {
