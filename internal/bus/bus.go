@@ -1,7 +1,7 @@
-// Package bus has the streams and buckets of hookturn in JetStream: it creates them and keeps them in existence, publishes
-// and reads events, replies, dead letters and audit events. Package eventreader reads the events for their conversations,
-// package store reads and writes the buckets; no other package uses JetStream messages. The connection is that of package
-// natsclient.
+// Package bus has the streams and buckets of hookturn in JetStream: it creates them and keeps them in existence, and
+// publishes and reads events, replies, dead letters and audit events. Package eventreader reads the events for their
+// conversations, package store reads and writes the buckets, package quota counts what tenants store. The connection is that
+// of package natsclient; no other package uses JetStream.
 package bus
 
 import (

@@ -55,6 +55,7 @@ func (p *planner) wanted() (all []wantedStream) {
 	checks := map[string]func(jetstream.StreamConfig) error{}
 	for _, want := range []jetstream.StreamConfig{
 		eventsConfig(o, p.js.Conn().MaxPayload()), repliesConfig(o), deadLettersConfig(o), queuesConfig(o), auditConfig(o),
+		ownerAuditConfig(o),
 	} {
 		checks[want.Name] = func(have jetstream.StreamConfig) error { return checkStream(have, want) }
 	}

@@ -147,9 +147,11 @@ func publishError(err error, m *nats.Msg) error {
 		return nil
 	case natsclient.IsTooLarge(err):
 		return backoff.Permanent(tooLarge(m))
-	case natsclient.IsStreamFull(err):
+	case strings.HasPrefix(m.Subject, schemas.SubjectEvents+".") && (natsclient.IsStreamFull(err) || natsclient.IsBusy(err)):
 		return backoff.Permanent(fault.Wrap(fault.QueueFull, err,
 			"the stream is full, or holds %d events of the conversation: try again later", WaitingMax))
+	case natsclient.IsStreamFull(err):
+		return backoff.Permanent(fault.Wrap(fault.QueueFull, err, "the stream is full: try again later"))
 	case errors.Is(err, nats.ErrConnectionClosed), errors.Is(err, nats.ErrBadSubject), natsclient.IsDenied(err):
 		return backoff.Permanent(err)
 	case errors.As(err, &api) && api.Code == 400:

@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -78,8 +79,9 @@ func readDirectly(stream string) bool {
 }
 
 // Resize applies the sizes and the replicas that are set in the options to streams that exist, allows direct reads of
-// those that need them, denies rollups in buckets that must not have them, and calls changed for each change. Other settings
-// stay as they are. A size below what a stream holds is an error, because it would drop messages.
+// those that need them, denies rollups in buckets that must not have them, sets which audit events are copied, and calls
+// changed for each change. Other settings stay as they are. A size below what a stream holds is an error, because it would
+// drop messages.
 func Resize(ctx context.Context, js jetstream.JetStream, o StreamOptions, changed func(stream, what string)) error {
 	for _, size := range Sizes() {
 		stream, err := js.Stream(ctx, size.Stream)
@@ -114,6 +116,9 @@ func (o StreamOptions) resized(size Size, info *jetstream.StreamInfo) (want jets
 	}
 	want.AllowDirect = want.AllowDirect || readDirectly(size.Stream)
 	want.AllowRollup = want.AllowRollup && !deniesRollups(size.Stream)
+	if size.Stream == StreamOwnerAudit {
+		want.Sources = ownerAuditConfig(o.withDefaults()).Sources // the actions of this release
+	}
 	if what = changesOf(before, want); what == "" {
 		return info.Config, "", nil
 	}
@@ -138,12 +143,25 @@ func changesOf(before, after jetstream.StreamConfig) string {
 		{"replicas", before.Replicas, after.Replicas},
 		{"allow_direct", before.AllowDirect, after.AllowDirect},
 		{"allow_rollup_hdrs", before.AllowRollup, after.AllowRollup},
+		{"sources", sourcesOf(before), sourcesOf(after)},
 	} {
 		if c.before != c.after {
 			changes = append(changes, fmt.Sprintf("%s %v to %v", c.setting, c.before, c.after))
 		}
 	}
 	return strings.Join(changes, ", ")
+}
+
+// sourcesOf returns the subjects that a stream copies from others, with commas between them; "none" without any.
+func sourcesOf(c jetstream.StreamConfig) string {
+	var subjects []string
+	for _, source := range c.Sources {
+		for _, t := range source.SubjectTransforms {
+			subjects = append(subjects, t.Source)
+		}
+	}
+	slices.Sort(subjects)
+	return cmp.Or(strings.Join(subjects, ","), "none")
 }
 
 // JetStream's error codes for a size that the server or the account does not allow.

@@ -176,3 +176,23 @@ func TestResize_ClosedStream(t *testing.T) {
 	require.EqualValues(t, 512<<20, info.Config.MaxBytes)
 	require.Empty(t, info.Config.Metadata[metadataMaxBytes])
 }
+
+// TestResize_OwnerAudit: the stream of what owners did copies the actions of this release, also where an earlier one created it.
+func TestResize_OwnerAudit(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	ctx := testContext(t)
+	stream, err := js.Stream(ctx, StreamOwnerAudit)
+	require.NoError(t, err)
+	fewer := stream.CachedInfo().Config
+	want := sourcesOf(fewer)
+	fewer.Sources[0].SubjectTransforms = fewer.Sources[0].SubjectTransforms[:1]
+	_, err = js.UpdateStream(ctx, fewer)
+	require.NoError(t, err)
+	changes := map[string]string{}
+	require.NoError(t, Resize(ctx, js, StreamOptions{}, func(stream, what string) { changes[stream] = what }))
+	require.Contains(t, changes[StreamOwnerAudit], "sources ")
+	stream, err = js.Stream(ctx, StreamOwnerAudit)
+	require.NoError(t, err)
+	require.Equal(t, want, sourcesOf(stream.CachedInfo().Config))
+}

@@ -126,7 +126,7 @@ func writeFailure(err error) string {
 
 func refusedBy(api *jetstream.APIError) string {
 	switch {
-	case natsclient.IsStreamFull(api):
+	case natsclient.IsStreamFull(api), natsclient.IsBusy(api):
 		return ReasonStreamFull
 	case natsclient.IsNoSpace(api):
 		return ReasonNoSpace

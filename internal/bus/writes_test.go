@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cenkalti/backoff/v4"
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -134,7 +135,9 @@ func TestUpkeep_TooManyRequests(t *testing.T) {
 	tooMany := &jetstream.APIError{Code: 429, ErrorCode: 10167, Description: "too many requests"}
 	upkeepOf(js).wrote(schemas.StreamEvents, tooMany)
 	require.NoError(t, Ready(testContext(t), js))
-	require.Equal(t, fault.QueueFull, fault.Of(publishError(tooMany, &nats.Msg{})).Kind, "what it stores must not be tried again at once")
+	require.Equal(t, fault.QueueFull, fault.Of(publishError(tooMany, nats.NewMsg(schemas.SubjectEvents+".acme.shop.c"))).Kind, "what it stores must not be tried again at once")
+	var permanent *backoff.PermanentError
+	require.NotErrorAs(t, publishError(tooMany, nats.NewMsg(schemas.SubjectReplies+".acme.shop.c")), &permanent, "a reply is repeated")
 	upkeepOf(js).wrote(schemas.StreamEvents, &jetstream.APIError{Code: 503, ErrorCode: 10109, Description: "not allowed"})
 	require.Error(t, Ready(testContext(t), js))
 }

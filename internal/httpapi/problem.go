@@ -86,7 +86,7 @@ func Failed(err error, what string) *Problem {
 		return Reject(http.StatusBadRequest, f.Kind, f.Message)
 	case errors.As(err, &f):
 		return Reject(http.StatusInternalServerError, f.Kind, f.Message)
-	case natsclient.IsStreamFull(err):
+	case natsclient.IsStreamFull(err), natsclient.IsBusy(err):
 		return RejectFor(10*time.Second, fault.QueueFull, what+": the store is full: try again later")
 	case natsclient.IsAway(err) || temporalAway(err):
 		return RejectFor(time.Second, fault.Internal, what+": a server of the installation cannot be reached now: try again")

@@ -16,7 +16,8 @@ import (
 
 // Errors of NATS by what a caller does about them. IsTransient: send the request again at once. IsAway: answer that it may
 // succeed later. IsVanished: create the stream again. IsDenied: an operator has to permit it. IsConflict: read again, then
-// decide. IsTooLarge: make the message smaller. IsStreamFull and IsNoSpace: nothing is stored until there is room.
+// decide. IsTooLarge: make the message smaller. IsStreamFull and IsNoSpace: nothing is stored until there is
+// room. IsBusy: nothing is stored until fewer messages arrive.
 
 // lostRequests are the errors of a request that has no answer: the server, JetStream or the connection is away.
 func lostRequests() []error {
@@ -90,15 +91,16 @@ const (
 	errCodeTooManyRequests       jetstream.ErrorCode = 10167 // more messages arrive than the stream can store
 )
 
-// IsStreamFull reports whether a stream that discards new messages does not have room for one, or has too many waiting to be
-// stored: the only failures of its store that a lower rate of the publishers can end.
+// IsStreamFull reports whether a stream that discards new messages does not have room for one.
 func IsStreamFull(err error) bool {
 	var api *jetstream.APIError
-	if !errors.As(err, &api) {
-		return false
-	}
-	return api.ErrorCode == errCodeTooManyRequests ||
-		api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
+	return errors.As(err, &api) && api.ErrorCode == errCodeStoreFailed && strings.Contains(api.Description, "maximum")
+}
+
+// IsBusy reports whether a stream has too many messages waiting to be stored, of all its publishers.
+func IsBusy(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == errCodeTooManyRequests
 }
 
 // IsNoSpace reports whether the store of the server or of the account is full or has failed.

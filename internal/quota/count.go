@@ -33,7 +33,7 @@ func (q *Quota) countTenant(
 	}
 	counting, cancel := context.WithTimeout(ctx, q.countFor)
 	count, samples, err := q.count(counting, tenant)
-	partly := count > 0 && counting.Err() != nil && ctx.Err() == nil
+	partly := count > 0 && ctx.Err() == nil
 	cancel()
 	if err != nil && !partly {
 		return before, err
@@ -46,8 +46,9 @@ func (q *Quota) countTenant(
 		size, err := q.sizeOf(ctx, subject, state)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound): // it was handled in between
-		case err != nil:
+		case err != nil && len(sizes) == 0:
 			return before, err
+		case err != nil: // those of before are as good
 		default:
 			sizes = append(slices.Clone(sizes[max(0, len(sizes)-shareKept+1):]), size)
 		}
