@@ -28,7 +28,7 @@ BENCHFLAGS ?=
 DEVFLAGS ?=
 PROFILES ?=
 TEST_TIMEOUT ?= 30m
-E2E_TIMEOUT ?= 30m
+E2E_TIMEOUT ?= 60m
 
 # Drills that take minutes: `make soak` runs them. What came back is in docs/operations.md, Limits.
 SOAKONLY := ^(TestRollout|TestDrill_RealComponents|TestDrill_Erase|TestDrill_RestoredFromYesterday)$$

@@ -23,7 +23,8 @@ const findTimeout = 500 * time.Millisecond
 // has begun. An overloaded NATS needs seconds, and calling the endpoint instead would add to the load.
 const findAgainTimeout = 5 * time.Second
 
-// lookBack bounds how long before the latest begin of a step its reply is looked for, when the event's time is of no use.
+// lookBack bounds how long before the latest begin of a step its reply is looked for, when it is not known when
+// the event was stored.
 const lookBack = time.Hour
 
 // runs are the runs that this process has made attempts for. The zero value is ready.

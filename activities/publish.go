@@ -171,7 +171,7 @@ func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*s
 
 // mayBeStored reports whether a reply may be stored for longer than the stream recognises ids, and since when: this is a
 // repeated try, or the event is not new. So may one that another run publishes, too; publishing it again would announce it
-// again. One that an attempt of the step has found is.
+// again. A reply that an attempt of the step has found is stored.
 func mayBeStored(ctx context.Context, in step.PublishInput) (since time.Time, may bool) {
 	since, may = in.Reply.Time, in.Replied || activity.GetInfo(ctx).Attempt > 1
 	if (in.Replied || in.Shared || step.MayBeStored(in.Sent, time.Now())) && in.Sent.Before(since) {

@@ -16,6 +16,6 @@
 // A script that was not begun becomes an activity on the queue of code workers, where it can wait. When the client does not
 // know whether it was begun (unclear: an answer was lost, or another worker had the run before), the activity must not just
 // run the script: Server.RunOnce claims it, or gets the result from the code worker that has the claim. The outcome is
-// unknown only when that code worker cannot be reached, or does not know the script any more, or
-// when NATS has lost the claims that were made since the run of the workflow started.
+// unknown only when that code worker cannot be reached, or does not know the script any more, or when NATS has lost the
+// claims that were made since the run of the workflow started.
 package codeworker

@@ -10,7 +10,8 @@ import (
 const runsMax = 1 << 16
 
 // runs remembers which run of a conversation took its latest event. An Update that names the run spares the server a look-up
-// in its database; one that names a run which has ended is refused, and the caller goes on without. The zero value is ready.
+// in its database; one that names a run which has ended is rejected, and the caller goes on without. The zero value is
+// ready.
 type runs struct {
 	once  sync.Once
 	cache *lru.Cache[string, string] // workflow id to run id

@@ -1,4 +1,4 @@
-// Package lru is a map of the keys that were used last.
+// Package lru has a map that keeps the values of the keys that were used last.
 package lru
 
 import (

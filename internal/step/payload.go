@@ -324,7 +324,7 @@ type PublishInput struct {
 	Sent time.Time `json:"sent,omitzero"`
 	// Shared reports that another run publishes the same reply: it is looked for first, since Sent.
 	Shared bool `json:"shared,omitempty"`
-	// Replied reports that the reply is stored: it is looked for until it is found, and published where it is lost.
+	// Replied reports that the reply is stored: it is looked for until NATS answers, and published where it is lost.
 	Replied bool `json:"replied,omitempty"`
 	// Began is when the step whose attempt publishes the reply began, by the server's clock; the zero time where the workflow
 	// publishes it, whose time is that of the reply.
