@@ -53,6 +53,11 @@ steps:
 				return err
 			}
 		}
+		// The next step finds the run ended that the starter remembers: a request to Temporal that fails.
+		err := e.send("shop", "c-0", fmt.Sprintf("end-%d", time.Now().UnixNano()), schemas.TypeConversationEnded, `{}`, nil)
+		if err != nil {
+			return err
+		}
 		if _, err := e.js.Publish(t.Context(), "hookturn.events.default.shop.c-1", []byte(`{`)); err != nil {
 			return err
 		}
