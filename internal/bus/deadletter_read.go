@@ -191,28 +191,7 @@ func FollowDeadLetters(
 		return fmt.Errorf("read dead letters: %w", err)
 	}
 	from := natsclient.Query{Next: schemas.Subject(schemas.SubjectDeadLetters, of), Sequence: after + 1}
-	ticker := time.NewTicker(pollReplies)
-	defer ticker.Stop()
-	for {
-		messages, err := r.Next(ctx, from, followBatch)
-		switch {
-		case ctx.Err() != nil:
-			return nil // the end that was asked for
-		case err != nil && !natsclient.IsTransient(err):
-			return fmt.Errorf("read dead letters: %w", err)
-		}
-		for _, m := range messages {
-			if err := each(readLetter(m.Subject, m.Sequence, m.Header, m.Data)); err != nil {
-				return err
-			}
-			from = from.Behind(m)
-		}
-		if len(messages) > 0 {
-			continue // there may be more
-		}
-		select {
-		case <-ticker.C:
-		case <-ctx.Done():
-		}
-	}
+	return followStream(ctx, r, from, "dead letters", nil, func(m *jetstream.RawStreamMsg) error {
+		return each(readLetter(m.Subject, m.Sequence, m.Header, m.Data))
+	})
 }

@@ -44,9 +44,9 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// pollReplies is how often Follow looks for new replies, followBatch how many it reads at once.
+// followEvery is how often followStream looks for new messages, followBatch how many it reads at once.
 const (
-	pollReplies = 100 * time.Millisecond
+	followEvery = 100 * time.Millisecond
 	followBatch = 64
 )
 
@@ -69,7 +69,19 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 	if ready != nil {
 		ready()
 	}
-	ticker := time.NewTicker(pollReplies)
+	return followStream(ctx, r, from, "replies", restored, func(m *jetstream.RawStreamMsg) error {
+		return each(storedReply(m))
+	})
+}
+
+// followStream calls each for the messages of a query, in stream order and as they are stored, until ctx ends or each
+// returns an error. The end of ctx is not an error. It ends with ErrSetBack when restored is closed; nil: it never is. An
+// error that may pass is waited out; another one names what is read.
+func followStream(
+	ctx context.Context, r *natsclient.Reader, from natsclient.Query, what string, restored <-chan struct{},
+	each func(*jetstream.RawStreamMsg) error,
+) error {
+	ticker := time.NewTicker(followEvery)
 	defer ticker.Stop()
 	for {
 		messages, err := r.Next(ctx, from, followBatch)
@@ -79,10 +91,10 @@ func Follow(ctx context.Context, js jetstream.JetStream, t Tail, ready func(), e
 		case ctx.Err() != nil:
 			return nil // the end that was asked for
 		case err != nil && !natsclient.IsTransient(err):
-			return fmt.Errorf("read replies: %w", err)
+			return fmt.Errorf("read %s: %w", what, err)
 		}
 		for _, m := range messages {
-			if err := each(storedReply(m)); err != nil {
+			if err := each(m); err != nil {
 				return err
 			}
 			from = from.Behind(m)
