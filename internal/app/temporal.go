@@ -39,8 +39,9 @@ func dialTemporal(ctx context.Context, opts client.Options, l *slog.Logger, m *t
 		opts.ConnectionOptions.GrpcCompression = &client.GrpcCompressionNone{}
 	}
 	keepAlive(&opts.ConnectionOptions)
-	opts.ConnectionOptions.DialOptions = append(slices.Clip(opts.ConnectionOptions.DialOptions),
-		grpc.WithChainUnaryInterceptor(boundRequest, endAtUpdateLimit))
+	fewerGoroutines(&opts)
+	opts.ConnectionOptions.DialOptions = slices.Concat(windows(), opts.ConnectionOptions.DialOptions,
+		[]grpc.DialOption{grpc.WithChainUnaryInterceptor(boundRequest, endAtUpdateLimit)})
 	if m != nil {
 		handler, err := sdkMetrics(m)
 		if err != nil {
@@ -89,6 +90,25 @@ func keepAlive(o *client.ConnectionOptions) {
 	if o.KeepAliveTimeout == 0 {
 		o.KeepAliveTimeout = 5 * time.Second
 	}
+}
+
+// fewerGoroutines lets the SDK visit the payloads of a message one after another. By default a goroutine visits each of them,
+// for storage drivers that wait for a network; without a driver a visit returns at once (docs/benchmarks).
+func fewerGoroutines(o *client.Options) {
+	if len(o.ExternalStorage.Drivers) == 0 && o.ExternalStorage.Concurrency.MaxOperationsPerMessage == 0 {
+		o.ExternalStorage.Concurrency.MaxOperationsPerMessage = 1
+	}
+}
+
+// Flow control of the connection to Temporal, in bytes: as large as gRPC's estimator would make them on a distant network.
+const (
+	streamWindow     = 4 << 20 // the largest message
+	connectionWindow = 16 << 20
+)
+
+// windows are fixed, so that the connection does not measure its bandwidth with a ping for nearly every message.
+func windows() []grpc.DialOption {
+	return []grpc.DialOption{grpc.WithStaticStreamWindowSize(streamWindow), grpc.WithStaticConnWindowSize(connectionWindow)}
 }
 
 // requestTimeout bounds a request to Temporal that has no deadline. The SDK gives as much to most of its own.
