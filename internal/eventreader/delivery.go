@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Acknowledgements of JetStream's protocol. They are published to the reply subject of a delivery, so that a delivery
@@ -16,6 +18,9 @@ const (
 	protocolInProgress = "+WPI"
 )
 
+// pinHeader is a header of each delivery of a pinned consumer.
+const pinHeader = "Nats-Pin-Id"
+
 // delivery is an event that JetStream has delivered to this reader and that is not acknowledged.
 type delivery struct {
 	reply   string // subject of acknowledgements
@@ -23,6 +28,35 @@ type delivery struct {
 	tenant  string
 	count   uint64    // how often JetStream has delivered it
 	touched time.Time // when JetStream last received a sign of it
+
+	// Where it came from, see trusted.
+	pin        string // id of the consumer's pin
+	reconnects uint64 // of the connection before it
+}
+
+// newDelivery returns the delivery of a message that was received now.
+func (p *partition) newDelivery(m jetstream.Msg, message *Message) *delivery {
+	return &delivery{
+		reply: m.Reply(), subject: message.stored, tenant: message.tenant, count: message.Deliveries, touched: time.Now(),
+		pin: m.Headers().Get(pinHeader), reconnects: p.r.js.Conn().Stats().Reconnects,
+	}
+}
+
+// trusted reports whether the sequence of a delivery is still that of its event. JetStream acknowledges by sequence alone,
+// and a server that has lost its last writes gives the sequences of these events to new ones. Before that it was down: its
+// connections were interrupted, and the consumer has a new pin, also when the server of the stream is not the one that this
+// process is connected to. While there is no connection, acknowledgements would wait in the client for the next one. The
+// caller holds mu.
+func (p *partition) trusted(d *delivery) bool {
+	reconnects, connected := p.connection()
+	return connected && d.reconnects == reconnects && d.pin == p.pin
+}
+
+// connection returns how often the connection was established again, and whether it is established now.
+func (p *partition) connection() (reconnects uint64, connected bool) {
+	nc := p.r.js.Conn()
+	connected = nc.IsConnected() // first: a connection that was established again after that is counted
+	return nc.Stats().Reconnects, connected
 }
 
 // respond publishes an acknowledgement. An error means that the connection is closed: JetStream delivers the event again.
@@ -50,10 +84,10 @@ func (p *partition) flushAcks(ctx context.Context) error {
 func (p *partition) sendInProgress(now time.Time) {
 	var due []*delivery
 	p.mu.Lock()
-	for seq, d := range p.pending {
+	for id, d := range p.pending {
 		switch {
-		case !p.waits(seq, d):
-			delete(p.pending, seq)
+		case !p.waits(id, d):
+			delete(p.pending, id)
 		case now.Sub(d.touched) >= p.r.options.AckWait/5:
 			d.touched = now
 			due = append(due, d)
@@ -66,12 +100,12 @@ func (p *partition) sendInProgress(now time.Time) {
 }
 
 // waits reports whether an event is queued or being handled. The caller holds mu.
-func (p *partition) waits(seq uint64, d *delivery) bool {
-	if q := p.queues[d.subject]; q != nil && q.has(seq) {
+func (p *partition) waits(id StoredID, d *delivery) bool {
+	if q := p.queues[d.subject]; q != nil && q.has(id) {
 		return true
 	}
 	b := p.backlogs[d.tenant]
-	return b != nil && b.parked && seq > b.read && seq <= b.upTo
+	return b != nil && b.parked && id.Sequence > b.read && id.Sequence <= b.upTo
 }
 
 // nakPending hands the events that were not handled back to JetStream, each after a short delay of its own.

@@ -6,7 +6,8 @@
 // conversation and those of no other. And one at a time: an event that this reader holds is not handled a second time
 // when JetStream delivers it again. An event may still be handled twice, by two readers when one of them dies or after an
 // acknowledgement was lost: handlers recognize a repeated event. An event that this reader does not hold and that is
-// delivered again goes to the handler, whatever the reader remembers.
+// delivered again goes to the handler, whatever the reader remembers. Another event of a known sequence (storedid.go) is
+// such an event: an acknowledgement is that of the event which the handler has seen, or none (ack.go).
 //
 // A backlog of any size needs bounded memory. A conversation's queue holds a position in the stream and not the events
 // (queue.go); a tenant with too many conversations waits in the stream as a whole; event bodies in memory have a limit; the

@@ -122,35 +122,34 @@ func (p *partition) writeDeadLetter(m *Message, o Outcome) Outcome {
 // first returns the event of a queue that is handled next, nil when the queue does not have one.
 func (p *partition) first(q *conversationQueue) (*Message, error) {
 	p.mu.Lock()
-	again := len(q.again) > 0
-	kept := q.kept
 	from, upTo := q.done+1, q.upTo
-	switch {
-	case again:
-		from = q.again[0]
+	switch kept := q.kept; {
+	case len(q.again) > 0:
+		id := q.again[0].StoredID
+		p.mu.Unlock()
+		return p.readAgain(q, id)
 	case kept != nil:
 		p.unkeep(q)
 		defer p.mu.Unlock()
 		return p.start(q, kept), nil
 	}
 	p.mu.Unlock()
-	if again {
-		return p.readAgain(q, from)
-	}
 	return p.readNext(q, from, upTo)
 }
 
-// readAgain reads the event of a sequence, which JetStream delivered again.
-func (p *partition) readAgain(q *conversationQueue, seq uint64) (*Message, error) {
-	stored, err := p.getEvent(seq)
-	missing := errors.Is(err, jetstream.ErrMsgNotFound)
-	if err != nil && !missing {
+// readAgain reads an event that JetStream delivered again. One that the stream does not have was acknowledged meanwhile,
+// erased by an operator, or lost by the server; another one of its sequence has a delivery of its own.
+func (p *partition) readAgain(q *conversationQueue, id StoredID) (*Message, error) {
+	stored, found, changed, err := p.getEvent(p.ctx, id)
+	if err != nil {
 		return nil, err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if missing {
-		q.again = q.again[1:]
+	if !found {
+		q.removed(id)
+		p.log.Warn("event that was delivered again is not in the stream any more",
+			"sequence", id.Sequence, "subject", p.r.streams.EventSubject(q.subject), "sequence_has_another_event", changed)
 		return nil, nil
 	}
 	return p.start(q, p.message(stored)), nil
@@ -175,8 +174,8 @@ func (p *partition) readNext(q *conversationQueue, from, upTo uint64) (*Message,
 
 // start marks an event as the one that is being handled. The caller holds mu.
 func (p *partition) start(q *conversationQueue, m *Message) *Message {
-	q.current = m.Sequence
-	if d := p.pending[m.Sequence]; d != nil {
+	q.current = m.StoredID()
+	if d := p.pending[q.current]; d != nil {
 		m.Deliveries = d.count
 	}
 	m.TakenOver = m.Sequence <= max(p.inherited, q.handled)
@@ -187,7 +186,7 @@ func (p *partition) start(q *conversationQueue, m *Message) *Message {
 func (p *partition) hold(until context.Context, q *conversationQueue) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	q.current = 0
+	q.current = StoredID{}
 	p.resting[q] = context.AfterFunc(until, p.rested(q))
 }
 
@@ -206,7 +205,7 @@ func (p *partition) rested(q *conversationQueue) func() {
 // retryLater schedules a queue again after a backoff.
 func (p *partition) retryLater(q *conversationQueue, m *Message, o Outcome) {
 	p.mu.Lock()
-	q.current = 0
+	q.current = StoredID{}
 	if q.retries == nil {
 		q.retries = retry.Backoff(retryInitial, retryLongest)
 		p.retrying++
@@ -222,46 +221,22 @@ func (p *partition) retryLater(q *conversationQueue, m *Message, o Outcome) {
 
 // finish acknowledges an event that was handled and goes on to the next one of its queue.
 func (p *partition) finish(q *conversationQueue, m *Message, o Outcome) {
+	id := m.StoredID()
 	p.mu.Lock()
-	d := p.pending[m.Sequence]
-	delete(p.pending, m.Sequence)
-	if d != nil {
+	d := p.pending[id]
+	delete(p.pending, id)
+	trusted := d != nil && p.trusted(d)
+	if trusted {
 		p.acked = d.reply
 	} else {
-		p.deleting[m.Sequence] = nil
+		p.acking[id] = d
 	}
 	q.finish(m.space())
 	p.next(q)
 	p.mu.Unlock()
-	p.ack(m, d, o)
-}
-
-// ack acknowledges an event. An event that JetStream did not deliver is deleted from the stream instead, which counts as
-// its acknowledgement; one that is delivered meanwhile is acknowledged, too. When an acknowledgement is lost, JetStream
-// delivers the event again and the handler recognizes it.
-func (p *partition) ack(m *Message, d *delivery, o Outcome) {
-	if d == nil {
-		d = p.deleteEvent(m)
+	if trusted {
+		p.respond(d, o.acknowledgement())
+		return
 	}
-	switch {
-	case d == nil:
-	case o.action == actionDeadLetter:
-		p.respond(d, protocolTerm+" "+string(o.reason.Kind))
-	default:
-		p.respond(d, protocolAck)
-	}
-}
-
-// deleteEvent deletes an event from the stream and returns its delivery when it was delivered meanwhile.
-func (p *partition) deleteEvent(m *Message) *delivery {
-	ctx, cancel := context.WithTimeout(p.lease.ctx, apiTimeout)
-	defer cancel()
-	if err := p.r.streams.Events().DeleteMsg(ctx, m.Sequence); err != nil {
-		p.log.Debug("deleting a handled event failed, it is handled again", append(m.ids(), "error", err)...)
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := p.deleting[m.Sequence]
-	delete(p.deleting, m.Sequence)
-	return d
+	p.ackStored(m, o)
 }

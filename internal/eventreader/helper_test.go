@@ -223,8 +223,10 @@ const eventRoot = schemas.SubjectEvents + "."
 func (p *partition) deliveries(seq uint64) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if d := p.pending[seq]; d != nil {
-		return d.count
+	for id, d := range p.pending {
+		if id.Sequence == seq {
+			return d.count
+		}
 	}
 	return 0
 }

@@ -3,7 +3,6 @@ package eventreader
 import (
 	"context"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/schemas"
 )
 
 // TestReader_ServerLostItsLastWrites: a single server that loses power forgets acknowledgements that it had received, and with
@@ -35,29 +33,8 @@ func TestReader_ServerLostItsLastWrites(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, kept := t.TempDir(), t.TempDir()
-			server := startServerAt(t, -1, dir)
-			port := server.Addr().(*net.TCPAddr).Port
-			restart := func(meanwhile func(stream string)) {
-				server.Shutdown()
-				server.WaitForShutdown()
-				found, err := filepath.Glob(filepath.Join(dir, "jetstream", "*", "streams", schemas.StreamEvents))
-				require.NoError(t, err)
-				require.Len(t, found, 1)
-				meanwhile(found[0])
-				server = startServerAt(t, port, dir)
-			}
-			js := connectTo(t, server)
-			connected := func() {
-				require.Eventually(t, func() bool {
-					ctx, cancel := context.WithTimeout(testContext(t), time.Second)
-					defer cancel()
-					_, err := js.AccountInfo(ctx)
-					return err == nil
-				}, soon, poll)
-			}
-			streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{Partitions: 1, StarterTTL: time.Minute})
-			require.NoError(t, err)
+			f := startFallible(t)
+			js, streams := f.js, f.streams
 			var (
 				mu      sync.Mutex
 				first   = map[uint64]int{}
@@ -79,19 +56,14 @@ func TestReader_ServerLostItsLastWrites(t *testing.T) {
 			for n := range 6 {
 				publish(t, js, []string{"a", "b"}[n%2], n)
 			}
-			restart(func(stream string) { require.NoError(t, os.CopyFS(filepath.Join(kept, "events"), os.DirFS(stream))) })
-			connected()
+			f.keep()
 			close(release)
 			requireEmpty(t, streams)
 			mu.Lock()
 			before := maps.Clone(first)
 			clear(again)
 			mu.Unlock()
-			restart(func(stream string) {
-				require.NoError(t, os.RemoveAll(stream))
-				require.NoError(t, os.CopyFS(stream, os.DirFS(filepath.Join(kept, "events"))))
-				lose(t, filepath.Join(stream, "obs", p.name))
-			})
+			f.setBack(func(stream string) { lose(t, filepath.Join(stream, "obs", p.name)) })
 			require.Eventually(t, func() bool {
 				mu.Lock()
 				defer mu.Unlock()
@@ -140,7 +112,8 @@ func TestReader_DeliveredWhileItIsDeleted(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, bus.StreamOptions{Partitions: 1})
 	deleting, goOn := make(chan struct{}), make(chan struct{})
-	streams, err := bus.Setup(testContext(t), slowDeletion{js, func() { close(deleting); <-goOn }}, bus.StreamOptions{})
+	slow := hooked{JetStream: js, beforeDeletion: func() { close(deleting); <-goOn }}
+	streams, err := bus.Setup(testContext(t), slow, bus.StreamOptions{})
 	require.NoError(t, err)
 	seen, release := newLedger(), make(chan struct{})
 	r := startReader(t, js, streams, Options{MaxAckPending: 2, Handler: func(_ context.Context, m *Message) Outcome {
@@ -159,8 +132,12 @@ func TestReader_DeliveredWhileItIsDeleted(t *testing.T) {
 	beingDeleted := func() (delivered, is bool) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
-		d, is := p.deleting[ahead]
-		return d != nil, is
+		for id, d := range p.acking {
+			if id.Sequence == ahead {
+				return d != nil, true
+			}
+		}
+		return false, false
 	}
 	require.Eventually(t, func() bool { delivered, _ := beingDeleted(); return delivered }, soon, poll)
 	close(goOn)
@@ -169,23 +146,36 @@ func TestReader_DeliveredWhileItIsDeleted(t *testing.T) {
 	require.Eventually(t, func() bool { _, is := beingDeleted(); return !is }, soon, poll)
 }
 
-// slowDeletion is a JetStream that calls a function before it deletes a message of a stream.
-type slowDeletion struct {
+// hooked is a JetStream that calls functions before it reads or deletes a message of a stream; nil: none.
+type hooked struct {
 	jetstream.JetStream
-	before func()
+
+	beforeRead, beforeDeletion func()
 }
 
-func (s slowDeletion) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
-	stream, err := s.JetStream.Stream(ctx, name)
-	return slowStream{stream, s.before}, err
+func (h hooked) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
+	stream, err := h.JetStream.Stream(ctx, name)
+	return hookedStream{stream, h}, err
 }
 
-type slowStream struct {
+type hookedStream struct {
 	jetstream.Stream
-	before func()
+
+	hooks hooked
 }
 
-func (s slowStream) DeleteMsg(ctx context.Context, sequence uint64) error {
-	s.before()
+func (s hookedStream) GetMsg(
+	ctx context.Context, sequence uint64, opts ...jetstream.GetMsgOpt,
+) (*jetstream.RawStreamMsg, error) {
+	if s.hooks.beforeRead != nil {
+		s.hooks.beforeRead()
+	}
+	return s.Stream.GetMsg(ctx, sequence, opts...)
+}
+
+func (s hookedStream) DeleteMsg(ctx context.Context, sequence uint64) error {
+	if s.hooks.beforeDeletion != nil {
+		s.hooks.beforeDeletion()
+	}
 	return s.Stream.DeleteMsg(ctx, sequence)
 }

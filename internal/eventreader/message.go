@@ -40,7 +40,7 @@ type Message struct {
 	Header      nats.Header
 	Headers     int    // how many the event has; a name with two values counts twice
 	HeaderBytes int    // of the names and values of its headers
-	Sequence    uint64 // in the event stream
+	Sequence    uint64 // in the event stream; it may come again, see StoredID
 	Deliveries  uint64 // how often JetStream has delivered it, at least 1
 	TakenOver   bool   // an earlier reader, or this one, may have handled it and not acknowledged it
 	Received    time.Time

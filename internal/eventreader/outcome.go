@@ -63,6 +63,14 @@ func DeadLetter(reason fault.Kind, detail string) Outcome {
 	return Outcome{action: actionDeadLetter, reason: fault.New(reason, "%s", detail)}
 }
 
+// acknowledgement returns what JetStream receives of an event that was handled.
+func (o Outcome) acknowledgement() string {
+	if o.action == actionDeadLetter {
+		return protocolTerm + " " + string(o.reason.Kind)
+	}
+	return protocolAck
+}
+
 // Held reports whether the event waits for the end of a context.
 func (o Outcome) Held() bool { return o.held != nil }
 

@@ -52,10 +52,13 @@ type partition struct {
 	takingOver   bool   // the events of an earlier reader are being read
 	ahead        bool   // new events are read from the stream, see readStream
 
-	mu       sync.Mutex
-	closing  bool
-	pending  map[uint64]*delivery
-	deleting map[uint64]*delivery          // handled events whose deletion is on the way; nil until they are delivered, see ack
+	mu      sync.Mutex
+	closing bool
+	pin     string // id of the consumer's pin in the latest delivery
+	pending map[StoredID]*delivery
+	// acking are the handled events that are compared with the stream before they are acknowledged, see ackStored; nil: not
+	// delivered yet.
+	acking   map[StoredID]*delivery
 	queues   map[string]*conversationQueue // by stored subject
 	backlogs map[string]*backlog           // by tenant
 	retrying int                           // queues that wait for a retry
@@ -70,7 +73,7 @@ func newPartition(r *Reader, h *assignment, right *lease, log *slog.Logger) *par
 		name:     consumerName(h.partition),
 		restored: r.streams.Restored(schemas.StreamEvents),
 		quit:     make(chan struct{}), failed: make(chan struct{}),
-		pending: map[uint64]*delivery{}, deleting: map[uint64]*delivery{},
+		pending: map[StoredID]*delivery{}, acking: map[StoredID]*delivery{},
 		queues: map[string]*conversationQueue{}, backlogs: map[string]*backlog{},
 		resting: map[*conversationQueue]func() bool{},
 	}

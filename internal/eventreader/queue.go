@@ -15,23 +15,42 @@ type conversationQueue struct {
 	subject string // as stored
 	tenant  string
 
-	done    uint64   // the events up to this sequence were handled
-	upTo    uint64   // the events up to this sequence are known; those above done wait
-	again   []uint64 // handled events that JetStream delivered again, ascending; they go first
-	handled uint64   // the last of all that were in again: the stream may still have it when it was handled once more
-	current uint64   // sequence of the event that is being handled, 0 for none
-	waiting int      // number of events in the queue
-	largest int64    // size of the largest one
-	bytes   int64    // of all of them in the stream
+	done    uint64       // the events up to this sequence were handled
+	upTo    uint64       // the events up to this sequence are known; those above done wait
+	again   []againEvent // handled events that JetStream delivered again, ascending; they go first
+	handled uint64       // the last of all that were in again: the stream may still have it when it was handled once more
+	current StoredID     // the event that is being handled, the zero value for none
+	waiting int          // number of events in the queue
+	largest int64        // size of the largest one
+	bytes   int64        // of all of them in the stream
 
 	kept    *Message // the first event, when there was memory for it
 	retries *backoff.ExponentialBackOff
 	panics  int
 }
 
-// has reports whether an event is in the queue or being handled.
-func (q *conversationQueue) has(seq uint64) bool {
-	return seq > q.done && seq <= q.upTo || seq == q.current || slices.Contains(q.again, seq)
+// againEvent is an event that JetStream delivered again after it was handled.
+type againEvent struct {
+	StoredID
+
+	bytes int64 // in the stream
+}
+
+// has reports whether an event is in the queue or being handled. A position is that of the event which the stream has there
+// when its turn comes, unless one is in memory.
+func (q *conversationQueue) has(id StoredID) bool {
+	if _, found := q.findAgain(id); found || id == q.current {
+		return true
+	}
+	if q.kept != nil && q.kept.Sequence == id.Sequence {
+		return q.kept.StoredID() == id
+	}
+	return id.Sequence > q.done && id.Sequence <= q.upTo && id.Sequence != q.current.Sequence
+}
+
+// findAgain returns where an event is in again, or where it would be.
+func (q *conversationQueue) findAgain(id StoredID) (at int, found bool) {
+	return slices.BinarySearchFunc(q.again, id, func(e againEvent, id StoredID) int { return e.compare(id) })
 }
 
 // add puts an event that is newer than every other one at the end.
@@ -44,11 +63,11 @@ func (q *conversationQueue) add(m *Message) {
 
 // addAgain puts an event first that JetStream delivered again after it was handled.
 func (q *conversationQueue) addAgain(m *Message) {
-	at, found := slices.BinarySearch(q.again, m.Sequence)
+	at, found := q.findAgain(m.StoredID())
 	if found {
 		return
 	}
-	q.again = slices.Insert(q.again, at, m.Sequence)
+	q.again = slices.Insert(q.again, at, againEvent{m.StoredID(), m.space()})
 	q.handled = max(q.handled, m.Sequence)
 	q.waiting++
 	q.largest = max(q.largest, m.size())
@@ -57,14 +76,25 @@ func (q *conversationQueue) addAgain(m *Message) {
 
 // finish marks the current event, which takes bytes in the stream, as handled.
 func (q *conversationQueue) finish(bytes int64) {
-	if at, found := slices.BinarySearch(q.again, q.current); found {
+	if at, found := q.findAgain(q.current); found {
 		q.again = slices.Delete(q.again, at, at+1)
 	} else {
-		q.done = max(q.done, q.current)
+		q.done = max(q.done, q.current.Sequence)
 	}
 	q.waiting = max(0, q.waiting-1)
 	q.bytes = max(0, q.bytes-bytes)
-	q.current, q.panics = 0, 0
+	q.current, q.panics = StoredID{}, 0
+}
+
+// removed drops an event of again that the stream does not have any more.
+func (q *conversationQueue) removed(id StoredID) {
+	at, found := q.findAgain(id)
+	if !found {
+		return
+	}
+	q.waiting = max(0, q.waiting-1)
+	q.bytes = max(0, q.bytes-q.again[at].bytes)
+	q.again = slices.Delete(q.again, at, at+1)
 }
 
 // empty reports whether every known event was handled.

@@ -2,6 +2,7 @@ package eventreader
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -17,11 +18,22 @@ func (p *partition) lastStored(ctx context.Context) (uint64, error) {
 	return info.State.LastSeq, nil
 }
 
-// getEvent reads the event of a sequence from the stream.
-func (p *partition) getEvent(seq uint64) (*jetstream.RawStreamMsg, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
+// getEvent reads an event from the stream. found is false when the stream does not have it, and changed is true when it has
+// another one of its sequence.
+func (p *partition) getEvent(
+	ctx context.Context, id StoredID,
+) (stored *jetstream.RawStreamMsg, found, changed bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
 	defer cancel()
-	return p.r.streams.Events().GetMsg(ctx, seq)
+	stored, err = p.r.streams.Events().GetMsg(ctx, id.Sequence)
+	switch {
+	case errors.Is(err, jetstream.ErrMsgNotFound):
+		return nil, false, false, nil
+	case err != nil:
+		return nil, false, false, err
+	}
+	changed = storedID(stored.Sequence, stored.Time) != id
+	return stored, !changed, changed, nil
 }
 
 // nextOf reads the first event from a sequence on whose subject matches a filter. wanted is asked as well, because a token

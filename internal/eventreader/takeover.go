@@ -24,11 +24,12 @@ func (p *partition) receive(m jetstream.Msg) {
 	}
 	message := newMessage(p.r.streams, m.Subject(), m.Data(), m.Headers(), meta.Timestamp)
 	message.Sequence, message.Deliveries = meta.Sequence.Stream, meta.NumDelivered
-	d := &delivery{
-		reply: m.Reply(), subject: message.stored, tenant: message.tenant, count: meta.NumDelivered, touched: time.Now(),
-	}
+	d := p.newDelivery(m, message)
 	p.intake.Lock()
 	defer p.intake.Unlock()
+	p.mu.Lock()
+	p.pin = d.pin
+	p.mu.Unlock()
 	if meta.Sequence.Consumer != p.nextDelivery {
 		p.missed = true
 	}
@@ -48,28 +49,29 @@ func (p *partition) receive(m jetstream.Msg) {
 	}
 	p.high = message.Sequence
 	p.mu.Lock()
-	p.pending[message.Sequence] = d
+	p.pending[message.StoredID()] = d
 	p.ahead = p.ahead || len(p.pending) >= p.r.options.MaxAckPending
 	p.mu.Unlock()
 	p.admit(message)
 }
 
-// deliveredAgain takes in the delivery of an event that this reader knows. An event that waits gets its delivery for the
-// acknowledgement, and so does one that was handled and is being deleted; any other one is handled again, see handleAgain.
-// The caller holds intake.
+// deliveredAgain takes in the delivery of a sequence that this reader knows. An event that waits gets its delivery for the
+// acknowledgement, and so does one that was handled and is being acknowledged; any other one is handled again, see
+// handleAgain: so is another event of the sequence than the one that this reader knows. The caller holds intake.
 func (p *partition) deliveredAgain(m *Message, d *delivery) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if _, handled := p.deleting[m.Sequence]; handled {
-		p.deleting[m.Sequence] = d
+	id := m.StoredID()
+	if _, handled := p.acking[id]; handled {
+		p.acking[id] = d
 		return
 	}
 	if p.closing {
 		return
 	}
-	p.pending[m.Sequence] = d
+	p.pending[id] = d
 	p.ahead = p.ahead || len(p.pending) >= p.r.options.MaxAckPending
-	if !p.waits(m.Sequence, d) {
+	if !p.waits(id, d) {
 		p.handleAgain(m)
 	}
 }

@@ -21,33 +21,25 @@ type tried struct {
 	last time.Time
 }
 
-// stored names a message. The sequences of a stream that was created again, or restored from a backup, come again.
-type stored struct {
-	sequence uint64
-	received int64 // when it was stored
-}
-
-func storedOf(m *eventreader.Message) stored { return stored{m.Sequence, m.Received.UnixNano()} }
-
 // tries remembers the events of this process that were not accepted at once. The zero value is ready.
 type tries struct {
 	mu  sync.Mutex
-	all map[stored]tried
+	all map[eventreader.StoredID]tried
 }
 
 func (t *tries) of(m *eventreader.Message) dispatch.Tries {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.all[storedOf(m)].Tries
+	return t.all[m.StoredID()].Tries
 }
 
 func (t *tries) failed(m *eventreader.Message, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil {
-		t.all = map[stored]tried{}
+		t.all = map[eventreader.StoredID]tried{}
 	}
-	at := storedOf(m)
+	at := m.StoredID()
 	e := t.all[at]
 	if e.Count == 0 {
 		t.drop(now)
@@ -61,7 +53,7 @@ func (t *tries) failed(m *eventreader.Message, now time.Time) {
 func (t *tries) forget(m *eventreader.Message) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.all, storedOf(m))
+	delete(t.all, m.StoredID())
 }
 
 // drop forgets events that went to another reader.
