@@ -109,18 +109,21 @@ func (p *partition) readParked(tenant string, b *backlog) {
 			continue
 		}
 		wait.Reset()
-		p.unpark(b, stored, upTo)
+		p.unpark(tenant, b, stored, upTo)
 	}
 }
 
 // unpark puts the first parked event of a tenant into its queue; stored is nil when there is none. upTo is the last parked
 // event that was known when the stream was read.
-func (p *partition) unpark(b *backlog, stored *jetstream.RawStreamMsg, upTo uint64) {
+func (p *partition) unpark(tenant string, b *backlog, stored *jetstream.RawStreamMsg, upTo uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.closing:
 	case stored == nil || stored.Sequence > b.upTo:
+		if b.upTo == upTo { // otherwise an event has come meanwhile, and is read next
+			p.log.Warn("parked events of a tenant are not in the stream any more", "first", b.read+1, "last", upTo, "tenant", tenant)
+		}
 		b.read = max(b.read, upTo)
 	default:
 		b.read = stored.Sequence

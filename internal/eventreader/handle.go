@@ -165,8 +165,15 @@ func (p *partition) readNext(q *conversationQueue, from, upTo uint64) (*Message,
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if missing || stored.Sequence > q.upTo {
-		// The events were removed from the stream. A newer one is put into the queue by the delivery that brings it.
+		if q.upTo != upTo {
+			return nil, nil // an event has come meanwhile: its turn is next
+		}
+		// The events were erased by an operator, or lost by the server. A newer one is put into the queue by the delivery that
+		// brings it.
+		p.log.Warn("events of a conversation are not in the stream any more",
+			"first", from, "last", upTo, "subject", p.r.streams.EventSubject(q.subject))
 		q.done = max(q.done, upTo)
+		q.recount()
 		return nil, nil
 	}
 	return p.start(q, p.message(stored)), nil

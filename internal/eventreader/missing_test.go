@@ -62,6 +62,58 @@ func TestQueue_MissingAgain(t *testing.T) {
 	require.Zero(t, q.bytes)
 }
 
+// TestQueue_Missing: events that are known by their position are not in the stream when their turn comes. They do not count
+// as waiting any more; one that comes while the stream is read does.
+func TestQueue_Missing(t *testing.T) {
+	t.Parallel()
+	var beforeRead func()
+	p, log, at := queueOfMissing(t, func() { beforeRead() })
+	put := func(sequence uint64) {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		b := p.backlogs["acme"]
+		if b == nil {
+			b = &backlog{}
+			p.backlogs["acme"] = b
+		}
+		p.enqueue(b, at(sequence))
+	}
+	put(5)
+	put(7)
+	q := p.queues[at(5).stored]
+	p.unkeep(q)
+	beforeRead = func() { put(9) }
+	m, err := p.first(q)
+	require.NoError(t, err)
+	require.Nil(t, m)
+	require.False(t, q.empty(), "the new event is still to be read")
+	require.Empty(t, log.String())
+
+	beforeRead = func() {}
+	m, err = p.first(q)
+	require.NoError(t, err)
+	require.Nil(t, m)
+	require.True(t, q.empty())
+	require.Zero(t, q.waiting)
+	require.Zero(t, q.bytes)
+	require.Contains(t, log.String(), "first=5 last=9")
+}
+
+// TestBacklog_Missing: parked events that are not in the stream any more are logged, and the tenant is not parked by them.
+func TestBacklog_Missing(t *testing.T) {
+	t.Parallel()
+	p, log, _ := queueOfMissing(t, nil)
+	p.closing = false
+	b := &backlog{parked: true, read: 4, upTo: 9, bytes: 100}
+	p.unpark("acme", b, nil, 7)
+	require.True(t, b.parked, "an event came while the stream was read")
+	require.Empty(t, log.String())
+	p.unpark("acme", b, nil, 9)
+	require.False(t, b.parked)
+	require.Zero(t, b.bytes)
+	require.Contains(t, log.String(), "first=8 last=9")
+}
+
 // TestQueue_SequencesOfOtherEvents: a queue knows an event in memory by more than its sequence.
 func TestQueue_SequencesOfOtherEvents(t *testing.T) {
 	t.Parallel()

@@ -84,6 +84,7 @@ func (q *conversationQueue) finish(bytes int64) {
 	q.waiting = max(0, q.waiting-1)
 	q.bytes = max(0, q.bytes-bytes)
 	q.current, q.panics = StoredID{}, 0
+	q.recount()
 }
 
 // removed drops an event of again that the stream does not have any more.
@@ -95,6 +96,18 @@ func (q *conversationQueue) removed(id StoredID) {
 	q.waiting = max(0, q.waiting-1)
 	q.bytes = max(0, q.bytes-q.again[at].bytes)
 	q.again = slices.Delete(q.again, at, at+1)
+	q.recount()
+}
+
+// recount counts what waits when that is again alone: of the events before, some may have been removed from the stream.
+func (q *conversationQueue) recount() {
+	if q.done < q.upTo {
+		return
+	}
+	q.waiting, q.bytes = len(q.again), 0
+	for _, e := range q.again {
+		q.bytes += e.bytes
+	}
 }
 
 // empty reports whether every known event was handled.
