@@ -69,8 +69,8 @@ func TestSigner_InvalidTokens(t *testing.T) {
 		require.ErrorIs(t, err, ErrUnknown)
 	}
 	signed := func(text string) string {
-		nonce := make([]byte, s.cipher.NonceSize())
-		return base64.RawURLEncoding.EncodeToString(s.cipher.Seal(nonce, nonce, []byte(text), s.purpose))
+		nonce := make([]byte, nonceSize)
+		return base64.RawURLEncoding.EncodeToString(s.all()[0].cipher.Seal(nonce, nonce, []byte(text), []byte(s.purpose)))
 	}
 	for name, odd := range map[string]string{
 		"empty": "", "short": "abcd", "cut": token[:len(token)-1], "longer": token + "A", "padded": token + "==",
@@ -91,6 +91,49 @@ func TestSigner_OtherPurpose(t *testing.T) {
 	require.NoError(t, err)
 	_, err = links.Verify(callbacks.Sign(payload), payload.Expires)
 	require.ErrorIs(t, err, ErrUnknown)
+}
+
+// TestSigner_ReplacedKey signs with the first key only, and verifies with all of them.
+func TestSigner_ReplacedKey(t *testing.T) {
+	t.Parallel()
+	first, second := make([]byte, KeySize), []byte(strings.Repeat("k", KeySize))
+	s := New(purpose)
+	require.Empty(t, s.Sign(payload), "without a key")
+	require.NoError(t, s.Use([][]byte{first}))
+	old := s.Sign(payload)
+	require.NoError(t, s.Use([][]byte{second, first}))
+	require.Error(t, s.Use([][]byte{second, first, nil}), "the keys stay what they were")
+	signed := s.Sign(payload)
+	require.NotEqual(t, old, signed)
+	for _, token := range []string{old, signed} {
+		got, err := s.Verify(token, payload.Expires)
+		require.NoError(t, err)
+		require.Equal(t, payload, got)
+	}
+	require.NoError(t, s.Use([][]byte{second}))
+	_, err := s.Verify(old, payload.Expires)
+	require.ErrorIs(t, err, ErrUnknown)
+}
+
+// TestSigner_UnknownToken looks for more keys before a token is unknown.
+func TestSigner_UnknownToken(t *testing.T) {
+	t.Parallel()
+	other, s := newSigner(t), newSigner(t)
+	token := other.Sign(payload)
+	calls, settled := 0, false
+	s.OnUnknown(func() bool { calls++; return settled })
+	_, err := s.Verify(token, payload.Expires)
+	require.ErrorIs(t, err, ErrUnsettled)
+	settled = true
+	_, err = s.Verify(token, payload.Expires)
+	require.ErrorIs(t, err, ErrUnknown)
+	_, err = s.Verify("abcd", payload.Expires)
+	require.ErrorIs(t, err, ErrUnknown)
+	require.Equal(t, 2, calls, "not for what is not a token")
+	s.OnUnknown(func() bool { s.keys.Store(other.keys.Load()); return false })
+	got, err := s.Verify(token, payload.Expires)
+	require.NoError(t, err)
+	require.Equal(t, payload, got)
 }
 
 func TestSigner_KeyLength(t *testing.T) {
