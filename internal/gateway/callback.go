@@ -44,6 +44,8 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, signedurl.ErrExpired):
 		return httpapi.Reject(http.StatusGone, fault.Expired,
 			"the step's timeout has passed and the step has ended: do not send the callback again")
+	case errors.Is(err, signedurl.ErrUnsettled):
+		return unsettled("callback address")
 	case err != nil:
 		return httpapi.Reject(http.StatusNotFound, "", "no such callback address")
 	}
@@ -73,6 +75,11 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 		return rejectCallback(to, err)
 	}
 	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusAccepted, map[string]bool{"accepted": true})
+}
+
+// unsettled returns what is answered about an address that can be valid: its key can be that of another process.
+func unsettled(what string) error {
+	return httpapi.RejectFor(5*time.Second, fault.Internal, "the "+what+" cannot be checked now: try again")
 }
 
 // rejectCallback returns what an endpoint reads when its step did not take the answer.

@@ -118,6 +118,22 @@ func sumOf(body string) []byte {
 	return sum[:8]
 }
 
+// TestCallback_UnsettledKeys: an address that another process can have made is not unknown for good.
+func TestCallback_UnsettledKeys(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	token := d.token(time.Now().Add(time.Minute))
+	require.NoError(t, d.signer.Use([][]byte{[]byte(strings.Repeat("k", signedurl.KeySize))}))
+	for unsettled, status := range map[bool]int{true: 503, false: 404} {
+		d.signer.OnUnknown(func() bool { return !unsettled })
+		d.Links.Signer.OnUnknown(func() bool { return !unsettled })
+		w := d.post("/callbacks/"+token, "", strings.NewReader(`{"messages":["done"]}`))
+		require.Equal(t, status, w.Code, w.Body)
+		require.Equal(t, unsettled, w.Header().Get("Retry-After") != "")
+		require.Equal(t, status, d.file("GET", "/public/files/"+token, "", "", "").Code)
+	}
+}
+
 func TestCallback_ErrorResponses(t *testing.T) {
 	t.Parallel()
 	refusal := func(kind string) error { return temporal.NewApplicationError("of the step", kind) }

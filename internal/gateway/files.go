@@ -114,6 +114,8 @@ func (o Options) publicFile(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, signedurl.ErrExpired):
 		return httpapi.Reject(http.StatusGone, fault.Expired,
 			"the link has expired (links are valid for five minutes): request a new one with POST /files/{id}/links")
+	case errors.Is(err, signedurl.ErrUnsettled):
+		return unsettled("link")
 	case err != nil:
 		return httpapi.Reject(http.StatusNotFound, "", "no such link")
 	}
@@ -169,10 +171,13 @@ type Links struct {
 	Gateway string // where browsers reach the gateway, as in https://hooks.example; "": links begin with the path
 }
 
-// Make returns an address of a file of a bot, and when it ends.
+// Make returns an address of a file of a bot, "" while its signer has no key, and when it ends.
 func (l Links) Make(owner schemas.BotID, id string, now time.Time) (string, time.Time) {
 	expires := now.Add(LinkFor).Truncate(time.Second)
 	token := l.Signer.Sign(signedurl.Payload{Owner: owner.Tenant + "/" + owner.Bot, Item: id, Expires: expires})
+	if token == "" {
+		return "", expires.UTC()
+	}
 	return strings.TrimSuffix(l.Gateway, "/") + "/public/files/" + token, expires.UTC()
 }
 
