@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -55,7 +56,9 @@ func (w *Worker) pollCode(
 		OnFatalError:                       w.fatal.fail,
 		DeploymentOptions:                  cfg.Deployment.Worker(),
 	})
-	signer, err := openSigner(ctx, b.streams, purposeFileLink)
+	// The user of a worker that runs scripts only may not store keys: a script could have taken the worker over.
+	reads := !slices.Contains(cfg.TaskQueues, step.QueueMain)
+	signer, err := openSigner(ctx, b, purposeFileLink, reads, cfg.Log)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,11 @@ package app
 
 import (
 	"context"
+	"log/slog"
+	"time"
 
-	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/dialects"
+	"github.com/hookturn/hookturn/internal/gateway"
 	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/store"
 )
@@ -15,10 +18,37 @@ const (
 	purposeFileLink = "file-link"
 )
 
-func openSigner(ctx context.Context, s bus.Streams, purpose string) (*signedurl.Signer, error) {
-	key, err := store.NewKeys(s).Ensure(ctx, purpose, signedurl.NewKey)
+// signerMargin is added to the life of URLs for clocks that differ, and for a process that signs until its next look at the
+// keys.
+const signerMargin = time.Hour
+
+// openSigner returns a signer of URLs with the key that all processes share, which follows the key when it is replaced. One
+// that only reads the key has none until another process has stored one.
+func openSigner(ctx context.Context, b *base, purpose string, reads bool, log *slog.Logger) (*signedurl.Signer, error) {
+	signer := signedurl.New(purpose)
+	key := store.SharedKey{
+		Name: purpose, Create: signedurl.NewKey, Life: signedLife(purpose) + signerMargin, Use: signer.Use, Log: log,
+	}
+	if reads {
+		key.Create = nil
+	}
+	shared, err := store.NewKeys(b.js, b.streams).Share(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	return signedurl.NewSigner(key, purpose)
+	signer.OnUnknown(func() bool { return shared.Reread(context.WithoutCancel(ctx)) })
+	return signer, nil
+}
+
+// signedLife returns how long a URL of a purpose is valid at most: a callback address as long as its step, a link to a file
+// as long as any.
+func signedLife(purpose string) time.Duration {
+	if purpose == purposeFileLink {
+		return gateway.LinkFor
+	}
+	var longest time.Duration
+	for _, spec := range dialects.Specs() {
+		longest = max(longest, spec.TimeoutMax)
+	}
+	return longest
 }

@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -33,9 +32,9 @@ type upkeep struct {
 	js        jetstream.JetStream // without upkeep: a restoration does not restore
 	options   *StreamOptions      // nil before Setup: nothing is created
 	created   map[string]time.Time
-	last      map[string]uint64        // sequence of each stream at the latest look
-	keys      map[string][]byte        // that this process relies on, by name
-	restored  map[string]chan struct{} // by stream; closed when it was created again, or set back
+	last      map[string]uint64             // sequence of each stream at the latest look
+	compares  []func(context.Context) error // of values that processes share
+	restored  map[string]chan struct{}      // by stream; closed when it was created again, or set back
 	restoring *restoration
 }
 
@@ -57,7 +56,7 @@ func (r *restoration) over() bool {
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
 	return &upkeep{log: log, js: js, looking: make(chan struct{}, 1), restored: map[string]chan struct{}{},
-		keys: map[string][]byte{}, created: map[string]time.Time{}, last: map[string]uint64{}}
+		created: map[string]time.Time{}, last: map[string]uint64{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
@@ -97,10 +96,16 @@ func (u *upkeep) look(ctx context.Context) error {
 		return fmt.Errorf("wait for another check of the streams: %w", ctx.Err())
 	}
 	missing, err := u.differing(ctx)
-	if err != nil || len(missing) == 0 {
+	if err != nil {
 		return err
 	}
-	return u.Restore(ctx)
+	if len(missing) > 0 {
+		return u.Restore(ctx)
+	}
+	if err := u.compare(ctx); err != nil {
+		u.log.Log(ctx, natsclient.RetryLevel(err), "comparing shared values failed, will retry", "error", err)
+	}
+	return nil
 }
 
 // differing returns the streams that are missing, or were created again since the last restoration.
@@ -189,10 +194,9 @@ func (u *upkeep) run(r *restoration) {
 	u.mu.Lock()
 	js, options := u.js, *u.options
 	u.mu.Unlock()
-	fresh, err := setUp(ctx, js, options)
-	if r.err = err; err != nil {
-		u.log.Log(ctx, natsclient.RetryLevel(err), "creating vanished streams again failed, will retry", "error", r.err)
-	} else if r.err = u.restoreKeys(ctx, fresh.Bucket(BucketKeys)); r.err == nil {
+	if _, r.err = setUp(ctx, js, options); r.err != nil {
+		u.log.Log(ctx, natsclient.RetryLevel(r.err), "creating vanished streams again failed, will retry", "error", r.err)
+	} else if r.err = u.compare(ctx); r.err == nil {
 		if r.err = u.note(ctx); r.err == nil {
 			natsclient.ForgetDeniedCreation(js)
 		}
@@ -226,25 +230,16 @@ func (u *upkeep) note(ctx context.Context) error {
 	return nil
 }
 
-// restoreKeys stores again the keys that this process relies on. Where another process was faster with another key,
-// addresses that this process makes are not valid there.
-func (u *upkeep) restoreKeys(ctx context.Context, bucket jetstream.KeyValue) error {
+// compare runs what OnLook has registered.
+func (u *upkeep) compare(ctx context.Context) error {
 	u.mu.Lock()
-	keys := maps.Clone(u.keys)
+	compares := slices.Clone(u.compares)
 	u.mu.Unlock()
-	for name, value := range keys {
-		_, err := bucket.Create(ctx, name, value)
-		if err != nil && !natsclient.IsConflict(err) {
-			return fmt.Errorf("store key %s: %w", name, err)
-		}
-		if err == nil {
-			continue
-		}
-		if entry, err := bucket.Get(ctx, name); err == nil && !bytes.Equal(entry.Value(), value) {
-			u.log.ErrorContext(ctx, "shared key replaced, restart this process", "key", name, "bucket", BucketKeys)
-		}
+	var failed []error
+	for _, one := range compares {
+		failed = append(failed, one(ctx))
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // configure records the result of Setup, so that it can be created again.
@@ -258,14 +253,15 @@ func (u *upkeep) configure(ctx context.Context, o StreamOptions) error {
 	return u.note(ctx)
 }
 
-// RestoreKey registers a value of BucketKeys that is stored again when the bucket has vanished.
-func (s Streams) RestoreKey(name string, value []byte) {
+// OnLook registers a comparison of what this process has of a value that all processes share with what is stored. It is run
+// at each look of Upkeep, and when streams and buckets were created again; it must not wait for such a restoration itself.
+func (s Streams) OnLook(compare func(context.Context) error) {
 	if s.up == nil {
 		return
 	}
 	s.up.mu.Lock()
 	defer s.up.mu.Unlock()
-	s.up.keys[name] = slices.Clone(value)
+	s.up.compares = append(s.up.compares, compare)
 }
 
 // Restored returns a channel that is closed when a stream is created again from now on, or set back by a restore from a

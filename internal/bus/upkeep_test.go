@@ -3,6 +3,7 @@ package bus_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -52,7 +53,7 @@ func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]
 		"KV_" + bus.BucketPauses:   func(ctx context.Context) error { return store.NewPauses(s).Put(ctx, store.Pause{BotID: key.BotID}) },
 		"KV_" + bus.BucketRedrives: func(ctx context.Context) error { return store.NewRedrives(s).Put(ctx, "name", 1) },
 		"KV_" + bus.BucketKeys: func(ctx context.Context) error {
-			_, err := store.NewKeys(s).Ensure(ctx, "purpose", func() ([]byte, error) { return []byte("fresh"), nil })
+			_, err := sharedKey(ctx, js, s, "fresh")
 			return err
 		},
 		"KV_" + bus.BucketClaims: func(ctx context.Context) error {
@@ -79,6 +80,15 @@ func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]
 			return err
 		},
 	}
+}
+
+// sharedKey returns the key that signs, and stores one when there is none.
+func sharedKey(ctx context.Context, js jetstream.JetStream, s bus.Streams, fresh string) (key string, err error) {
+	_, err = store.NewKeys(js, s).Share(ctx, store.SharedKey{
+		Name: "purpose", Create: func() ([]byte, error) { return []byte(fresh), nil },
+		Use: func(keys [][]byte) error { key = string(keys[0]); return nil },
+	})
+	return key, err
 }
 
 // TestUpkeep_VanishedStream deletes each stream and bucket while a process runs: the operation that needs it succeeds.
@@ -137,7 +147,7 @@ func TestUpkeep_EmptyVolume(t *testing.T) {
 	js := bus.ConnectTo(t, srv)
 	s, err := bus.Setup(bus.TestContext(t), js, bus.StreamOptions{StarterTTL: 2 * time.Second})
 	require.NoError(t, err)
-	key, err := store.NewKeys(s).Ensure(bus.TestContext(t), "purpose", func() ([]byte, error) { return []byte("first"), nil })
+	key, err := sharedKey(bus.TestContext(t), js, s, "first")
 	require.NoError(t, err)
 	_, err = store.NewChannels(s).Put(bus.TestContext(t), "old", []byte("{}"), 0)
 	require.NoError(t, err)
@@ -173,8 +183,20 @@ func TestUpkeep_EmptyVolume(t *testing.T) {
 	for name, operation := range operations(t, js, s) {
 		require.NoError(t, operation(bus.TestContext(t)), name)
 	}
-	again, err := store.NewKeys(s).Ensure(bus.TestContext(t), "purpose", func() ([]byte, error) { return []byte("second"), nil })
+	again, err := sharedKey(bus.TestContext(t), js, s, "again")
 	require.NoError(t, err)
 	require.Equal(t, key, again, "addresses that were given out stay valid")
 	require.Eventually(t, seen(func() bool { return !channels["old"] && channels["id"] && told > 0 }), bus.Soon, bus.Poll, "the watches go on")
+}
+
+// TestUpkeep_LookCompares: a look compares shared values also when no stream is missing, and their failure makes no process
+// not ready.
+func TestUpkeep_LookCompares(t *testing.T) {
+	t.Parallel()
+	_, js, s := bus.SetupForTest(t, bus.StreamOptions{})
+	looks := 0
+	s.OnLook(func(context.Context) error { looks++; return errors.New("denied") })
+	s.OnLook(func(context.Context) error { looks++; return nil })
+	require.NoError(t, bus.Ready(bus.TestContext(t), js))
+	require.Equal(t, 2, looks)
 }

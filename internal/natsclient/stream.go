@@ -2,6 +2,7 @@ package natsclient
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -21,6 +22,27 @@ func (g guardedStream) GetLastMsgForSubject(ctx context.Context, subject string)
 	return repeated(ctx, guard{up: g.up}, checkFilter(subject), nil,
 		func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
 			return g.leader.Get(ctx, Query{Last: subject})
+		})
+}
+
+// GetLastDirect returns the latest message of a subject from any replica of a stream that allows direct reads, or
+// jetstream.ErrMsgNotFound. It is for users who may read single subjects of the stream: permissions cannot bound what the
+// leader is asked for. A replica that lags does not have the latest message.
+func GetLastDirect(
+	ctx context.Context, js jetstream.JetStream, stream, subject string,
+) (*jetstream.RawStreamMsg, error) {
+	open := func(ctx context.Context) (jetstream.Stream, error) { return js.Stream(ctx, stream) }
+	opened, err := again(UpkeepOf(js), open)(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open stream %s: %w", stream, err)
+	}
+	g, guarded := opened.(guardedStream)
+	if !guarded {
+		return opened.GetLastMsgForSubject(ctx, subject)
+	}
+	return repeated(ctx, g.guard, checkFilter(subject), to("DIRECT.GET."+stream+"."+subject),
+		func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+			return g.Stream.GetLastMsgForSubject(ctx, subject)
 		})
 }
 

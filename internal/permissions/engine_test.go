@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -84,8 +83,7 @@ func TestEngine_ReceivesNothingOfOthers(t *testing.T) {
 	require.NoError(t, err)
 	streams, err := bus.Setup(ctx, starter, bus.StreamOptions{})
 	require.NoError(t, err)
-	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("the-key"), nil })
-	require.NoError(t, err)
+	require.NoError(t, shareKey(ctx, starter, streams, "callback-address", "the-key"))
 	_, operator := r.connect(t, Operator)
 	for _, root := range []string{"events", "replies", "deadletters", "advisories.x", "notices", "audit"} {
 		require.NoError(t, operator.Conn().Publish("hookturn."+root+".globex.shop.c", []byte("of globex")))
@@ -123,8 +121,7 @@ func TestEngine_ReadsNothingOfOthers(t *testing.T) {
 	}
 	streams, err := bus.Setup(ctx, operator, bus.StreamOptions{})
 	require.NoError(t, err)
-	_, err = store.NewKeys(streams).Ensure(ctx, "callback-address", func() ([]byte, error) { return []byte("of the installation"), nil })
-	require.NoError(t, err)
+	require.NoError(t, shareKey(ctx, operator, streams, "callback-address", "of the installation"))
 	before := r.state(t)
 	nc, _ := r.engine(t, "acme")
 	requests := readingRequests()

@@ -1,8 +1,11 @@
 package permissions
 
 import (
+	"context"
 	"testing"
+	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -23,19 +26,50 @@ func TestUsers_CodeWorkerReadsNoCallbackKey(t *testing.T) {
 	require.NoError(t, nc.Flush())
 	streams, err := bus.Setup(testContext(t), starter, bus.StreamOptions{})
 	require.NoError(t, err)
-	key := func() ([]byte, error) { return []byte("a key"), nil }
 	for _, purpose := range []string{"callback-address", "file-link"} {
-		_, err = store.NewKeys(streams).Ensure(testContext(t), purpose, key)
-		require.NoError(t, err)
+		require.NoError(t, shareKey(testContext(t), starter, streams, purpose, "a key"))
 	}
 	streams, err = bus.Setup(testContext(t), code, bus.StreamOptions{})
 	require.NoError(t, err)
-	_, err = store.NewKeys(streams).Ensure(testContext(t), "file-link", key)
-	require.NoError(t, err)
-	_, err = store.NewKeys(streams).Ensure(testContext(t), "callback-address", key)
+	require.NoError(t, shareKey(testContext(t), code, streams, "file-link", ""))
+	err = shareKey(testContext(t), code, streams, "callback-address", "")
 	require.True(t, natsclient.IsDenied(err), "%v", err)
 	queued, _, err := spy.Pending()
 	require.True(t, err != nil || queued == 0, "a user receives the responses of another")
+}
+
+// shareKey reads a key of the installation, and stores one when there is none. "": it only reads.
+func shareKey(ctx context.Context, js jetstream.JetStream, s bus.Streams, purpose, key string) error {
+	shared := store.SharedKey{Name: purpose, Use: func([][]byte) error { return nil }}
+	if key != "" {
+		shared.Create = func() ([]byte, error) { return []byte(key), nil }
+	}
+	_, err := store.NewKeys(js, s).Share(ctx, shared)
+	return err
+}
+
+// TestUsers_KeyReplaced: starters and workers store the earlier key beside the one that another process has stored, with the
+// permissions that they have.
+func TestUsers_KeyReplaced(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	_, owner := r.connect(t, Operator)
+	for _, user := range []string{Starter, Worker} {
+		_, js := r.connect(t, user)
+		streams, err := bus.Setup(testContext(t), js, bus.StreamOptions{})
+		require.NoError(t, err)
+		used := 0
+		_, err = store.NewKeys(js, streams).Share(testContext(t), store.SharedKey{
+			Name: "file-link", Life: time.Hour, Create: func() ([]byte, error) { return []byte("k-1"), nil },
+			Use: func(keys [][]byte) error { used = len(keys); return nil },
+		})
+		require.NoError(t, err)
+		before := used
+		_, err = owner.Publish(testContext(t), "$KV.HOOKTURN_KEYS.file-link", []byte("by"+user[:1]))
+		require.NoError(t, err)
+		require.NoError(t, bus.Ready(testContext(t), js))
+		require.Equal(t, before+1, used, "%s has both", user)
+	}
 }
 
 // TestUsers_ConsumersOfEngines: only the gateway, which reads replies with consumers of its own, and owners may delete the
