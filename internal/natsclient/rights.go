@@ -164,7 +164,7 @@ func (r *rights) violation(nc *nats.Conn, err error) bool {
 func (o *operation) uses(subject string) bool {
 	subject = withoutAPIPrefix(subject)
 	for _, filter := range o.to() {
-		if matchesSubject(filter, subject) {
+		if matchesSubject(withoutAPIPrefix(filter), subject) {
 			return true
 		}
 	}

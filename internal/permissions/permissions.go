@@ -99,7 +99,7 @@ func Users() []User {
 		{
 			Name: Code, Purpose: "worker --task-queues hookturn-code: runs scripts",
 			Publish: slices.Concat(opens(), gets(bucketEndpoints), gets(bucketPauses), gets(bucketChannels), files(),
-				rights("hookturn.notices.>", "hookturn.sockets.>", codeWorkers), claimsScripts(), keyOf("file-link")),
+				rights("hookturn.notices.>", "hookturn.sockets.>", codeWorkers), claimsScripts(), readsKey("file-link")),
 			Subscribe: servesScripts(), Responds: true, Apart: true,
 			Serves: rights("hookturn.scripts.>", "hookturn.attempts.>", codeWorkers),
 			Local:  rights(codeWorkers),
@@ -243,10 +243,14 @@ func files() []string {
 		"$JS.API.STREAM.PURGE."+streamFiles)
 }
 
-// keyOf is making and reading one of the installation's keys. The subject names the key, so that nothing reads another.
+// keyOf is storing and reading one of the installation's keys. The subject names the key, so that nothing reads another.
 func keyOf(purpose string) []string {
-	key := "$KV." + bucketKeys + "." + purpose
-	return []string{key, "$JS.API.DIRECT.GET.KV_" + bucketKeys + "." + key}
+	return append([]string{"$KV." + bucketKeys + "." + purpose}, readsKey(purpose)...)
+}
+
+// readsKey is reading one of the installation's keys.
+func readsKey(purpose string) []string {
+	return []string{"$JS.API.DIRECT.GET.KV_" + bucketKeys + ".$KV." + bucketKeys + "." + purpose}
 }
 
 // RoleOf returns the role of the operators who use a user of hookturn's account; "" of a user that is not one of operators.

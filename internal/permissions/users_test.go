@@ -48,6 +48,26 @@ func shareKey(ctx context.Context, js jetstream.JetStream, s bus.Streams, purpos
 	return err
 }
 
+// TestUsers_KeysAreWrittenByFew: a key is used for signing by all processes as soon as it is stored. A code worker, which a
+// script can have taken over, stores none; the processes that sign and verify compare theirs.
+func TestUsers_KeysAreWrittenByFew(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	_, starter := r.connect(t, Starter)
+	_, err := bus.Setup(testContext(t), starter, bus.StreamOptions{})
+	require.NoError(t, err)
+	for user, may := range map[string]bool{Starter: true, Worker: true, Code: false, Tools: false, Look: false, Setup: false} {
+		_, js := r.connect(t, user)
+		of, _ := UserOf(user)
+		for _, purpose := range []string{"callback-address", "file-link"} {
+			_, err := js.Publish(testContext(t), of.local("$KV.HOOKTURN_KEYS."+purpose), []byte("of "+user))
+			require.Equal(t, !may, natsclient.IsDenied(err), "%s: %v", user, err)
+		}
+		_, err = js.Publish(testContext(t), of.local("$KV.HOOKTURN_KEYS.other"), []byte("of "+user))
+		require.True(t, natsclient.IsDenied(err), "%s: %v", user, err)
+	}
+}
+
 // TestUsers_KeyReplaced: starters and workers store the earlier key beside the one that another process has stored, with the
 // permissions that they have.
 func TestUsers_KeyReplaced(t *testing.T) {
@@ -107,7 +127,7 @@ func TestUsers_RightsAreUsed(t *testing.T) {
 		},
 		Code: {
 			"$JS.API.DIRECT.GET.KV_HOOKTURN_PAUSES.$KV.HOOKTURN_PAUSES.>",
-			"$JS.API.DIRECT.GET.KV_HOOKTURN_CHANNELS.$KV.HOOKTURN_CHANNELS.>",
+			"$JS.API.DIRECT.GET.KV_HOOKTURN_CHANNELS.$KV.HOOKTURN_CHANNELS.>", "$KV.HOOKTURN_KEYS.file-link",
 		},
 		Look: {"$JS.API.STREAM.MSG.GET.HOOKTURN_EVENTS"},
 	} {
