@@ -18,8 +18,8 @@ import (
 )
 
 const (
-	// keysSettle is how long after a key was stored another process may have an earlier key that is not stored yet: it detects
-	// a lost connection in about 15 s, reconnects, and compares its keys at its next look.
+	// keysSettle is how long after a key was replaced another process may have one more that is not stored yet: it detects a
+	// lost connection in about 15 s, reconnects, and compares its keys at its next look.
 	keysSettle = 30 * time.Second
 	// rereadPause bounds how often Reread reads: requests with tokens that are not valid ask for it.
 	rereadPause = 100 * time.Millisecond
@@ -83,8 +83,9 @@ func (r *Keyring) look(ctx context.Context) error {
 }
 
 // Reread compares the keys with those that are stored, for a token that none of them opens, unless a comparison has begun
-// since it was called. It reports whether the keys are settled: false when another process may have an earlier key that is
-// not stored yet, or when what is stored cannot be read.
+// since it was called. It reports whether the keys are settled: false shortly after a key was replaced, when another process
+// may have one more that is not stored yet, or when what is stored cannot be read. A key that replaced none is settled: a new
+// installation would reject nothing otherwise.
 func (r *Keyring) Reread(ctx context.Context) (settled bool) {
 	called := time.Now()
 	r.mu.Lock()
@@ -103,7 +104,7 @@ func (r *Keyring) Reread(ctx context.Context) (settled bool) {
 			r.key.Log.Log(ctx, natsclient.RetryLevel(err), "reading shared key failed", "key", r.key.Name, "error", err)
 		}
 	}
-	return !r.failed && time.Since(r.stored).Abs() >= keysSettle
+	return !r.failed && (len(r.own.older) == 0 || time.Since(r.stored).Abs() >= keysSettle)
 }
 
 // compare brings the keys of this process and those that are stored together. When another process writes in between, it

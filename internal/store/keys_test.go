@@ -177,6 +177,8 @@ func TestKeys_UnknownToken(t *testing.T) {
 		started.ring.reread = time.Now().Add(time.Hour) // it compares once for calls at the same time
 		require.Equal(t, settled, started.ring.Reread(testContext(t)), "another process can have an earlier key for a while")
 	}
+	started.ring.own.older, started.ring.stored = nil, time.Now()
+	require.True(t, started.ring.Reread(testContext(t)), "the key of a new installation")
 	s.Shutdown()
 	s.WaitForShutdown()
 	running.ring.stored = time.Now().Add(-keysSettle)
