@@ -71,7 +71,7 @@ func NewAudit(js jetstream.JetStream) *Audit { return &Audit{js: js} }
 func EnsureAudit(ctx context.Context, js jetstream.JetStream, o StreamOptions) error {
 	o = o.withDefaults()
 	for _, config := range []jetstream.StreamConfig{auditConfig(o), ownerAuditConfig(o)} {
-		if _, err := ensureStream(ctx, js, config); err != nil {
+		if _, err := ensureStream(ctx, js, o, config); err != nil {
 			return err
 		}
 	}

@@ -94,7 +94,7 @@ func (s *Streams) openBuckets(ctx context.Context, js jetstream.JetStream, o Str
 	for _, want := range bucketConfigs(o) {
 		want.History, want.Storage, want.Replicas = 1, jetstream.FileStorage, o.Replicas
 		want.MaxBytes = o.sizeOf("KV_" + want.Bucket)
-		if s.buckets[want.Bucket], err = ensureBucket(ctx, js, want); err != nil {
+		if s.buckets[want.Bucket], err = ensureBucket(ctx, js, o, want); err != nil {
 			return err
 		}
 	}
@@ -108,11 +108,13 @@ func (s *Streams) openBuckets(ctx context.Context, js jetstream.JetStream, o Str
 }
 
 func ensureBucket(
-	ctx context.Context, js jetstream.JetStream, want jetstream.KeyValueConfig,
+	ctx context.Context, js jetstream.JetStream, o StreamOptions, want jetstream.KeyValueConfig,
 ) (jetstream.KeyValue, error) {
 	bucket, err := js.KeyValue(ctx, want.Bucket)
 	if errors.Is(err, jetstream.ErrBucketNotFound) {
-		if _, err = js.CreateStream(ctx, bucketStream(want)); err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+		stream := bucketStream(want)
+		stream.FirstSeq = o.firstSeq(stream.Name)
+		if _, err = js.CreateStream(ctx, stream); err == nil || errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			bucket, err = js.KeyValue(ctx, want.Bucket)
 		}
 	}

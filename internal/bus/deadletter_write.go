@@ -88,7 +88,8 @@ func deadLetter(m *FailedEvent, reason *fault.Fault, now time.Time) *nats.Msg {
 	letter := nats.NewMsg(strings.Join([]string{
 		schemas.SubjectDeadLetters, orUnknown(m.Tenant), orUnknown(m.Bot), orUnknown(m.Conversation)}, "."))
 	letter.Data = m.Data
-	// The sequences of a stream that was created again start at 1: the time distinguishes its dead letters from older ones.
+	// The sequences of a stream that was created again, or restored from a backup, can come again: the time distinguishes its
+	// dead letters from older ones.
 	id := cmp.Or(m.ID, fmt.Sprintf("dead-%d-%d", m.Sequence, m.Received.UnixNano()))
 	for name, values := range m.Header {
 		if kept := keptName(name); kept != "" {

@@ -48,6 +48,8 @@ type StreamOptions struct {
 	Sizes      map[string]int64 // bytes of streams and buckets, by the names of Sizes; its default when absent
 	Replicas   int              // of every stream and bucket; 1 when 0
 	StarterTTL time.Duration    // after this time without an announcement a starter counts as dead; 6 s when 0
+
+	seen map[string]uint64 // latest sequences of streams that this process has seen, see firstSeq
 }
 
 // Streams are the streams and buckets of one JetStream account, as Setup opened or created them.
@@ -70,11 +72,13 @@ type Streams struct {
 // stream, the setting and what to do. Several processes may call it at the same time, and repeatedly. On a connection of
 // Connect, streams that vanish later are created again with the same options.
 func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Streams, error) {
+	up := upkeepOf(js)
+	o.seen = up.seenSequences()
 	s, err := setUp(ctx, js, o)
 	if err != nil {
 		return Streams{}, err
 	}
-	s.up = upkeepOf(js)
+	s.up = up
 	return s, s.up.configure(ctx, o)
 }
 
@@ -82,19 +86,19 @@ func setUp(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 	o = o.withDefaults()
 	s := Streams{js: js}
 	var err error
-	if s.events, err = ensureStream(ctx, js, eventsConfig(o, js.Conn().MaxPayload())); err != nil {
+	if s.events, err = ensureStream(ctx, js, o, eventsConfig(o, js.Conn().MaxPayload())); err != nil {
 		return Streams{}, err
 	}
 	if s.Partitions, s.partitioned, err = partitionsOf(s.events.CachedInfo().Config); err != nil {
 		return Streams{}, err
 	}
-	if s.replies, err = ensureStream(ctx, js, repliesConfig(o)); err != nil {
+	if s.replies, err = ensureStream(ctx, js, o, repliesConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	if s.deadLetters, err = ensureStream(ctx, js, deadLettersConfig(o)); err != nil {
+	if s.deadLetters, err = ensureStream(ctx, js, o, deadLettersConfig(o)); err != nil {
 		return Streams{}, err
 	}
-	if s.queues, err = ensureStream(ctx, js, queuesConfig(o)); err != nil {
+	if s.queues, err = ensureStream(ctx, js, o, queuesConfig(o)); err != nil {
 		return Streams{}, err
 	}
 	if err := EnsureAudit(ctx, js, o); err != nil {
@@ -197,10 +201,13 @@ func queuesConfig(o StreamOptions) jetstream.StreamConfig {
 }
 
 // ensureStream opens the stream, or creates it with the configuration want. When another process creates it at the same
-// time, ensureStream opens and checks that one.
-func ensureStream(ctx context.Context, js jetstream.JetStream, want jetstream.StreamConfig) (jetstream.Stream, error) {
+// time, perhaps with another first sequence, ensureStream opens and checks that one.
+func ensureStream(
+	ctx context.Context, js jetstream.JetStream, o StreamOptions, want jetstream.StreamConfig,
+) (jetstream.Stream, error) {
 	stream, err := js.Stream(ctx, want.Name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		want.FirstSeq = o.firstSeq(want.Name)
 		stream, err = js.CreateStream(ctx, want)
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
 			stream, err = js.Stream(ctx, want.Name)

@@ -33,6 +33,7 @@ type upkeep struct {
 	options   *StreamOptions      // nil before Setup: nothing is created
 	created   map[string]time.Time
 	last      map[string]uint64             // sequence of each stream at the latest look
+	seen      map[string]uint64             // latest sequence that any stream of a name has had, as far as this process knows
 	compares  []func(context.Context) error // of values that processes share
 	restored  map[string]chan struct{}      // by stream; closed when it was created again, or set back
 	restoring *restoration
@@ -56,7 +57,7 @@ func (r *restoration) over() bool {
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
 	return &upkeep{log: log, js: js, looking: make(chan struct{}, 1), restored: map[string]chan struct{}{},
-		created: map[string]time.Time{}, last: map[string]uint64{}}
+		created: map[string]time.Time{}, last: map[string]uint64{}, seen: map[string]uint64{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
@@ -137,20 +138,6 @@ func (u *upkeep) differing(ctx context.Context) ([]string, error) {
 	return differing, nil
 }
 
-// setBack reports whether a stream ends at a lower sequence than at the latest look: it was restored from a backup, or a
-// server has lost its last writes. What is read from it has positions that come again. Information about a stream that was
-// created again meanwhile is not compared.
-func (u *upkeep) setBack(name string, info *jetstream.StreamInfo) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if !u.created[name].Equal(info.Created) {
-		return false
-	}
-	before := u.last[name]
-	u.last[name] = info.State.LastSeq
-	return info.State.LastSeq < before
-}
-
 // reread closes the channels of Restored of streams.
 func (u *upkeep) reread(streams []string) {
 	u.mu.Lock()
@@ -193,6 +180,7 @@ func (u *upkeep) run(r *restoration) {
 	defer close(r.done)
 	u.mu.Lock()
 	js, options := u.js, *u.options
+	options.seen = maps.Clone(u.seen)
 	u.mu.Unlock()
 	if _, r.err = setUp(ctx, js, options); r.err != nil {
 		u.log.Log(ctx, natsclient.RetryLevel(r.err), "creating vanished streams again failed, will retry", "error", r.err)
@@ -203,29 +191,24 @@ func (u *upkeep) run(r *restoration) {
 	}
 }
 
-// note records when each stream was created, and closes the channel of Restored when one differs.
+// note records the streams as they are now, and closes the channels of Restored of those that were created again.
 func (u *upkeep) note(ctx context.Context) error {
-	now := map[string]time.Time{}
+	now := map[string]*jetstream.StreamInfo{}
 	for _, name := range streamNames() {
 		stream, err := u.js.Stream(ctx, name)
 		if err != nil {
 			return fmt.Errorf("stream %s: %w", name, err)
 		}
-		now[name] = stream.CachedInfo().Created
+		now[name] = stream.CachedInfo()
 	}
-	u.mu.Lock()
-	var again []string
-	for name, created := range now {
-		if before, known := u.created[name]; known && !before.Equal(created) {
-			again = append(again, name)
-		}
-	}
-	u.created = now
-	u.mu.Unlock()
+	again, reused := u.record(now)
 	if len(again) > 0 {
-		slices.Sort(again)
 		u.log.WarnContext(ctx, "streams had vanished and were created again: what they held is lost", "streams", again)
 		u.reread(again)
+	}
+	if len(reused) > 0 {
+		u.log.WarnContext(ctx, "sequences of streams come again, a process that had not seen them has created them", "streams",
+			reused, "hint", "engines that read GET /replies must begin at after=0 when "+schemas.StreamReplies+" is among them")
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -138,6 +139,41 @@ func TestUpkeep_VanishedStreamIsRead(t *testing.T) {
 		require.NoError(t, js.DeleteStream(bus.TestContext(t), name), name)
 		require.NoError(t, read(bus.TestContext(t)), name)
 	}
+}
+
+// TestUpkeep_OldPositionsFindNothing: a sequence of before names nothing in a stream that was created again, whatever is
+// stored there since.
+func TestUpkeep_OldPositionsFindNothing(t *testing.T) {
+	t.Parallel()
+	_, js, s := bus.SetupForTest(t, bus.StreamOptions{})
+	ctx := bus.TestContext(t)
+	key := schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1")
+	queues, letters, starters := store.NewQueues(js, s), bus.NewDeadLetters(js, s), s.Bucket(bus.BucketStarters)
+	write := func(id string) (revision uint64) {
+		require.NoError(t, queues.Add(ctx, key, "NOTIFY", id, []byte(id)))
+		require.NoError(t, letters.Write(ctx, bus.NewFailedEvent("shop", id, []byte("{"), nil, time.Now()), fault.New(fault.BadEvent, "bad")))
+		revision, err := starters.Put(ctx, "lease", []byte(id))
+		require.NoError(t, err)
+		return revision
+	}
+	revision := write("old")
+	_, entry, err := queues.Head(ctx, key.BotID, "NOTIFY")
+	require.NoError(t, err)
+	require.NoError(t, bus.Ready(ctx, js))
+	for _, name := range []string{bus.StreamQueues, schemas.StreamDeadLetters, "KV_" + bus.BucketStarters} {
+		require.NoError(t, js.DeleteStream(ctx, name))
+	}
+	require.NoError(t, bus.Ready(ctx, js))
+	write("new")
+
+	require.NoError(t, queues.Remove(ctx, entry))
+	head, _, err := queues.Head(ctx, key.BotID, "NOTIFY")
+	require.NoError(t, err)
+	require.Equal(t, "new", string(head), "an entry that is gone is removed, not the one that came since")
+	_, err = letters.Show(ctx, 1)
+	require.ErrorIs(t, err, bus.ErrNoDeadLetter)
+	_, err = starters.Update(ctx, "lease", []byte("old"), revision)
+	require.True(t, natsclient.IsConflict(err), "a revision of before is not that of the entry: %v", err)
 }
 
 // TestUpkeep_EmptyVolume restarts the server without its files, under a process that has keys and watches.
