@@ -14,13 +14,14 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// Last returns the latest sequence of the reply stream, 0 before the first reply.
-func (r *Replies) Last(ctx context.Context) (uint64, error) {
+// Bounds returns the sequence with which the reply stream began and the latest one, which is one less before the first
+// reply. Lower sequences than first are of a stream that vanished; those of replies that have expired since are not lower.
+func (r *Replies) Bounds(ctx context.Context) (first, last uint64, err error) {
 	info, err := r.streams.replies.Info(ctx)
 	if err != nil {
-		return 0, fmt.Errorf("read the state of the reply stream: %w", err)
+		return 0, 0, fmt.Errorf("read the state of the reply stream: %w", err)
 	}
-	return info.State.LastSeq, nil
+	return max(info.Config.FirstSeq, 1), info.State.LastSeq, nil
 }
 
 // replyWaits are the subscriptions of a process for the replies of single conversations, by subject. All that wait for one

@@ -17,7 +17,7 @@ import (
 // Replies reads the reply stream for engines that have no connection to NATS. *bus.Replies is one.
 type Replies interface {
 	Follow(ctx context.Context, t bus.Tail, ready func(), each func(bus.StoredReply) error) error
-	Last(ctx context.Context) (uint64, error)
+	Bounds(ctx context.Context) (first, last uint64, err error)
 	Listen(of schemas.ConversationKey, ids []string) (found <-chan schemas.Reply, stop func(), err error)
 	Find(ctx context.Context, of schemas.ConversationKey, id string, since time.Time) (*schemas.Reply, error)
 }

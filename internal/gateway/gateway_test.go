@@ -197,7 +197,7 @@ func (silent) Follow(ctx context.Context, _ bus.Tail, _ func(), _ func(bus.Store
 	<-ctx.Done()
 	return nil
 }
-func (silent) Last(context.Context) (uint64, error) { return 0, nil }
+func (silent) Bounds(context.Context) (first, last uint64, err error) { return 1, 0, nil }
 
 func (silent) Listen(schemas.ConversationKey, []string) (<-chan schemas.Reply, func(), error) {
 	return nil, func() {}, nil

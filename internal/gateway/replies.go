@@ -73,7 +73,7 @@ func (o Options) tailOf(r *http.Request, tenant string) (bus.Tail, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)
 	defer cancel()
-	last, err := o.Engines.Replies.Last(ctx)
+	first, last, err := o.Engines.Replies.Bounds(ctx)
 	if err != nil {
 		return tail, publishFailed(err, "tenant", tenant)
 	}
@@ -90,9 +90,10 @@ func (o Options) tailOf(r *http.Request, tenant string) (bus.Tail, error) {
 	case err != nil:
 		return tail, httpapi.Reject(http.StatusBadRequest, fault.BadEvent,
 			"after or Last-Event-ID is not a valid sequence: expected the id of an event of this stream, or 0 for all that is stored")
-	case sequence > last:
-		return tail, httpapi.Reject(http.StatusGone, fault.Gone, "the reply stream ends at "+strconv.FormatUint(last, 10)+
-			": it was created again; read from after=0 and ignore the replies whose CloudEvents id you have")
+	case sequence > last, sequence > 0 && sequence+1 < first: // first-1 is the position before the first reply
+		return tail, httpapi.Reject(http.StatusGone, fault.Gone, fmt.Sprintf("the reply stream begins at %d and ends at %d: "+
+			"it was created again, or restored from a backup; read from after=0 and ignore the replies whose CloudEvents id "+
+			"you have", first, last))
 	}
 	tail.From = sequence + 1
 	return tail, nil

@@ -302,4 +302,7 @@ type position struct {
 	times int
 }
 
-func (p *position) Last(context.Context) (uint64, error) { p.times++; return 0, nil }
+func (p *position) Bounds(context.Context) (first, last uint64, err error) {
+	p.times++
+	return 1, 0, nil
+}

@@ -23,7 +23,7 @@ func TestStarter_ReadsRepliesForEngines(t *testing.T) {
 	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
 	require.NoError(t, err)
 	replies := bus.NewReplies(streams)
-	before, err := replies.Last(ctx)
+	_, before, err := replies.Bounds(ctx)
 	require.NoError(t, err)
 	owner := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	of := owner.WithConversation("c-1")
