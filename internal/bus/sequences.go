@@ -1,10 +1,16 @@
 package bus
 
 import (
+	"context"
+	"errors"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Sequences outlive their stream: an engine keeps the one of the reply that it has read, a run that of an entry of a
@@ -64,17 +70,40 @@ func (u *upkeep) seenSequences() map[string]uint64 {
 	return maps.Clone(u.seen)
 }
 
+// storedEnd is the end of a stream at a look.
+type storedEnd struct {
+	sequence uint64
+	at       time.Time // when its message was stored
+}
+
 // setBack reports whether a stream ends at a lower sequence than at the latest look: it was restored from a backup, or a
 // server has lost its last writes. What is read from it has positions that come again. Information about a stream that was
 // created again meanwhile is not compared.
-func (u *upkeep) setBack(name string, info *jetstream.StreamInfo) bool {
+//
+// A stream that has grown beyond its former end since is not recognised by its sequence. Of the replies, where this process
+// follows them, the message at the former end is read: it is another one when it was stored later.
+func (u *upkeep) setBack(ctx context.Context, js jetstream.JetStream, name string, info *jetstream.StreamInfo) bool {
+	now := storedEnd{info.State.LastSeq, info.State.LastTime}
 	u.mu.Lock()
-	defer u.mu.Unlock()
 	if !u.created[name].Equal(info.Created) {
+		u.mu.Unlock()
 		return false
 	}
-	before := u.last[name]
-	u.last[name] = info.State.LastSeq
-	u.sawUpTo(name, info.State.LastSeq)
-	return info.State.LastSeq < before
+	before, followed := u.last[name], u.restored[name] != nil
+	u.sawUpTo(name, now.sequence)
+	u.mu.Unlock()
+	back := now.sequence < before.sequence
+	if !back && name == schemas.StreamReplies && followed && before.sequence > 0 && !now.at.Equal(before.at) {
+		m, err := natsclient.LeaderOf(js, name).Get(ctx, natsclient.Query{Sequence: before.sequence})
+		if err != nil && !errors.Is(err, jetstream.ErrMsgNotFound) {
+			return false // the next look compares
+		}
+		back = err == nil && m.Time.After(before.at) // a reply that was deleted or has expired shows nothing
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.created[name].Equal(info.Created) { // it was not created again meanwhile
+		u.last[name] = now
+	}
+	return back
 }

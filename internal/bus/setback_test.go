@@ -21,29 +21,11 @@ import (
 // is closed.
 func TestUpkeep_RestoredFromBackup(t *testing.T) {
 	t.Parallel()
-	dir, yesterday := t.TempDir(), filepath.Join(t.TempDir(), "yesterday")
-	s := startServerAt(t, server.RANDOM_PORT, dir)
-	port := s.Addr().(*net.TCPAddr).Port
-	js := connectTo(t, s)
-	streams, err := Setup(testContext(t), js, StreamOptions{StarterTTL: 2 * time.Second})
-	require.NoError(t, err)
-	reply := func(id string) {
-		require.NoError(t, retried(t, func() error {
-			r := AReply()
-			r.ID = id
-			return NewPublisher(js).PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, r)
-		}))
-	}
-	restart := func(prepare func()) {
-		s.Shutdown()
-		s.WaitForShutdown()
-		prepare()
-		s = startServerAt(t, port, dir)
-	}
+	js, streams, reply, backup, restore := startRestorable(t)
 	look := func() { require.NoError(t, retried(t, func() error { return upkeepOf(js).look(testContext(t)) })) }
 
 	reply("r1")
-	restart(func() { require.NoError(t, os.CopyFS(yesterday, os.DirFS(dir))) })
+	backup()
 	reply("r2")
 	reply("r3")
 	restored, others := streams.Restored(schemas.StreamReplies), streams.Restored(schemas.StreamEvents)
@@ -54,16 +36,92 @@ func TestUpkeep_RestoredFromBackup(t *testing.T) {
 		ended <- Follow(testContext(t), js, Tail{From: 4}, func() { close(ready) }, func(StoredReply) error { return nil })
 	}()
 	<-ready
-	restart(func() {
-		require.NoError(t, os.RemoveAll(dir))
-		require.NoError(t, os.CopyFS(dir, os.DirFS(yesterday)))
-	})
+	restore()
 	look()
 	require.True(t, isClosed(restored))
 	require.False(t, isClosed(others), "the stream of events ends where it did")
 	require.ErrorIs(t, <-ended, ErrSetBack)
 	look()
 	require.False(t, isClosed(streams.Restored(schemas.StreamReplies)), "it is noticed once")
+}
+
+// startRestorable starts a server with streams and a connection that stays. reply publishes a reply; backup copies the files
+// of the server, which restarts, and restore restarts it with that copy.
+func startRestorable(t *testing.T) (
+	js jetstream.JetStream, streams Streams, reply func(id string), backup, restore func(),
+) {
+	t.Helper()
+	dir, yesterday := t.TempDir(), filepath.Join(t.TempDir(), "yesterday")
+	s := startServerAt(t, server.RANDOM_PORT, dir)
+	port := s.Addr().(*net.TCPAddr).Port
+	js = connectTo(t, s)
+	streams, err := Setup(testContext(t), js, StreamOptions{StarterTTL: 2 * time.Second})
+	require.NoError(t, err)
+	restart := func(prepare func()) {
+		s.Shutdown()
+		s.WaitForShutdown()
+		prepare()
+		s = startServerAt(t, port, dir)
+	}
+	reply = func(id string) {
+		require.NoError(t, retried(t, func() error {
+			r := AReply()
+			r.ID = id
+			return NewPublisher(js).PublishReply(testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}, r)
+		}))
+	}
+	backup = func() { restart(func() { require.NoError(t, os.CopyFS(yesterday, os.DirFS(dir))) }) }
+	restore = func() {
+		restart(func() {
+			require.NoError(t, os.RemoveAll(dir))
+			require.NoError(t, os.CopyFS(dir, os.DirFS(yesterday)))
+		})
+	}
+	return js, streams, reply, backup, restore
+}
+
+// TestUpkeep_RestoredAndGrown: a stream that was set back has grown beyond its former end before the next look. Its end
+// alone does not show that.
+func TestUpkeep_RestoredAndGrown(t *testing.T) {
+	t.Parallel()
+	js, streams, reply, backup, restore := startRestorable(t)
+	look := func() { require.NoError(t, retried(t, func() error { return upkeepOf(js).look(testContext(t)) })) }
+	reply("r1")
+	backup()
+	reply("r2")
+	look()
+	restored := streams.Restored(schemas.StreamReplies)
+	reply("r3")
+	look()
+	require.False(t, isClosed(restored), "the stream has only grown")
+	restore()
+	for _, id := range []string{"r4", "r5", "r6"} {
+		reply(id)
+	}
+	look()
+	require.True(t, isClosed(restored), "the reply of sequence 3 is another one")
+
+	restored = streams.Restored(schemas.StreamReplies)
+	look()
+	stream, err := js.Stream(testContext(t), schemas.StreamReplies)
+	require.NoError(t, err)
+	require.NoError(t, stream.DeleteMsg(testContext(t), stream.CachedInfo().State.LastSeq))
+	reply("r7")
+	look()
+	require.False(t, isClosed(restored), "a reply was deleted")
+}
+
+// TestUpkeep_ReadsRepliesWhereFollowed: a process that does not follow replies may not be permitted to read them, and being
+// denied would make it not ready.
+func TestUpkeep_ReadsRepliesWhereFollowed(t *testing.T) {
+	t.Parallel()
+	u, js := newAskedStream(5)
+	u.created = map[string]time.Time{schemas.StreamReplies: js.info.Created}
+	for range 3 {
+		require.NoError(t, u.look(t.Context())) // askedStream does not have a connection: a read would panic
+		js.info.State.LastSeq++
+		js.info.State.LastTime = js.info.State.LastTime.Add(time.Second)
+	}
 }
 
 // retried repeats an operation until the connection is back.

@@ -32,7 +32,7 @@ type upkeep struct {
 	js        jetstream.JetStream // without upkeep: a restoration does not restore
 	options   *StreamOptions      // nil before Setup: nothing is created
 	created   map[string]time.Time
-	last      map[string]uint64             // sequence of each stream at the latest look
+	last      map[string]storedEnd          // of each stream, at the latest look
 	seen      map[string]uint64             // latest sequence that any stream of a name has had, as far as this process knows
 	compares  []func(context.Context) error // of values that processes share
 	restored  map[string]chan struct{}      // by stream; closed when it was created again, or set back
@@ -57,7 +57,7 @@ func (r *restoration) over() bool {
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
 	return &upkeep{log: log, js: js, looking: make(chan struct{}, 1), restored: map[string]chan struct{}{},
-		created: map[string]time.Time{}, last: map[string]uint64{}, seen: map[string]uint64{}}
+		created: map[string]time.Time{}, last: map[string]storedEnd{}, seen: map[string]uint64{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.
@@ -125,7 +125,7 @@ func (u *upkeep) differing(ctx context.Context) ([]string, error) {
 			return nil, fmt.Errorf("stream %s: %w", name, err)
 		case !stream.CachedInfo().Created.Equal(known[name]):
 			differing = append(differing, name)
-		case u.setBack(name, stream.CachedInfo()):
+		case u.setBack(ctx, js, name, stream.CachedInfo()):
 			behind = append(behind, name)
 		}
 	}

@@ -35,7 +35,7 @@ type partition struct {
 	ctx      context.Context // of the handlers; ends with the lease
 	cancel   context.CancelFunc
 	quit     chan struct{}   // closed when no handler may be started any more
-	restored <-chan struct{} // closed when the stream of events had vanished: sequences begin at 1 again
+	restored <-chan struct{} // closed when the stream of events had vanished, or was set back: its sequences may come again
 	failed   chan struct{}   // closed when JetStream has ended the reading
 	loops    sync.WaitGroup
 	tasks    sync.WaitGroup // running calls and readers of parked events
