@@ -48,14 +48,7 @@ func (w *Worker) startSandboxes(ctx context.Context, cfg Config, out *egress.Cli
 func (w *Worker) pollCode(
 	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client, box *sandbox.Sandbox,
 ) error {
-	sdk := worker.New(b.temporal, step.QueueCode, worker.Options{
-		MaxConcurrentActivityExecutionSize: scriptsAtOnce(),
-		DisableWorkflowWorker:              true,
-		WorkerStopTimeout:                  cfg.StopTimeout,
-		DisableRegistrationAliasing:        true,
-		OnFatalError:                       w.fatal.fail,
-		DeploymentOptions:                  cfg.Deployment.Worker(),
-	})
+	sdk := worker.New(b.temporal, step.QueueCode, w.codeQueueOptions(cfg))
 	// The user of a worker that runs scripts only may not store keys: a script could have taken the worker over.
 	reads := !slices.Contains(cfg.TaskQueues, step.QueueMain)
 	signer, err := openSigner(ctx, b, purposeFileLink, reads, cfg.Log)
@@ -80,6 +73,14 @@ func (w *Worker) pollCode(
 		return err
 	}
 	return w.serveRequests(ctx, pubsub.New(b.js), code)
+}
+
+// codeQueueOptions returns the SDK's options for the task queue of code steps, which has no workflows.
+func (w *Worker) codeQueueOptions(cfg Config) worker.Options {
+	o := w.queueOptions(cfg)
+	o.MaxConcurrentActivityExecutionSize = scriptsAtOnce()
+	o.DisableWorkflowWorker = true
+	return o
 }
 
 // serveRequests runs the scripts that other processes request over NATS.

@@ -34,7 +34,8 @@ func (w *Worker) pollQueues(
 		}
 		w.showSlots(step.QueueMain, cfg, used)
 	}
-	w.stopTogether(cfg.StopTimeout) // before what the work uses is stopped
+	worker.SetBinaryChecksum(cfg.Deployment.BuildID) // or the SDK reads and hashes the whole program at every start
+	w.stopTogether(cfg.StopTimeout)                  // before what the work uses is stopped
 	if code {
 		if err := w.pollCode(ctx, b, cfg, acts, out, box); err != nil {
 			return err
@@ -44,6 +45,25 @@ func (w *Worker) pollQueues(
 		return nil
 	}
 	return w.poll(b.temporal, cfg, acts, tuned)
+}
+
+// heartbeatInterval is the longest time for which the SDK holds back a heartbeat of an activity. The activity decides how
+// often it sends one (ADR 65); the SDK would hold it back for four fifths of the heartbeat timeout, and a stall of Temporal
+// for the remaining fifth would end the activity of a worker that is well.
+const heartbeatInterval = time.Second
+
+// queueOptions returns the SDK's options that all task queues share; those of a queue add to them what only it has.
+// Pollers scale by themselves: a fixed few make the tail latency seconds long when a thousand conversations run
+// (docs/benchmarks).
+func (w *Worker) queueOptions(cfg Config) worker.Options {
+	return worker.Options{
+		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
+		MaxHeartbeatThrottleInterval: heartbeatInterval,
+		WorkerStopTimeout:            cfg.StopTimeout,
+		DisableRegistrationAliasing:  true,
+		OnFatalError:                 w.fatal.fail,
+		DeploymentOptions:            cfg.Deployment.Worker(),
+	}
 }
 
 // stopTogether makes what runs work a part of the worker, which has so much time to stop.

@@ -8,6 +8,10 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/internal/deployment"
+	"github.com/hookturn/hookturn/internal/step"
 )
 
 // slowWorker is a worker of the SDK that takes so long to stop.
@@ -54,5 +58,24 @@ func TestWorker_TaskQueuesStopTogether(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestTaskQueues_SharedOptions: a worker of any task queue sends the heartbeats of its activities as often as they ask for,
+// polls, stops and fails like every other, and belongs to the deployment.
+func TestTaskQueues_SharedOptions(t *testing.T) {
+	t.Parallel()
+	cfg := Config{StopTimeout: 30 * time.Second, Deployment: deployment.Options{Name: "hookturn", BuildID: "1.2.3"}}
+	w := &Worker{fatal: newFatal()}
+	for queue, o := range map[string]worker.Options{
+		step.QueueMain: w.mainQueueOptions(cfg, nil), step.QueueCode: w.codeQueueOptions(cfg),
+	} {
+		require.Equal(t, time.Second, o.MaxHeartbeatThrottleInterval, queue)
+		require.NotNil(t, o.ActivityTaskPollerBehavior, queue)
+		require.Zero(t, o.MaxConcurrentActivityTaskPollers, queue)
+		require.Equal(t, cfg.StopTimeout, o.WorkerStopTimeout, queue)
+		require.True(t, o.DisableRegistrationAliasing, queue)
+		require.NotNil(t, o.OnFatalError, queue)
+		require.Equal(t, cfg.Deployment.Worker(), o.DeploymentOptions, queue)
 	}
 }

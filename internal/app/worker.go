@@ -140,25 +140,22 @@ const (
 // of 1 s, a busy machine was taken for a deadlock.
 const deadlockTimeout = 20 * time.Second
 
-// poll starts the SDK's worker. Pollers scale by themselves: a fixed few make the tail latency seconds long when a
-// thousand conversations run (docs/benchmarks).
+// poll starts the SDK's worker of the main task queue.
 func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities, tuned worker.WorkerTuner) error {
-	worker.SetBinaryChecksum(cfg.Deployment.BuildID) // or the SDK reads and hashes the whole program at every start
-	sdk := worker.New(c, step.QueueMain, worker.Options{
-		Tuner:                        tuned,
-		WorkflowTaskPollerBehavior:   pollers(),
-		ActivityTaskPollerBehavior:   worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{}),
-		StickyScheduleToStartTimeout: stickyTimeout,
-		MaxHeartbeatThrottleInterval: heartbeatInterval,
-		WorkerStopTimeout:            cfg.StopTimeout,
-		DisableRegistrationAliasing:  true,
-		OnFatalError:                 w.fatal.fail,
-		DeploymentOptions:            cfg.Deployment.Worker(),
-		DeadlockDetectionTimeout:     deadlockTimeout,
-	})
+	sdk := worker.New(c, step.QueueMain, w.mainQueueOptions(cfg, tuned))
 	workflows.Register(sdk)
 	acts.Register(sdk)
 	return w.run(sdk, step.QueueMain)
+}
+
+// mainQueueOptions returns the SDK's options for the main task queue.
+func (w *Worker) mainQueueOptions(cfg Config, tuned worker.WorkerTuner) worker.Options {
+	o := w.queueOptions(cfg)
+	o.Tuner = tuned
+	o.WorkflowTaskPollerBehavior = pollers()
+	o.StickyScheduleToStartTimeout = stickyTimeout
+	o.DeadlockDetectionTimeout = deadlockTimeout
+	return o
 }
 
 // showSlots exports the share of slots in use for as long as the worker runs.
@@ -166,10 +163,6 @@ func (w *Worker) showSlots(queue string, cfg Config, used func() float64) {
 	stop := cfg.Metrics.WatchSlots(queue, used)
 	w.parts.add("slots of "+queue, func(context.Context) error { stop(); return nil })
 }
-
-// heartbeatInterval is the least time between two heartbeats that the SDK sends of an activity. The activity decides how
-// often it sends one (ADR 65); the SDK would hold them back for four fifths of the heartbeat timeout.
-const heartbeatInterval = time.Second
 
 // stickyTimeout is how long a workflow task waits for the worker that has the conversation in its cache. It bounds how
 // soon another worker takes over the conversations of one that died.
