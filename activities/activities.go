@@ -48,6 +48,9 @@ type Activities struct {
 	// CodeWorkers run the first attempts at scripts of channels; nil: each script is an activity.
 	CodeWorkers *codeworker.Client
 	Callbacks   Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set
+	// Heartbeat sends a heartbeat of an activity, and returns once the server has stored it. client.Client has it under the
+	// name RecordActivityHeartbeat.
+	Heartbeat func(ctx context.Context, taskToken []byte, details ...any) error
 	// ReportTime returns how long the Temporal server takes to store a report of this worker; nil: not measured.
 	ReportTime func() time.Duration
 	Log        *slog.Logger

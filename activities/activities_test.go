@@ -61,6 +61,9 @@ type bundle struct {
 	asleep error // why the queue's workflow cannot be woken
 
 	patience time.Duration // of the latest search for a reply
+
+	beats []step.Progress   // heartbeats whose storing was waited for
+	beat  func(n int) error // what becomes of the n-th of them, from 1; nil: they are stored
 }
 
 const botFile = `bot: shop
@@ -98,7 +101,8 @@ func setup(t *testing.T) *bundle {
 	a := &activities.Activities{
 		Bots: b, Dialects: dialects.New(nil), HTTP: b, Limits: &limit.Limiter{},
 		Tokens: &b.tokens, Users: b, Publisher: b, Queues: &b.queue, Log: slog.New(slog.DiscardHandler),
-		Wake: func(_ context.Context, q step.Queue) error { b.woken = append(b.woken, q); return b.asleep },
+		Heartbeat: b.heartbeat,
+		Wake:      func(_ context.Context, q step.Queue) error { b.woken = append(b.woken, q); return b.asleep },
 	}
 	a.Register(b.TestActivityEnvironment)
 	b.activities = a

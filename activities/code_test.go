@@ -282,3 +282,45 @@ func TestRunCode_NeverTwice(t *testing.T) {
 	require.NoError(t, err, "the try before found no sandbox")
 	require.Len(t, s.jobs, 1)
 }
+
+// TestRunCode_HeartbeatFails: the server may have stored the heartbeat whose call failed. The script is not begun, and the next
+// try may begin it.
+func TestRunCode_HeartbeatFails(t *testing.T) {
+	t.Parallel()
+	b, s := setup(t), &scripts{result: returns(`{"statusCode":200,"body":"{}"}`)}
+	b.beat = func(n int) error {
+		if n == 1 {
+			return context.DeadlineExceeded // a server that does not answer; the SDK leaves the activity's context
+		}
+		return nil
+	}
+	_, err := b.code(t, s, "id")
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.False(t, app.NonRetryable())
+	require.Empty(t, s.jobs)
+	require.Len(t, b.beats, 2)
+
+	next := setup(t)
+	next.SetHeartbeatDetails(b.beats[1])
+	_, err = next.code(t, s, "id")
+	require.NoError(t, err)
+	require.Len(t, s.jobs, 1)
+	require.Len(t, next.beats, 1)
+	require.NotNil(t, next.beats[0].Running)
+}
+
+// TestRunCode_LastHeartbeat: the SDK sends no heartbeat after the activity's context, which ends when one has failed.
+func TestRunCode_LastHeartbeat(t *testing.T) {
+	t.Parallel()
+	for cause, want := range map[error]int{context.DeadlineExceeded: 2, temporal.NewCanceledError(): 1} {
+		b, s := setup(t), &scripts{fault: fault.New(fault.SandboxUnavailable, "none")}
+		ctx, end := context.WithCancelCause(context.Background())
+		b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+		s.hold = func(context.Context) { end(cause) }
+		_, err := b.code(t, s, "id")
+		require.Error(t, err)
+		require.Len(t, b.beats, want, cause)
+		require.Equal(t, want == 2, b.beats[want-1].NotBegun, cause)
+	}
+}

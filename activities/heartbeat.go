@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/step"
 )
@@ -21,6 +22,8 @@ const (
 	heartbeatLate = 1500 * time.Millisecond
 	// heartbeatReports is how many times as long as a report to the server takes a heartbeat timeout is.
 	heartbeatReports = 10
+	// heartbeatSend bounds sending a heartbeat whose storing is waited for.
+	heartbeatSend = 4 * time.Second
 	// heartbeatTimeoutMost bounds the time after which a lost worker is noticed, which must leave time for another attempt
 	// before the common deadline of 30 s.
 	heartbeatTimeoutMost = 15 * time.Second
@@ -43,9 +46,10 @@ func interval(timeout time.Duration) time.Duration {
 	return max(heartbeatEvery, (timeout-heartbeatLate)*2/3)
 }
 
-// start sends the heartbeats of an activity until stop is called. It goes on when a heartbeat has failed: the SDK ends the
-// activity's context then, and a server that is back must learn of the activity.
-func (h *heartbeats) start(ctx context.Context, progress func() step.Progress) (stop func()) {
+// start sends the heartbeats of an activity until stop is called: the first one at once, unless it is sent already. It goes
+// on when a heartbeat has failed: the SDK ends the activity's context then, and a server that is back must learn of the
+// activity.
+func (h *heartbeats) start(ctx context.Context, sent bool, progress func() step.Progress) (stop func()) {
 	info := activity.GetInfo(ctx)
 	if info.IsLocalActivity {
 		return func() {}
@@ -59,7 +63,10 @@ func (h *heartbeats) start(ctx context.Context, progress func() step.Progress) (
 		tick := time.NewTicker(interval(info.HeartbeatTimeout))
 		defer tick.Stop()
 		for {
-			activity.RecordHeartbeat(ctx, progress())
+			if !sent {
+				activity.RecordHeartbeat(ctx, progress())
+			}
+			sent = false
 			select {
 			case <-tick.C:
 			case <-done:
@@ -80,4 +87,28 @@ func (a *Activities) heartbeatTimeout() time.Duration {
 		return a.heartbeats.timeout(0)
 	}
 	return a.heartbeats.timeout(a.ReportTime())
+}
+
+// sendHeartbeat sends a heartbeat and returns once the server has stored it. After an error it may be stored all the same.
+// The SDK's own heartbeats report no error, and only after some of them the activity's context ends.
+func (a *Activities) sendHeartbeat(ctx context.Context, p step.Progress) error {
+	ctx, cancel := context.WithTimeout(ctx, heartbeatSend)
+	defer cancel()
+	return a.Heartbeat(ctx, activity.GetInfo(ctx).TaskToken, p)
+}
+
+// recordLast records the progress with which an activity fails, for its next try. The SDK may hold the heartbeat back, and
+// sends it when the activity has failed, with the activity's context. Where a heartbeat has failed, that context has ended,
+// and the SDK would send nothing. An activity that the workflow has cancelled has no next try.
+func (a *Activities) recordLast(ctx context.Context, p step.Progress) {
+	ended := ctx.Err() != nil && !temporal.IsCanceledError(context.Cause(ctx))
+	ctx = context.WithoutCancel(ctx)
+	activity.RecordHeartbeat(ctx, p)
+	if !ended {
+		return
+	}
+	if err := a.sendHeartbeat(ctx, p); err != nil {
+		a.Log.WarnContext(ctx, "sending the last heartbeat of an activity failed",
+			"workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "error", err)
+	}
 }

@@ -43,7 +43,7 @@ func TestHeartbeats_Count(t *testing.T) {
 	var h heartbeats
 	var during int64
 	run := func(ctx context.Context) error {
-		stop := h.start(ctx, func() step.Progress { return step.Progress{} })
+		stop := h.start(ctx, false, func() step.Progress { return step.Progress{} })
 		during = h.running.Load()
 		stop()
 		stop() // an activity that fails stops before its last heartbeat

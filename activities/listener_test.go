@@ -59,3 +59,16 @@ func (o *outbound) RecordHeartbeat(ctx context.Context, details ...any) {
 	}
 	o.Next.RecordHeartbeat(ctx, details...)
 }
+
+// heartbeat stores a heartbeat, also one that fails.
+func (b *bundle) heartbeat(ctx context.Context, _ []byte, details ...any) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	p, _ := details[0].(step.Progress)
+	b.beats = append(b.beats, p)
+	if b.beat != nil {
+		return b.beat(len(b.beats))
+	}
+	return nil
+}

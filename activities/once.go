@@ -32,16 +32,11 @@ func onceByHeartbeat[T any](
 	ctx context.Context, c *Code, runs *flight.Group[scriptEnd[T]], key flight.Key, do func(context.Context) (T, error),
 ) (T, error) {
 	attempt := runs.Find(key)
-	if attempt == nil && mayHaveBegun(ctx) {
-		var none T
-		return none, lostScript(ctx)
-	}
-	if attempt == nil {
-		// The SDK sends the first heartbeat at once. A server that has no heartbeat of a try knows that its script did not begin.
-		activity.RecordHeartbeat(ctx, runningNow())
-		if ctx.Err() != nil {
+	begins := attempt == nil
+	if begins {
+		if err := c.announceScript(ctx); err != nil {
 			var none T
-			return none, retryable(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))
+			return none, err
 		}
 		attempt = runs.JoinOrStart(ctx, c.Log, key, func(ctx context.Context, f *flight.Flight[scriptEnd[T]]) scriptEnd[T] {
 			f.SetProgress(runningNow())
@@ -50,14 +45,35 @@ func onceByHeartbeat[T any](
 			return scriptEnd[T]{r, err}
 		}, scriptEnd[T]{err: nonRetryable(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
 	}
-	stop := c.heartbeats.start(ctx, attempt.Progress)
+	stop := c.heartbeats.start(ctx, begins, attempt.Progress)
 	defer stop()
 	done := attempt.Wait(ctx)
 	if app, ok := errors.AsType[*temporal.ApplicationError](done.err); ok && !app.NonRetryable() {
 		stop()
-		activity.RecordHeartbeat(context.WithoutCancel(ctx), step.Progress{NotBegun: true})
+		c.recordLast(ctx, step.Progress{NotBegun: true})
 	}
 	return done.result, done.err
+}
+
+// announceScript sends the heartbeat before the script begins. A server that has no heartbeat of a try knows that its script
+// did not begin. One whose heartbeat failed may be stored: then the next one takes it back. The error is why the script must
+// not begin.
+func (c *Code) announceScript(ctx context.Context) error {
+	if mayHaveBegun(ctx) {
+		return lostScript(ctx)
+	}
+	err := c.sendHeartbeat(ctx, runningNow())
+	if err == nil {
+		return nil
+	}
+	c.Log.WarnContext(ctx, "script not begun, sending its heartbeat failed",
+		"workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "error", err)
+	err = c.sendHeartbeat(context.WithoutCancel(ctx), step.Progress{NotBegun: true})
+	if err != nil && !temporal.IsCanceledError(err) { // a cancelled activity's heartbeat is stored
+		c.Log.WarnContext(ctx, "the server may take the script for begun",
+			"workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "error", err)
+	}
+	return retryable(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))
 }
 
 // lostScript is the error of a script whose worker was lost. Its details are the step.Progress of that worker, by which the

@@ -77,6 +77,7 @@ func TestCode_Run(t *testing.T) {
 // runOnce runs the activity of a script that a first attempt may have begun.
 func (b *bundle) runOnce(t *testing.T, code *activities.Code) (result step.ScriptResult, err error) {
 	t.Helper()
+	code.Heartbeat = b.heartbeat
 	code.Register(b.TestActivityEnvironment)
 	in := scriptRun()
 	in.Once = true

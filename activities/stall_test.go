@@ -97,6 +97,25 @@ func TestCallWebhook_ContextEnds(t *testing.T) {
 	}
 }
 
+// TestCallWebhook_LastHeartbeat: the next try of the activity learns how the request ended, although a heartbeat has failed and
+// the SDK sends none with the activity's context.
+func TestCallWebhook_LastHeartbeat(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ctx, end := context.WithCancelCause(context.Background())
+	b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	b.answer = func(int) (*egress.Response, error) {
+		end(context.DeadlineExceeded)
+		return response(http.StatusServiceUnavailable, ""), nil
+	}
+	_, err := b.call(b.input(t, "PLAIN"))
+	require.Error(t, err)
+	require.Len(t, b.beats, 1)
+	require.Nil(t, b.beats[0].Running)
+	require.Len(t, b.beats[0].Attempts, 1)
+	require.Equal(t, string(fault.Status), b.beats[0].Attempts[0].Error)
+}
+
 // TestCallWebhook_RepetitionJoinsTheRequest: however often the server runs an attempt again, the endpoint sees one request,
 // during it and after its answer.
 func TestCallWebhook_RepetitionJoinsTheRequest(t *testing.T) {

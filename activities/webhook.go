@@ -39,7 +39,7 @@ func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (ste
 			return c.run(ctx)
 		}, attempted{progress: p, failed: fault.New(fault.Internal, "the attempt panicked: see the worker's log")})
 	}
-	stop := a.heartbeats.start(ctx, attempt.Progress)
+	stop := a.heartbeats.start(ctx, false, attempt.Progress)
 	defer stop()
 	done := attempt.Wait(ctx)
 	if done.failed == nil {
@@ -69,7 +69,7 @@ func (a *Activities) failure(ctx context.Context, in step.WebhookInput, left clo
 	if info.IsLocalActivity {
 		p.HeartbeatTimeout = a.heartbeatTimeout()
 	} else {
-		activity.RecordHeartbeat(context.WithoutCancel(ctx), p) // the attempts survive into the next attempt of this activity
+		a.recordLast(ctx, p) // the attempts survive into the next attempt of this activity
 	}
 	a.Log.InfoContext(ctx, "attempt failed", "workflow", info.WorkflowExecution.ID, "event", in.Event.ID,
 		"step", in.Plan.Step, "attempt", len(p.Attempts), "kind", f.Kind, "status", f.Status, "error", f.Message,

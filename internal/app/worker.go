@@ -115,7 +115,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
 	}
 	acts.CodeWorkers = &codeworker.Client{Transport: pubsub.New(b.js), Log: cfg.Log}
-	acts.ReportTime = w.load.ReportTime
+	acts.Heartbeat, acts.ReportTime = b.temporal.RecordActivityHeartbeat, w.load.ReportTime
 	acts.Sessions = store.NewSessions(b.js, b.streams)
 	acts.HasSessions = func(id schemas.BotID) bool { return hasSessions(b.bots, id) }
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
