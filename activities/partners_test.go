@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/oauth2"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -56,14 +58,20 @@ func (q *queue) AddAgain(_ context.Context, _ schemas.ConversationKey, _, _ stri
 	return q.full
 }
 
-func (q *queue) Head(_ context.Context, _ schemas.BotID, _ string) ([]byte, uint64, error) {
+func (q *queue) Head(_ context.Context, _ schemas.BotID, _ string) (store.QueueHead, error) {
 	if len(q.entries) == 0 {
-		return nil, 0, nil
+		return store.QueueHead{}, nil
 	}
-	return q.entries[0], q.removed + 1, nil
+	return store.QueueHead{Data: q.entries[0], Sequence: q.removed + 1, ID: q.id()}, nil
 }
 
-func (q *queue) Remove(_ context.Context, sequence uint64) error {
+// id is that of the oldest entry.
+func (q *queue) id() string { return fmt.Sprintf("id of %d", q.removed+1) }
+
+func (q *queue) Remove(_ context.Context, of schemas.BotID, step string, sequence uint64, id string) error {
+	if step != "" && (of != schemas.BotID{Tenant: "default", Bot: "shop"} || step != "NOTIFY" || id != q.id()) {
+		return errors.New("another queue or entry")
+	}
 	if sequence == q.removed+1 {
 		q.entries, q.removed = q.entries[1:], sequence
 	}
@@ -272,10 +280,15 @@ func TestWebhook_BackgroundStepWaitsInItsQueue(t *testing.T) {
 	first := b.head(t)
 	require.Equal(t, "e1", first.Webhook.Event.ID)
 	require.Equal(t, "c-1", first.Conversation)
-	_, err := b.ExecuteActivity(step.ActivityQueueDone, first.Sequence)
+	of := step.QueueEntry{BotID: first.Webhook.Plan.BotID, Step: "NOTIFY", ID: first.Entry}
+	_, err := b.ExecuteActivity(step.ActivityQueueDone, first.Sequence, of)
 	require.NoError(t, err)
-	require.Equal(t, "e2", b.head(t).Webhook.Event.ID, "what cannot be read does not hold up the queue")
+	second := b.head(t)
+	require.Equal(t, "e2", second.Webhook.Event.ID, "what cannot be read does not hold up the queue")
 	require.Len(t, b.queue.entries, 1)
+	_, err = b.ExecuteActivity(step.ActivityQueueDone, second.Sequence)
+	require.NoError(t, err, "as a run of an earlier release removes it")
+	require.Empty(t, b.queue.entries)
 }
 
 // TestEnqueue_StoredEntryIsNotRejected: the share of the tenant may be full when an entry that is queued is queued again,

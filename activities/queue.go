@@ -10,6 +10,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -18,8 +19,9 @@ type Queues interface {
 	Add(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error
 	// AddAgain is Add for an entry that may be stored already.
 	AddAgain(ctx context.Context, key schemas.ConversationKey, step, eventID string, data []byte) error
-	Head(ctx context.Context, owner schemas.BotID, step string) (data []byte, sequence uint64, err error)
-	Remove(ctx context.Context, sequence uint64) error
+	Head(ctx context.Context, owner schemas.BotID, step string) (store.QueueHead, error)
+	// Remove removes the entry of a sequence and an id from the queue of a step; "" is any id.
+	Remove(ctx context.Context, owner schemas.BotID, step string, sequence uint64, id string) error
 }
 
 // Wake starts the workflow of a background queue, or signals the running one.
@@ -72,24 +74,25 @@ func (a *Activities) enqueue(
 // be read was written by an incompatible release: it is logged and taken off, so that the queue goes on.
 func (a *Activities) ReadQueueHead(ctx context.Context, q step.Queue) (step.Queued, error) {
 	for {
-		data, sequence, err := a.Queues.Head(ctx, q.BotID, q.Step)
-		if err != nil || sequence == 0 {
+		stored, err := a.Queues.Head(ctx, q.BotID, q.Step)
+		if err != nil || stored.Sequence == 0 {
 			return step.Queued{}, err
 		}
 		var head step.Queued
-		if err := json.Unmarshal(data, &head); err == nil && head.Webhook.Plan.Webhook != nil {
-			head.Sequence = sequence
+		if err := json.Unmarshal(stored.Data, &head); err == nil && head.Webhook.Plan.Webhook != nil {
+			head.Sequence, head.Entry = stored.Sequence, stored.ID
 			return head, nil
 		}
 		a.Log.ErrorContext(ctx, "background queue entry dropped, not readable",
-			"tenant", q.Tenant, "bot", q.Bot, "step", q.Step, "sequence", sequence, "bytes", len(data))
-		if err := a.Queues.Remove(ctx, sequence); err != nil {
+			"tenant", q.Tenant, "bot", q.Bot, "step", q.Step, "sequence", stored.Sequence, "bytes", len(stored.Data))
+		if err := a.Queues.Remove(ctx, q.BotID, q.Step, stored.Sequence, stored.ID); err != nil {
 			return step.Queued{}, err
 		}
 	}
 }
 
-// RemoveQueueHead takes a step that was worked on off its queue.
-func (a *Activities) RemoveQueueHead(ctx context.Context, sequence uint64) error {
-	return a.Queues.Remove(ctx, sequence)
+// RemoveQueueHead takes a step that was worked on off its queue. A run whose task an earlier release has completed passes
+// no entry.
+func (a *Activities) RemoveQueueHead(ctx context.Context, sequence uint64, of step.QueueEntry) error {
+	return a.Queues.Remove(ctx, of.BotID, of.Step, sequence, of.ID)
 }

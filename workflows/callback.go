@@ -84,7 +84,7 @@ func (c *conversation) takeCallback(ctx workflow.Context, cb step.Callback) erro
 	defer func() { call.reading = false }()
 	var answer step.WebhookResult
 	in := step.AnswerInput{Webhook: call.in, Body: cb.Body}
-	if err := reliably(ctx, step.ActivityAnswer, "read the call back", in, &answer); err != nil {
+	if err := reliably(ctx, step.ActivityAnswer, "read the call back", &answer, in); err != nil {
 		call.failed++
 		return reject(step.RejectedAnswer, "%s", faultOf(err).Message)
 	}

@@ -43,7 +43,8 @@ type world struct {
 	keepsOpen bool
 
 	queue []step.Queued // the background queue
-	full  error         // why the queue takes nothing; nil: it does
+	done  []step.QueueEntry
+	full  error // why the queue takes nothing; nil: it does
 
 	callbacks  map[string]error // what became of callbacks that were let in
 	rejections map[string]error
@@ -96,13 +97,14 @@ func (w *world) queueHead(context.Context, step.Queue) (step.Queued, error) {
 		return step.Queued{}, nil
 	}
 	head := w.queue[0]
-	head.Sequence = 1
+	head.Sequence, head.Entry = 1, "id of "+head.Webhook.Event.ID
 	return head, nil
 }
 
-func (w *world) queueDone(context.Context, uint64) error {
+func (w *world) queueDone(_ context.Context, _ uint64, of step.QueueEntry) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.done = append(w.done, of)
 	w.queue = w.queue[1:]
 	return nil
 }

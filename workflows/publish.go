@@ -50,7 +50,7 @@ func publishReplied(
 
 // store puts a reply on NATS. The type is that which the Temporal UI shows: a repeated step's end is published as another.
 func store(ctx workflow.Context, replyType string, in step.PublishInput) (published step.Published, err error) {
-	err = reliably(ctx, step.ActivityPublish, replyType, in, &published)
+	err = reliably(ctx, step.ActivityPublish, replyType, &published, in)
 	return published, err
 }
 

@@ -19,7 +19,7 @@ func Queue(ctx workflow.Context, in step.Queue) error {
 	for {
 		drain(wake)
 		var head step.Queued
-		if err := reliably(ctx, step.ActivityQueueHead, "look", in, &head); err != nil {
+		if err := reliably(ctx, step.ActivityQueueHead, "look", &head, in); err != nil {
 			return err
 		}
 		if head.Sequence == 0 {
@@ -58,7 +58,8 @@ func work(ctx workflow.Context, in step.Queue, head step.Queued) error {
 	}
 	publishAccepted(ctx, in, head)
 	publish(ctx, addressOf(in, head), schemas.TypeStepLate, data)
-	return reliably(ctx, step.ActivityQueueDone, "done", head.Sequence, nil)
+	entry := step.QueueEntry{BotID: in.BotID, Step: in.Step, ID: head.Entry}
+	return reliably(ctx, step.ActivityQueueDone, "done", nil, head.Sequence, entry)
 }
 
 // publishAccepted publishes that a step was accepted, as its conversation does: a queue that is woken before the reply of
@@ -87,7 +88,7 @@ func addressOf(in step.Queue, head step.Queued) step.Address {
 
 // enqueue puts a step into its background queue; the fault is why the queue does not take it.
 func enqueue(ctx workflow.Context, q step.Queued) *fault.Fault {
-	if err := reliably(ctx, step.ActivityEnqueue, q.Webhook.Plan.Step+": into the queue", q, nil); err != nil {
+	if err := reliably(ctx, step.ActivityEnqueue, q.Webhook.Plan.Step+": into the queue", nil, q); err != nil {
 		return faultOf(err)
 	}
 	return nil

@@ -21,7 +21,7 @@ const (
 // reliably runs an activity that needs nothing but NATS or the worker itself: as a local activity first, which costs next to
 // nothing, then as a normal one for as long as it takes. Only an error that is not retryable ends it. A step that was
 // cancelled still has to end well, so a cancellation of ctx does not reach it.
-func reliably(ctx workflow.Context, activity, summary string, in, result any) error {
+func reliably(ctx workflow.Context, activity, summary string, result any, in ...any) error {
 	ctx, stop := workflow.NewDisconnectedContext(ctx)
 	defer stop()
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
@@ -29,7 +29,7 @@ func reliably(ctx workflow.Context, activity, summary string, in, result any) er
 		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
 		Summary:             summary,
 	})
-	err := workflow.ExecuteLocalActivity(local, activity, in).Get(local, result)
+	err := workflow.ExecuteLocalActivity(local, activity, in...).Get(local, result)
 	if err == nil || permanent(err) {
 		return err
 	}
@@ -38,7 +38,7 @@ func reliably(ctx workflow.Context, activity, summary string, in, result any) er
 		RetryPolicy:         &temporal.RetryPolicy{InitialInterval: time.Second, MaximumInterval: 10 * time.Second},
 		Summary:             summary,
 	})
-	return workflow.ExecuteActivity(normal, activity, in).Get(normal, result)
+	return workflow.ExecuteActivity(normal, activity, in...).Get(normal, result)
 }
 
 func permanent(err error) bool {

@@ -288,6 +288,7 @@ func (in AnswerInput) TraceID() string { return in.Webhook.TraceID() }
 // Queued is one step in a background queue.
 type Queued struct {
 	Sequence     uint64       `json:"sequence,omitempty"` // of the queue's stream; 0 = the queue is empty
+	Entry        string       `json:"entry,omitempty"`    // id of its message in the stream; "" = unknown (earlier releases)
 	Conversation string       `json:"conversation"`
 	Webhook      WebhookInput `json:"webhook"`
 	// Workflow is the run that accepts the step with a reply to its event. Empty = no reply (events about sessions), or
@@ -297,6 +298,15 @@ type Queued struct {
 
 // TraceID is the trace of the event of the step.
 func (q Queued) TraceID() string { return q.Webhook.TraceID() }
+
+// QueueEntry is the second argument of ActivityQueueDone, which earlier releases do not pass: the queue of the step that was
+// worked on, and the id of its entry. A stream that was created again may have another entry under its sequence.
+type QueueEntry struct {
+	schemas.BotID
+
+	Step string `json:"step"`
+	ID   string `json:"id,omitempty"` // "" = unknown
+}
 
 // Queue is the input of the Queue workflow.
 type Queue struct {

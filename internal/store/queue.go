@@ -63,16 +63,23 @@ func (q *Queues) AddAgain(ctx context.Context, key schemas.ConversationKey, step
 	return fmt.Errorf("add to the queue of step %s: %w", step, err)
 }
 
-// Head reads the oldest entry of a step's queue and its sequence; 0 when the queue is empty.
-func (q *Queues) Head(ctx context.Context, owner schemas.BotID, step string) (data []byte, sequence uint64, err error) {
+// QueueHead is the oldest entry of a queue. The zero value is that of an empty one.
+type QueueHead struct {
+	Data     []byte
+	Sequence uint64 // 0: the queue is empty
+	ID       string // of the entry's message; "": it was stored without one
+}
+
+// Head reads the oldest entry of a step's queue.
+func (q *Queues) Head(ctx context.Context, owner schemas.BotID, step string) (QueueHead, error) {
 	m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(queueSubject(owner, step)))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
-		return nil, 0, nil
+		return QueueHead{}, nil
 	case err != nil:
-		return nil, 0, fmt.Errorf("read the queue of step %s: %w", step, err)
+		return QueueHead{}, fmt.Errorf("read the queue of step %s: %w", step, err)
 	}
-	return m.Data, m.Sequence, nil
+	return QueueHead{Data: m.Data, Sequence: m.Sequence, ID: m.Header.Get(jetstream.MsgIDHeader)}, nil
 }
 
 // Heads reads the oldest entry of every queue that has one.
@@ -94,13 +101,25 @@ func (q *Queues) Heads(ctx context.Context) (heads [][]byte, err error) {
 	return heads, nil
 }
 
-// Remove removes an entry from its queue. It succeeds for an entry that was already removed.
-func (q *Queues) Remove(ctx context.Context, sequence uint64) error {
-	err := q.stream.DeleteMsg(ctx, sequence)
+// Remove removes an entry from the queue of a step. It succeeds for an entry that was already removed. A stream that was
+// deleted and created again may give the sequence to another entry: only one of the same queue and id is removed. The step ""
+// is that of any queue, and "" is any id: earlier releases named entries by their sequences alone.
+func (q *Queues) Remove(ctx context.Context, owner schemas.BotID, step string, sequence uint64, id string) error {
+	stored, err := q.stream.GetMsg(ctx, sequence)
+	if errors.Is(err, jetstream.ErrMsgNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read entry %d of the queue of step %s: %w", sequence, step, err)
+	}
+	if step != "" && stored.Subject != queueSubject(owner, step) || id != "" && stored.Header.Get(jetstream.MsgIDHeader) != id {
+		return nil // another entry
+	}
+	err = q.stream.DeleteMsg(ctx, sequence)
 	if err == nil || errors.Is(err, jetstream.ErrMsgNotFound) || errors.Is(err, jetstream.ErrMsgDeleteUnsuccessful) {
 		return nil
 	}
-	return fmt.Errorf("remove entry %d from its queue: %w", sequence, err)
+	return fmt.Errorf("remove entry %d from the queue of step %s: %w", sequence, step, err)
 }
 
 func queueSubject(owner schemas.BotID, step string) string {

@@ -16,9 +16,10 @@ func TestQueue_IsFirstInFirstOut(t *testing.T) {
 	js, streams := setup(t, bus.StreamOptions{})
 	q, ctx := NewQueues(js, streams), testContext(t)
 
-	_, sequence, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
+	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
+	head, err := q.Head(ctx, shop, "NOTIFY")
 	require.NoError(t, err)
-	require.Zero(t, sequence, "an empty queue has no head")
+	require.Zero(t, head, "an empty queue has no head")
 
 	for i := range 3 {
 		require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "NOTIFY", fmt.Sprint("id-", i), []byte{byte('a' + i)}))
@@ -26,18 +27,56 @@ func TestQueue_IsFirstInFirstOut(t *testing.T) {
 	}
 	require.NoError(t, q.Add(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1"), "OTHER", "id-9", []byte("z")), "a queue of its own")
 	for _, want := range []string{"a", "b", "c"} {
-		data, sequence, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
+		head, err := q.Head(ctx, shop, "NOTIFY")
 		require.NoError(t, err)
-		require.Equal(t, want, string(data))
-		require.NoError(t, q.Remove(ctx, sequence))
-		require.NoError(t, q.Remove(ctx, sequence), "removing twice succeeds")
+		require.Equal(t, want, string(head.Data))
+		require.NoError(t, q.Remove(ctx, shop, "NOTIFY", head.Sequence, head.ID))
+		require.NoError(t, q.Remove(ctx, shop, "NOTIFY", head.Sequence, head.ID), "removing twice succeeds")
 	}
-	_, sequence, err = q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "NOTIFY")
+	head, err = q.Head(ctx, shop, "NOTIFY")
 	require.NoError(t, err)
-	require.Zero(t, sequence)
-	data, _, err := q.Head(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "OTHER")
+	require.Zero(t, head)
+	head, err = q.Head(ctx, shop, "OTHER")
 	require.NoError(t, err)
-	require.Equal(t, "z", string(data))
+	require.Equal(t, "z", string(head.Data))
+	require.NoError(t, q.Remove(ctx, schemas.BotID{}, "", head.Sequence, ""), "as an earlier release removes it")
+	head, err = q.Head(ctx, shop, "OTHER")
+	require.NoError(t, err)
+	require.Zero(t, head)
+}
+
+// TestQueue_RemoveComparesTheEntry: the stream was deleted and created again, and the sequence that a run has in its history is
+// that of another entry, of another tenant or of the same queue.
+func TestQueue_RemoveComparesTheEntry(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	ctx, acme := testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	for name, of := range map[string]schemas.BotID{"same queue": acme, "other tenant": {Tenant: "other", Bot: "shop"}} {
+		q := NewQueues(js, streams)
+		require.NoError(t, q.Add(ctx, acme.WithConversation("c-1"), "NOTIFY", "e1", []byte("a")))
+		old, err := q.Head(ctx, acme, "NOTIFY")
+		require.NoError(t, err)
+		require.NotEmpty(t, old.ID)
+
+		config := streams.Queues().CachedInfo().Config
+		config.FirstSeq = old.Sequence
+		require.NoError(t, js.DeleteStream(ctx, bus.StreamQueues))
+		_, err = js.CreateStream(ctx, config)
+		require.NoError(t, err)
+		require.NoError(t, q.Add(ctx, of.WithConversation("c-1"), "NOTIFY", "e2", []byte("b")))
+		head, err := q.Head(ctx, of, "NOTIFY")
+		require.NoError(t, err)
+		require.Equal(t, old.Sequence, head.Sequence, name)
+
+		require.NoError(t, q.Remove(ctx, acme, "NOTIFY", old.Sequence, old.ID))
+		if of != acme {
+			require.NoError(t, q.Remove(ctx, acme, "NOTIFY", old.Sequence, ""), "an entry whose id is not known")
+		}
+		head, err = q.Head(ctx, of, "NOTIFY")
+		require.NoError(t, err)
+		require.Equal(t, "b", string(head.Data), name)
+		require.NoError(t, q.Remove(ctx, of, "NOTIFY", head.Sequence, head.ID))
+	}
 }
 
 // An event's id is unique within its conversation only.
