@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -153,7 +154,9 @@ func (b *bundle) Update(_ context.Context, tenant, user string, fence int64, wri
 	if b.broken != nil {
 		return nil, b.broken
 	}
-	b.fences = append(b.fences, fence)
+	if b.fences = append(b.fences, fence); fence != 0 && fence < slices.Max(b.fences) {
+		return b.users[tenant+"/"+user], nil // of an older writer
+	}
 	changed, err := change(b.users[tenant+"/"+user])
 	if err == nil {
 		b.users[tenant+"/"+user], b.writer = changed, writer
@@ -213,10 +216,6 @@ func (b *bundle) call(in step.WebhookInput) (step.WebhookResult, error) {
 	}
 	var result step.WebhookResult
 	return result, value.Get(&result)
-}
-
-func response(status int, body string) *egress.Response {
-	return &egress.Response{Status: status, Header: http.Header{}, Body: []byte(body)}
 }
 
 // progress is what a failed attempt left behind.

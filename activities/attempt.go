@@ -140,7 +140,7 @@ func (c *call) rememberChat(ctx context.Context, chat string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, chatTimeout)
 	defer cancel()
-	_, err := c.Chats.Remember(ctx, c.in.Plan.BotID, chat, c.in.Event.Subject, fenceOf(c.in))
+	_, err := c.Chats.Remember(ctx, c.in.Plan.BotID, chat, c.in.Event.Subject, fenceOf(ctx, c.in))
 	if err != nil {
 		c.Log.WarnContext(ctx, "messages of the adapter's owner may not find their conversation", "event", c.in.Event.ID,
 			"adapter", c.in.Plan.Step, "error", err)

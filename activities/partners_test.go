@@ -326,3 +326,7 @@ func TestEnqueue_FullQueueIsFinal(t *testing.T) {
 	require.ErrorAs(t, b.enqueue(t, "e1"), &app)
 	require.False(t, app.NonRetryable(), "a queue without a running workflow must be woken")
 }
+
+func response(status int, body string) *egress.Response {
+	return &egress.Response{Status: status, Header: http.Header{}, Body: []byte(body)}
+}

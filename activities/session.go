@@ -76,7 +76,7 @@ func aboutSession(e schemas.Event) bool {
 // attempt of a worker that was paused while a later step joined or ended a session changes nothing. The events are queued
 // before the session is stored: a repetition finds them in the queue by their ids.
 func (a *Activities) join(ctx context.Context, in step.WebhookInput) error {
-	key, fence := in.Plan.BotID.WithConversation(in.Event.Subject), fenceOf(in)
+	key, fence := in.Plan.BotID.WithConversation(in.Event.Subject), fenceOf(ctx, in)
 	for {
 		s, at, err := a.readSession(ctx, key)
 		live := s.Round == in.Round
@@ -200,12 +200,12 @@ func (a *Activities) endSession(ctx context.Context, in step.PublishInput) error
 	}
 }
 
-// closeFence orders the close of a conversation among its steps, by the server's clock: behind the step that closes it, of
-// which a second attempt may be paused, else at its own time, which is the workflow's.
+// closeFence orders the close of a conversation among its steps, by the server's clock: behind all tries of the step that
+// closes it, one of which may be paused, else at its own time, which is the workflow's.
 func closeFence(in step.PublishInput) int64 {
 	switch {
 	case !in.Began.IsZero():
-		return in.Began.UnixNano() + 1
+		return in.Began.UnixNano() + triesOrdered + 1
 	case in.Reply.Time.IsZero():
 		return 0
 	}

@@ -218,7 +218,7 @@ func TestSession_ClosedWithTheAnswer(t *testing.T) {
 	require.Equal(t, schemas.ClosedCompleted, result.Closed)
 	list, _ := b.announced(t)
 	require.Len(t, list, 1)
-	require.Equal(t, began.Add(time.Second).UnixNano()+1, s.all[key].Fence)
+	require.Equal(t, began.Add(time.Second).UnixNano()+1000, s.all[key].Fence)
 	b.deliverAt(t, began.Add(time.Second), "robot", "e1", schemas.TypeMessageReceived, "") // a second attempt that was paused
 	b.deliverAt(t, began.Add(2*time.Second), "robot", "e2", schemas.TypeMessageReceived, "")
 	list, _ = b.announced(t)

@@ -3,6 +3,7 @@ package activities_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -339,21 +340,44 @@ func TestCallWebhook_DeadlineCoversEverything(t *testing.T) {
 	}
 }
 
-// TestCallWebhook_WritesAreFenced: what a step writes is ordered by when the step began, not by when its worker came to it.
+// TestCallWebhook_WritesAreFenced: what a step writes is ordered by when the step began, not by when its worker came to it. Of
+// the tries of a step, the latest counts: the first one was paused while the second one answered, and the workflow, which
+// publishes the reply, knows the second one's answer only.
 func TestCallWebhook_WritesAreFenced(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
-	b.answer = func(int) (*egress.Response, error) {
-		return response(http.StatusOK, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
+	b.answer = func(n int) (*egress.Response, error) {
+		return response(http.StatusOK, fmt.Sprintf(`{"response":["ok"],"user_details":{"try":"%d"}}`, n)), nil
 	}
 	began := time.Now().Add(-time.Minute)
+	var want []int64
+	for attempt, fence := range map[int32]int64{0: 0, 1: 1, 2: 2, 1_000_000: 999} {
+		in := b.input(t, "PLAIN")
+		in.Accepted = began.Add(time.Duration(len(want)) * time.Second)
+		want = append(want, in.Accepted.UnixNano()+fence)
+		_, err := b.try(attempt, in)
+		require.NoError(t, err)
+	}
+	_, err := b.call(b.input(t, "PLAIN")) // from a release that did not say
+	require.NoError(t, err)
+	require.Equal(t, append(want, 0), b.fences)
+
 	in := b.input(t, "PLAIN")
-	in.Accepted = began
-	_, err := b.call(in)
-	require.NoError(t, err)
-	_, err = b.call(b.input(t, "PLAIN")) // from a release that did not say
-	require.NoError(t, err)
-	require.Equal(t, []int64{began.UnixNano(), 0}, b.fences)
+	in.Accepted = began.Add(time.Minute)
+	for n, attempt := range []int32{2, 1} {
+		in.Event.ID = fmt.Sprint("in process ", n) // or the second call would join the first one
+		_, err := b.try(attempt, in)
+		require.NoError(t, err)
+	}
+	require.Contains(t, string(b.users["default/91"]), `"try":"6"`)
+}
+
+// try makes the n-th try of an activity, as another process does; 0 = the local activity before it.
+func (b *bundle) try(n int32, in step.WebhookInput) (step.WebhookResult, error) {
+	of := b.again()
+	of.local = n == 0
+	of.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&listener{attempt: n}}})
+	return of.call(in)
 }
 
 // TestCallWebhook_EqualEventsOfTwoConversations: the run of a background queue has events of many conversations, and

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+	"go.temporal.io/sdk/activity"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
@@ -33,7 +34,7 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 		merge := func(old json.RawMessage) (json.RawMessage, error) {
 			return c.dialect.MergeUserDetails(old, result.UserDetailsUpdate)
 		}
-		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(in), c.replyID(), merge)
+		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(ctx, in), c.replyID(), merge)
 		result.UserDetails = stored
 		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
 			return backoff.Permanent(err)
@@ -105,13 +106,22 @@ func (c *call) settleUserDetails(ctx context.Context, read schemas.StepReplied) 
 	}
 }
 
+// triesOrdered is how many tries of an activity have an order among each other. A fence counts nanoseconds: all tries of a
+// step are before the next step of its conversation, which begins more than a microsecond later.
+const triesOrdered = 999
+
 // fenceOf orders the writes of steps to what outlives them: a worker that was stopped in the middle of a step must not
-// overwrite what a later step has written. 0 = no order, for steps that an earlier release has begun.
-func fenceOf(in step.WebhookInput) int64 {
+// overwrite what a later step has written, nor what a later try of the step has. A local activity comes before the tries of
+// the activity that follows it. 0 = no order, for steps that an earlier release has begun.
+func fenceOf(ctx context.Context, in step.WebhookInput) int64 {
 	if in.Accepted.IsZero() {
 		return 0
 	}
-	return in.Accepted.UnixNano()
+	fence := in.Accepted.UnixNano()
+	if info := activity.GetInfo(ctx); !info.IsLocalActivity {
+		fence += min(int64(info.Attempt), triesOrdered)
+	}
+	return fence
 }
 
 func (a *Activities) readUserDetails(ctx context.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {
