@@ -16,12 +16,10 @@ import (
 // workflow does not know. Another worker runs the step again: before it asks the endpoint, which may answer
 // differently the second time, it looks for the step's own reply.
 
-// findTimeout bounds the search for a reply. A search that fails is followed by the attempt: NATS may be away for long.
+// findTimeout bounds the search for a reply that is not likely to be stored; step.FindTimeout bounds that for one which is,
+// because the server repeats what another worker has begun. A search that fails is followed by the attempt: NATS may be away
+// for long.
 const findTimeout = 500 * time.Millisecond
-
-// findAgainTimeout bounds the search for a reply that is likely to be stored, because the server repeats what another worker
-// has begun. An overloaded NATS needs seconds, and calling the endpoint instead would add to the load.
-const findAgainTimeout = 5 * time.Second
 
 // lookBack bounds how long before the latest begin of a step its reply is looked for, when it is not known when
 // the event was stored.
@@ -69,7 +67,7 @@ func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	}
 	patience := findTimeout
 	if repeated || reassigned || old {
-		patience = findAgainTimeout
+		patience = step.FindTimeout
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(patience, max(c.clock.left()/2, time.Millisecond)))
 	defer cancel()

@@ -130,15 +130,12 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 	}, nil
 }
 
-// chatTimeout bounds the storing of a chat, which a request can do without.
-const chatTimeout = 2 * time.Second
-
 // rememberChat lets what the partner sends in the chat find the conversation. Without it the request is still worth making.
 func (c *call) rememberChat(ctx context.Context, chat string) {
 	if chat == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, chatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, step.AnnounceTimeout)
 	defer cancel()
 	_, err := c.Chats.Remember(ctx, c.in.Plan.BotID, chat, c.in.Event.Subject, fenceOf(ctx, c.in))
 	if err != nil {

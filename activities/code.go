@@ -189,7 +189,7 @@ func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (st
 	result := step.WebhookResult{Answer: answer}
 	k := &call{
 		Activities: c.Activities, in: in, dialect: haptik.New(), progress: in.Progress,
-		clock: clock{began: time.Now(), had: keepTimeout},
+		clock: clock{began: time.Now(), had: step.KeepTimeout},
 	}
 	k.keepUserDetails(ctx, &result)
 	return result, nil

@@ -15,13 +15,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// replyTimeout is how long the reply is tried with the answer, together with the close that follows it, and how long before
-// that a progress message that is on its way. With keepTimeout both lie within what an activity gets above its HTTP timeout;
-// a NATS that needs longer is the workflow's to wait for.
-const replyTimeout = 500 * time.Millisecond
-
-// publishReplied publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it. A
-// reply that another attempt of the step has published before stands, and is returned.
+// publishReplied publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it within
+// step.ReplyTimeout: a NATS that needs longer is the workflow's to wait for. A reply that another attempt of the step has
+// published before stands, and is returned.
 func (c *call) publishReplied(ctx context.Context, result *step.WebhookResult) (id string, stored *schemas.StepReplied) {
 	in := &c.in
 	result.FitVariables(in.Variables)
@@ -33,7 +29,7 @@ func (c *call) publishReplied(ctx context.Context, result *step.WebhookResult) (
 		return "", nil // the workflow comes to the same and logs it
 	}
 	publish.Wrote, publish.Closing, publish.Began = result.Wrote, in.Closing(data, publish.Reply.Time), in.Accepted
-	ctx, cancel := context.WithTimeout(ctx, replyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, step.ReplyTimeout)
 	defer cancel()
 	published, err := c.PublishReply(ctx, publish)
 	if err != nil {
@@ -144,7 +140,7 @@ func (a *Activities) measure(in step.PublishInput, before *schemas.Reply) {
 // publishReply publishes a reply unless it is stored.
 func (a *Activities) publishReply(ctx context.Context, in step.PublishInput) (*schemas.Reply, error) {
 	if since, may := mayBeStored(ctx, in); may {
-		looking, cancel := context.WithTimeout(ctx, findAgainTimeout)
+		looking, cancel := context.WithTimeout(ctx, step.FindTimeout)
 		stored, err := a.Publisher.Find(looking, in.BotID.WithConversation(in.Reply.Subject), in.Reply.ID, since)
 		cancel()
 		switch {

@@ -55,7 +55,7 @@ func (c *call) joinSession(ctx context.Context) {
 	if c.Sessions == nil || in.Plan.Adapter == nil || in.Plan.Adapter.Events == "" || in.Round == "" || aboutSession(in.Event) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, chatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, step.AnnounceTimeout)
 	defer cancel()
 	if err := c.join(ctx, in); err != nil {
 		c.Log.WarnContext(ctx, "adapter may miss events of its session", "event", in.Event.ID, "adapter", in.Plan.Step,
@@ -164,7 +164,7 @@ func (c *call) announceHandover(ctx context.Context) {
 	if c.Sessions == nil || c.in.Event.Type != schemas.TypeConversationHandover || c.in.Round == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, chatTimeout)
+	ctx, cancel := context.WithTimeout(ctx, step.AnnounceTimeout)
 	defer cancel()
 	s, _, err := c.readSession(ctx, c.in.Plan.BotID.WithConversation(c.in.Event.Subject))
 	if err == nil && s.Round == c.in.Round {

@@ -7,11 +7,12 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // watchSoftDeadline publishes the progress message when the step's soft deadline passes before stop is called. Stop waits
-// for a message that is on its way, for replyTimeout at most: one connection carries it and the reply, so that the reply is
+// for a message that is on its way, for step.ReplyTimeout at most: one connection carries it and the reply, so that the reply is
 // never before it. Stop reports whether the message is published.
 func (c *call) watchSoftDeadline(ctx context.Context) (stop func() (published bool)) {
 	if !c.in.Notify || c.progress.Notified {
@@ -34,7 +35,7 @@ func (c *call) watchSoftDeadline(ctx context.Context) (stop func() (published bo
 	}()
 	return sync.OnceValue(func() bool {
 		close(stopped)
-		defer time.AfterFunc(replyTimeout, cancel).Stop()
+		defer time.AfterFunc(step.ReplyTimeout, cancel).Stop()
 		defer cancel()
 		<-ended
 		return published

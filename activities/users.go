@@ -15,10 +15,6 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// keepTimeout is how long the user's store is tried after the endpoint has answered. It lies within what an activity gets
-// above its HTTP timeout.
-const keepTimeout = 4 * time.Second
-
 // keepUserDetails merges the endpoint's update into the user's store, in the store's own order of changes. The endpoint has
 // done its work and must not be asked again for the store's sake: an update that is over the limit, or that cannot be kept
 // while this activity may run, is reported as the answer's problem, and the messages are delivered all the same.
@@ -28,7 +24,7 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 	if result.UserDetailsUpdate == nil || in.User.ID == "" {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(keepTimeout, max(c.clock.left(), replyTimeout)))
+	ctx, cancel := context.WithTimeout(ctx, min(step.KeepTimeout, max(c.clock.left(), step.ReplyTimeout)))
 	defer cancel()
 	err := backoff.Retry(func() error {
 		merge := func(old json.RawMessage) (json.RawMessage, error) {
@@ -56,12 +52,9 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 	result.Problem = cmp.Or(result.Problem, f)
 }
 
-// undoTimeout bounds undoing a write to the user's details. What does not succeed in it is tried again.
-const undoTimeout = 2 * time.Second
-
 // undoUserDetails undoes what an attempt wrote to the user's details, so that they are those of the reply that stands: that
 // of another attempt, which was published before, or the attempt's own when it reports that they could not be kept. An error
-// is NATS's: until it can be reached, what the next step would read is not known.
+// is NATS's: until it can be reached, what the next step would read is not known, and undoing is tried again.
 func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, before *schemas.Reply) error {
 	if in.Wrote == nil || before == nil && !in.Wrote.Failed {
 		return nil
@@ -74,7 +67,7 @@ func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, 
 	if read == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), step.UndoTimeout)
 	defer cancel()
 	var unreadable error
 	err := a.Users.Undo(ctx, in.Tenant, in.Wrote.User, func(old json.RawMessage) (changed json.RawMessage, _ error) {
@@ -98,7 +91,7 @@ func (c *call) settleUserDetails(ctx context.Context, read schemas.StepReplied) 
 	if c.in.User.ID == "" || len(read.UserDetails) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), step.UndoTimeout)
 	defer cancel()
 	if err := c.Users.Settle(ctx, c.in.Plan.Tenant, c.in.User.ID, read.UserDetails, c.replyID()); err != nil {
 		c.Log.WarnContext(ctx, "user details may differ from the reply", "event", c.in.Event.ID, "step", c.in.Plan.Step,

@@ -30,6 +30,8 @@ func TestAttemptOptions(t *testing.T) {
 	require.Zero(t, o.RetryPolicy.MaximumAttempts)
 	require.Equal(t, time.Minute, o.ScheduleToCloseTimeout)
 	require.Equal(t, "acme", o.Priority.FairnessKey)
+	in.Plan.Webhook.AttemptTimeout = bot.Duration(15 * time.Second)
+	require.Equal(t, 15*time.Second+step.AttemptSlack, attemptOptions(in, time.Minute).StartToCloseTimeout)
 }
 
 // TestCodeFault_WorkerLost: the script of a code step that no worker took did not run, unless a worker had taken it before.

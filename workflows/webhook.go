@@ -16,9 +16,6 @@ import (
 )
 
 const (
-	// startToCloseSlack is what an activity gets above the HTTP timeout, so that the activity classifies a slow endpoint
-	// and Temporal does not.
-	startToCloseSlack = 6 * time.Second
 	// heartbeatTimeout is how soon a lost worker is noticed while a webhook runs as a normal activity that had no first
 	// attempt, whose worker would have set another timeout (ADR 65).
 	heartbeatTimeout = 10 * time.Second
@@ -115,7 +112,7 @@ func needsTimers(in step.WebhookInput) bool {
 func firstAttempt(ctx workflow.Context, in step.WebhookInput) (result step.WebhookResult, failed *step.Progress) {
 	in.Reply, in.Left = true, in.Deadline.Sub(workflow.Now(ctx))
 	ctx = workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{
-		StartToCloseTimeout: in.Plan.Webhook.AttemptTimeout.D() + startToCloseSlack,
+		StartToCloseTimeout: attemptTimeout(in.Plan),
 		RetryPolicy:         &temporal.RetryPolicy{MaximumAttempts: 1},
 		Summary:             summary(in.Plan),
 	})
@@ -145,7 +142,7 @@ func startAttempts(ctx workflow.Context, in step.WebhookInput) attempts {
 	left := in.Deadline.Sub(workflow.Now(ctx))
 	in.Left, in.Reply, in.Notify, in.CloseEvent = left, publishesItself(w), false, ""
 	if w.LateAnswer == bot.LateAnswerPublish {
-		left += w.AttemptTimeout.D() + startToCloseSlack // an attempt that began in time runs to its own end
+		left += attemptTimeout(in.Plan) // an attempt that began in time runs to its own end
 	}
 	ctx = workflow.WithActivityOptions(ctx, attemptOptions(in, left))
 	return attempts{future: workflow.ExecuteActivity(ctx, step.ActivityWebhook, in), before: in.Progress}
@@ -166,12 +163,18 @@ func publishesItself(w *bot.Webhook) bool {
 	return w.ProgressAfter <= 0 && w.LateAnswer != bot.LateAnswerPublish && w.Mode != bot.ModeBackground
 }
 
+// attemptTimeout is the time of one activity, so that the activity classifies a slow endpoint and Temporal does not. Replay
+// does not compare it (ADR 65).
+func attemptTimeout(p bot.Plan) time.Duration {
+	return p.Webhook.AttemptTimeout.D() + step.AttemptSlack
+}
+
 // attemptOptions are those of the activity that makes the attempts of a step within a time.
 func attemptOptions(in step.WebhookInput, within time.Duration) workflow.ActivityOptions {
 	p := in.Plan
 	return workflow.ActivityOptions{
 		ScheduleToCloseTimeout: within,
-		StartToCloseTimeout:    p.Webhook.AttemptTimeout.D() + startToCloseSlack,
+		StartToCloseTimeout:    attemptTimeout(p),
 		HeartbeatTimeout:       cmp.Or(in.Progress.HeartbeatTimeout, heartbeatTimeout),
 		RetryPolicy: &temporal.RetryPolicy{
 			InitialInterval:    lostRetry,
