@@ -25,7 +25,7 @@ type endpoint struct {
 	state    State
 	until    time.Time // end of the pause
 	hold     hold      // by an operator
-	revision string    // of the bot file that the endpoint is disabled for
+	gone     []string  // revisions of the bot file that the endpoint answered 410, the latest last
 	ramp     int       // requests that may be in flight while the endpoint recovers; 0 = not limited
 	failures int       // in a row
 	openings int       // of the circuit, in a row
@@ -62,14 +62,15 @@ func (e *endpoint) concurrency() int { return cmp.Or(e.limits.Concurrency, Defau
 
 // check returns nil when a request may be made now, or the fault that denies it.
 func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
-	if e.state == StateDisabled && r.Revision != e.revision {
+	gone := slices.Contains(e.gone, r.Revision)
+	if e.state == StateDisabled && !gone {
 		e.change(StateClosed, "the bot file changed")
 	}
 	e.endPause(now)
 	switch {
 	case e.hold.inForce(now):
 		return e.held(now)
-	case e.state == StateDisabled:
+	case gone:
 		return fault.New(fault.Gone, "the endpoint answered 410: no requests until the bot file changes")
 	case e.state == StatePaused:
 		return e.later(fault.RateLimited, now, e.until, "the endpoint asked for a pause until %s", at(e.until))
@@ -134,7 +135,7 @@ func (e *endpoint) record(now time.Time, r Request, f *fault.Fault) {
 	case f == nil:
 		e.succeeded()
 	case f.Kind == fault.Gone || f.Status == http.StatusGone:
-		e.revision = r.Revision
+		e.disable(r.Revision)
 		e.change(StateDisabled, f.Error())
 	case f.Status == http.StatusTooManyRequests:
 		e.rejected++
@@ -151,6 +152,9 @@ func (e *endpoint) record(now time.Time, r Request, f *fault.Fault) {
 
 func (e *endpoint) succeeded() {
 	e.failures, e.openings, e.rejected = 0, 0, 0
+	if e.state != StateDisabled { // a request of a new bot file, which shows that the endpoint is back for the others as well
+		e.gone = nil
+	}
 	if e.ramp == 0 || e.state != StateRecovering {
 		return
 	}
@@ -192,13 +196,26 @@ func (e *endpoint) change(s State, why string) {
 		e.until = time.Time{}
 	}
 	if s == StateClosed {
-		e.revision, e.ramp = "", 0
+		e.ramp = 0
 	}
 	e.changes = append(e.changes, e.stateChange(why))
 }
 
 func (e *endpoint) stateChange(why string) StateChange {
-	return StateChange{Endpoint: e.name, State: e.state, Until: e.until, Revision: e.revision, Why: why}
+	c := StateChange{Endpoint: e.name, State: e.state, Until: e.until, Why: why}
+	if last := len(e.gone) - 1; e.state == StateDisabled && last >= 0 {
+		c.Revision, c.Earlier = e.gone[last], slices.Clone(e.gone[:last])
+	}
+	return c
+}
+
+// disable records revisions of the bot file that the endpoint answered 410. While steps of several revisions wait, none of
+// them enables the endpoint for another.
+func (e *endpoint) disable(revisions ...string) {
+	for _, r := range revisions {
+		e.gone = append(slices.DeleteFunc(e.gone, func(known string) bool { return known == r }), r)
+	}
+	e.gone = slices.Delete(e.gone, 0, max(len(e.gone)-goneMax, 0))
 }
 
 func (e *endpoint) takeChanges() []StateChange {
@@ -209,7 +226,7 @@ func (e *endpoint) takeChanges() []StateChange {
 
 // idle reports whether the endpoint can be removed from memory without an effect.
 func (e *endpoint) idle(now time.Time) bool {
-	return e.inFlight == 0 && e.state == StateClosed && !e.hold.inForce(now) && e.failures == 0 &&
+	return e.inFlight == 0 && e.state == StateClosed && len(e.gone) == 0 && !e.hold.inForce(now) && e.failures == 0 &&
 		(e.rate == nil || e.rate.TokensAt(now) >= float64(e.rate.Burst()))
 }
 

@@ -32,7 +32,7 @@ func (l *Limiter) Resume(name Endpoint) {
 	l.mu.Lock()
 	e := l.find(name, time.Now())
 	e.hold = hold{}
-	e.failures, e.openings, e.rejected = 0, 0, 0
+	e.failures, e.openings, e.rejected, e.gone = 0, 0, 0, nil
 	if e.state != StateClosed {
 		e.change(StateClosed, "resumed by an operator")
 	}

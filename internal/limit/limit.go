@@ -32,6 +32,7 @@ const (
 	pauseFirst   = time.Second      // pause after a 429 without a Retry-After; doubles with each in a row
 	pauseLongest = 30 * time.Second // the longest pause after a 429 without a Retry-After
 
+	goneMax      = 16     // revisions of a bot file that an endpoint is disabled for; an older one gets one request more
 	endpointsMax = 10_000 // endpoints in memory; idle ones are removed first
 )
 

@@ -283,6 +283,43 @@ func TestLimiter_DisabledUntilFileChanges(t *testing.T) {
 	})
 }
 
+// TestLimiter_DisabledForSeveralRevisions: steps that were queued with an older bot file do not count as a change of the file.
+// Each revision gets one request from an endpoint that answers 410, and none of a worker that learns of it.
+func TestLimiter_DisabledForSeveralRevisions(t *testing.T) {
+	t.Parallel()
+	other := &Limiter{}
+	l, older, newer := &Limiter{OnChange: other.Apply}, request(bot.Limits{}), request(bot.Limits{})
+	newer.Revision = "r2"
+	send(t, l, older, answered(410, 0))
+	send(t, l, newer, answered(410, 0))
+	for range 3 {
+		for _, limiter := range []*Limiter{l, other} {
+			deny(t, limiter, older, fault.Gone)
+			deny(t, limiter, newer, fault.Gone)
+			require.Equal(t, StateDisabled, state(limiter))
+		}
+	}
+
+	started := &Limiter{} // later, and it learns of the latest state only
+	started.Apply(l.Snapshot()[0])
+	deny(t, started, older, fault.Gone)
+
+	newer.Revision = "r3"
+	p := acquire(t, l, newer)
+	deny(t, l, older, fault.Gone)
+	p.Release(Result{})
+	send(t, l, older, nil)
+	require.Equal(t, StateClosed, state(l), "the endpoint is back, for the queued steps as well")
+
+	for n := range 2 * goneMax {
+		older.Revision = strconv.Itoa(n)
+		send(t, l, older, answered(410, 0))
+	}
+	require.Len(t, l.Snapshot()[0].Earlier, goneMax-1)
+	l.Resume(shop)
+	send(t, l, older, nil)
+}
+
 func TestLimiter_OnChange(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ const (
 	StateRecovering State = "recovering" // few requests at a time; each success doubles the number
 	StatePaused     State = "paused"     // the endpoint asked for a pause (429 or 503 with Retry-After)
 	StateOpen       State = "open"       // repeated failures: no request before the next probe
-	StateDisabled   State = "disabled"   // the endpoint answered 410: no request until the bot file changes
+	StateDisabled   State = "disabled"   // the endpoint answered 410: no request of this bot file, nor of one that it answered so before
 	StateHeld       State = "held"       // an operator has paused the endpoint
 )
 
@@ -29,7 +29,8 @@ type StateChange struct {
 	Endpoint Endpoint  `json:"endpoint"`
 	State    State     `json:"state"`
 	Until    time.Time `json:"until,omitzero"`     // end of the pause: paused and open
-	Revision string    `json:"revision,omitempty"` // of the bot file that the endpoint is disabled for
+	Revision string    `json:"revision,omitempty"` // of the bot file that the endpoint is disabled for, the latest one
+	Earlier  []string  `json:"earlier,omitempty"`  // revisions before that for which it is disabled, too
 	Why      string    `json:"why,omitempty"`      // the failure that caused it, as text
 }
 
@@ -50,7 +51,8 @@ func (l *Limiter) Apply(c StateChange) {
 	e := l.find(c.Endpoint, now)
 	switch {
 	case c.State == StateDisabled:
-		e.state, e.revision = StateDisabled, c.Revision
+		e.state = StateDisabled
+		e.disable(append(slices.Clone(c.Earlier), c.Revision)...)
 	case e.state == StateDisabled || !c.Until.After(now) || !c.Until.After(e.until):
 	default:
 		e.state, e.until, e.ramp = c.State, earliest(c.Until, now.Add(pauseMax)), 1
