@@ -98,6 +98,7 @@ func (c *conversation) handleEvent(ctx workflow.Context, d step.Delivery) (step.
 		c.state.IdleTimeout = d.IdleTimeout
 	}
 	result := c.apply(ctx, decide(c.state, d, now), d)
+	c.idleFromNow(ctx)
 	c.setCurrentDetails(ctx)
 	return result, nil
 }

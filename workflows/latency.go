@@ -87,6 +87,7 @@ func (c *conversation) awaitLate(ctx workflow.Context, in step.WebhookInput, att
 		defer stop()
 		_ = workflow.Await(patient, func() bool { return c.steps > steps })
 		c.publishLate(ctx, in, result)
+		c.idleFromNow(ctx)
 	})
 }
 
