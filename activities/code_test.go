@@ -283,8 +283,8 @@ func TestRunCode_NeverTwice(t *testing.T) {
 	require.Len(t, s.jobs, 1)
 }
 
-// TestRunCode_HeartbeatFails: the server may have stored the heartbeat whose call failed. The script is not begun, and the next
-// try may begin it.
+// TestRunCode_HeartbeatFails: the server may have stored the heartbeat whose call failed. The script is not begun, and the
+// next try may begin it.
 func TestRunCode_HeartbeatFails(t *testing.T) {
 	t.Parallel()
 	b, s := setup(t), &scripts{result: returns(`{"statusCode":200,"body":"{}"}`)}

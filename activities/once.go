@@ -70,7 +70,7 @@ func (c *Code) announceScript(ctx context.Context) error {
 		"workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "error", err)
 	err = c.sendHeartbeat(context.WithoutCancel(ctx), step.Progress{NotBegun: true})
 	if err != nil && !temporal.IsCanceledError(err) { // a cancelled activity's heartbeat is stored
-		c.Log.WarnContext(ctx, "the server may take the script for begun",
+		c.Log.WarnContext(ctx, "taking back the heartbeat of a script failed",
 			"workflow", activity.GetInfo(ctx).WorkflowExecution.ID, "error", err)
 	}
 	return retryable(fault.New(fault.Internal, "the server did not take the heartbeat before the script"))

@@ -15,9 +15,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// publishReplied publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it within
-// step.ReplyTimeout: a NATS that needs longer is the workflow's to wait for. A reply that another attempt of the step has
-// published before stands, and is returned.
+// publishReplied publishes the end of a step that was answered and returns the reply's id, "" when NATS did not take it
+// within step.ReplyTimeout: a NATS that needs longer is the workflow's to wait for. A reply that another attempt of the step
+// has published before stands, and is returned.
 func (c *call) publishReplied(ctx context.Context, result *step.WebhookResult) (id string, stored *schemas.StepReplied) {
 	in := &c.in
 	result.FitVariables(in.Variables)

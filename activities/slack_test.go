@@ -67,8 +67,8 @@ func (s sessionsOf) Get(ctx context.Context, _ schemas.ConversationKey) (store.S
 	return store.Session{}, s.hang(ctx, "announce")
 }
 
-// TestCallWebhook_SlackCoversItsParts: a first attempt whose endpoint uses its whole time, and each of whose other parts uses
-// its whole time as well, ends before Temporal ends it: the answer of the endpoint is not lost.
+// TestCallWebhook_SlackCoversItsParts: a first attempt whose endpoint uses its whole time, and each of whose other parts
+// uses its whole time as well, ends before Temporal ends it: the answer of the endpoint is not lost.
 func TestCallWebhook_SlackCoversItsParts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

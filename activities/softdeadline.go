@@ -12,8 +12,8 @@ import (
 )
 
 // watchSoftDeadline publishes the progress message when the step's soft deadline passes before stop is called. Stop waits
-// for a message that is on its way, for step.ReplyTimeout at most: one connection carries it and the reply, so that the reply is
-// never before it. Stop reports whether the message is published.
+// for a message that is on its way, for step.ReplyTimeout at most: one connection carries it and the reply, so that the
+// reply is never before it. Stop reports whether the message is published.
 func (c *call) watchSoftDeadline(ctx context.Context) (stop func() (published bool)) {
 	if !c.in.Notify || c.progress.Notified {
 		return func() bool { return c.progress.Notified }

@@ -98,8 +98,8 @@ func TestCallWebhook_ContextEnds(t *testing.T) {
 	}
 }
 
-// TestCallWebhook_LastHeartbeat: the next try of the activity learns how the request ended, although a heartbeat has failed and
-// the SDK sends none with the activity's context.
+// TestCallWebhook_LastHeartbeat: the next try of the activity learns how the request ended, although a heartbeat has failed
+// and the SDK sends none with the activity's context.
 func TestCallWebhook_LastHeartbeat(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -340,8 +340,8 @@ func TestCallWebhook_DeadlineCoversEverything(t *testing.T) {
 	}
 }
 
-// TestCallWebhook_WritesAreFenced: what a step writes is ordered by when the step began, not by when its worker came to it. Of
-// the tries of a step, the latest counts: the first one was paused while the second one answered, and the workflow, which
+// TestCallWebhook_WritesAreFenced: what a step writes is ordered by when the step began, not by when its worker came to it.
+// Of the tries of a step, the latest counts: the first one was paused while the second one answered, and the workflow, which
 // publishes the reply, knows the second one's answer only.
 func TestCallWebhook_WritesAreFenced(t *testing.T) {
 	t.Parallel()

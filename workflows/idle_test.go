@@ -22,8 +22,8 @@ func (w *world) published(t *testing.T, n int, replyType string) time.Time {
 	return w.replies[n].Time
 }
 
-// TestIdle_AfterALongStep: a step that takes longer than the idle timeout leaves its conversation open for the whole of it. An
-// event begins the time again. In runs of earlier formats the conversation is closed with the reply.
+// TestIdle_AfterALongStep: a step that takes longer than the idle timeout leaves its conversation open for the whole of it.
+// An event begins the time again. In runs of earlier formats the conversation is closed with the reply.
 func TestIdle_AfterALongStep(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -80,9 +80,8 @@ func (c *conversation) awaitEndCancellingTimer(ctx workflow.Context) error {
 	return err
 }
 
-// idleFromNow begins the idle time: the engine has read the end of an event, or a late answer. It costs no timer, because the
-// timer that runs stays until it fires. Runs before FormatIdleAfterStep are idle since their latest event had its
-// turn.
+// idleFromNow begins the idle time: the engine has read the end of an event, or a late answer. It costs no timer, because
+// the timer that runs stays until it fires. Runs before FormatIdleAfterStep are idle since their latest event had its turn.
 func (c *conversation) idleFromNow(ctx workflow.Context) {
 	if c.state.Format >= step.FormatIdleAfterStep {
 		c.state.LastEvent = workflow.Now(ctx)

@@ -283,8 +283,8 @@ func TestLimiter_DisabledUntilFileChanges(t *testing.T) {
 	})
 }
 
-// TestLimiter_DisabledForSeveralRevisions: steps that were queued with an older bot file do not count as a change of the file.
-// Each revision gets one request from an endpoint that answers 410, and none of a worker that learns of it.
+// TestLimiter_DisabledForSeveralRevisions: steps that were queued with an older bot file do not count as a change of the
+// file. Each revision gets one request from an endpoint that answers 410, and none of a worker that learns of it.
 func TestLimiter_DisabledForSeveralRevisions(t *testing.T) {
 	t.Parallel()
 	other := &Limiter{}

@@ -15,7 +15,7 @@ const (
 	StateRecovering State = "recovering" // few requests at a time; each success doubles the number
 	StatePaused     State = "paused"     // the endpoint asked for a pause (429 or 503 with Retry-After)
 	StateOpen       State = "open"       // repeated failures: no request before the next probe
-	StateDisabled   State = "disabled"   // the endpoint answered 410: no request of this bot file, nor of one that it answered so before
+	StateDisabled   State = "disabled"   // the endpoint answered 410: no request of this bot file, or of an earlier one
 	StateHeld       State = "held"       // an operator has paused the endpoint
 )
 

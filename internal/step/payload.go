@@ -62,8 +62,8 @@ const (
 	// FormatFailureCloses is the format of runs in which a failure response that names a state of the conversation sets it,
 	// and so may close the conversation.
 	FormatFailureCloses = FormatKeepsAccepted
-	// FormatIdleAfterStep is the format of runs that are idle from the end of their latest step on. The runs before are from its
-	// begin on: a step that takes longer than the idle timeout closes their conversation when it ends.
+	// FormatIdleAfterStep is the format of runs that are idle from the end of their latest step on. The runs before are from
+	// its begin on: a step that takes longer than the idle timeout closes their conversation when it ends.
 	FormatIdleAfterStep Format = 6
 	// FormatLatest is the format of new runs.
 	FormatLatest = FormatKeepsAccepted
@@ -79,7 +79,7 @@ type State struct {
 
 	IdleTimeout bot.Duration `json:"idle_timeout"`
 
-	Open           bool                        `json:"open,omitempty"`      // a step was requested and the chat was not closed since
+	Open           bool                        `json:"open,omitempty"`      // a step was requested since the latest close
 	LastEvent      time.Time                   `json:"last_event,omitzero"` // since when the conversation may be idle
 	LastEventID    string                      `json:"last_event_id,omitempty"`
 	LastStored     time.Time                   `json:"last_stored,omitzero"` // Delivery.Since of the latest event

@@ -102,8 +102,8 @@ func (q *Queues) Heads(ctx context.Context) (heads [][]byte, err error) {
 }
 
 // Remove removes an entry from the queue of a step. It succeeds for an entry that was already removed. A stream that was
-// deleted and created again may give the sequence to another entry: only one of the same queue and id is removed. The step ""
-// is that of any queue, and "" is any id: earlier releases named entries by their sequences alone.
+// deleted and created again may give the sequence to another entry: only one of the same queue and id is removed. The step
+// "" is that of any queue, and "" is any id: earlier releases named entries by their sequences alone.
 func (q *Queues) Remove(ctx context.Context, owner schemas.BotID, step string, sequence uint64, id string) error {
 	stored, err := q.stream.GetMsg(ctx, sequence)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {

@@ -45,8 +45,8 @@ func TestQueue_IsFirstInFirstOut(t *testing.T) {
 	require.Zero(t, head)
 }
 
-// TestQueue_RemoveComparesTheEntry: the stream was deleted and created again, and the sequence that a run has in its history is
-// that of another entry, of another tenant or of the same queue.
+// TestQueue_RemoveComparesTheEntry: the stream was deleted and created again, and the sequence that a run has in its history
+// is that of another entry, of another tenant or of the same queue.
 func TestQueue_RemoveComparesTheEntry(t *testing.T) {
 	t.Parallel()
 	js, streams := setup(t, bus.StreamOptions{})
