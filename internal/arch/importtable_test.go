@@ -237,6 +237,7 @@ var importTable = map[string]row{
 		"hands over what runs that ended early have left, in order",
 		[]string{
 			"schemas", "internal/bot", "internal/step", "internal/fault", "internal/telemetry", "internal/answer", "internal/dispatch",
+			"internal/tenantshare",
 		},
 	},
 	"internal/intake": {

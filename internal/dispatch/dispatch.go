@@ -4,6 +4,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -17,6 +18,9 @@ import (
 // WorkflowTaskTimeout is how soon another worker takes over from one that died in the middle of a step. A step that takes
 // longer than four fifths of it costs a heartbeat of the workflow task, three small events of history, for each of them.
 const WorkflowTaskTimeout = 2 * time.Second
+
+// behindMax is how long an event waits for the recovery of the run before it, which gives up what it cannot recover before.
+const behindMax = 15 * time.Minute
 
 // Dispatcher offers events to runs. All fields are required.
 type Dispatcher struct {
@@ -38,7 +42,8 @@ type Bots interface {
 
 // Recovery hands over what runs that ended early have left. *recovery.Recovery is one.
 type Recovery interface {
-	// Latest recovers the latest run of a conversation if it ended early. It may leave that for later without an error.
+	// Latest recovers the latest run of a conversation if it ended early. After an error the event that asked for it is offered
+	// later, and asks again: ErrNoPlace when as many runs of the tenant are being recovered as may be.
 	Latest(ctx context.Context, workflowID string) error
 }
 
@@ -52,8 +57,34 @@ type Arrival struct {
 
 // Tries are those of this process with an event that failed.
 type Tries struct {
-	Count int
-	First time.Time // the zero time when Count is 0
+	Count  int
+	First  time.Time // the zero time when Count is 0
+	Behind time.Time // since when the event waits for the recovery of the run before it; the zero time when it does not
+}
+
+// Failed returns the tries with one more that failed. The time before a failure that has another reason than the recovery
+// does not count as a wait for it, unless the wait is over.
+func (t Tries) Failed(err error, now time.Time) Tries {
+	if t.Count == 0 {
+		t.First = now
+	}
+	t.Count++
+	switch {
+	case t.behindFor(now) >= behindMax:
+	case !errors.Is(err, errBehind):
+		t.Behind = time.Time{}
+	case t.Behind.IsZero():
+		t.Behind = now
+	}
+	return t
+}
+
+// behindFor returns how long the event has waited for the recovery of the run before it.
+func (t Tries) behindFor(now time.Time) time.Duration {
+	if t.Behind.IsZero() {
+		return 0
+	}
+	return now.Sub(t.Behind)
 }
 
 // repeated reports whether a run may have taken the event: in an earlier try, or from another reader.

@@ -23,6 +23,10 @@ const lostUpdate = "AcceptedUpdateCompletedWorkflow"
 var (
 	// ErrDuplicate is the error for an event that a run has taken before.
 	ErrDuplicate = errors.New("the event was accepted before")
+	// ErrNoPlace: the recovery of a run that ended early has to wait for others of the tenant.
+	ErrNoPlace = errors.New("as many ended runs of the tenant are being recovered as may be at a time")
+	// errBehind: what the conversation's ended run has left goes first, and is not recovered yet.
+	errBehind = errors.New("the event waits for those that the conversation's ended run has left")
 	// errBusy: the conversation's run is about to continue as new.
 	errBusy = errors.New("the conversation's run is about to continue as new")
 	// errLimit: the conversation's run has as many unanswered events as it takes, which may last as long as its step.
@@ -55,13 +59,16 @@ func Overloaded(err error) bool {
 }
 
 // Passing reports whether a try failed for what ends at some time and is not the event's fault: Temporal is away, overloaded
-// or denies access, or the conversation's run has no room, for example while its step waits for a callback.
+// or denies access, the conversation's run has no room, for example while its step waits for a callback, or the recovery of
+// the run before it has no place.
 func Passing(err error) bool {
-	return Overloaded(err) || unavailable(err) || errors.Is(err, errBusy) || errors.Is(err, errLimit)
+	return Overloaded(err) || unavailable(err) || errors.Is(err, errBusy) || errors.Is(err, errLimit) ||
+		errors.Is(err, ErrNoPlace)
 }
 
 // RetryKind returns the gRPC code of Temporal's answer in lower case, for logs and metrics; "timeout" for a try that was cut
-// off, "busy" or "limit" for a run that takes no event now, and "other".
+// off, "busy" or "limit" for a run that takes no event now, "recovering" for an event that waits for those before it, and
+// "other".
 func RetryKind(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		return "timeout"
@@ -74,6 +81,9 @@ func RetryKind(err error) string {
 	}
 	if service, ok := errors.AsType[serviceerror.ServiceError](err); ok {
 		return strings.ToLower(service.Status().Code().String())
+	}
+	if errors.Is(err, errBehind) {
+		return "recovering"
 	}
 	return "other"
 }
@@ -102,8 +112,8 @@ func lost(err error) bool {
 
 // answered is the one place that turns Temporal's answer into what becomes of the event: nil when the event was accepted.
 func (dp *Dispatcher) answered(ctx context.Context, err error, id string, e schemas.Event, a Arrival) error {
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, errBehind) { // it was not offered
+		return err
 	}
 	_, started := errors.AsType[*serviceerror.WorkflowExecutionAlreadyStarted](err)
 	if started || errors.Is(err, ErrDuplicate) {

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	enumspb "go.temporal.io/api/enums/v1"
@@ -45,22 +46,14 @@ func (dp *Dispatcher) Offer(ctx context.Context, fresh step.State, d step.Delive
 	}
 	if !a.repeated() {
 		options.RunID = dp.runs.get(id)
-	} else {
-		to := step.Address{ConversationKey: fresh.ConversationKey, Event: d.Event}
-		switch t, run, err := dp.takenBefore(ctx, to, a); {
-		case err != nil:
-			return Taker{}, err
-		case t == takenAndAnswered:
-			return Taker{Workflow: id, Run: run}, ErrDuplicate
-		case t == leftToRecovery:
-			return Taker{}, ErrDuplicate
-		}
+	} else if by, err = dp.before(ctx, step.Address{ConversationKey: fresh.ConversationKey, Event: d.Event}, a); err != nil {
+		return by, err
 	}
 	asked := time.Now()
 	for {
 		by, err = dp.offer(ctx, fresh, d, options, a)
 		err = dp.answered(ctx, err, id, d.Event, a)
-		if !errors.Is(err, errBusy) || time.Since(asked) > busyFor {
+		if !errors.Is(err, errBusy) || errors.Is(err, errBehind) || time.Since(asked) > busyFor {
 			return by, err
 		}
 		options.RunID = ""
@@ -83,8 +76,8 @@ func (dp *Dispatcher) offer(
 	}
 	_, ended := errors.AsType[*serviceerror.NotFound](err)
 	if ended {
-		if err := dp.Recovery.Latest(ctx, o.WorkflowID); err != nil {
-			dp.runs.forget(o.WorkflowID)
+		// The run stays the one that the next event asks: it is to find it ended, too, when this one becomes a dead letter.
+		if err := dp.recoverFirst(ctx, o.WorkflowID, e, a); err != nil {
 			return Taker{}, err
 		}
 	}
@@ -123,11 +116,26 @@ func (dp *Dispatcher) offer(
 	return by, nil
 }
 
+// recoverFirst has what the latest run of a conversation has left recovered before an event is offered. The event waits,
+// from try to try, for as long as the recovery may take; after that it goes first, so that its own wait ends.
+func (dp *Dispatcher) recoverFirst(ctx context.Context, workflow string, e schemas.Event, a Arrival) error {
+	err := dp.Recovery.Latest(ctx, workflow)
+	if err == nil {
+		return nil
+	}
+	if a.Tries.behindFor(time.Now()) < behindMax {
+		return fmt.Errorf("hand event %s to %s: %w: %w", e.ID, workflow, errBehind, err)
+	}
+	dp.Log.WarnContext(ctx, "recovering a run that ended early takes too long, a later event goes first", "workflow", workflow,
+		"event", e.ID, "type", e.Type, "attempt", a.Tries.Count, "error", err)
+	return nil
+}
+
 // leaveToRecovery leaves an event to the recovery of the run that has it. The recovery runs at once where it may, and the
 // run stays the one that the next event asks, which finds it ended and is offered behind what is recovered.
 func (dp *Dispatcher) leaveToRecovery(ctx context.Context, workflow, run string) {
 	dp.runs.set(workflow, run)
-	if err := dp.Recovery.Latest(ctx, workflow); err != nil {
+	if err := dp.Recovery.Latest(ctx, workflow); err != nil && !errors.Is(err, ErrNoPlace) {
 		dp.Log.WarnContext(ctx, "recovering a run that ended early failed, will retry", "workflow", workflow, "run_id", run,
 			"error", err)
 	}

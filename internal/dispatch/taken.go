@@ -43,28 +43,55 @@ func leftBy(status enumspb.WorkflowExecutionStatus, a Arrival) taken {
 // early time, and ends its conversation after each, would have all of them asked for each event.
 const runsAsked = 100
 
-// takenBefore returns whether a closed run of a conversation has taken an event, and the run that has answered it, "" when
-// its replies are all that is left. A running one recognises its events itself. An event that this process tries again can
-// only be in the latest run. One that another delivery has brought may come long after its run: its acknowledgement was
-// lost with a server, the conversation was closed or its run was ended, and later rounds of it had runs of their own, closed
-// ones and an open one, that do not know it. So all runs that ended since the event was stored are asked, up to runsAsked.
-// Of a conversation whose runs the server does not keep any more only its replies are left. An event about which a server
-// cannot be asked waits.
-func (dp *Dispatcher) takenBefore(ctx context.Context, to step.Address, a Arrival) (t taken, run string, err error) {
+// earlier is what a conversation's closed runs know of an event.
+type earlier struct {
+	taken
+
+	run        string // the run that has taken it, "" when its replies are all that is left
+	endedEarly bool   // the latest run ended early: what it has left goes first
+}
+
+// before is what comes before another try of an event, or one that another reader may have made: an event that a run has
+// taken is not offered, and the error is ErrDuplicate; another one is offered behind what the latest run has left.
+func (dp *Dispatcher) before(ctx context.Context, to step.Address, a Arrival) (Taker, error) {
+	id := step.ConversationID(to.ConversationKey)
+	was, err := dp.takenBefore(ctx, to, a)
+	switch {
+	case err != nil:
+		return Taker{}, err
+	case was.taken == takenAndAnswered:
+		return Taker{Workflow: id, Run: was.run}, ErrDuplicate
+	case was.taken == leftToRecovery:
+		return Taker{}, ErrDuplicate
+	case was.endedEarly && !a.Recovery:
+		return Taker{}, dp.recoverFirst(ctx, id, to.Event, a)
+	}
+	return Taker{}, nil
+}
+
+// takenBefore returns whether a closed run of a conversation has taken an event. A running one recognises its events itself.
+// An event that this process tries again can only be in the latest run. One that another delivery has brought may come long
+// after its run: its acknowledgement was lost with a server, the conversation was closed or its run was ended, and later
+// rounds of it had runs of their own, closed ones and an open one, that do not know it. So all runs that ended since the
+// event was stored are asked, up to runsAsked. Of a conversation whose runs the server does not keep any more only its
+// replies are left. An event about which a server cannot be asked waits.
+func (dp *Dispatcher) takenBefore(ctx context.Context, to step.Address, a Arrival) (was earlier, err error) {
 	id := step.ConversationID(to.ConversationKey)
 	described, err := dp.Temporal.DescribeWorkflowExecution(ctx, id, "")
 	if _, none := errors.AsType[*serviceerror.NotFound](err); none {
 		if a.Redelivered && dp.Answers.Answered(ctx, to, a.Stored) {
-			t = takenAndAnswered
+			was.taken = takenAndAnswered
 		}
-		return t, "", nil
+		return was, nil
 	}
 	if err != nil {
-		return notTaken, "", fmt.Errorf("look at the latest run of a conversation: %w", err)
+		return was, fmt.Errorf("look at the latest run of a conversation: %w", err)
 	}
 	latest := described.GetWorkflowExecutionInfo()
-	if t, err = dp.takenBy(ctx, id, latest, to.Event.ID, a); t != notTaken || err != nil || !a.Redelivered {
-		return t, latest.GetExecution().GetRunId(), err
+	was.run, was.endedEarly = latest.GetExecution().GetRunId(), EndedEarly(latest.GetStatus())
+	was.taken, err = dp.takenBy(ctx, id, latest, to.Event.ID, a)
+	if was.taken != notTaken || err != nil || !a.Redelivered {
+		return was, err
 	}
 	stored := a.Stored
 	if stored.IsZero() {
@@ -72,30 +99,36 @@ func (dp *Dispatcher) takenBefore(ctx context.Context, to step.Address, a Arriva
 	}
 	since := stored.Add(-step.ClockSlack)
 	if started := latest.GetStartTime(); started != nil && started.AsTime().Before(since) {
-		return notTaken, "", nil // every earlier run ended before the event was stored
+		return was, nil // every earlier run ended before the event was stored
 	}
-	request := &workflowservice.ListWorkflowExecutionsRequest{
+	request := dp.closedSince(id, since)
+	for left := runsAsked; ; {
+		page, err := dp.Temporal.ListWorkflow(ctx, request)
+		if err != nil {
+			return was, fmt.Errorf("list the runs of a conversation: %w", err)
+		}
+		for _, info := range page.GetExecutions() {
+			was.run = info.GetExecution().GetRunId()
+			if was.taken, err = dp.takenBy(ctx, id, info, to.Event.ID, a); was.taken != notTaken || err != nil {
+				return was, err
+			}
+			if left--; left <= 0 {
+				return was, nil
+			}
+		}
+		if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
+			return was, nil
+		}
+	}
+}
+
+// closedSince returns the request for the runs of a conversation that have ended since a time.
+func (dp *Dispatcher) closedSince(id string, since time.Time) *workflowservice.ListWorkflowExecutionsRequest {
+	return &workflowservice.ListWorkflowExecutionsRequest{
 		Namespace: dp.Namespace, PageSize: runsAsked,
 		Query: fmt.Sprintf("WorkflowId = %s AND ExecutionStatus IN "+
 			"('Completed', 'Canceled', 'Terminated', 'Failed', 'TimedOut', 'ContinuedAsNew') AND CloseTime >= '%s'",
 			step.Quote(id), since.UTC().Format(time.RFC3339)),
-	}
-	for left := runsAsked; ; {
-		page, err := dp.Temporal.ListWorkflow(ctx, request)
-		if err != nil {
-			return notTaken, "", fmt.Errorf("list the runs of a conversation: %w", err)
-		}
-		for _, info := range page.GetExecutions() {
-			if t, err = dp.takenBy(ctx, id, info, to.Event.ID, a); t != notTaken || err != nil {
-				return t, info.GetExecution().GetRunId(), err
-			}
-			if left--; left <= 0 {
-				return notTaken, "", nil
-			}
-		}
-		if request.NextPageToken = page.GetNextPageToken(); len(request.GetNextPageToken()) == 0 {
-			return notTaken, "", nil
-		}
 	}
 }
 

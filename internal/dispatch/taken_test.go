@@ -53,6 +53,7 @@ func TestDispatcher_EndedRunKnowsEvent(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
 				in, c := intaketest.Setup(t)
+				in.Dispatcher.Recovery = &recovers{}
 				c.On("WorkflowService").Return(intaketest.Updates{Outcomes: map[string]*updatepb.Outcome{tc.update: tc.outcome}, Err: tc.err})
 				ended := &workflowpb.WorkflowExecutionInfo{Status: tc.status, StartTime: timestamppb.Now(),
 					Execution: &commonpb.WorkflowExecution{RunId: "ended"}}

@@ -7,4 +7,4 @@ import (
 )
 
 // SetTried makes an event one that was tried before, since a time.
-func (i *Intake) SetTried(m *eventreader.Message, since time.Time) { i.tries.failed(m, since) }
+func (i *Intake) SetTried(m *eventreader.Message, since time.Time) { i.tries.failed(m, nil, since) }

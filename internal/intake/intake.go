@@ -57,7 +57,7 @@ func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader
 		i.Metrics.Accepted(m.BotID, time.Since(m.Received))
 	}
 	if outcome.Retried() {
-		i.tries.failed(m, time.Now())
+		i.tries.failed(m, err, time.Now())
 	} else {
 		i.tries.forget(m)
 	}

@@ -33,7 +33,8 @@ func (t *tries) of(m *eventreader.Message) dispatch.Tries {
 	return t.all[m.StoredID()].Tries
 }
 
-func (t *tries) failed(m *eventreader.Message, now time.Time) {
+// failed records a try that failed for a reason.
+func (t *tries) failed(m *eventreader.Message, reason error, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.all == nil {
@@ -43,10 +44,8 @@ func (t *tries) failed(m *eventreader.Message, now time.Time) {
 	e := t.all[at]
 	if e.Count == 0 {
 		t.drop(now)
-		e.First = now
 	}
-	e.Count++
-	e.last = now
+	e.Tries, e.last = e.Failed(reason, now), now
 	t.all[at] = e
 }
 

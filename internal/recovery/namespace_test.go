@@ -50,6 +50,7 @@ type namespace struct {
 	lists     func(from, to time.Time) error
 	hidden    bool  // runs are not listed yet
 	away      error // why latest runs cannot be looked at
+	looked    func(workflowID string)
 }
 
 func newNamespace(t *testing.T, c *mocks.Client) *namespace {
@@ -120,6 +121,9 @@ func between(t *testing.T, query string) (from, to time.Time) {
 
 func (n *namespace) describe(_ context.Context, id, runID string,
 ) (*workflowservice.DescribeWorkflowExecutionResponse, error) {
+	if n.looked != nil {
+		n.looked(id)
+	}
 	if n.away != nil && runID == "" {
 		return nil, n.away
 	}

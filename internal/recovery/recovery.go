@@ -8,7 +8,6 @@ package recovery
 import (
 	"context"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -18,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/internal/tenantshare"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -37,7 +37,7 @@ type Recovery struct {
 	Log        *slog.Logger
 	Metrics    *telemetry.Metrics // nil: nothing is counted
 
-	latest atomic.Int32 // calls of Latest that recover a run
+	latest tenantshare.Shares // calls of Latest that recover a run
 }
 
 // Mark stores up to which time all runs that ended early were recovered, for the starters that come later.
