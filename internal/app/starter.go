@@ -55,7 +55,7 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		return err
 	}
 	ready.Explain(base.botFiles)
-	s.parts.add("engine consumers", background(func(ctx context.Context) { keepEngines(ctx, base, cfg.Log) }))
+	s.parts.add("engine consumers", background(newEngines(base, cfg.Log).run))
 	if err := ensureSearchAttributes(ctx, base.temporal, base.namespace, cfg.Log); err != nil {
 		return err
 	}

@@ -126,6 +126,7 @@ func starter() User {
 		Name: Starter, Purpose: "starter run: reads events, serves the gateway",
 		Publish: slices.Concat(opens(), restores(), consumes(streamEvents), scans(streamReplies), pulls(streamReplies),
 			scans(streamDeadLetters), creates(streamDeadLetters),
+			each("$JS.API.CONSUMER.NAMES.", []string{streamReplies, streamDeadLetters}), // those of engines
 			publishesEvents(),
 			rights("hookturn.replies.>", "hookturn.deadletters.>", "hookturn.advisories.>",
 				"hookturn.notices.>", "hookturn.scripts.>", "hookturn.apart.scripts.>",
