@@ -12,6 +12,9 @@ const (
 	// triesKept bounds the events whose tries are remembered before old ones are dropped, triesFor how long one is kept.
 	triesKept = 10_000
 	triesFor  = time.Hour
+	// dropEvery is the shortest time between two looks for old ones. In an outage there are none, and as many events as wait
+	// are remembered: each look costs as many steps, while all other events wait for the lock.
+	dropEvery = time.Minute
 )
 
 // tried is how often an event was tried.
@@ -23,8 +26,9 @@ type tried struct {
 
 // tries remembers the events of this process that were not accepted at once. The zero value is ready.
 type tries struct {
-	mu  sync.Mutex
-	all map[eventreader.StoredID]tried
+	mu      sync.Mutex
+	all     map[eventreader.StoredID]tried
+	dropped time.Time // when old ones were looked for
 }
 
 func (t *tries) of(m *eventreader.Message) dispatch.Tries {
@@ -57,9 +61,10 @@ func (t *tries) forget(m *eventreader.Message) {
 
 // drop forgets events that went to another reader.
 func (t *tries) drop(now time.Time) {
-	if len(t.all) < triesKept {
+	if len(t.all) < triesKept || now.Sub(t.dropped) < dropEvery {
 		return
 	}
+	t.dropped = now
 	for at, e := range t.all {
 		if now.Sub(e.last) > triesFor {
 			delete(t.all, at)
