@@ -121,7 +121,7 @@ func repartition(ctx context.Context, js bus.JetStream, cfg Config) (changed boo
 	defer cancel()
 	changed, err = bus.Repartition(ctx, js, cfg.Partitions)
 	if changed {
-		cfg.Log.InfoContext(ctx, "partitions changed, restart the starters", "partitions", cfg.Partitions)
+		cfg.Log.InfoContext(ctx, "partitions changed, running starters follow within seconds", "partitions", cfg.Partitions)
 	}
 	return changed, err
 }

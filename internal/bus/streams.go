@@ -54,7 +54,7 @@ type StreamOptions struct {
 
 // Streams are the streams and buckets of one JetStream account, as Setup opened or created them.
 type Streams struct {
-	Partitions int // of the event stream
+	Partitions int // of the event stream, when it was opened
 
 	js jetstream.JetStream
 
@@ -79,6 +79,7 @@ func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 		return Streams{}, err
 	}
 	s.up = up
+	o.Partitions = s.Partitions // a stream that vanishes gets as many again as it had
 	return s, s.up.configure(ctx, o)
 }
 

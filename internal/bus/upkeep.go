@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,7 @@ type upkeep struct {
 	created   map[string]time.Time
 	last      map[string]storedEnd          // of each stream, at the latest look
 	seen      map[string]uint64             // latest sequence that any stream of a name has had, as far as this process knows
+	parts     int                           // partitions of the event stream at the latest look
 	compares  []func(context.Context) error // of values that processes share
 	restored  map[string]chan struct{}      // by stream; closed when it was created again, or set back
 	restoring *restoration
@@ -234,6 +236,27 @@ func (u *upkeep) configure(ctx context.Context, o StreamOptions) error {
 	u.options = &o
 	u.mu.Unlock()
 	return u.note(ctx)
+}
+
+// sawPartitions records the partitions of the event stream. The caller holds mu.
+func (u *upkeep) sawPartitions(info *jetstream.StreamInfo) {
+	if info.Config.Name != schemas.StreamEvents {
+		return
+	}
+	if n, _, err := partitionsOf(info.Config); err == nil {
+		u.parts = n
+	}
+}
+
+// PartitionsNow returns the partitions of the event stream at the latest look: an operator may change them, and a process
+// that has not seen a stream which vanished may create it with another number.
+func (s Streams) PartitionsNow() int {
+	if s.up == nil {
+		return s.Partitions
+	}
+	s.up.mu.Lock()
+	defer s.up.mu.Unlock()
+	return cmp.Or(s.up.parts, s.Partitions)
 }
 
 // OnLook registers a comparison of what this process has of a value that all processes share with what is stored. It is run

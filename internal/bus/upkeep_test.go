@@ -116,7 +116,7 @@ func TestUpkeep_VanishedStreamIsRead(t *testing.T) {
 	shop := schemas.BotID{Tenant: "acme", Bot: "shop"}
 	for name, read := range map[string]func(context.Context) error{
 		bus.StreamQueues: func(ctx context.Context) error {
-			_, _, err := store.NewQueues(js, s).Head(ctx, shop, "NOTIFY")
+			_, err := store.NewQueues(js, s).Head(ctx, shop, "NOTIFY")
 			return err
 		},
 		"KV_" + bus.BucketUsers: func(ctx context.Context) error {
@@ -141,6 +141,28 @@ func TestUpkeep_VanishedStreamIsRead(t *testing.T) {
 	}
 }
 
+// TestUpkeep_PartitionsAreKept: a process that was not told the number of partitions creates a stream that vanished with the
+// number that it had, and follows another number.
+func TestUpkeep_PartitionsAreKept(t *testing.T) {
+	t.Parallel()
+	srv := bus.StartServerAt(t, server.RANDOM_PORT, t.TempDir())
+	ctx := bus.TestContext(t)
+	_, err := bus.Setup(ctx, bus.ConnectTo(t, srv), bus.StreamOptions{Partitions: 4})
+	require.NoError(t, err)
+	js := bus.ConnectTo(t, srv)
+	s, err := bus.Setup(ctx, js, bus.StreamOptions{})
+	require.NoError(t, err)
+	require.NoError(t, js.DeleteStream(ctx, schemas.StreamEvents))
+	require.NoError(t, bus.Ready(ctx, js))
+	require.Equal(t, 4, s.PartitionsNow())
+
+	changed, err := bus.Repartition(ctx, js, 6)
+	require.NoError(t, err)
+	require.True(t, changed)
+	require.NoError(t, bus.Ready(ctx, js))
+	require.Equal(t, 6, s.PartitionsNow())
+}
+
 // TestUpkeep_OldPositionsFindNothing: a sequence of before names nothing in a stream that was created again, whatever is
 // stored there since.
 func TestUpkeep_OldPositionsFindNothing(t *testing.T) {
@@ -157,7 +179,7 @@ func TestUpkeep_OldPositionsFindNothing(t *testing.T) {
 		return revision
 	}
 	revision := write("old")
-	_, entry, err := queues.Head(ctx, key.BotID, "NOTIFY")
+	entry, err := queues.Head(ctx, key.BotID, "NOTIFY")
 	require.NoError(t, err)
 	require.NoError(t, bus.Ready(ctx, js))
 	for _, name := range []string{bus.StreamQueues, schemas.StreamDeadLetters, "KV_" + bus.BucketStarters} {
@@ -166,10 +188,10 @@ func TestUpkeep_OldPositionsFindNothing(t *testing.T) {
 	require.NoError(t, bus.Ready(ctx, js))
 	write("new")
 
-	require.NoError(t, queues.Remove(ctx, entry))
-	head, _, err := queues.Head(ctx, key.BotID, "NOTIFY")
+	require.NoError(t, queues.Remove(ctx, key.BotID, "NOTIFY", entry.Sequence, "")) // as an earlier release removes it
+	head, err := queues.Head(ctx, key.BotID, "NOTIFY")
 	require.NoError(t, err)
-	require.Equal(t, "new", string(head), "an entry that is gone is removed, not the one that came since")
+	require.Equal(t, "new", string(head.Data), "an entry that is gone is removed, not the one that came since")
 	_, err = letters.Show(ctx, 1)
 	require.ErrorIs(t, err, bus.ErrNoDeadLetter)
 	_, err = starters.Update(ctx, "lease", []byte("old"), revision)

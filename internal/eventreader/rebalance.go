@@ -60,7 +60,7 @@ func (r *Reader) rebalance(ctx context.Context) error {
 		return err
 	}
 	r.starters.Store(int64(len(members)))
-	mine := assign(r.streams.Partitions, members)[r.name]
+	mine := assign(r.streams.PartitionsNow(), members)[r.name]
 	reconnected := r.reconnected()
 	free, err := r.free(ctx, mine, leased)
 

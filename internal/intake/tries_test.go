@@ -40,7 +40,7 @@ func BenchmarkTries_Outage(b *testing.B) {
 		events.failed(&eventreader.Message{Sequence: uint64(sequence), Received: now}, nil, now)
 	}
 	for k := range 10 * triesKept {
-		events.all = put(events.all, stored{uint64(k), now.UnixNano()}, now)
+		events.all = put(events.all, eventreader.StoredID{Sequence: uint64(k), Received: now.UnixNano()}, now)
 	}
 	b.ResetTimer()
 	for k := range b.N {
@@ -48,9 +48,9 @@ func BenchmarkTries_Outage(b *testing.B) {
 	}
 }
 
-func put(all map[stored]tried, at stored, now time.Time) map[stored]tried {
+func put(all map[eventreader.StoredID]tried, at eventreader.StoredID, now time.Time) map[eventreader.StoredID]tried {
 	if all == nil {
-		all = map[stored]tried{}
+		all = map[eventreader.StoredID]tried{}
 	}
 	all[at] = tried{last: now}
 	return all
