@@ -141,7 +141,7 @@ func TestUpkeep_VanishedStreamIsRead(t *testing.T) {
 	}
 }
 
-// TestUpkeep_PartitionsAreKept: a process that was not told the number of partitions creates a stream that vanished with the
+// TestUpkeep_PartitionsAreKept: a process without a number of partitions of its own creates a stream that vanished with the
 // number that it had, and follows another number.
 func TestUpkeep_PartitionsAreKept(t *testing.T) {
 	t.Parallel()
