@@ -42,7 +42,7 @@ func TestSigner_KeyReplaced(t *testing.T) {
 	tokens = append(tokens, b.Sign(payload))
 
 	_, err = b.Verify(tokens[0], time.Now())
-	require.ErrorIs(t, err, signedurl.ErrUnsettled, "the running process did not store its key yet")
+	require.ErrorIs(t, err, signedurl.ErrUnknown, "the running process did not store its key yet: as in a new installation")
 	_, err = a.Verify(tokens[1], time.Now())
 	require.NoError(t, err, "it reads the key when it needs it")
 	for _, one := range []*base{ofA, ofB} {
