@@ -92,8 +92,8 @@ func keepAlive(o *client.ConnectionOptions) {
 	}
 }
 
-// fewerGoroutines lets the SDK visit the payloads of a message one after another. By default a goroutine visits each of them,
-// for storage drivers that wait for a network; without a driver a visit returns at once (docs/benchmarks).
+// fewerGoroutines lets the SDK visit the payloads of a message one after another. By default a goroutine visits each of
+// them, for storage drivers that wait for a network; without a driver a visit returns at once (docs/benchmarks).
 func fewerGoroutines(o *client.Options) {
 	if len(o.ExternalStorage.Drivers) == 0 && o.ExternalStorage.Concurrency.MaxOperationsPerMessage == 0 {
 		o.ExternalStorage.Concurrency.MaxOperationsPerMessage = 1

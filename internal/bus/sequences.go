@@ -14,9 +14,9 @@ import (
 )
 
 // Sequences outlive their stream: an engine keeps the one of the reply that it has read, a run that of an entry of a
-// background queue, an operator that of a dead letter, a starter the revision of its lease. A stream that vanished and begins
-// at 1 again has other messages under them after a while. So a process that has seen the stream creates it with a first
-// sequence that is higher than any sequence of the former one.
+// background queue, an operator that of a dead letter, a starter the revision of its lease. A stream that vanished and
+// begins at 1 again has other messages under them after a while. So a process that has seen the stream creates it with a
+// first sequence that is higher than any sequence of the former one.
 
 // generation is the least distance between the latest sequence that a process has seen of a stream and the first one of the
 // stream that it creates again. Other processes may have published since its latest look, which was up to upkeepEvery before
@@ -25,8 +25,8 @@ const generation = 100_000_000
 
 // firstSeq returns the sequence with which a stream begins that is created now. 0 is the server's default: this process has
 // not seen the stream. It follows a multiple of generation, so that processes that have seen different sequences nearly
-// always ask for the same stream, and so that its sequences can be read. The object store always begins at 1: its objects are
-// found by their names.
+// always ask for the same stream, and so that its sequences can be read. The object store always begins at 1: its objects
+// are found by their names.
 func (o StreamOptions) firstSeq(stream string) uint64 {
 	latest, seen := o.seen[stream]
 	if !seen {

@@ -23,7 +23,7 @@ const lostUpdate = "AcceptedUpdateCompletedWorkflow"
 var (
 	// ErrDuplicate is the error for an event that a run has taken before.
 	ErrDuplicate = errors.New("the event was accepted before")
-	// ErrNoPlace: the recovery of a run that ended early has to wait for others of the tenant.
+	// ErrNoPlace means that the recovery of a run that ended early has to wait for others of the tenant.
 	ErrNoPlace = errors.New("as many ended runs of the tenant are being recovered as may be at a time")
 	// errBehind: what the conversation's ended run has left goes first, and is not recovered yet.
 	errBehind = errors.New("the event waits for those that the conversation's ended run has left")

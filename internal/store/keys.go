@@ -84,8 +84,8 @@ func (r *Keyring) look(ctx context.Context) error {
 
 // Reread compares the keys with those that are stored, for a token that none of them opens, unless a comparison has begun
 // since it was called. It reports whether the keys are settled: false shortly after a key was replaced, when another process
-// may have one more that is not stored yet, or when what is stored cannot be read. A key that replaced none is settled: a new
-// installation would reject nothing otherwise.
+// may have one more that is not stored yet, or when what is stored cannot be read. A key that replaced none is settled: a
+// new installation would reject nothing otherwise.
 func (r *Keyring) Reread(ctx context.Context) (settled bool) {
 	called := time.Now()
 	r.mu.Lock()
