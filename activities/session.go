@@ -76,7 +76,7 @@ func aboutSession(e schemas.Event) bool {
 // attempt of a worker that was paused while a later step joined or ended a session changes nothing. The events are queued
 // before the session is stored: a repetition finds them in the queue by their ids.
 func (a *Activities) join(ctx context.Context, in step.WebhookInput) error {
-	key, fence := in.Plan.BotID.WithConversation(in.Event.Subject), fenceOf(ctx, in)
+	key, fence := in.Plan.BotID.WithConversation(in.Event.Subject), stepFence(in)
 	for {
 		s, at, err := a.readSession(ctx, key)
 		live := s.Round == in.Round

@@ -107,14 +107,19 @@ const triesOrdered = 999
 // overwrite what a later step has written, nor what a later try of the step has. A local activity comes before the tries of
 // the activity that follows it. 0 = no order, for steps that an earlier release has begun.
 func fenceOf(ctx context.Context, in step.WebhookInput) int64 {
-	if in.Accepted.IsZero() {
-		return 0
-	}
-	fence := in.Accepted.UnixNano()
-	if info := activity.GetInfo(ctx); !info.IsLocalActivity {
+	fence := stepFence(in)
+	if info := activity.GetInfo(ctx); fence != 0 && !info.IsLocalActivity {
 		fence += min(int64(info.Attempt), triesOrdered)
 	}
 	return fence
+}
+
+// stepFence is the fence of a step without an order of its tries.
+func stepFence(in step.WebhookInput) int64 {
+	if in.Accepted.IsZero() {
+		return 0
+	}
+	return in.Accepted.UnixNano()
 }
 
 func (a *Activities) readUserDetails(ctx context.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {

@@ -10,7 +10,7 @@ import (
 func (s Streams) Events() jetstream.Stream { return s.events }
 
 // Partitioned reports whether the stored subjects of events have the number of their partition before the tenant.
-func (s Streams) Partitioned() bool { return s.partitioned }
+func (s Streams) Partitioned() bool { return s.layoutNow().partitioned }
 
 // Replies returns the stream of replies.
 func (s Streams) Replies() jetstream.Stream { return s.replies }

@@ -12,7 +12,7 @@ const largestStored = schemas.MessageMax + headerRoom + natsclient.SubjectMax
 // EventQuota returns the quota of the event stream.
 func (s Streams) EventQuota() *quota.Quota {
 	root := schemas.SubjectEvents + "."
-	if s.partitioned {
+	if s.Partitioned() {
 		root += "*."
 	}
 	return quota.New(s.js, schemas.StreamEvents, root, largestStored)

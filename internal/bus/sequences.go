@@ -56,7 +56,7 @@ func (u *upkeep) record(now map[string]*jetstream.StreamInfo) (again, reused []s
 		}
 		u.created[name] = info.Created
 		u.sawUpTo(name, info.State.LastSeq)
-		u.sawPartitions(info)
+		u.sawLayout(info)
 	}
 	return again, reused
 }
@@ -92,7 +92,7 @@ func (u *upkeep) setBack(ctx context.Context, js jetstream.JetStream, name strin
 	}
 	before, followed := u.last[name], u.restored[name] != nil
 	u.sawUpTo(name, now.sequence)
-	u.sawPartitions(info)
+	u.sawLayout(info)
 	u.mu.Unlock()
 	back := now.sequence < before.sequence
 	if !back && name == schemas.StreamReplies && followed && before.sequence > 0 && !now.at.Equal(before.at) {

@@ -103,9 +103,41 @@ func partitionsOf(c jetstream.StreamConfig) (n int, partitioned bool, err error)
 	return n, true, nil
 }
 
+// layout is how the event stream stores subjects.
+type layout struct {
+	partitions  int  // 0: not known
+	partitioned bool // subjects are stored with a partition token
+}
+
+// sawLayout records the layout of the event stream. The caller holds mu.
+func (u *upkeep) sawLayout(info *jetstream.StreamInfo) {
+	if info.Config.Name != schemas.StreamEvents {
+		return
+	}
+	if n, partitioned, err := partitionsOf(info.Config); err == nil {
+		u.layout = layout{n, partitioned}
+	}
+}
+
+// layoutNow returns the layout of the event stream at the latest look: an operator may change it, and a process that has
+// not seen a stream which vanished may create it with another one.
+func (s Streams) layoutNow() layout {
+	if s.up != nil {
+		s.up.mu.Lock()
+		defer s.up.mu.Unlock()
+		if s.up.layout.partitions > 0 {
+			return s.up.layout
+		}
+	}
+	return layout{s.Partitions, s.partitioned}
+}
+
+// PartitionsNow returns the partitions of the event stream at the latest look.
+func (s Streams) PartitionsNow() int { return s.layoutNow().partitions }
+
 // PartitionFilter returns the subject filter of a partition's stored events.
 func (s Streams) PartitionFilter(n int) string {
-	if !s.partitioned {
+	if !s.Partitioned() {
 		return schemas.SubjectEvents + ".>"
 	}
 	return fmt.Sprintf("%s.%d.>", schemas.SubjectEvents, n)
@@ -113,7 +145,7 @@ func (s Streams) PartitionFilter(n int) string {
 
 // EventSubject returns the subject that the engine published an event on: the stored one without its partition token.
 func (s Streams) EventSubject(stored string) string {
-	if !s.partitioned {
+	if !s.Partitioned() {
 		return stored
 	}
 	return withoutPartition(stored)

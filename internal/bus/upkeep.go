@@ -35,7 +35,7 @@ type upkeep struct {
 	created   map[string]time.Time
 	last      map[string]storedEnd          // of each stream, at the latest look
 	seen      map[string]uint64             // latest sequence that any stream of a name has had, as far as this process knows
-	parts     int                           // partitions of the event stream at the latest look
+	layout    layout                        // of the event stream at the latest look
 	compares  []func(context.Context) error // of values that processes share
 	restored  map[string]chan struct{}      // by stream; closed when it was created again, or set back
 	restoring *restoration
@@ -105,9 +105,7 @@ func (u *upkeep) look(ctx context.Context) error {
 	if len(missing) > 0 {
 		return u.Restore(ctx)
 	}
-	if err := u.compare(ctx); err != nil {
-		u.log.Log(ctx, natsclient.RetryLevel(err), "comparing shared values failed, will retry", "error", err)
-	}
+	u.compareOrLog(ctx)
 	return nil
 }
 
@@ -182,14 +180,15 @@ func (u *upkeep) run(r *restoration) {
 	defer close(r.done)
 	u.mu.Lock()
 	js, options := u.js, *u.options
-	options.seen = maps.Clone(u.seen)
+	options.seen, options.Partitions = maps.Clone(u.seen), cmp.Or(u.layout.partitions, options.Partitions)
 	u.mu.Unlock()
 	if _, r.err = setUp(ctx, js, options); r.err != nil {
 		u.log.Log(ctx, natsclient.RetryLevel(r.err), "creating vanished streams again failed, will retry", "error", r.err)
-	} else if r.err = u.compare(ctx); r.err == nil {
-		if r.err = u.note(ctx); r.err == nil {
-			natsclient.ForgetDeniedCreation(js)
-		}
+		return
+	}
+	u.compareOrLog(ctx)
+	if r.err = u.note(ctx); r.err == nil {
+		natsclient.ForgetDeniedCreation(js)
 	}
 }
 
@@ -215,16 +214,17 @@ func (u *upkeep) note(ctx context.Context) error {
 	return nil
 }
 
-// compare runs what OnLook has registered.
-func (u *upkeep) compare(ctx context.Context) error {
+// compareOrLog runs what OnLook has registered. A comparison that fails does not end a look or a restoration: the next look
+// tries again.
+func (u *upkeep) compareOrLog(ctx context.Context) {
 	u.mu.Lock()
 	compares := slices.Clone(u.compares)
 	u.mu.Unlock()
-	var failed []error
 	for _, one := range compares {
-		failed = append(failed, one(ctx))
+		if err := one(ctx); err != nil {
+			u.log.Log(ctx, natsclient.RetryLevel(err), "comparing shared values failed, will retry", "error", err)
+		}
 	}
-	return errors.Join(failed...)
 }
 
 // configure records the result of Setup, so that it can be created again.
@@ -236,27 +236,6 @@ func (u *upkeep) configure(ctx context.Context, o StreamOptions) error {
 	u.options = &o
 	u.mu.Unlock()
 	return u.note(ctx)
-}
-
-// sawPartitions records the partitions of the event stream. The caller holds mu.
-func (u *upkeep) sawPartitions(info *jetstream.StreamInfo) {
-	if info.Config.Name != schemas.StreamEvents {
-		return
-	}
-	if n, _, err := partitionsOf(info.Config); err == nil {
-		u.parts = n
-	}
-}
-
-// PartitionsNow returns the partitions of the event stream at the latest look: an operator may change them, and a process
-// that has not seen a stream which vanished may create it with another number.
-func (s Streams) PartitionsNow() int {
-	if s.up == nil {
-		return s.Partitions
-	}
-	s.up.mu.Lock()
-	defer s.up.mu.Unlock()
-	return cmp.Or(s.up.parts, s.Partitions)
 }
 
 // OnLook registers a comparison of what this process has of a value that all processes share with what is stored. It is run

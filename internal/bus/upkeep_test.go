@@ -161,6 +161,16 @@ func TestUpkeep_PartitionsAreKept(t *testing.T) {
 	require.True(t, changed)
 	require.NoError(t, bus.Ready(ctx, js))
 	require.Equal(t, 6, s.PartitionsNow())
+	require.NoError(t, js.DeleteStream(ctx, schemas.StreamEvents))
+	require.NoError(t, bus.Ready(ctx, js))
+	require.Equal(t, 6, s.PartitionsNow())
+
+	config := s.Events().CachedInfo().Config
+	config.SubjectTransform = nil
+	_, err = js.UpdateStream(ctx, config)
+	require.NoError(t, err)
+	require.NoError(t, bus.Ready(ctx, js))
+	require.False(t, s.Partitioned())
 }
 
 // TestUpkeep_OldPositionsFindNothing: a sequence of before names nothing in a stream that was created again, whatever is

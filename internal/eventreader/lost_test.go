@@ -151,6 +151,7 @@ type hooked struct {
 	jetstream.JetStream
 
 	beforeRead, beforeDeletion func()
+	beforeGet                  func() // of an event by its sequence alone
 }
 
 func (h hooked) Stream(ctx context.Context, name string) (jetstream.Stream, error) {
@@ -169,6 +170,9 @@ func (s hookedStream) GetMsg(
 ) (*jetstream.RawStreamMsg, error) {
 	if s.hooks.beforeRead != nil {
 		s.hooks.beforeRead()
+	}
+	if s.hooks.beforeGet != nil && len(opts) == 0 {
+		s.hooks.beforeGet()
 	}
 	return s.Stream.GetMsg(ctx, sequence, opts...)
 }

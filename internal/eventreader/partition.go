@@ -111,7 +111,7 @@ func (p *partition) open() error {
 // pullBytes bounds the deliveries that wait in the client: all partitions together get the reader's share for them, each at
 // least two of the largest events.
 func (p *partition) pullBytes() int {
-	share := int(p.r.options.MemoryLimit) / pullShare / p.r.streams.Partitions
+	share := int(p.r.options.MemoryLimit) / pullShare / p.r.streams.PartitionsNow()
 	return max(share, 2*int(p.r.js.Conn().MaxPayload()))
 }
 

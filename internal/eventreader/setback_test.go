@@ -174,8 +174,8 @@ func TestReader_SequenceOfAnotherEventReadAhead(t *testing.T) {
 	require.Equal(t, 1, h.count("new"))
 }
 
-// TestReader_SequenceOfAnotherEventCreatedAgain: as above, with a stream that was deleted and created again by a process that
-// had not seen it, so that its sequences begin at 1. The connection stays.
+// TestReader_SequenceOfAnotherEventCreatedAgain: as above, with a stream that was deleted and created again by a process
+// that had not seen it, so that its sequences begin at 1. The connection stays.
 func TestReader_SequenceOfAnotherEventCreatedAgain(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, bus.StreamOptions{Partitions: 1})
@@ -237,13 +237,13 @@ func TestDelivery_Trusted(t *testing.T) {
 	requireEmpty(t, streams)
 }
 
-// TestReader_NoRequestForAnAcknowledgement: in quiet operation nothing is read from the stream, neither for an event nor for
-// its acknowledgement.
+// TestReader_NoRequestForAnAcknowledgement: in quiet operation no event is read from the stream, neither to be handled nor
+// for its acknowledgement.
 func TestReader_NoRequestForAnAcknowledgement(t *testing.T) {
 	t.Parallel()
 	_, js, _ := setup(t, bus.StreamOptions{Partitions: 1})
 	var read atomic.Int32
-	streams, err := bus.Setup(testContext(t), hooked{JetStream: js, beforeRead: func() { read.Add(1) }}, bus.StreamOptions{})
+	streams, err := bus.Setup(testContext(t), hooked{JetStream: js, beforeGet: func() { read.Add(1) }}, bus.StreamOptions{})
 	require.NoError(t, err)
 	seen := newLedger()
 	r := startReader(t, js, streams, Options{Handler: seen.handle})
