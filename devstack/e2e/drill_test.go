@@ -41,11 +41,11 @@ type drill struct {
 	workers, starters      []*proc
 
 	keys     []schemas.ConversationKey
-	answered []atomic.Int64 // by conversation
-	pause    time.Duration  // the longest between two events of a conversation
-	resumed  []*traffic     // what was recorded before the stream of replies was lost
-	loads    int            // how often a load was started
-	killed   bool           // a process was killed: the endpoint may receive more duplicates
+	answered []atomic.Int64     // by conversation
+	pause    time.Duration      // the longest between two events of a conversation
+	before   invariants.Traffic // what was recorded before the stream of replies was lost
+	loads    int                // how often a load was started
+	killed   bool               // a process was killed: the endpoint may receive more duplicates
 	// takenOver is how many steps stopped workers may have had in hand. Within the few seconds in which the steps of a dead
 	// worker must go on, a stopped one looks like it: another worker repeats their attempts.
 	takenOver int
@@ -310,10 +310,8 @@ func (d *drill) check(t *testing.T) {
 	recorded := invariants.Traffic{
 		Requests: d.samples.Ledger().All(), DeadLetters: d.engine.deadLetters(t), UsersForgotten: d.forgets,
 	}
-	for _, part := range append(d.resumed, d.traffic) {
-		recorded.Sent = append(recorded.Sent, part.sent...)
-		recorded.Replies = append(recorded.Replies, part.engine.all()...)
-	}
+	recorded.Sent = slices.Concat(d.before.Sent, d.traffic.sent)
+	recorded.Replies = slices.Concat(d.before.Replies, d.traffic.engine.all())
 	totals, problems := recorded.Check()
 	t.Logf("%s; failures: %v", totals, totals.Failures)
 	for _, of := range recorded.Concerns(problems) {

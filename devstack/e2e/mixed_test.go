@@ -41,7 +41,7 @@ func TestMixed_Load(t *testing.T) {
 	m.start(t, "starter", m.gateway())
 	awaitReady(t, m.procs...)
 
-	steps := 3000
+	steps := 2000
 	if text := os.Getenv(stepsVariable); text != "" {
 		var err error
 		steps, err = strconv.Atoi(text)
