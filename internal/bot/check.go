@@ -165,8 +165,8 @@ func (c *checker) warnIdleTimeout() {
 	for _, name := range slices.Sorted(maps.Keys(c.bot.plans)) {
 		w := c.bot.plans[name].Webhook
 		if w != nil && w.Mode != ModeBackground && w.Timeout >= c.file.IdleTimeout {
-			c.warn(member("$.steps", name), "may take %s, and idle_timeout is %s: the conversation is closed right after the reply of a step "+
-				"that takes longer than that; use a longer idle_timeout", w.Timeout, c.file.IdleTimeout)
+			c.warn(member("$.steps", name), "may take %s, and idle_timeout is %s: the conversation is closed right after the "+
+				"reply of a step that takes longer than that; use a longer idle_timeout", w.Timeout, c.file.IdleTimeout)
 		}
 	}
 }
