@@ -11,6 +11,18 @@ import (
 // published without an acknowledgement and stored nowhere; its id is that of the reply or advisory, so a repeated one is
 // recognized.
 
+// stepEnd is the data of the notice of a step's end: what it has of the reply.
+type stepEnd struct {
+	Error   *errorCode      `json:"error,omitempty"`
+	EventID string          `json:"event_id"`
+	Outcome schemas.Outcome `json:"outcome"`
+	Step    string          `json:"step"`
+}
+
+type errorCode struct {
+	Kind string `json:"kind"`
+}
+
 // noticesOf returns the system notices that a reply stands for; none for most types.
 func noticesOf(reply schemas.Reply) []schemas.Notice {
 	switch reply.Type {
@@ -24,22 +36,21 @@ func noticesOf(reply schemas.Reply) []schemas.Notice {
 	default:
 		return nil
 	}
-	var ended schemas.StepReplied
+	var ended struct {
+		stepEnd
+		Conversation string `json:"conversation"`
+	}
 	if json.Unmarshal(reply.Data, &ended) != nil {
 		return nil
 	}
-	data := map[string]any{"event_id": ended.EventID, "step": ended.Step, "outcome": ended.Outcome}
-	if ended.Error != nil {
-		data["error"] = map[string]any{"kind": ended.Error.Kind}
-	}
-	notices := systemNotice(schemas.ClassStepEnded, reply, data)
+	notices := systemNotice(schemas.ClassStepEnded, reply, ended.stepEnd)
 	if ended.Outcome == schemas.OutcomeHandover || ended.Conversation == schemas.ConversationHandover {
-		notices = append(notices, systemNotice(schemas.ClassConversationHandover, reply, data)...)
+		notices = append(notices, systemNotice(schemas.ClassConversationHandover, reply, ended.stepEnd)...)
 	}
 	return notices
 }
 
-func systemNotice(class string, reply schemas.Reply, data map[string]any) []schemas.Notice {
+func systemNotice(class string, reply schemas.Reply, data any) []schemas.Notice {
 	text, err := schemas.Marshal(data)
 	if err != nil {
 		return nil

@@ -117,5 +117,9 @@ func TestFiles_TenantHasHalf(t *testing.T) {
 	require.NoError(t, put(ctx, files, "other"))
 	require.NoError(t, put(ctx, NewFiles(streams), "other"))
 	later := NewFiles(streams)
-	require.Zero(t, fillShare(t, later.quota, fault.QueueFull, func(int) error { return put(ctx, later, "greedy") }))
+	// One more can have room: what was stored of a file that had none is removed, and the first process may still count it.
+	require.LessOrEqual(t, fillShare(t, later.quota, fault.QueueFull, func(int) error { return put(ctx, later, "greedy") }), 1)
+	status, err = streams.Files().Status(ctx)
+	require.NoError(t, err)
+	require.Less(t, status.Size(), uint64(2*roomBytes+4<<20+2*len(text)), "with the two files of another tenant")
 }
