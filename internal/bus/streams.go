@@ -79,7 +79,6 @@ func Setup(ctx context.Context, js jetstream.JetStream, o StreamOptions) (Stream
 		return Streams{}, err
 	}
 	s.up = up
-	o.Partitions = s.Partitions // a stream that vanishes gets as many again as it had
 	return s, s.up.configure(ctx, o)
 }
 

@@ -180,7 +180,8 @@ func (u *upkeep) run(r *restoration) {
 	defer close(r.done)
 	u.mu.Lock()
 	js, options := u.js, *u.options
-	options.seen, options.Partitions = maps.Clone(u.seen), cmp.Or(u.layout.partitions, options.Partitions)
+	options.seen = maps.Clone(u.seen)
+	options.Partitions = cmp.Or(u.layout.partitions, options.Partitions) // as many as the stream had
 	u.mu.Unlock()
 	if _, r.err = setUp(ctx, js, options); r.err != nil {
 		u.log.Log(ctx, natsclient.RetryLevel(r.err), "creating vanished streams again failed, will retry", "error", r.err)

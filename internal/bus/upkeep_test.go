@@ -267,4 +267,13 @@ func TestUpkeep_LookCompares(t *testing.T) {
 	s.OnLook(func(context.Context) error { looks++; return nil })
 	require.NoError(t, bus.Ready(bus.TestContext(t), js))
 	require.Equal(t, 2, looks)
+
+	restored := s.Restored(bus.StreamQueues)
+	require.NoError(t, js.DeleteStream(bus.TestContext(t), bus.StreamQueues))
+	require.NoError(t, bus.Ready(bus.TestContext(t), js), "a comparison that fails does not keep a restoration from its end")
+	select {
+	case <-restored:
+	default:
+		t.Fatal("the restoration was not recorded")
+	}
 }

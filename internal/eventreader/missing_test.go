@@ -31,6 +31,14 @@ func queueOfMissing(t *testing.T, beforeRead func()) (*partition, *bytes.Buffer,
 	}
 }
 
+// requireNothingNext takes the next turn of a queue, in which no event is found.
+func requireNothingNext(t *testing.T, p *partition, q *conversationQueue) {
+	t.Helper()
+	m, err := p.first(q)
+	require.NoError(t, err)
+	require.Nil(t, m)
+}
+
 // TestQueue_MissingAgain: an event that is delivered again is not in the stream when its turn comes, and an earlier one is
 // delivered again while the stream is read. The earlier one stays.
 func TestQueue_MissingAgain(t *testing.T) {
@@ -45,18 +53,14 @@ func TestQueue_MissingAgain(t *testing.T) {
 	again(7)
 	q := p.queues[at(7).stored]
 	beforeRead = func() { again(5) }
-	m, err := p.first(q)
-	require.NoError(t, err)
-	require.Nil(t, m)
+	requireNothingNext(t, p, q)
 	require.Equal(t, []againEvent{{at(5).StoredID(), at(5).space()}}, q.again)
 	require.Equal(t, 1, q.waiting)
 	require.Equal(t, at(5).space(), q.bytes)
 	require.Contains(t, log.String(), "sequence=7")
 
 	beforeRead = func() {}
-	m, err = p.first(q)
-	require.NoError(t, err)
-	require.Nil(t, m)
+	requireNothingNext(t, p, q)
 	require.True(t, q.empty())
 	require.Zero(t, q.waiting)
 	require.Zero(t, q.bytes)
@@ -83,16 +87,12 @@ func TestQueue_Missing(t *testing.T) {
 	q := p.queues[at(5).stored]
 	p.unkeep(q)
 	beforeRead = func() { put(9) }
-	m, err := p.first(q)
-	require.NoError(t, err)
-	require.Nil(t, m)
+	requireNothingNext(t, p, q)
 	require.False(t, q.empty(), "the new event is still to be read")
 	require.Empty(t, log.String())
 
 	beforeRead = func() {}
-	m, err = p.first(q)
-	require.NoError(t, err)
-	require.Nil(t, m)
+	requireNothingNext(t, p, q)
 	require.True(t, q.empty())
 	require.Zero(t, q.waiting)
 	require.Zero(t, q.bytes)
