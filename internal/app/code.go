@@ -21,6 +21,7 @@ import (
 	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/sandbox"
 	"github.com/hookturn/hookturn/internal/scripthost"
+	"github.com/hookturn/hookturn/internal/signedurl"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
@@ -50,8 +51,11 @@ func (w *Worker) pollCode(
 ) error {
 	sdk := worker.New(b.temporal, step.QueueCode, w.codeQueueOptions(cfg))
 	// The user of a worker that runs scripts only may not store keys: a script could have taken the worker over.
-	reads := !slices.Contains(cfg.TaskQueues, step.QueueMain)
-	signer, err := openSigner(ctx, b, purposeFileLink, reads, cfg.Log)
+	var create createKey
+	if slices.Contains(cfg.TaskQueues, step.QueueMain) {
+		create = signedurl.NewKey
+	}
+	signer, err := openSigner(ctx, b, purposeFileLink, create, cfg.Log)
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -67,21 +68,15 @@ func startLimiter(
 	if err != nil {
 		return nil, err
 	}
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	var running sync.WaitGroup
-	running.Go(func() {
-		if err := e.shared.Listen(ctx, e.received); err != nil {
-			log.ErrorContext(ctx, "receiving endpoint states of other workers failed", "error", err,
-				"hint", "restart this worker when NATS is available")
-		}
+	p.add("metrics of endpoints", func(context.Context) error { hide(); return nil })
+	// Before it has read the stored states, this worker would call an endpoint that asked the others for a pause.
+	err = follow(ctx, p, log, "endpoint states", func(ctx context.Context, ready func()) error {
+		return e.shared.Follow(ctx, e.received, ready)
 	})
-	running.Go(func() { e.publishAll(ctx) })
-	p.add("endpoint notices", func(context.Context) error {
-		hide()
-		cancel()
-		running.Wait()
-		return nil
-	})
+	if err != nil {
+		return nil, err
+	}
+	p.add("endpoint notices", background(e.publishAll))
 	return e.limiter, nil
 }
 
@@ -119,26 +114,39 @@ func (e *endpoints) logDue(tenant string) bool {
 	return due
 }
 
+// publishAll publishes what waits until ctx ends, then the rest: what a worker has found out must outlive it.
 func (e *endpoints) publishAll(ctx context.Context) {
-	for {
+	running := context.WithoutCancel(ctx)
+	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-			return
 		case n := <-e.notices:
-			err := e.publish(ctx, n.StateChange)
-			n.release()
-			full := fault.Of(err)
-			if err != nil && (full == nil || full.Kind != fault.QueueFull || e.logDue(n.Endpoint.Tenant)) {
-				e.log.WarnContext(ctx, "publishing endpoint state failed", "tenant", n.Endpoint.Tenant, "url", n.Endpoint.URL,
-					"state", n.State, "error", err)
-			}
+			e.publishNext(running, n)
 		}
+	}
+	rest, cancel := context.WithTimeout(running, publishTimeout)
+	defer cancel()
+	for len(e.notices) > 0 && rest.Err() == nil {
+		e.publishNext(rest, <-e.notices)
+	}
+}
+
+// publishNext publishes a state change that waited, and logs when that fails.
+func (e *endpoints) publishNext(ctx context.Context, n waiting) {
+	err := e.publish(ctx, n.StateChange)
+	n.release()
+	full := fault.Of(err)
+	if err != nil && (full == nil || full.Kind != fault.QueueFull || e.logDue(n.Endpoint.Tenant)) {
+		e.log.WarnContext(ctx, "publishing endpoint state failed", "tenant", n.Endpoint.Tenant, "url", n.Endpoint.URL,
+			"state", n.State, "error", err)
 	}
 }
 
 // publishTimeout bounds the publication of one state change.
 const publishTimeout = 5 * time.Second
 
+// publish stores a state change for the other workers, then publishes its advisory, whose reader can rely on what is stored.
+// An advisory is published although the state could not be stored.
 func (e *endpoints) publish(ctx context.Context, n limit.StateChange) error {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
@@ -151,9 +159,12 @@ func (e *endpoints) publish(ctx context.Context, n limit.StateChange) error {
 	if err != nil {
 		return err
 	}
-	if err := e.pubsub.Advise(at.BotID, advisory); err != nil {
-		return err
-	}
+	return errors.Join(e.store(ctx, n), e.pubsub.Advise(at.BotID, advisory))
+}
+
+// store stores a state that other workers apply, and removes one that is over.
+func (e *endpoints) store(ctx context.Context, n limit.StateChange) error {
+	at := n.Endpoint
 	if !n.Shared() {
 		if n.State == limit.StateClosed {
 			return e.shared.Forget(ctx, at.BotID, at.URL)

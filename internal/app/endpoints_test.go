@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/bus"
@@ -19,6 +20,7 @@ import (
 	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -70,4 +72,56 @@ func TestEndpoints_Published(t *testing.T) {
 	var stored limit.StateChange
 	require.NoError(t, json.Unmarshal(states[0], &stored))
 	require.Equal(t, strings.Repeat("ü", whyMax/2), stored.Why)
+}
+
+// TestEndpoints_StoredBeforeAdvised: whoever reads an advisory finds the state stored, and a worker that stops at once publishes
+// what waits.
+func TestEndpoints_StoredBeforeAdvised(t *testing.T) {
+	t.Parallel()
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
+	require.NoError(t, err)
+	published := make(chan *nats.Msg, 10) // in the order in which the server got them
+	for _, subject := range []string{"$KV." + bus.BucketEndpoints + ".>", "hookturn.advisories.>"} {
+		_, err := nc.ChanSubscribe(subject, published)
+		require.NoError(t, err)
+	}
+	e := newEndpoints(slog.New(slog.DiscardHandler), store.NewEndpoints(streams), pubsub.New(js))
+	e.changed(open("acme", 0))
+	e.changed(open("acme", 1))
+	ended, stop := context.WithCancel(t.Context())
+	stop()
+	e.publishAll(ended)
+	require.NoError(t, nc.Flush())
+	for range 2 {
+		require.Contains(t, (<-published).Subject, bus.BucketEndpoints)
+		require.Equal(t, "hookturn.advisories.acme.shop", (<-published).Subject)
+	}
+}
+
+// TestEndpoints_ReadBeforeTheFirstRequest: a worker that starts has the states of the others before it takes work.
+func TestEndpoints_ReadBeforeTheFirstRequest(t *testing.T) {
+	t.Parallel()
+	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
+	require.NoError(t, err)
+	t.Cleanup(nc.Close)
+	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
+	require.NoError(t, err)
+	log, shared := slog.New(slog.DiscardHandler), store.NewEndpoints(streams)
+	const known = 200
+	for n := range known {
+		state := open("acme", n)
+		state.Until = time.Now().Add(time.Hour)
+		require.NoError(t, newEndpoints(log, shared, pubsub.New(js)).publish(t.Context(), state))
+	}
+	p := &parts{log: log}
+	l, err := startLimiter(t.Context(), &base{js: js, streams: streams}, log, telemetry.NewMetrics(), p)
+	require.NoError(t, err)
+	for n := range known {
+		_, denied := l.Acquire(limit.Request{Endpoint: open("acme", n).Endpoint})
+		require.NotNil(t, denied, n)
+	}
+	require.NoError(t, p.stop(context.WithoutCancel(t.Context())))
 }

@@ -53,11 +53,11 @@ func fileLinks(cfg Config, signer *signedurl.Signer) gateway.Links {
 
 // gatewayOptions returns the options of the gateway.
 func gatewayOptions(ctx context.Context, cfg Config, b *base) (gateway.Options, error) {
-	callbacks, err := openSigner(ctx, b, purposeCallback, false, cfg.Log)
+	callbacks, err := openSigner(ctx, b, purposeCallback, signedurl.NewKey, cfg.Log)
 	if err != nil {
 		return gateway.Options{}, err
 	}
-	links, err := openSigner(ctx, b, purposeFileLink, false, cfg.Log)
+	links, err := openSigner(ctx, b, purposeFileLink, signedurl.NewKey, cfg.Log)
 	if err != nil {
 		return gateway.Options{}, err
 	}

@@ -22,15 +22,15 @@ const (
 // keys.
 const signerMargin = time.Hour
 
-// openSigner returns a signer of URLs with the key that all processes share, which follows the key when it is replaced. One
-// that only reads the key has none until another process has stored one.
-func openSigner(ctx context.Context, b *base, purpose string, reads bool, log *slog.Logger) (*signedurl.Signer, error) {
+// createKey creates a shared key when none is stored; a nil one only reads the key, and has none until another process has
+// stored one.
+type createKey func() ([]byte, error)
+
+// openSigner returns a signer of URLs with the key that all processes share, which follows the key when it is replaced.
+func openSigner(ctx context.Context, b *base, purpose string, create createKey, log *slog.Logger) (*signedurl.Signer, error) {
 	signer := signedurl.New(purpose)
 	key := store.SharedKey{
-		Name: purpose, Create: signedurl.NewKey, Life: signedLife(purpose) + signerMargin, Use: signer.Use, Log: log,
-	}
-	if reads {
-		key.Create = nil
+		Name: purpose, Create: create, Life: signedLife(purpose) + signerMargin, Use: signer.Use, Log: log,
 	}
 	shared, err := store.NewKeys(b.js, b.streams).Share(ctx, key)
 	if err != nil {

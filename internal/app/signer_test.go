@@ -27,7 +27,7 @@ func TestSigner_KeyReplaced(t *testing.T) {
 		b := &base{js: js}
 		b.streams, err = bus.Setup(t.Context(), js, bus.StreamOptions{})
 		require.NoError(t, err)
-		signer, err := openSigner(t.Context(), b, purposeCallback, false, slog.New(slog.DiscardHandler))
+		signer, err := openSigner(t.Context(), b, purposeCallback, signedurl.NewKey, slog.New(slog.DiscardHandler))
 		require.NoError(t, err)
 		return b, signer
 	}

@@ -121,7 +121,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return acts, nil
 	}
-	signer, err := openSigner(ctx, b, purposeCallback, false, cfg.Log)
+	signer, err := openSigner(ctx, b, purposeCallback, signedurl.NewKey, cfg.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -232,7 +232,7 @@ func TestUpkeep_EmptyVolume(t *testing.T) {
 		}, func() {})
 	})
 	running.Go(func() {
-		_ = store.NewEndpoints(s).Listen(ctx, func([]byte) { mu.Lock(); defer mu.Unlock(); told++ })
+		_ = store.NewEndpoints(s).Follow(ctx, func([]byte) { mu.Lock(); defer mu.Unlock(); told++ }, func() {})
 	})
 	t.Cleanup(func() { cancel(); running.Wait() })
 	seen := func(yes func() bool) func() bool { return func() bool { mu.Lock(); defer mu.Unlock(); return yes() } }

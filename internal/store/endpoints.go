@@ -70,14 +70,15 @@ func (e *Endpoints) knows(ctx context.Context, key string) (bool, error) {
 	return err == nil && !removed(stored), err
 }
 
-// Listen calls received for every stored state and for every later one, including those of this process, until ctx ends. It
-// continues after reconnections, and after the bucket was created again.
-func (e *Endpoints) Listen(ctx context.Context, received func(notice []byte)) error {
-	return ignoreEnd(ctx, e.streams.Watch(ctx, bus.BucketEndpoints, func() {}, func(entry jetstream.KeyValueEntry) {
-		if entry != nil && entry.Operation() == jetstream.KeyValuePut { // nil marks the end of the stored states
-			received(entry.Value())
-		}
-	}))
+// Follow calls received for every stored state, then ready once, then received for every later state, including those of this
+// process, until ctx ends. It continues after reconnections, and after the bucket was created again.
+func (e *Endpoints) Follow(ctx context.Context, received func(notice []byte), ready func()) error {
+	return follow(ctx, e.streams, bus.BucketEndpoints, follower{
+		begin:   func() {},
+		put:     func(entry jetstream.KeyValueEntry) { received(entry.Value()) },
+		removed: func(string, uint64) {},
+		ready:   ready,
+	})
 }
 
 // List returns the stored states.

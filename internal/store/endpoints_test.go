@@ -23,8 +23,11 @@ func TestEndpoints_WorkersTellEachOtherOfEndpoints(t *testing.T) {
 	received := make(chan string, 10)
 	listening, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
-	go func() { done <- e.Listen(listening, func(notice []byte) { received <- string(notice) }) }()
+	go func() {
+		done <- e.Follow(listening, func(notice []byte) { received <- string(notice) }, func() { received <- "that is all" })
+	}()
 	require.Equal(t, "known", <-received)
+	require.Equal(t, "that is all", <-received)
 	require.NoError(t, e.Forget(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "https://a.example/x"))
 	require.NoError(t, e.Forget(ctx, schemas.BotID{Tenant: "acme", Bot: "shop"}, "https://never.example"))
 	require.NoError(t, e.Tell(ctx, schemas.BotID{Tenant: "acme", Bot: "other"}, "https://a.example/x", []byte("news")))
