@@ -64,7 +64,7 @@ func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.
 	if err != nil {
 		return step.WebhookResult{}, nonRetryable(err)
 	}
-	answer, err := d.Decode(contextOf(in.Webhook, in.Webhook.Progress), in.Body)
+	answer, err := dialect.Decode(d, contextOf(in.Webhook, in.Webhook.Progress), in.Body)
 	if f := fault.Of(err); f != nil && f.Passing && time.Now().Before(lastTry(ctx, in)) {
 		a.Log.InfoContext(ctx, "reading callback failed, will retry", "event", in.Webhook.Event.ID,
 			"step", in.Webhook.Plan.Step, "kind", f.Kind, "error", f.Message)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -106,6 +107,27 @@ func TestReadAnswer_ResponseProgramWaits(t *testing.T) {
 		require.NoError(t, value.Get(&result))
 		require.Equal(t, []schemas.Message{schemas.Text("ok")}, result.Messages)
 	}
+}
+
+// TestCallWebhook_AnswerOfManyElements: what no reply can hold is the end of the step, however small the body was, as an
+// answer and as a callback.
+func TestCallWebhook_AnswerOfManyElements(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	list := `{"response":[` + strings.Repeat("1,", 100_000) + `1]}`
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusOK, list), nil }
+	in := b.input(t, "PLAIN")
+	_, err := b.call(in)
+	p := progress(t, err)
+	require.Equal(t, fault.TooLarge, p.Fault.Kind)
+	require.Zero(t, p.RetryIn)
+	require.Len(t, b.requests, 1)
+
+	_, err = b.ExecuteActivity(step.ActivityAnswer, step.AnswerInput{Webhook: in, Body: json.RawMessage(list)})
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.Equal(t, string(fault.TooLarge), app.Type())
+	require.True(t, app.NonRetryable())
 }
 
 // chats forgets every chat.

@@ -194,7 +194,9 @@ func (c *call) send(ctx context.Context, r egress.Request) (answer dialect.Answe
 	}
 	endAttempt(span, attempt)
 	c.progress.Attempts = append(slices.Clip(c.progress.Attempts), attempt)
-	c.flight.SetProgress(c.progress)
+	if failed != nil { // after an answer, heartbeats name this attempt until its result is reported: a repetition joins it
+		c.flight.SetProgress(c.progress)
+	}
 	c.recordAttempt(ctx, c.in, attempt)
 	if failed != nil && failed.Status == http.StatusUnauthorized {
 		c.forgetToken(r.Header)

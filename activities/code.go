@@ -183,6 +183,9 @@ func (c *Code) read(ctx context.Context, in step.WebhookInput, value []byte) (st
 		return step.WebhookResult{}, fault.New(fault.ScriptBadResponse, "body must be a string that holds JSON: use json.dumps")
 	}
 	answer, err := haptik.DecodeCode(contextOf(in, in.Progress), []byte(body))
+	if err == nil {
+		err = answer.CheckSize()
+	}
 	if err != nil {
 		return step.WebhookResult{}, fault.Of(err)
 	}

@@ -180,6 +180,16 @@ func TestCode_WhatMainMayReturn(t *testing.T) {
 	}
 }
 
+// TestCode_AnswerOfManyElements: what no reply can hold is the end of the step, however small what main returned was.
+func TestCode_AnswerOfManyElements(t *testing.T) {
+	t.Parallel()
+	value := `{"statusCode":200,"body":"{\"message\":[` + strings.Repeat("1,", 100_000) + `1]}"}`
+	result, err := setup(t).code(t, &scripts{result: returns(value)}, "id")
+	require.NoError(t, err)
+	require.Equal(t, fault.TooLarge, result.Fault.Kind)
+	require.Empty(t, result.Messages)
+}
+
 func nested(depth int) string {
 	text := "1"
 	for range depth {

@@ -167,6 +167,57 @@ func TestCallWebhook_RepetitionOfAFailure(t *testing.T) {
 	require.Len(t, b.requests, 1)
 }
 
+// TestCallWebhook_RepetitionOfASuccess: an answer whose reply waits for a slow NATS is not asked for again, although
+// heartbeats went out since it came.
+func TestCallWebhook_RepetitionOfASuccess(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject, in.Reply = "c-42", true
+	answered, heard := make(chan struct{}), make(chan step.Progress, 1)
+	b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{
+		&listener{heard: func(_ context.Context, p step.Progress) {
+			select {
+			case <-answered:
+				select {
+				case heard <- p:
+				default:
+				}
+			default:
+			}
+		}},
+	}})
+	var last step.Progress
+	b.publish = func(schemas.Reply) error {
+		close(answered)
+		last = <-heard
+		return errors.New("NATS is slow")
+	}
+	first, err := b.call(in)
+	require.NoError(t, err)
+	repeated := b.again()
+	repeated.SetHeartbeatDetails(last)
+	second, err := repeated.call(in)
+	require.NoError(t, err)
+	require.Equal(t, first, second)
+	require.Len(t, b.requests, 1)
+}
+
+// TestCallWebhook_RepetitionOfTheEnd: a failure after which there is no further attempt stands in another process, too.
+func TestCallWebhook_RepetitionOfTheEnd(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.SetHeartbeatDetails(step.Progress{
+		Attempts: []schemas.Attempt{{N: 1, Status: 400, Error: "status"}}, Fault: fault.New(fault.Status, "status 400"), Replied: true,
+	})
+	_, err := b.call(b.input(t, "PLAIN"))
+	p := progress(t, err)
+	require.Len(t, p.Attempts, 1)
+	require.True(t, p.Replied)
+	require.Equal(t, fault.Status, p.Fault.Kind)
+	require.Empty(t, b.requests)
+}
+
 func TestCallWebhook_PanicLeaksNoPermit(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

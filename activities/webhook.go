@@ -26,6 +26,9 @@ import (
 // knows no Retry-After, so the wait is always our own (NextRetryDelay).
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
 	left, p := clockOf(ctx, in), resume(ctx, in.Progress)
+	if p.Final() {
+		return step.WebhookResult{}, a.failure(ctx, in, left, attempted{failed: p.Fault, progress: p, adopted: p.Replied})
+	}
 	key := flight.KeyOf(ctx, in.Plan.Tenant, in.Event.Subject, in.Event.ID, len(p.Attempts)+1)
 	attempt := a.attempts.Find(key)
 	if attempt == nil {

@@ -101,7 +101,7 @@ func Read(d Dialect, c Context, status int, body []byte, offered bool) (a Answer
 	deferrer, can := d.(Deferrer)
 	switch {
 	case !can || !deferrer.Deferred(status, body, offered):
-		a, err := d.Decode(c, body)
+		a, err := Decode(d, c, body)
 		return a, false, fault.Of(err)
 	case !offered:
 		return Answer{}, false, fault.New(fault.Config, "the endpoint answered 202 to call back, but the request had no header "+
@@ -109,6 +109,55 @@ func Read(d Dialect, c Context, status int, body []byte, offered bool) (a Answer
 	}
 	return Answer{}, true, nil
 }
+
+// Decode reads the body of an answer with a good status, as Decode of the dialect does, and checks its size.
+func Decode(d Dialect, c Context, body []byte) (Answer, error) {
+	a, err := d.Decode(c, body)
+	if err != nil {
+		return a, err
+	}
+	if err := a.CheckSize(); err != nil {
+		return Answer{}, err
+	}
+	return a, nil
+}
+
+// answerMax is the largest answer, in bytes as JSON: no reply can hold a larger one. The result of an activity could hold
+// twice as much; a workflow task with a larger one fails, however often it is repeated.
+const answerMax = schemas.MessageMax
+
+// CheckSize returns a fault of the kind too_large for an answer that no reply can hold. A body of a few hundred kilobytes is
+// enough for one: as a message, each element of a list takes some 30 bytes more.
+func (a Answer) CheckSize() error {
+	texts, messages := len(a.Output)+len(a.ConversationDetails), len(a.Messages)
+	for _, m := range a.Messages {
+		texts += len(m.Text) + len(m.HSL) + len(m.Payload)
+	}
+	for name, value := range a.Variables {
+		messages++
+		texts += len(name)
+		if value != nil {
+			texts += len(*value)
+		}
+	}
+	if messages*namesMost+texts*escapedMost <= answerMax {
+		return nil
+	}
+	encoded, err := schemas.Marshal(a)
+	switch {
+	case err != nil:
+		return fault.Wrap(fault.Internal, err, "the answer cannot be encoded")
+	case len(encoded) > answerMax:
+		return fault.New(fault.TooLarge, "the answer has %d messages and takes %d bytes as JSON, at most %d are allowed",
+			len(a.Messages), len(encoded), answerMax)
+	}
+	return nil
+}
+
+const (
+	namesMost   = 64 // bytes of the names and braces of one message
+	escapedMost = 6  // bytes of one byte of a text
+)
 
 // Unreadable turns an error of package strictjson into the fault of an answer that cannot be read: encoding where the
 // bytes are not Unicode text, bad_response otherwise. The message names the broken rule and its place, never the text.

@@ -229,6 +229,10 @@ type Progress struct {
 	HeartbeatTimeout time.Duration `json:"heartbeat_timeout,omitempty"`
 }
 
+// Final reports whether the latest attempt ended the step. A try of the activity that finds this in the heartbeats of the
+// one before makes no attempt: what that one reported to the server was lost.
+func (p Progress) Final() bool { return p.Fault != nil && p.Running == nil && p.RetryIn <= 0 }
+
 // CountLost returns the progress with the attempt in progress among the attempts, for one whose worker was lost: it was
 // made, and its outcome is unknown.
 func (p Progress) CountLost() Progress {
