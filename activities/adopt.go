@@ -49,20 +49,21 @@ func (a *Activities) RunReassigned(run string) {
 }
 
 // storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
-// first attempt of a run that is new to this process or has come back to it, for an event that is not new, and whenever the
-// server repeats an activity: its result may have been lost. What this process has done itself it remembers.
+// first attempt of a run that is new to this process, for an event that is not new, for each attempt of a run that has come
+// back to it, and whenever the server repeats an activity: its result may have been lost. What this process has done itself it
+// remembers.
 func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	w, info := c.in.Plan.Webhook, activity.GetInfo(ctx)
 	if w.Mode == bot.ModeBackground {
 		return nil
 	}
 	repeated := c.in.Reply && !info.IsLocalActivity && info.Attempt > 1
-	var first, reassigned bool
-	if len(c.progress.Attempts) == 0 {
-		first, reassigned = c.runs.markSeen(info.WorkflowExecution.RunID)
+	first, reassigned := c.runs.markSeen(info.WorkflowExecution.RunID)
+	old := step.MayBeStored(c.in.Since(), time.Now())
+	if len(c.progress.Attempts) > 0 { // the look-up before the first attempt found none
+		first, old = false, false
 	}
-	old := len(c.progress.Attempts) == 0 && step.MayBeStored(c.in.Since(), time.Now())
-	if !repeated && !first && !old {
+	if !repeated && !reassigned && !first && !old {
 		return nil
 	}
 	patience := findTimeout

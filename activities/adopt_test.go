@@ -286,6 +286,21 @@ func TestCallWebhook_RunThatComesBack(t *testing.T) {
 	require.Greater(t, b.patience, time.Second, "a reply that is likely to be there is waited for")
 }
 
+// TestCallWebhook_LaterAttemptOfARunThatComesBack: another worker may have made the attempts after the first, too.
+func TestCallWebhook_LaterAttemptOfARunThatComesBack(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in := b.input(t, "PLAIN")
+	in.Event.Subject = "c-42"
+	in.Progress = step.Progress{Attempts: []schemas.Attempt{{N: 1, Status: 503, Error: "status"}}}
+	b.found = readBefore(t, in, nil)
+	b.activities.RunReassigned("default-test-run-id")
+	result, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, b.found.ID, result.ReplyID)
+	require.Empty(t, b.requests)
+}
+
 // TestCallWebhook_RepeatedActivityAdopts: an activity that the server repeats, because the worker's result did not
 // reach it, finds the reply that the first one published, though the run is known to this process.
 func TestCallWebhook_RepeatedActivityAdopts(t *testing.T) {

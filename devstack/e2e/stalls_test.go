@@ -282,6 +282,41 @@ func TestStall_RunComesBack(t *testing.T) {
 	require.Len(t, samples.Ledger().ByPath("/held"), 1, "the endpoint is not asked again")
 }
 
+// TestStall_StaleTasks: workers that know their runs are stopped while tasks wait in their connections. Other workers take the
+// steps over and answer them. When the first ones go on, they find the tasks and must not ask the endpoint again.
+func TestStall_StaleTasks(t *testing.T) {
+	t.Parallel()
+	const conversations = 20
+	samples := endpoint.New(endpoint.Options{LedgerSize: 1000})
+	samples.Handle("/orders", ok)
+	a := startServersApart(t, samples)
+	run(t, program(t, "starter"), a.env)
+	first := run(t, program(t, "worker"), append(a.env, "HOOKTURN_LOG_LEVEL=debug"))
+	name := func(i int) string { return fmt.Sprintf("stale-%d", i) }
+	for i := range conversations {
+		a.engine.request(t, "shop", name(i), "ORDER")
+	}
+	for i := range conversations {
+		a.engine.replied(t, "shop", name(i), 1)
+	}
+	first.signal(t, syscall.SIGSTOP)
+	run(t, program(t, "worker"), a.env)
+	for i := range conversations {
+		a.engine.request(t, "shop", name(i), "ORDER")
+	}
+	for i := range conversations {
+		a.engine.replied(t, "shop", name(i), 2)
+	}
+	first.signal(t, syscall.SIGCONT)
+	for i := range conversations { // by both workers
+		a.engine.request(t, "shop", name(i), "ORDER")
+	}
+	for i := range conversations {
+		a.engine.replied(t, "shop", name(i), 3)
+	}
+	require.Equal(t, 3*conversations, samples.Ledger().Len(), "a request for each step")
+}
+
 // startServersApart are servers in this process, for programs that are processes of their own.
 func startServersApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 	t.Helper()

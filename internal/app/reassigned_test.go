@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"net"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,8 @@ import (
 type tasks struct {
 	workflowservice.UnimplementedWorkflowServiceServer
 
-	next chan *workflowservice.PollWorkflowTaskQueueResponse
+	next   chan *workflowservice.PollWorkflowTaskQueueResponse
+	pauses *atomic.Int64 // of the worker
 }
 
 func (s tasks) PollWorkflowTaskQueue(context.Context, *workflowservice.PollWorkflowTaskQueueRequest) (
@@ -27,12 +29,20 @@ func (s tasks) PollWorkflowTaskQueue(context.Context, *workflowservice.PollWorkf
 	return <-s.next, nil
 }
 
+// PollActivityTaskQueue returns a task of the run "asked for" after a pause of the worker.
+func (s tasks) PollActivityTaskQueue(context.Context, *workflowservice.PollActivityTaskQueueRequest) (
+	*workflowservice.PollActivityTaskQueueResponse, error,
+) {
+	s.pauses.Add(1)
+	return &workflowservice.PollActivityTaskQueueResponse{WorkflowExecution: &commonpb.WorkflowExecution{RunId: "asked for"}}, nil
+}
+
 // TestReassigned_WholeHistory: the worker learns of the runs that another worker may have had, and of no others.
 func TestReassigned_WholeHistory(t *testing.T) {
 	t.Parallel()
 	lis, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	s := tasks{next: make(chan *workflowservice.PollWorkflowTaskQueueResponse, 6)}
+	s := tasks{next: make(chan *workflowservice.PollWorkflowTaskQueueResponse, 6), pauses: &atomic.Int64{}}
 	server := grpc.NewServer()
 	workflowservice.RegisterWorkflowServiceServer(server, s)
 	go func() { _ = server.Serve(lis) }()
@@ -55,15 +65,18 @@ func TestReassigned_WholeHistory(t *testing.T) {
 	}
 	var known []string
 	var o client.ConnectionOptions
-	watchTasks(&o, func(run string) { known = append(known, run) })
+	watchTasks(&o, s.pauses.Load, func(run string) { known = append(known, run) })
 	conn, err := grpc.NewClient(lis.Addr().String(),
 		append(o.DialOptions, grpc.WithTransportCredentials(insecure.NewCredentials()))...)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = conn.Close() })
+	polls := workflowservice.NewWorkflowServiceClient(conn)
 	for range 6 {
-		_, err := workflowservice.NewWorkflowServiceClient(conn).PollWorkflowTaskQueue(t.Context(),
-			&workflowservice.PollWorkflowTaskQueueRequest{})
+		_, err := polls.PollWorkflowTaskQueue(t.Context(), &workflowservice.PollWorkflowTaskQueueRequest{})
 		require.NoError(t, err)
 	}
 	require.Equal(t, []string{"new, repeated", "reassigned"}, known)
+	_, err = polls.PollActivityTaskQueue(t.Context(), &workflowservice.PollActivityTaskQueueRequest{})
+	require.NoError(t, err)
+	require.Equal(t, "asked for", known[2], "a task that was asked for before a pause may be out of date")
 }

@@ -65,7 +65,7 @@ func (w *Worker) start(ctx context.Context, cfg Config) error {
 	w.load = load.New(load.MemoryLimit())
 	measureReports(&cfg.Temporal.ConnectionOptions, w.load)
 	var reassigned func(run string)
-	watchTasks(&cfg.Temporal.ConnectionOptions, func(run string) { reassigned(run) })
+	watchTasks(&cfg.Temporal.ConnectionOptions, w.load.Pauses, func(run string) { reassigned(run) })
 	w.parts.add("load monitor", background(w.load.Run))
 	base, err := startBase(ctx, cfg, metrics, &w.parts, "hookturn-worker", w.fatal.fail)
 	if err != nil {

@@ -20,6 +20,9 @@ const (
 	ActivityReportMax = 1500 * time.Millisecond
 	// pendingFactor times such a duration is how long one report may be pending.
 	pendingFactor = 2
+	// PauseMin is the shortest time without a measurement that counts as a pause of the process. The server gives up a
+	// workflow task of a worker that stands still for 2 s.
+	PauseMin = 1500 * time.Millisecond
 	// MemoryMax is the share of the memory limit that may be used.
 	MemoryMax = 0.8
 
@@ -35,6 +38,9 @@ type Monitor struct {
 	updated time.Time
 	pending map[*time.Time]struct{}
 
+	measured time.Time // when Run measured last; zero = it does not run
+	pauses   int64     // that it has found
+
 	memory func() (used, limit uint64)
 	full   bool
 }
@@ -49,6 +55,7 @@ func (m *Monitor) Run(ctx context.Context) {
 	timer := time.NewTicker(tick)
 	defer timer.Stop()
 	for last, n := time.Now(), 0; ; n++ {
+		m.measuredAt(last)
 		select {
 		case <-ctx.Done():
 			return
@@ -61,6 +68,29 @@ func (m *Monitor) Run(ctx context.Context) {
 			m.lookAtMemory()
 		}
 	}
+}
+
+// Pauses returns how often this process stood still so far: it was stopped, got no processor, or its machine slept. What it
+// asked for before a pause and gets after it may be out of date.
+func (m *Monitor) Pauses() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pausesUntil(time.Now())
+}
+
+func (m *Monitor) measuredAt(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pauses, m.measured = m.pausesUntil(now), now
+}
+
+// pausesUntil counts the present pause as well: after it, others may ask before Run measures.
+func (m *Monitor) pausesUntil(now time.Time) int64 {
+	since := max(now.Sub(m.measured), now.Round(0).Sub(m.measured.Round(0))) // only the wall clock goes on while a machine sleeps
+	if m.measured.IsZero() || since < PauseMin {
+		return m.pauses
+	}
+	return m.pauses + 1
 }
 
 // Lagged records the lag of a timer with the given duration.

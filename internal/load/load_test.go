@@ -25,6 +25,21 @@ func TestMonitor_LateTimers(t *testing.T) {
 	require.False(t, m.High(TaskReportMax), "the load is over")
 }
 
+// TestMonitor_Pauses: a pause counts from the moment of its end, before and after it is measured.
+func TestMonitor_Pauses(t *testing.T) {
+	t.Parallel()
+	var m Monitor
+	require.Zero(t, m.Pauses(), "nothing is measured")
+	m.measuredAt(time.Now().Add(-time.Hour))
+	require.EqualValues(t, 1, m.Pauses())
+	m.measuredAt(time.Now())
+	require.EqualValues(t, 1, m.Pauses())
+	m.measuredAt(time.Now().Add(PauseMin / 2))
+	require.EqualValues(t, 1, m.Pauses())
+	m.measuredAt(time.Now().Add(2 * PauseMin))
+	require.EqualValues(t, 2, m.Pauses())
+}
+
 func TestMonitor_SlowReports(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
