@@ -109,12 +109,18 @@ func (r *production) faults() []mishap {
 	var all []mishap
 	for i := range r.natsAddrs {
 		all = append(all, mishap{fmt.Sprintf("NATS server %d killed", i), func(t *testing.T, d time.Duration) { r.restartNATS(t, i, d) }},
-			mishap{fmt.Sprintf("NATS server %d stopped", i), func(t *testing.T, d time.Duration) { stopFor(t, d, r.natsServer[i]) }})
+			mishap{fmt.Sprintf("NATS server %d stopped", i), func(t *testing.T, d time.Duration) {
+				r.stopFor(t, d, r.natsServer[i])
+			}})
 	}
 	for i := range r.workers {
 		all = append(all,
-			mishap{fmt.Sprintf("worker %d stopped", i), func(t *testing.T, d time.Duration) { stopFor(t, d, r.workers[i]) }},
-			mishap{fmt.Sprintf("starter %d stopped", i), func(t *testing.T, d time.Duration) { stopFor(t, d, r.starters[i]) }},
+			mishap{fmt.Sprintf("worker %d stopped", i), func(t *testing.T, d time.Duration) {
+				r.stopFor(t, d, r.workers[i])
+			}},
+			mishap{fmt.Sprintf("starter %d stopped", i), func(t *testing.T, d time.Duration) {
+				r.stopFor(t, d, r.starters[i])
+			}},
 			mishap{fmt.Sprintf("worker %d killed", i), func(t *testing.T, _ time.Duration) {
 				r.kill(r.workers[i])
 				r.workers[i] = r.program(t, "worker")
@@ -127,7 +133,7 @@ func (r *production) faults() []mishap {
 	return append(all,
 		mishap{"PostgreSQL stopped", r.restartPostgres},
 		mishap{"Temporal killed", r.restartTemporal},
-		mishap{"Temporal stopped", func(t *testing.T, d time.Duration) { stopFor(t, d, r.temporal) }})
+		mishap{"Temporal stopped", func(t *testing.T, d time.Duration) { r.stopFor(t, d, r.temporal) }})
 }
 
 // TestDrill_RealComponents kills the servers of production one after another under load.

@@ -9,14 +9,13 @@ import (
 const drillConversations = 32
 
 // TestDrill_StoppedProcesses stops each process for some seconds and continues it, longer than heartbeats, leases and
-// workflow tasks last. Nothing dies, so that an endpoint receives next to nothing twice, but what a stopped worker had in
-// hand.
+// workflow tasks last. Nothing dies, so that an endpoint receives next to nothing twice, but what workers had in hand when
+// one of them, or Temporal, was stopped.
 func TestDrill_StoppedProcesses(t *testing.T) {
 	d := newDrill(t, drillConversations, drillOptions{})
 	d.start(t)
 	stop := d.load(t)
 	d.recovered(t, "start")
-	d.takenOver = drillConversations / len(d.workers) // one worker is stopped once
 	for _, fault := range []struct {
 		name  string
 		p     []*proc
@@ -28,7 +27,7 @@ func TestDrill_StoppedProcesses(t *testing.T) {
 		{"a starter stopped for 12 s", d.starters[:1], 12 * time.Second},
 		{"both servers stopped for 8 s", []*proc{d.temporal, d.nats}, 8 * time.Second},
 	} {
-		stopFor(t, fault.pause, fault.p...)
+		d.stopFor(t, fault.pause, fault.p...)
 		d.recovered(t, fault.name)
 	}
 	stop()
