@@ -100,7 +100,7 @@ func lose(t *testing.T, js jetstream.JetStream, name string) {
 	t.Helper()
 	lost, err := js.Stream(t.Context(), name)
 	require.NoError(t, err)
-	require.NoError(t, js.DeleteStream(t.Context(), name))
+	deleteStream(t, js, name)
 	require.Eventually(t, func() bool {
 		now, err := js.Stream(t.Context(), name)
 		return err == nil && !now.CachedInfo().Created.Equal(lost.CachedInfo().Created)

@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/hookturn/hookturn/devstack/invariants"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/transient"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -23,32 +26,32 @@ func awaitLetter(js bus.JetStream, bot, reason string) error {
 	return awaitLetterThat(js, bot, reason, func([]byte) bool { return true })
 }
 
+// awaitLetterThat waits for a dead letter whose payload fits. A request that a busy server does not answer in time is sent
+// again.
 func awaitLetterThat(js bus.JetStream, bot, reason string, fits func(data []byte) bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
-	if err != nil {
+	var streams bus.Streams
+	if err := transient.Retry(ctx, patience, func(ctx context.Context) (err error) {
+		streams, err = bus.Setup(ctx, js, bus.StreamOptions{})
+		return err
+	}); err != nil {
 		return err
 	}
-	letters := bus.NewDeadLetters(js, streams)
+	stored := bus.NewDeadLetters(js, streams)
+	filter := bus.DeadLetterFilter{BotID: schemas.BotID{Bot: bot}, Reason: fault.Kind(reason), Limit: 1000}
 	for {
-		list, err := letters.List(ctx, bus.DeadLetterFilter{BotID: schemas.BotID{Bot: bot}, Reason: fault.Kind(reason), Limit: 1000})
-		if err != nil {
+		letters, err := readDeadLetters(ctx, stored, filter)
+		if err != nil && !transient.Is(err) {
 			return err
 		}
-		for _, l := range list {
-			full, err := letters.Show(ctx, l.Sequence)
-			if err != nil {
-				return err
-			}
-			if fits(full.Data) {
-				return nil
-			}
+		if slices.ContainsFunc(letters, func(l invariants.DeadLetter) bool { return fits(l.Data) }) {
+			return nil
 		}
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("no dead letter %s of bot %s with this payload", reason, bot)
+			return fmt.Errorf("no dead letter %s of bot %s with this payload (latest error: %v)", reason, bot, err)
 		}
 	}
 }

@@ -75,9 +75,9 @@ func (r *eraseDrill) echo(w http.ResponseWriter, request *http.Request) {
 // live lets the users of both tenants talk: a closed conversation, an open one, bot breaks, and dead letters.
 func (r *eraseDrill) live(t *testing.T) {
 	t.Helper()
-	streams, err := bus.Setup(t.Context(), r.js, bus.StreamOptions{})
-	require.NoError(t, err)
+	streams := streamsOf(t, r.js)
 	shop := schemas.BotID{Tenant: tenants[0], Bot: "shop"}
+	var err error
 	r.file, err = store.NewFiles(streams).Put(t.Context(), shop, store.File{Name: "letter.txt", Type: "text/plain"},
 		strings.NewReader(strings.Repeat(personMark(shop.Tenant)+"\n", 100)))
 	require.NoError(t, err)
@@ -227,8 +227,7 @@ func (r *eraseDrill) dryRun(t *testing.T, tenant string) (out string, status int
 // fill writes to the buckets until each has a new file: users and files come and go.
 func (r *eraseDrill) fill(t *testing.T) {
 	t.Helper()
-	streams, err := bus.Setup(t.Context(), r.js, bus.StreamOptions{})
-	require.NoError(t, err)
+	streams := streamsOf(t, r.js)
 	const size, times = 512 << 10, 40
 	files, shop := store.NewFiles(streams), schemas.BotID{Tenant: tenants[1], Bot: "shop"}
 	for range times {

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/invariants"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -170,33 +172,35 @@ func (r *redriveDrill) awaitOutcomes(t *testing.T, tenant string, n int) {
 // state is what there is of a tenant: nothing of it may change while another tenant's events are redriven.
 type state struct {
 	letters            []uint64
-	requests, outcomes int
+	requests, outcomes int // requests without those that were repeated
 }
 
 func (r *redriveDrill) stateOf(t *testing.T, tenant string) state {
 	t.Helper()
-	streams, err := bus.Setup(t.Context(), r.engine.operator, bus.StreamOptions{})
-	require.NoError(t, err)
-	list, err := bus.NewDeadLetters(r.engine.operator, streams).List(t.Context(),
-		bus.DeadLetterFilter{BotID: schemas.BotID{Tenant: tenant}, Limit: 10_000})
-	require.NoError(t, err)
+	letters := bus.NewDeadLetters(r.engine.operator, streamsOf(t, r.engine.operator))
+	var list []bus.DeadLetter
+	retried(t, func(ctx context.Context) (err error) {
+		list, err = letters.List(ctx, bus.DeadLetterFilter{BotID: schemas.BotID{Tenant: tenant}, Limit: 10_000})
+		return err
+	})
 	s := state{outcomes: r.outcomes(tenant)}
 	for _, l := range list {
 		s.letters = append(s.letters, l.Sequence)
 	}
-	for _, request := range r.samples.Ledger().All() {
-		if request.Header.Get(invariants.OwnerHeader) == tenant {
-			s.requests++
-		}
-	}
+	s.requests = distinct(r.samples.Ledger().Select(func(request endpoint.Entry) bool {
+		return request.Header.Get(invariants.OwnerHeader) == tenant
+	}))
 	return s
 }
 
 // lastEvent returns the sequence of the latest event that JetStream has accepted.
 func (r *redriveDrill) lastEvent(t *testing.T) uint64 {
 	t.Helper()
-	last, err := lastStored(t.Context(), r.js)
-	require.NoError(t, err)
+	var last uint64
+	retried(t, func(ctx context.Context) (err error) {
+		last, err = lastStored(ctx, r.js)
+		return err
+	})
 	return last
 }
 
@@ -232,10 +236,11 @@ func (r *redriveDrill) count(t *testing.T, args ...string) (c redrive.Count) {
 // progress returns how far a redrive has come, as the tools have stored it.
 func (r *redriveDrill) progress(t *testing.T, filter string) (p redrive.Progress) {
 	t.Helper()
-	streams, err := bus.Setup(t.Context(), r.js, bus.StreamOptions{})
-	require.NoError(t, err)
-	found, err := store.NewRedrives(streams).Get(t.Context(), filter, &p)
-	require.NoError(t, err)
+	redrives, found := store.NewRedrives(streamsOf(t, r.js)), false
+	retried(t, func(ctx context.Context) (err error) {
+		found, err = redrives.Get(ctx, filter, &p)
+		return err
+	})
 	require.True(t, found, "no progress of %q", filter)
 	return p
 }
@@ -315,14 +320,16 @@ func (r *redriveDrill) checkAll(t *testing.T, last uint64) {
 	const all = 2 * redrivenConversations * (brokenEach + deadEach)
 	require.EqualValues(t, all, r.lastEvent(t)-last, "JetStream accepted each repeated event once, kills or not")
 	asked := r.samples.Ledger().ByPath(brokenPath)
-	require.Len(t, asked, 2*redrivenConversations*brokenEach, "the broken endpoint is not asked any more")
+	const atFirst = 2 * redrivenConversations * brokenEach
+	require.Equal(t, atFirst, distinct(asked))
+	require.LessOrEqual(t, len(asked), atFirst+r.duplicatesMax(atFirst), "the broken endpoint is not asked any more")
 	recorded := invariants.Traffic{
 		Sent: r.sent, Replies: r.engine.all(), DeadLetters: r.engine.deadLetters(t), Requests: r.samples.Ledger().ByPath(repairedPath),
 	}
 	totals, problems := recorded.Check()
 	require.Empty(t, problems[:min(len(problems), 20)], "%d problems", len(problems))
 	require.Equal(t, []int{all, all + 2*redrivenConversations}, []int{totals.Late, totals.Replies})
-	require.LessOrEqual(t, totals.Duplicates, (all+999)/1000, "%v", totals.Doubled)
+	require.LessOrEqual(t, totals.Duplicates, r.duplicatesMax(totals.Events), "%v", totals.Doubled)
 	ids := map[string]int{}
 	for _, request := range recorded.Requests {
 		ids[request.WebhookID]++

@@ -22,11 +22,14 @@ import (
 func (d *drill) streamNames(t *testing.T) []string {
 	t.Helper()
 	var names []string
-	list := d.js.StreamNames(t.Context())
-	for name := range list.Name() {
-		names = append(names, name)
-	}
-	require.NoError(t, list.Err())
+	retried(t, func(ctx context.Context) error {
+		names = nil
+		list := d.js.StreamNames(ctx)
+		for name := range list.Name() {
+			names = append(names, name)
+		}
+		return list.Err()
+	})
 	require.NotEmpty(t, names)
 	return names
 }
@@ -34,7 +37,7 @@ func (d *drill) streamNames(t *testing.T) []string {
 // delete deletes a stream and waits until the programs have made it again.
 func (d *drill) delete(t *testing.T, name string) {
 	t.Helper()
-	require.NoError(t, d.js.DeleteStream(t.Context(), name))
+	deleteStream(t, d.js, name)
 	require.Eventually(t, func() bool {
 		_, err := d.js.Stream(t.Context(), name)
 		return err == nil
@@ -123,7 +126,7 @@ func TestDrill_FullStore(t *testing.T) {
 			"%s is ready although nothing can be stored", p.cmd.Path)
 	}
 	for _, name := range fillers {
-		require.NoError(t, d.js.DeleteStream(t.Context(), name))
+		deleteStream(t, d.js, name)
 	}
 	d.recovered(t, "store full")
 	stop()

@@ -46,8 +46,7 @@ func newEngine(t testing.TB, natsURL string) *engine {
 		URL: userURL(natsURL, permissions.Operator), InboxPrefix: permissions.InboxPrefix(permissions.Operator),
 	}, "e2e", nil)
 	require.NoError(t, err)
-	streams, err := bus.Setup(ctx, operator, bus.StreamOptions{})
-	require.NoError(t, err)
+	streams := streamsOf(t, operator)
 	e := &engine{js: js, operator: operator, publisher: bus.NewPublisher(js), changed: make(chan struct{})}
 	ready, done := make(chan struct{}), make(chan error, 1)
 	go func() {

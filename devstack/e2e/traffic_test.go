@@ -5,14 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
-	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/invariants"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/schemas"
@@ -152,18 +153,42 @@ func (e *engine) all() []schemas.Reply {
 }
 
 // deadLetters reads the dead letters that are stored.
-func (e *engine) deadLetters(t testing.TB) []invariants.DeadLetter {
+func (e *engine) deadLetters(t testing.TB) (all []invariants.DeadLetter) {
 	t.Helper()
-	streams, err := bus.Setup(t.Context(), e.operator, bus.StreamOptions{})
-	require.NoError(t, err)
-	letters := bus.NewDeadLetters(e.operator, streams)
-	list, err := letters.List(t.Context(), bus.DeadLetterFilter{Limit: 1000})
-	require.NoError(t, err)
-	var all []invariants.DeadLetter
+	letters := bus.NewDeadLetters(e.operator, streamsOf(t, e.operator))
+	retried(t, func(ctx context.Context) (err error) {
+		all, err = readDeadLetters(ctx, letters, bus.DeadLetterFilter{Limit: 1000})
+		return err
+	})
+	return all
+}
+
+// readDeadLetters reads dead letters with their payloads.
+func readDeadLetters(
+	ctx context.Context, letters *bus.DeadLetters, filter bus.DeadLetterFilter,
+) (all []invariants.DeadLetter, err error) {
+	list, err := letters.List(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
 	for _, l := range list {
-		letter, err := letters.Show(t.Context(), l.Sequence)
-		require.NoError(t, err)
+		letter, err := letters.Show(ctx, l.Sequence)
+		if err != nil {
+			return nil, err
+		}
 		all = append(all, invariants.DeadLetter{BotID: letter.BotID, Data: letter.Data})
 	}
-	return all
+	return all, nil
+}
+
+// eventMark matches what invariants.EventMark adds to an event: tenant, bot, conversation and id.
+var eventMark = regexp.MustCompile(`event-key:[^;]*;`)
+
+// distinct counts requests for events with an invariants.EventMark. One that a worker has repeated for another counts once.
+func distinct(requests []endpoint.Entry) int {
+	seen := map[string]bool{}
+	for _, r := range requests {
+		seen[r.Path+" "+r.WebhookID+" "+string(eventMark.Find(r.Body))] = true
+	}
+	return len(seen)
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"context"
 	"os"
 	"slices"
 	"strings"
@@ -50,7 +51,6 @@ func setUp(t testing.TB, natsURL string) {
 	}, "e2e", nil)
 	require.NoError(t, err)
 	defer nc.Close()
-	_, err = bus.Setup(t.Context(), js, bus.StreamOptions{})
-	require.NoError(t, err)
-	require.NoError(t, bus.EnsureEngine(t.Context(), js, "default"))
+	streamsOf(t, js)
+	retried(t, func(ctx context.Context) error { return bus.EnsureEngine(ctx, js, "default") })
 }

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -8,7 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/transient"
 )
 
 // next returns the next value of a channel, and its zero value once the channel is closed.
@@ -46,6 +52,35 @@ func happens(t testing.TB, limit time.Duration, what string, holds func() bool) 
 		}
 	}
 	return true
+}
+
+// retried sends a request to NATS, and again while it fails only because the server is busy: a request ends after 5 s.
+func retried(t testing.TB, request func(context.Context) error) {
+	t.Helper()
+	require.NoError(t, transient.Retry(t.Context(), patience, request))
+}
+
+// streamsOf returns the streams of hookturn on a connection, and creates those that are missing.
+func streamsOf(t testing.TB, js bus.JetStream) (streams bus.Streams) {
+	t.Helper()
+	retried(t, func(ctx context.Context) (err error) {
+		streams, err = bus.Setup(ctx, js, bus.StreamOptions{})
+		return err
+	})
+	return streams
+}
+
+// deleteStream deletes a stream. One that is not there any more was deleted by a request whose answer was late.
+func deleteStream(t testing.TB, js jetstream.JetStream, name string) {
+	t.Helper()
+	sent := 0
+	retried(t, func(ctx context.Context) error {
+		err := js.DeleteStream(ctx, name)
+		if sent++; sent > 1 && errors.Is(err, jetstream.ErrStreamNotFound) {
+			return nil
+		}
+		return err
+	})
 }
 
 // awaitListening waits until a server answers HTTP, with any status.
