@@ -58,7 +58,7 @@ func TestChaos_EachFaultHasItsErrorCode(t *testing.T) {
 				return
 			}
 			require.Equal(t, schemas.OutcomeBotBreak, r.Outcome)
-			require.Equal(t, string(want), r.Error.Kind, r.Error.Message)
+			requireKind(t, string(want), r)
 			require.Equal(t, []schemas.Message{schemas.Text("Sorry.")}, r.Messages)
 			require.Len(t, r.Attempts, 1)
 			require.Less(t, r.Attempts[0].Bytes, int64(1<<20))

@@ -16,12 +16,16 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	enumspb "go.temporal.io/api/enums/v1"
+	historypb "go.temporal.io/api/history/v1"
+	"go.temporal.io/sdk/client"
 
 	"github.com/hookturn/hookturn/devstack/endpoint"
 	"github.com/hookturn/hookturn/devstack/stack"
@@ -190,9 +194,14 @@ func TestCallback_OutlivesEveryProcess(t *testing.T) {
 	require.Eventually(t, func() bool { return samples.Ledger().Len() == 1 }, patience, 10*time.Millisecond)
 	address := samples.Ledger().All()[0].Header.Get("Hookturn-Callback")
 	require.True(t, strings.HasPrefix(address, "http://"+where["gateway"]+"/callbacks/"), address)
-	require.Eventually(t, func() bool { // acknowledged: the 202 is in history, before that it would be asked for again
-		events, err := e.operator.Stream(t.Context(), schemas.StreamEvents)
-		return err == nil && events.CachedInfo().State.Msgs == 0
+	c, err := client.Dial(client.Options{HostPort: where["temporal"]})
+	require.NoError(t, err)
+	defer c.Close()
+	require.Eventually(t, func() bool { // before the 202 is in history, the endpoint would be asked again
+		h, err := readHistory(t.Context(), c, "conversation/default/shop/c-1", "")
+		return err == nil && slices.ContainsFunc(h.GetEvents(), func(event *historypb.HistoryEvent) bool {
+			return event.GetEventType() == enumspb.EVENT_TYPE_MARKER_RECORDED
+		})
 	}, patience, 10*time.Millisecond)
 	first.kill()
 
@@ -286,7 +295,7 @@ func TestEndpoints_StatesAreSharedByWorkers(t *testing.T) {
 	first := c.start(t, "worker")
 	c.start(t, "starter")
 	c.engine.request(t, "shop", "first", "ORDER")
-	require.Equal(t, "rate_limited", c.engine.replied(t, "shop", "first", 1)[0].Error.Kind)
+	requireKind(t, "rate_limited", c.engine.replied(t, "shop", "first", 1)[0])
 	message, err := sub.NextMsg(patience)
 	require.NoError(t, err)
 	var advisory schemas.Advisory[schemas.EndpointChanged]
@@ -301,7 +310,7 @@ func TestEndpoints_StatesAreSharedByWorkers(t *testing.T) {
 		conversation := fmt.Sprintf("later-%d", i)
 		c.engine.request(t, "shop", conversation, "ORDER")
 		r := c.engine.replied(t, "shop", conversation, 1)[0]
-		require.Equal(t, "rate_limited", r.Error.Kind)
+		requireKind(t, "rate_limited", r)
 		require.Empty(t, r.Attempts)
 	}
 	require.Equal(t, 1, c.samples.Ledger().Len())

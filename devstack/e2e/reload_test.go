@@ -42,7 +42,7 @@ func TestReload_BotFile(t *testing.T) {
 		if last.Outcome == schemas.OutcomeSuccess {
 			break
 		}
-		require.Equal(t, "unknown_step", last.Error.Kind)
+		requireKind(t, "unknown_step", last)
 		require.Less(t, n, 10_000, "the file was never read")
 	}
 	close(g.open)

@@ -127,6 +127,23 @@ func (e *engine) replied(t testing.TB, bot, conversation string, n int) []schema
 	return data
 }
 
+// errorOf returns what failed in a step. A reply without an error fails the test and is shown: a nil pointer would end all
+// tests of the package.
+func errorOf(t testing.TB, r schemas.StepReplied) schemas.Error {
+	t.Helper()
+	if r.Error == nil {
+		t.Fatalf("the step did not fail: %+v", r)
+	}
+	return *r.Error
+}
+
+// requireKind requires that a step failed with an error code.
+func requireKind(t testing.TB, kind string, r schemas.StepReplied) {
+	t.Helper()
+	failed := errorOf(t, r)
+	require.Equal(t, kind, failed.Kind, "%+v in %+v", failed, r)
+}
+
 // request publishes step.requested and returns the event's id.
 func (e *engine) request(t testing.TB, bot, conversation, step string) string {
 	t.Helper()

@@ -119,7 +119,7 @@ func requireOneEach(t *testing.T, e *engine, stored map[string]int, others int) 
 		}
 		stored[data.EventID]++
 		if data.Outcome == schemas.OutcomeRejected {
-			require.Equal(t, "queue_full", data.Error.Kind, "%s %s: %+v", r.Source, r.Subject, data)
+			requireKind(t, "queue_full", data)
 			full++
 			continue
 		}
