@@ -34,7 +34,8 @@ type apart struct {
 	nats               *servers.NATS
 	server             *servers.Temporal
 	engine             *engine
-	env                []string // of programs, where they are processes of their own
+	process            *proc    // Temporal instead of server, where the programs are processes of their own
+	env                []string // of these programs
 }
 
 func startApart(t *testing.T, samples *endpoint.Endpoint) *apart {
@@ -212,8 +213,9 @@ steps:
 	require.NoError(t, err)
 	require.NoError(t, awaitLetter(e.operator, "shop", "bad_event"))
 	for _, r := range e.replied(t, "shop", "c-1", 3) {
-		require.NotContains(t, r.Error.Message, answered)
-		require.NotContains(t, r.Error.Message, secret)
+		message := errorOf(t, r).Message
+		require.NotContains(t, message, answered)
+		require.NotContains(t, message, secret)
 		for _, a := range r.Attempts {
 			require.NotContains(t, a.URL, secret, "a URL travels without its query")
 		}

@@ -102,16 +102,14 @@ func TestSoftDeadline_StoppedWorker(t *testing.T) {
 			ok(w, r)
 		}
 	})
-	first, second := c.start(t, "worker"), c.start(t, "worker") // starting one takes a part of the attempt's 30 s
-	first.logs(t, "worker started")
-	second.logs(t, "worker started")
+	workers := []*proc{c.start(t, "worker"), c.start(t, "worker")} // starting one takes a part of the attempt's 30 s
+	for _, p := range workers {
+		p.logs(t, "worker started")
+	}
 	c.start(t, "starter")
 	c.engine.request(t, "shop", "stall", "SOFT")
 	c.gate.await(t, 1)
-	require.Eventually(t, func() bool { return first.runsTask() || second.runsTask() }, patience, time.Millisecond)
-	if second.runsTask() {
-		first, second = second, first
-	}
+	first, second := whichOf(t, workers, (*proc).runsTask)
 	first.signal(t, syscall.SIGSTOP)
 	next(t, repeated, "the request of the other worker")
 	want := []string{schemas.TypeStepProgress, schemas.TypeStepReplied}
@@ -125,6 +123,21 @@ func TestSoftDeadline_StoppedWorker(t *testing.T) {
 
 // runningTasks is the share of a worker's slots in use, unless it is 0.
 var runningTasks = regexp.MustCompile(`(?m)^hookturn_step_slots_used_ratio\{task_queue="hookturn"\} (0\.|[1-9])`)
+
+// whichOf waits until a condition holds for one of two programs, and returns that one and the other.
+func whichOf(t *testing.T, two []*proc, holds func(*proc) bool) (one, other *proc) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		for i, p := range two {
+			if holds(p) {
+				one, other = p, two[1-i]
+				return true
+			}
+		}
+		return false
+	}, patience, time.Millisecond, "it holds for neither of %d programs", len(two))
+	return one, other
+}
 
 // runsTask reports whether a worker runs a workflow task.
 func (p *proc) runsTask() bool {

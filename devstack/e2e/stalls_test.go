@@ -238,12 +238,12 @@ func TestStall_WorkerLostAfterItsReply(t *testing.T) {
 	run(t, program(t, "starter"), a.env)
 	a.engine.request(t, "shop", "lost", "LOCAL")
 	g.await(t, 1)
-	a.server.Stop()
+	a.process.kill()
 	close(g.open)
 	first := a.engine.replied(t, "shop", "lost", 1)[0]
 	require.Equal(t, schemas.OutcomeSuccess, first.Outcome)
 	worker.kill()
-	a.startTemporal(t)
+	a.runTemporal(t)
 	run(t, program(t, "worker"), a.env)
 	last := a.engine.request(t, "shop", "lost", "ORDER")
 	replies := a.engine.replied(t, "shop", "lost", 2)
@@ -269,11 +269,11 @@ func TestStall_RunComesBack(t *testing.T) {
 	second := run(t, program(t, "worker"), a.env)
 	held := a.engine.request(t, "shop", "back", "LOCAL")
 	g.await(t, 1)
-	a.server.Stop()
+	a.process.kill()
 	close(g.open)
 	require.Equal(t, held, a.engine.replied(t, "shop", "back", 2)[1].EventID)
 	second.kill()
-	a.startTemporal(t)
+	a.runTemporal(t)
 	first.signal(t, syscall.SIGCONT)
 	last := a.engine.request(t, "shop", "back", "ORDER")
 	r := a.engine.replied(t, "shop", "back", 3)[2]
@@ -317,19 +317,17 @@ func TestStall_StaleTasks(t *testing.T) {
 	require.Equal(t, 3*conversations, samples.Ledger().Len(), "a request for each step")
 }
 
-// startServersApart are servers in this process, for programs that are processes of their own.
+// startServersApart are servers for programs that are processes of their own. So is Temporal, which ends at once when it is
+// killed: in this process, its stop would take a part of the 30 s that an attempt has.
 func startServersApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 	t.Helper()
 	_, err := samples.Start()
 	require.NoError(t, err)
 	t.Cleanup(samples.Stop)
-	a := &apart{dir: t.TempDir()}
+	a := &apart{dir: t.TempDir(), temporal: freeAddr()}
 	a.startNATS(t)
-	a.startTemporal(t)
-	t.Cleanup(func() {
-		a.server.Stop()
-		a.nats.Stop()
-	})
+	t.Cleanup(func() { a.nats.Stop() })
+	a.runTemporal(t)
 	dir := t.TempDir()
 	text := fmt.Appendf(nil, stallBot, samples.URL())
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), text, 0o600))
@@ -337,4 +335,10 @@ func startServersApart(t *testing.T, samples *endpoint.Endpoint) *apart {
 	a.env = a.env[:len(a.env)-1] // every program chooses its own admin address: none
 	a.engine = newEngine(t, a.nats.URL())
 	return a
+}
+
+// runTemporal starts the Temporal server as a process.
+func (a *apart) runTemporal(t *testing.T) {
+	t.Helper()
+	a.process = server(t, "temporal", "--data-dir="+filepath.Join(a.dir, "temporal"), "--temporal-addr="+a.temporal)
 }
