@@ -3,8 +3,6 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
-	"io"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -34,6 +32,8 @@ import (
 //	answer PATH WHAT...            responses of the endpoint to the attempts of a step: a status, or FILE for 200 and a body
 //	header PATH NAME VALUE         a header of those answers
 //	slow PATH DURATION             how long the endpoint takes
+//	hold PATH                      the endpoint holds its responses
+//	open PATH [DURATION]           after that time, if any, sends the responses that it holds, and all that follow
 //	send CONVERSATION TYPE FILE [id=ID] [useful=DURATION]
 //	replies CONVERSATION TYPE FILE the next reply of the conversation has this type and contains the content of FILE
 //	called PATH N                  the endpoint was called N times
@@ -53,7 +53,7 @@ func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)
-	hooks := &hooks{answers: map[string][]string{}, headers: map[string]http.Header{}, delays: map[string]time.Duration{}}
+	hooks := newHooks()
 	samples := endpoint.New(endpoint.Options{})
 	_, err = samples.Start()
 	require.NoError(t, err)
@@ -79,10 +79,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"answer": run.answer, "header": run.header, "slow": run.slow, "send": run.send, "replies": run.replies,
-			"called": run.called, "request": run.request, "requestheader": run.requestHeader, "deadletter": run.deadLetter,
-			"raw": run.raw, "requested": run.requested, "signed": run.signed, "callback": run.callback,
-			"gateway": run.askGateway, "answered": run.answered, "answeredtext": run.answeredText,
+			"answer": run.answer, "header": run.header, "slow": run.slow, "hold": run.hold, "open": run.open,
+			"send": run.send, "replies": run.replies, "called": run.called, "request": run.request,
+			"requestheader": run.requestHeader, "deadletter": run.deadLetter, "raw": run.raw, "requested": run.requested,
+			"signed": run.signed, "callback": run.callback, "gateway": run.askGateway, "answered": run.answered,
+			"answeredtext": run.answeredText,
 		},
 	})
 }
@@ -140,32 +141,6 @@ func want(ts *testscript.TestScript, neg bool, args []string, n int) {
 	if neg || len(args) < n {
 		ts.Fatalf("wrong use: see TestScripts")
 	}
-}
-
-func (s *scripts) answer(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2)
-	var answers []string
-	for _, what := range args[1:] {
-		if _, err := strconv.Atoi(what); err == nil {
-			answers = append(answers, what)
-		} else {
-			answers = append(answers, ts.ReadFile(what))
-		}
-	}
-	s.hooks.set(func() { s.hooks.answers[path(ts, args[0])] = answers })
-	s.samples.Handle(path(ts, args[0]), s.hooks.serve(s.samples.Ledger(), path(ts, args[0])))
-}
-
-func (s *scripts) header(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 3)
-	s.hooks.set(func() { s.hooks.headers[path(ts, args[0])] = http.Header{args[1]: {args[2]}} })
-}
-
-func (s *scripts) slow(ts *testscript.TestScript, neg bool, args []string) {
-	want(ts, neg, args, 2)
-	d, err := time.ParseDuration(args[1])
-	ts.Check(err)
-	s.hooks.set(func() { s.hooks.delays[path(ts, args[0])] = d })
 }
 
 func (s *scripts) send(ts *testscript.TestScript, neg bool, args []string) {
@@ -352,42 +327,4 @@ func differs(got, want any, at string) string {
 		return fmt.Sprintf("%s: want %v, got %v", at, want, got)
 	}
 	return ""
-}
-
-// hooks are the responses that the stories configured for the endpoint.
-type hooks struct {
-	mu      sync.Mutex
-	answers map[string][]string
-	headers map[string]http.Header
-	delays  map[string]time.Duration
-}
-
-func (h *hooks) set(change func()) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	change()
-}
-
-// serve sends the n-th response to the n-th attempt of a step, and the last one to all further attempts.
-func (h *hooks) serve(ledger *endpoint.Ledger, p string) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		attempt, _ := strconv.Atoi(r.Header.Get("hookturn-attempt"))
-		h.mu.Lock()
-		answers, header, delay := h.answers[p], h.headers[p], h.delays[p]
-		h.mu.Unlock()
-		_, _ = io.Copy(io.Discard, r.Body)
-		select {
-		case <-time.After(delay):
-		case <-r.Context().Done():
-			return
-		}
-		answer := answers[min(max(attempt, 1), len(answers))-1]
-		maps.Copy(w.Header(), header)
-		if status, err := strconv.Atoi(answer); err == nil {
-			w.WriteHeader(status)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		_, _ = io.WriteString(w, answer)
-	}
 }

@@ -115,7 +115,7 @@ func TestWebSockets_OnTwoGateways(t *testing.T) {
 	info := there.ask(`["connection_info",{"qid":1}]`)
 	require.Equal(t, "orders", info["integration_point_code"])
 
-	here.say(`["message",{"qid":1,"data":{"say":"slowly","sleep":10}}]`)
+	here.say(`["message",{"qid":1,"data":{"say":"slowly","sleep":30}}]`)
 	here.say(`["message",{"qid":2,"data":{"say":"quickly"}}]`)
 	for _, want := range []map[string]any{
 		{"qid": 2.0, "success": true, "data": map[string]any{"said": "quickly"}},
