@@ -87,7 +87,7 @@ func TestDeployment_NewerVersionPromotesItself(t *testing.T) {
 	}
 	version("v1.0.0")
 	answered(1)
-	require.Equal(t, "v1.0.0", currentVersion(t, c.where))
+	awaitCurrent(t, c.where, "v1.0.0")
 	version("v1.1.0")
 	awaitCurrent(t, c.where, "v1.1.0")
 	answered(2)

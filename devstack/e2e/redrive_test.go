@@ -28,7 +28,7 @@ import (
 // of the tool in the middle.
 func TestRedrive_StepsRepeatedOnce(t *testing.T) {
 	t.Parallel()
-	const conversations, each = 4, 3
+	const conversations, each = 4, 15 // at one event a second the tool takes a minute, however late the test kills it
 	samples := endpoint.New(endpoint.Options{})
 	var repaired atomic.Bool
 	var mu sync.Mutex
@@ -71,8 +71,11 @@ func TestRedrive_StepsRepeatedOnce(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(out), &count))
 	require.Equal(t, map[string]int{"status": conversations * each}, count.ByReason)
 
-	before, err := lastStored(t.Context(), e.operator)
-	require.NoError(t, err)
+	var before uint64
+	retried(t, func(ctx context.Context) (err error) {
+		before, err = lastStored(ctx, e.operator)
+		return err
+	})
 	killed := exec.Command(program(t, "starter"), "steps", "repeat", "--bot", "shop", "--since", "1h", "--rate", "1", "--yes", waitLong)
 	killed.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+s.Temporal.Addr(), "HOOKTURN_NATS_URL="+s.NATS.URL())
 	require.NoError(t, killed.Start())

@@ -40,7 +40,10 @@ func TestRoles_ToolsWorkInTheirAccounts(t *testing.T) {
 	}, patience, 200*time.Millisecond)
 	viewer.does(t, "unknown_bot", "deadletters", "show", "1")
 	viewer.does(t, "HELD", "steps", "list")
-	viewer.does(t, "c-1", "conversations", "list", "--bot", "shop")
+	require.Eventually(t, func() bool { // lists of runs come a moment later
+		out, status := viewer.run(t, "conversations", "list", "--bot", "shop")
+		return status == 0 && strings.Contains(out, "c-1")
+	}, patience, 200*time.Millisecond)
 	viewer.does(t, "step.replied: success", "conversations", "show", "c-1", "--bot", "shop")
 	viewer.denied(t, "deadletters", "replay", "--bot", "unknown", "--yes")
 	viewer.denied(t, "bots", "pause", "shop", "--yes")
