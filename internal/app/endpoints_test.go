@@ -74,7 +74,7 @@ func TestEndpoints_Published(t *testing.T) {
 	require.Equal(t, strings.Repeat("ü", whyMax/2), stored.Why)
 }
 
-// TestEndpoints_StoredBeforeAdvised: whoever reads an advisory finds the state stored, and a worker that stops at once publishes
+// TestEndpoints_StoredBeforeAdvised: a reader of an advisory finds the state stored, and a worker that stops at once publishes
 // what waits.
 func TestEndpoints_StoredBeforeAdvised(t *testing.T) {
 	t.Parallel()
