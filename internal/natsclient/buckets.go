@@ -95,7 +95,7 @@ func (g guardedKeyValue) History(
 
 func (g guardedKeyValue) WatchAll(ctx context.Context, opts ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
 	return lasting(ctx, g.guard, nil, g.watches,
-		again(g.up, func(ctx context.Context) (jetstream.KeyWatcher, error) { return g.KeyValue.WatchAll(ctx, opts...) }))
+		func(ctx context.Context) (jetstream.KeyWatcher, error) { return g.KeyValue.WatchAll(ctx, opts...) })
 }
 
 func (g guardedKeyValue) Status(ctx context.Context) (jetstream.KeyValueStatus, error) {

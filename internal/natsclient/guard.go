@@ -3,6 +3,7 @@ package natsclient
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/nats-io/nats.go"
 )
@@ -48,13 +49,32 @@ func tried[T any](operation func(context.Context) (T, error)) func(context.Conte
 		defer cancel()
 		result, err := operation(try)
 		if err != nil && ctx.Err() == nil && try.Err() != nil {
-			err = fmt.Errorf("no answer within %s: %w", APITimeout, nats.ErrTimeout)
+			err = noAnswer()
 		}
 		return result, err
 	}
 }
 
-// lasting is once for an operation whose result depends on the context: it stays valid afterwards.
+func noAnswer() error { return fmt.Errorf("no answer within %s: %w", APITimeout, nats.ErrTimeout) }
+
+// begun is tried for an operation whose result depends on the context: only the time until it returns is bounded.
+func begun[T any](operation func(context.Context) (T, error)) func(context.Context) (T, error) {
+	return func(ctx context.Context) (T, error) {
+		lasting, cancel := context.WithCancel(ctx)
+		late := time.AfterFunc(APITimeout, cancel)
+		defer late.Stop()
+		result, err := operation(lasting)
+		if err != nil && ctx.Err() == nil && lasting.Err() != nil {
+			err = noAnswer()
+		}
+		if err != nil {
+			cancel()
+		}
+		return result, err
+	}
+}
+
+// lasting is repeated for an operation whose result depends on the context: it stays valid afterwards.
 func lasting[T any](
 	ctx context.Context, g guard, invalid error, to uses, operation func(context.Context) (T, error),
 ) (result T, err error) {
@@ -62,7 +82,7 @@ func lasting[T any](
 		return result, invalid
 	}
 	ctx, o := g.rights.begin(ctx, to)
-	result, err = operation(ctx)
+	result, err = again(g.up, begun(operation))(ctx)
 	if err = o.end(ctx, err); err != nil {
 		o.cancel()
 	}

@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -187,14 +188,38 @@ func failing(request func(context.Context) (any, error)) func(context.Context) e
 // as the process runs. One that succeeds goes on.
 func TestGuard_FailedWatchEnds(t *testing.T) {
 	t.Parallel()
-	g := guard{rights: newRights(slog.New(slog.DiscardHandler))}
-	for _, failed := range []error{nil, errors.New("away")} {
-		var watchErr func() error
-		_, err := lasting(t.Context(), g, nil, to("x"), func(ctx context.Context) (int, error) {
-			watchErr = ctx.Err
-			return 0, failed
-		})
-		require.Equal(t, failed, err)
-		require.Equal(t, failed != nil, watchErr() != nil)
+	for _, g := range []guard{{rights: newRights(slog.New(slog.DiscardHandler))}, {}} {
+		for _, failed := range []error{nil, errors.New("away")} {
+			var watchErr func() error
+			_, err := lasting(t.Context(), g, nil, to("x"), func(ctx context.Context) (int, error) {
+				watchErr = ctx.Err
+				return 0, failed
+			})
+			require.Equal(t, failed, err)
+			require.Equal(t, failed != nil, watchErr() != nil)
+		}
 	}
+}
+
+// TestGuard_LostBeginOfWatch: a watch whose first request is lost ends, so that its caller begins it again. The time of one
+// that has begun is not bounded.
+func TestGuard_LostBeginOfWatch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := guard{rights: newRights(slog.New(slog.DiscardHandler))}
+		caller, cancel := context.WithTimeout(t.Context(), 2*APITimeout) // at once, by the clock of synctest
+		defer cancel()
+		_, err := lasting(caller, g, nil, to("x"), func(ctx context.Context) (int, error) {
+			<-ctx.Done()
+			return 0, ctx.Err()
+		})
+		require.ErrorIs(t, err, nats.ErrTimeout)
+		require.True(t, IsTransient(err))
+		begun, err := lasting(t.Context(), g, nil, to("x"), func(ctx context.Context) (context.Context, error) {
+			return ctx, nil
+		})
+		require.NoError(t, err)
+		<-caller.Done()
+		require.NoError(t, begun.Err())
+	})
 }
