@@ -41,7 +41,12 @@ func startServerAt(t testing.TB, port int, dir string) *server.Server {
 
 func connectTo(t testing.TB, s *server.Server) jetstream.JetStream {
 	t.Helper()
-	nc, js, err := Connect(testContext(t), natsclient.Login{URL: s.ClientURL()}, t.Name(), nil)
+	return connectToDomain(t, s, "")
+}
+
+func connectToDomain(t testing.TB, s *server.Server, domain string) jetstream.JetStream {
+	t.Helper()
+	nc, js, err := Connect(testContext(t), natsclient.Login{URL: s.ClientURL(), Domain: domain}, t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return js

@@ -12,8 +12,8 @@ import (
 
 // follower receives what happens to the keys of a bucket. The calls are sequential.
 type follower struct {
-	// begin is called before the stored entries are put: once, and again after a reconnection or when the bucket was created
-	// again, whose revisions begin again.
+	// begin is called before the stored entries are put: once, and again after a reconnection, when an entry was not
+	// received, and when the bucket was created again, whose revisions begin again.
 	begin func()
 	put   func(entry jetstream.KeyValueEntry)
 	// removed is called for a key that is not stored any more. The revision is 0 when it was missing after a begin.
