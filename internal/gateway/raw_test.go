@@ -24,6 +24,7 @@ type mute struct{}
 func (mute) Notices(schemas.BotID, string, func(string, []byte)) (func(), error) {
 	return func() {}, nil
 }
+func (mute) Subscribed(context.Context) error                    { return nil }
 func (mute) Claim(context.Context, string, string) (bool, error) { return true, nil }
 func (mute) Respond(string, func([]byte) []byte) (stop func(context.Context), err error) {
 	return func(context.Context) {}, nil

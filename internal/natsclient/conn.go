@@ -49,6 +49,10 @@ func (c Conn) Subscribe(filter string, handle nats.MsgHandler) (*nats.Subscripti
 	return c.nc.Subscribe(filter, handle)
 }
 
+// Flush waits until the server has received what was sent before: subscriptions receive everything from then on. It fails
+// when ctx ends, which must have a deadline, or when the connection is lost.
+func (c Conn) Flush(ctx context.Context) error { return c.nc.FlushWithContext(ctx) }
+
 // MaxPayload returns the largest message that the server accepts, in bytes.
 func (c Conn) MaxPayload() int { return int(c.nc.MaxPayload()) }
 

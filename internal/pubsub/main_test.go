@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
@@ -25,7 +26,12 @@ func testContext(t testing.TB) context.Context {
 // setup starts a server and a connection to it.
 func setup(t testing.TB) jetstream.JetStream {
 	t.Helper()
-	nc, js, err := natsclient.Login{URL: natstest.Start(t).ClientURL()}.Connect(testContext(t), t.Name(), nil)
+	return connectTo(t, natstest.Start(t))
+}
+
+func connectTo(t testing.TB, s *server.Server) jetstream.JetStream {
+	t.Helper()
+	nc, js, err := natsclient.Login{URL: s.ClientURL()}.Connect(testContext(t), t.Name(), nil)
 	require.NoError(t, err)
 	t.Cleanup(nc.Close)
 	return js

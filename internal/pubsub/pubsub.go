@@ -28,7 +28,7 @@ func New(js jetstream.JetStream) *PubSub { return &PubSub{nc: natsclient.ConnOf(
 
 // Notices calls received for every event notification of a bot whose class matches, with the class and the CloudEvents
 // event, until stop is called: those that were delivered and not handled are dropped, as they are when nothing subscribes.
-// The words of class may be wildcards of NATS. The calls are sequential.
+// The words of class may be wildcards of NATS. The calls are sequential. They begin when Subscribed has returned.
 func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class string, notice []byte)) (stop func(),
 	err error) {
 	root := schemas.NoticeSubject(owner, "")
@@ -37,6 +37,20 @@ func (p *PubSub) Notices(owner schemas.BotID, class string, received func(class 
 		return nil, fmt.Errorf("subscribe to event notifications: %w", err)
 	}
 	return unsubscribe(s), nil
+}
+
+// subscribedTimeout bounds the wait until NATS has a subscription.
+const subscribedTimeout = time.Second
+
+// Subscribed waits until NATS has all subscriptions of Notices so far: they receive what is published from then on. Without
+// an answer within a second, as while the connection is lost, it is an error.
+func (p *PubSub) Subscribed(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, subscribedTimeout)
+	defer cancel()
+	if err := p.nc.Flush(ctx); err != nil {
+		return fmt.Errorf("wait for a subscription: %w", err)
+	}
+	return nil
 }
 
 // Notify publishes an event notification. One that exceeds schemas.NoticeMax is a fault of the kind too_large.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -37,6 +38,30 @@ func TestPubSub(t *testing.T) {
 	answer, err := p.Request(ctx, "socket", []byte("x"))
 	require.NoError(t, err)
 	require.Equal(t, "x!", string(answer))
+}
+
+// TestPubSub_Subscribed publishes over another connection, whose messages the server may handle before a subscription that
+// has just been sent. While the server is away, no subscription is confirmed.
+func TestPubSub_Subscribed(t *testing.T) {
+	t.Parallel()
+	srv := natstest.Start(t)
+	p, other, shop := New(connectTo(t, srv)), New(connectTo(t, srv)), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	for range 200 {
+		received := make(chan string, 1)
+		stop, err := p.Notices(shop, "a", func(_ string, notice []byte) { received <- string(notice) })
+		require.NoError(t, err)
+		require.NoError(t, p.Subscribed(testContext(t)))
+		require.NoError(t, other.Notify(shop, "a", []byte("1")))
+		select {
+		case <-received:
+		case <-testContext(t).Done():
+			require.Fail(t, "the notice was published before NATS had the subscription")
+		}
+		stop()
+	}
+	srv.Shutdown()
+	srv.WaitForShutdown()
+	require.Error(t, p.Subscribed(testContext(t)))
 }
 
 // TestPubSub_RequestsAnsweredAtStop: a responder that stops answers the requests that wait behind a long one, and stop waits

@@ -2,6 +2,7 @@ package socket
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -75,6 +76,27 @@ func TestSubscribe_TenantIsBounded(t *testing.T) {
 	require.Equal(t, true, c.ask(`["subscribe",{"qid":1,"id":"s","events":["a"]}]`)["success"])
 	require.Equal(t, true, c.ask(`["subscribe",{"qid":1,"id":"s","expires":0}]`)["success"])
 	require.Equal(t, true, c.ask(`["subscribe",{"qid":1,"id":"s","events":["a"]}]`)["success"], "its place was not returned")
+}
+
+// TestSubscribe_NotConfirmed: a subscription that NATS does not confirm is answered with an error and ends, whether it is the
+// first one of a bot or a later one.
+func TestSubscribe_NotConfirmed(t *testing.T) {
+	t.Parallel()
+	w := newPubSub(t)
+	s := serve(t, w, public())
+	first, later := s.dial(), s.dial()
+	const ask = `["subscribe",{"qid":1,"id":"s","events":["a"]}]`
+	for _, c := range []client{first, later} {
+		before := w.listeners()
+		w.leave(errors.New("no answer"))
+		answer := c.ask(ask)
+		require.Equal(t, "internal", answer["error"].(map[string]any)["kind"], answer)
+		require.Contains(t, answer["error"].(map[string]any)["message"], "subscribe again")
+		require.Equal(t, before, w.listeners())
+		require.Len(t, s.membersOf(s.channel.BotID), before)
+		w.leave(nil)
+		require.Equal(t, true, c.ask(ask)["success"])
+	}
 }
 
 // TestSubscribe_LargeNoticeDropped: engines publish on NATS, where only the server's own limit holds.

@@ -57,6 +57,8 @@ type Scripts interface {
 type Bus interface {
 	// Notices calls receive for every notice of a bot whose class matches, until stop is called.
 	Notices(owner schemas.BotID, class string, receive func(class string, notice []byte)) (stop func(), err error)
+	// Subscribed waits until all subscriptions of Notices receive what is published. An error: that is not known.
+	Subscribed(ctx context.Context) error
 	// Respond answers the requests that are sent to an address, until stop is called.
 	Respond(address string, answer func(request []byte) []byte) (stop func(context.Context), err error)
 }

@@ -31,6 +31,7 @@ type pubSub struct {
 	next       int
 	claimed    map[string]bool
 	serves     map[string]func([]byte) []byte
+	away       error // what Subscribed returns
 }
 
 type listener struct {
@@ -52,6 +53,10 @@ func (w *pubSub) Notices(owner schemas.BotID, class string, receive func(string,
 	w.subscribed[n] = listener{owner.Bot, class, receive}
 	return func() { w.mu.Lock(); defer w.mu.Unlock(); delete(w.subscribed, n) }, nil
 }
+
+func (w *pubSub) Subscribed(context.Context) error { w.mu.Lock(); defer w.mu.Unlock(); return w.away }
+
+func (w *pubSub) leave(away error) { w.mu.Lock(); defer w.mu.Unlock(); w.away = away }
 
 func (w *pubSub) listeners() int { w.mu.Lock(); defer w.mu.Unlock(); return len(w.subscribed) }
 

@@ -50,8 +50,9 @@ func (s *subscription) wants(class string, n schemas.Notice) bool {
 		(len(s.objects) == 0 || slices.Contains(s.objects, n.Subject))
 }
 
-// subscribe begins, renews (the same id again) or ends (expires 0) a subscription.
-func (c *connection) subscribe(_ context.Context, asked call) (result, error) {
+// subscribe begins, renews (the same id again) or ends (expires 0) a subscription. One that begins is answered when it
+// receives events, so that the client can rely on those that are published afterwards.
+func (c *connection) subscribe(ctx context.Context, asked call) (result, error) {
 	if role := c.channel().Lacks(bot.UseSubscriptions); role != "" && !asked.ends() {
 		return nil, fault.New(fault.Blocked, "the channel does not have the role %s", role)
 	}
@@ -91,6 +92,10 @@ func (c *connection) subscribe(_ context.Context, asked call) (result, error) {
 	}
 	if err := c.listen(s, lasting); err != nil {
 		return nil, err
+	}
+	if err := c.hub.Bus.Subscribed(ctx); err != nil {
+		c.expire(s)
+		return nil, fault.Wrap(fault.Internal, err, "the subscription was not confirmed in time: subscribe again")
 	}
 	return result{"result": "ok", "id": s.id, "expires": expires}, nil
 }
