@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/worker"
@@ -59,14 +58,10 @@ func (w *Worker) pollCode(
 	if err != nil {
 		return err
 	}
-	link := func(owner schemas.BotID, id string) string {
-		url, _ := fileLinks(cfg, signer).Make(owner, id, time.Now())
-		return url
-	}
 	host := &scripthost.Host{
 		Bots: b.bots, Channels: b.channels, Scripts: b.bots, HTTP: out, Sandbox: box,
 		PubSub: pubsub.New(b.js), Log: cfg.Log,
-		Files: store.NewFiles(b.streams), Link: link,
+		Files: store.NewFiles(b.streams), Links: fileLinks(cfg, signer),
 	}
 	code := &activities.Code{Activities: acts, Scripts: b.bots, Sandbox: box, Host: host}
 	code.Attempts = &codeworker.Server{

@@ -15,6 +15,31 @@ import (
 	"github.com/hookturn/hookturn/internal/signedurl"
 )
 
+// TestSigner_ReadsKeyWhenItNeedsOne: a process that stores no keys starts before any that does, and signs as soon as a key is
+// stored, before its next look.
+func TestSigner_ReadsKeyWhenItNeedsOne(t *testing.T) {
+	t.Parallel()
+	url := natstest.Start(t).ClientURL()
+	start := func(create createKey) *signedurl.Signer {
+		nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: url}, t.Name(), nil)
+		require.NoError(t, err)
+		t.Cleanup(nc.Close)
+		streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
+		require.NoError(t, err)
+		signer, err := openSigner(t.Context(), &base{js: js, streams: streams}, purposeFileLink, create,
+			slog.New(slog.DiscardHandler))
+		require.NoError(t, err)
+		return signer
+	}
+	codeWorker := start(nil)
+	require.False(t, codeWorker.Ready())
+	gateway := start(signedurl.NewKey)
+	require.True(t, codeWorker.Ready())
+	link := signedurl.Payload{Owner: "default/shop", Item: "f1", Expires: time.Now().Add(time.Hour)}
+	_, err := gateway.Verify(codeWorker.Sign(link), time.Now())
+	require.NoError(t, err)
+}
+
 // TestSigner_KeyReplaced loses the key of a running process to one that has just started: each verifies what the other
 // signs, before and after the loss, and so does one that starts later.
 func TestSigner_KeyReplaced(t *testing.T) {

@@ -171,6 +171,9 @@ type Links struct {
 	Gateway string // where browsers reach the gateway, as in https://hooks.example; "": links begin with the path
 }
 
+// Ready reports whether addresses can be made: whether the signer has a key, after a look for a stored one.
+func (l Links) Ready() bool { return l.Signer.Ready() }
+
 // Make returns an address of a file of a bot, "" while its signer has no key, and when it ends.
 func (l Links) Make(owner schemas.BotID, id string, now time.Time) (string, time.Time) {
 	expires := now.Add(LinkFor).Truncate(time.Second)

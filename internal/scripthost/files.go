@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"mime"
+	"time"
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/store"
@@ -21,7 +22,7 @@ type putFileParams struct {
 	Content []byte `json:"content"` // base64
 }
 
-// putFile keeps a file of the bot. Its answer has a link that is good for some minutes.
+// putFile keeps a file of the bot. Its answer has a link that is good for some minutes; without one nothing is stored.
 func (a *api) putFile(ctx context.Context, q putFileParams) (any, error) {
 	media, _, err := mime.ParseMediaType(q.Type)
 	if err != nil || !store.FileTypeAllowed(media) {
@@ -30,12 +31,17 @@ func (a *api) putFile(ctx context.Context, q putFileParams) (any, error) {
 	if len(q.Content) > fileMax {
 		return nil, fault.New(fault.TooLarge, "a script keeps files of at most %d bytes", fileMax)
 	}
+	if !a.Links.Ready() { // before the file is stored: a script that tries again would store it each time
+		return nil, fault.New(fault.Internal,
+			"no links to files can be made yet: no gateway of the installation has started")
+	}
 	file, err := a.Files.Put(ctx, a.run.BotID,
 		store.File{Name: store.FileName(q.Name), Type: media, Channel: a.run.Channel}, bytes.NewReader(q.Content))
 	if err != nil {
 		return nil, err
 	}
-	return map[string]any{"id": file.ID, "url": a.Link(a.run.BotID, file.ID)}, nil
+	link, _ := a.Links.Make(a.run.BotID, file.ID, time.Now())
+	return map[string]any{"id": file.ID, "url": link}, nil
 }
 
 type getFileParams struct {

@@ -32,7 +32,7 @@ type Host struct {
 	Sandbox  Sandbox
 	PubSub   PubSub
 	Files    Files
-	Link     Link
+	Links    Links
 	Log      *slog.Logger
 }
 
@@ -84,8 +84,13 @@ type Files interface {
 	Get(ctx context.Context, owner schemas.BotID, id string) (store.File, io.ReadCloser, error)
 }
 
-// Link returns a new address at which anybody can read a file of a bot, for some minutes.
-type Link func(owner schemas.BotID, id string) string
+// Links are addresses at which anybody can read a file of a bot, for some minutes. gateway.Links is one.
+type Links interface {
+	// Ready reports whether addresses can be made. It may wait for an answer of NATS.
+	Ready() bool
+	// Make returns an address that begins now, and when it ends.
+	Make(owner schemas.BotID, id string, now time.Time) (string, time.Time)
+}
 
 // Run is the run that calls.
 type Run struct {

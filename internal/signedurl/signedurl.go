@@ -90,8 +90,8 @@ func (s *Signer) Use(keys [][]byte) error {
 	return nil
 }
 
-// OnUnknown sets what Verify calls for a token that no key opens, before it tries once more. It may call Use, and reports
-// whether other processes have no more keys. It is set before the first call of Verify.
+// OnUnknown sets what Verify calls for a token that no key opens, before it tries once more, and Ready without a key. It may
+// call Use, and reports whether other processes have no more keys. It is set before the first call of either.
 func (s *Signer) OnUnknown(unknown func() (settled bool)) { s.unknown = unknown }
 
 func derive(key []byte, purpose string) (derived, error) {
@@ -120,6 +120,14 @@ func (s *Signer) all() []derived {
 		return *keys
 	}
 	return nil
+}
+
+// Ready reports whether there is a key that signs. Without one it looks for a stored one first.
+func (s *Signer) Ready() bool {
+	if len(s.all()) == 0 && s.unknown != nil {
+		s.unknown()
+	}
+	return len(s.all()) > 0
 }
 
 // Sign returns the token of a payload, "" while there is no key. The same payload has the same token until the key is

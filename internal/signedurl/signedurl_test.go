@@ -136,6 +136,21 @@ func TestSigner_UnknownToken(t *testing.T) {
 	require.Equal(t, payload, got)
 }
 
+// TestSigner_Ready looks for a key without one.
+func TestSigner_Ready(t *testing.T) {
+	t.Parallel()
+	s := New(purpose)
+	require.False(t, s.Ready())
+	looks := 0
+	s.OnUnknown(func() bool { looks++; return true })
+	require.False(t, s.Ready(), "no key is stored")
+	s.OnUnknown(func() bool { looks++; return s.Use([][]byte{make([]byte, KeySize)}) == nil })
+	require.True(t, s.Ready())
+	require.True(t, s.Ready())
+	require.Equal(t, 2, looks, "one that has a key does not look")
+	require.NotEmpty(t, s.Sign(payload))
+}
+
 func TestSigner_KeyLength(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 16, 31, 33} {
