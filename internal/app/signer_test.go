@@ -15,8 +15,8 @@ import (
 	"github.com/hookturn/hookturn/internal/signedurl"
 )
 
-// TestSigner_ReadsKeyWhenItNeedsOne: a process that stores no keys starts before any that does, and signs as soon as a key is
-// stored, before its next look.
+// TestSigner_ReadsKeyWhenItNeedsOne: a process that stores no keys starts before any that does, and signs as soon as a key
+// is stored, before its next look.
 func TestSigner_ReadsKeyWhenItNeedsOne(t *testing.T) {
 	t.Parallel()
 	url := natstest.Start(t).ClientURL()

@@ -78,8 +78,8 @@ func TestSubscribe_TenantIsBounded(t *testing.T) {
 	require.Equal(t, true, c.ask(`["subscribe",{"qid":1,"id":"s","events":["a"]}]`)["success"], "its place was not returned")
 }
 
-// TestSubscribe_NotConfirmed: a subscription that NATS does not confirm is answered with an error and ends, whether it is the
-// first one of a bot or a later one.
+// TestSubscribe_NotConfirmed: a subscription that NATS does not confirm is answered with an error and ends, whether it is
+// the first one of a bot or a later one.
 func TestSubscribe_NotConfirmed(t *testing.T) {
 	t.Parallel()
 	w := newPubSub(t)
