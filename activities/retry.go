@@ -9,7 +9,9 @@ import (
 
 	"go.temporal.io/sdk/activity"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/limit"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -19,15 +21,22 @@ const (
 	passingWaitMost  = 30 * time.Second
 )
 
+// heldRecheck is the longest wait of a background step before it looks whether its endpoint is still paused: an operator may
+// have resumed it.
+const heldRecheck = time.Minute
+
 // retryIn is the wait before the next attempt, 0 when there must be none: the failure is final, the attempts are used up,
 // or the wait would pass the step's deadline. The wait grows by the plan's factor and is spread by half of itself either
 // way, so that conversations that failed together do not come back together; an endpoint's Retry-After is never cut
-// short, only spread by up to a tenth, as far as the deadline allows.
+// short, only spread by up to a tenth, as far as the deadline allows. A background step whose endpoint is paused waits for
+// as long as it takes, in parts.
 func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Duration) time.Duration {
 	r := in.Plan.Webhook.Retry
 	switch {
 	case len(p.Attempts) >= r.MaxAttempts:
 		return 0
+	case p.Held:
+		return min(f.RetryAfter, heldRecheck)
 	case staleToken(in, p, f):
 	case !f.Retryable():
 		return 0
@@ -50,6 +59,15 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 	return wait
 }
 
+// held reports whether a background step waits for an endpoint that is paused: the limits denied its request, or its answer
+// asked for a pause that the limits keep for all requests. The other steps of the queue wait behind it: none of them ends
+// without a request while the endpoint is paused.
+func held(in step.WebhookInput, f *fault.Fault) bool {
+	w := in.Plan.Webhook
+	denied := f.Status == 0 && f.RetryAfter > 0 // nothing else asks for a delay without an answer
+	return w.Mode == bot.ModeBackground && (denied || limit.Pauses(f, w.Limits))
+}
+
 // staleToken reports whether the endpoint refused a bearer token for the first time: another attempt brings a new one.
 func staleToken(in step.WebhookInput, p step.Progress, f *fault.Fault) bool {
 	if f.Status != http.StatusUnauthorized || in.Plan.Webhook.OAuth2 == nil {
@@ -58,8 +76,18 @@ func staleToken(in step.WebhookInput, p step.Progress, f *fault.Fault) bool {
 	return refusals(p.Attempts) == 1
 }
 
-// resume takes the progress of the latest attempt of this activity, or what the workflow gave.
-func resume(ctx context.Context, given step.Progress) step.Progress {
+// resume takes the progress of the latest attempt of this activity, or what the workflow gave. The time of a background
+// step starts at the activity's first try, and at the try after one that found the endpoint paused; not at every try, or a
+// step that stops each worker before its request is made would hold up its queue forever.
+func resume(ctx context.Context, in step.WebhookInput) step.Progress {
+	p := latest(ctx, in.Progress)
+	if in.Plan.Webhook.Mode == bot.ModeBackground && (p.Held || activity.GetInfo(ctx).Attempt == 1) {
+		p.Held, p.Waited = false, sinceScheduled(ctx)
+	}
+	return p
+}
+
+func latest(ctx context.Context, given step.Progress) step.Progress {
 	if activity.GetInfo(ctx).IsLocalActivity || !activity.HasHeartbeatDetails(ctx) {
 		return given
 	}

@@ -22,10 +22,12 @@ import (
 // process joins the attempt that it began.
 //
 // A failed attempt is an ApplicationError whose type is the error code and whose details are a step.Progress. It is
-// retryable as long as another attempt is allowed and can start before the step's deadline; Temporal has no jitter and
-// knows no Retry-After, so the wait is always our own (NextRetryDelay).
+// retryable as long as another attempt is allowed and can start before the step's deadline, or a background step waits for
+// an endpoint that is paused; Temporal has no jitter and knows no Retry-After, so the wait is always our own
+// (NextRetryDelay).
 func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (step.WebhookResult, error) {
-	left, p := clockOf(ctx, in), resume(ctx, in.Progress)
+	p := resume(ctx, in)
+	left := clockOf(ctx, in, p)
 	if p.Final() {
 		return step.WebhookResult{}, a.failure(ctx, in, left, attempted{failed: p.Fault, progress: p, adopted: p.Replied})
 	}
@@ -65,6 +67,7 @@ func (a *Activities) asActivity(ctx context.Context, in step.WebhookInput, p ste
 func (a *Activities) failure(ctx context.Context, in step.WebhookInput, left clock, done attempted) error {
 	p, f := done.progress, done.failed
 	p.Running, p.Fault, p.Replied = nil, f, done.adopted
+	p.Held = held(in, f)
 	if p.RetryIn = 0; !done.adopted {
 		p.RetryIn = retryIn(in, p, f, left.left())
 	}

@@ -77,3 +77,34 @@ func TestQueue_WorkedOffInOrder(t *testing.T) {
 		require.Equal(t, want, late.Outcome)
 	}
 }
+
+// TestQueue_EndpointPaused: steps wait for as long as their endpoint is paused, in order, however short their timeout is.
+func TestQueue_EndpointPaused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 3 {
+		in := step.WebhookInput{Plan: *plan(background), Event: requested(fmt.Sprint("e", i), plan()).Event}
+		w.queue = append(w.queue, step.Queued{Conversation: "c-1", Webhook: in})
+	}
+	const denied = 9 // the environment makes ten tries at most
+	w.answer = func(n int, in step.WebhookInput) (step.WebhookResult, error) {
+		if n <= denied {
+			p := step.Progress{Held: true, RetryIn: time.Minute, Fault: fault.New(fault.RateLimited, "paused")}
+			return step.WebhookResult{}, temporal.NewApplicationErrorWithOptions("paused", string(fault.RateLimited),
+				temporal.ApplicationErrorOptions{NextRetryDelay: p.RetryIn, Details: []any{p}})
+		}
+		return succeed(in, ""), nil
+	}
+	began := w.Now()
+	w.ExecuteWorkflow(step.WorkflowQueue, step.Queue{BotID: schemas.BotID{Tenant: "default", Bot: "shop"}, Step: "NOTIFY"})
+	require.NoError(t, w.GetWorkflowError())
+	require.GreaterOrEqual(t, w.Now().Sub(began), denied*time.Minute)
+	require.Len(t, w.calls, denied+3)
+	require.Len(t, w.replies, 3)
+	for i, reply := range w.replies {
+		var late schemas.StepReplied
+		require.NoError(t, json.Unmarshal(reply.Data, &late))
+		require.Equal(t, fmt.Sprint("e", i), late.EventID)
+		require.Equal(t, schemas.OutcomeSuccess, late.Outcome)
+	}
+}

@@ -23,6 +23,8 @@ const (
 	lostRetry = 200 * time.Millisecond
 	// retryCeiling stands above every delay that an activity asks for: the server cuts NextRetryDelay at this interval.
 	retryCeiling = 34 * 24 * time.Hour
+	// noLimit is the time of an activity whose tries Temporal ends one by one only. Replay does not compare it.
+	noLimit time.Duration = 0
 	// summaryMax is the server's limit for a summary, in bytes.
 	summaryMax = 400
 )
@@ -141,10 +143,14 @@ func startAttempts(ctx workflow.Context, in step.WebhookInput) attempts {
 	w := in.Plan.Webhook
 	left := in.Deadline.Sub(workflow.Now(ctx))
 	in.Left, in.Reply, in.Notify, in.CloseEvent = left, publishesItself(w), false, ""
-	if w.LateAnswer == bot.LateAnswerPublish {
-		left += attemptTimeout(in.Plan) // an attempt that began in time runs to its own end
+	within := left
+	switch {
+	case queued(&in.Plan):
+		within = noLimit // the activity ends the step: the time for which its endpoint is paused does not count
+	case w.LateAnswer == bot.LateAnswerPublish:
+		within += attemptTimeout(in.Plan) // an attempt that began in time runs to its own end
 	}
-	ctx = workflow.WithActivityOptions(ctx, attemptOptions(in, left))
+	ctx = workflow.WithActivityOptions(ctx, attemptOptions(in, within))
 	return attempts{future: workflow.ExecuteActivity(ctx, step.ActivityWebhook, in), before: in.Progress}
 }
 
@@ -169,7 +175,7 @@ func attemptTimeout(p bot.Plan) time.Duration {
 	return p.Webhook.AttemptTimeout.D() + step.AttemptSlack
 }
 
-// attemptOptions are those of the activity that makes the attempts of a step within a time.
+// attemptOptions are those of the activity that makes the attempts of a step within a time, or with noLimit.
 func attemptOptions(in step.WebhookInput, within time.Duration) workflow.ActivityOptions {
 	p := in.Plan
 	return workflow.ActivityOptions{

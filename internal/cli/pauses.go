@@ -156,7 +156,8 @@ func pauseCommand(ofEndpoint bool) *cobra.Command {
 		"step waits gets the text bot_paused of the bot file once, when there is one. The status is 3 for a bot that\n" +
 		"neither a bot file nor an open conversation knows."
 	if ofEndpoint {
-		cmd.Long = "Pause an endpoint of a bot. A step whose deadline is later waits; the others fail with rate_limited.\n" +
+		cmd.Long = "Pause an endpoint of a bot. A step whose deadline is later, or that runs in the background,\n" +
+			"waits; the others fail with rate_limited. Steps in the background go on within a minute after the end of the pause.\n" +
 			"The status is 3 for an endpoint that the bot file does not have, or a bot that neither a bot file nor an open\n" +
 			"conversation knows."
 	}

@@ -56,7 +56,7 @@ func (e *endpoint) set(l bot.Limits) {
 	}
 }
 
-func (e *endpoint) maxPause() time.Duration { return cmp.Or(e.limits.MaxPause.D(), DefaultMaxPause) }
+func maxPause(l bot.Limits) time.Duration { return cmp.Or(l.MaxPause.D(), DefaultMaxPause) }
 
 func (e *endpoint) concurrency() int { return cmp.Or(e.limits.Concurrency, DefaultConcurrency) }
 
@@ -140,14 +140,21 @@ func (e *endpoint) record(now time.Time, r Request, f *fault.Fault) {
 	case f.Status == http.StatusTooManyRequests:
 		e.rejected++
 		pause := min(pauseFirst<<min(e.rejected-1, 10), pauseLongest)
-		e.pause(StatePaused, now, min(cmp.Or(f.RetryAfter, pause), e.maxPause()), f)
+		e.pause(StatePaused, now, min(cmp.Or(f.RetryAfter, pause), maxPause(e.limits)), f)
 	case f.Status == http.StatusServiceUnavailable && f.RetryAfter > 0:
-		e.pause(StatePaused, now, min(f.RetryAfter, e.maxPause()), f)
+		e.pause(StatePaused, now, min(f.RetryAfter, maxPause(e.limits)), f)
 	case isOutage(f):
 		e.failed(now, f)
 	case isAnswer(f):
 		e.succeeded()
 	}
+}
+
+// Pauses reports whether an answer pauses its endpoint for all of the time that it asks for, so that requests are denied
+// until then. The limits of the bot file may allow a shorter pause only.
+func Pauses(f *fault.Fault, l bot.Limits) bool {
+	asks := f.Status == http.StatusTooManyRequests || f.Status == http.StatusServiceUnavailable
+	return asks && f.RetryAfter > 0 && f.RetryAfter <= maxPause(l)
 }
 
 func (e *endpoint) succeeded() {

@@ -7,7 +7,7 @@ import (
 )
 
 // heldRecheck is the retry time of a request while an operator's pause has no end: steps whose deadline is earlier fail at
-// once, the others ask again.
+// once, the others and those of background queues ask again.
 const heldRecheck = time.Minute
 
 // hold is a pause by an operator. It is independent of the endpoint's own state, which goes on below it.

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"net/http"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -56,4 +57,37 @@ func TestLimiter_HeldEndpointStaysInMemory(t *testing.T) {
 	l.Hold(shop, time.Time{})
 	l.evict(time.Now())
 	deny(t, l, request(bot.Limits{}), fault.RateLimited)
+}
+
+// TestPauses: a pause that an answer asks for lasts for all of that time, or the caller learns that it does not.
+func TestPauses(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status   int
+		asks     time.Duration
+		maxPause time.Duration // 0 = the default
+		pauses   bool
+	}{
+		"429":                   {http.StatusTooManyRequests, time.Minute, 0, true},
+		"503":                   {http.StatusServiceUnavailable, DefaultMaxPause, 0, true},
+		"longer than allowed":   {http.StatusServiceUnavailable, DefaultMaxPause + time.Second, 0, false},
+		"as long as allowed":    {http.StatusServiceUnavailable, time.Hour, time.Hour, true},
+		"without a Retry-After": {http.StatusTooManyRequests, 0, 0, false},
+		"another status":        {http.StatusInternalServerError, time.Minute, 0, false},
+	} {
+		f := fault.New(fault.Status, "no")
+		f.Status, f.RetryAfter = c.status, c.asks
+		limits := bot.Limits{MaxPause: bot.Duration(c.maxPause)}
+		require.Equal(t, c.pauses, Pauses(f, limits), name)
+		if !c.pauses {
+			continue
+		}
+		synctest.Test(t, func(t *testing.T) {
+			l, r := &Limiter{}, request(limits)
+			permit, denied := l.Acquire(r)
+			require.Nil(t, denied, name)
+			permit.Release(Result{Fault: f})
+			require.GreaterOrEqual(t, deny(t, l, r, fault.RateLimited).RetryAfter, c.asks, name)
+		})
+	}
 }

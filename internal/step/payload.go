@@ -216,6 +216,12 @@ type Progress struct {
 	RetryIn time.Duration `json:"retry_in,omitempty"`
 	// Fault is why the last attempt failed.
 	Fault *fault.Fault `json:"fault,omitempty"`
+	// Held reports whether the latest try of a background step ended because its endpoint is paused. The step's time starts
+	// when the next try begins.
+	Held bool `json:"held,omitempty"`
+	// Waited is how much of the time since the activity was scheduled does not count as the step's: a background step waited
+	// for a worker, or for an endpoint that was paused.
+	Waited time.Duration `json:"waited,omitempty"`
 	// Running is the attempt in progress at the latest heartbeat. When a retry in another process finds it there, its
 	// worker was lost and its outcome is unknown.
 	Running *schemas.Attempt `json:"running,omitempty"`

@@ -1,0 +1,166 @@
+package activities_test
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/testsuite"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/egress"
+	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/internal/limit"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+// queuedStep returns a step of a background queue as its run schedules it.
+func queuedStep(t *testing.T, b *bundle) (in step.WebhookInput, at limit.Endpoint) {
+	t.Helper()
+	in = b.input(t, "NOTIFY")
+	w := *in.Plan.Webhook
+	in.Plan.Webhook, in.Left = &w, w.Timeout.D()
+	return in, limit.Endpoint{BotID: in.Plan.BotID, URL: w.URL}
+}
+
+// tryAgain runs the activity of a step as a later try, some time after it was scheduled, with the progress before it.
+func tryAgain(b *bundle, in step.WebhookInput, before step.Progress, try int32, ago time.Duration) (
+	step.WebhookResult, error,
+) {
+	var suite testsuite.WorkflowTestSuite
+	b.TestActivityEnvironment = suite.NewTestActivityEnvironment().SetTestTimeout(time.Minute)
+	b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&listener{attempt: try, ago: ago}}})
+	b.activities.Register(b.TestActivityEnvironment)
+	b.SetHeartbeatDetails(before)
+	return b.call(in)
+}
+
+func askedToWait(seconds int) *egress.Response {
+	r := response(http.StatusServiceUnavailable, "")
+	r.Header.Set("Retry-After", fmt.Sprint(seconds))
+	return r
+}
+
+// TestCallWebhook_QueuedStepWaitsForPause: a step of a background queue waits until its endpoint is resumed, in parts of a
+// minute at most, and has all of its time then. A step that a user waits for ends at once.
+func TestCallWebhook_QueuedStepWaitsForPause(t *testing.T) {
+	t.Parallel()
+	for name, until := range map[string]time.Time{"for a day": time.Now().Add(24 * time.Hour), "until resumed": {}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			limits := &limit.Limiter{}
+			b.activities.Limits = limits
+			in, at := queuedStep(t, b)
+			limits.Hold(at, until)
+			_, err := b.call(in)
+			p := progress(t, err)
+			for try := range int32(3) {
+				require.Equal(t, fault.RateLimited, p.Fault.Kind)
+				require.Positive(t, p.RetryIn)
+				require.LessOrEqual(t, p.RetryIn, time.Minute, "a resumption takes effect")
+				require.Empty(t, p.Attempts)
+				_, err = tryAgain(b, in, p, try+2, time.Duration(try+1)*8*time.Hour)
+				p = progress(t, err)
+			}
+			limits.Resume(at)
+			_, err = tryAgain(b, in, p, 5, 30*time.Hour)
+			require.NoError(t, err)
+			require.Len(t, b.requests, 1)
+			require.Equal(t, in.Plan.Webhook.AttemptTimeout.D(), b.requests[0].Timeout)
+
+			limits.Hold(at, time.Now().Add(24*time.Hour))
+			in.Event.ID, in.Plan.Webhook.Mode = "e-sync", ""
+			_, err = tryAgain(b, in, step.Progress{}, 1, 0)
+			require.Zero(t, progress(t, err).RetryIn)
+		})
+	}
+}
+
+// TestCallWebhook_QueuedStepAndCircuit: an open circuit ends no queued step, also where the bot file allows one attempt.
+func TestCallWebhook_QueuedStepAndCircuit(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in, _ := queuedStep(t, b)
+	in.Plan.Webhook.Retry.MaxAttempts = 1
+	in.Plan.Webhook.Limits = bot.Limits{TripAfter: 1, OpenFor: bot.Duration(time.Hour)}
+	b.answer = func(int) (*egress.Response, error) { return nil, fault.New(fault.Connect, "refused") }
+	_, err := b.call(in)
+	require.Zero(t, progress(t, err).RetryIn, "its request was made")
+	in.Event.ID = "the next one"
+	_, err = b.call(in)
+	p := progress(t, err)
+	require.Equal(t, fault.CircuitOpen, p.Fault.Kind)
+	require.Equal(t, time.Minute, p.RetryIn)
+	require.Len(t, b.requests, 1)
+}
+
+// TestCallWebhook_QueuedStepAndRetryAfter: a Retry-After that the limits keep for all requests does not end the step that
+// got it. Another one is obeyed within the step's time.
+func TestCallWebhook_QueuedStepAndRetryAfter(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		maxPause time.Duration
+		before   int // attempts
+		waits    bool
+	}{
+		"kept by the limits":     {time.Hour, 0, true},
+		"longer than max_pause":  {0, 0, false},
+		"no attempt is left":     {time.Hour, 4, false},
+		"one more attempt comes": {time.Hour, 3, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			in, _ := queuedStep(t, b)
+			in.Plan.Webhook.Limits.MaxPause = bot.Duration(c.maxPause)
+			in.Progress.Attempts = make([]schemas.Attempt, c.before)
+			b.answer = func(int) (*egress.Response, error) { return askedToWait(1800), nil }
+			_, err := b.call(in)
+			p := progress(t, err)
+			if !c.waits {
+				require.Zero(t, p.RetryIn)
+				return
+			}
+			require.Equal(t, time.Minute, p.RetryIn)
+			_, err = tryAgain(b, in, p, 2, time.Hour) // the limits deny the request
+			p = progress(t, err)
+			require.Equal(t, time.Minute, p.RetryIn)
+			require.Len(t, p.Attempts, c.before+1)
+			require.Len(t, b.requests, 1)
+		})
+	}
+}
+
+// TestCallWebhook_QueuedStepAndGone: an endpoint that answered 410 is not waited for.
+func TestCallWebhook_QueuedStepAndGone(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in, _ := queuedStep(t, b)
+	b.answer = func(int) (*egress.Response, error) { return response(http.StatusGone, ""), nil }
+	for _, id := range []string{"e1", "e2"} {
+		in.Event.ID = id
+		_, err := b.call(in)
+		require.Equal(t, fault.Gone, progress(t, err).Fault.Kind)
+	}
+	require.Len(t, b.requests, 1)
+}
+
+// TestCallWebhook_QueuedStepTime: the time of a queued step starts when a worker first takes it. A try whose worker was lost
+// counts: a step that stops each worker does not hold up its queue.
+func TestCallWebhook_QueuedStepTime(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	in, _ := queuedStep(t, b)
+	_, err := tryAgain(b, in, step.Progress{}, 1, 24*time.Hour)
+	require.NoError(t, err)
+	in.Event.ID = "the next one"
+	_, err = tryAgain(b, in, step.Progress{Waited: time.Hour}, 2, time.Hour+in.Left+time.Second)
+	require.Equal(t, fault.Timeout, progress(t, err).Fault.Kind)
+	require.Len(t, b.requests, 1)
+}
