@@ -79,6 +79,9 @@ func (c *call) run(ctx context.Context) attempted {
 // attempt makes one request and reads its answer, all within the time of the attempt. A request that the
 // endpoint's limits deny does not count as an attempt.
 func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
+	if failed := c.expired(ctx); failed != nil {
+		return answer, false, failed
+	}
 	timeout, cause, failed := c.timeout()
 	if failed != nil {
 		return answer, false, failed
@@ -97,6 +100,15 @@ func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bo
 	}
 	defer func() { permit.Release(limit.Result{Fault: failed}) }()
 	return c.send(ctx, request)
+}
+
+// expired returns why the request must not be made any more: the event of a queued step has passed its latest useful moment,
+// by the server's clock.
+func (c *call) expired(ctx context.Context) *fault.Fault {
+	if until := c.in.UsefulUntil; until != nil && activity.GetInfo(ctx).StartedTime.After(*until) {
+		return fault.New(fault.Expired, "the event's latest useful moment passed in the background queue of its step")
+	}
+	return nil
 }
 
 // prepare makes the request: the dialect's body, and every header around it. The same step always gives the same body.

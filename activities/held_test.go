@@ -164,3 +164,25 @@ func TestCallWebhook_QueuedStepTime(t *testing.T) {
 	require.Equal(t, fault.Timeout, progress(t, err).Fault.Kind)
 	require.Len(t, b.requests, 1)
 }
+
+// TestCallWebhook_QueuedStepExpired: no request is made after the latest useful moment of an event, paused or not.
+func TestCallWebhook_QueuedStepExpired(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	limits := &limit.Limiter{}
+	b.activities.Limits = limits
+	in, at := queuedStep(t, b)
+	later, past := time.Now().Add(time.Hour), time.Now().Add(-time.Second)
+	in.UsefulUntil = &later
+	_, err := b.call(in)
+	require.NoError(t, err)
+	in.UsefulUntil, in.Event.ID = &past, "the next one"
+	for range 2 {
+		_, err = b.call(in)
+		p := progress(t, err)
+		require.Equal(t, fault.Expired, p.Fault.Kind)
+		require.Zero(t, p.RetryIn)
+		limits.Hold(at, time.Time{})
+	}
+	require.Len(t, b.requests, 1)
+}

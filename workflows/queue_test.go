@@ -20,7 +20,10 @@ func background(p *bot.Plan) { p.Webhook.Mode = bot.ModeBackground }
 func TestQueue_StepIsAcceptedAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.send(time.Second, requested("e1", plan(background)))
+	d := requested("e1", plan(background))
+	until := time.Now().Add(time.Hour).UTC()
+	d.UsefulUntil = &until
+	w.send(time.Second, d)
 	w.converse(t, newState())
 	r := w.replied(t, 0)
 	require.Equal(t, schemas.OutcomeAccepted, r.Outcome)
@@ -28,6 +31,7 @@ func TestQueue_StepIsAcceptedAtOnce(t *testing.T) {
 	require.Len(t, w.queue, 1)
 	require.Equal(t, "c-42", w.queue[0].Conversation)
 	require.Equal(t, "e1", w.queue[0].Webhook.Event.ID)
+	require.Equal(t, &until, w.queue[0].Webhook.UsefulUntil, "no request is made after it")
 }
 
 func TestQueue_Full(t *testing.T) {

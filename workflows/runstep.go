@@ -29,6 +29,7 @@ func (c *conversation) runStep(ctx workflow.Context, d *step.Delivery) step.Resu
 	var result step.WebhookResult // stays empty when the step has no answer
 	if queued(d.Plan) {
 		entry := step.Queued{Conversation: c.state.Conversation, Webhook: in}
+		entry.Webhook.UsefulUntil = d.UsefulUntil
 		if c.state.Format >= step.FormatKeepsAccepted {
 			entry.Workflow = c.workflow
 		}

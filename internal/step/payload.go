@@ -181,6 +181,9 @@ type WebhookInput struct {
 	Arrived time.Time `json:"arrived,omitzero"`
 	// Stored is that of the event's Delivery.
 	Stored time.Time `json:"stored,omitzero"`
+	// UsefulUntil is that of the event's Delivery, for a step in a background queue: no request is made after it. nil =
+	// always useful, or the step is not queued.
+	UsefulUntil *time.Time `json:"useful_until,omitempty"`
 	// Left is the time until Deadline when the activity is scheduled: an activity cannot compare Deadline with the clock of
 	// its own machine. 0 = unknown.
 	Left time.Duration `json:"left,omitempty"`
