@@ -27,8 +27,8 @@ type Queues interface {
 // Wake starts the workflow of a background queue, or signals the running one.
 type Wake func(ctx context.Context, q step.Queue) error
 
-// Enqueue puts a step into its background queue and wakes the queue's workflow. A queue that is full, or a step that is too
-// large for it, fails for good.
+// Enqueue puts a step into its background queue and wakes the queue's workflow, unless another step is before it. A queue
+// that is full, or a step that is too large for it, fails for good.
 func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 	add := a.Queues.Add
 	if a.mayBeQueued(ctx) {
@@ -64,10 +64,30 @@ func (a *Activities) enqueue(
 	if err != nil {
 		return err
 	}
+	if a.waitsBehindAnother(ctx, q) {
+		return nil
+	}
 	if err := a.Wake(ctx, step.Queue{BotID: plan.BotID, Step: plan.Step}); err != nil {
 		return fmt.Errorf("wake the queue of step %s: %w", plan.Step, err)
 	}
 	return nil
+}
+
+// waitsBehindAnother reports whether the queue of a stored step begins with another one. The run that works on that one
+// looks for the next when it is done, and the activity that queued it wakes the run. A run takes 10,000 signals, and may
+// wait for hours while an endpoint is paused. One that cannot be read may have no run.
+func (a *Activities) waitsBehindAnother(ctx context.Context, q step.Queued) bool {
+	stored, err := a.Queues.Head(ctx, q.Webhook.Plan.BotID, q.Webhook.Plan.Step)
+	if err != nil || stored.Sequence == 0 {
+		return false
+	}
+	head, ok := readQueued(stored.Data)
+	return ok && (head.Conversation != q.Conversation || head.Webhook.Event.ID != q.Webhook.Event.ID)
+}
+
+// readQueued reads an entry; one that is not ok was written by an incompatible release.
+func readQueued(data []byte) (q step.Queued, ok bool) {
+	return q, json.Unmarshal(data, &q) == nil && q.Webhook.Plan.Webhook != nil
 }
 
 // ReadQueueHead reads the oldest step of a background queue; its sequence is 0 when the queue is empty. An entry that cannot
@@ -78,8 +98,7 @@ func (a *Activities) ReadQueueHead(ctx context.Context, q step.Queue) (step.Queu
 		if err != nil || stored.Sequence == 0 {
 			return step.Queued{}, err
 		}
-		var head step.Queued
-		if err := json.Unmarshal(stored.Data, &head); err == nil && head.Webhook.Plan.Webhook != nil {
+		if head, ok := readQueued(stored.Data); ok {
 			head.Sequence, head.Entry = stored.Sequence, stored.ID
 			return head, nil
 		}

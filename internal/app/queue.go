@@ -49,7 +49,7 @@ type queueHeads interface {
 }
 
 // sweeper starts the runs of background queues that have entries and no run: one that was terminated, or that was never
-// started because Temporal was away, would leave them until the step's next event.
+// started because Temporal was away, would leave them until the queue's next first entry.
 type sweeper struct {
 	queues   queueHeads
 	temporal client.Client
