@@ -60,12 +60,13 @@ func (c *call) read(ctx context.Context, response *egress.Response) (
 // fails for good, with the error code as the error's type and the place in its message. A failure of this worker's own is
 // repeated for two minutes, and not after the step's deadline, while the endpoint waits or posts the same body again.
 func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.WebhookResult, error) {
+	began := time.Now()
 	d, err := a.Dialects.Get(in.Webhook.Plan.Dialect)
 	if err != nil {
 		return step.WebhookResult{}, nonRetryable(err)
 	}
 	answer, err := dialect.Decode(d, contextOf(in.Webhook, in.Webhook.Progress), in.Body)
-	if f := fault.Of(err); f != nil && f.Passing && time.Now().Before(lastTry(ctx, in)) {
+	if f := fault.Of(err); f != nil && f.Passing && mayRepeat(ctx, in, time.Since(began)) {
 		a.Log.InfoContext(ctx, "reading callback failed, will retry", "event", in.Webhook.Event.ID,
 			"step", in.Webhook.Plan.Step, "kind", f.Kind, "error", f.Message)
 		return step.WebhookResult{}, temporal.NewApplicationErrorWithOptions(f.Message, string(f.Kind),
@@ -79,13 +80,12 @@ func (a *Activities) ReadAnswer(ctx context.Context, in step.AnswerInput) (step.
 	return step.WebhookResult{Answer: answer}, nil
 }
 
-// lastTry is the time from which reading a callback is not repeated any more.
-func lastTry(ctx context.Context, in step.AnswerInput) time.Time {
-	last := activity.GetInfo(ctx).ScheduledTime.Add(callbackTries)
-	if in.Webhook.Deadline.Before(last) {
-		return in.Webhook.Deadline
-	}
-	return last
+// mayRepeat reports whether reading a callback is repeated after a try that took a time. Moments of the Temporal server are
+// compared with each other only: this machine's clock may be ahead of the server's.
+func mayRepeat(ctx context.Context, in step.AnswerInput, took time.Duration) bool {
+	info := activity.GetInfo(ctx)
+	now := info.StartedTime.Add(took)
+	return now.Before(info.ScheduledTime.Add(callbackTries)) && now.Before(in.Webhook.Deadline)
 }
 
 // contextOf is what a dialect may know of a step.

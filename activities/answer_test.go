@@ -84,14 +84,16 @@ func TestReadAnswer_ResponseProgramWaits(t *testing.T) {
 	const days = 72 * time.Hour
 	for _, c := range []struct {
 		left, ago time.Duration // until the deadline, and since the callback came
+		behind    time.Duration // the server's clock, of this machine's
 		final     bool
 	}{
+		{left: -time.Minute, behind: 2 * time.Minute}, {left: days, behind: time.Hour},
 		{left: time.Hour}, {left: -time.Hour, final: true},
 		{left: days, ago: time.Minute}, {left: days, ago: 2 * time.Minute, final: true},
 	} {
 		final := c.final
 		b := setup(t)
-		b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&listener{ago: c.ago}}})
+		b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&listener{ago: c.ago, behind: c.behind}}})
 		in := mapped(t, b, 1)
 		in.Deadline = time.Now().Add(c.left)
 		answer := step.AnswerInput{Webhook: in, Body: json.RawMessage(`{"messages":["ok"]}`)}

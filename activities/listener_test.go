@@ -17,6 +17,7 @@ type listener struct {
 	heard   func(context.Context, step.Progress)
 	attempt int32         // of the activity, as the server counts; 0 = as the test environment has it
 	ago     time.Duration // how long ago the activity was scheduled, more than the test environment has it
+	behind  time.Duration // how far the server's clock is behind this machine's
 }
 
 func (l *listener) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor,
@@ -49,7 +50,8 @@ func (o *outbound) GetInfo(ctx context.Context) activity.Info {
 	if o.listener.attempt > 0 {
 		info.Attempt = o.listener.attempt
 	}
-	info.ScheduledTime = info.ScheduledTime.Add(-o.listener.ago)
+	info.ScheduledTime = info.ScheduledTime.Add(-o.listener.ago - o.listener.behind)
+	info.StartedTime = info.StartedTime.Add(-o.listener.behind)
 	return info
 }
 

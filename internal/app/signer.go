@@ -18,10 +18,6 @@ const (
 	purposeFileLink = "file-link"
 )
 
-// signerMargin is added to the life of URLs for clocks that differ, and for a process that signs until its next look at the
-// keys.
-const signerMargin = time.Hour
-
 // createKey creates a shared key when none is stored; a nil one only reads the key, and has none until another process has
 // stored one.
 type createKey func() ([]byte, error)
@@ -30,7 +26,7 @@ type createKey func() ([]byte, error)
 func openSigner(ctx context.Context, b *base, purpose string, create createKey, log *slog.Logger) (*signedurl.Signer, error) {
 	signer := signedurl.New(purpose)
 	key := store.SharedKey{
-		Name: purpose, Create: create, Life: signedLife(purpose) + signerMargin, Use: signer.Use, Log: log,
+		Name: purpose, Create: create, Life: signedLife(purpose) + signedurl.ClockMargin, Use: signer.Use, Log: log,
 	}
 	shared, err := store.NewKeys(b.js, b.streams).Share(ctx, key)
 	if err != nil {

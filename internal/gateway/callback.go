@@ -26,6 +26,7 @@ const (
 
 // Callbacks verifies callback addresses. *signedurl.Signer is one.
 type Callbacks interface {
+	// Verify returns the payload of a token with signedurl.ErrExpired, too.
 	Verify(token string, now time.Time) (signedurl.Payload, error)
 }
 
@@ -38,12 +39,17 @@ type Temporal interface {
 
 // takeCallback ends a step that was answered 202: 202 when the step has it, and a problem otherwise. The same body posted
 // again while the step is open is one call back, so an endpoint may repeat a request whose answer it did not get.
+//
+// The step's run decides whether its deadline has passed: the deadline is a time of the Temporal server's clock, and this
+// process's clock may be ahead of it. Only what is later by more than clocks differ is rejected here.
 func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 	to, err := o.Callbacks.Verify(r.PathValue("token"), time.Now())
+	if errors.Is(err, signedurl.ErrExpired) && time.Since(to.Expires) < signedurl.ClockMargin {
+		err = nil
+	}
 	switch {
 	case errors.Is(err, signedurl.ErrExpired):
-		return httpapi.Reject(http.StatusGone, fault.Expired,
-			"the step's timeout has passed and the step has ended: do not send the callback again")
+		return tooLate()
 	case errors.Is(err, signedurl.ErrUnsettled):
 		return unsettled("callback address")
 	case err != nil:
@@ -77,6 +83,12 @@ func (o Options) takeCallback(w http.ResponseWriter, r *http.Request) error {
 	return httpapi.Answer(w, httpapi.MediaJSON, http.StatusAccepted, map[string]bool{"accepted": true})
 }
 
+// tooLate returns what is answered when the step has ended by its timeout.
+func tooLate() error {
+	return httpapi.Reject(http.StatusGone, fault.Expired,
+		"the step's timeout has passed and the step has ended: do not send the callback again")
+}
+
 // unsettled returns what is answered about an address that can be valid: its key can be that of another process.
 func unsettled(what string) error {
 	return httpapi.RejectFor(5*time.Second, fault.Internal, "the "+what+" cannot be checked now: try again")
@@ -86,7 +98,10 @@ func unsettled(what string) error {
 func rejectCallback(to signedurl.Payload, err error) error {
 	failure, refused := errors.AsType[*temporal.ApplicationError](err)
 	_, noRun := errors.AsType[*serviceerror.NotFound](err)
+	closed := noRun || refused && (failure.Type() == step.RejectedCallback || failure.Type() == step.RejectedEarly)
 	switch {
+	case closed && time.Now().After(to.Expires): // a later run of the conversation takes the step for one to come
+		return tooLate()
 	case refused && failure.Type() == step.RejectedAnswer:
 		return httpapi.Reject(http.StatusUnprocessableEntity, fault.BadResponse, failure.Message())
 	case refused && failure.Type() == step.RejectedCallback:

@@ -168,7 +168,7 @@ func TestCallback_ErrorResponses(t *testing.T) {
 			token := d.token(time.Now().Add(time.Minute))
 			switch c.token {
 			case "expired":
-				token = d.token(time.Now().Add(-time.Minute))
+				token = d.token(time.Now().Add(-signedurl.ClockMargin - time.Minute))
 			case "x":
 				token = c.token
 			}
@@ -186,6 +186,40 @@ func TestCallback_ErrorResponses(t *testing.T) {
 			if c.status == 503 {
 				require.Equal(t, "1", w.Header().Get("Retry-After"))
 			}
+		})
+	}
+}
+
+// TestCallback_ClockAheadOfTemporal: the deadline in an address is by Temporal's clock. When it has passed by the gateway's
+// clock, the run decides, and what the run does not take is too late.
+func TestCallback_ClockAheadOfTemporal(t *testing.T) {
+	t.Parallel()
+	rejected := func(kind string) error { return temporal.NewApplicationError("of the step", kind) }
+	for name, c := range map[string]struct {
+		ended  error
+		ahead  time.Duration
+		status int
+		kind   fault.Kind
+	}{
+		"run takes it":       {ahead: 40 * time.Minute, status: 202},
+		"step has ended":     {ahead: time.Minute, ended: rejected(step.RejectedCallback), status: 410, kind: fault.Expired},
+		"run has ended":      {ahead: time.Minute, ended: serviceerror.NewNotFound("gone"), status: 410, kind: fault.Expired},
+		"later run":          {ahead: time.Minute, ended: rejected(step.RejectedEarly), status: 410, kind: fault.Expired},
+		"not readable":       {ahead: time.Minute, ended: rejected(step.RejectedAnswer), status: 422, kind: fault.BadResponse},
+		"Temporal is away":   {ahead: time.Minute, ended: serviceerror.NewUnavailable("away"), status: 503, kind: fault.Internal},
+		"beyond all margins": {ahead: signedurl.ClockMargin + time.Minute, status: 410, kind: fault.Expired},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newTestGateway(t)
+			d.runs.ended = c.ended
+			w := d.post("/callbacks/"+d.token(time.Now().Add(-c.ahead)), "", strings.NewReader(`{"messages":["done"]}`))
+			require.Equal(t, c.ahead > signedurl.ClockMargin, len(d.runs.updates) == 0)
+			if c.status == http.StatusAccepted {
+				require.Equal(t, c.status, w.Code, w.Body)
+				return
+			}
+			requireProblem(t, w, c.status, c.kind, "")
 		})
 	}
 }

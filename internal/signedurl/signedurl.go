@@ -31,6 +31,10 @@ const (
 // tokenMax is the longest token that is verified, in characters. Only the event's id in it can be long.
 const tokenMax = 4 << 10
 
+// ClockMargin is how far the clocks of two processes, or of a process and the Temporal server, may differ: keys are stored
+// for this long after the last token of theirs has expired.
+const ClockMargin = time.Hour
+
 // ErrUnknown means that the token was not created with one of these keys for this purpose; ErrUnsettled, that it was not,
 // but that other processes may have more keys; ErrExpired, that it has expired.
 var (
@@ -144,7 +148,8 @@ func (s *Signer) Sign(p Payload) string {
 	return base64.RawURLEncoding.EncodeToString(keys[0].cipher.Seal(nonce, nonce, text, []byte(s.purpose)))
 }
 
-// Verify returns the payload of a token, ErrUnknown, ErrUnsettled or ErrExpired.
+// Verify returns the payload of a token, ErrUnknown, ErrUnsettled or ErrExpired. With ErrExpired it returns the payload as
+// well: the clock that set Expires can be behind the one that now comes from, and what the token is for may decide instead.
 func (s *Signer) Verify(token string, now time.Time) (Payload, error) {
 	if len(token) > tokenMax {
 		return Payload{}, ErrUnknown
