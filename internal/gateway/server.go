@@ -180,11 +180,14 @@ func (o Options) serve(addr string, routes http.Handler) (*Server, error) {
 // Addr is the address on which the gateway listens.
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
-// Stop lets running requests and calls of websockets finish until ctx ends, and cuts off what still runs then.
+// Stop accepts no new requests, lets running ones and calls of websockets finish until ctx ends, and cuts off what still
+// runs then. It returns two seconds after the end of ctx at the latest.
 func (s *Server) Stop(ctx context.Context) error {
-	if s.sockets != nil {
-		s.sockets.Close(ctx)
+	var closing sync.WaitGroup
+	if s.sockets != nil { // Shutdown does not know their connections
+		closing.Go(func() { s.sockets.Close(ctx) })
 	}
+	defer closing.Wait()
 	err := s.http.Shutdown(ctx)
 	if err != nil {
 		err = errors.Join(fmt.Errorf("gateway: requests were cut off: %w", err), s.http.Close())

@@ -11,9 +11,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/socket"
+	"github.com/hookturn/hookturn/internal/step"
 )
 
 func TestMain(m *testing.M) { natstest.VerifyTestMain(m) }
@@ -134,6 +138,46 @@ func TestStop_CutsOffWhatOutlivesItsContext(t *testing.T) {
 	require.ErrorContains(t, err, "gateway: requests were cut off")
 	require.Error(t, receive(t, h.answer))
 	requireRefused(t, h.Addr())
+}
+
+// stuckScripts run until they are released.
+type stuckScripts struct{ begun, let chan struct{} }
+
+func (s stuckScripts) Run(context.Context, *bot.Channel, string, time.Duration, func(*step.ScriptRun) error) (
+	json.RawMessage, error,
+) {
+	close(s.begun)
+	<-s.let
+	return json.RawMessage(`{}`), nil
+}
+
+// TestStop_RequestsEndBesideSockets: while a call of a WebSocket runs, the gateway accepts no connection, and it does not wait
+// for the call longer than it may.
+func TestStop_RequestsEndBesideSockets(t *testing.T) {
+	t.Parallel()
+	scripts := stuckScripts{make(chan struct{}), make(chan struct{})}
+	defer close(scripts.let)
+	d := newTestGateway(t)
+	d.Log = slog.New(slog.DiscardHandler)
+	d.Sockets = &socket.Hub{Scripts: scripts, Bus: mute{}, Claims: mute{}, Log: d.Log, Count: d.Metrics}
+	require.NoError(t, d.Sockets.Start())
+	s, err := Start("127.0.0.1:0", d.Options)
+	require.NoError(t, err)
+	conn, answer, err := websocket.Dial(t.Context(), "ws://"+s.Addr()+"/ws/token/v1/"+tokenOfHook, nil)
+	require.NoError(t, err)
+	if answer.Body != nil {
+		_ = answer.Body.Close()
+	}
+	defer conn.CloseNow()
+	require.NoError(t, conn.Write(t.Context(), websocket.MessageText, []byte(`["start_svcscript",{"qid":1,"code":"hook"}]`)))
+	receive(t, scripts.begun)
+	ctx, cancel := context.WithCancel(context.Background())
+	stopped := make(chan error, 1)
+	go func() { stopped <- s.Stop(ctx) }()
+	requireRefused(t, s.Addr())
+	require.Empty(t, stopped, "the call still runs")
+	cancel()
+	require.NoError(t, receive(t, stopped))
 }
 
 // requireRefused waits until an address refuses connections.

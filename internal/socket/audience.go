@@ -113,8 +113,13 @@ func (h *Hub) receive(a *audience, owner schemas.BotID, class string, text []byt
 }
 
 // passOnce forwards a notice to one connection of a subscriber channel. Every process with a connection that wants it runs
-// this; the one that claims the notice forwards it.
+// this; the one that claims the notice forwards it. A process that stops claims none: another one may have a connection
+// that stays.
 func (h *Hub) passOnce(ch *bot.Channel, class string, n schemas.Notice) {
+	if !h.beginPassing() {
+		return
+	}
+	defer h.passing.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), claimTimeout)
 	defer cancel()
 	sum := sha256.Sum256([]byte(ch.Tenant + "\n" + ch.Bot + "\n" + ch.ID + "\n" + class + "\n" + n.ID))
@@ -135,4 +140,5 @@ func (h *Hub) passOnce(ch *bot.Channel, class string, n schemas.Notice) {
 			return
 		}
 	}
+	h.Log.Warn("event notification lost, the connections that wanted it ended", "channel", ch.Code, "event", n.ID)
 }

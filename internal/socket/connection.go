@@ -127,11 +127,9 @@ func (c *connection) read(ctx context.Context, socket *websocket.Conn) {
 		}
 		bad = 0
 		c.take(call)
-		select {
-		case <-c.gone:
+		if c.ended() {
 			c.linger(socket)
 			return
-		default:
 		}
 	}
 }
@@ -214,10 +212,8 @@ var errSlow = errors.New(tooSlow)
 
 // queue puts a frame into the way out. A client that does not keep up is cut off.
 func (c *connection) queue(frame []byte) error {
-	select {
-	case <-c.gone:
+	if c.ended() {
 		return errSlow
-	default:
 	}
 	c.hold(int64(len(frame)))
 	if c.outBytes.Add(int64(len(frame))) <= queueBytes {
@@ -263,6 +259,16 @@ func (c *connection) count(name string, err error) {
 	c.hub.Count.Frame(name, how)
 }
 
+// ended reports whether nothing more is written to the client.
+func (c *connection) ended() bool {
+	select {
+	case <-c.gone:
+		return true
+	default:
+		return false
+	}
+}
+
 // end lets the writer say goodbye; the first reason counts.
 func (c *connection) end(status websocket.StatusCode, reason string) {
 	c.goneOnce.Do(func() {
@@ -290,13 +296,9 @@ func (c *connection) drain(ctx context.Context) {
 	c.mu.Lock()
 	c.draining = true
 	c.mu.Unlock()
-	finished := make(chan struct{})
-	go func() { c.running.Wait(); close(finished) }()
-	select {
-	case <-finished:
-	case <-ctx.Done():
+	if !waitFor(ctx, &c.running) {
 		c.cancelCalls()
-		<-finished
+		c.running.Wait()
 	}
 	c.end(websocket.StatusGoingAway, "the gateway stops: connect again")
 }

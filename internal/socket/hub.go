@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -95,7 +96,8 @@ type Hub struct {
 	channels    map[identity]*group
 	audiences   map[schemas.BotID]*audience
 	tenants     map[string]*usage
-	running     sync.WaitGroup
+	running     sync.WaitGroup // connections
+	passing     sync.WaitGroup // claimed notices on their way to a connection
 }
 
 // Counter counts for the metrics.
@@ -219,23 +221,58 @@ func (h *Hub) leave(c *connection) {
 	h.running.Done()
 }
 
-// Close closes every connection with status 1001, after which clients may reconnect. Pushes that have arrived are written
-// before, running calls may finish until ctx ends.
+// Close closes every connection with status 1001, after which clients may reconnect. Pushes and claimed notices that have
+// arrived are written before, running calls may finish until ctx ends. What still runs then is cancelled and has a second to
+// end; then connections are cut off, and Close returns a second later at the latest.
 func (h *Hub) Close(ctx context.Context) {
 	h.mu.Lock()
 	h.closed = true
-	all := make([]*connection, 0, len(h.connections))
-	for _, c := range h.connections {
-		all = append(all, c)
-	}
+	all := slices.Collect(maps.Values(h.connections))
 	h.mu.Unlock()
+	waitFor(ctx, &h.passing)
 	h.stop(ctx)
-	var draining sync.WaitGroup
 	for _, c := range all {
-		draining.Go(func() { c.drain(ctx) })
+		go c.drain(ctx)
 	}
-	draining.Wait()
-	h.running.Wait()
+	if waitFor(ctx, &h.running) || h.endWithin(closeGracePeriod) {
+		return
+	}
+	for _, c := range all {
+		c.cut()
+	}
+	if !h.endWithin(closeGracePeriod) {
+		h.Log.WarnContext(ctx, "websocket calls still running at the stop timeout")
+	}
+}
+
+// endWithin reports whether all connections ended within a time.
+func (h *Hub) endWithin(limit time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	return waitFor(ctx, &h.running)
+}
+
+// waitFor reports whether a group finished before ctx ended.
+func waitFor(ctx context.Context, group *sync.WaitGroup) bool {
+	finished := make(chan struct{})
+	go func() { group.Wait(); close(finished) }()
+	select {
+	case <-finished:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// beginPassing reports whether this process may claim a notice, and lets Close wait until passing.Done is called.
+func (h *Hub) beginPassing() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return false
+	}
+	h.passing.Add(1)
+	return true
 }
 
 // push is what another process sends to one connection here.

@@ -170,7 +170,8 @@ func (c *connection) expire(s *subscription) {
 	}
 }
 
-// wanting returns the subscriptions that want a notice, as long as the channel may have subscriptions.
+// wanting returns the subscriptions that want a notice, as long as the channel may have subscriptions and the client can be
+// written to.
 func (c *connection) wanting(class string, n schemas.Notice) []*subscription {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,7 +181,7 @@ func (c *connection) wanting(class string, n schemas.Notice) []*subscription {
 			wanted = append(wanted, s)
 		}
 	}
-	if len(wanted) == 0 || !c.admitted() || !c.channel().Capable(capabilitySubscribe) ||
+	if len(wanted) == 0 || c.ended() || !c.admitted() || !c.channel().Capable(capabilitySubscribe) ||
 		c.channel().Lacks(bot.UseSubscriptions) != "" {
 		return nil
 	}
