@@ -70,6 +70,14 @@ func TestListener_AdminAnswersTheOperator(t *testing.T) {
 	status, _ = get(t, root+"/healthz")
 	require.Equal(t, http.StatusOK, status, "a process that is not ready is alive")
 
+	problem.Store(nil)
+	state.Stop()
+	status, body = get(t, root+"/readyz")
+	require.Equal(t, http.StatusServiceUnavailable, status)
+	require.Equal(t, "not ready: the process is stopping\n", body)
+	status, _ = get(t, root+"/healthz")
+	require.Equal(t, http.StatusOK, status, "a process that stops is alive")
+
 	m.DeadLetter("bad_event")
 	status, body = get(t, root+"/metrics")
 	require.Equal(t, http.StatusOK, status)

@@ -11,6 +11,7 @@ import (
 type Readiness struct {
 	question atomic.Pointer[func(context.Context) error]
 	dead     atomic.Pointer[error] // why the process cannot continue; nil: it can
+	stopping atomic.Bool
 	details  atomic.Pointer[func() []string]
 }
 
@@ -27,6 +28,9 @@ func (r *Readiness) detail() []string {
 // End marks the process as failed: it is neither alive nor ready from now on.
 func (r *Readiness) End(reason error) { r.dead.CompareAndSwap(nil, &reason) }
 
+// Stop marks the process as stopping: it is not ready from now on, and still alive.
+func (r *Readiness) Stop() { r.stopping.Store(true) }
+
 // Alive answers /healthz. A server that is not available for a while does not make the process unhealthy: the process
 // reconnects by itself.
 func (r *Readiness) Alive() error {
@@ -42,6 +46,9 @@ func (r *Readiness) Begin(question func(context.Context) error) { r.question.Sto
 func (r *Readiness) ask(ctx context.Context) error {
 	if err := r.Alive(); err != nil {
 		return err
+	}
+	if r.stopping.Load() {
+		return errors.New("the process is stopping")
 	}
 	question := r.question.Load()
 	if question == nil {

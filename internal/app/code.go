@@ -103,7 +103,7 @@ func (w *Worker) serveAttempts(ctx context.Context, requests *pubsub.PubSub, att
 		return err
 	}
 	stop, err := requests.ServeAttempts(scriptsAtOnce(), answer, encodeAnswer(step.ScriptAttempt{NotBegun: true}))
-	w.running.add(func(stopping context.Context) {
+	w.running.add(func(stopping context.Context) error {
 		defer cancel()
 		attempts.Close()
 		var draining sync.WaitGroup
@@ -113,6 +113,7 @@ func (w *Worker) serveAttempts(ctx context.Context, requests *pubsub.PubSub, att
 		}
 		draining.Wait()
 		stopNamed(stopping)
+		return nil
 	})
 	return err
 }
@@ -129,10 +130,11 @@ func (w *Worker) serveScripts(ctx context.Context, requests *pubsub.PubSub, code
 		cancel()
 		return err
 	}
-	w.running.add(func(stopping context.Context) {
+	w.running.add(func(stopping context.Context) error {
 		defer cancel()
 		context.AfterFunc(stopping, cancel) // scripts that still run are ended
 		stop(stopping)
+		return nil
 	})
 	return nil
 }

@@ -19,6 +19,7 @@ import (
 // Starter is a running starter: it sends events from NATS to Temporal and serves the gateway.
 type Starter struct {
 	parts   parts
+	running together // the event reader and the gateway
 	admin   *adminapi.Server
 	gateway *gateway.Server
 	console *console.Console
@@ -74,10 +75,11 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	}
 	s.parts.add("retention", background(sweep.run))
 	stopMetrics := metrics.WatchReader(func() telemetry.Reader { return readerFigures(reader.Stats(), base.bots.Current()) })
-	s.parts.add("event reader", within(cfg.StopTimeout, func(ctx context.Context) error {
+	s.parts.add("event reader and gateway", within(cfg.StopTimeout, s.running.stop))
+	s.running.add(func(ctx context.Context) error {
 		defer stopMetrics()
 		return reader.Stop(ctx)
-	}))
+	})
 	if err := s.startGateway(ctx, cfg, base); err != nil {
 		return err
 	}
@@ -120,7 +122,7 @@ func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {
 	if s.gateway, err = gateway.Start(cfg.Gateway.Addr, options); err != nil {
 		return err
 	}
-	s.parts.add("gateway", within(cfg.StopTimeout, s.gateway.Stop))
+	s.running.add(s.gateway.Stop)
 	return nil
 }
 
@@ -138,9 +140,12 @@ func (s *Starter) GatewayAddr() string {
 // Fatal returns the channel of the first error after which the starter cannot continue.
 func (s *Starter) Fatal() <-chan error { return s.fatal.first }
 
-// Stop stops reading, waits up to the stop timeout until the events in hand reach their workflows, and closes every
-// connection.
-func (s *Starter) Stop(ctx context.Context) error { return s.parts.stop(ctx) }
+// Stop marks the starter as not ready, stops reading and accepting requests, waits up to the stop timeout until the events in
+// hand reach their workflows and the requests are answered, and closes every connection.
+func (s *Starter) Stop(ctx context.Context) error {
+	s.fatal.readiness.Stop()
+	return s.parts.stop(ctx)
+}
 
 // instance names this starter among the others that share the partitions.
 func instance() string {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -83,7 +84,7 @@ func (w *Worker) run(sdk sdkWorker, queue string) error {
 	if err := sdk.Start(); err != nil {
 		return fmt.Errorf("start polling task queue %s: %w", queue, err)
 	}
-	w.running.add(func(ctx context.Context) {
+	w.running.add(func(ctx context.Context) error {
 		stopped := make(chan struct{})
 		go func() {
 			defer close(stopped)
@@ -94,21 +95,23 @@ func (w *Worker) run(sdk sdkWorker, queue string) error {
 		case <-ctx.Done():
 			w.parts.log.WarnContext(ctx, "work still running at the stop timeout", "task_queue", queue)
 		}
+		return nil
 	})
 	return nil
 }
 
-// together is what runs work of the task queues, which stops at the same time: while one source of work waits for what it
-// has begun, no other begins any.
-type together struct{ stops []func(context.Context) }
+// together is the sources of work of a process, which stop at the same time: while one of them waits for what it has begun,
+// no other begins any, and they need one stop timeout.
+type together struct{ stops []func(context.Context) error }
 
-func (t *together) add(stop func(context.Context)) { t.stops = append(t.stops, stop) }
+func (t *together) add(stop func(context.Context) error) { t.stops = append(t.stops, stop) }
 
 func (t *together) stop(ctx context.Context) error {
+	problems := make([]error, len(t.stops))
 	var stopping sync.WaitGroup
-	for _, stop := range t.stops {
-		stopping.Go(func() { stop(ctx) })
+	for i, stop := range t.stops {
+		stopping.Go(func() { problems[i] = stop(ctx) })
 	}
 	stopping.Wait()
-	return nil
+	return errors.Join(problems...)
 }

@@ -184,8 +184,12 @@ func (w *Worker) Fatal() <-chan error { return w.fatal.first }
 // AdminAddr returns the address of the admin listener, "" when there is none.
 func (w *Worker) AdminAddr() string { return w.admin.Addr() }
 
-// Stop stops polling, waits up to the stop timeout for running work, and closes every connection.
-func (w *Worker) Stop(ctx context.Context) error { return w.parts.stop(ctx) }
+// Stop marks the worker as not ready, stops polling, waits up to the stop timeout for running work, and closes every
+// connection.
+func (w *Worker) Stop(ctx context.Context) error {
+	w.fatal.readiness.Stop()
+	return w.parts.stop(ctx)
+}
 
 func egressOptions(cfg Config) egress.Options {
 	return egress.Options{
