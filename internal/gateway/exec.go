@@ -94,7 +94,7 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 		return runFailed(ch, err)
 	}
 	if a.File != "" {
-		return o.sendFile(w, r, ch.BotID, a.File, a.Status)
+		return afterRun(o.sendFile(w, r, ch.BotID, a.File, a.Status))
 	}
 	maps.Copy(w.Header(), a.Header)
 	// The body is written by a tenant: the browser must use its declared content type only, and must not run it with the
@@ -106,6 +106,17 @@ func (o Options) answerExec(w http.ResponseWriter, r *http.Request, ch *bot.Chan
 	return nil
 }
 
+// afterRun returns the problem of a file that a script returned. A request that is sent again runs the script again, so it
+// is never asked for.
+func afterRun(err error) error {
+	p, ok := errors.AsType[*httpapi.Problem](err)
+	if !ok || p.Status != http.StatusServiceUnavailable {
+		return err
+	}
+	return httpapi.Reject(http.StatusInternalServerError, p.Kind,
+		"the script did its work, but the file that it returned cannot be read now").Because(err, "reading file of a script failed")
+}
+
 // runFailed returns the problem of a run that did not end well. What a script raised is its builder's to read, in the run: a
 // caller learns the error code.
 func runFailed(ch *bot.Channel, err error) error {
@@ -114,6 +125,9 @@ func runFailed(ch *bot.Channel, err error) error {
 	switch {
 	case errors.As(err, &f) && f.Kind == fault.ScriptTimeout:
 		return httpapi.Reject(http.StatusGatewayTimeout, f.Kind, "the script did not answer in time")
+	case errors.As(err, &f) && f.Kind == fault.OutcomeUnknown:
+		return httpapi.Reject(http.StatusGatewayTimeout, f.Kind, f.Message).
+			Because(err, "outcome of channel script not known", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code)
 	case errors.As(err, &f) && f.Kind == fault.TooLarge:
 		return httpapi.Reject(http.StatusRequestEntityTooLarge, f.Kind, "the request, or what the script returned, is too large")
 	case errors.As(err, &f) && f.Kind == fault.SandboxUnavailable:

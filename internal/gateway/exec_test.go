@@ -4,12 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -17,6 +20,8 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // run is a workflow run that returns a configured result.
@@ -200,6 +205,59 @@ func TestExec_WhyAChannelDoesNotAnswer(t *testing.T) {
 			require.Equal(t, c.script.never, len(d.runs.cancelled) == 1, "a run without a waiting request is cancelled")
 		})
 	}
+}
+
+// filesAway are files whose store cannot be reached.
+type filesAway struct{ Files }
+
+func (filesAway) Get(context.Context, schemas.BotID, string) (store.File, io.ReadCloser, error) {
+	return store.File{}, nil, nats.ErrConnectionClosed
+}
+
+// TestExec_RunsOnceForACaller: a caller whose script has run, or may have, is not asked to send the request again: it would be
+// another run.
+func TestExec_RunsOnceForACaller(t *testing.T) {
+	t.Parallel()
+	lost := step.Result{Script: &step.ScriptResult{Fault: fault.New(fault.OutcomeUnknown, "the worker was lost")}}
+	for name, c := range map[string]struct {
+		token  string
+		start  error
+		script run
+		status int
+		kind   fault.Kind
+		detail string
+	}{
+		"no answer to the start": {tokenOfSync, serviceerror.NewDeadlineExceeded("slow"), run{}, 504, fault.OutcomeUnknown, "not known"},
+		"own deadline":           {tokenOfSync, context.DeadlineExceeded, run{}, 504, fault.OutcomeUnknown, "not known"},
+		"asynchronous":           {tokenOfHook, serviceerror.NewDeadlineExceeded("slow"), run{}, 504, fault.OutcomeUnknown, "not known"},
+		"end cannot be read":     {tokenOfSync, nil, run{err: serviceerror.NewUnavailable("away")}, 504, fault.OutcomeUnknown, "not known"},
+		"worker lost":            {tokenOfSync, nil, run{result: lost}, 504, fault.OutcomeUnknown, "the worker was lost"},
+		"file cannot be read":    {tokenOfSync, nil, returns(`{"file":"` + uuid.NewString() + `"}`), 500, fault.Internal, "did its work"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newTestGateway(t)
+			d.runs.err, d.runs.script, d.Files = c.start, c.script, filesAway{d.Files}
+			w := d.exec(c.token)
+			p := requireProblem(t, w, c.status, c.kind, c.detail)
+			require.Empty(t, w.Header().Get("Retry-After"))
+			if c.start != nil {
+				require.Contains(t, p.Detail, d.runs.started[0].Script.ID, "the caller learns which run to look for")
+			}
+			require.Contains(t, d.log.String(), "level=WARN")
+		})
+	}
+}
+
+// TestScripts_OutcomeUnknown: a call of a WebSocket has the error code, too.
+func TestScripts_OutcomeUnknown(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	d.runs.err = serviceerror.NewDeadlineExceeded("slow")
+	ch, known := d.Channels.ByToken(httpapi.DigestOf(tokenOfHook))
+	require.True(t, known)
+	_, err := d.Scripts.Run(t.Context(), ch, "hook", soon, func(*step.ScriptRun) error { return nil })
+	require.Equal(t, fault.OutcomeUnknown, fault.Of(err).Kind)
 }
 
 func withBody(r *http.Request, size int) *http.Request {

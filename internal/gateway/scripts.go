@@ -59,7 +59,7 @@ func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeo
 	}
 	handle, err := s.start(ctx, run)
 	if err != nil {
-		s.Log.WarnContext(ctx, "script not run", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script",
+		s.Log.WarnContext(ctx, "starting channel script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script",
 			script, "error", err)
 		return nil, err
 	}
@@ -117,11 +117,12 @@ func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, erro
 	return &step.ScriptRun{ID: uuid.NewString(), Plan: plan, Channel: ch.Code, Timeout: plan.Code.Timeout}, nil
 }
 
-// start hands a run to Temporal: from here on it happens, whatever becomes of this process.
+// start hands a run to Temporal: from here on it happens, whatever becomes of this process. An error of the kind
+// outcome_unknown means that Temporal did not answer in time: it may store the run later.
 func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.WorkflowRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	return s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
+	handle, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                    step.ID(run.Plan.WithConversation("channel-"+run.Channel), run.ID),
 		TaskQueue:             step.QueueMain,
 		WorkflowRunTimeout:    runTimeout,
@@ -135,13 +136,31 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 		),
 		StaticSummary: run.Plan.Bot + ": channel " + run.Channel + ", script " + run.Plan.Step,
 	}, step.WorkflowStep, step.Request{Script: run, Format: step.FormatLatest})
+	if unanswered(err) {
+		return nil, outcomeUnknown(run.ID, err)
+	}
+	return handle, err
+}
+
+// outcomeUnknown returns the error of a run that Temporal has, or may have. Its caller must not be asked to try again: each
+// request is a run of its own, and the script would run twice.
+func outcomeUnknown(runID string, cause error) error {
+	return fault.Wrap(fault.OutcomeUnknown, cause, "it is not known whether the script did its work (run %s): "+
+		"look for its effect before you send the request again", runID)
+}
+
+// unanswered reports whether a request to Temporal ended before its answer came.
+func unanswered(err error) bool {
+	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err)
+	_, cancelled := errors.AsType[*serviceerror.Canceled](err)
+	return late || cancelled || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)
 }
 
 // scriptTaskTimeout is how soon another worker takes over the workflow of a script.
 const scriptTaskTimeout = 2 * time.Second
 
 // await waits for the end of a run, and stops one that takes too long. The error is a *fault.Fault when the script is to
-// blame.
+// blame, or when Temporal cannot be asked (outcome_unknown).
 func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle client.WorkflowRun) (step.ScriptResult, error) {
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -150,11 +169,14 @@ func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle clien
 	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok && failed.HasDetails() {
 		err = failed.Details(&done) // the error of a failed run holds the result of the script
 	}
+	var ofServer serviceerror.ServiceError
 	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err) // Temporal may notice the end of ctx a little before ctx does
 	switch {
 	case (late || waiting.Err() != nil) && ctx.Err() == nil:
 		s.cancel(handle)
 		return step.ScriptResult{}, fault.New(fault.ScriptTimeout, "the script did not answer within %s", timeout)
+	case errors.As(err, &ofServer): // the run goes on, its end cannot be read
+		return step.ScriptResult{}, outcomeUnknown(handle.GetID(), err)
 	case err != nil:
 		return step.ScriptResult{}, fmt.Errorf("the run %s: %w", handle.GetID(), err)
 	case done.Script == nil:
