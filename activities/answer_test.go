@@ -93,7 +93,8 @@ func TestReadAnswer_ResponseProgramWaits(t *testing.T) {
 	} {
 		final := c.final
 		b := setup(t)
-		b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&listener{ago: c.ago, behind: c.behind}}})
+		clock := &listener{ago: c.ago, behind: c.behind}
+		b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{clock}})
 		in := mapped(t, b, 1)
 		in.Deadline = time.Now().Add(c.left)
 		answer := step.AnswerInput{Webhook: in, Body: json.RawMessage(`{"messages":["ok"]}`)}

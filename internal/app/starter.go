@@ -140,8 +140,8 @@ func (s *Starter) GatewayAddr() string {
 // Fatal returns the channel of the first error after which the starter cannot continue.
 func (s *Starter) Fatal() <-chan error { return s.fatal.first }
 
-// Stop marks the starter as not ready, stops reading and accepting requests, waits up to the stop timeout until the events in
-// hand reach their workflows and the requests are answered, and closes every connection.
+// Stop marks the starter as not ready, stops reading and accepting requests, waits up to the stop timeout until the events
+// in hand reach their workflows and the requests are answered, and closes every connection.
 func (s *Starter) Stop(ctx context.Context) error {
 	s.fatal.readiness.Stop()
 	return s.parts.stop(ctx)

@@ -55,7 +55,7 @@ func TestStop_NotReadyFirst(t *testing.T) {
 	}
 }
 
-// TestTogether_OneTimeout: parts that stop together need one timeout, whose end no part misses, and all their errors are kept.
+// TestTogether_OneTimeout: parts that stop together need one timeout, and all their errors are kept.
 func TestTogether_OneTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -86,7 +86,8 @@ func TestStarter_GatewayStopsWithReader(t *testing.T) {
 	require.NoError(t, err)
 	s := &Starter{parts: parts{log: cfg.Log}}
 	require.NoError(t, s.startGateway(t.Context(), cfg, &base{
-		bots: bots, channels: channel.NewRegistry(bots, bot.Options{}, cfg.Log), js: js, streams: streams, temporal: &mocks.Client{},
+		bots: bots, channels: channel.NewRegistry(bots, bot.Options{}, cfg.Log), js: js, streams: streams,
+		temporal: &mocks.Client{},
 	}))
 	require.Empty(t, s.parts.list, "it would stop before the reader")
 	root := "http://" + s.GatewayAddr()

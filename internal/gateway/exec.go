@@ -113,8 +113,8 @@ func afterRun(err error) error {
 	if !ok || p.Status != http.StatusServiceUnavailable {
 		return err
 	}
-	return httpapi.Reject(http.StatusInternalServerError, p.Kind,
-		"the script did its work, but the file that it returned cannot be read now").Because(err, "reading file of a script failed")
+	const detail = "the script did its work, but the file that it returned cannot be read now"
+	return httpapi.Reject(http.StatusInternalServerError, p.Kind, detail).Because(err, "reading file of a script failed")
 }
 
 // runFailed returns the problem of a run that did not end well. What a script raised is its builder's to read, in the run: a

@@ -214,8 +214,8 @@ func (filesAway) Get(context.Context, schemas.BotID, string) (store.File, io.Rea
 	return store.File{}, nil, nats.ErrConnectionClosed
 }
 
-// TestExec_RunsOnceForACaller: a caller whose script has run, or may have, is not asked to send the request again: it would be
-// another run.
+// TestExec_RunsOnceForACaller: a caller whose script has run, or may have, is not asked to send the request again, which
+// would be another run.
 func TestExec_RunsOnceForACaller(t *testing.T) {
 	t.Parallel()
 	lost := step.Result{Script: &step.ScriptResult{Fault: fault.New(fault.OutcomeUnknown, "the worker was lost")}}

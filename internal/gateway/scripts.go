@@ -59,8 +59,8 @@ func (s *Scripts) Run(ctx context.Context, ch *bot.Channel, script string, timeo
 	}
 	handle, err := s.start(ctx, run)
 	if err != nil {
-		s.Log.WarnContext(ctx, "starting channel script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code, "script",
-			script, "error", err)
+		s.Log.WarnContext(ctx, "starting channel script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code,
+			"script", script, "error", err)
 		return nil, err
 	}
 	result, err := s.await(ctx, timeout, handle)

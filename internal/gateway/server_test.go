@@ -151,8 +151,8 @@ func (s stuckScripts) Run(context.Context, *bot.Channel, string, time.Duration, 
 	return json.RawMessage(`{}`), nil
 }
 
-// TestStop_RequestsEndBesideSockets: while a call of a WebSocket runs, the gateway accepts no connection, and it does not wait
-// for the call longer than it may.
+// TestStop_RequestsEndBesideSockets: while a call of a WebSocket runs, the gateway accepts no connection, and it does not
+// wait for the call longer than it may.
 func TestStop_RequestsEndBesideSockets(t *testing.T) {
 	t.Parallel()
 	scripts := stuckScripts{make(chan struct{}), make(chan struct{})}
