@@ -25,6 +25,7 @@ import (
 	"github.com/hookturn/hookturn/internal/lru"
 	"github.com/hookturn/hookturn/internal/secret"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -80,11 +81,12 @@ type HTTP interface {
 // Users is the store of user_details, which outlives conversations. *store.Users is one.
 type Users interface {
 	Get(ctx context.Context, tenant, userID string) (json.RawMessage, error)
-	Update(ctx context.Context, tenant, userID string, fence int64, writer string,
-		change func(old json.RawMessage) (json.RawMessage, error)) (stored json.RawMessage, err error)
-	// Undo changes details, and has NATS reject a write that is still on its way.
-	Undo(ctx context.Context, tenant, userID string, change func(old json.RawMessage) (json.RawMessage, error)) error
-	// Settle makes details those of the reply that stands, where another attempt of its step wrote them last.
+	// Update merges an update. Of its members those are left out that a later step has written.
+	Update(ctx context.Context, tenant, userID string, w store.UserUpdate) (store.UserDetails, error)
+	// Undo sets members to other values where a write with this writer is still the latest one to them, and has NATS reject a
+	// write that is still on its way. Details that it cannot read are store.ErrUnreadable.
+	Undo(ctx context.Context, tenant, userID, writer string, members map[string]json.RawMessage) error
+	// Settle makes members those of the reply that stands, where another attempt of its step wrote them last.
 	Settle(ctx context.Context, tenant, userID string, details json.RawMessage, writer string) error
 }
 

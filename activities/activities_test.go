@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -140,42 +139,6 @@ func (b *bundle) Do(ctx context.Context, r egress.Request) (*egress.Response, sc
 	return resp, attempt, err
 }
 
-func (b *bundle) Get(ctx context.Context, tenant, user string) (json.RawMessage, error) {
-	if b.hang {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
-	return b.users[tenant+"/"+user], b.broken
-}
-
-func (b *bundle) Update(_ context.Context, tenant, user string, fence int64, writer string,
-	change func(json.RawMessage) (json.RawMessage, error),
-) (json.RawMessage, error) {
-	if b.broken != nil {
-		return nil, b.broken
-	}
-	if b.fences = append(b.fences, fence); fence != 0 && fence < slices.Max(b.fences) {
-		return b.users[tenant+"/"+user], nil // of an older writer
-	}
-	changed, err := change(b.users[tenant+"/"+user])
-	if err == nil {
-		b.users[tenant+"/"+user], b.writer = changed, writer
-	}
-	return b.users[tenant+"/"+user], err
-}
-
-func (b *bundle) Settle(_ context.Context, tenant, user string, details json.RawMessage, writer string) error {
-	if b.writer == writer {
-		b.users[tenant+"/"+user] = details
-	}
-	return b.broken
-}
-
-func (b *bundle) Undo(ctx context.Context, tenant, user string, change func(json.RawMessage) (json.RawMessage, error)) error {
-	_, err := b.Update(ctx, tenant, user, 0, "", change)
-	return err
-}
-
 func (b *bundle) Publish(_ context.Context, _ schemas.BotID, r schemas.Reply) (*schemas.Reply, error) {
 	return b.stored, b.publish(r)
 }
@@ -288,20 +251,6 @@ func TestWebhook_NoAttemptAfterTheDeadline(t *testing.T) {
 	require.Empty(t, b.requests)
 }
 
-func TestWebhook_UserDetailsAreMergedAndKept(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.users["default/91"] = json.RawMessage(`{"language_code":"en","city":"Utrecht"}`)
-	b.answer = func(int) (*egress.Response, error) {
-		return response(200, `{"response":["ok"],"user_details":{"city":null,"shoe":"43"}}`), nil
-	}
-	result, err := b.call(b.input(t, "PLAIN"))
-	require.NoError(t, err)
-	require.Contains(t, string(b.requests[0].Body), `"city":"Utrecht"`)
-	require.JSONEq(t, `{"language_code":"en","shoe":"43"}`, string(b.users["default/91"]))
-	require.JSONEq(t, `{"language_code":"en","shoe":"43"}`, string(result.UserDetails))
-}
-
 func TestWebhook_EveryAttemptSendsTheSameBytes(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -322,31 +271,6 @@ func TestWebhook_EveryAttemptSendsTheSameBytes(t *testing.T) {
 	require.Equal(t, b.requests[0].Header.Get("Webhook-Id"), b.requests[1].Header.Get("Webhook-Id"))
 	require.Equal(t, "2", b.requests[1].Header.Get("Hookturn-Attempt"))
 	require.Len(t, result.Attempts, 2)
-}
-
-func TestWebhook_UserStoreThatIsAwayIsRetried(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.broken = errors.New("away")
-	_, err := b.call(b.input(t, "PLAIN"))
-	p := progress(t, err)
-	require.Equal(t, fault.Internal, p.Fault.Kind)
-	require.Positive(t, p.RetryIn)
-	require.Empty(t, b.requests)
-}
-
-func TestWebhook_AnsweredEndpointIsNotAskedAgainForTheStore(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	b.answer = func(int) (*egress.Response, error) {
-		b.broken = errors.New("away") // from now on
-		return response(200, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
-	}
-	result, err := b.call(b.input(t, "PLAIN"))
-	require.NoError(t, err)
-	require.Equal(t, []schemas.Message{schemas.Text("ok")}, result.Messages)
-	require.Equal(t, fault.Internal, result.Problem.Kind)
-	require.Len(t, b.requests, 1)
 }
 
 func TestPublishReply_FinalErrors(t *testing.T) {

@@ -37,13 +37,11 @@ func (s *stalled) Find(ctx context.Context, _ schemas.ConversationKey, _ string,
 	return nil, s.hang(ctx, "find")
 }
 
-func (s *stalled) Update(ctx context.Context, _, _ string, _ int64, _ string,
-	_ func(json.RawMessage) (json.RawMessage, error),
-) (json.RawMessage, error) {
-	return nil, s.hang(ctx, "keep")
+func (s *stalled) Update(ctx context.Context, _, _ string, _ store.UserUpdate) (store.UserDetails, error) {
+	return store.UserDetails{}, s.hang(ctx, "keep")
 }
 
-func (s *stalled) Undo(ctx context.Context, _, _ string, _ func(json.RawMessage) (json.RawMessage, error)) error {
+func (s *stalled) Undo(ctx context.Context, _, _, _ string, _ map[string]json.RawMessage) error {
 	return s.hang(ctx, "undo")
 }
 

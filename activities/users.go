@@ -12,12 +12,14 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
 
 // keepUserDetails merges the endpoint's update into the user's store, in the store's own order of changes. The endpoint has
-// done its work and must not be asked again for the store's sake: an update that is over the limit, or that cannot be kept
-// while this activity may run, is reported as the answer's problem, and the messages are delivered all the same.
+// done its work and must not be asked again for the store's sake: an update that is over the limit, that a later step has
+// overtaken, or that cannot be kept while this activity may run, is reported as the answer's problem, and the messages are
+// delivered all the same.
 func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) {
 	in := c.in
 	result.UserDetails = c.progress.UserDetails
@@ -26,19 +28,13 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, min(step.KeepTimeout, max(c.clock.left(), step.ReplyTimeout)))
 	defer cancel()
-	err := backoff.Retry(func() error {
-		merge := func(old json.RawMessage) (json.RawMessage, error) {
-			return c.dialect.MergeUserDetails(old, result.UserDetailsUpdate)
-		}
-		stored, err := c.Users.Update(ctx, in.Plan.Tenant, in.User.ID, fenceOf(ctx, in), c.replyID(), merge)
-		result.UserDetails = stored
-		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
-			return backoff.Permanent(err)
-		}
-		return err
-	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond)), ctx))
+	after, err := c.storeUserDetails(ctx, result.UserDetailsUpdate)
+	result.UserDetails = after.Details
 	if err == nil {
-		result.Wrote = step.NewUserWrite(in.User.ID, result.UserDetailsUpdate, c.progress.UserDetails)
+		if after.Written != nil {
+			result.Wrote = step.NewUserWrite(in.User.ID, after.Written, c.progress.UserDetails)
+		}
+		result.Problem = cmp.Or(result.Problem, c.overtakenMembers(ctx, after))
 		return
 	}
 	f, ok := errors.AsType[*fault.Fault](err)
@@ -50,6 +46,34 @@ func (c *call) keepUserDetails(ctx context.Context, result *step.WebhookResult) 
 	}
 	c.Log.WarnContext(ctx, "user details not kept", "event", in.Event.ID, "step", in.Plan.Step, "kind", f.Kind, "error", err)
 	result.Problem = cmp.Or(result.Problem, f)
+}
+
+// storeUserDetails writes an update to the user's store, trying again until its context ends.
+func (c *call) storeUserDetails(ctx context.Context, update json.RawMessage) (after store.UserDetails, err error) {
+	write := store.UserUpdate{
+		Members: update, Fence: fenceOf(ctx, c.in), Writer: c.replyID(), Merge: c.dialect.MergeUserDetails,
+	}
+	err = backoff.Retry(func() (err error) {
+		after, err = c.Users.Update(ctx, c.in.Plan.Tenant, c.in.User.ID, write)
+		if f, ok := errors.AsType[*fault.Fault](err); ok && f.Kind == fault.TooLarge {
+			return backoff.Permanent(err)
+		}
+		return err
+	}, backoff.WithContext(backoff.NewExponentialBackOff(backoff.WithInitialInterval(50*time.Millisecond)), ctx))
+	return after, err
+}
+
+// overtakenMembers reports that members of an update were not stored, because a later step had written them: nil when all
+// were. The message does not name them: names are part of the endpoint's answer.
+func (c *call) overtakenMembers(ctx context.Context, after store.UserDetails) *fault.Fault {
+	if after.Dropped == 0 {
+		return nil
+	}
+	f := fault.New(fault.Expired,
+		"members of user_details not stored, because a step that began later has written them: %d", after.Dropped)
+	c.Log.InfoContext(ctx, "user details of a later step kept", "event", c.in.Event.ID, "step", c.in.Plan.Step,
+		"kind", f.Kind, "dropped", after.Dropped)
+	return f
 }
 
 // undoUserDetails undoes what an attempt wrote to the user's details, so that they are those of the reply that stands: that
@@ -69,17 +93,18 @@ func (a *Activities) undoUserDetails(ctx context.Context, in step.PublishInput, 
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), step.UndoTimeout)
 	defer cancel()
-	var unreadable error
-	err := a.Users.Undo(ctx, in.Tenant, in.Wrote.User, func(old json.RawMessage) (changed json.RawMessage, _ error) {
-		changed, unreadable = in.Wrote.Undo(old, read.UserDetails)
-		return changed, unreadable
-	})
+	members, err := in.Wrote.Undone(read.UserDetails)
+	readable := err == nil
+	if readable {
+		err = a.Users.Undo(ctx, in.Tenant, in.Wrote.User, in.Reply.ID, members)
+		readable = !errors.Is(err, store.ErrUnreadable)
+	}
 	if err == nil {
 		return nil
 	}
 	a.Log.WarnContext(ctx, "user details differ from the reply", "tenant", in.Tenant, "bot", in.Bot,
 		"event", read.EventID, "step", read.Step, "error", err)
-	if unreadable != nil {
+	if !readable {
 		return nil
 	}
 	return fault.Wrap(fault.Internal, err, "user_details could not be undone: NATS did not answer")

@@ -25,7 +25,10 @@ import (
 func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]func(context.Context) error {
 	t.Helper()
 	key := schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c-1")
-	set := func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(`{}`), nil }
+	empty := json.RawMessage(`{}`)
+	set := store.UserUpdate{
+		Members: empty, Merge: func(_, _ json.RawMessage) (json.RawMessage, error) { return empty, nil },
+	}
 	return map[string]func(context.Context) error{
 		schemas.StreamEvents: func(ctx context.Context) error {
 			_, _, err := bus.NewPublisher(js).PublishEvent(ctx, key, []byte("{}"), "e-1", nil)
@@ -41,7 +44,7 @@ func operations(t *testing.T, js jetstream.JetStream, s bus.Streams) map[string]
 			return store.NewQueues(js, s).Add(ctx, key, "NOTIFY", "e-1", []byte("{}"))
 		},
 		"KV_" + bus.BucketUsers: func(ctx context.Context) error {
-			_, err := store.NewUsers(js, s).Update(ctx, "acme", "alice", 1, "", set)
+			_, err := store.NewUsers(js, s).Update(ctx, "acme", "alice", set)
 			return err
 		},
 		"KV_" + bus.BucketChats: func(ctx context.Context) error {

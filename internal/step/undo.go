@@ -1,7 +1,6 @@
 package step
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -31,59 +30,24 @@ func NewUserWrite(user string, update, before json.RawMessage) *UserWrite {
 	return w
 }
 
-// Undo returns the user's details without the write of an attempt whose answer does not count, because the engine has
-// read another one: each member that still has the value of the write gets its value in read, the details in that reply,
-// or the one before the write when the reply has no details. What another step has changed since stays. It returns old
-// itself when nothing is to be undone.
-func (w *UserWrite) Undo(old, read json.RawMessage) (json.RawMessage, error) {
+// Undone returns the values that the members of the write have without it, null for those that are then absent: the write of
+// an attempt whose answer does not count, because the engine has read another one. They are those of read, the details in
+// that reply, or those before the write when the reply has no details.
+func (w *UserWrite) Undone(read json.RawMessage) (map[string]json.RawMessage, error) {
 	if len(read) == 0 {
 		read = w.Before
 	}
-	var now, written, valid map[string]json.RawMessage
-	for _, d := range []struct {
-		text json.RawMessage
-		into *map[string]json.RawMessage
-	}{{old, &now}, {w.Update, &written}, {read, &valid}} {
-		if len(d.text) == 0 {
-			continue
-		}
-		if err := json.Unmarshal(d.text, d.into); err != nil {
-			return nil, fmt.Errorf("user details are not a JSON object: %w", err)
+	var written, valid map[string]json.RawMessage
+	if err := json.Unmarshal(w.Update, &written); err != nil {
+		return nil, fmt.Errorf("the update of user details is not a JSON object: %w", err)
+	}
+	if len(read) > 0 {
+		if err := json.Unmarshal(read, &valid); err != nil {
+			return nil, fmt.Errorf("the user details of the reply are not a JSON object: %w", err)
 		}
 	}
-	changed := false
-	for name, value := range written {
-		if !sameValue(now[name], value) || sameValue(now[name], valid[name]) {
-			continue
-		}
-		changed = true
-		if sameValue(valid[name], nil) {
-			delete(now, name)
-			continue
-		}
-		if now == nil {
-			now = map[string]json.RawMessage{}
-		}
-		now[name] = valid[name]
+	for name := range written {
+		written[name] = valid[name]
 	}
-	if !changed {
-		return old, nil
-	}
-	return json.Marshal(now)
-}
-
-// sameValue compares two members, of which an absent one is null. Stored details have one form, so bytes are compared.
-func sameValue(a, b json.RawMessage) bool {
-	return bytes.Equal(compact(a), compact(b))
-}
-
-func compact(value json.RawMessage) []byte {
-	if len(value) == 0 {
-		return []byte("null")
-	}
-	var short bytes.Buffer
-	if json.Compact(&short, value) != nil {
-		return value
-	}
-	return short.Bytes()
+	return written, nil
 }

@@ -58,7 +58,7 @@ func (c *Chats) Remember(
 				return v, false, err
 			}
 		}
-		return fencedValue{data: []byte(conversation), fence: max(fence, v.fence)}, !v.older(fence), nil
+		return fencedValue{data: []byte(conversation), fence: max(fence, v.fence)}, !older(fence, v.fence), nil
 	})
 	if err != nil {
 		return "", fmt.Errorf("remember the conversation of a chat: %w", err)

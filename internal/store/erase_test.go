@@ -94,9 +94,8 @@ func (r *eraseRig) fill(t *testing.T, key schemas.ConversationKey) {
 	session := fmt.Sprintf(`{"round":"e-1","adapters":[{"user":{"id":%q}}]}`, "user-"+key.Conversation)
 	_, err = NewSessions(r.js, r.streams).Put(ctx, key, Session{Data: []byte(session), Fence: 1})
 	require.NoError(t, err)
-	_, err = NewUsers(r.js, r.streams).Update(ctx, key.Tenant, "user-"+key.Conversation, 1, "", func(json.RawMessage) (json.RawMessage, error) {
-		return json.RawMessage(`{"text":"in the details"}`), nil
-	})
+	details := replacing(json.RawMessage(`{"text":"in the details"}`))
+	_, err = NewUsers(r.js, r.streams).Update(ctx, key.Tenant, "user-"+key.Conversation, details)
 	require.NoError(t, err)
 }
 
@@ -208,12 +207,12 @@ func TestEraser_DataAfterTheErase(t *testing.T) {
 	_, err := r.eraser.User(testContext(t), "acme", "user-c-1")
 	require.NoError(t, err)
 	users := NewUsers(r.js, r.streams)
-	stored, err := users.Update(testContext(t), "acme", "user-c-1", 2, "", func(old json.RawMessage) (json.RawMessage, error) {
-		require.Nil(t, old)
-		return json.RawMessage(`{"a":1}`), nil
-	})
+	old, err := users.Get(testContext(t), "acme", "user-c-1")
 	require.NoError(t, err)
-	require.JSONEq(t, `{"a":1}`, string(stored), "the user may come back")
+	require.Nil(t, old)
+	stored, err := users.Update(testContext(t), "acme", "user-c-1", replacing(json.RawMessage(`{"a":1}`)))
+	require.NoError(t, err)
+	require.JSONEq(t, `{"a":1}`, string(stored.Details), "the user may come back")
 }
 
 // TestEraser_EventsAsTheyCome: an event names its user in binary mode, with a byte order mark, and when it is not valid, as

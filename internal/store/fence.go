@@ -1,9 +1,7 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"strconv"
 	"time"
@@ -40,6 +38,7 @@ type fencedValue struct {
 	data     []byte // nil when there is none
 	fence    int64
 	writer   string
+	members  string // the marks of the members, of user details only; "": none
 	revision uint64
 }
 
@@ -54,9 +53,10 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 	if err != nil {
 		return fencedValue{}, err
 	}
-	v := fencedValue{revision: m.Sequence}
+	v := fencedValue{
+		writer: m.Header.Get(headerWriter), members: m.Header.Get(headerMembers), revision: m.Sequence,
+	}
 	v.fence, _ = strconv.ParseInt(m.Header.Get(headerFence), 10, 64)
-	v.writer = m.Header.Get(headerWriter)
 	if !removed(m) {
 		v.data = m.Data
 		if v.data == nil {
@@ -86,23 +86,17 @@ func (f fenced) put(ctx context.Context, key string, v fencedValue) error {
 	if v.writer != "" {
 		m.Header.Set(headerWriter, v.writer)
 	}
+	if v.members != "" {
+		m.Header.Set(headerMembers, v.members)
+	}
 	_, err := f.js.PublishMsg(ctx, m, jetstream.WithExpectLastSequencePerSubject(v.revision))
 	return err
 }
 
 func (f fenced) subject(key string) string { return "$KV." + f.bucket + "." + key }
 
-// older reports whether a write with this fence is older than the one that is stored. A write without a fence never is.
-func (v fencedValue) older(fence int64) bool { return fence != 0 && fence < v.fence }
-
-// holds reports whether a write of value would change neither details nor fence. The same details of a newer event are
-// written: their fence is newer.
-func (v fencedValue) holds(value json.RawMessage, fence int64) bool {
-	if value == nil || v.data == nil {
-		return value == nil && v.data == nil
-	}
-	return fence <= v.fence && bytes.Equal(value, v.data)
-}
+// older reports whether a write with a fence is older than one that is stored. A write without a fence never is.
+func older(fence, stored int64) bool { return fence != 0 && fence < stored }
 
 // change replaces what a key holds by what decide returns for it, when decide wants it written. It returns what the key
 // holds then. When another process changes it in between, decide is called again, until ctx ends.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"encoding/json"
 	"testing"
 	"time"
 
@@ -33,6 +34,13 @@ func setup(t testing.TB, o bus.StreamOptions) (jetstream.JetStream, bus.Streams)
 	streams, err := bus.Setup(testContext(t), js, o)
 	require.NoError(t, err)
 	return js, streams
+}
+
+// replacing is a write without order that stores details in the place of others, nil for none.
+func replacing(details json.RawMessage) UserUpdate {
+	return UserUpdate{
+		Members: json.RawMessage(`{}`), Merge: func(_, _ json.RawMessage) (json.RawMessage, error) { return details, nil },
+	}
 }
 
 // equalIDs are conversations that have an event of one id.

@@ -64,18 +64,15 @@ func TestShares_TenantHasHalfOfAStore(t *testing.T) {
 	require.Equal(t, fault.QueueFull, fault.Of(add(greedy)(queued)).Kind)
 
 	u := NewUsers(js, streams)
-	details := json.RawMessage(`"` + string(large) + `"`)
+	details := json.RawMessage(`{"a":"` + string(large) + `"}`)
 	set := func(tenant string, to json.RawMessage) func(n int) error {
-		return func(n int) error {
-			_, err := u.Update(ctx, tenant, fmt.Sprint(n), 0, "", func(json.RawMessage) (json.RawMessage, error) { return to, nil })
-			return err
-		}
+		return func(n int) error { _, err := u.Update(ctx, tenant, fmt.Sprint(n), replacing(to)); return err }
 	}
 	for n := range share / 2 {
 		require.NoError(t, set("other", details)(100+n))
 	}
 	require.InDelta(t, share, fillShare(t, u.quota, fault.TooLarge, set("greedy", details)), 1, "user details")
-	require.NoError(t, set("greedy", json.RawMessage(`"small"`))(0), "less than before")
+	require.NoError(t, set("greedy", json.RawMessage(`{"a":"small"}`))(0), "less than before")
 	require.NoError(t, set("greedy", nil)(1), "removed")
 	require.NoError(t, set("other", details)(0))
 

@@ -29,7 +29,7 @@ type Session struct {
 }
 
 // Older reports whether a write with a fence is older than the latest one. A write without a fence never is.
-func (s Session) Older(fence int64) bool { return fencedValue{fence: s.Fence}.older(fence) }
+func (s Session) Older(fence int64) bool { return older(fence, s.Fence) }
 
 // Get returns the session of a conversation.
 func (s *Sessions) Get(ctx context.Context, of schemas.ConversationKey) (Session, error) {
