@@ -149,7 +149,10 @@ func (c *call) rememberChat(ctx context.Context, chat string) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, step.AnnounceTimeout)
 	defer cancel()
-	_, err := c.Chats.Remember(ctx, c.in.Plan.BotID, chat, c.in.Event.Subject, fenceOf(ctx, c.in))
+	current, err := c.Chats.Remember(ctx, c.in.Plan.BotID, chat, c.in.Event.Subject, fenceOf(ctx, c.in))
+	if err == nil && current != c.in.Event.Subject {
+		c.Log.InfoContext(ctx, "chat of a later step kept", "event", c.in.Event.ID, "adapter", c.in.Plan.Step)
+	}
 	if err != nil {
 		c.Log.WarnContext(ctx, "messages of the adapter's owner may not find their conversation", "event", c.in.Event.ID,
 			"adapter", c.in.Plan.Step, "error", err)

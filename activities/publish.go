@@ -28,7 +28,7 @@ func (c *call) publishReplied(ctx context.Context, result *step.WebhookResult) (
 	if err != nil {
 		return "", nil // the workflow comes to the same and logs it
 	}
-	publish.Wrote, publish.Closing, publish.Began = result.Wrote, in.Closing(data, publish.Reply.Time), in.Accepted
+	publish.Wrote, publish.Closing, publish.Began = result.Wrote, in.Closing(data, publish.Reply.Time), beganAt(*in)
 	ctx, cancel := context.WithTimeout(ctx, step.ReplyTimeout)
 	defer cancel()
 	published, err := c.PublishReply(ctx, publish)

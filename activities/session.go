@@ -80,8 +80,12 @@ func (a *Activities) join(ctx context.Context, in step.WebhookInput) error {
 	for {
 		s, at, err := a.readSession(ctx, key)
 		live := s.Round == in.Round
-		if err != nil || live && s.has(in.Plan.Adapter.Name) || !live && at.Older(fence) {
+		if err != nil || live && s.has(in.Plan.Adapter.Name) {
 			return err
+		}
+		if !live && at.Older(fence) {
+			a.Log.InfoContext(ctx, "session of a later step kept", "event", in.Event.ID, "adapter", in.Plan.Step)
+			return nil
 		}
 		if !live {
 			if err := a.announce(ctx, s, sessionEnded, "", schemas.ClosedIdle); err != nil {
@@ -187,8 +191,12 @@ func (a *Activities) endSession(ctx context.Context, in step.PublishInput) error
 	key, fence := in.BotID.WithConversation(in.Reply.Subject), closeFence(in)
 	for {
 		s, at, err := a.readSession(ctx, key)
-		if err != nil || s.Round == "" || at.Older(fence) {
+		if err != nil || s.Round == "" {
 			return err
+		}
+		if at.Older(fence) {
+			a.Log.InfoContext(ctx, "session of a later step kept", "tenant", in.Tenant, "bot", in.Bot, "reply", in.Reply.ID)
+			return nil
 		}
 		if err := a.announce(ctx, s, sessionEnded, "", closed.Reason); err != nil {
 			return err
@@ -201,15 +209,19 @@ func (a *Activities) endSession(ctx context.Context, in step.PublishInput) error
 }
 
 // closeFence orders the close of a conversation among its steps, by the server's clock: behind all tries of the step that
-// closes it, one of which may be paused, else at its own time, which is the workflow's.
+// closes it, one of which may be paused, else at its own time, which is the workflow's. Like a step, it is not before its
+// event was stored.
 func closeFence(in step.PublishInput) int64 {
+	closed := in.Reply.Time
 	switch {
 	case !in.Began.IsZero():
 		return in.Began.UnixNano() + triesOrdered + 1
-	case in.Reply.Time.IsZero():
+	case closed.IsZero():
 		return 0
+	case in.Sent.After(closed):
+		return in.Sent.UnixNano() + triesOrdered + 1
 	}
-	return in.Reply.Time.UnixNano()
+	return closed.UnixNano()
 }
 
 // aboutSessions reports whether a reply is the end of a delivery that hookturn itself asked for. The engine does not know

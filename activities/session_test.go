@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -96,11 +97,18 @@ func (b *bundle) close(t *testing.T, reason string) error {
 // closeAt is close by the workflow at a time.
 func (b *bundle) closeAt(t *testing.T, at time.Time, reason string) error {
 	t.Helper()
+	return b.closeFor(t, time.Time{}, at, reason)
+}
+
+// closeFor is closeAt for an event that was stored at a time.
+func (b *bundle) closeFor(t *testing.T, stored, at time.Time, reason string) error {
+	t.Helper()
 	data, err := json.Marshal(schemas.ConversationClosed{Reason: reason})
 	require.NoError(t, err)
 	_, err = b.ExecuteActivity(step.ActivityPublish, step.PublishInput{
 		BotID: schemas.BotID{Tenant: "default", Bot: "shop"},
 		Reply: schemas.Reply{ID: "r", Subject: "c-1", Type: schemas.TypeConversationClosed, Data: data, Time: at},
+		Sent:  stored,
 	})
 	return err
 }
@@ -180,11 +188,12 @@ func TestSession_PausedWorkerChangesNothing(t *testing.T) {
 	b.deliverAt(t, began.Add(time.Second), "robot", "e2", schemas.TypeMessageReceived, "")
 	b.announced(t)
 
-	live := s.all[key]
+	live, log := s.all[key], b.logged()
 	b.deliverAt(t, began, "robot", "e1", schemas.TypeMessageReceived, "")
 	require.NoError(t, b.closeAt(t, began.Add(500*time.Millisecond), "completed"))
 	list, _ := b.announced(t)
 	require.Empty(t, list)
+	require.Equal(t, 2, strings.Count(log.String(), `level=INFO msg="session of a later step kept"`))
 	require.Equal(t, live, s.all[key])
 
 	b.deliverAt(t, began.Add(time.Second), "agents", "e2", schemas.TypeMessageReceived, "")
@@ -212,18 +221,48 @@ func TestSession_ClosedWithTheAnswer(t *testing.T) {
 	b.announced(t)
 	in := b.input(t, "PLAIN")
 	in.Event.Subject, in.Accepted, in.Reply, in.CloseEvent, in.Plan.EndStep = "c-1", began.Add(time.Second), true, "e9", true
+	in.Stored = in.Accepted.Add(time.Millisecond) // by a clock that is ahead of the server's
 	b.answer = nil
 	result, err := b.call(in)
 	require.NoError(t, err)
 	require.Equal(t, schemas.ClosedCompleted, result.Closed)
 	list, _ := b.announced(t)
 	require.Len(t, list, 1)
-	require.Equal(t, began.Add(time.Second).UnixNano()+1000, s.all[key].Fence)
+	require.Equal(t, in.Stored.UnixNano()+1000, s.all[key].Fence)
 	b.deliverAt(t, began.Add(time.Second), "robot", "e1", schemas.TypeMessageReceived, "") // a second attempt that was paused
 	b.deliverAt(t, began.Add(2*time.Second), "robot", "e2", schemas.TypeMessageReceived, "")
 	list, _ = b.announced(t)
 	require.Len(t, list, 1)
 	require.Contains(t, list[0], "e2/RouterSessionStarted")
+}
+
+// TestSession_ServerClockBehind: the clock of the Temporal server is behind that of NATS since the session has begun. The close
+// is not before its event.
+func TestSession_ServerClockBehind(t *testing.T) {
+	t.Parallel()
+	b, s := router(t)
+	began := time.Now()
+	b.deliverAt(t, began, "robot", "e1", schemas.TypeMessageReceived, "")
+	require.NoError(t, b.closeFor(t, began, began.Add(-10*time.Minute), "completed"))
+	list, _ := b.announced(t)
+	require.Len(t, list, 2)
+	require.Empty(t, s.all[schemas.BotID{Tenant: "default", Bot: "shop"}.WithConversation("c-1")].Data)
+}
+
+// TestCallWebhook_ChatOfALaterStep: a later step has stored another conversation of the chat, which stays.
+func TestCallWebhook_ChatOfALaterStep(t *testing.T) {
+	t.Parallel()
+	b, _ := router(t)
+	b.activities.Chats, b.local = otherChats{}, true
+	log := b.logged()
+	b.deliver(t, "robot", "e1", schemas.TypeMessageReceived, "")
+	require.Contains(t, log.String(), `level=INFO msg="chat of a later step kept"`)
+}
+
+type otherChats struct{}
+
+func (otherChats) Remember(context.Context, schemas.BotID, string, string, int64) (string, error) {
+	return "another", nil
 }
 
 func TestSession_None(t *testing.T) {

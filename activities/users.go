@@ -141,10 +141,19 @@ func fenceOf(ctx context.Context, in step.WebhookInput) int64 {
 
 // stepFence is the fence of a step without an order of its tries.
 func stepFence(in step.WebhookInput) int64 {
-	if in.Accepted.IsZero() {
-		return 0
+	if began := beganAt(in); !began.IsZero() {
+		return began.UnixNano()
 	}
-	return in.Accepted.UnixNano()
+	return 0
+}
+
+// beganAt is when a step began, by the server's clock; the zero time when it is not known. A step cannot begin before its
+// event was stored, by the clock of NATS: a server whose clock is behind does not put it before the steps of another server.
+func beganAt(in step.WebhookInput) time.Time {
+	if in.Accepted.IsZero() || in.Accepted.After(in.Stored) {
+		return in.Accepted
+	}
+	return in.Stored
 }
 
 func (a *Activities) readUserDetails(ctx context.Context, in step.WebhookInput, p *step.Progress) *fault.Fault {

@@ -191,3 +191,19 @@ func connect(t *testing.T) (jetstream.JetStream, bus.Streams) {
 	require.NoError(t, err)
 	return js, streams
 }
+
+// TestCallWebhook_ServerClockBehind: the clock of the Temporal server is behind that of NATS. A step is not before its
+// event.
+func TestCallWebhook_ServerClockBehind(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.answer = func(int) (*egress.Response, error) {
+		return response(200, `{"response":["ok"],"user_details":{"shoe":"43"}}`), nil
+	}
+	in := b.input(t, "PLAIN")
+	in.Stored = time.Now()
+	in.Accepted = in.Stored.Add(-10 * time.Minute)
+	_, err := b.call(in)
+	require.NoError(t, err)
+	require.Equal(t, []int64{in.Stored.UnixNano() + 1}, b.fences)
+}

@@ -50,6 +50,27 @@ func TestChats_OlderWriteIsDropped(t *testing.T) {
 	require.Equal(t, "d", current)
 }
 
+// TestChats_ClockAhead: the clock of Temporal was ahead, and was corrected. The steps after that are not older, nor does this
+// process take the conversation for stored that it has stored then.
+func TestChats_ClockAhead(t *testing.T) {
+	t.Parallel()
+	js, streams := setup(t, bus.StreamOptions{})
+	ctx, shop := testContext(t), schemas.BotID{Tenant: "acme", Bot: "shop"}
+	this, other := NewChats(js, streams), NewChats(js, streams) // of two processes
+	_, err := this.Remember(ctx, shop, "chat", "a", time.Now().Add(10*time.Minute).UnixNano())
+	require.NoError(t, err)
+	for _, c := range []struct {
+		chats        *Chats
+		conversation string
+	}{{other, "b"}, {this, "a"}} {
+		_, err := c.chats.Remember(ctx, shop, "chat", c.conversation, time.Now().UnixNano())
+		require.NoError(t, err)
+		current, err := other.Conversation(ctx, shop, "chat")
+		require.NoError(t, err)
+		require.Equal(t, c.conversation, current)
+	}
+}
+
 // TestChats_StoredAgain: a chat expires without messages, not while this process knows it.
 func TestChats_StoredAgain(t *testing.T) {
 	t.Parallel()

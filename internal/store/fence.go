@@ -38,8 +38,22 @@ type fencedValue struct {
 	data     []byte // nil when there is none
 	fence    int64
 	writer   string
-	members  string // the marks of the members, of user details only; "": none
+	members  string    // the marks of the members, of user details only; "": none
+	stored   time.Time // by the clock of NATS; the zero time: unknown
 	revision uint64
+}
+
+// clockSlack is how far the clock of Temporal may be ahead of that of NATS. A clock that is further ahead, and is corrected
+// then, or left by a shard that moves, would keep every write from the stores until time has caught up.
+const clockSlack = 10 * time.Second
+
+// credible returns the fence of a value that was stored at a time, by the clock of NATS: a fence is the begin of a step, and
+// cannot be later than what the step has stored. One that is counts as that time.
+func credible(fence int64, stored time.Time) int64 {
+	if stored.IsZero() || fence <= stored.Add(clockSlack).UnixNano() {
+		return fence
+	}
+	return stored.UnixNano()
 }
 
 func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
@@ -54,9 +68,10 @@ func (f fenced) get(ctx context.Context, key string) (fencedValue, error) {
 		return fencedValue{}, err
 	}
 	v := fencedValue{
-		writer: m.Header.Get(headerWriter), members: m.Header.Get(headerMembers), revision: m.Sequence,
+		writer: m.Header.Get(headerWriter), members: m.Header.Get(headerMembers), stored: m.Time, revision: m.Sequence,
 	}
-	v.fence, _ = strconv.ParseInt(m.Header.Get(headerFence), 10, 64)
+	fence, _ := strconv.ParseInt(m.Header.Get(headerFence), 10, 64)
+	v.fence = credible(fence, m.Time)
 	if !removed(m) {
 		v.data = m.Data
 		if v.data == nil {
@@ -118,6 +133,7 @@ func (f fenced) change(
 		next.revision = held.revision
 		err = f.put(ctx, key, next)
 		if err == nil {
+			next.fence = credible(next.fence, time.Now()) // as it is read from now on
 			held = next
 		}
 		if err == nil || natsclient.IsConflict(err) {

@@ -34,7 +34,7 @@ type memberMark struct {
 // memberMarks are the marks of members, by the hash of their names.
 type memberMarks map[string]memberMark
 
-// marksOf returns the marks of a stored value.
+// marksOf returns the marks of a stored value, as far as their fences can be right.
 func marksOf(v fencedValue) memberMarks {
 	var m memberMarks
 	if json.Unmarshal([]byte(v.members), &m) != nil || m == nil {
@@ -42,6 +42,10 @@ func marksOf(v fencedValue) memberMarks {
 		if v.fence != 0 || v.writer != "" {
 			m[otherMembers] = memberMark{Fence: v.fence, Writer: shortHash(v.writer)}
 		}
+	}
+	for name, mark := range m {
+		mark.Fence = credible(mark.Fence, v.stored)
+		m[name] = mark
 	}
 	return m
 }

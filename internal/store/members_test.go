@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -230,4 +231,29 @@ func TestUsers_Settle(t *testing.T) {
 	require.JSONEq(t, `{"a":1,"b":3,"c":3}`, settled(), "a later step has changed the others")
 	b.earlierRelease("A", 10, `{"a":4,"b":4}`)
 	require.JSONEq(t, `{"a":1}`, settled(), "by an earlier release")
+}
+
+// TestUsers_ClockAhead: the clock of Temporal was ahead, and was corrected. The steps after that are not older, whether the
+// fence is that of a member or of all.
+func TestUsers_ClockAhead(t *testing.T) {
+	t.Parallel()
+	b := setupUser(t)
+	ahead := time.Now().Add(10 * time.Minute).UnixNano()
+	b.step("A", ahead, `{"a":1,"b":1}`)
+	require.NoError(t, b.Undo(b.ctx(), "acme", "alice", "C", nil))
+	require.NotContains(t, b.stored().members, fmt.Sprint(ahead), "stored again, it is as it was read")
+	require.JSONEq(t, `{"a":2,"b":1}`, string(b.step("B", time.Now().UnixNano(), `{"a":2}`).Details))
+	b.earlierRelease("C", ahead, `{"a":3}`)
+	require.JSONEq(t, `{"a":4}`, string(b.step("D", time.Now().UnixNano(), `{"a":4}`).Details))
+}
+
+func TestCredible(t *testing.T) {
+	t.Parallel()
+	stored := time.Now()
+	for ahead, want := range map[time.Duration]time.Duration{
+		-time.Hour: -time.Hour, 0: 0, clockSlack: clockSlack, clockSlack + 1: 0, time.Hour: 0,
+	} {
+		require.Equal(t, stored.Add(want).UnixNano(), credible(stored.Add(ahead).UnixNano(), stored), ahead)
+	}
+	require.Equal(t, int64(1)<<62, credible(1<<62, time.Time{}), "not known when it was stored")
 }
