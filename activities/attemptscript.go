@@ -18,8 +18,13 @@ func (a *Activities) AttemptScript(ctx context.Context, in step.ScriptRun) (step
 	if attempt == nil {
 		first, reassigned := a.runs.markSeen(key.Run)
 		in.Once = reassigned || !first
-		if a.CodeWorkers == nil || a.CodeWorkers.Slow(in) {
+		switch {
+		case a.CodeWorkers == nil:
 			return step.ScriptAttempt{NotBegun: true, Unclear: in.Once}, nil
+		case a.CodeWorkers.Slow(in) && in.Once:
+			return a.CodeWorkers.LeaveToActivity(ctx, in), nil
+		case a.CodeWorkers.Slow(in):
+			return step.ScriptAttempt{NotBegun: true}, nil
 		}
 		attempt = a.scriptAttempts.JoinOrStart(ctx, a.Log, key,
 			func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {

@@ -117,6 +117,31 @@ func TestAttemptScript_Reassigned(t *testing.T) {
 	require.True(t, workers.requests[0].Run.Once)
 }
 
+// TestAttemptScript_ClearBeforeTheActivity: an activity may wait for a sandbox longer than claims are stored. That no other
+// process has begun the script is found out before, also for a script that is slow.
+func TestAttemptScript_ClearBeforeTheActivity(t *testing.T) {
+	t.Parallel()
+	for _, took := range []time.Duration{0, 600 * time.Millisecond} {
+		b, c := setup(t), &claims{}
+		workers := &codeWorkers{answer: func(n int, _ step.ScriptRequest) (step.ScriptAttempt, error) {
+			if n == 1 {
+				<-time.After(took)
+				return step.ScriptAttempt{}, nil
+			}
+			return step.ScriptAttempt{NotBegun: true}, nil
+		}}
+		b.activities.CodeWorkers = clientOf(workers)
+		b.activities.CodeWorkers.Claims = c
+		b.attemptScript(t, scriptRun())
+		b.activities.RunReassigned("default-test-run-id")
+		other := scriptRun()
+		other.ID = "r2"
+		require.Equal(t, step.ScriptAttempt{NotBegun: true}, b.attemptScript(t, other))
+		require.Equal(t, "activity", c.holder)
+		require.Equal(t, took > 0, len(workers.requests) == 1, "a slow script is not attempted")
+	}
+}
+
 func TestAttemptScript_SlowScriptIsAnActivity(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

@@ -25,8 +25,8 @@ import (
 // Sandbox runs scripts. *sandbox.Sandbox is one.
 type Sandbox interface {
 	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
-	// Free reports whether a script of a tenant would run at once.
-	Free(tenant string) bool
+	// Free reports whether a job would run at once.
+	Free(j sandbox.Job) bool
 }
 
 // Scripts are the texts of the scripts that plans name. *bot.Store is one.

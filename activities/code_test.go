@@ -27,15 +27,16 @@ import (
 
 // scripts is a sandbox that ends as the test asks, and the scripts that there are.
 type scripts struct {
-	mu     sync.Mutex
-	hold   func(context.Context) // what a run waits for
-	jobs   []sandbox.Job
-	result sandbox.Result
-	fault  *fault.Fault
-	asked  int           // for scripts
-	full   bool          // no script would run at once
-	wait   time.Duration // for a script that is not there
-	gone   bool          // the step runs another file now
+	mu        sync.Mutex
+	hold      func(context.Context) // what a run waits for
+	jobs      []sandbox.Job
+	result    sandbox.Result
+	fault     *fault.Fault
+	asked     int           // for scripts
+	full      bool          // no script would run at once
+	fullAsync bool          // no script with Async would run at once
+	wait      time.Duration // for a script that is not there
+	gone      bool          // the step runs another file now
 }
 
 func (s *scripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {
@@ -48,7 +49,7 @@ func (s *scripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *faul
 	return s.result, s.fault
 }
 
-func (s *scripts) Free(string) bool { return !s.full }
+func (s *scripts) Free(j sandbox.Job) bool { return !s.full && !(j.Async && s.fullAsync) }
 
 // Script knows all but "lost"; "late" is known after some time.
 func (s *scripts) Script(id string) (string, bool) {

@@ -22,11 +22,13 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 		if !in.Once {
 			return c.Run(ctx, in)
 		}
-		result, f := c.Attempts.RunOnce(ctx, in)
-		if f != nil {
+		switch result, f := c.Attempts.Begun(ctx, in); {
+		case f != nil:
 			return step.ScriptResult{}, retryable(f)
+		case result != nil:
+			return *result, nil
 		}
-		return result, nil
+		return c.Run(ctx, in)
 	})
 }
 
@@ -48,7 +50,7 @@ func (c *Code) RunBare(ctx context.Context, in step.ScriptRun) step.ScriptResult
 // Ready reports whether the script of a channel would begin at once.
 func (c *Code) Ready(in step.ScriptRun) bool {
 	_, known := c.Scripts.Script(in.Plan.Code.Script)
-	return known && c.Sandbox.Free(in.Plan.Tenant)
+	return known && c.Sandbox.Free(sandbox.Job{BotID: in.Plan.BotID, Async: in.Async})
 }
 
 // Run runs the script of a channel. An error means that the script did not begin: it may be run again.
@@ -61,8 +63,8 @@ func (c *Code) Run(ctx context.Context, in step.ScriptRun) (step.ScriptResult, e
 		in.Plan.Code.File)
 	began := time.Now()
 	r, f, err := c.sandboxed(ctx, in.Plan, in.Channel, sandbox.Job{
-		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Event: in.Event,
-		Params: in.Params, BodyParam: in.BodyParam,
+		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Async: in.Async,
+		Event: in.Event, Params: in.Params, BodyParam: in.BodyParam,
 	})
 	if err != nil {
 		return step.ScriptResult{}, err

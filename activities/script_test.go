@@ -36,6 +36,11 @@ func (c *claims) Claim(_ context.Context, _ schemas.BotID, _, worker string) (st
 	return c.holder, created, nil
 }
 
+func (c *claims) Pass(_ context.Context, _ schemas.BotID, _, holder string) error {
+	c.holder = holder
+	return c.broken
+}
+
 func (c *claims) Since(context.Context) (time.Time, error) { return time.Time{}, c.broken }
 
 // codeWorker returns a new code worker with a sandbox. No other receives its requests.
@@ -59,6 +64,10 @@ func TestCode_Ready(t *testing.T) {
 	require.True(t, codeWorker("a", nil, &scripts{}).Ready(run))
 	require.False(t, codeWorker("a", nil, &scripts{full: true}).Ready(run))
 	require.False(t, codeWorker("a", nil, &scripts{}).Ready(unknown))
+	busy := codeWorker("a", nil, &scripts{fullAsync: true})
+	require.True(t, busy.Ready(run))
+	run.Async = true
+	require.False(t, busy.Ready(run))
 }
 
 // TestCode_Run: a sandbox that fails did not begin the script, one that ends with a fault did.
@@ -72,6 +81,11 @@ func TestCode_Run(t *testing.T) {
 	result, err := codeWorker("a", nil, s).Run(t.Context(), scriptRun())
 	require.NoError(t, err)
 	require.Equal(t, fault.SandboxUnavailable, result.Fault.Kind)
+	async := scriptRun()
+	async.Async = true
+	_, err = codeWorker("a", nil, s).Run(t.Context(), async)
+	require.NoError(t, err)
+	require.Equal(t, []bool{false, false, true}, []bool{s.jobs[0].Async, s.jobs[1].Async, s.jobs[2].Async})
 }
 
 // runOnce runs the activity of a script that a first attempt may have begun.
@@ -101,14 +115,24 @@ func TestRunScript_Once(t *testing.T) {
 		require.Equal(t, want, result)
 	}
 	require.Len(t, s.jobs, 1)
+	require.Equal(t, "activity", c.holder, "no first attempt begins it any more")
 
+	c.holder = "lost"
 	result, err := setup(t).runOnce(t, codeWorker("b", c, s))
 	require.NoError(t, err)
 	require.Equal(t, fault.OutcomeUnknown, result.Fault.Kind)
 	require.Len(t, s.jobs, 1)
 
-	c.broken = errors.New("away")
+	c.holder, s.result, s.fault = "", sandbox.Result{}, fault.New(fault.SandboxUnavailable, "none")
 	_, err = setup(t).runOnce(t, codeWorker("c", c, s))
+	require.Error(t, err)
+	s.result, s.fault = returns(`"v"`), nil
+	result, err = setup(t).runOnce(t, codeWorker("d", c, s))
+	require.NoError(t, err)
+	require.Equal(t, want, result, "the next try may be that of another worker")
+
+	c.broken = errors.New("away")
+	_, err = setup(t).runOnce(t, codeWorker("e", c, s))
 	var app *temporal.ApplicationError
 	require.ErrorAs(t, err, &app)
 	require.False(t, app.NonRetryable(), "the claims may be back soon")

@@ -41,13 +41,15 @@ func (h heldScripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *f
 	}
 }
 
-func (heldScripts) Free(string) bool                                    { return true }
+func (heldScripts) Free(sandbox.Job) bool                               { return true }
 func (heldScripts) Script(string) (string, bool)                        { return "text", true }
 func (heldScripts) Latest(schemas.BotID, string, string) (string, bool) { return "", false }
 
 func (heldScripts) Claim(_ context.Context, _ schemas.BotID, _, worker string) (string, bool, error) {
 	return worker, true, nil
 }
+
+func (heldScripts) Pass(context.Context, schemas.BotID, string, string) error { return nil }
 
 func (heldScripts) Since(context.Context) (time.Time, error) { return time.Time{}, nil }
 

@@ -18,6 +18,7 @@ import (
 // Client sends requests to code workers. Transport and Log are required; it is safe for concurrent use.
 type Client struct {
 	Transport Transport
+	Claims    Claims // nil: what is unclear remains so
 	Log       *slog.Logger
 
 	durations durations
@@ -34,8 +35,9 @@ type Transport interface {
 const (
 	// requestTimeout bounds one request: a code worker answers within answerWithin, also while the script runs.
 	requestTimeout = answerWithin + 3*time.Second
-	// attemptSlack is what an attempt gets above the script's timeout, as the activity has.
-	attemptSlack = 14 * time.Second
+	// attemptSlack is what an attempt gets above the script's timeout: what the activity has, less the time for
+	// LeaveToActivity.
+	attemptSlack = 15*time.Second - 2*claimTimeout - time.Second
 	// stopTimeout bounds the request that stops a script.
 	stopTimeout = time.Second
 )
@@ -46,6 +48,30 @@ func (c *Client) Slow(run step.ScriptRun) bool { return c.durations.slow(scriptO
 // Attempt has a code worker run the script of a run, and waits for the end. A script that is cancelled, which is when the
 // cause of ctx's end is egress.ErrCancelled, is stopped. The time is bounded by the run's timeout and 14 seconds.
 func (c *Client) Attempt(ctx context.Context, run step.ScriptRun) step.ScriptAttempt {
+	attempt := c.attempt(ctx, run)
+	if attempt.Unclear && ctx.Err() == nil {
+		return c.LeaveToActivity(ctx, run)
+	}
+	return attempt
+}
+
+// LeaveToActivity makes no attempt at a script that another one may have begun. It finds out whether one has, and lets none
+// begin it from here on: claims expire, and the activity may have to wait for hours.
+func (c *Client) LeaveToActivity(ctx context.Context, run step.ScriptRun) step.ScriptAttempt {
+	attempt := step.ScriptAttempt{NotBegun: true, Unclear: true}
+	if c.Claims == nil {
+		return attempt
+	}
+	holder, lost, err := claimForActivity(ctx, c.Claims, run)
+	if err != nil {
+		c.Log.WarnContext(ctx, "claiming a script for its activity failed", "channel", run.Channel, "request",
+			run.ID, "error", err)
+	}
+	attempt.Unclear = err != nil || lost || holder != byActivity
+	return attempt
+}
+
+func (c *Client) attempt(ctx context.Context, run step.ScriptRun) step.ScriptAttempt {
 	ctx, cancel := context.WithTimeout(ctx, run.Timeout.D()+attemptSlack)
 	defer cancel()
 	began := time.Now()

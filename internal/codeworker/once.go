@@ -17,10 +17,28 @@ const (
 	lostPause = 500 * time.Millisecond
 )
 
-// RunOnce runs the script of an activity that another code worker may have begun: this one claims it, or waits for the one
-// that has the claim. A fault means that the script has no result and that the activity can be tried again.
-func (s *Server) RunOnce(ctx context.Context, run step.ScriptRun) (step.ScriptResult, *fault.Fault) {
-	for worker, lost := s.Name, 0; ; {
+// Begun returns the result of the script of an activity that a code worker may have begun for a first attempt, and waits for
+// it. It returns nil when none has begun the script: then none does from here on, and the activity runs it. A fault means
+// that this is not known yet and that the activity can be tried again. When a run started ten minutes ago or more and its
+// script is not claimed, the outcome is unknown.
+func (s *Server) Begun(ctx context.Context, run step.ScriptRun) (*step.ScriptResult, *fault.Fault) {
+	holder, lost, err := claimForActivity(ctx, s.Claims, run)
+	switch {
+	case err != nil:
+		s.Log.WarnContext(ctx, "claiming a script failed", "channel", run.Channel, "request", run.ID, "error", err)
+		return nil, fault.New(fault.OutcomeUnknown, "it is not known whether the script has begun")
+	case lost:
+		result := claimsLost()
+		return &result, nil
+	case holder == byActivity:
+		return nil, nil
+	}
+	return s.await(ctx, holder, run)
+}
+
+// await waits for the result of a script at the code worker that has claimed it.
+func (s *Server) await(ctx context.Context, worker string, run step.ScriptRun) (*step.ScriptResult, *fault.Fault) {
+	for lost := 0; ; {
 		attempt, err := s.request(ctx, worker, run)
 		missing, notReceived := errors.AsType[*fault.Fault](err)
 		switch {
@@ -28,9 +46,11 @@ func (s *Server) RunOnce(ctx context.Context, run step.ScriptRun) (step.ScriptRe
 			if errors.Is(context.Cause(ctx), egress.ErrCancelled) {
 				s.stopAt(ctx, worker, run)
 			}
-			return step.ScriptResult{Fault: fault.New(fault.OutcomeUnknown, "the run was stopped while the script ran")}, nil
+			f := fault.New(fault.OutcomeUnknown, "the run was stopped while the script ran")
+			return &step.ScriptResult{Fault: f}, nil
 		case notReceived && missing.Kind == fault.SandboxUnavailable && lost >= lostTries:
-			return workerLost(), nil
+			result := workerLost()
+			return &result, nil
 		case notReceived && missing.Kind == fault.SandboxUnavailable:
 			lost++
 			select {
@@ -38,11 +58,11 @@ func (s *Server) RunOnce(ctx context.Context, run step.ScriptRun) (step.ScriptRe
 			case <-ctx.Done():
 			}
 		case err != nil, attempt.NotBegun && attempt.Unclear:
-			return step.ScriptResult{}, fault.New(fault.OutcomeUnknown, "it is not known whether the script has begun")
-		case attempt.NotBegun:
-			return step.ScriptResult{}, fault.New(fault.SandboxUnavailable, "the sandbox did not start: see the worker's log")
+			return nil, fault.New(fault.OutcomeUnknown, "it is not known whether the script has begun")
+		case attempt.NotBegun: // its claim is the activity's at the next try
+			return nil, fault.New(fault.SandboxUnavailable, "the sandbox did not start: see the worker's log")
 		case attempt.Running == "":
-			return attempt.ScriptResult, nil
+			return &attempt.ScriptResult, nil
 		default:
 			worker, lost = attempt.Running, 0
 		}

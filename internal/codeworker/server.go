@@ -44,7 +44,7 @@ func (s *Server) Handle(ctx context.Context, q step.ScriptRequest) step.ScriptAt
 	switch {
 	case q.Stop:
 		return s.stop(ctx, attempt, q.Run)
-	case attempt == nil && !q.Run.Once && !s.Runner.Ready(q.Run):
+	case attempt == nil && !q.Run.Once && (tooLate(q.Run) || !s.Runner.Ready(q.Run)):
 		return step.ScriptAttempt{NotBegun: true}
 	case attempt == nil:
 		if attempt = s.start(ctx, q.Run); attempt == nil {
@@ -60,6 +60,11 @@ func (s *Server) Handle(ctx context.Context, q step.ScriptRequest) step.ScriptAt
 	case <-ctx.Done():
 	}
 	return step.ScriptAttempt{Running: s.Name}
+}
+
+// tooLate reports whether a first attempt at a script comes so late that another one may have been made.
+func tooLate(run step.ScriptRun) bool {
+	return !run.Started.IsZero() && time.Since(run.Started) > firstAttemptsFor
 }
 
 // start starts the attempt at a script, or joins it; nil after Close.
@@ -88,8 +93,8 @@ func (s *Server) stop(
 		attempt.Stop(egress.ErrCancelled)
 		return step.ScriptAttempt{}
 	}
-	holder, _, err := s.claim(ctx, run) // no code worker begins the script from here on
-	if err != nil || holder == s.Name {
+	holder, _, err := claim(ctx, s.Claims, run, s.Name) // no code worker begins the script from here on
+	if err != nil || holder == s.Name || holder == byActivity {
 		return step.ScriptAttempt{}
 	}
 	return step.ScriptAttempt{Running: holder}

@@ -91,6 +91,15 @@ func (f *fleet) Claim(_ context.Context, owner schemas.BotID, id, worker string)
 	return worker, true, nil
 }
 
+func (f *fleet) Pass(_ context.Context, owner schemas.BotID, id, holder string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.broken == nil {
+		f.claims[owner.Tenant+"/"+owner.Bot+"/"+id] = holder
+	}
+	return f.broken
+}
+
 func (f *fleet) Since(context.Context) (time.Time, error) { return f.since, f.away }
 
 // CallCodeWorker calls the code worker of a name.
@@ -232,42 +241,99 @@ func TestServer_Drain(t *testing.T) {
 	require.Len(t, r.runs, 1)
 }
 
-// TestServer_RunOnce: an activity takes the result of the code worker that has begun the script, begins it when none has, and
-// does neither when that code worker is lost.
-func TestServer_RunOnce(t *testing.T) {
+// TestServer_Begun: an activity takes the result of the code worker that has begun the script, learns when none has, and
+// that the outcome is unknown when that code worker is lost.
+func TestServer_Begun(t *testing.T) {
 	t.Parallel()
 	f, r, run := newFleet(), &runner{result: returning(`"v"`)}, request().Run
 	run.Once = true
 	a, b := f.join("a", r), f.join("b", r)
 	a.Handle(t.Context(), request())
 	for _, worker := range []*codeworker.Server{a, b} {
-		result, failed := worker.RunOnce(t.Context(), run)
+		result, failed := worker.Begun(t.Context(), run)
 		require.Nil(t, failed)
-		require.Equal(t, returning(`"v"`), result)
+		require.Equal(t, returning(`"v"`), *result)
 	}
 	require.Len(t, r.runs, 1)
+
 	delete(f.workers, "a")
-	result, failed := f.join("b", r).RunOnce(t.Context(), run)
+	result, failed := f.join("b", r).Begun(t.Context(), run)
 	require.Nil(t, failed)
 	require.Equal(t, fault.OutcomeUnknown, result.Fault.Kind)
+
+	clear(f.claims)
+	for _, name := range []string{"c", "d"} {
+		result, failed = f.join(name, r).Begun(t.Context(), run)
+		require.Nil(t, failed)
+		require.Nil(t, result, "the activity runs it, at each of its tries")
+	}
+	for _, once := range []bool{false, true} {
+		q := request()
+		q.Run.Once = once
+		require.Equal(t, step.ScriptAttempt{NotBegun: true}, f.join("e", r).Handle(t.Context(), q), "no first attempt begins it")
+	}
 	require.Len(t, r.runs, 1)
 
-	clear(f.claims)
-	r.busy = true // an activity waits for a sandbox
-	result, failed = f.join("c", r).RunOnce(t.Context(), run)
-	require.Nil(t, failed)
-	require.Equal(t, returning(`"v"`), result)
-	require.Len(t, r.runs, 2)
-
 	f.broken = errors.New("away")
-	_, failed = f.join("d", r).RunOnce(t.Context(), run)
+	_, failed = f.join("d", r).Begun(t.Context(), run)
 	require.NotNil(t, failed, "the claims may be back soon")
 	require.Equal(t, fault.OutcomeUnknown, failed.Kind)
+}
 
-	clear(f.claims)
-	f.broken, r.err = nil, errors.New("none")
-	_, failed = f.join("e", r).RunOnce(t.Context(), run)
-	require.Equal(t, fault.SandboxUnavailable, failed.Kind, "the script did not begin")
+// TestServer_NotBegunIsLeftToTheActivity: a code worker that could not begin a script may be gone when the activity is
+// tried. Its script is not one that was lost.
+func TestServer_NotBegunIsLeftToTheActivity(t *testing.T) {
+	t.Parallel()
+	f, r, run := newFleet(), &runner{err: fault.New(fault.SandboxUnavailable, "none")}, request().Run
+	require.True(t, f.join("a", r).Handle(t.Context(), request()).NotBegun)
+	delete(f.workers, "a")
+	run.Once = true
+	result, failed := f.join("b", r).Begun(t.Context(), run)
+	require.Nil(t, failed)
+	require.Nil(t, result)
+}
+
+// TestServer_LateFirstAttempt: a worker of workflows that was stopped for long sends its request when the claim of the
+// attempt that was made instead may have expired.
+func TestServer_LateFirstAttempt(t *testing.T) {
+	t.Parallel()
+	f, r, q := newFleet(), &runner{result: returning(`"v"`)}, request()
+	q.Run.Started = time.Now().Add(-9 * time.Minute)
+	require.Equal(t, step.ScriptAttempt{NotBegun: true}, f.join("a", r).Handle(t.Context(), q))
+	require.Empty(t, r.runs)
+	q.Run.Started = time.Now().Add(-7 * time.Minute)
+	require.Equal(t, ended(`"v"`), f.join("a", r).Handle(t.Context(), q))
+}
+
+// TestClient_LeaveToActivity: what is unclear is found out while the claims are there. The activity, which may begin hours
+// later, then need not ask.
+func TestClient_LeaveToActivity(t *testing.T) {
+	t.Parallel()
+	started := time.Now().Add(-time.Minute)
+	for name, c := range map[string]struct {
+		prepare func(*fleet)
+		unclear bool
+	}{
+		"none has begun it":     {func(*fleet) {}, false},
+		"a code worker has":     {func(f *fleet) { f.claims["default/shop/r1"] = "a" }, true},
+		"claims are away":       {func(f *fleet) { f.broken = errors.New("away") }, true},
+		"claims may be lost":    {func(f *fleet) { f.since = started }, true},
+		"it cannot be known":    {func(f *fleet) { f.away = errors.New("away") }, true},
+		"left to the activity":  {func(f *fleet) { f.claims["default/shop/r1"] = "activity" }, false},
+		"older claims are gone": {func(f *fleet) { f.since = started.Add(-2 * step.ClockSlack) }, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f, q := newFleet(), request()
+			c.prepare(f)
+			q.Run.Once, q.Run.Started = true, started
+			client := &codeworker.Client{Transport: f, Claims: f, Log: slog.New(slog.DiscardHandler)}
+			require.Equal(t, step.ScriptAttempt{NotBegun: true, Unclear: c.unclear}, client.Attempt(t.Context(), q.Run), "no code worker")
+			if !c.unclear {
+				require.Equal(t, "activity", f.claims["default/shop/r1"])
+			}
+		})
+	}
 }
 
 // TestServer_ClaimsLost: a script runs in one worker, whose claim NATS has lost. Another worker, which is called for it by an

@@ -82,6 +82,7 @@ func TestWorker_CallsCodeWorkers(t *testing.T) {
 		}
 		_, err = store.NewScriptClaims(streams).Since(testContext(t))
 		require.NoError(t, err, user)
+		require.NoError(t, store.NewScriptClaims(streams).Pass(testContext(t), shop, "r1", "w-2"), user)
 		echo := func(request []byte, _ int) []byte { return request }
 		stop, err := pubsub.New(code).ServeAttempts(1, echo, nil)
 		require.NoError(t, err)

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 func TestRun_InvalidScript(t *testing.T) {
@@ -295,6 +296,55 @@ func TestSlots_TooManyWait(t *testing.T) {
 	done()
 	out()
 	require.Empty(t, s.tenants)
+}
+
+// TestSlots_FloodOfATenant: what waits for its tenant's share takes no slot from the others.
+func TestSlots_FloodOfATenant(t *testing.T) {
+	t.Parallel()
+	s := newSlots(4, unhurried)
+	for range 10 {
+		slots, _ := s.share("acme")
+		require.NotNil(t, slots)
+	}
+	require.False(t, s.free("acme"))
+	require.True(t, s.free("zeta"))
+	for range 2 {
+		_, f := s.enter(t.Context(), "zeta")
+		require.Nil(t, f)
+	}
+	require.False(t, s.free("zeta"))
+	require.False(t, s.free("third"))
+}
+
+// TestSandbox_AsyncLeavesHalf: scripts for which no caller waits leave half of the slots, and of their tenant's slots, to
+// the others.
+func TestSandbox_AsyncLeavesHalf(t *testing.T) {
+	t.Parallel()
+	s := &Sandbox{options: Options{wait: time.Millisecond}, slots: newSlots(8, unhurried), async: newSlots(4, unhurried)}
+	job := func(tenant string) Job { return Job{BotID: schemas.BotID{Tenant: tenant}, Async: true} }
+	var leave []func()
+	for range 2 {
+		require.True(t, s.Free(job("acme")))
+		out, f := s.enter(t.Context(), job("acme"))
+		require.Nil(t, f)
+		leave = append(leave, out)
+	}
+	require.False(t, s.Free(job("acme")))
+	_, f := s.enter(t.Context(), job("acme"))
+	require.Equal(t, fault.SandboxUnavailable, f.Kind)
+	require.True(t, s.Free(Job{BotID: schemas.BotID{Tenant: "acme"}}), "a caller waits")
+	for range 2 {
+		out, f := s.enter(t.Context(), job("zeta"))
+		require.Nil(t, f)
+		leave = append(leave, out)
+	}
+	require.False(t, s.Free(job("third")))
+	require.InDelta(t, 1, s.Used(), 0, "another worker would run more of them")
+	for _, out := range leave {
+		out()
+	}
+	require.True(t, s.Free(job("third")))
+	require.Zero(t, s.Used())
 }
 
 // TestWarm_LastHalf leaves the last half of the interpreters that wait to tenants without another script.

@@ -110,6 +110,8 @@ type Job struct {
 	Script  string
 	Body    string        // event["body"]; bytes that are not UTF-8 arrive in base64, with event["isBase64Encoded"]
 	Timeout time.Duration // wall time
+	// Async reports that no caller waits for the script: it gets one of half of the slots only.
+	Async bool
 
 	// Packages are the wheels that the script can import.
 	Packages []Wheel
@@ -138,6 +140,7 @@ type Result struct {
 type Sandbox struct {
 	options Options
 	slots   *slots
+	async   *slots // a part of slots for jobs with Async
 	places  *places
 	library *library
 	warm    chan *process
@@ -183,15 +186,39 @@ func prepare(o Options) (*Sandbox, error) {
 	}
 	o.packages = library.root
 	return &Sandbox{
-		options: o, slots: newSlots(o.Concurrency, o.wait), places: at, library: library, warm: make(chan *process, o.Warm),
+		options: o, slots: newSlots(o.Concurrency, o.wait), async: newSlots(max(1, o.Concurrency/2), o.wait),
+		places: at, library: library, warm: make(chan *process, o.Warm),
 	}, nil
 }
 
-// Used returns the share of the sandbox's slots that is in use; scripts that wait for one count. At 1 every slot is used.
-func (s *Sandbox) Used() float64 { return s.slots.used() }
+// Used returns the share of the sandbox's slots that is in use, or of those for jobs with Async if that is more; scripts
+// that wait for one count. At 1 every slot is used.
+func (s *Sandbox) Used() float64 { return max(s.slots.used(), s.async.used()) }
 
-// Free reports whether a script of a tenant would run at once.
-func (s *Sandbox) Free(tenant string) bool { return s.slots.free(tenant) }
+// Free reports whether a job would run at once.
+func (s *Sandbox) Free(j Job) bool {
+	return s.slots.free(j.Tenant) && (!j.Async || s.async.free(j.Tenant))
+}
+
+// enter waits for a slot for a job, for the time of the options in all. Of its tenant's slots, jobs with Async leave half to
+// those whose callers wait: a flood of them may last for hours.
+func (s *Sandbox) enter(ctx context.Context, j Job) (leave func(), f *fault.Fault) {
+	if !j.Async {
+		return s.slots.enter(ctx, j.Tenant)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.options.wait)
+	defer cancel()
+	leaveAsync, f := s.async.enter(ctx, j.Tenant)
+	if f != nil {
+		return nil, f
+	}
+	leaveSlot, f := s.slots.enter(ctx, j.Tenant)
+	if f != nil {
+		leaveAsync()
+		return nil, f
+	}
+	return func() { leaveSlot(); leaveAsync() }, nil
+}
 
 // start begins to start interpreters in advance.
 func (s *Sandbox) start() {
@@ -206,7 +233,7 @@ func (s *Sandbox) Run(ctx context.Context, j Job) (Result, *fault.Fault) {
 	if f := j.check(); f != nil {
 		return Result{}, f
 	}
-	leave, f := s.slots.enter(ctx, j.Tenant)
+	leave, f := s.enter(ctx, j)
 	if f != nil {
 		return Result{}, f
 	}

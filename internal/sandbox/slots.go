@@ -88,16 +88,17 @@ func (s *slots) used() float64 {
 	return min(1, float64(users)/float64(cap(s.all)))
 }
 
-// free reports whether a script of the tenant would run at once.
+// free reports whether a script of the tenant would run at once. Scripts that wait for the share of their own tenant take
+// nothing from the others.
 func (s *slots) free(tenant string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	users := 0
+	taken := 0
 	for _, t := range s.tenants {
-		users += t.users
+		taken += min(t.users, cap(t.slots))
 	}
 	t, known := s.tenants[tenant]
-	return users < cap(s.all) && (!known || t.users < cap(t.slots))
+	return taken < cap(s.all) && (!known || t.users < cap(t.slots))
 }
 
 // alone reports whether at most one script of the tenant runs or waits.

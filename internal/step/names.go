@@ -18,6 +18,9 @@ import (
 const (
 	QueueMain = "hookturn"
 	QueueCode = "hookturn-code"
+	// QueueCodeAsync has the scripts for which no caller waits. The workers of QueueCode poll it, and take only what soon
+	// gets a sandbox: the others wait at the server, where they are in the way of no other script.
+	QueueCodeAsync = "hookturn-code-async"
 )
 
 // Workflow types.
@@ -44,7 +47,8 @@ const (
 	// ActivityQueueHead reads the oldest step of a background queue, ActivityQueueDone removes it.
 	ActivityQueueHead = "ReadQueueHead"
 	ActivityQueueDone = "RemoveQueueHead"
-	// ActivityCode runs the script of a code step, ActivityScript that of a channel; both on QueueCode.
+	// ActivityCode runs the script of a code step, ActivityScript that of a channel; both on QueueCode, a script for which
+	// no caller waits on QueueCodeAsync.
 	ActivityCode   = "RunCode"
 	ActivityScript = "RunScript"
 	// ActivityAttemptScript is the first attempt at a channel's script: a request to a code worker.

@@ -26,7 +26,17 @@ type ScriptRun struct {
 	// Started is when the run of the workflow started, by the server's clock: a claim of the script is not older. Zero =
 	// unknown (workers of earlier releases).
 	Started time.Time `json:"started,omitzero"`
+	// Async reports that the caller was answered when the run started. No caller waits, so that the script may begin late.
+	Async bool `json:"async,omitempty"`
 }
+
+const (
+	// AsyncWithin is how long after the start of its run a script ends at the latest for which no caller waits.
+	AsyncWithin = 24 * time.Hour
+	// AsyncRunTimeout is the timeout of its run. It is much longer: no worker reports a run that times out, and after
+	// an outage of days one still has to report that the script was not run.
+	AsyncRunTimeout = 7 * 24 * time.Hour
+)
 
 // TraceID is the trace of the request.
 func (r ScriptRun) TraceID() string {
@@ -38,6 +48,8 @@ type ScriptResult struct {
 	Value json.RawMessage `json:"value,omitempty"` // what main returned
 	Fault *fault.Fault    `json:"fault,omitempty"` // why the run failed; nil = it did not
 	Log   string          `json:"log,omitempty"`   // what the script wrote, for the bot's builder
+	// NotRun reports, beside Fault, that the script did not run, or that it is not known how it ended.
+	NotRun bool `json:"not_run,omitempty"`
 }
 
 // ScriptRequest is a request to a code worker: to run the script of a run, to report on it, or to stop it

@@ -13,8 +13,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// ScriptClaims store which code worker has begun the script of a run, for ten minutes: longer than such a run takes.
-// They are in the bucket of posted events, which have the rate of what comes over HTTP, too, and leave a quarter to claims.
+// ScriptClaims store which code worker has begun the script of a run, for ten minutes. A run may take longer: Since returns
+// from when on claims are stored. They are in the bucket of posted events, which have the rate of what comes over HTTP, too,
+// and leave a quarter to claims.
 type ScriptClaims struct {
 	bucket jetstream.KeyValue
 	log    jetstream.Stream
@@ -32,14 +33,36 @@ func NewScriptClaims(s bus.Streams) *ScriptClaims {
 	return &ScriptClaims{bucket: s.Bucket(bus.BucketPosted), log: s.BucketLog(bus.BucketPosted)}
 }
 
-// Since returns when the bucket was created, by the clock of NATS. It does not have the claims of before: it was lost and
-// created again.
+// Since returns the moment, by the clock of NATS, before which claims are not stored: they have expired, or the bucket was
+// lost and created again.
 func (c *ScriptClaims) Since(ctx context.Context) (time.Time, error) {
 	info, err := c.log.Info(ctx)
 	if err != nil {
 		return time.Time{}, fmt.Errorf("look at the bucket of claims: %w", err)
 	}
-	return info.Created, nil
+	return claimedSince(info), nil
+}
+
+func claimedSince(info *jetstream.StreamInfo) time.Time {
+	if info.Config.MaxAge <= 0 {
+		return info.Created
+	}
+	if expired := info.TimeStamp.Add(-info.Config.MaxAge); expired.After(info.Created) {
+		return expired
+	}
+	return info.Created
+}
+
+// Pass changes the holder of the claim of a run, which the caller has. After an error the caller may have it no longer.
+func (c *ScriptClaims) Pass(ctx context.Context, owner schemas.BotID, id, holder string) error {
+	if _, err := c.bucket.Put(ctx, claimKey(owner, id), []byte(holder)); err != nil {
+		return fmt.Errorf("pass the claim of a script on: %w", err)
+	}
+	return nil
+}
+
+func claimKey(owner schemas.BotID, id string) string {
+	return scriptClaimPrefix + schemas.IDOf("script", owner.WithConversation(""), id)
 }
 
 // Claim records that a code worker begins the script of a run, unless one has. It returns which one has the claim, and
@@ -47,7 +70,7 @@ func (c *ScriptClaims) Since(ctx context.Context) (time.Time, error) {
 func (c *ScriptClaims) Claim(
 	ctx context.Context, owner schemas.BotID, id, worker string,
 ) (holder string, created bool, err error) {
-	key := scriptClaimPrefix + schemas.IDOf("script", owner.WithConversation(""), id)
+	key := claimKey(owner, id)
 	if _, err = c.bucket.Create(ctx, key, []byte(worker)); err == nil {
 		return worker, true, nil
 	}

@@ -3,6 +3,7 @@ package store
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
@@ -44,6 +45,39 @@ func TestScriptClaims_OneOfAll(t *testing.T) {
 		require.True(t, created, "the run of another bot")
 		require.Equal(t, "e", holder)
 	}
+}
+
+// TestScriptClaims_Pass: a code worker that could not begin a script passes its claim on.
+func TestScriptClaims_Pass(t *testing.T) {
+	t.Parallel()
+	_, streams := setup(t, bus.StreamOptions{})
+	claims, ctx, owner := NewScriptClaims(streams), testContext(t), equalIDs()[0].BotID
+	_, created, err := claims.Claim(ctx, owner, "r1", "a")
+	require.NoError(t, err)
+	require.True(t, created)
+	require.NoError(t, claims.Pass(ctx, owner, "r1", "b"))
+	holder, created, err := claims.Claim(ctx, owner, "r1", "c")
+	require.NoError(t, err)
+	require.False(t, created)
+	require.Equal(t, "b", holder)
+}
+
+// TestScriptClaims_Expire: claims that have expired are not stored, like those of a bucket that was created later.
+func TestScriptClaims_Expire(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	for ago, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, time.Hour: 10 * time.Minute} {
+		info := jetstream.StreamInfo{TimeStamp: now, Created: now.Add(-ago)}
+		info.Config.MaxAge = 10 * time.Minute
+		require.Equal(t, now.Add(-want), claimedSince(&info))
+	}
+	info := jetstream.StreamInfo{TimeStamp: now, Created: now.Add(-time.Hour)}
+	require.Equal(t, info.Created, claimedSince(&info), "an operator has set no age")
+	_, streams := setup(t, bus.StreamOptions{})
+	stored, err := streams.BucketLog(bus.BucketPosted).Info(testContext(t))
+	require.NoError(t, err)
+	require.Equal(t, 10*time.Minute, stored.Config.MaxAge, "firstAttemptsFor of package codeworker is shorter")
+	require.False(t, stored.TimeStamp.IsZero())
 }
 
 // TestScriptClaims_Since: a bucket that was lost and created again does not have the claims of before.
