@@ -254,7 +254,7 @@ func rejected(err error) error {
 	switch {
 	case errors.Is(err, channel.ErrNotFound):
 		return httpapi.Reject(http.StatusNotFound, "", err.Error())
-	case errors.Is(err, store.ErrChanged), errors.Is(err, channel.ErrOfFile):
+	case errors.Is(err, store.ErrChanged), errors.Is(err, channel.ErrOfFile), errors.Is(err, channel.ErrOvertaken):
 		return httpapi.Reject(http.StatusConflict, "", err.Error())
 	case errors.As(err, &invalid):
 		return httpapi.Reject(http.StatusUnprocessableEntity, fault.Config, invalid.Reason)

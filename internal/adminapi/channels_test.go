@@ -27,6 +27,15 @@ type kept struct {
 	text     map[string][]byte
 	at       map[string]uint64
 	err      error
+	changed  func(id string, text []byte, revision uint64) // of the registry that follows it
+}
+
+// Follow lets a registry follow what is stored from now on.
+func (k *kept) Follow(_ context.Context, begin func(), changed func(string, []byte, uint64), ready func()) error {
+	k.changed = changed
+	begin()
+	ready()
+	return nil
 }
 
 func (k *kept) Put(_ context.Context, id string, text []byte, revision uint64) (uint64, error) {
@@ -38,6 +47,7 @@ func (k *kept) Put(_ context.Context, id string, text []byte, revision uint64) (
 	}
 	k.revision++
 	k.text[id], k.at[id] = text, k.revision
+	k.changed(id, text, k.revision)
 	return k.revision, nil
 }
 
@@ -67,6 +77,7 @@ func newOffice(t *testing.T) *office {
 	o := &office{store: &kept{text: map[string][]byte{}, at: map[string]uint64{}}, audited: &shelf{}}
 	log := slog.New(slog.DiscardHandler)
 	o.registry = channel.NewRegistry(loadBots(t), bot.Options{}, log)
+	require.NoError(t, o.registry.Follow(t.Context(), o.store, func() {}))
 	o.channels = Channels{
 		Administration: &channel.Administration{Registry: o.registry, Store: o.store, Licences: map[string]int{"public": 3}},
 		Log:            log, Audit: o.audited,
@@ -215,4 +226,20 @@ func TestChannels_ChangeKeepsDigits(t *testing.T) {
 	for _, kept := range []string{`"a":12345678901234567890`, `"b":98765432109876543210`, `"c":1.10`} {
 		require.Contains(t, w.Body.String(), kept)
 	}
+}
+
+// TestChannels_CreatedElsewhereFirst: another starter has stored a channel of the code that this one does not know yet.
+func TestChannels_CreatedElsewhereFirst(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	changed := o.store.changed
+	o.store.changed = func(id string, text []byte, revision uint64) {
+		other := strings.Replace(string(text), id, "of-another-starter", 1)
+		changed("of-another-starter", []byte(other), revision-1)
+		changed(id, text, revision)
+	}
+	o.store.revision = 10
+	w := o.ask("POST", "/admin/v1/channels", `{"bot":"shop2","code":"late","type":"public"}`)
+	require.Equal(t, http.StatusConflict, w.Code, w.Body)
+	require.Empty(t, o.store.text, "it is removed")
 }

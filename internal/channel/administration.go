@@ -34,6 +34,9 @@ type Administration struct {
 var (
 	ErrNotFound = errors.New("there is no such channel")
 	ErrOfFile   = errors.New("the channel is defined in a bot file: change the file")
+	// ErrOvertaken reports that the channel is not stored: another request, at another starter, was first.
+	ErrOvertaken = errors.New("another request has created a channel of this code, or the last one of this type that the " +
+		"licence allows: read the channels again")
 )
 
 // InvalidError is the reason why a channel cannot be as it was asked for.
@@ -42,6 +45,9 @@ type InvalidError struct{ Reason string }
 func (e *InvalidError) Error() string { return e.Reason }
 
 func refused(format string, args ...any) error { return &InvalidError{fmt.Sprintf(format, args...)} }
+
+// confirmTimeout bounds the wait for the channels that were stored before a new one, and the removal of that.
+const confirmTimeout = 5 * time.Second
 
 // tokensKept is how many tokens of a channel are valid at a time, while they are rotated.
 const tokensKept = 2
@@ -68,7 +74,69 @@ func (a *Administration) Create(ctx context.Context, owner schemas.BotID, writte
 		s.Hashes = []string{hashOf(token)}
 	}
 	entry, err := a.put(ctx, ch, s, 0)
-	return entry, token, err
+	if err == nil {
+		err = a.confirm(ctx, ch, entry)
+	}
+	if err != nil {
+		return Entry{}, "", err
+	}
+	return entry, token, nil
+}
+
+// confirm removes a new channel that must not be beside those which other starters have stored before it: a starter checks
+// only what it knows. The bucket orders the channels, so that the first of two with one code stays.
+func (a *Administration) confirm(ctx context.Context, ch *bot.Channel, made Entry) error {
+	waiting, cancel := context.WithTimeout(ctx, confirmTimeout)
+	err := a.waitApplied(waiting, made.Revision)
+	cancel()
+	if err == nil {
+		err = a.overtaken(ch, made)
+	}
+	if err == nil {
+		return nil
+	}
+	ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), confirmTimeout)
+	defer cancel()
+	key := KeyOf(made.ID)
+	if failed := a.Store.Delete(ctx, key, made.Revision); failed != nil {
+		return errors.Join(err, failed)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.keep(key, Stored{}, false)
+	return err
+}
+
+// overtaken returns ErrOvertaken when a channel of the same code, or as many of the type as there may be, were stored before a
+// new one.
+func (a *Administration) overtaken(ch *bot.Channel, made Entry) error {
+	set, count := a.bots.Current(), 0
+	for _, b := range set.Bots() {
+		for _, other := range b.Channels() {
+			if other.Type == ch.Type {
+				count++
+			}
+		}
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for key, s := range a.stored {
+		if key == KeyOf(made.ID) || s.Revision > made.Revision {
+			continue
+		}
+		other, _, err := a.read(set, s)
+		switch {
+		case err != nil: // it is not served
+		case other.BotID == ch.BotID && other.Code == ch.Code:
+			return ErrOvertaken
+		case other.Type == ch.Type:
+			count++
+		}
+	}
+	if most, bounded := a.Licences[ch.Type]; bounded && count >= most {
+		return ErrOvertaken
+	}
+	return nil
 }
 
 // free reports whether a channel may come beside those there are.

@@ -1,6 +1,8 @@
 package channel
 
 import (
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -44,6 +46,9 @@ type Registry struct {
 	stored  map[string]Stored // by the key of the id
 	written map[string]uint64 // revisions that this process has written since the bucket is followed, by the key of the id
 	found   *index            // nil: to be made
+
+	applied uint64        // the latest revision of the bucket that was followed
+	applies chan struct{} // closed with the next one
 }
 
 // index is what the registry finds, made of one Set and the stored channels.
@@ -62,7 +67,8 @@ type code struct {
 
 // NewRegistry returns a new registry that knows the channels of bot files; options are those with which the files are read.
 func NewRegistry(bots Bots, options bot.Options, log *slog.Logger) *Registry {
-	return &Registry{bots: bots, options: options, log: log, stored: map[string]Stored{}, written: map[string]uint64{}}
+	return &Registry{bots: bots, options: options, log: log, stored: map[string]Stored{}, written: map[string]uint64{},
+		applies: make(chan struct{})}
 }
 
 // ByToken finds the channel that a token opens, by the SHA-256 of the token.
@@ -94,12 +100,36 @@ func (r *Registry) begin() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.written)
+	r.applied = 0
+}
+
+// waitApplied waits until the registry knows everything that was stored before a revision. It returns the error of the
+// context when that ends first.
+func (r *Registry) waitApplied(ctx context.Context, revision uint64) error {
+	for {
+		r.mu.Lock()
+		applied, next := r.applied, r.applies
+		r.mu.Unlock()
+		if applied >= revision {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // apply applies what is stored under a key; no bytes mean that the channel was deleted.
 func (r *Registry) apply(key string, text []byte, revision uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	defer func() {
+		r.applied = max(r.applied, revision)
+		close(r.applies)
+		r.applies = make(chan struct{})
+	}()
 	if revision < r.written[key] {
 		return // this process has replaced it
 	}
@@ -146,7 +176,7 @@ func (r *Registry) build(set *bot.Set) *index {
 		set: set, byToken: map[[sha256.Size]byte]*bot.Channel{}, byCode: map[code]*bot.Channel{},
 		byID: map[string]*bot.Channel{}, problems: map[string]error{},
 	}
-	for _, key := range slices.Sorted(maps.Keys(r.stored)) {
+	for _, key := range r.oldestFirst() {
 		s := r.stored[key]
 		ch, tokens, err := r.read(set, s)
 		if err == nil {
@@ -165,6 +195,14 @@ func (r *Registry) build(set *bot.Set) *index {
 		}
 	}
 	return x
+}
+
+// oldestFirst returns the keys of the stored channels. Of two with one code the older one is served: the request for the other
+// one has failed, and its channel could not be removed.
+func (r *Registry) oldestFirst() []string {
+	return slices.SortedFunc(maps.Keys(r.stored), func(a, b string) int {
+		return cmp.Or(r.stored[a].Created.Compare(r.stored[b].Created), cmp.Compare(a, b))
+	})
 }
 
 // read parses a stored channel by the bot files as they are.

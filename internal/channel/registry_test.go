@@ -42,11 +42,23 @@ type store struct {
 	follow   chan []byte
 	revision uint64
 	err      error
+	changed  func(id string, text []byte, revision uint64) // of the registry of this process
 }
 
-func (s *store) Put(_ context.Context, _ string, text []byte, _ uint64) (uint64, error) {
+// local lets the registry of this process follow the store.
+type local struct{ *store }
+
+func (l local) Follow(_ context.Context, begin func(), changed func(string, []byte, uint64), ready func()) error {
+	l.store.changed = changed
+	begin()
+	ready()
+	return nil
+}
+
+func (s *store) Put(_ context.Context, id string, text []byte, _ uint64) (uint64, error) {
 	s.revision++
 	s.follow <- text
+	s.changed(id, text, s.revision)
 	return s.revision, s.err
 }
 
@@ -70,6 +82,7 @@ func TestRegistry_StoredChannelFollowsItsBotFile(t *testing.T) {
 	f.write(withScript)
 	kept := &store{follow: make(chan []byte, 10)}
 	one := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
+	require.NoError(t, one.Follow(t.Context(), local{kept}, func() {}))
 	office := &channel.Administration{Registry: one, Store: kept}
 	made, token, err := office.Create(t.Context(), schemas.BotID{Tenant: "default", Bot: "shop"},
 		[]byte(`{"id":"6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51","code":"late","type":"public","recv_svcscriptcode":"hook"}`))
@@ -122,6 +135,7 @@ func TestRegistry_BucketCreatedAgain(t *testing.T) {
 	const id = "6f1b1d3c-6f0e-4a43-9a07-2f2f5f7e2d51"
 	kept := &store{follow: make(chan []byte, 10), revision: 40}
 	r := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
+	require.NoError(t, r.Follow(t.Context(), local{kept}, func() {}))
 	owner := schemas.BotID{Tenant: "default", Bot: "shop"}
 	_, token, err := (&channel.Administration{Registry: r, Store: kept}).Create(t.Context(), owner,
 		[]byte(`{"id":"`+id+`","code":"late","type":"public"}`))
