@@ -44,8 +44,9 @@ type Activities struct {
 	Wake      Wake
 	// Sessions keep the sessions of adapters; nil: no events about sessions.
 	Sessions Sessions
-	// HasSessions reports whether a bot has an adapter that gets events about sessions; required with Sessions.
-	HasSessions func(id schemas.BotID) bool
+	// MayHaveSessions reports whether the sessions of a bot are read when a conversation ends: it has an adapter that gets events
+	// about them, or this worker does not know the bot. Required with Sessions.
+	MayHaveSessions func(id schemas.BotID) bool
 	// CodeWorkers run the first attempts at scripts of channels; nil: each script is an activity.
 	CodeWorkers *codeworker.Client
 	Callbacks   Callbacks // nil: endpoints cannot call back, because the address of the gateway is not set

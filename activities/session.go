@@ -181,7 +181,7 @@ func (c *call) announceHandover(ctx context.Context) {
 
 // endSession ends the session of a conversation that was closed, unless a later step has begun another one.
 func (a *Activities) endSession(ctx context.Context, in step.PublishInput) error {
-	if a.Sessions == nil || in.Reply.Type != schemas.TypeConversationClosed || !a.HasSessions(in.BotID) {
+	if a.Sessions == nil || in.Reply.Type != schemas.TypeConversationClosed || !a.MayHaveSessions(in.BotID) {
 		return nil
 	}
 	var closed schemas.ConversationClosed

@@ -44,7 +44,7 @@ func (s *sessions) Put(_ context.Context, of schemas.ConversationKey, next store
 func router(t *testing.T) (*bundle, *sessions) {
 	t.Helper()
 	b, s := setup(t), &sessions{all: map[schemas.ConversationKey]store.Session{}}
-	b.activities.Sessions, b.activities.HasSessions = s, func(schemas.BotID) bool { return true }
+	b.activities.Sessions, b.activities.MayHaveSessions = s, func(schemas.BotID) bool { return true }
 	b.activities.Chats = noChats{}
 	b.answer = func(int) (*egress.Response, error) { return response(http.StatusCreated, ""), nil }
 	b.publish = func(schemas.Reply) error { return nil }

@@ -85,7 +85,7 @@ func TestCallWebhook_SlackCoversItsParts(t *testing.T) {
 		require.NoError(t, err)
 		nats := &stalled{bundle: b, before: schemas.Reply{Type: schemas.TypeStepReplied, Data: data}}
 		b.activities.Users, b.activities.Publisher, b.activities.Sessions = nats, nats, sessionsOf{nats}
-		b.activities.HasSessions = func(schemas.BotID) bool { return true }
+		b.activities.MayHaveSessions = func(schemas.BotID) bool { return true }
 		b.activities.RunReassigned("default-test-run-id")
 		b.local = true
 		began := time.Now()

@@ -117,7 +117,7 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 	acts.CodeWorkers = &codeworker.Client{Transport: pubsub.New(b.js), Log: cfg.Log}
 	acts.Heartbeat, acts.ReportTime = b.temporal.RecordActivityHeartbeat, w.load.ReportTime
 	acts.Sessions = store.NewSessions(b.js, b.streams)
-	acts.HasSessions = func(id schemas.BotID) bool { return hasSessions(b.bots, id) }
+	acts.MayHaveSessions = func(id schemas.BotID) bool { return mayHaveSessions(b.bots.Current(), id) }
 	if cfg.GatewayURL == "" || !slices.Contains(cfg.TaskQueues, step.QueueMain) {
 		return acts, nil
 	}
@@ -217,8 +217,9 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	}, nil
 }
 
-// hasSessions reports whether a bot has an adapter that gets events about sessions.
-func hasSessions(bots *bot.Store, id schemas.BotID) bool {
-	b, known := bots.Current().Bot(id)
-	return known && slices.ContainsFunc(b.Adapters(), func(a *bot.BotAdapter) bool { return a.Events != "" })
+// mayHaveSessions reports whether conversations of a bot may have sessions: it has an adapter that gets events about them, or
+// its file is not here. The file may come later, or may have been removed: a session is begun by the plan of its step.
+func mayHaveSessions(bots *bot.Set, id schemas.BotID) bool {
+	b, known := bots.Bot(id)
+	return !known || slices.ContainsFunc(b.Adapters(), func(a *bot.BotAdapter) bool { return a.Events != "" })
 }
