@@ -12,6 +12,7 @@ import (
 	"github.com/hookturn/hookturn/internal/intake"
 	"github.com/hookturn/hookturn/internal/recall"
 	"github.com/hookturn/hookturn/internal/recovery"
+	"github.com/hookturn/hookturn/internal/rollout"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -20,7 +21,9 @@ import (
 
 // newIntake returns the intake of a starter, and the recovery of the runs that end early. Both offer events by one
 // dispatcher, which has a run recovered before it offers an event to the next one.
-func newIntake(cfg Config, b *base, paused intake.Pauses) (*intake.Intake, *recovery.Recovery) {
+func newIntake(
+	cfg Config, b *base, paused intake.Pauses, files *rollout.Files,
+) (*intake.Intake, *recovery.Recovery) {
 	answers := &answer.Answers{Replies: bus.NewReplies(b.streams), Log: cfg.Log}
 	dispatcher := &dispatch.Dispatcher{
 		Temporal: b.temporal, Namespace: b.namespace, Queue: step.QueueMain, Bots: b.bots, Answers: answers, Log: cfg.Log,
@@ -32,7 +35,7 @@ func newIntake(cfg Config, b *base, paused intake.Pauses) (*intake.Intake, *reco
 	}
 	dispatcher.Recovery = ended
 	return &intake.Intake{
-		Dispatcher: dispatcher, Bots: b.bots, Answers: answers, Pauses: paused,
+		Dispatcher: dispatcher, Bots: b.bots, Answers: answers, Pauses: paused, Rollout: files,
 		Recall: recall.New(b.temporal, cfg.payloads(), cfg.Log), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
 	}, ended
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/natstest"
+	"github.com/hookturn/hookturn/internal/rollout"
 )
 
 // TestNewIntake_OneDispatcher: the dispatcher of new events has runs recovered by the recovery that offers their events to it.
@@ -18,9 +19,11 @@ func TestNewIntake_OneDispatcher(t *testing.T) {
 	t.Cleanup(nc.Close)
 	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
 	require.NoError(t, err)
-	in, ended := newIntake(Config{}, &base{js: js, streams: streams}, nil)
+	files := &rollout.Files{Name: "one"}
+	in, ended := newIntake(Config{}, &base{js: js, streams: streams}, nil, files)
 	require.Same(t, ended, in.Dispatcher.Recovery)
 	require.Same(t, in.Dispatcher, ended.Dispatcher)
 	require.Same(t, in.Answers, ended.Answers)
 	require.Same(t, in.Answers, in.Dispatcher.Answers)
+	require.Same(t, files, in.Rollout)
 }

@@ -1,10 +1,14 @@
 package app
 
 import (
+	"context"
+	"fmt"
+
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/rollout"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -13,14 +17,21 @@ import (
 // it.
 const slowCall = dispatch.WorkflowTaskTimeout
 
-// newReader returns the event reader of a starter.
-func newReader(cfg Config, base *base, in *intake.Intake) *eventreader.Reader {
-	return eventreader.NewReader(base.js, base.streams, readerOptions(cfg, base, in))
+// startReader returns the event reader of a starter, which reads.
+func startReader(
+	ctx context.Context, cfg Config, base *base, in *intake.Intake, files *rollout.Files,
+) (*eventreader.Reader, error) {
+	reader := eventreader.NewReader(base.js, base.streams, readerOptions(cfg, base, in, files))
+	if err := reader.Start(ctx); err != nil {
+		return nil, fmt.Errorf("start reading events: %w", err)
+	}
+	return reader, nil
 }
 
-func readerOptions(cfg Config, base *base, in *intake.Intake) eventreader.Options {
+func readerOptions(cfg Config, base *base, in *intake.Intake, files *rollout.Files) eventreader.Options {
 	return eventreader.Options{
-		Name: instance(), Handler: in.Handle, Full: in.Full, Tenants: func() int { return tenants(base.bots.Current()) },
+		Name: files.Name, Announcement: files.Announcement, Handler: in.Handle, Full: in.Full,
+		Tenants:     func() int { return tenants(base.bots.Current()) },
 		MaxInFlight: cfg.MaxInFlight, MemoryLimit: cfg.EventMemory, Logger: cfg.Log,
 		SlowCall: slowCall,
 		Hooks: eventreader.Hooks{

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
 	"github.com/google/uuid"
@@ -11,6 +10,7 @@ import (
 	"github.com/hookturn/hookturn/internal/adminapi"
 	"github.com/hookturn/hookturn/internal/console"
 	"github.com/hookturn/hookturn/internal/gateway"
+	"github.com/hookturn/hookturn/internal/rollout"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -64,10 +64,11 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 	if err != nil {
 		return err
 	}
-	in, ended := newIntake(cfg, base, paused)
-	reader := newReader(cfg, base, in)
-	if err := reader.Start(ctx); err != nil {
-		return fmt.Errorf("start reading events: %w", err)
+	files := &rollout.Files{Bots: base.bots, Streams: base.streams, Name: instance()}
+	in, ended := newIntake(cfg, base, paused, files)
+	reader, err := startReader(ctx, cfg, base, in, files)
+	if err != nil {
+		return err
 	}
 	s.parts.add("recovery", background(ended.Run))
 	sweep := &retention{
@@ -80,15 +81,11 @@ func (s *Starter) start(ctx context.Context, cfg Config) error {
 		defer stopMetrics()
 		return reader.Stop(ctx)
 	})
-	if err := s.startGateway(ctx, cfg, base); err != nil {
+	if err := s.startGateway(ctx, cfg, base, files); err != nil {
 		return err
 	}
-	api, err := adminAPI(cfg, base, &s.parts)
-	if err != nil {
+	if err := s.enableAdmin(cfg, base); err != nil {
 		return err
-	}
-	if api != nil {
-		s.admin.Enable(api)
 	}
 	if err := s.startConsole(ctx, cfg, base); err != nil {
 		return err
@@ -111,7 +108,7 @@ func (s *Starter) watchPauses(ctx context.Context, cfg Config, b *base) (*paused
 	return paused, nil
 }
 
-func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {
+func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base, files *rollout.Files) error {
 	if cfg.Gateway.Addr == "" {
 		return nil
 	}
@@ -119,11 +116,21 @@ func (s *Starter) startGateway(ctx context.Context, cfg Config, b *base) error {
 	if err != nil {
 		return err
 	}
+	options.Rollout = files
 	if s.gateway, err = gateway.Start(cfg.Gateway.Addr, options); err != nil {
 		return err
 	}
 	s.running.add(s.gateway.Stop)
 	return nil
+}
+
+// enableAdmin lets the admin listener serve the admin API, where operators are configured.
+func (s *Starter) enableAdmin(cfg Config, b *base) error {
+	api, err := adminAPI(cfg, b, &s.parts)
+	if err == nil && api != nil {
+		s.admin.Enable(api)
+	}
+	return err
 }
 
 // AdminAddr returns the address of the admin listener, "" when there is none.

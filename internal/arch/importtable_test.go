@@ -240,11 +240,16 @@ var importTable = map[string]row{
 			"internal/tenantshare",
 		},
 	},
+	"internal/rollout": {
+		"whether the bot files of the live starters differ, while a change reaches one after another",
+		[]string{"schemas", "internal/bot", "internal/bus", "internal/step"},
+	},
 	"internal/intake": {
 		"the handler of the event reader: checks one event and has it dispatched, or answers it",
 		[]string{
 			"schemas", "internal/eventreader", "internal/bot", "internal/dialect/twoway", "internal/step", "internal/fault",
 			"internal/loglimit", "internal/telemetry", "internal/nearest", "internal/answer", "internal/dispatch",
+			"internal/tenantshare",
 		},
 	},
 	"internal/intake/intaketest": {

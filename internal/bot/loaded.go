@@ -2,7 +2,6 @@ package bot
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -96,14 +95,12 @@ func (l *loaded) finish(licences map[string]int) {
 	slices.SortFunc(l.claims, func(a, b claim) int {
 		return cmp.Or(cmp.Compare(order(a), order(b)), cmp.Compare(a.file, b.file))
 	})
-	l.set = &Set{
-		bots: map[schemas.BotID]*Bot{}, bad: map[schemas.BotID]string{}, tokens: map[[sha256.Size]byte]*Channel{},
-	}
+	l.set = newSet()
 	served := newServed(licences, l.claims)
 	for _, c := range l.claims {
 		l.serve(c, served)
 	}
-	l.set.tokens = served.openTokens()
+	l.set.tokens, l.set.digest = served.openTokens(), digestOf(l.set.bots)
 	l.warnings = append(l.warnings, served.contested()...)
 	for path := range l.watch {
 		l.dirs = append(l.dirs, filepath.Dir(path))

@@ -2,6 +2,7 @@ package bot
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"crypto/subtle"
 	"maps"
@@ -19,6 +20,32 @@ type Set struct {
 	bots   map[schemas.BotID]*Bot
 	bad    map[schemas.BotID]string       // bad files that no bot is served from, by the bot that their names stand for
 	tokens map[[sha256.Size]byte]*Channel // of channels, by the SHA-256 of each valid token_local
+	digest string
+
+	replaced context.Context //nolint:containedctx // its end is what it stands for
+	replace  context.CancelFunc
+}
+
+// newSet returns a new Set without bots.
+func newSet() *Set {
+	s := &Set{
+		bots: map[schemas.BotID]*Bot{}, bad: map[schemas.BotID]string{}, tokens: map[[sha256.Size]byte]*Channel{},
+	}
+	s.replaced, s.replace = context.WithCancel(context.Background())
+	return s
+}
+
+// Replaced returns a context that ends when a Store has a newer Set.
+func (s *Set) Replaced() context.Context { return s.replaced }
+
+// HasTenant reports whether a tenant has a bot.
+func (s *Set) HasTenant(tenant string) bool {
+	for id := range s.bots {
+		if id.Tenant == tenant {
+			return true
+		}
+	}
+	return false
 }
 
 // Bot finds a bot of a tenant.

@@ -110,8 +110,11 @@ func (s *Store) use(l *loaded) error {
 	if len(problems) == 0 {
 		s.status.LastGood = now
 	}
-	s.current.Store(l.set)
+	before := s.current.Swap(l.set)
 	s.mu.Unlock()
+	if before != nil {
+		before.replace()
+	}
 
 	s.logger.Info("bot files loaded", "dir", s.loader.dir, "bots", len(l.bots), "bad_files", len(l.bad))
 	s.log(problems, l.warnings.sorted())

@@ -74,6 +74,9 @@ func (o Outcome) acknowledgement() string {
 // Held reports whether the event waits for the end of a context.
 func (o Outcome) Held() bool { return o.held != nil }
 
+// Until returns the context for whose end the event waits, nil when it does not wait.
+func (o Outcome) Until() context.Context { return o.held }
+
 // Acked reports whether the event is acknowledged.
 func (o Outcome) Acked() bool { return o.action == actionAck }
 

@@ -43,6 +43,9 @@ type Options struct {
 	// Full handles an event instead of Handler when its tenant holds too much of a stream that is nearly full: it answers the
 	// event without its turn. nil: Handler handles every event.
 	Full Handler
+	// Announcement returns what the other starters can read about this one, under its name in the starters' bucket; a change is
+	// announced within a twelfth of the StarterTTL. It must be quick. nil: the owner of its leases.
+	Announcement func() string
 	// Tenants returns the number of tenants that have bots. One alone may fill the stream; nil: there are others.
 	Tenants          func() int
 	MaxInFlight      int           // calls of the handler at a time; 256 when 0
@@ -92,6 +95,7 @@ type Reader struct {
 
 	// Touched by rebalanceLoop, and by Stop after it.
 	announced  time.Time
+	announcing string // what was announced
 	revision   uint64
 	reconnects uint64
 	fresh      freshBucket

@@ -86,16 +86,20 @@ func (r *Reader) rebalance(ctx context.Context) error {
 	return err
 }
 
-// announce refreshes the key by which the other starters know this one.
+// announce refreshes the key by which the other starters know this one, and writes it when what it announces has changed.
 func (r *Reader) announce(ctx context.Context) error {
-	if time.Since(r.announced) < r.streams.StarterTTL()/3 {
+	value := r.owner
+	if r.options.Announcement != nil {
+		value = r.options.Announcement()
+	}
+	if time.Since(r.announced) < r.streams.StarterTTL()/3 && value == r.announcing {
 		return nil
 	}
-	revision, err := r.streams.Bucket(bus.BucketStarters).Put(ctx, r.name, []byte(r.owner))
+	revision, err := r.streams.Bucket(bus.BucketStarters).Put(ctx, r.name, []byte(value))
 	if err != nil {
 		return fmt.Errorf("announce starter %s: %w", r.name, err)
 	}
-	r.announced, r.revision = time.Now(), revision
+	r.announced, r.announcing, r.revision = time.Now(), value, revision
 	return nil
 }
 

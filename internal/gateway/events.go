@@ -7,6 +7,7 @@ import (
 	"errors"
 	"mime"
 	"net/http"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -27,6 +28,10 @@ const (
 
 // botAttribute is the CloudEvents extension attribute that names the bot: on NATS the subject does.
 const botAttribute = "bot"
+
+// rolloutWait is the Retry-After of a request that names a bot which another starter may have: its next one may reach that
+// starter.
+const rolloutWait = 2 * time.Second
 
 // postedEvent is one event as it came over HTTP.
 type postedEvent struct {
@@ -91,8 +96,8 @@ func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant strin
 		ConversationKey: schemas.BotID{Tenant: tenant, Bot: to.Bot}.WithConversation(event.Subject),
 		id:              event.ID, eventType: event.Type, document: document, header: nats.Header{},
 	}
-	if _, ok := o.Bots.Current().Bot(e.BotID); !ok {
-		return nil, o.noBot(e.BotID)
+	if err := o.knowsBot(r.Context(), e.BotID); err != nil {
+		return nil, err
 	}
 	traceParent, traceState := schemas.ValidTrace(r.Header.Get(bus.HeaderTraceParent), r.Header.Get(bus.HeaderTraceState))
 	if traceParent != "" {
@@ -107,9 +112,24 @@ func (o Options) readPosted(w http.ResponseWriter, r *http.Request, tenant strin
 	return e, nil
 }
 
-// noBot is the answer to a request that names a bot which its tenant does not have.
-func (o Options) noBot(id schemas.BotID) error {
-	return httpapi.Reject(http.StatusNotFound, fault.UnknownBot, "the token's tenant has no such bot"+o.Bots.Current().Hint(id))
+// knowsBot returns the answer to a request that names a bot which its tenant does not have, nil when it has the bot. While
+// another starter may have a newer file of the bot, the answer asks for another request.
+func (o Options) knowsBot(ctx context.Context, id schemas.BotID) error {
+	bots := o.Bots.Current()
+	if _, ok := bots.Bot(id); ok {
+		return nil
+	}
+	unknown := "the token's tenant has no such bot" + bots.Hint(id)
+	if o.Rollout != nil {
+		switch differ, err := o.Rollout.Differ(ctx, bots, id); {
+		case err != nil:
+			return publishFailed(err, "tenant", id.Tenant)
+		case differ:
+			return httpapi.RejectFor(rolloutWait, fault.UnknownBot, unknown+
+				"; the bot files of this gateway may be older than those of another one: send the request again")
+		}
+	}
+	return httpapi.Reject(http.StatusNotFound, fault.UnknownBot, unknown)
 }
 
 // storeEvent publishes an event, and reports whether the same event is stored already.

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/httpapi"
 	"github.com/hookturn/hookturn/schemas"
@@ -217,4 +219,36 @@ func TestEventTokens_File(t *testing.T) {
 		require.NotContains(t, err.Error(), "aaaa")
 		require.NotContains(t, err.Error(), "short ")
 	}
+}
+
+// otherFiles are the bots of which another starter has another file.
+type otherFiles struct {
+	of  string
+	err error
+}
+
+func (o otherFiles) Differ(_ context.Context, _ *bot.Set, id schemas.BotID) (bool, error) {
+	return id.Bot == o.of, o.err
+}
+
+// TestEvents_BotOfNewerFile: a gateway that does not have a bot yet asks for another request instead of rejecting it for good.
+func TestEvents_BotOfNewerFile(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	d.Rollout = otherFiles{of: "late"}
+	event := func(name string) *httptest.ResponseRecorder {
+		return d.event(tokenOfDefault, mediaStructured, strings.Replace(goodEvent, `"shop"`, `"`+name+`"`, 1))
+	}
+	w := event("late")
+	requireProblem(t, w, http.StatusServiceUnavailable, fault.UnknownBot, "send the request again")
+	require.Equal(t, "2", w.Header().Get("Retry-After"))
+	requireProblem(t, event("gone"), http.StatusNotFound, fault.UnknownBot, "no such bot")
+	require.Equal(t, http.StatusAccepted, event("shop").Code)
+
+	r := httptest.NewRequest(http.MethodGet, "/replies?bot=late", nil)
+	r.Header.Set("Authorization", "Bearer "+tokenOfDefault)
+	requireProblem(t, d.do(r), http.StatusServiceUnavailable, fault.UnknownBot, "send the request again")
+
+	d.Rollout = otherFiles{err: nats.ErrTimeout}
+	require.Equal(t, http.StatusServiceUnavailable, event("gone").Code, "it is not known whether another one has it")
 }

@@ -67,8 +67,8 @@ func (o Options) tailOf(r *http.Request, tenant string) (bus.Tail, error) {
 	tail := bus.Tail{}
 	tail.Tenant, tail.Bot, tail.Conversation = tenant, query.Get("bot"), query.Get("conversation")
 	if tail.Bot != "" {
-		if _, ok := o.Bots.Current().Bot(tail.BotID); !ok {
-			return tail, o.noBot(tail.BotID)
+		if err := o.knowsBot(r.Context(), tail.BotID); err != nil {
+			return tail, err
 		}
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), publishTimeout)

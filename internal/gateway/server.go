@@ -28,6 +28,7 @@ import (
 // Options are what the routes need. All fields are required unless they say otherwise.
 type Options struct {
 	Bots        Bots
+	Rollout     Rollout // nil: the bot files of this gateway are the latest
 	Bus         Bus
 	Posted      Posted
 	Chats       Chats
@@ -58,6 +59,12 @@ type Options struct {
 // Bots are the bot files as they are now. *bot.Store is one.
 type Bots interface {
 	Current() *bot.Set
+}
+
+// Rollout knows whether another starter may have a file of a bot that the bot files of this one do not have. *rollout.Files
+// is one.
+type Rollout interface {
+	Differ(ctx context.Context, own *bot.Set, id schemas.BotID) (bool, error)
 }
 
 // Bus puts events and replies on NATS and returns once JetStream has stored them. *bus.Publisher is one.

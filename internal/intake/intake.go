@@ -17,6 +17,7 @@ import (
 	"github.com/hookturn/hookturn/internal/loglimit"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/internal/tenantshare"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -25,15 +26,17 @@ type Intake struct {
 	Dispatcher *dispatch.Dispatcher
 	Bots       Bots
 	Answers    *answer.Answers
-	Pauses     Pauses // nil: no bot pauses
-	Recall     Recall // nil: what is lost of the replies stays lost
+	Pauses     Pauses  // nil: no bot pauses
+	Rollout    Rollout // nil: the bot files of this starter are the latest
+	Recall     Recall  // nil: what is lost of the replies stays lost
 	Log        *slog.Logger
 	Metrics    *telemetry.Metrics // nil: nothing is counted
 	Traces     *telemetry.Traces  // nil: no spans
 
-	tries tries
+	tries  tries
+	behind tenantshare.Shares // bytes of events that wait for bot files
 
-	fullLines loglimit.Limiter[string] // by tenant
+	fullLines, behindLines loglimit.Limiter[string] // by tenant
 }
 
 // Bots are the bot files as they are now. *bot.Store is one.
@@ -48,6 +51,9 @@ func (i *Intake) Handle(ctx context.Context, m *eventreader.Message) eventreader
 	}
 	err := i.handle(ctx, m)
 	outcome := outcomeOf(err)
+	if outcome.Held() {
+		return outcome
+	}
 	result := outcome.Result()
 	switch {
 	case errors.Is(err, dispatch.ErrDuplicate):
@@ -75,20 +81,13 @@ func (i *Intake) labels(m *eventreader.Message) schemas.BotID {
 
 func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	document, err := schemas.Document(m.Header, m.Data)
-	b, known := i.Bots.Current().Bot(m.BotID)
+	bots := i.Bots.Current()
+	b, known := bots.Bot(m.BotID)
 	if !known {
-		unknown := dispatch.Rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s%s", m.Bot, m.Tenant,
-			i.Bots.Current().Hint(m.BotID))
-		return i.unserved(ctx, nil, m, document, unknown)
-	}
-	if tooMany := m.CheckHeaders(); tooMany != nil {
-		err = crowded(m, document, tooMany)
+		return i.unknownBot(ctx, bots, m, document)
 	}
 	var event schemas.Event
-	if err == nil {
-		event, err = schemas.DecodeEvent(document)
-	}
-	if err != nil {
+	if event, err = decode(m, document, err); err != nil {
 		return i.unserved(ctx, b, m, document, dispatch.Rejectf(fault.BadEvent, "%s", err))
 	}
 	if token := schemas.ConversationToken(event.Subject); token != m.Conversation {
@@ -107,7 +106,12 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	d := step.Delivery{
 		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(document),
 	}
-	resolve(b, &d)
+	if resolve(b, &d); ofBotFile(d.Refused) {
+		err = i.await(ctx, bots, m)
+	}
+	if err != nil {
+		return err
+	}
 	if err := fits(d); err != nil {
 		return i.unserved(ctx, b, m, document, err)
 	}
@@ -123,6 +127,26 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 		return err
 	}
 	return err
+}
+
+// decode reads the event of a message; undocumented is why the message does not have a document.
+func decode(m *eventreader.Message, document []byte, undocumented error) (schemas.Event, error) {
+	if tooMany := m.CheckHeaders(); tooMany != nil {
+		return schemas.Event{}, crowded(m, document, tooMany)
+	}
+	if undocumented != nil {
+		return schemas.Event{}, undocumented
+	}
+	return schemas.DecodeEvent(document)
+}
+
+// unknownBot makes an event of a bot that this starter does not know wait, or rejects it.
+func (i *Intake) unknownBot(ctx context.Context, bots *bot.Set, m *eventreader.Message, document []byte) error {
+	if err := i.await(ctx, bots, m); err != nil {
+		return err
+	}
+	unknown := dispatch.Rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s%s", m.Bot, m.Tenant, bots.Hint(m.BotID))
+	return i.unserved(ctx, nil, m, document, unknown)
 }
 
 // traced lets log lines about an event have its id and its trace.

@@ -17,13 +17,16 @@ const (
 )
 
 // outcomeOf returns the outcome of an event for the result of handing it over. A duplicate is acknowledged; every error
-// that is not a rejection is retried.
+// that is not a rejection is retried, or waits.
 func outcomeOf(err error) eventreader.Outcome {
 	if err == nil || errors.Is(err, dispatch.ErrDuplicate) {
 		return eventreader.Ack()
 	}
 	if rejected, ok := errors.AsType[*dispatch.Rejection](err); ok {
 		return eventreader.DeadLetter(rejected.Fault.Kind, rejected.Fault.Message)
+	}
+	if waiting, ok := errors.AsType[*behind](err); ok {
+		return waiting.outcome()
 	}
 	if dispatch.Overloaded(err) {
 		return eventreader.Overloaded(dispatch.RetryKind(err), err)

@@ -1,0 +1,121 @@
+// Package rollout reports whether the bot files of the live starters differ. A change of the files reaches one starter
+// after another: for a minute or two some have a bot or a step that others do not have. Each starter announces a digest of
+// its files in the bucket of starters, and reads those of the others when an event or a request names what its own files do
+// not have.
+package rollout
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hookturn/hookturn/internal/bot"
+	"github.com/hookturn/hookturn/internal/bus"
+	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
+)
+
+const (
+	// Grace is how long after it was stored an event waits, at most, for the bot files of this starter. Kubernetes needs a
+	// minute or more to write a changed ConfigMap to all pods.
+	Grace = 90 * time.Second
+	// Shares of the StarterTTL. An announcement is read again after a twelfth, as often as a starter announces a change; a half
+	// is long enough for both.
+	readShare   = 12
+	settleShare = 2
+
+	readTimeout = 2 * time.Second // of all announcements
+)
+
+// Bots are the bot files as they are now. *bot.Store is one.
+type Bots interface {
+	Current() *bot.Set
+}
+
+// Files compares the bot files of this starter with those of the others. It is safe for concurrent use. All exported fields
+// are required.
+type Files struct {
+	Bots    Bots
+	Streams bus.Streams
+	Name    string // the instance id of this starter
+
+	mu    sync.Mutex
+	read  announced
+	err   error     // why it could not be read
+	until time.Time // when it is read again
+}
+
+// announced is what the other starters have announced.
+type announced struct {
+	digests []string
+	ahead   time.Duration // of the clock of NATS, compared with that of this process
+}
+
+// Announcement returns what this starter announces.
+func (f *Files) Announcement() string { return f.Bots.Current().Digest() }
+
+// Wait returns how long an event waits that names what a Set does not have: as long as the Set may be behind that of
+// another starter, at most until Grace after JetStream stored the event, by its clock. It is 0 where the event is a mistake:
+// no other starter lives, or all have the same file of the bot. Before that is certain the event waits for a few seconds:
+// the change of a starter that has accepted the event may not be announced. The error reports that NATS cannot be asked.
+func (f *Files) Wait(ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time) (time.Duration, error) {
+	if time.Since(stored) > Grace+step.ClockSlack { // too old by any clock
+		return 0, nil
+	}
+	others, err := f.others(ctx)
+	if err != nil || len(others.digests) == 0 {
+		return 0, err
+	}
+	grace := f.Streams.StarterTTL() / settleShare
+	if others.differ(own, id) {
+		grace = Grace
+	}
+	age := time.Now().Add(others.ahead).Sub(stored)
+	return min(max(0, grace-age), Grace), nil
+}
+
+// Differ reports whether another starter may have a file of a bot that a Set does not have. The error reports that NATS
+// cannot be asked.
+func (f *Files) Differ(ctx context.Context, own *bot.Set, id schemas.BotID) (bool, error) {
+	others, err := f.others(ctx)
+	return err == nil && others.differ(own, id), err
+}
+
+// differ reports whether a starter may have another file of a bot. One of an earlier release announces none.
+func (a announced) differ(own *bot.Set, id schemas.BotID) bool {
+	for _, digest := range a.digests {
+		if bot.DigestOf(digest, id) != bot.DigestOf(own.Digest(), id) {
+			return true
+		}
+	}
+	return false
+}
+
+// others returns what the other starters have announced, as it was read a moment ago.
+func (f *Files) others(ctx context.Context) (announced, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if time.Now().Before(f.until) {
+		return f.read, f.err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout) // others read what this call has read
+	defer cancel()
+	f.read, f.err = f.list(ctx)
+	f.until = time.Now().Add(f.Streams.StarterTTL() / readShare)
+	return f.read, f.err
+}
+
+func (f *Files) list(ctx context.Context) (a announced, err error) {
+	all, now, err := f.Streams.Starters(ctx)
+	if err != nil {
+		return a, err
+	}
+	if !now.IsZero() {
+		a.ahead = time.Until(now)
+	}
+	delete(all, schemas.ConversationToken(f.Name)) // it may be older than the files in use
+	a.digests = slices.Collect(maps.Values(all))
+	return a, nil
+}
