@@ -24,6 +24,8 @@ const (
 	codeTries = 3
 	// codeHeartbeat is how soon a lost worker is noticed while a script runs, or waits for a sandbox.
 	codeHeartbeat = 10 * time.Second
+	// asyncPause bounds the wait between two tries to begin a script for which no caller waits.
+	asyncPause = 30 * time.Second
 )
 
 // runCode runs the script of a code step. A script may have called out: once a worker may have begun with it, it is never
@@ -71,10 +73,13 @@ func runScript(ctx workflow.Context, in step.ScriptRun, format step.Format) (ste
 		in.Once = attempt.Unclear
 	}
 	if result = attempt.ScriptResult; attempt.NotBegun {
-		coding := onCodeQueue(ctx, in.Timeout.D(), scriptSummary(in))
+		coding := workflow.WithActivityOptions(ctx, scriptOptions(in, workflow.Now(ctx)))
 		if err := workflow.ExecuteActivity(coding, step.ActivityScript, in).Get(ctx, &result); err != nil {
-			result = step.ScriptResult{Fault: codeFault(err)}
+			result = step.ScriptResult{Fault: codeFault(err), NotRun: true}
 		}
+	}
+	if f := result.Fault; f != nil && f.Kind == fault.OutcomeUnknown {
+		result.NotRun = true
 	}
 	done := step.Result{Outcome: schemas.OutcomeSuccess, Attempts: 1, Script: &result}
 	if f := result.Fault; f != nil {
@@ -104,6 +109,21 @@ func attemptScript(ctx workflow.Context, in step.ScriptRun) (attempt step.Script
 }
 
 func scriptSummary(in step.ScriptRun) string { return in.Plan.Step + ": " + in.Plan.Code.File }
+
+// scriptOptions returns the options of the activity that runs a channel's script. A script for which no caller waits is
+// tried until it begins, for as long as its run may take: an overload, and an outage of code workers or of Temporal, delay
+// it only.
+func scriptOptions(in step.ScriptRun, now time.Time) workflow.ActivityOptions {
+	o := codeOptions(in.Timeout.D(), scriptSummary(in))
+	if !in.Async {
+		return o
+	}
+	o.TaskQueue, o.Priority = step.QueueCodeAsync, temporal.Priority{FairnessKey: in.Plan.Tenant}
+	o.ScheduleToStartTimeout = 0
+	o.ScheduleToCloseTimeout = max(in.Started.Add(step.AsyncWithin).Sub(now), o.StartToCloseTimeout)
+	o.RetryPolicy.MaximumAttempts, o.RetryPolicy.MaximumInterval = 0, asyncPause
+	return o
+}
 
 // onCodeQueue makes the next activity one that runs a script for at most a time.
 func onCodeQueue(ctx workflow.Context, timeout time.Duration, summary string) workflow.Context {
@@ -141,6 +161,10 @@ func codeFault(err error) *fault.Fault {
 	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START && !mayHaveBegun(timeout):
 		return fault.New(fault.SandboxUnavailable,
 			"no worker took the code step within %s: does one run with --task-queues %s?", codeWait, step.QueueCode)
+	case errors.As(err, &timeout) && timeout.TimeoutType() == enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE &&
+		!mayHaveBegun(timeout):
+		return fault.New(fault.SandboxUnavailable,
+			"the script did not begin within %s: are there enough workers with --task-queues %s?", step.AsyncWithin, step.QueueCode)
 	case errors.As(err, &timeout):
 		return fault.New(fault.OutcomeUnknown, "the worker was lost while the script ran: look whether it had its effect")
 	case errors.As(err, &app) && fault.Kind(app.Type()).Known():

@@ -34,6 +34,32 @@ func TestAttemptOptions(t *testing.T) {
 	require.Equal(t, 15*time.Second+step.AttemptSlack, attemptOptions(in, time.Minute).StartToCloseTimeout)
 }
 
+// TestScriptOptions: a script whose caller waits is given up soon. One that was accepted waits for a sandbox, for a worker
+// and for Temporal, on a queue where it delays no other script.
+func TestScriptOptions(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
+	in := step.ScriptRun{Timeout: bot.Duration(20 * time.Second), Started: now.Add(-time.Hour)}
+	in.Plan = bot.Plan{BotID: schemas.BotID{Tenant: "acme"}, Code: &bot.Code{}}
+	o := scriptOptions(in, now)
+	require.Equal(t, step.QueueCode, o.TaskQueue)
+	require.Equal(t, codeWait, o.ScheduleToStartTimeout)
+	require.Equal(t, int32(codeTries), o.RetryPolicy.MaximumAttempts)
+
+	in.Async = true
+	o = scriptOptions(in, now)
+	require.Equal(t, step.QueueCodeAsync, o.TaskQueue)
+	require.Equal(t, "acme", o.Priority.FairnessKey)
+	require.Zero(t, o.ScheduleToStartTimeout)
+	require.Zero(t, o.RetryPolicy.MaximumAttempts)
+	require.Equal(t, 30*time.Second, o.RetryPolicy.MaximumInterval)
+	require.Equal(t, 23*time.Hour, o.ScheduleToCloseTimeout)
+	require.Less(t, step.AsyncWithin, step.AsyncRunTimeout, "the workflow records that the script was not run")
+	require.Equal(t, []string{"TemporalTimeout:StartToClose"}, o.RetryPolicy.NonRetryableErrorTypes, "it ran")
+	in.Started = now.Add(-2 * step.AsyncWithin)
+	require.Equal(t, 35*time.Second, scriptOptions(in, now).ScheduleToCloseTimeout, "one try remains")
+}
+
 // TestCodeFault_WorkerLost: the script of a code step that no worker took did not run, unless a worker had taken it before.
 func TestCodeFault_WorkerLost(t *testing.T) {
 	t.Parallel()
@@ -44,6 +70,8 @@ func TestCodeFault_WorkerLost(t *testing.T) {
 		"no worker":            {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil), fault.SandboxUnavailable},
 		"had not begun":        {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil, step.Progress{NotBegun: true}), fault.SandboxUnavailable},
 		"may have begun":       {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_START, nil, step.Progress{}), fault.OutcomeUnknown},
+		"not begun in a day":   {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil), fault.SandboxUnavailable},
+		"ran at that time":     {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_SCHEDULE_TO_CLOSE, nil, step.Progress{}), fault.OutcomeUnknown},
 		"ran for too long":     {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_START_TO_CLOSE, nil), fault.OutcomeUnknown},
 		"no heartbeat came":    {temporal.NewTimeoutError(enumspb.TIMEOUT_TYPE_HEARTBEAT, nil), fault.OutcomeUnknown},
 		"another worker knows": {temporal.NewNonRetryableApplicationError("lost", "outcome_unknown", nil), fault.OutcomeUnknown},

@@ -48,7 +48,6 @@ func (w *Worker) startSandboxes(ctx context.Context, cfg Config, out *egress.Cli
 func (w *Worker) pollCode(
 	ctx context.Context, b *base, cfg Config, acts *activities.Activities, out *egress.Client, box *sandbox.Sandbox,
 ) error {
-	sdk := worker.New(b.temporal, step.QueueCode, w.codeQueueOptions(cfg))
 	// The user of a worker that runs scripts only may not store keys: a script could have taken the worker over.
 	var create createKey
 	if slices.Contains(cfg.TaskQueues, step.QueueMain) {
@@ -67,17 +66,20 @@ func (w *Worker) pollCode(
 	code.Attempts = &codeworker.Server{
 		Name: uuid.NewString(), Claims: store.NewScriptClaims(b.streams), Runner: code, Peers: acts.CodeWorkers, Log: cfg.Log,
 	}
-	code.Register(sdk)
-	if err := w.run(sdk, step.QueueCode); err != nil {
-		return err
+	for queue, atOnce := range codeQueues() {
+		sdk := worker.New(b.temporal, queue, w.codeQueueOptions(cfg, atOnce))
+		code.Register(sdk)
+		if err := w.run(sdk, queue); err != nil {
+			return err
+		}
 	}
 	return w.serveRequests(ctx, pubsub.New(b.js), code)
 }
 
-// codeQueueOptions returns the SDK's options for the task queue of code steps, which has no workflows.
-func (w *Worker) codeQueueOptions(cfg Config) worker.Options {
+// codeQueueOptions returns the SDK's options for a task queue of scripts, which has no workflows.
+func (w *Worker) codeQueueOptions(cfg Config, atOnce int) worker.Options {
 	o := w.queueOptions(cfg)
-	o.MaxConcurrentActivityExecutionSize = scriptsAtOnce()
+	o.MaxConcurrentActivityExecutionSize = atOnce
 	o.DisableWorkflowWorker = true
 	return o
 }
@@ -199,6 +201,16 @@ func encodeAnswer(r any) []byte {
 // scriptsAtOnce is more than the scripts that run at a time, so that scripts of other tenants pass those of a tenant that
 // has used its share. The sandbox allows one tenant sixteen times the running scripts, a quarter of this number.
 func scriptsAtOnce() int { return 64 * scriptsPerCore * runtime.GOMAXPROCS(0) }
+
+// codeQueues returns the task queues of scripts, and how many scripts of each a worker takes at a time.
+func codeQueues() map[string]int {
+	return map[string]int{step.QueueCode: scriptsAtOnce(), step.QueueCodeAsync: asyncAtOnce()}
+}
+
+// asyncAtOnce is how many scripts for which no caller waits a worker takes at a time: twice those that run, so that one is
+// ready when another ends. The others wait at the server, which shares the places between tenants, and not here, where they
+// would be tried and turned away again and again.
+func asyncAtOnce() int { return scriptsPerCore * runtime.GOMAXPROCS(0) }
 
 // SandboxOptions returns the options of the sandbox; scripts use the same egress client as webhooks.
 func SandboxOptions(cfg Config, out *egress.Client) (sandbox.Options, error) {

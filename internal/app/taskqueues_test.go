@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/internal/deployment"
+	"github.com/hookturn/hookturn/internal/egress"
 	"github.com/hookturn/hookturn/internal/step"
 )
 
@@ -61,6 +62,19 @@ func TestWorker_TaskQueuesStopTogether(t *testing.T) {
 	}
 }
 
+// TestTaskQueues_AcceptedScriptsWaitAtTheServer: a worker takes few of the scripts for which no caller waits, so that a
+// flood of them neither fills the places of other scripts nor is turned away by the sandboxes.
+func TestTaskQueues_AcceptedScriptsWaitAtTheServer(t *testing.T) {
+	t.Parallel()
+	atOnce := codeQueues()[step.QueueCodeAsync]
+	options, err := SandboxOptions(Config{Log: slog.New(slog.DiscardHandler)}, &egress.Client{})
+	require.NoError(t, err)
+	require.Equal(t, options.Concurrency, atOnce, "half of the sandboxes run them")
+	require.Less(t, atOnce, codeQueues()[step.QueueCode]/8)
+	w := &Worker{fatal: newFatal()}
+	require.Equal(t, atOnce, w.codeQueueOptions(Config{}, atOnce).MaxConcurrentActivityExecutionSize)
+}
+
 // TestTaskQueues_SharedOptions: a worker of any task queue sends the heartbeats of its activities as often as they ask for,
 // polls, stops and fails like every other, and belongs to the deployment.
 func TestTaskQueues_SharedOptions(t *testing.T) {
@@ -68,7 +82,7 @@ func TestTaskQueues_SharedOptions(t *testing.T) {
 	cfg := Config{StopTimeout: 30 * time.Second, Deployment: deployment.Options{Name: "hookturn", BuildID: "1.2.3"}}
 	w := &Worker{fatal: newFatal()}
 	for queue, o := range map[string]worker.Options{
-		step.QueueMain: w.mainQueueOptions(cfg, nil), step.QueueCode: w.codeQueueOptions(cfg),
+		step.QueueMain: w.mainQueueOptions(cfg, nil), step.QueueCode: w.codeQueueOptions(cfg, 1),
 	} {
 		require.Equal(t, time.Second, o.MaxHeartbeatThrottleInterval, queue)
 		require.NotNil(t, o.ActivityTaskPollerBehavior, queue)

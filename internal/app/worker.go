@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 
 	"github.com/hookturn/hookturn/activities"
@@ -114,7 +115,9 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.streams),
 		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
 	}
-	acts.CodeWorkers = &codeworker.Client{Transport: pubsub.New(b.js), Log: cfg.Log}
+	acts.CodeWorkers = &codeworker.Client{
+		Transport: pubsub.New(b.js), Claims: store.NewScriptClaims(b.streams), Log: cfg.Log,
+	}
 	acts.Heartbeat, acts.ReportTime = b.temporal.RecordActivityHeartbeat, w.load.ReportTime
 	acts.Sessions = store.NewSessions(b.js, b.streams)
 	acts.MayHaveSessions = func(id schemas.BotID) bool { return mayHaveSessions(b.bots.Current(), id) }
@@ -152,6 +155,7 @@ func (w *Worker) poll(c client.Client, cfg Config, acts *activities.Activities, 
 func (w *Worker) mainQueueOptions(cfg Config, tuned worker.WorkerTuner) worker.Options {
 	o := w.queueOptions(cfg)
 	o.Tuner = tuned
+	o.Interceptors = []interceptor.WorkerInterceptor{&scriptsNotRun{log: cfg.Log, metrics: cfg.Metrics}}
 	o.WorkflowTaskPollerBehavior = pollers()
 	o.StickyScheduleToStartTimeout = stickyTimeout
 	o.DeadlockDetectionTimeout = deadlockTimeout

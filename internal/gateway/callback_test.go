@@ -34,6 +34,7 @@ type runs struct {
 
 	started   []step.Request
 	ids       []string
+	timeouts  []time.Duration // of runs
 	cancelled []string
 	script    run
 }

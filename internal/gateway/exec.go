@@ -52,6 +52,7 @@ func (o Options) exec(w http.ResponseWriter, r *http.Request) error {
 		result, err := o.Scripts.runBare(r.Context(), run, ch.Timeout())
 		return o.answerExec(w, r, ch, result, err)
 	}
+	run.Async = !ch.Opts.Sync
 	handle, err := o.Scripts.start(r.Context(), run)
 	switch {
 	case err != nil:

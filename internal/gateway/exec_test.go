@@ -47,6 +47,7 @@ func (r run) Get(ctx context.Context, into any) error {
 func (r *runs) ExecuteWorkflow(_ context.Context, o client.StartWorkflowOptions, workflow any, args ...any) (client.WorkflowRun, error) {
 	r.started = append(r.started, args[0].(step.Request))
 	r.ids = append(r.ids, o.ID+" "+workflow.(string))
+	r.timeouts = append(r.timeouts, o.WorkflowRunTimeout)
 	return r.script, r.err
 }
 
@@ -88,6 +89,8 @@ func TestExec_AsynchronousChannelAnswersFirst(t *testing.T) {
 	s := d.runs.started[0].Script
 	require.Equal(t, []string{"hook", "<order/>", "45s"}, []string{s.Plan.Step, string(s.Body), s.Timeout.String()})
 	require.Equal(t, 4, s.BodyParam)
+	require.True(t, s.Async)
+	require.Equal(t, []time.Duration{7 * 24 * time.Hour}, d.runs.timeouts, "it outlives an overload and an outage")
 	var params []any
 	for _, p := range s.Params {
 		var value any
@@ -139,6 +142,8 @@ func TestExec_SynchronousChannelReturnsScriptResponse(t *testing.T) {
 			require.Equal(t, []string{"nosniff"}, w.Header().Values("X-Content-Type-Options"), "whatever the script returns")
 			require.Contains(t, w.Header().Values("Content-Security-Policy"), "sandbox", "beside the script's own")
 			require.Equal(t, "1s", d.runs.started[0].Script.Timeout.String(), "a caller who waits bounds the script")
+			require.False(t, d.runs.started[0].Script.Async)
+			require.Equal(t, []time.Duration{5 * time.Minute}, d.runs.timeouts)
 		})
 	}
 }

@@ -23,7 +23,8 @@ import (
 const (
 	// startTimeout bounds the time until Temporal has accepted a run.
 	startTimeout = 10 * time.Second
-	// runTimeout bounds a whole run: the script's own time, the wait for a sandbox, the tries that found none.
+	// runTimeout bounds a whole run whose caller waits: the script's own time, the wait for a sandbox, the tries that found
+	// none.
 	runTimeout = 5 * time.Minute
 )
 
@@ -122,10 +123,14 @@ func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, erro
 func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.WorkflowRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	timeout := runTimeout
+	if run.Async {
+		timeout = step.AsyncRunTimeout
+	}
 	handle, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
 		ID:                    step.ID(run.Plan.WithConversation("channel-"+run.Channel), run.ID),
 		TaskQueue:             step.QueueMain,
-		WorkflowRunTimeout:    runTimeout,
+		WorkflowRunTimeout:    timeout,
 		WorkflowTaskTimeout:   scriptTaskTimeout,
 		WorkflowIDReusePolicy: enumspb.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE,
 		Priority:              temporal.Priority{FairnessKey: run.Plan.Tenant},

@@ -35,6 +35,7 @@ type Metrics struct {
 	letters   *prometheus.CounterVec
 	recovered prometheus.Counter
 	expired   *prometheus.CounterVec
+	notRun    *prometheus.CounterVec
 	refused   *prometheus.CounterVec
 	unwritten *prometheus.CounterVec
 	gateway   *prometheus.HistogramVec
@@ -105,13 +106,17 @@ func NewMetrics() *Metrics {
 		expired: counter("hookturn_retention_deleted_total",
 			"What was deleted because its bot keeps it for less time than its stream: replies, dead_letters or files.",
 			"tenant", "bot", "place"),
+		notRun: counter("hookturn_scripts_not_run_total",
+			"Scripts of accepted asynchronous calls that did not run, or whose outcome is not known, by error code.",
+			"tenant", "bot", "kind"),
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by error code.", "reason"),
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.retries, &m.readers, &m.workers, m.steps.duration, m.steps.answers, m.build)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles,
 		m.lastLoad, m.taken,
-		m.letters, m.recovered, m.expired, m.refused, m.unwritten, m.gateway, m.shares, m.sockets, m.frames, m.programs,
+		m.letters, m.recovered, m.expired, m.notRun, m.refused, m.unwritten,
+		m.gateway, m.shares, m.sockets, m.frames, m.programs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -276,6 +281,13 @@ func (m *Metrics) TakenOver() {
 func (m *Metrics) Recovered() {
 	if m != nil {
 		m.recovered.Inc()
+	}
+}
+
+// ScriptNotRun counts an asynchronous call that was accepted and whose script did not run, or whose outcome is not known.
+func (m *Metrics) ScriptNotRun(owner schemas.BotID, kind string) {
+	if m != nil {
+		m.notRun.WithLabelValues(owner.Tenant, owner.Bot, kind).Inc()
 	}
 }
 

@@ -28,6 +28,7 @@ var labels = map[string][]string{
 	"hookturn_events_taken_over_total":               nil,
 	"hookturn_dead_letters_total":                    {"reason"},
 	"hookturn_events_recovered_total":                nil,
+	"hookturn_scripts_not_run_total":                 {"bot", "kind", "tenant"},
 	"hookturn_retention_deleted_total":               {"bot", "place", "tenant"},
 	"hookturn_attempts_total":                        {"bot", "result", "step", "tenant"},
 	"hookturn_attempt_duration_seconds":              {"bot", "step", "tenant"},
@@ -83,6 +84,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.TakenOver()
 	m.DeadLetter("bad_event")
 	m.Recovered()
+	m.ScriptNotRun(schemas.BotID{Tenant: "acme", Bot: "shop"}, "sandbox_unavailable")
 	m.RetentionDeleted(schemas.BotID{Tenant: "acme", Bot: "shop"}, "replies", 3)
 	m.NATSWriteFailed("no_space")
 	m.Refused(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "circuit_open")
@@ -136,6 +138,7 @@ func TestMetrics_RecordedValues(t *testing.T) {
 		`hookturn_events_taken_over_total 1`,
 		`hookturn_dead_letters_total{reason="bad_event"} 1`,
 		`hookturn_events_recovered_total 1`,
+		`hookturn_scripts_not_run_total{bot="shop",kind="sandbox_unavailable",tenant="acme"} 1`,
 		`hookturn_retention_deleted_total{bot="shop",place="replies",tenant="acme"} 3`,
 		`hookturn_requests_refused_total{bot="shop",reason="circuit_open",step="ORDER",tenant="acme"} 1`,
 		`hookturn_endpoint_state{bot="shop",state="open",tenant="acme",url="https://shop.example/orders"} 1`,
@@ -225,7 +228,7 @@ func TestMetrics_Nil(t *testing.T) {
 	}
 	require.Equal(t, []string{
 		"Accepted", "Attempt", "BotFiles", "Build", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "Program", "Recovered",
-		"Refused", "Reply", "RetentionDeleted", "Retried", "ShareExceeded", "Sockets", "Step", "TakenOver",
+		"Refused", "Reply", "RetentionDeleted", "Retried", "ScriptNotRun", "ShareExceeded", "Sockets", "Step", "TakenOver",
 	}, called)
 }
 
