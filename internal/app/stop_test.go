@@ -16,6 +16,7 @@ import (
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/dialects"
 	"github.com/hookturn/hookturn/internal/natsclient"
+	"github.com/hookturn/hookturn/internal/rollout"
 	"github.com/hookturn/hookturn/internal/telemetry"
 )
 
@@ -88,7 +89,7 @@ func TestStarter_GatewayStopsWithReader(t *testing.T) {
 	require.NoError(t, s.startGateway(t.Context(), cfg, &base{
 		bots: bots, channels: channel.NewRegistry(bots, bot.Options{}, cfg.Log), js: js, streams: streams,
 		temporal: &mocks.Client{},
-	}))
+	}, &rollout.Files{Bots: bots, Streams: streams, Name: t.Name()}))
 	require.Empty(t, s.parts.list, "it would stop before the reader")
 	root := "http://" + s.GatewayAddr()
 	status, _ := get(t, root+"/openapi.json")
