@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,6 +24,7 @@ var (
 	errWatchEnded  = errors.New("the watch has ended")
 	errReconnected = errors.New("the connection was lost and restored")
 	errNotReceived = errors.New("an entry that is stored was not received")
+	errNotRead     = fmt.Errorf("the stored entries were not read within %s", readMax)
 )
 
 const (
@@ -30,6 +33,12 @@ const (
 	// compareEvery is how often what a watch has received is compared with what is stored. An entry that was not received at
 	// two comparisons ends the watch, so that all processes apply a change within about a second.
 	compareEvery = 400 * time.Millisecond
+	// compareTimeout bounds a comparison, and compareFirst one before the stored entries are passed on: a process that starts
+	// waits for them, also when NATS is slow.
+	compareTimeout = 400 * time.Millisecond
+	compareFirst   = 2 * time.Second
+	// readMax bounds the time until the stored entries are passed on. After it, the watch begins again, with a line in the log.
+	readMax = 10 * time.Second
 )
 
 // Watch calls begin, then each for the entries of a bucket, then each(nil), then each for every change, until ctx ends.
@@ -83,8 +92,8 @@ func untilReconnected(ctx context.Context, nc *nats.Conn) (connected context.Con
 	return connected, func() { nc.RemoveStatusListener(restored); cancel(nil) }
 }
 
-// watchOnce passes on the entries of a consumer. The end of the stored entries waits until all have been received that the
-// leader of the stream had: the consumer may run on a replica that lags.
+// watchOnce passes on the entries of a consumer. The consumer may run on a replica that lags: the stored entries are passed on
+// when all have been received that the leader of the stream has, and of each key the latest only.
 func (s Streams) watchOnce(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry)) error {
 	restored := s.Restored("KV_" + bucket)
 	ctx, cancel := context.WithCancel(ctx)
@@ -93,8 +102,10 @@ func (s Streams) watchOnce(ctx context.Context, bucket string, each func(jetstre
 	if err != nil {
 		return fmt.Errorf("watch bucket %s: %w", bucket, err)
 	}
-	a := arrivals{from: natsclient.LeaderOf(s.js, "KV_"+bucket), filter: "$KV." + bucket + ".>"}
-	atEnd := false // the consumer has sent what its replica had
+	a := arrivals{
+		from: natsclient.LeaderOf(s.js, "KV_"+bucket), filter: "$KV." + bucket + ".>", began: time.Now(),
+		stored: map[string]jetstream.KeyValueEntry{}, each: each,
+	}
 	compare := time.NewTicker(compareEvery)
 	defer compare.Stop()
 	for {
@@ -104,52 +115,79 @@ func (s Streams) watchOnce(ctx context.Context, bucket string, each func(jetstre
 		case <-restored:
 			return errWatchEnded
 		case entry, open := <-watcher.Updates():
-			if !open {
+			switch {
+			case !open:
 				return errWatchEnded
-			}
-			if entry != nil {
-				a.received = entry.Revision()
-				each(entry)
+			case entry != nil:
+				a.receive(entry)
 				continue
 			}
-			atEnd = true
-			compare.Reset(compareEvery)
+			compare.Reset(compareEvery) // the replica has sent what it had
 		case <-compare.C:
 			if len(watcher.Updates()) > 0 {
 				continue // they come first
 			}
-			if a.missing() {
-				return errNotReceived
-			}
 		}
-		if a.complete(ctx) && atEnd {
-			atEnd = false
-			each(nil)
+		if err := a.compare(ctx); err != nil {
+			return err
 		}
 	}
 }
 
-// arrivals compares the entries that a watch has received with those that are stored.
+// arrivals passes on the entries that a watch receives, and compares them with those that the leader of the stream has.
 type arrivals struct {
 	from     natsclient.Leader
 	filter   string // of the bucket's subjects
-	received uint64 // latest revision
-	stored   uint64 // a revision that was stored and not received at the latest comparison; 0 = none
+	began    time.Time
+	received uint64                             // latest revision
+	missing  uint64                             // a revision that was not received at the latest comparison; 0 = none
+	stored   map[string]jetstream.KeyValueEntry // the latest of each key, until all are received; nil after that
+	each     func(jetstream.KeyValueEntry)
 }
 
-// complete reports whether the watch has received all that is stored. It is false, too, when that cannot be read soon.
-func (a *arrivals) complete(ctx context.Context) bool {
-	ctx, cancel := context.WithTimeout(ctx, compareEvery)
+func (a *arrivals) receive(entry jetstream.KeyValueEntry) {
+	a.received = entry.Revision()
+	if a.stored == nil {
+		a.each(entry)
+		return
+	}
+	a.stored[entry.Key()] = entry
+}
+
+// compare passes the stored entries on when the leader has no others. It is an error when an entry that was not received at
+// the comparison before still is not, and when the stored entries take too long.
+func (a *arrivals) compare(ctx context.Context) error {
+	switch {
+	case a.missing > a.received:
+		return errNotReceived
+	case a.stored != nil && time.Since(a.began) > readMax:
+		return errNotRead
+	}
+	timeout := compareTimeout
+	if a.stored != nil {
+		timeout = compareFirst
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	m, err := a.from.Get(ctx, natsclient.Query{Next: a.filter, Sequence: a.received + 1})
-	if err == nil {
-		a.stored = m.Sequence
+	switch {
+	case err == nil:
+		a.missing = m.Sequence
+	case errors.Is(err, jetstream.ErrMsgNotFound) && a.stored != nil:
+		a.passStored()
 	}
-	return errors.Is(err, jetstream.ErrMsgNotFound)
+	return nil // one that could not be made is made again
 }
 
-// missing reports whether an entry that was not received at the latest comparison still is not.
-func (a *arrivals) missing() bool { return a.stored > a.received }
+// passStored passes on what was stored when the watch began, in the order of revisions, and its end.
+func (a *arrivals) passStored() {
+	byRevision := func(x, y jetstream.KeyValueEntry) int { return cmp.Compare(x.Revision(), y.Revision()) }
+	for _, entry := range slices.SortedFunc(maps.Values(a.stored), byRevision) {
+		a.each(entry)
+	}
+	a.stored = nil
+	a.each(nil)
+}
 
 // pollOnce is watchOnce without a consumer. An entry that is replaced while the bucket is read may be seen in both states.
 func (s Streams) pollOnce(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry)) error {

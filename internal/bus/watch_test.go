@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
@@ -86,17 +87,18 @@ func TestWatch_BeginsAgainWithoutItsConsumer(t *testing.T) {
 	require.EqualValues(t, 2, w.begins.Load(), "the library has found the loss first")
 }
 
-// laggingBucket is a bucket whose watches run on a replica that has received its entry after they began.
+// laggingBucket is a bucket whose watches receive these entries, as from a replica that lags.
 type laggingBucket struct {
 	jetstream.KeyValue
 
-	entry jetstream.KeyValueEntry
+	entries []jetstream.KeyValueEntry
 }
 
 func (b laggingBucket) WatchAll(context.Context, ...jetstream.WatchOpt) (jetstream.KeyWatcher, error) {
-	updates := make(chan jetstream.KeyValueEntry, 2)
-	updates <- nil
-	updates <- b.entry
+	updates := make(chan jetstream.KeyValueEntry, len(b.entries))
+	for _, entry := range b.entries {
+		updates <- entry
+	}
 	return sentEntries{updates: updates}, nil
 }
 
@@ -108,24 +110,35 @@ type sentEntries struct {
 
 func (s sentEntries) Updates() <-chan jetstream.KeyValueEntry { return s.updates }
 
-// TestWatch_EndOfStoredEntries waits for the entries that the leader of the stream has.
-func TestWatch_EndOfStoredEntries(t *testing.T) {
+// TestWatch_StoredEntries: a watch passes on what the leader of the stream has, and no older value of a key, whatever a replica
+// sends before.
+func TestWatch_StoredEntries(t *testing.T) {
 	t.Parallel()
 	_, _, s := setup(t, StreamOptions{})
-	ctx, cancel := context.WithCancel(testContext(t))
-	defer cancel()
-	_, err := s.Bucket(BucketPauses).Put(ctx, "key", nil)
-	require.NoError(t, err)
-	entry, err := s.Bucket(BucketPauses).Get(ctx, "key")
-	require.NoError(t, err)
-	s.buckets = map[string]jetstream.KeyValue{BucketPauses: laggingBucket{entry: entry}}
-	var seen []jetstream.KeyValueEntry
-	require.NoError(t, s.Watch(ctx, BucketPauses, func() { seen = nil }, func(entry jetstream.KeyValueEntry) {
-		if seen = append(seen, entry); len(seen) == 2 {
-			cancel()
-		}
-	}))
-	require.Equal(t, []jetstream.KeyValueEntry{entry, nil}, seen)
+	put := func(key, value string) jetstream.KeyValueEntry {
+		_, err := s.Bucket(BucketPauses).Put(testContext(t), key, []byte(value))
+		require.NoError(t, err)
+		entry, err := s.Bucket(BucketPauses).Get(testContext(t), key)
+		require.NoError(t, err)
+		return entry
+	}
+	old, other, latest := put("key", "old"), put("other", "x"), put("key", "latest")
+	for name, sent := range map[string][]jetstream.KeyValueEntry{
+		"the end comes first":                 {nil, other, latest},
+		"a value that was replaced":           {old, other, nil, latest},
+		"no end, its last entry has expired":  {other, latest},
+		"an entry after the end of the other": {other, nil, latest},
+	} {
+		ctx, cancel := context.WithCancel(testContext(t))
+		s.buckets = map[string]jetstream.KeyValue{BucketPauses: laggingBucket{entries: sent}}
+		var seen []jetstream.KeyValueEntry
+		require.NoError(t, s.Watch(ctx, BucketPauses, func() { seen = nil }, func(entry jetstream.KeyValueEntry) {
+			if seen = append(seen, entry); entry == nil {
+				cancel()
+			}
+		}), name)
+		require.Equal(t, []jetstream.KeyValueEntry{other, latest, nil}, seen, name)
+	}
 }
 
 // TestArrivals_EntryMissing compares an entry that arrives with one that does not.
@@ -133,16 +146,30 @@ func TestArrivals_EntryMissing(t *testing.T) {
 	t.Parallel()
 	_, js, s := setup(t, StreamOptions{})
 	ctx := testContext(t)
-	a := arrivals{from: natsclient.LeaderOf(js, "KV_"+BucketPauses), filter: "$KV." + BucketPauses + ".>"}
-	require.True(t, a.complete(ctx))
-	for range 2 {
-		stored, err := s.Bucket(BucketPauses).Put(ctx, "key", nil)
-		require.NoError(t, err)
-		require.False(t, a.missing(), "it was not stored at the latest comparison")
-		require.False(t, a.complete(ctx))
-		require.True(t, a.missing())
-		a.received = stored
-		require.False(t, a.missing())
-		require.True(t, a.complete(ctx))
+	a := arrivals{
+		from: natsclient.LeaderOf(js, "KV_"+BucketPauses), filter: "$KV." + BucketPauses + ".>",
+		each: func(jetstream.KeyValueEntry) {},
 	}
+	require.NoError(t, a.compare(ctx))
+	for range 2 {
+		_, err := s.Bucket(BucketPauses).Put(ctx, "key", nil)
+		require.NoError(t, err)
+		entry, err := s.Bucket(BucketPauses).Get(ctx, "key")
+		require.NoError(t, err)
+		require.NoError(t, a.compare(ctx), "it was not stored at the latest comparison")
+		require.ErrorIs(t, a.compare(ctx), errNotReceived)
+		a.receive(entry)
+		require.NoError(t, a.compare(ctx))
+	}
+}
+
+// TestArrivals_NotRead: a watch whose stored entries are not all received begins again, with a line in the log.
+func TestArrivals_NotRead(t *testing.T) {
+	t.Parallel()
+	_, js, _ := setup(t, StreamOptions{})
+	a := arrivals{
+		from: natsclient.LeaderOf(js, "KV_"+BucketPauses), filter: "$KV." + BucketPauses + ".>",
+		began: time.Now().Add(-readMax), stored: map[string]jetstream.KeyValueEntry{},
+	}
+	require.ErrorIs(t, a.compare(testContext(t)), errNotRead)
 }
