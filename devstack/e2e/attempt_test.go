@@ -135,7 +135,7 @@ func TestExec_CodeWorkerLostInAttempt(t *testing.T) {
 	h.gate.await(t, 1)
 	busy, _ := whichOf(t, workers, func(p *proc) bool { return p.logged("script connection closed") }) // to /price
 	busy.kill()
-	require.Equal(t, http.StatusInternalServerError, next(t, status, "the status"))
+	require.Equal(t, http.StatusGatewayTimeout, next(t, status, "the status"), "outcome_unknown")
 	require.Len(t, h.samples.Ledger().ByPath("/pay"), 1)
 	close(h.gate.open)
 }

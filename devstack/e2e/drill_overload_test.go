@@ -28,10 +28,6 @@ func TestDrill_Overload(t *testing.T) {
 	const conversations = 900
 	d := newDrill(t, conversations, drillOptions{})
 	d.start(t)
-	// A worker makes 16 first attempts of a bot inside of workflow tasks before it knows that the endpoint is slow. When it
-	// stands still for more than 2 s, the timeout of such a task, the other worker repeats these.
-	const botCount, firstAttempts = 4, 16
-	d.takenOver = len(d.workers) * botCount * firstAttempts
 	self, err := os.Executable()
 	require.NoError(t, err)
 	run(t, self, []string{role + "=burn"})
@@ -45,6 +41,11 @@ func TestDrill_Overload(t *testing.T) {
 	d.waitAll(t)
 	unfollow()
 	t.Logf("%d steps answered within %v", conversations, time.Since(began).Round(time.Second))
+	// A worker makes 16 first attempts of a bot inside of workflow tasks before it knows that the endpoint is slow. When it
+	// stands still for more than 2 s, the timeout of such a task, the other worker repeats these.
+	const botCount, firstAttempts = 4, 16
+	d.takenOver = botCount * firstAttempts
 	d.check(t)
-	require.LessOrEqual(t, d.samples.Ledger().Len(), conversations+d.duplicatesMax(conversations), "retries included")
+	require.LessOrEqual(t, d.samples.Ledger().Len(), conversations+conversations/1000+1+byChance+botCount*firstAttempts,
+		"retries included")
 }

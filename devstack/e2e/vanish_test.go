@@ -69,10 +69,10 @@ func (s *stranger) outcome(ctx context.Context, conversation string) schemas.Out
 }
 
 // serves waits until an event that is published from now on succeeds. A step that begins while something is missing yet may
-// end in another way: the next event is tried.
+// end in another way, once: then the next event is tried.
 func (s *stranger) serves(t *testing.T, after string) {
 	t.Helper()
-	conversation := ""
+	conversation, lost := "", false
 	require.Eventually(t, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
@@ -84,9 +84,9 @@ func (s *stranger) serves(t *testing.T, after string) {
 			conversation = asked
 		}
 		ended := s.outcome(ctx, conversation)
-		if ended != "" && ended != schemas.OutcomeSuccess {
+		if ended != "" && ended != schemas.OutcomeSuccess && !lost {
 			t.Logf("%s ended as %s", conversation, ended)
-			conversation = ""
+			conversation, lost = "", true
 		}
 		return ended == schemas.OutcomeSuccess
 	}, patience, 50*time.Millisecond, "nothing is answered after %s", after)
