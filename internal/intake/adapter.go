@@ -23,7 +23,8 @@ func resolveAdapter(b *bot.Bot, d *step.Delivery) {
 	if name := e.Data.Adapter; name != "" {
 		adapter, ok := b.Adapter(name)
 		if !ok {
-			d.Refused = fault.New(fault.Config, "bot %s has no adapter %q%s", b.Name(), name, nearest.Hint(name, adapterNames(b)))
+			d.Refused = fault.Wrap(fault.Config, errUnknownAdapter, "bot %s has no adapter %q%s", b.Name(), name,
+				nearest.Hint(name, adapterNames(b)))
 			return
 		}
 		d.Plan, d.Refused = planFor(adapter, e)

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -13,8 +14,9 @@ import (
 
 // Rollout knows whether another starter may have what the bot files of this one do not have. *rollout.Files is one.
 type Rollout interface {
-	// Wait returns how long an event that JetStream stored at a time waits for it; 0: the event names what no starter has.
-	Wait(ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time) (time.Duration, error)
+	// Wait returns how long an event that JetStream stored at a time waits for it; 0: the event names what no starter has, or
+	// its latest useful moment is near. useful is nil when the event does not have one.
+	Wait(ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time, useful *time.Time) (time.Duration, error)
 }
 
 // Bounds of the events of one tenant that wait for bot files in this process, by their bytes: an event counts as
@@ -47,12 +49,12 @@ func (b *behind) outcome() eventreader.Outcome {
 }
 
 // await returns a *behind when an event that a Set of bots cannot serve is to wait for a newer Set, nil when it is to be
-// rejected. When too much of its tenant waits already, it is rejected.
-func (i *Intake) await(ctx context.Context, own *bot.Set, m *eventreader.Message) error {
+// rejected: when too much of its tenant waits already, too. useful is its latest useful moment, nil without one.
+func (i *Intake) await(ctx context.Context, own *bot.Set, m *eventreader.Message, useful *time.Time) error {
 	if i.Rollout == nil {
 		return nil
 	}
-	wait, err := i.Rollout.Wait(ctx, own, m.BotID, m.Received)
+	wait, err := i.Rollout.Wait(ctx, own, m.BotID, m.Received, useful)
 	if err != nil {
 		return &behind{err: err}
 	}
@@ -82,7 +84,12 @@ func (i *Intake) await(ctx context.Context, own *bot.Set, m *eventreader.Message
 	return &behind{until: until}
 }
 
-// ofBotFile reports whether a delivery is rejected because of what the bot file has, which a newer one may have.
-func ofBotFile(f *fault.Fault) bool {
-	return f != nil && (f.Kind == fault.UnknownStep || f.Kind == fault.Config)
+// errUnknownAdapter is the cause of the fault of an event that names an adapter which its bot does not have.
+var errUnknownAdapter = errors.New("unknown adapter")
+
+// ofUnknownName reports whether a delivery is rejected because it names a step or an adapter that the bot file does not
+// have, and that a newer one may have. What else the bot file does not serve, such as an image to an adapter that takes
+// text, is routine and is rejected at once: a wait would stop the conversation each time.
+func ofUnknownName(f *fault.Fault) bool {
+	return f != nil && (f.Kind == fault.UnknownStep || errors.Is(f, errUnknownAdapter))
 }

@@ -26,11 +26,15 @@ import (
 
 // otherStarters is how long an event waits for the bot files of this starter.
 type otherStarters struct {
-	wait time.Duration
-	err  error
+	wait   time.Duration
+	err    error
+	useful *time.Time // of the latest event
 }
 
-func (o *otherStarters) Wait(context.Context, *bot.Set, schemas.BotID, time.Time) (time.Duration, error) {
+func (o *otherStarters) Wait(
+	_ context.Context, _ *bot.Set, _ schemas.BotID, _ time.Time, useful *time.Time,
+) (time.Duration, error) {
+	o.useful = useful
 	return o.wait, o.err
 }
 
@@ -124,13 +128,58 @@ func TestHandle_WaitEnds(t *testing.T) {
 	require.Eventually(t, func() bool { return over.Err() != nil }, time.Minute, time.Millisecond)
 }
 
-// TestHandle_OwnMistakesDoNotWait: what is wrong with an event itself is rejected whatever files there are.
-func TestHandle_OwnMistakesDoNotWait(t *testing.T) {
+// TestHandle_KnownNamesDoNotWait: what is wrong with an event itself, and what the bot and the adapter that it goes to do not
+// serve, is rejected whatever files there are.
+func TestHandle_KnownNamesDoNotWait(t *testing.T) {
 	t.Parallel()
-	in, _, taken, _ := behindOthers(t)
-	intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message("shop", schemas.TypeMessageReceived,
-		`{"message":{"type":"text","text":"hi"},"params":{"adapter":7,"conversationClientId":7}}`)), "", false)
-	require.Equal(t, fault.BadEvent, (*taken)[0].Refused.Kind)
+	for name, c := range map[string]struct {
+		file, eventType, data string
+		want                  fault.Kind
+	}{
+		"invalid parameters": {intaketest.Ordered, schemas.TypeMessageReceived,
+			`{"message":{"type":"text","text":"hi"},"params":{"adapter":7,"conversationClientId":7}}`, fault.BadEvent},
+		"a message of another type": {helpdesk, schemas.TypeMessageReceived, `{"message":{"type":"image"}}`, fault.Config},
+		"its type, to a named adapter": {helpdesk, schemas.TypeMessageReceived,
+			`{"adapter":"robot","message":{"type":"image"}}`, fault.Config},
+		"a named adapter without the endpoint": {helpdesk, schemas.TypeConversationEvent,
+			`{"adapter":"robot","event":{"type":"x"}}`, fault.Config},
+		"a bot without the endpoint": {crowd, schemas.TypeConversationEvent, `{"event":{"type":"x"}}`, fault.Config},
+		"several adapters":           {crowd, schemas.TypeMessageReceived, `{"message":{"type":"text","text":"hi"}}`, fault.Config},
+		"a bot without adapters": {intaketest.Ordered, schemas.TypeMessageReceived,
+			`{"message":{"type":"text","text":"hi"}}`, fault.Config},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, _, taken, load := behindOthers(t)
+			_, file, _ := strings.Cut(c.file, "\n")
+			load("bot: shop\n" + file)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), intaketest.Message("shop", c.eventType, c.data)), "", false)
+			require.Equal(t, c.want, (*taken)[0].Refused.Kind)
+		})
+	}
+}
+
+// TestHandle_WaitKnowsLatestUsefulMoment: the wait is bounded by the header of the message, and by the event where that can be
+// read.
+func TestHandle_WaitKnowsLatestUsefulMoment(t *testing.T) {
+	t.Parallel()
+	in, others, _, _ := behindOthers(t)
+	until := time.Now().Add(time.Hour)
+	for _, m := range []*eventreader.Message{
+		intaketest.Requested("late"), intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"REFUND"}`),
+	} {
+		require.True(t, in.Handle(t.Context(), m).Held())
+		require.Nil(t, others.useful)
+		m.Expires = until
+		require.True(t, in.Handle(t.Context(), m).Held())
+		require.NotNil(t, others.useful)
+		require.True(t, until.Equal(*others.useful))
+	}
+	m := intaketest.Message("shop", schemas.TypeStepRequested, `{"step":"REFUND"}`)
+	m.Data = []byte(strings.Replace(string(m.Data), `{`, `{"expirytime":"2030-01-02T03:04:05Z",`, 1))
+	require.True(t, in.Handle(t.Context(), m).Held())
+	require.NotNil(t, others.useful)
+	require.Equal(t, 2030, others.useful.Year())
 }
 
 // TestHandle_WaitingEventsBounded: a flood of unknown names fills the bound of its tenant, and what comes above it is rejected.

@@ -106,8 +106,8 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	d := step.Delivery{
 		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(document),
 	}
-	if resolve(b, &d); ofBotFile(d.Refused) {
-		err = i.await(ctx, bots, m)
+	if resolve(b, &d); ofUnknownName(d.Refused) {
+		err = i.await(ctx, bots, m, d.UsefulUntil)
 	}
 	if err != nil {
 		return err
@@ -142,7 +142,7 @@ func decode(m *eventreader.Message, document []byte, undocumented error) (schema
 
 // unknownBot makes an event of a bot that this starter does not know wait, or rejects it.
 func (i *Intake) unknownBot(ctx context.Context, bots *bot.Set, m *eventreader.Message, document []byte) error {
-	if err := i.await(ctx, bots, m); err != nil {
+	if err := i.await(ctx, bots, m, usefulUntil(schemas.Event{}, m)); err != nil {
 		return err
 	}
 	unknown := dispatch.Rejectf(fault.UnknownBot, "no bot file for bot %s of tenant %s%s", m.Bot, m.Tenant, bots.Hint(m.BotID))

@@ -25,6 +25,9 @@ const (
 	// is long enough for both.
 	readShare   = 12
 	settleShare = 2
+	// answerTime is how long before its latest useful moment an event stops waiting: JetStream deletes one with a Nats-TTL at
+	// that moment, and its answer must come before.
+	answerTime = time.Second
 
 	readTimeout = 2 * time.Second // of all announcements
 )
@@ -57,10 +60,13 @@ type announced struct {
 func (f *Files) Announcement() string { return f.Bots.Current().Digest() }
 
 // Wait returns how long an event waits that names what a Set does not have: as long as the Set may be behind that of
-// another starter, at most until Grace after JetStream stored the event, by its clock. It is 0 where the event is a mistake:
-// no other starter lives, or all have the same file of the bot. Before that is certain the event waits for a few seconds:
-// the change of a starter that has accepted the event may not be announced. The error reports that NATS cannot be asked.
-func (f *Files) Wait(ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time) (time.Duration, error) {
+// another starter, at most until Grace after JetStream stored the event, by its clock, and until a second before its latest
+// useful moment, nil when it does not have one. It is 0 where the event is a mistake: no other starter lives, or all have
+// the same file of the bot. Before that is certain the event waits for a few seconds: the change of a starter that has
+// accepted the event may not be announced. The error reports that NATS cannot be asked.
+func (f *Files) Wait(
+	ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time, useful *time.Time,
+) (time.Duration, error) {
 	if time.Since(stored) > Grace+step.ClockSlack { // too old by any clock
 		return 0, nil
 	}
@@ -69,28 +75,32 @@ func (f *Files) Wait(ctx context.Context, own *bot.Set, id schemas.BotID, stored
 		return 0, err
 	}
 	grace := f.Streams.StarterTTL() / settleShare
-	if others.differ(own, id) {
+	if len(others.differing(own, id)) > 0 {
 		grace = Grace
 	}
-	age := time.Now().Add(others.ahead).Sub(stored)
-	return min(max(0, grace-age), Grace), nil
+	until := stored.Add(grace)
+	if useful != nil && useful.Add(-answerTime).Before(until) {
+		until = useful.Add(-answerTime)
+	}
+	return min(max(0, until.Sub(time.Now().Add(others.ahead))), Grace), nil
 }
 
 // Differ reports whether another starter may have a file of a bot that a Set does not have. The error reports that NATS
 // cannot be asked.
 func (f *Files) Differ(ctx context.Context, own *bot.Set, id schemas.BotID) (bool, error) {
 	others, err := f.others(ctx)
-	return err == nil && others.differ(own, id), err
+	return err == nil && len(others.differing(own, id)) > 0, err
 }
 
-// differ reports whether a starter may have another file of a bot. One of an earlier release announces none.
-func (a announced) differ(own *bot.Set, id schemas.BotID) bool {
+// differing returns the parts for a bot of the digests that differ from that of a Set. A starter of an earlier release does
+// not announce a digest, and counts as one with the same files: every mistake would wait during an upgrade.
+func (a announced) differing(own *bot.Set, id schemas.BotID) (parts []string) {
 	for _, digest := range a.digests {
-		if bot.DigestOf(digest, id) != bot.DigestOf(own.Digest(), id) {
-			return true
+		if part := bot.DigestOf(digest, id); part != "" && part != bot.DigestOf(own.Digest(), id) {
+			parts = append(parts, part)
 		}
 	}
-	return false
+	return parts
 }
 
 // others returns what the other starters have announced, as it was read a moment ago.

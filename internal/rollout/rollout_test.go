@@ -75,6 +75,15 @@ func (i installation) starter(t *testing.T, others map[string]string) *rollout.F
 
 func idOf(name string) schemas.BotID { return schemas.BotID{Tenant: "default", Bot: name} }
 
+// usefulFor returns the latest useful moment of an event, nil when it does not have one.
+func usefulFor(d time.Duration) *time.Time {
+	if d == 0 {
+		return nil
+	}
+	until := time.Now().Add(d)
+	return &until
+}
+
 // TestFiles_Wait is how long an event waits whose bot or step this starter does not know, by what the others have.
 func TestFiles_Wait(t *testing.T) {
 	t.Parallel()
@@ -85,19 +94,25 @@ func TestFiles_Wait(t *testing.T) {
 		others map[string]string
 		bot    string
 		age    time.Duration
+		useful time.Duration // from now on; 0: without an end
 		atMost time.Duration
 	}{
-		"alone":                       {map[string]string{}, "late", 0, 0},
-		"another has it":              {map[string]string{"a": same, "b": newer}, "late", 0, rollout.Grace},
-		"another has it, older":       {map[string]string{"b": newer}, "late", 70 * time.Second, rollout.Grace - 70*time.Second},
-		"after the grace":             {map[string]string{"b": newer}, "late", 2 * rollout.Grace, 0},
-		"of an earlier release":       {map[string]string{"b": "starter-b/x"}, "late", 0, rollout.Grace},
-		"another bot is newer":        {map[string]string{"b": newer}, "shop", 70 * time.Second, 0},
-		"a mistake, long ago":         {map[string]string{"a": same}, "late", 70 * time.Second, 0},
-		"stored by a clock far ahead": {map[string]string{"b": newer}, "late", -time.Hour, rollout.Grace},
+		"alone":                        {map[string]string{}, "late", 0, 0, 0},
+		"another has it":               {map[string]string{"a": same, "b": newer}, "late", 0, 0, rollout.Grace},
+		"another has it, older":        {map[string]string{"b": newer}, "late", 70 * time.Second, 0, rollout.Grace - 70*time.Second},
+		"after the grace":              {map[string]string{"b": newer}, "late", 2 * rollout.Grace, 0, 0},
+		"of an earlier release":        {map[string]string{"b": "starter-b/x"}, "late", 0, 0, starterTTL / 2},
+		"of an earlier release, older": {map[string]string{"b": "starter-b/x"}, "late", 70 * time.Second, 0, 0},
+		"useful for a while":           {map[string]string{"b": newer}, "late", 0, 30 * time.Second, 29 * time.Second},
+		"useful no more":               {map[string]string{"b": newer}, "late", 0, time.Second, 0},
+		"useful for long":              {map[string]string{"b": newer}, "late", 70 * time.Second, time.Hour, rollout.Grace - 70*time.Second},
+		"a mistake, useful no more":    {map[string]string{"a": same}, "late", 0, time.Second, 0},
+		"another bot is newer":         {map[string]string{"b": newer}, "shop", 70 * time.Second, 0, 0},
+		"a mistake, long ago":          {map[string]string{"a": same}, "late", 70 * time.Second, 0, 0},
+		"stored by a clock far ahead":  {map[string]string{"b": newer}, "late", -time.Hour, 0, rollout.Grace},
 	} {
 		f := nats.starter(t, c.others)
-		wait, err := f.Wait(testContext(t), f.Bots.Current(), idOf(c.bot), time.Now().Add(-c.age))
+		wait, err := f.Wait(testContext(t), f.Bots.Current(), idOf(c.bot), time.Now().Add(-c.age), usefulFor(c.useful))
 		require.NoError(t, err, name)
 		require.LessOrEqual(t, wait, c.atMost, name)
 		require.Equal(t, c.atMost > 0, wait > 0, name)
@@ -109,7 +124,7 @@ func TestFiles_Wait(t *testing.T) {
 func TestFiles_WaitUntilAnnounced(t *testing.T) {
 	t.Parallel()
 	f := setup(t).starter(t, map[string]string{"a": botsOf(t, map[string]string{"shop": "bot: shop\n"}).Current().Digest()})
-	wait, err := f.Wait(testContext(t), f.Bots.Current(), idOf("late"), time.Now())
+	wait, err := f.Wait(testContext(t), f.Bots.Current(), idOf("late"), time.Now(), nil)
 	require.NoError(t, err)
 	require.Positive(t, wait)
 }
@@ -134,6 +149,6 @@ func TestFiles_CallerAway(t *testing.T) {
 	f := setup(t).starter(t, map[string]string{})
 	ended, cancel := context.WithCancel(testContext(t))
 	cancel()
-	_, err := f.Wait(ended, f.Bots.Current(), idOf("late"), time.Now())
+	_, err := f.Wait(ended, f.Bots.Current(), idOf("late"), time.Now(), nil)
 	require.NoError(t, err)
 }
