@@ -9,9 +9,9 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// A digest has so many parts of eight hex digits, whatever the number of bots.
 const (
-	digestParts  = 64
+	// DigestParts is how many parts of eight hex digits a digest has, whatever the number of bots.
+	DigestParts  = 64
 	digestDigits = 8
 )
 
@@ -22,19 +22,19 @@ func (s *Set) Digest() string { return s.digest }
 // DigestOf returns the part of a digest for a bot, known or not; a 64th of all bots share it. It is "" when the text is not
 // a digest.
 func DigestOf(digest string, id schemas.BotID) string {
-	if len(digest) != digestParts*digestDigits {
+	if len(digest) != DigestParts*digestDigits {
 		return ""
 	}
-	from := partOf(id) * digestDigits
+	from := DigestPart(id) * digestDigits
 	return digest[from : from+digestDigits]
 }
 
 // digestOf returns the digest of bots. The revision of a bot file depends on its text alone, not on the process.
 func digestOf(bots map[schemas.BotID]*Bot) string {
-	var parts [digestParts]uint32
+	var parts [DigestParts]uint32
 	for id, b := range bots {
 		sum := sha256.Sum256([]byte(id.Tenant + "/" + id.Bot + "/" + b.revision))
-		parts[partOf(id)] ^= binary.BigEndian.Uint32(sum[:]) // in any order
+		parts[DigestPart(id)] ^= binary.BigEndian.Uint32(sum[:]) // in any order
 	}
 	var digest strings.Builder
 	for _, part := range parts {
@@ -43,7 +43,8 @@ func digestOf(bots map[schemas.BotID]*Bot) string {
 	return digest.String()
 }
 
-func partOf(id schemas.BotID) int {
+// DigestPart returns the index of the part of a digest for a bot, below DigestParts.
+func DigestPart(id schemas.BotID) int {
 	sum := sha256.Sum256([]byte(id.Tenant + "/" + id.Bot))
-	return int(sum[0]) % digestParts
+	return int(sum[0]) % DigestParts
 }

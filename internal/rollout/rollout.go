@@ -48,6 +48,7 @@ type Files struct {
 	read  announced
 	err   error     // why it could not be read
 	until time.Time // when it is read again
+	since [bot.DigestParts]comparison
 }
 
 // announced is what the other starters have announced.
@@ -85,11 +86,20 @@ func (f *Files) Wait(
 	return min(max(0, until.Sub(time.Now().Add(others.ahead))), Grace), nil
 }
 
-// Differ reports whether another starter may have a file of a bot that a Set does not have. The error reports that NATS
-// cannot be asked.
+// Differ reports whether another starter may have a file of a bot that a Set does not have, which the Set may get soon: the
+// files do not differ in the same way for longer than Grace. The error reports that NATS cannot be asked.
 func (f *Files) Differ(ctx context.Context, own *bot.Set, id schemas.BotID) (bool, error) {
 	others, err := f.others(ctx)
-	return err == nil && len(others.differing(own, id)) > 0, err
+	if err != nil {
+		return false, err
+	}
+	differing := others.differing(own, id)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now := time.Now()
+	c := f.since[bot.DigestPart(id)].next(bot.DigestOf(own.Digest(), id), differing, now)
+	f.since[bot.DigestPart(id)] = c
+	return c.passing(now), nil
 }
 
 // differing returns the parts for a bot of the digests that differ from that of a Set. A starter of an earlier release does

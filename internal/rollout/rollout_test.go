@@ -152,3 +152,49 @@ func TestFiles_CallerAway(t *testing.T) {
 	_, err := f.Wait(ended, f.Bots.Current(), idOf("late"), time.Now(), nil)
 	require.NoError(t, err)
 }
+
+// TestFiles_DifferForGood: files that differ for long, such as after a bad file in one place, do not differ because of a
+// change that is on its way. The next change of either side is one.
+func TestFiles_DifferForGood(t *testing.T) {
+	t.Parallel()
+	nats := setup(t)
+	own := botsOf(t, map[string]string{"shop": "bot: shop\n"})
+	newer := botsOf(t, map[string]string{"shop": "bot: shop\n", "late": "bot: late\n"})
+	newest := botsOf(t, map[string]string{"shop": "bot: shop\n", "late": "bot: late\nidle_timeout: 5m\n"})
+	f := nats.starter(t, map[string]string{"b": newer.Current().Digest()})
+	differ := func(of *bot.Store) bool {
+		differ, err := f.Differ(testContext(t), of.Current(), idOf("late"))
+		require.NoError(t, err)
+		return differ
+	}
+	announce := func(of *bot.Store) {
+		_, err := nats.Bucket(bus.BucketStarters).Put(testContext(t), "b", []byte(of.Current().Digest()))
+		require.NoError(t, err)
+	}
+	require.True(t, differ(own))
+	f.Age(rollout.Grace / 2)
+	require.True(t, differ(own))
+	f.Age(rollout.Grace)
+	require.False(t, differ(own))
+
+	announce(newest)
+	f.Age(0)
+	require.True(t, differ(own), "the other one has changed")
+	f.Age(2 * rollout.Grace)
+	require.False(t, differ(own))
+
+	require.True(t, differ(newer), "this one has changed")
+	f.Age(2 * rollout.Grace)
+	require.False(t, differ(newer))
+
+	announce(newer)
+	f.Age(0)
+	require.False(t, differ(newer), "they are equal")
+	announce(newest)
+	f.Age(0)
+	require.True(t, differ(newer), "they differ again")
+	f.Age(2 * rollout.Grace)
+	require.False(t, differ(newer))
+	f.Age(24 * time.Hour)
+	require.True(t, differ(newer), "they may have been equal meanwhile")
+}
