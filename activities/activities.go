@@ -42,6 +42,8 @@ type Activities struct {
 	Publisher Publisher
 	Queues    Queues
 	Wake      Wake
+	// StartQueue is Wake for a queue with earlier entries: a run that works on them needs no signal.
+	StartQueue Wake
 	// Sessions keep the sessions of adapters; nil: no events about sessions.
 	Sessions Sessions
 	// MayHaveSessions reports whether the sessions of a bot are read when a conversation ends: it has an adapter that gets events

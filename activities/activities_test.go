@@ -58,7 +58,8 @@ type bundle struct {
 	tokens tokens
 	queue  queue
 	woken  []step.Queue
-	asleep error // why the queue's workflow cannot be woken
+	begun  []step.Queue // started unless they run
+	asleep error        // why the queue's workflow cannot be woken
 
 	patience time.Duration // of the latest search for a reply
 
@@ -101,8 +102,9 @@ func setup(t *testing.T) *bundle {
 	a := &activities.Activities{
 		Bots: b, Dialects: dialects.New(nil), HTTP: b, Limits: &limit.Limiter{},
 		Tokens: &b.tokens, Users: b, Publisher: b, Queues: &b.queue, Log: slog.New(slog.DiscardHandler),
-		Heartbeat: b.heartbeat,
-		Wake:      func(_ context.Context, q step.Queue) error { b.woken = append(b.woken, q); return b.asleep },
+		Heartbeat:  b.heartbeat,
+		Wake:       func(_ context.Context, q step.Queue) error { b.woken = append(b.woken, q); return b.asleep },
+		StartQueue: func(_ context.Context, q step.Queue) error { b.begun = append(b.begun, q); return b.asleep },
 	}
 	a.Register(b.TestActivityEnvironment)
 	b.activities = a

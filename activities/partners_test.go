@@ -308,16 +308,20 @@ func TestEnqueue_StoredEntryIsNotRejected(t *testing.T) {
 	require.Len(t, b.woken, 2)
 }
 
-// TestEnqueue_WakesForTheFirst: the run that works on an earlier entry looks for the next one without a signal, of which the
-// server lets it have a limited number. An entry that cannot be read may have no run.
-func TestEnqueue_WakesForTheFirst(t *testing.T) {
+// TestEnqueue_SignalsForTheFirst: the run that works on an earlier entry looks for the next one without a signal, of which
+// the server lets it have a limited number. Where that run was cancelled, the next entry starts another one.
+func TestEnqueue_SignalsForTheFirst(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	for _, event := range []string{"e1", "e2", "e3"} {
 		require.NoError(t, b.enqueue(t, event))
 	}
 	require.Len(t, b.woken, 1)
+	require.Len(t, b.begun, 2)
 	require.Len(t, b.queue.entries, 3)
+	b.asleep = errors.New("away")
+	require.Error(t, b.enqueue(t, "e3"), "a queue without a running workflow must be started")
+	b.asleep = nil
 	b.queue.entries = [][]byte{[]byte("from another age")}
 	require.NoError(t, b.enqueue(t, "e4"))
 	require.Len(t, b.woken, 2)

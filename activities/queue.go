@@ -24,11 +24,12 @@ type Queues interface {
 	Remove(ctx context.Context, owner schemas.BotID, step string, sequence uint64, id string) error
 }
 
-// Wake starts the workflow of a background queue, or signals the running one.
+// Wake starts the workflow of a background queue. The one of Activities.Wake signals it when it runs, that of
+// Activities.StartQueue leaves it as it is.
 type Wake func(ctx context.Context, q step.Queue) error
 
-// Enqueue puts a step into its background queue and wakes the queue's workflow, unless another step is before it. A queue
-// that is full, or a step that is too large for it, fails for good.
+// Enqueue puts a step into its background queue and wakes the queue's workflow. A queue that is full, or a step that is too
+// large for it, fails for good.
 func (a *Activities) Enqueue(ctx context.Context, q step.Queued) error {
 	add := a.Queues.Add
 	if a.mayBeQueued(ctx) {
@@ -64,18 +65,19 @@ func (a *Activities) enqueue(
 	if err != nil {
 		return err
 	}
+	wake := a.Wake
 	if a.waitsBehindAnother(ctx, q) {
-		return nil
+		wake = a.StartQueue
 	}
-	if err := a.Wake(ctx, step.Queue{BotID: plan.BotID, Step: plan.Step}); err != nil {
+	if err := wake(ctx, step.Queue{BotID: plan.BotID, Step: plan.Step}); err != nil {
 		return fmt.Errorf("wake the queue of step %s: %w", plan.Step, err)
 	}
 	return nil
 }
 
 // waitsBehindAnother reports whether the queue of a stored step begins with another one. The run that works on that one
-// looks for the next when it is done, and the activity that queued it wakes the run. A run takes 10,000 signals, and may
-// wait for hours while an endpoint is paused. One that cannot be read may have no run.
+// looks for the next when it is done, without a signal: a run takes 10,000 of them, and may wait for hours while an endpoint
+// is paused.
 func (a *Activities) waitsBehindAnother(ctx context.Context, q step.Queued) bool {
 	stored, err := a.Queues.Head(ctx, q.Webhook.Plan.BotID, q.Webhook.Plan.Step)
 	if err != nil || stored.Sequence == 0 {

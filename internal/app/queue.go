@@ -23,20 +23,35 @@ import (
 // carries no data.
 func wake(c client.Client) activities.Wake {
 	return func(ctx context.Context, q step.Queue) error {
-		id := step.QueueID(q.BotID, q.Step)
 		q.Format = step.FormatLatest // of a run that it starts; one that runs keeps its own
-		_, err := c.SignalWithStartWorkflow(ctx, id, step.SignalQueued, nil, client.StartWorkflowOptions{
-			ID:                  id,
-			TaskQueue:           step.QueueMain,
-			WorkflowTaskTimeout: dispatch.WorkflowTaskTimeout,
-			Priority:            temporal.Priority{FairnessKey: q.Tenant},
-			StaticSummary:       q.Bot + ": background queue of " + q.Step,
-			TypedSearchAttributes: temporal.NewSearchAttributes(
-				temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(q.Tenant),
-				temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(q.Bot),
-				temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(q.Step)),
-		}, step.WorkflowQueue, q)
+		o := runOfQueue(q)
+		_, err := c.SignalWithStartWorkflow(ctx, o.ID, step.SignalQueued, nil, o, step.WorkflowQueue, q)
 		return err
+	}
+}
+
+// startQueue starts the workflow of a background queue unless it runs. That adds nothing to the history of a running one.
+func startQueue(c client.Client) activities.Wake {
+	return func(ctx context.Context, q step.Queue) error {
+		q.Format = step.FormatLatest
+		o := runOfQueue(q)
+		o.WorkflowIDConflictPolicy = enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING
+		_, err := c.ExecuteWorkflow(ctx, o, step.WorkflowQueue, q)
+		return err
+	}
+}
+
+func runOfQueue(q step.Queue) client.StartWorkflowOptions {
+	return client.StartWorkflowOptions{
+		ID:                  step.QueueID(q.BotID, q.Step),
+		TaskQueue:           step.QueueMain,
+		WorkflowTaskTimeout: dispatch.WorkflowTaskTimeout,
+		Priority:            temporal.Priority{FairnessKey: q.Tenant},
+		StaticSummary:       q.Bot + ": background queue of " + q.Step,
+		TypedSearchAttributes: temporal.NewSearchAttributes(
+			temporal.NewSearchAttributeKeyKeyword(step.AttributeTenant).ValueSet(q.Tenant),
+			temporal.NewSearchAttributeKeyKeyword(step.AttributeBot).ValueSet(q.Bot),
+			temporal.NewSearchAttributeKeyKeyword(step.AttributeStep).ValueSet(q.Step)),
 	}
 }
 
@@ -49,7 +64,7 @@ type queueHeads interface {
 }
 
 // sweeper starts the runs of background queues that have entries and no run: one that was terminated, or that was never
-// started because Temporal was away, would leave them until the queue's next first entry.
+// started because Temporal was away, would leave them until the step's next event.
 type sweeper struct {
 	queues   queueHeads
 	temporal client.Client

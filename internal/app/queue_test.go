@@ -12,6 +12,7 @@ import (
 	"go.temporal.io/api/serviceerror"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/mocks"
 
 	"github.com/hookturn/hookturn/internal/bot"
@@ -83,6 +84,15 @@ func TestWake_Format(t *testing.T) {
 		step.WorkflowQueue, mock.Anything).Run(func(args mock.Arguments) { started, _ = args[6].(step.Queue) }).Return(nil, nil)
 	q := step.Queue{BotID: schemas.BotID{Tenant: "acme", Bot: "shop"}, Step: "NOTIFY"}
 	require.NoError(t, wake(c)(t.Context(), q))
-	q.Format = step.FormatLatest
-	require.Equal(t, q, started)
+	want := q
+	want.Format = step.FormatLatest
+	require.Equal(t, want, started)
+
+	var options client.StartWorkflowOptions
+	c.On("ExecuteWorkflow", mock.Anything, mock.Anything, step.WorkflowQueue, want).Run(func(args mock.Arguments) {
+		options, _ = args[1].(client.StartWorkflowOptions)
+	}).Return(nil, nil)
+	require.NoError(t, startQueue(c)(t.Context(), q))
+	require.Equal(t, "queue/acme/shop/NOTIFY", options.ID)
+	require.Equal(t, enumspb.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING, options.WorkflowIDConflictPolicy)
 }

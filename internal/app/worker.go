@@ -113,7 +113,8 @@ func (w *Worker) activities(ctx context.Context, cfg Config, b *base, out *egres
 		Bots: b.bots, Dialects: dialects.New(programs),
 		HTTP: out, Limits: limiter, Tokens: oauth2.New(out.RoundTripper(tokenTimeout, tokenMax)),
 		Users: store.NewUsers(b.js, b.streams), Chats: store.NewChats(b.js, b.streams), Publisher: bus.NewReplies(b.streams),
-		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
+		Queues: store.NewQueues(b.js, b.streams), Wake: wake(b.temporal),
+		StartQueue: startQueue(b.temporal), Log: cfg.Log, Metrics: cfg.Metrics, Traces: b.traces,
 	}
 	acts.CodeWorkers = &codeworker.Client{
 		Transport: pubsub.New(b.js), Claims: store.NewScriptClaims(b.streams), Log: cfg.Log,

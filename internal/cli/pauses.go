@@ -157,9 +157,9 @@ func pauseCommand(ofEndpoint bool) *cobra.Command {
 		"neither a bot file nor an open conversation knows."
 	if ofEndpoint {
 		cmd.Long = "Pause an endpoint of a bot. A step whose deadline is later, or that runs in the background,\n" +
-			"waits; the others fail with rate_limited. Steps in the background go on within a minute after the end of the pause.\n" +
-			"The status is 3 for an endpoint that the bot file does not have, or a bot that neither a bot file nor an open\n" +
-			"conversation knows."
+			"waits; the others fail with rate_limited. Steps in the background go on within a minute\n" +
+			"after the end of the pause. The status is 3 for an endpoint that the bot file does not have, or a bot that\n" +
+			"neither a bot file nor an open conversation knows."
 	}
 	p.flags(cmd)
 	cmd.Flags().DurationVar(&p.pause, "for", 0, "how long; 0: until it is resumed")
