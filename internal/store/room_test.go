@@ -75,7 +75,10 @@ func TestShares_TenantHasHalfOfAStore(t *testing.T) {
 	require.NoError(t, set("greedy", json.RawMessage(`{"a":"small"}`))(0), "less than before")
 	require.NoError(t, set("greedy", nil)(1), "removed")
 	require.NoError(t, set("other", details)(0))
-
+	removal := replacing(json.RawMessage(`{"a":"small"}`))
+	removal.Members, removal.Fence = json.RawMessage(`{"b":null}`), 1
+	_, err := u.Update(ctx, "greedy", "0", removal)
+	require.ErrorContains(t, err, "its share", "the mark of a member that the details do not have")
 	c := NewChats(js, streams)
 	remember := func(of schemas.BotID) func(n int) error {
 		return func(n int) error { _, err := c.Remember(ctx, of, fmt.Sprint(n), string(large), 1); return err }
@@ -85,7 +88,7 @@ func TestShares_TenantHasHalfOfAStore(t *testing.T) {
 	}
 	require.InDelta(t, share, fillShare(t, c.quota, fault.QueueFull, remember(greedy)), 1, "chats")
 	require.NoError(t, remember(other)(0))
-	_, err := c.Remember(ctx, greedy, "0", "c-2", 2)
+	_, err = c.Remember(ctx, greedy, "0", "c-2", 2)
 	require.NoError(t, err, "a chat that is known")
 }
 

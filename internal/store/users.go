@@ -68,8 +68,9 @@ type UserDetails struct {
 // Update merges an update into a user's details. Of its members those count that no later step has written: the order of
 // steps, which is that of their fences, decides for each member. A worker that was paused while newer events were handled
 // overwrites nothing of theirs; steps of one user that run side by side lose nothing. What changes neither details nor the
-// order is not written. An update that is rejected, by Merge or as a fault of the kind too_large because the details grow
-// and those of the tenant fill half of the bucket, returns the details as they are.
+// order is not written. An update that is rejected, by Merge or as a fault of the kind too_large because the details and
+// the marks of their members grow and what is stored of the tenant fills half of the bucket, returns the details as they
+// are.
 func (u *Users) Update(ctx context.Context, tenant, userID string, w UserUpdate) (UserDetails, error) {
 	key, err := userKey(tenant, userID)
 	if err != nil {
@@ -81,12 +82,11 @@ func (u *Users) Update(ctx context.Context, tenant, userID string, w UserUpdate)
 		if next, after, err = w.apply(v); err != nil || next.sameDetails(v) {
 			return v, false, err
 		}
-		if len(next.data) > len(v.data) {
+		if grown = next.size() - v.size(); grown > 0 {
 			if err := checkShare(ctx, u.quota, tenant, fault.TooLarge, "user details"); err != nil {
 				return v, false, err
 			}
 		}
-		grown = len(next.data) + len(next.members) - len(v.data) - len(v.members)
 		return next, true, nil
 	})
 	after.Details = stored.data
@@ -113,6 +113,9 @@ func (w UserUpdate) apply(v fencedValue) (next fencedValue, after UserDetails, e
 	members, err := marks.encoded()
 	return fencedValue{data: data, fence: max(w.Fence, v.fence), writer: w.Writer, members: members}, after, err
 }
+
+// size returns how many bytes of details, and of marks of their members, a value has.
+func (v fencedValue) size() int { return len(v.data) + len(v.members) }
 
 // sameDetails reports whether two values have the same details, and the same order of later writes.
 func (v fencedValue) sameDetails(other fencedValue) bool {
