@@ -26,13 +26,15 @@ func (a *Activities) AttemptScript(ctx context.Context, in step.ScriptRun) (step
 		case a.CodeWorkers.Slow(in):
 			return step.ScriptAttempt{NotBegun: true}, nil
 		}
-		attempt = a.scriptAttempts.JoinOrStart(ctx, a.Log, key,
-			func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {
+		attempt = a.scriptAttempts.JoinOrStart(ctx, a.Log, key, flight.Plan[step.ScriptAttempt]{
+			Make: func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {
 				f.Keep = true
 				result := a.CodeWorkers.Attempt(ctx, in)
 				f.Bytes = codeworker.Size(result)
 				return result
-			}, step.ScriptAttempt{NotBegun: true, Unclear: true})
+			},
+			Panicked: step.ScriptAttempt{NotBegun: true, Unclear: true},
+		})
 	}
 	return attempt.Wait(ctx), nil
 }

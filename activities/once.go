@@ -38,12 +38,16 @@ func onceByHeartbeat[T any](
 			var none T
 			return none, err
 		}
-		attempt = runs.JoinOrStart(ctx, c.Log, key, func(ctx context.Context, f *flight.Flight[scriptEnd[T]]) scriptEnd[T] {
-			f.SetProgress(runningNow())
-			r, err := do(ctx)
-			f.Keep, f.Bytes = err == nil, scriptEndBytes
-			return scriptEnd[T]{r, err}
-		}, scriptEnd[T]{err: nonRetryable(fault.New(fault.Internal, "running the script panicked: see the worker's log"))})
+		panicked := fault.New(fault.Internal, "running the script panicked: see the worker's log")
+		attempt = runs.JoinOrStart(ctx, c.Log, key, flight.Plan[scriptEnd[T]]{
+			Make: func(ctx context.Context, f *flight.Flight[scriptEnd[T]]) scriptEnd[T] {
+				r, err := do(ctx)
+				f.Keep, f.Bytes = err == nil, scriptEndBytes
+				return scriptEnd[T]{r, err}
+			},
+			Panicked: scriptEnd[T]{err: nonRetryable(panicked)},
+			Progress: runningNow(),
+		})
 	}
 	stop := c.heartbeats.start(ctx, begins, attempt.Progress)
 	defer stop()

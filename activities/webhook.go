@@ -39,10 +39,16 @@ func (a *Activities) CallWebhook(ctx context.Context, in step.WebhookInput) (ste
 		if a.asActivity(ctx, in, p) {
 			return step.WebhookResult{AsActivity: true, HeartbeatTimeout: a.heartbeatTimeout()}, nil
 		}
-		attempt = a.attempts.JoinOrStart(ctx, a.Log, key, func(ctx context.Context, f *flight.Flight[attempted]) attempted {
-			c := &call{Activities: a, in: in, clock: left, flight: f, progress: p}
-			return c.run(ctx)
-		}, attempted{progress: p, failed: fault.New(fault.Internal, "the attempt panicked: see the worker's log")})
+		attempt = a.attempts.JoinOrStart(ctx, a.Log, key, flight.Plan[attempted]{
+			Make: func(ctx context.Context, f *flight.Flight[attempted]) attempted {
+				c := &call{Activities: a, in: in, clock: left, flight: f, progress: p}
+				return c.run(ctx)
+			},
+			Panicked: attempted{
+				progress: p, failed: fault.New(fault.Internal, "the attempt panicked: see the worker's log"),
+			},
+			Progress: p,
+		})
 	}
 	stop := a.heartbeats.start(ctx, false, attempt.Progress)
 	defer stop()

@@ -70,14 +70,16 @@ func tooLate(run step.ScriptRun) bool {
 // start starts the attempt at a script, or joins it; nil after Close.
 func (s *Server) start(ctx context.Context, run step.ScriptRun) *flight.Flight[step.ScriptAttempt] {
 	panicked := step.ScriptResult{Fault: fault.New(fault.Internal, "running the script panicked: see the worker's log")}
-	return s.attempts.JoinOrStart(ctx, s.Log, keyOf(run),
-		func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {
+	return s.attempts.JoinOrStart(ctx, s.Log, keyOf(run), flight.Plan[step.ScriptAttempt]{
+		Make: func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {
 			attempt, ended := s.runClaimed(ctx, run)
 			if ended {
 				f.Keep, f.Bytes = true, Size(attempt)
 			}
 			return attempt
-		}, step.ScriptAttempt{ScriptResult: panicked})
+		},
+		Panicked: step.ScriptAttempt{ScriptResult: panicked},
+	})
 }
 
 // keyOf returns the key of the attempt for a run, whichever worker requests it.

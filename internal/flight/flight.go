@@ -61,8 +61,8 @@ func WorkflowOf(ctx context.Context) string {
 
 // Flight is one attempt, under way or ended. T is its result.
 type Flight[T any] struct {
-	// Keep keeps the result for a repetition, which must use it, and Bytes is roughly what the result takes in memory. The
-	// function that makes the attempt sets both.
+	// Keep keeps the result for a repetition, which must use it, and Bytes is roughly what the result takes in memory.
+	// Plan.Make sets both.
 	Keep  bool
 	Bytes int
 
@@ -128,12 +128,20 @@ func (g *Group[T]) findLocked(key Key) *Flight[T] {
 	return f
 }
 
-// JoinOrStart returns the attempt of a key. When there is none, it starts one: do makes it, in a context that is independent
-// of the activity's and ends only when the attempt is stopped. A panic in do is logged, and ends the attempt with failed.
-// After Close no attempt starts: then it returns nil.
-func (g *Group[T]) JoinOrStart(
-	ctx context.Context, log *slog.Logger, key Key, do func(context.Context, *Flight[T]) T, failed T,
-) *Flight[T] {
+// Plan is how an attempt is made.
+type Plan[T any] struct {
+	// Make makes the attempt, in a context that is independent of the activity's and ends only when the attempt is stopped.
+	Make func(context.Context, *Flight[T]) T
+	// Panicked is the result when Make panics, which is logged.
+	Panicked T
+	// Progress is what heartbeats report until Make sets another: the first one may be sent before Make runs, and a worker
+	// that is lost then must not lose what earlier attempts have left. The zero value is for attempts without heartbeats.
+	Progress step.Progress
+}
+
+// JoinOrStart returns the attempt of a key. When there is none, it starts one. After Close no attempt starts: then it
+// returns nil.
+func (g *Group[T]) JoinOrStart(ctx context.Context, log *slog.Logger, key Key, p Plan[T]) *Flight[T] {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if f := g.findLocked(key); f != nil {
@@ -146,18 +154,18 @@ func (g *Group[T]) JoinOrStart(
 		g.running = map[Key]*Flight[T]{}
 	}
 	attempt, stop := context.WithCancelCause(context.WithoutCancel(ctx))
-	f := &Flight[T]{done: make(chan struct{}), stop: stop}
+	f := &Flight[T]{done: make(chan struct{}), stop: stop, progress: p.Progress}
 	g.running[key] = f
 	go func() {
 		stack.Grow()
 		defer g.end(key, f)
 		defer func() {
-			if p := recover(); p != nil {
-				log.ErrorContext(ctx, "attempt panicked", "event", key.Event, "panic", p, "stack", string(debug.Stack()))
-				f.result = failed
+			if cause := recover(); cause != nil {
+				log.ErrorContext(ctx, "attempt panicked", "event", key.Event, "panic", cause, "stack", string(debug.Stack()))
+				f.result = p.Panicked
 			}
 		}()
-		f.result = do(attempt, f)
+		f.result = p.Make(attempt, f)
 	}()
 	return f
 }

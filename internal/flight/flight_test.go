@@ -1,12 +1,16 @@
 package flight
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/step"
 )
 
 // ended adds an attempt that has ended, whose result takes so many bytes.
@@ -69,4 +73,19 @@ func TestGroup_OldAttemptIsNotUsed(t *testing.T) {
 	old := ended(&g, "acme", 0, 1)
 	g.Find(old).ended = time.Now().Add(-keptFor)
 	require.Nil(t, g.Find(old))
+}
+
+// TestGroup_ProgressFromTheStart: heartbeats of an attempt that has just started report what is known of the step.
+func TestGroup_ProgressFromTheStart(t *testing.T) {
+	t.Parallel()
+	var g Group[int]
+	begin := make(chan struct{})
+	f := g.JoinOrStart(t.Context(), slog.New(slog.DiscardHandler), Key{Event: "e-1", N: 2}, Plan[int]{
+		Make:     func(context.Context, *Flight[int]) int { <-begin; return 1 },
+		Progress: step.Progress{Waited: time.Hour},
+	})
+	require.Equal(t, time.Hour, f.Progress().Waited)
+	close(begin)
+	<-f.Done()
+	require.Equal(t, 1, f.Result())
 }
