@@ -69,13 +69,14 @@ func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
 	e.endPause(now)
 	switch {
 	case e.hold.inForce(now):
-		return e.held(now)
+		return e.held(now, r)
 	case gone:
 		return fault.New(fault.Gone, "the endpoint answered 410: no requests until the bot file changes")
 	case e.state == StatePaused:
-		return e.later(fault.RateLimited, now, e.until, "the endpoint asked for a pause until %s", at(e.until))
+		return e.pausedUntil(e.until, fault.RateLimited, now, r, "the endpoint asked for a pause until %s", at(e.until))
 	case e.state == StateOpen:
-		return e.later(fault.CircuitOpen, now, e.until, "the endpoint failed repeatedly: no request until %s", at(e.until))
+		return e.pausedUntil(e.until, fault.CircuitOpen, now, r, "the endpoint failed repeatedly: no request until %s",
+			at(e.until))
 	case e.ramp == 1 && e.inFlight >= 1 && e.openings > 0:
 		return e.later(fault.CircuitOpen, now, now.Add(probeGap),
 			"a probe of the endpoint is in flight: no other request until it ends")
@@ -86,10 +87,30 @@ func (e *endpoint) check(now time.Time, r Request, ofTenant int) *fault.Fault {
 		return e.full(now, "%d requests to the endpoint are in flight, the most that its limits allow", e.inFlight)
 	case ofTenant >= DefaultTenantConcurrency:
 		return e.full(now, "%d requests of the tenant are in flight, the most that a worker allows", ofTenant)
-	case e.rate != nil && !e.rate.AllowN(now, 1):
+	case e.rate != nil && e.rate.TokensAt(now) < 1:
 		return e.later(fault.RateLimited, now, now, "the endpoint gets at most %g requests a second", e.limits.PerSecond)
 	}
 	return nil
+}
+
+// take counts a request that is made now.
+func (e *endpoint) take(now time.Time) {
+	e.inFlight++
+	if e.rate != nil {
+		e.rate.AllowN(now, 1)
+	}
+}
+
+// pausedUntil denies a request until the end of a pause.
+func (e *endpoint) pausedUntil(
+	until time.Time, kind fault.Kind, now time.Time, r Request, format string, args ...any,
+) *fault.Fault {
+	if !r.Rechecks {
+		return e.later(kind, now, until, format, args...)
+	}
+	f := fault.New(kind, format, args...)
+	f.RetryAfter = until.Sub(now)
+	return f
 }
 
 // later denies a request and sets the time of its next try: not before from, and not at the same time as another request.

@@ -42,9 +42,10 @@ func (l *Limiter) Resume(name Endpoint) {
 }
 
 // held returns the fault that denies a request while an operator has paused the endpoint.
-func (e *endpoint) held(now time.Time) *fault.Fault {
+func (e *endpoint) held(now time.Time, r Request) *fault.Fault {
 	if e.hold.until.IsZero() {
-		return e.later(fault.RateLimited, now, now.Add(heldRecheck), "an operator has paused the endpoint")
+		return e.pausedUntil(now.Add(heldRecheck), fault.RateLimited, now, r, "an operator has paused the endpoint")
 	}
-	return e.later(fault.RateLimited, now, e.hold.until, "an operator has paused the endpoint until %s", at(e.hold.until))
+	return e.pausedUntil(e.hold.until, fault.RateLimited, now, r, "an operator has paused the endpoint until %s",
+		at(e.hold.until))
 }

@@ -91,3 +91,33 @@ func TestPauses(t *testing.T) {
 		})
 	}
 }
+
+// TestLimiter_RechecksTakeNoRetrySlots: queued steps that ask during a pause do not delay the requests behind its end.
+func TestLimiter_RechecksTakeNoRetrySlots(t *testing.T) {
+	t.Parallel()
+	for name, pause := range map[string]func(*testing.T, *Limiter, Request){
+		"by an operator":  func(_ *testing.T, l *Limiter, _ Request) { l.Hold(shop, time.Now().Add(time.Hour)) },
+		"without an end":  func(_ *testing.T, l *Limiter, _ Request) { l.Hold(shop, time.Time{}) },
+		"by the endpoint": func(t *testing.T, l *Limiter, v Request) { send(t, l, v, answered(429, time.Hour)) },
+		"of an open circuit": func(t *testing.T, l *Limiter, v Request) {
+			send(t, l, v, fault.New(fault.Connect, "refused"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				hour := bot.Duration(time.Hour)
+				l, v := &Limiter{}, request(bot.Limits{TripAfter: 1, OpenFor: hour, MaxPause: hour})
+				pause(t, l, v)
+				queued := v
+				queued.Rechecks = true
+				until := l.Check(queued).RetryAfter
+				require.Positive(t, until)
+				for range 100 {
+					require.Equal(t, until, l.Check(queued).RetryAfter)
+				}
+				require.Equal(t, until+slotGap, l.Check(v).RetryAfter)
+			})
+		})
+	}
+}

@@ -48,6 +48,9 @@ type Request struct {
 	Endpoint Endpoint
 	Revision string // of the bot file; a new revision enables a disabled endpoint
 	Limits   bot.Limits
+	// Rechecks reports whether the caller asks again during a pause, as background queues do: such a request takes no retry
+	// slot behind the end of the pause, which would be one slot for each time that it asks.
+	Rechecks bool
 }
 
 // Result is the outcome of a request. A nil Fault is a success.
@@ -73,25 +76,33 @@ type Permit struct {
 
 // Acquire returns a permit for one request, or a fault: rate_limited or circuit_open with the time of the next try, or gone
 // when the endpoint is disabled. The caller must release the permit.
-func (l *Limiter) Acquire(r Request) (*Permit, *fault.Fault) {
+func (l *Limiter) Acquire(r Request) (permit *Permit, denied *fault.Fault) {
+	denied = l.decide(r, func(e *endpoint, now time.Time) {
+		e.take(now)
+		l.tenants[r.Endpoint.Tenant]++
+		permit = &Permit{limiter: l, endpoint: e, request: r, pending: e.pending.PushBack(now)}
+	})
+	return permit, denied
+}
+
+// Check returns the fault that Acquire would return now, nil when it would return a permit. It takes none: a request that is
+// expensive to prepare is checked before, and Acquire decides.
+func (l *Limiter) Check(r Request) *fault.Fault { return l.decide(r, func(*endpoint, time.Time) {}) }
+
+// decide calls allowed with the lock held when a request may be made now; otherwise it returns the fault that denies it.
+func (l *Limiter) decide(r Request, allowed func(*endpoint, time.Time)) *fault.Fault {
 	l.mu.Lock()
 	now := time.Now()
 	e := l.find(r.Endpoint, now)
 	e.set(r.Limits)
 	denied := e.check(now, r, l.tenants[r.Endpoint.Tenant])
-	permit := &Permit{limiter: l, endpoint: e, request: r}
 	if denied == nil {
-		e.inFlight++
-		l.tenants[r.Endpoint.Tenant]++
-		permit.pending = e.pending.PushBack(now)
+		allowed(e, now)
 	}
 	changes := e.takeChanges()
 	l.mu.Unlock()
 	l.notify(changes)
-	if denied != nil {
-		return nil, denied
-	}
-	return permit, nil
+	return denied
 }
 
 // Release records the outcome of the request. Call it exactly once for each permit, usually with defer.
