@@ -101,6 +101,7 @@ type Chats interface {
 // Limits bound the requests to an endpoint. *limit.Limiter is the implementation.
 type Limits interface {
 	Acquire(r limit.Request) (*limit.Permit, *fault.Fault)
+	Check(r limit.Request) *fault.Fault
 	// Slow reports whether a request to an endpoint is likely to take long.
 	Slow(e limit.Endpoint) bool
 }

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -41,7 +42,6 @@ type attempted struct {
 
 // run makes the attempt and all that follows from its answer.
 func (c *call) run(ctx context.Context) attempted {
-	c.flight.SetProgress(c.progress)
 	d, err := c.Dialects.Get(c.in.Plan.Dialect)
 	if err != nil {
 		return attempted{failed: fault.Of(err), progress: c.progress}
@@ -79,7 +79,7 @@ func (c *call) run(ctx context.Context) attempted {
 // attempt makes one request and reads its answer, all within the time of the attempt. A request that the
 // endpoint's limits deny does not count as an attempt.
 func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bool, failed *fault.Fault) {
-	if failed := c.expired(ctx); failed != nil {
+	if failed := cmp.Or(c.expired(ctx), c.deleted(ctx)); failed != nil {
 		return answer, false, failed
 	}
 	timeout, cause, failed := c.timeout()
@@ -88,18 +88,29 @@ func (c *call) attempt(ctx context.Context) (answer dialect.Answer, callsBack bo
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, cause)
 	defer cancel()
+	limits := limitsOf(c.in.Plan)
+	// A request that would be denied is not prepared: while its endpoint is paused, a step must not end because its bearer
+	// token cannot be fetched.
+	if denied := c.Limits.Check(limits); denied != nil {
+		return answer, false, c.refused(denied)
+	}
 	request, failed := c.prepare(ctx)
 	if failed != nil {
 		return answer, false, failed
 	}
 	request.Timeout = timeout
-	permit, denied := c.Limits.Acquire(limitsOf(c.in.Plan))
+	permit, denied := c.Limits.Acquire(limits)
 	if denied != nil {
-		c.Metrics.Refused(c.in.Plan.BotID, c.in.Plan.Step, string(denied.Kind))
-		return answer, false, denied
+		return answer, false, c.refused(denied)
 	}
 	defer func() { permit.Release(limit.Result{Fault: failed}) }()
 	return c.send(ctx, request)
+}
+
+// refused counts a request that the endpoint's limits deny, and returns why.
+func (c *call) refused(denied *fault.Fault) *fault.Fault {
+	c.Metrics.Refused(c.in.Plan.BotID, c.in.Plan.Step, string(denied.Kind))
+	return denied
 }
 
 // expired returns why the request must not be made any more: the event of a queued step has passed its latest useful moment,
@@ -109,6 +120,19 @@ func (c *call) expired(ctx context.Context) *fault.Fault {
 		return fault.New(fault.Expired, "the event's latest useful moment passed in the background queue of its step")
 	}
 	return nil
+}
+
+// deleted returns why the request must not be made any more: the step has waited, and its entry was deleted from the
+// background queue meanwhile, as it is when its user is erased.
+func (c *call) deleted(ctx context.Context) *fault.Fault {
+	waited := activity.GetInfo(ctx).Attempt > 1 || c.progress.Waited > entryCurrent
+	if c.in.Plan.Webhook.Mode != bot.ModeBackground || !waited {
+		return nil
+	}
+	if c.stillQueued(ctx, c.in.Plan.WithConversation(c.in.Event.Subject), c.in.Plan.Step, c.in.Event.ID) {
+		return nil
+	}
+	return fault.New(fault.Cancelled, "the step was deleted from its background queue")
 }
 
 // prepare makes the request: the dialect's body, and every header around it. The same step always gives the same body.
@@ -229,5 +253,6 @@ func limitsOf(p bot.Plan) limit.Request {
 	url, _, _ := strings.Cut(p.Webhook.URL, "?")
 	return limit.Request{
 		Endpoint: limit.Endpoint{BotID: p.BotID, URL: url}, Revision: p.Revision, Limits: p.Webhook.Limits,
+		Rechecks: p.Webhook.Mode == bot.ModeBackground,
 	}
 }

@@ -1,6 +1,9 @@
 package activities_test
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"testing"
@@ -19,13 +22,22 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// queuedStep returns a step of a background queue as its run schedules it.
+// queuedStep returns a step of a background queue as its run schedules it. Its entry is the oldest of the queue.
 func queuedStep(t *testing.T, b *bundle) (in step.WebhookInput, at limit.Endpoint) {
 	t.Helper()
 	in = b.input(t, "NOTIFY")
 	w := *in.Plan.Webhook
-	in.Plan.Webhook, in.Left = &w, w.Timeout.D()
+	in.Plan.Webhook, in.Left, in.Event.Subject = &w, w.Timeout.D(), "c-1"
+	b.setHead(t, in)
 	return in, limit.Endpoint{BotID: in.Plan.BotID, URL: w.URL}
+}
+
+// setHead makes the entry of a step the only one in the queue.
+func (b *bundle) setHead(t *testing.T, in step.WebhookInput) {
+	t.Helper()
+	entry, err := json.Marshal(step.Queued{Conversation: in.Event.Subject, Webhook: in})
+	require.NoError(t, err)
+	b.queue.entries = [][]byte{entry}
 }
 
 // tryAgain runs the activity of a step as a later try, some time after it was scheduled, with the progress before it.
@@ -160,6 +172,7 @@ func TestCallWebhook_QueuedStepTime(t *testing.T) {
 	_, err := tryAgain(b, in, step.Progress{}, 1, 24*time.Hour)
 	require.NoError(t, err)
 	in.Event.ID = "the next one"
+	b.setHead(t, in)
 	_, err = tryAgain(b, in, step.Progress{Waited: time.Hour}, 2, time.Hour+in.Left+time.Second)
 	require.Equal(t, fault.Timeout, progress(t, err).Fault.Kind)
 	require.Len(t, b.requests, 1)
@@ -185,4 +198,163 @@ func TestCallWebhook_QueuedStepExpired(t *testing.T) {
 		limits.Hold(at, time.Time{})
 	}
 	require.Len(t, b.requests, 1)
+}
+
+// TestCallWebhook_QueuedStepAndToken: a step whose endpoint is paused waits without a request for a bearer token. A retired
+// endpoint may take the accounts of its clients with it.
+func TestCallWebhook_QueuedStepAndToken(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	limits := &limit.Limiter{}
+	b.activities.Limits = limits
+	in, at := queuedStep(t, b)
+	in.Plan.Webhook.OAuth2 = b.input(t, "OAUTH").Plan.Webhook.OAuth2
+	b.tokens.fault = fault.New(fault.Config, "the token endpoint answered invalid_client")
+	limits.Hold(at, time.Now().Add(time.Hour))
+	_, err := b.call(in)
+	p := progress(t, err)
+	require.Equal(t, fault.RateLimited, p.Fault.Kind)
+	require.Equal(t, time.Minute, p.RetryIn)
+	limits.Resume(at)
+	_, err = tryAgain(b, in, p, 2, time.Hour)
+	require.Equal(t, fault.Config, progress(t, err).Fault.Kind)
+	require.Empty(t, b.requests)
+}
+
+// TestCallWebhook_QueuedStepTakesNoRetrySlots: how often a queue looks whether its endpoint is still paused does not delay
+// the steps that users wait for behind the end of the pause.
+func TestCallWebhook_QueuedStepTakesNoRetrySlots(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	limits := &limit.Limiter{}
+	b.activities.Limits = limits
+	in, at := queuedStep(t, b)
+	in.Plan.Webhook.Limits.PerSecond = 0.1
+	until := time.Now().Add(time.Hour)
+	limits.Hold(at, until)
+	for try := range int32(3) {
+		_, err := tryAgain(b, in, step.Progress{Held: true}, try+1, time.Duration(try)*time.Minute)
+		require.Equal(t, time.Minute, progress(t, err).RetryIn)
+	}
+	asked := time.Now()
+	denied := limits.Check(limit.Request{Endpoint: at, Limits: in.Plan.Webhook.Limits})
+	require.False(t, asked.Add(denied.RetryAfter).After(until.Add(10*time.Second)), "the first slot")
+}
+
+// TestCallWebhook_QueuedStepDeleted: a step whose entry was deleted while it waited, with what else is stored of its user,
+// makes no request, also while its endpoint is paused.
+func TestCallWebhook_QueuedStepDeleted(t *testing.T) {
+	t.Parallel()
+	noEntry := func(_ *testing.T, b *bundle, _ step.WebhookInput) { b.queue.entries = nil }
+	for name, c := range map[string]struct {
+		try    int32
+		ago    time.Duration
+		change func(t *testing.T, b *bundle, in step.WebhookInput)
+		sent   bool
+	}{
+		"still stored":        {2, 0, func(*testing.T, *bundle, step.WebhookInput) {}, true},
+		"no entry is left":    {2, 0, noEntry, false},
+		"waited for a worker": {1, time.Hour, noEntry, false},
+		"queue cannot be read": {2, 0, func(_ *testing.T, b *bundle, _ step.WebhookInput) {
+			b.queue.unread = errors.New("away")
+		}, true},
+		"entry of another event": {2, 0, func(t *testing.T, b *bundle, in step.WebhookInput) {
+			in.Event.ID = "e-2"
+			b.setHead(t, in)
+		}, false},
+		"entry of another conversation": {2, 0, func(t *testing.T, b *bundle, in step.WebhookInput) {
+			in.Event.Subject = "c-2"
+			b.setHead(t, in)
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			limits := &limit.Limiter{}
+			b.activities.Limits = limits
+			in, at := queuedStep(t, b)
+			c.change(t, b, in)
+			if !c.sent {
+				limits.Hold(at, time.Time{})
+			}
+			_, err := tryAgain(b, in, step.Progress{Held: true}, c.try, c.ago)
+			if c.sent {
+				require.NoError(t, err)
+				require.Len(t, b.requests, 1)
+				return
+			}
+			p := progress(t, err)
+			require.Equal(t, fault.Cancelled, p.Fault.Kind)
+			require.Zero(t, p.RetryIn)
+			require.Empty(t, b.requests)
+		})
+	}
+}
+
+// TestPublishReply_AcceptedStepDeleted: the run of a queue does not publish again that a step was accepted when its entry
+// was deleted: the conversation's reply, which has data of the user, was deleted with it.
+func TestPublishReply_AcceptedStepDeleted(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ deleted, shared, published bool }{
+		"stored":                  {false, true, true},
+		"deleted":                 {true, true, false},
+		"reply of a conversation": {true, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b := setup(t)
+			queued, _ := queuedStep(t, b)
+			if c.deleted {
+				b.queue.entries = nil
+			}
+			published := false
+			b.publish = func(schemas.Reply) error { published = true; return nil }
+			to := step.Address{ConversationKey: queued.Plan.WithConversation(queued.Event.Subject), Event: queued.Event}
+			in, err := to.Reply(schemas.TypeStepReplied, time.Now(), schemas.StepReplied{
+				EventID: queued.Event.ID, Step: queued.Plan.Step, Outcome: schemas.OutcomeAccepted,
+			})
+			require.NoError(t, err)
+			in.Shared = c.shared
+			_, err = b.ExecuteActivity(step.ActivityPublish, in)
+			require.NoError(t, err)
+			require.Equal(t, c.published, published)
+		})
+	}
+}
+
+// slowUsers is a store of user details that answers once ready is closed.
+type slowUsers struct {
+	*bundle
+
+	ready chan struct{}
+}
+
+func (s slowUsers) Get(ctx context.Context, tenant, user string) (json.RawMessage, error) {
+	<-s.ready
+	return s.bundle.Get(ctx, tenant, user)
+}
+
+// TestCallWebhook_FirstHeartbeat: the first heartbeat of a try has the attempts before it, and how long the step has waited:
+// the worker may be lost before the next one.
+func TestCallWebhook_FirstHeartbeat(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	ready, first := make(chan struct{}), make(chan step.Progress, 1)
+	b.activities.Users = slowUsers{b, ready}
+	b.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{
+		&listener{attempt: 2, heard: func(_ context.Context, p step.Progress) {
+			select {
+			case first <- p:
+				close(ready)
+			default:
+			}
+		}},
+	}})
+	in, _ := queuedStep(t, b)
+	b.SetHeartbeatDetails(step.Progress{Attempts: []schemas.Attempt{{N: 1, Status: 503}}, Waited: time.Hour})
+	_, err := b.call(in)
+	require.NoError(t, err)
+	p := <-first
+	require.Len(t, p.Attempts, 1)
+	require.Equal(t, time.Hour, p.Waited)
 }

@@ -41,6 +41,7 @@ type queue struct {
 	entries [][]byte
 	removed uint64
 	full    error
+	unread  error // why the queue cannot be read
 	share   error // why the tenant's share takes no new entry
 }
 
@@ -59,8 +60,8 @@ func (q *queue) AddAgain(_ context.Context, _ schemas.ConversationKey, _, _ stri
 }
 
 func (q *queue) Head(_ context.Context, _ schemas.BotID, _ string) (store.QueueHead, error) {
-	if len(q.entries) == 0 {
-		return store.QueueHead{}, nil
+	if q.unread != nil || len(q.entries) == 0 {
+		return store.QueueHead{}, q.unread
 	}
 	return store.QueueHead{Data: q.entries[0], Sequence: q.removed + 1, ID: q.id()}, nil
 }

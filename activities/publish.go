@@ -58,7 +58,7 @@ func (c *call) replyID() string { return c.address().ReplyID(schemas.TypeStepRep
 // PublishReply puts one reply on NATS, trying again until its context ends. A step.replied that was there already is the
 // result: the engine has read it. A reply that no message can hold fails for good with the type too_large.
 func (a *Activities) PublishReply(ctx context.Context, in step.PublishInput) (*step.Published, error) {
-	if in.Withheld || a.overtaken(ctx, in) || a.aboutSessions(ctx, in) {
+	if in.Withheld || a.overtaken(ctx, in) || a.deletedFromQueue(ctx, in) || a.aboutSessions(ctx, in) {
 		return nil, nil
 	}
 	started := time.Now()

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.temporal.io/sdk/activity"
 
@@ -85,6 +86,32 @@ func (a *Activities) waitsBehindAnother(ctx context.Context, q step.Queued) bool
 	}
 	head, ok := readQueued(stored.Data)
 	return ok && (head.Conversation != q.Conversation || head.Webhook.Event.ID != q.Webhook.Event.ID)
+}
+
+// entryCurrent is how long after a step was read from its queue its entry is not looked for.
+const entryCurrent = time.Second
+
+// stillQueued reports whether the queue of a step that is worked on begins with its entry, as it does until the step has
+// ended, unless the entry was deleted. A queue that cannot be read shows nothing: then the step goes on.
+func (a *Activities) stillQueued(ctx context.Context, of schemas.ConversationKey, stepName, eventID string) bool {
+	ctx, cancel := context.WithTimeout(ctx, findTimeout)
+	defer cancel()
+	stored, err := a.Queues.Head(ctx, of.BotID, stepName)
+	if err != nil {
+		return true
+	}
+	head, ok := readQueued(stored.Data)
+	return ok && head.Conversation == of.Conversation && head.Webhook.Event.ID == eventID
+}
+
+// deletedFromQueue reports whether a reply is that by which a queue's run accepts a step whose entry was deleted meanwhile:
+// what the conversation has published was deleted with it.
+func (a *Activities) deletedFromQueue(ctx context.Context, in step.PublishInput) bool {
+	accepted := repliedOf(in.Reply)
+	if !in.Shared || accepted == nil {
+		return false
+	}
+	return !a.stillQueued(ctx, in.WithConversation(in.Reply.Subject), accepted.Step, accepted.EventID)
 }
 
 // readQueued reads an entry; one that is not ok was written by an incompatible release.

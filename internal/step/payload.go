@@ -348,7 +348,8 @@ type PublishInput struct {
 	// Sent is the earliest moment at which the reply can be stored: Delivery.Since of the event that it answers, or when the
 	// event was accepted where the reply is shared; the zero time = unknown.
 	Sent time.Time `json:"sent,omitzero"`
-	// Shared reports that another run publishes the same reply: it is looked for first, since Sent.
+	// Shared reports that another run publishes the same reply: it is looked for first, since Sent. Runs of background
+	// queues share the reply by which a step is accepted.
 	Shared bool `json:"shared,omitempty"`
 	// Replied reports that the reply is stored: it is looked for until NATS answers, and published where it is lost.
 	Replied bool `json:"replied,omitempty"`
