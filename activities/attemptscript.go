@@ -18,18 +18,20 @@ func (a *Activities) AttemptScript(ctx context.Context, in step.ScriptRun) (step
 	if attempt == nil {
 		first, reassigned := a.runs.markSeen(key.Run)
 		in.Once = reassigned || !first
-		switch {
-		case a.CodeWorkers == nil:
+		if a.CodeWorkers == nil {
 			return step.ScriptAttempt{NotBegun: true, Unclear: in.Once}, nil
-		case a.CodeWorkers.Slow(in) && in.Once:
-			return a.CodeWorkers.LeaveToActivity(ctx, in), nil
-		case a.CodeWorkers.Slow(in):
-			return step.ScriptAttempt{NotBegun: true}, nil
+		}
+		makeAttempt := a.CodeWorkers.Attempt
+		if a.CodeWorkers.Slow(in) {
+			if !in.Once {
+				return step.ScriptAttempt{NotBegun: true}, nil
+			}
+			makeAttempt = a.CodeWorkers.LeaveToActivity
 		}
 		attempt = a.scriptAttempts.JoinOrStart(ctx, a.Log, key, flight.Plan[step.ScriptAttempt]{
 			Make: func(ctx context.Context, f *flight.Flight[step.ScriptAttempt]) step.ScriptAttempt {
 				f.Keep = true
-				result := a.CodeWorkers.Attempt(ctx, in)
+				result := makeAttempt(ctx, in)
 				f.Bytes = codeworker.Size(result)
 				return result
 			},

@@ -156,7 +156,7 @@ func TestAttemptScript_SlowScriptIsAnActivity(t *testing.T) {
 	require.Equal(t, step.ScriptAttempt{NotBegun: true, Unclear: true}, b.attemptScript(t, run),
 		"unclear, for the test's run is not new")
 	require.Len(t, workers.requests, 1)
-	run.Plan.Step = "other"
+	run.ID, run.Plan.Step = "r3", "other"
 	b.attemptScript(t, run)
 	require.Len(t, workers.requests, 2)
 }
@@ -181,4 +181,34 @@ func TestAttemptScript_CancelledRunStopsTheScript(t *testing.T) {
 	_, _ = b.ExecuteLocalActivity(b.activities.AttemptScript, scriptRun())
 	require.Empty(t, <-stopped)
 	require.Equal(t, "w-1", <-stopped)
+}
+
+// TestAttemptScript_CancelledRunStopsItAtItsHolder: also a slow script, at which this process makes no attempt.
+func TestAttemptScript_CancelledRunStopsItAtItsHolder(t *testing.T) {
+	t.Parallel()
+	b, stopped := setup(t), make(chan string, 1)
+	ctx, end := context.WithCancelCause(context.Background())
+	b.SetWorkerOptions(worker.Options{BackgroundActivityContext: ctx})
+	workers := &codeWorkers{}
+	workers.answer = func(n int, q step.ScriptRequest) (step.ScriptAttempt, error) {
+		switch {
+		case n == 1:
+			<-time.After(600 * time.Millisecond)
+			return step.ScriptAttempt{}, nil
+		case q.Stop:
+			stopped <- workers.to[n-1]
+			return step.ScriptAttempt{}, nil
+		}
+		end(temporal.NewCanceledError())
+		<-workers.ctx.Done()
+		return step.ScriptAttempt{}, workers.ctx.Err()
+	}
+	b.activities.CodeWorkers = clientOf(workers)
+	b.attemptScript(t, scriptRun())
+	b.activities.CodeWorkers.Claims = &claims{holder: "w-1"}
+	other := scriptRun()
+	other.ID = "r2"
+	_, _ = b.ExecuteLocalActivity(b.activities.AttemptScript, other)
+	require.Equal(t, "w-1", <-stopped)
+	require.Len(t, workers.requests, 3)
 }

@@ -35,8 +35,8 @@ type Transport interface {
 const (
 	// requestTimeout bounds one request: a code worker answers within answerWithin, also while the script runs.
 	requestTimeout = answerWithin + 3*time.Second
-	// attemptSlack is what an attempt gets above the script's timeout: what the activity has, less the time for
-	// LeaveToActivity.
+	// attemptSlack is what an attempt gets above the script's timeout: what the activity has, less the time to claim the
+	// script for the activity of the run.
 	attemptSlack = 15*time.Second - 2*claimTimeout - time.Second
 	// stopTimeout bounds the request that stops a script.
 	stopTimeout = time.Second
@@ -48,34 +48,65 @@ func (c *Client) Slow(run step.ScriptRun) bool { return c.durations.slow(scriptO
 // Attempt has a code worker run the script of a run, and waits for the end. A script that is cancelled, which is when the
 // cause of ctx's end is egress.ErrCancelled, is stopped. The time is bounded by the run's timeout and 14 seconds.
 func (c *Client) Attempt(ctx context.Context, run step.ScriptRun) step.ScriptAttempt {
-	attempt := c.attempt(ctx, run)
+	trying, cancel := context.WithTimeout(ctx, run.Timeout.D()+attemptSlack)
+	defer cancel()
+	began := time.Now()
+	attempt := c.attempt(trying, "", run)
 	if attempt.Unclear && ctx.Err() == nil {
-		return c.LeaveToActivity(ctx, run)
+		attempt = c.resolve(ctx, trying, run)
+	}
+	if !attempt.NotBegun {
+		c.durations.record(scriptOf(run), time.Since(began))
 	}
 	return attempt
 }
 
 // LeaveToActivity makes no attempt at a script that another one may have begun. It finds out whether one has, and lets none
-// begin it from here on: claims expire, and the activity may have to wait for hours.
+// begin it from here on: claims expire, and the activity may have to wait for hours. When a code worker has begun the
+// script, it waits for the end there, within the time of Attempt and by its rules.
 func (c *Client) LeaveToActivity(ctx context.Context, run step.ScriptRun) step.ScriptAttempt {
-	attempt := step.ScriptAttempt{NotBegun: true, Unclear: true}
+	trying, cancel := context.WithTimeout(ctx, run.Timeout.D()+attemptSlack)
+	defer cancel()
+	return c.resolve(ctx, trying, run)
+}
+
+// resolve claims a script for its activity, or takes the result of the code worker that has claimed it, as long as trying
+// lasts: an activity that waits for hours would find a code worker that has forgotten the result.
+func (c *Client) resolve(ctx, trying context.Context, run step.ScriptRun) step.ScriptAttempt {
+	holder, unclear := c.claimForActivity(ctx, run)
+	if holder == "" {
+		return step.ScriptAttempt{NotBegun: true, Unclear: unclear}
+	}
+	attempt := c.attempt(trying, holder, run)
+	if attempt.NotBegun && trying.Err() == nil { // the code worker may have passed its claim on
+		_, attempt.Unclear = c.claimForActivity(ctx, run)
+	}
+	return attempt
+}
+
+// claimForActivity claims a script for its activity. It returns the code worker that has claimed it before, "" when none is
+// known, and whether one may have begun it.
+func (c *Client) claimForActivity(ctx context.Context, run step.ScriptRun) (holder string, unclear bool) {
 	if c.Claims == nil {
-		return attempt
+		return "", true
 	}
 	holder, lost, err := claimForActivity(ctx, c.Claims, run)
 	if err != nil {
 		c.Log.WarnContext(ctx, "claiming a script for its activity failed", "channel", run.Channel, "request",
 			run.ID, "error", err)
 	}
-	attempt.Unclear = err != nil || lost || holder != byActivity
-	return attempt
+	switch {
+	case err != nil, lost:
+		return "", true
+	case holder == byActivity:
+		return "", false
+	}
+	return holder, true
 }
 
-func (c *Client) attempt(ctx context.Context, run step.ScriptRun) step.ScriptAttempt {
-	ctx, cancel := context.WithTimeout(ctx, run.Timeout.D()+attemptSlack)
-	defer cancel()
-	began := time.Now()
-	for worker := ""; ; {
+// attempt has the code worker of a name, "" for any, run a script, and waits for the end.
+func (c *Client) attempt(ctx context.Context, worker string, run step.ScriptRun) step.ScriptAttempt {
+	for {
 		unclear := run.Once || worker != ""
 		attempt, err := c.request(ctx, worker, step.ScriptRequest{Run: run})
 		switch {
@@ -91,13 +122,12 @@ func (c *Client) attempt(ctx context.Context, run step.ScriptRun) step.ScriptAtt
 			return step.ScriptAttempt{NotBegun: true, Unclear: unclear || !notReceived}
 		case attempt.Running != "":
 			worker = attempt.Running
-			continue
 		case attempt.NotBegun:
 			attempt.Unclear = unclear
 			return attempt
+		default:
+			return attempt
 		}
-		c.durations.record(scriptOf(run), time.Since(began))
-		return attempt
 	}
 }
 

@@ -16,7 +16,8 @@
 // A script that was not begun becomes an activity on the queue of code workers, where it can wait. When the client does not
 // know whether it was begun (unclear: an answer was lost, or another worker had the run before), the activity must not just
 // run the script. The client claims it for the activity (Client.LeaveToActivity): then no first attempt begins it, however
-// long the activity waits. When a code worker has the claim, or NATS is away, the activity asks (Server.Begun): it gets the
+// long the activity waits. When a code worker has the claim, the client waits for the result there, for the time of an
+// attempt. When it cannot find out, because that code worker or NATS is away, the activity asks (Server.Begun): it gets the
 // result from that code worker, or claims the script itself. A code worker that could not begin a script passes its claim to
 // the activity. The outcome is unknown only when the code worker with the claim cannot be reached, or does not know the
 // script any more, or when claims that were made since the run of the workflow started are lost or have expired.

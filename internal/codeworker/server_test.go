@@ -305,37 +305,6 @@ func TestServer_LateFirstAttempt(t *testing.T) {
 	require.Equal(t, ended(`"v"`), f.join("a", r).Handle(t.Context(), q))
 }
 
-// TestClient_LeaveToActivity: what is unclear is found out while the claims are there. The activity, which may begin hours
-// later, then need not ask.
-func TestClient_LeaveToActivity(t *testing.T) {
-	t.Parallel()
-	started := time.Now().Add(-time.Minute)
-	for name, c := range map[string]struct {
-		prepare func(*fleet)
-		unclear bool
-	}{
-		"none has begun it":     {func(*fleet) {}, false},
-		"a code worker has":     {func(f *fleet) { f.claims["default/shop/r1"] = "a" }, true},
-		"claims are away":       {func(f *fleet) { f.broken = errors.New("away") }, true},
-		"claims may be lost":    {func(f *fleet) { f.since = started }, true},
-		"it cannot be known":    {func(f *fleet) { f.away = errors.New("away") }, true},
-		"left to the activity":  {func(f *fleet) { f.claims["default/shop/r1"] = "activity" }, false},
-		"older claims are gone": {func(f *fleet) { f.since = started.Add(-2 * step.ClockSlack) }, false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			f, q := newFleet(), request()
-			c.prepare(f)
-			q.Run.Once, q.Run.Started = true, started
-			client := &codeworker.Client{Transport: f, Claims: f, Log: slog.New(slog.DiscardHandler)}
-			require.Equal(t, step.ScriptAttempt{NotBegun: true, Unclear: c.unclear}, client.Attempt(t.Context(), q.Run), "no code worker")
-			if !c.unclear {
-				require.Equal(t, "activity", f.claims["default/shop/r1"])
-			}
-		})
-	}
-}
-
 // TestServer_ClaimsLost: a script runs in one worker, whose claim NATS has lost. Another worker, which is called for it by an
 // activity, can claim it in the bucket that was created again, and must not run it.
 func TestServer_ClaimsLost(t *testing.T) {
