@@ -32,8 +32,8 @@ type Sandbox interface {
 // Scripts are the texts of the scripts that plans name. *bot.Store is one.
 type Scripts interface {
 	Script(id string) (string, bool)
-	// Latest returns the text that a step has now, false when it does not run the file any more.
-	Latest(owner schemas.BotID, step, file string) (string, bool)
+	// Latest returns the text that the script of an earlier plan has now, false when its step does not run the file any more.
+	Latest(earlier bot.Plan) (string, bool)
 }
 
 // Code runs code steps, on a task queue of its own: workers with sandboxes can be machines with fewer credentials. Of
@@ -113,6 +113,9 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 const (
 	scriptWait = 10 * time.Second // within the slack that the activity has (see workflows)
 	scriptPoll = 100 * time.Millisecond
+	// acceptedWait is how long after the start of its run a script for which no caller waits is tried as its plan has it:
+	// new bot files reach all workers within that time.
+	acceptedWait = 2 * time.Minute
 )
 
 // textOf returns the text of a plan's script. The starter may have loaded a new bot file before this worker does: then the
@@ -129,19 +132,44 @@ func (c *Code) textOf(ctx context.Context, p bot.Plan) (string, error) {
 	for {
 		select {
 		case <-ctx.Done():
-			if script, known := c.Scripts.Latest(p.BotID, p.Step, p.Code.File); known {
-				c.Log.WarnContext(ctx, "script of an earlier bot file not found, running the present one", "tenant", p.Tenant,
-					"bot", p.Bot, "step", p.Step, "script", p.Code.File)
-				return script, nil
-			}
-			return "", retryable(fault.New(fault.Config,
-				"script %s is not among this worker's bot files: are they up to date?", p.Code.File))
+			return c.latestText(ctx, p)
 		case <-tick.C:
 			if script, known := c.Scripts.Script(p.Code.Script); known {
 				return script, nil
 			}
 		}
 	}
+}
+
+// textOfRun returns the text of the script of a channel. For one for which no caller waits it does not wait: the server
+// tries the activity again, and those whose text does not come would take the places of the others.
+func (c *Code) textOfRun(ctx context.Context, run step.ScriptRun) (string, error) {
+	if !run.Async {
+		return c.textOf(ctx, run.Plan)
+	}
+	if script, known := c.Scripts.Script(run.Plan.Code.Script); known {
+		return script, nil
+	}
+	if time.Since(run.Started) < acceptedWait {
+		return "", scriptNotFound(run.Plan)
+	}
+	return c.latestText(ctx, run.Plan)
+}
+
+// latestText returns the text that a script has now in place of the one of its plan, which this worker does not have.
+func (c *Code) latestText(ctx context.Context, p bot.Plan) (string, error) {
+	script, known := c.Scripts.Latest(p)
+	if !known {
+		return "", scriptNotFound(p)
+	}
+	c.Log.WarnContext(ctx, "script of an earlier bot file not found, running the present one", "tenant", p.Tenant,
+		"bot", p.Bot, "step", p.Step, "script", p.Code.File)
+	return script, nil
+}
+
+func scriptNotFound(p bot.Plan) error {
+	return retryable(fault.New(fault.Config,
+		"script %s is not among this worker's bot files: are they up to date?", p.Code.File))
 }
 
 // sandboxed runs a plan's job, for a channel or for none (""), in a sandbox. An error means that the script did not begin;

@@ -55,7 +55,7 @@ func (c *Code) Ready(in step.ScriptRun) bool {
 
 // Run runs the script of a channel. An error means that the script did not begin: it may be run again.
 func (c *Code) Run(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
-	script, err := c.textOf(ctx, in.Plan)
+	script, err := c.textOfRun(ctx, in)
 	if err != nil {
 		return step.ScriptResult{}, err
 	}

@@ -88,6 +88,33 @@ func TestCode_Run(t *testing.T) {
 	require.Equal(t, []bool{false, false, true}, []bool{s.jobs[0].Async, s.jobs[1].Async, s.jobs[2].Async})
 }
 
+// TestCode_RunAcceptedWithoutItsText: a call was accepted, and the code workers were restarted with another script before
+// its turn. It takes no place to wait, and runs the present script once the bot files of all workers must be there.
+func TestCode_RunAcceptedWithoutItsText(t *testing.T) {
+	t.Parallel()
+	ctx, end := context.WithCancel(t.Context())
+	end() // a wait would have ended with the present script
+	var app *temporal.ApplicationError
+	s, run := &scripts{result: returns(`"v"`)}, scriptRun()
+	run.Async, run.Plan.Code.Script, run.Started = true, "lost", time.Now()
+	_, err := codeWorker("a", nil, s).Run(ctx, run)
+	require.ErrorAs(t, err, &app)
+	require.False(t, app.NonRetryable())
+	require.Equal(t, string(fault.Config), app.Type())
+	require.Empty(t, s.jobs)
+
+	run.Started = time.Now().Add(-3 * time.Minute)
+	_, err = codeWorker("a", nil, s).Run(ctx, run)
+	require.NoError(t, err)
+	require.Equal(t, "the present text", s.jobs[0].Script)
+
+	s.gone = true
+	_, err = codeWorker("a", nil, s).Run(ctx, run)
+	require.ErrorAs(t, err, &app)
+	require.Equal(t, string(fault.Config), app.Type())
+	require.Len(t, s.jobs, 1)
+}
+
 // runOnce runs the activity of a script that a first attempt may have begun.
 func (b *bundle) runOnce(t *testing.T, code *activities.Code) (result step.ScriptResult, err error) {
 	t.Helper()

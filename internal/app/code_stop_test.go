@@ -41,9 +41,9 @@ func (h heldScripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *f
 	}
 }
 
-func (heldScripts) Free(sandbox.Job) bool                               { return true }
-func (heldScripts) Script(string) (string, bool)                        { return "text", true }
-func (heldScripts) Latest(schemas.BotID, string, string) (string, bool) { return "", false }
+func (heldScripts) Free(sandbox.Job) bool          { return true }
+func (heldScripts) Script(string) (string, bool)   { return "text", true }
+func (heldScripts) Latest(bot.Plan) (string, bool) { return "", false }
 
 func (heldScripts) Claim(_ context.Context, _ schemas.BotID, _, worker string) (string, bool, error) {
 	return worker, true, nil

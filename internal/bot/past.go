@@ -155,14 +155,19 @@ func (s *Store) Script(id string) (string, bool) {
 	return text, ok
 }
 
-// Latest returns the text of the script of a step in the Set in use, false when the step does not run the file any more.
-func (s *Store) Latest(owner schemas.BotID, step, file string) (string, bool) {
-	b, ok := s.Current().Bot(owner)
+// Latest returns the text that the script of an earlier plan has in the Set in use, false when the step, or the script of
+// channels, has another file now or does not exist.
+func (s *Store) Latest(earlier Plan) (string, bool) {
+	b, ok := s.Current().Bot(earlier.BotID)
 	if !ok {
 		return "", false
 	}
-	plan, err := b.Plan(step)
-	if err != nil || plan.Code == nil || plan.Code.File != file {
+	planOf := b.Plan
+	if earlier.Dialect == DialectChannel {
+		planOf = b.ScriptPlan
+	}
+	plan, err := planOf(earlier.Step)
+	if err != nil || plan.Code == nil || plan.Code.File != earlier.Code.File {
 		return "", false
 	}
 	return s.Script(plan.Code.Script)

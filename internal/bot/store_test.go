@@ -300,11 +300,11 @@ func TestStore_EarlierRevisionsStay(t *testing.T) {
 	require.Equal(t, "first", secretOf(first, "old"), "a running step lost its secret")
 	require.Equal(t, "second", secretOf(second, "new"))
 	require.Equal(t, "second", secretOf("unknown", "new"), "the bot in use decides")
-	latest, ok := s.Latest(schemas.BotID{Tenant: "default", Bot: "shop"}, "Y", "s.py")
+	latest, ok := s.Latest(earlierPlan("shop", "Y", "s.py"))
 	require.True(t, ok)
 	require.Equal(t, "def main(): 2", latest)
 	for _, other := range [][3]string{{"mall", "Y", "s.py"}, {"shop", "Z", "s.py"}, {"shop", "X", "s.py"}, {"shop", "Y", "t.py"}} {
-		_, ok = s.Latest(schemas.BotID{Tenant: "default", Bot: other[0]}, other[1], other[2])
+		_, ok = s.Latest(earlierPlan(other[0], other[1], other[2]))
 		require.False(t, ok, other)
 	}
 	require.Contains(t, secretOf(second, "old"), `secret "old" not found in this worker's bot file`)
@@ -323,6 +323,34 @@ func TestStore_EarlierRevisionsStay(t *testing.T) {
 		_, ok := s.Script(id)
 		require.True(t, ok, "a running step lost its script")
 	}
+}
+
+// earlierPlan is the plan of a step that runs a file, from before the start of the process.
+func earlierPlan(name, step, file string) bot.Plan {
+	return bot.Plan{BotID: schemas.BotID{Tenant: "default", Bot: name}, Step: step, Code: &bot.Code{File: file, Script: "lost"}}
+}
+
+// TestStore_LatestOfChannels: the plan of a channel's script has the script's name in place of a step, which may have the
+// same name and another file.
+func TestStore_LatestOfChannels(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "hook.py"), "def main(): 1")
+	writeFile(t, filepath.Join(dir, "step.py"), "def main(): 2")
+	s := setupStore(t, dir, "bot: shop\nscripts: {hook: {file: hook.py}, Y: {file: hook.py}}\nsteps: {Y: {code: {file: step.py}}}\n")
+	for _, name := range []string{"hook", "Y"} {
+		plan := earlierPlan("shop", name, "hook.py")
+		_, ok := s.Latest(plan)
+		require.False(t, ok, "a step")
+		plan.Dialect = bot.DialectChannel
+		latest, ok := s.Latest(plan)
+		require.True(t, ok)
+		require.Equal(t, "def main(): 1", latest)
+	}
+	plan := earlierPlan("shop", "Y", "step.py")
+	plan.Dialect = bot.DialectChannel
+	_, ok := s.Latest(plan)
+	require.False(t, ok, "the script has another file")
 }
 
 func TestStore_RotationTakesEffectAtOnce(t *testing.T) {
