@@ -27,6 +27,8 @@ type Sandbox interface {
 	Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault)
 	// Free reports whether a job would run at once.
 	Free(j sandbox.Job) bool
+	// Reserve waits for a slot for a job, which its Slot is to name. Without an error, Release has to be called.
+	Reserve(ctx context.Context, j sandbox.Job) (*sandbox.Slot, *fault.Fault)
 }
 
 // Scripts are the texts of the scripts that plans name. *bot.Store is one.

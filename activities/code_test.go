@@ -37,6 +37,16 @@ type scripts struct {
 	fullAsync bool          // no script with Async would run at once
 	wait      time.Duration // for a script that is not there
 	gone      bool          // the step runs another file now
+	slots     []sandbox.Job // for which a slot was reserved
+	slot      *sandbox.Slot // what they get; nil: none is free
+}
+
+func (s *scripts) Reserve(_ context.Context, j sandbox.Job) (*sandbox.Slot, *fault.Fault) {
+	s.slots = append(s.slots, j)
+	if s.slot == nil {
+		return nil, fault.New(fault.SandboxUnavailable, "all slots are in use")
+	}
+	return s.slot, nil
 }
 
 func (s *scripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *fault.Fault) {

@@ -18,9 +18,14 @@ import (
 // RunScript runs the script of a channel once, by the rules of RunCode.
 func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
 	key := flight.KeyOf(ctx, in.Plan.Tenant, "", in.ID, 1)
+	slot, err := c.reserve(ctx, key, in)
+	if err != nil {
+		return step.ScriptResult{}, err
+	}
+	defer slot.Release()
 	return onceByHeartbeat(ctx, c, &c.scriptRuns, key, func(ctx context.Context) (step.ScriptResult, error) {
 		if !in.Once {
-			return c.Run(ctx, in)
+			return c.runIn(ctx, slot, in)
 		}
 		switch result, f := c.Attempts.Begun(ctx, in); {
 		case f != nil:
@@ -28,8 +33,27 @@ func (c *Code) RunScript(ctx context.Context, in step.ScriptRun) (step.ScriptRes
 		case result != nil:
 			return *result, nil
 		}
-		return c.Run(ctx, in)
+		return c.runIn(ctx, slot, in)
 	})
+}
+
+// reserveTimeout is how long a script waits for a slot of the sandbox before its heartbeat. The server counts a worker
+// without heartbeats as lost after 10 s.
+const reserveTimeout = 5 * time.Second
+
+// reserve waits for the slot of a script for which no caller waits, unless it may have begun. It waits before the heartbeat
+// that reports the script as begun: a worker takes more of them than run, and when it is lost, those that waited can run.
+func (c *Code) reserve(ctx context.Context, key flight.Key, in step.ScriptRun) (*sandbox.Slot, error) {
+	if !in.Async || c.scriptRuns.Find(key) != nil || mayHaveBegun(ctx) {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, reserveTimeout)
+	defer cancel()
+	slot, f := c.Sandbox.Reserve(ctx, sandbox.Job{BotID: in.Plan.BotID, Async: true})
+	if f != nil {
+		return nil, retryable(f)
+	}
+	return slot, nil
 }
 
 // RunBare runs the script of a channel once, outside of Temporal: it is not repeated, whatever becomes of it. A script that
@@ -55,6 +79,11 @@ func (c *Code) Ready(in step.ScriptRun) bool {
 
 // Run runs the script of a channel. An error means that the script did not begin: it may be run again.
 func (c *Code) Run(ctx context.Context, in step.ScriptRun) (step.ScriptResult, error) {
+	return c.runIn(ctx, nil, in)
+}
+
+// runIn is Run in a slot that the script has; nil: it waits for one.
+func (c *Code) runIn(ctx context.Context, slot *sandbox.Slot, in step.ScriptRun) (step.ScriptResult, error) {
 	script, err := c.textOfRun(ctx, in)
 	if err != nil {
 		return step.ScriptResult{}, err
@@ -63,8 +92,8 @@ func (c *Code) Run(ctx context.Context, in step.ScriptRun) (step.ScriptResult, e
 		in.Plan.Code.File)
 	began := time.Now()
 	r, f, err := c.sandboxed(ctx, in.Plan, in.Channel, sandbox.Job{
-		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(), Async: in.Async,
-		Event: in.Event, Params: in.Params, BodyParam: in.BodyParam,
+		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(),
+		Async: in.Async, Slot: slot, Event: in.Event, Params: in.Params, BodyParam: in.BodyParam,
 	})
 	if err != nil {
 		return step.ScriptResult{}, err

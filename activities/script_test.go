@@ -118,10 +118,16 @@ func TestCode_RunAcceptedWithoutItsText(t *testing.T) {
 // runOnce runs the activity of a script that a first attempt may have begun.
 func (b *bundle) runOnce(t *testing.T, code *activities.Code) (result step.ScriptResult, err error) {
 	t.Helper()
-	code.Heartbeat = b.heartbeat
-	code.Register(b.TestActivityEnvironment)
 	in := scriptRun()
 	in.Once = true
+	return b.runScript(t, code, in)
+}
+
+// runScript runs the activity of a script.
+func (b *bundle) runScript(t *testing.T, code *activities.Code, in step.ScriptRun) (result step.ScriptResult, err error) {
+	t.Helper()
+	code.Heartbeat = b.heartbeat
+	code.Register(b.TestActivityEnvironment)
 	value, err := b.ExecuteActivity(step.ActivityScript, in)
 	if err == nil {
 		require.NoError(t, value.Get(&result))
@@ -164,4 +170,49 @@ func TestRunScript_Once(t *testing.T) {
 	require.ErrorAs(t, err, &app)
 	require.False(t, app.NonRetryable(), "the claims may be back soon")
 	require.Equal(t, string(fault.OutcomeUnknown), app.Type())
+}
+
+// TestRunScript_AcceptedWaitsBeforeItsHeartbeat: the server must not take a script that waits for a slot for one that runs,
+// or the loss of its worker would end it.
+func TestRunScript_AcceptedWaitsBeforeItsHeartbeat(t *testing.T) {
+	t.Parallel()
+	s, run := &scripts{result: returns(`"v"`)}, scriptRun()
+	run.Async = true
+	b := setup(t)
+	_, err := b.runScript(t, codeWorker("a", nil, s), run)
+	var app *temporal.ApplicationError
+	require.ErrorAs(t, err, &app)
+	require.False(t, app.NonRetryable())
+	require.Equal(t, string(fault.SandboxUnavailable), app.Type())
+	require.Empty(t, b.beats)
+	require.Empty(t, s.jobs)
+	require.Equal(t, []sandbox.Job{{BotID: run.Plan.BotID, Async: true}}, s.slots)
+
+	freed := 0
+	s.slot = sandbox.NewSlot(func() { freed++ })
+	b = setup(t)
+	b.beat = func(int) error { return errors.New("away") }
+	_, err = b.runScript(t, codeWorker("a", nil, s), run)
+	require.Error(t, err)
+	require.Empty(t, s.jobs)
+	require.Equal(t, 1, freed, "the script did not begin")
+	s.slots, s.slot = nil, sandbox.NewSlot(func() {})
+	b, code := setup(t), codeWorker("a", nil, s)
+	_, err = b.runScript(t, code, run)
+	require.NoError(t, err)
+	require.NotEmpty(t, b.beats)
+	require.Same(t, s.slot, s.jobs[0].Slot, "the script runs in it")
+	_, err = setup(t).runScript(t, code, run)
+	require.NoError(t, err)
+	require.Len(t, s.slots, 1, "a repetition that takes the result needs none")
+
+	b = setup(t)
+	b.SetHeartbeatDetails(step.Progress{Running: &schemas.Attempt{N: 1}})
+	_, err = b.runScript(t, codeWorker("b", nil, s), run)
+	require.ErrorAs(t, err, &app)
+	require.Equal(t, string(fault.OutcomeUnknown), app.Type())
+	run.Async = false
+	_, err = setup(t).runScript(t, codeWorker("c", nil, s), run)
+	require.NoError(t, err)
+	require.Len(t, s.slots, 1, "a script that does not run, and one whose caller waits, need none")
 }

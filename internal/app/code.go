@@ -208,8 +208,9 @@ func codeQueues() map[string]int {
 }
 
 // asyncAtOnce is how many scripts for which no caller waits a worker takes at a time: twice those that run, so that one is
-// ready when another ends. The others wait at the server, which shares the places between tenants, and not here, where they
-// would be tried and turned away again and again.
+// ready when another ends. Those wait before their heartbeats, so that they are not lost with the worker. The others wait at
+// the server, which shares the places between tenants, and not here, where they would be tried and turned away again and
+// again.
 func asyncAtOnce() int { return scriptsPerCore * runtime.GOMAXPROCS(0) }
 
 // SandboxOptions returns the options of the sandbox; scripts use the same egress client as webhooks.

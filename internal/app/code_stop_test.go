@@ -41,6 +41,10 @@ func (h heldScripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *f
 	}
 }
 
+func (heldScripts) Reserve(context.Context, sandbox.Job) (*sandbox.Slot, *fault.Fault) {
+	return nil, nil
+}
+
 func (heldScripts) Free(sandbox.Job) bool          { return true }
 func (heldScripts) Script(string) (string, bool)   { return "text", true }
 func (heldScripts) Latest(bot.Plan) (string, bool) { return "", false }

@@ -347,6 +347,30 @@ func TestSandbox_AsyncLeavesHalf(t *testing.T) {
 	require.Zero(t, s.Used())
 }
 
+// TestSandbox_Reserve: a job takes the slot that it has, and what no job has taken is released.
+func TestSandbox_Reserve(t *testing.T) {
+	t.Parallel()
+	s := &Sandbox{options: Options{wait: time.Millisecond}, slots: newSlots(4, unhurried), async: newSlots(2, unhurried)}
+	j := Job{BotID: schemas.BotID{Tenant: "acme"}, Async: true}
+	var f *fault.Fault
+	j.Slot, f = s.Reserve(t.Context(), j)
+	require.Nil(t, f)
+	require.False(t, s.Free(j), "the tenant has one")
+	leave, f := s.enter(t.Context(), j)
+	require.Nil(t, f)
+	j.Slot.Release()
+	require.False(t, s.Free(j), "the job uses it")
+	leave()
+	require.True(t, s.Free(j))
+
+	j.Slot, f = s.Reserve(t.Context(), j)
+	require.Nil(t, f, "a slot that was taken is not used again")
+	j.Slot.Release()
+	j.Slot.Release()
+	require.True(t, s.Free(j))
+	require.Zero(t, s.Used())
+}
+
 // TestWarm_LastHalf leaves the last half of the interpreters that wait to tenants without another script.
 func TestWarm_LastHalf(t *testing.T) {
 	s := newSandbox(t, func(o *Options) { o.Warm = 4 })

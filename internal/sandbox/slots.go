@@ -108,3 +108,40 @@ func (s *slots) alone(tenant string) bool {
 	t, known := s.tenants[tenant]
 	return !known || t.users <= 1
 }
+
+// Slot is a slot that a job waited for before Run.
+type Slot struct {
+	mu    sync.Mutex
+	leave func() // nil: it is a job's now, or free
+}
+
+// NewSlot returns a slot that leave frees.
+func NewSlot(leave func()) *Slot { return &Slot{leave: leave} }
+
+// Reserve waits for a slot for a job, until ctx ends or for 10 s; a fault is sandbox_unavailable. Release frees the slot
+// when the job does not run.
+func (s *Sandbox) Reserve(ctx context.Context, j Job) (*Slot, *fault.Fault) {
+	leave, f := s.enter(ctx, j)
+	if f != nil {
+		return nil, f
+	}
+	return NewSlot(leave), nil
+}
+
+// Release frees the slot unless a job has taken it. A nil Slot is not an error.
+func (r *Slot) Release() {
+	if leave := r.take(); leave != nil {
+		leave()
+	}
+}
+
+// take returns the function that frees the slot, to one caller only.
+func (r *Slot) take() (leave func()) {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	leave, r.leave = r.leave, nil
+	return leave
+}
