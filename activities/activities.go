@@ -46,8 +46,8 @@ type Activities struct {
 	StartQueue Wake
 	// Sessions keep the sessions of adapters; nil: no events about sessions.
 	Sessions Sessions
-	// MayHaveSessions reports whether the sessions of a bot are read when a conversation ends: it has an adapter that gets events
-	// about them, or this worker does not know the bot. Required with Sessions.
+	// MayHaveSessions reports whether the sessions of a bot are read when a conversation ends: it has an adapter that
+	// gets events about them, or this worker does not know the bot. Required with Sessions.
 	MayHaveSessions func(id schemas.BotID) bool
 	// CodeWorkers run the first attempts at scripts of channels; nil: each script is an activity.
 	CodeWorkers *codeworker.Client

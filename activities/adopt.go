@@ -48,10 +48,10 @@ func (a *Activities) RunReassigned(run string) {
 	a.queuedBefore.Set(run, struct{}{})
 }
 
-// storedReply returns the reply of the step that another process has published; nil when there is none. It looks for the
-// first attempt of a run that is new to this process, for an event that is not new, for each attempt of a run that has come
-// back to it, and whenever the server repeats an activity: its result may have been lost. What this process has done itself it
-// remembers.
+// storedReply returns the reply of the step that another process has published; nil when there is none. It looks for
+// the first attempt of a run that is new to this process, for an event that is not new, for each attempt of a run
+// that has come back to it, and whenever the server repeats an activity: its result may have been lost. What this
+// process has done itself it remembers.
 func (c *call) storedReply(ctx context.Context) *schemas.StepReplied {
 	w, info := c.in.Plan.Webhook, activity.GetInfo(ctx)
 	if w.Mode == bot.ModeBackground {

@@ -59,7 +59,7 @@ func (s *scripts) Run(ctx context.Context, j sandbox.Job) (sandbox.Result, *faul
 	return s.result, s.fault
 }
 
-func (s *scripts) Free(j sandbox.Job) bool { return !s.full && !(j.Async && s.fullAsync) }
+func (s *scripts) Free(j sandbox.Job) bool { return !s.full && (!j.Async || !s.fullAsync) }
 
 // Script knows all but "lost"; "late" is known after some time.
 func (s *scripts) Script(id string) (string, bool) {

@@ -13,8 +13,8 @@ import (
 // does not report in time, the server gives the task to any worker, with the whole history: what the run does next may have
 // been done already. So may what a task asks for that was given to this worker while it stood still.
 
-// watchTasks configures a connection to call reassigned with each run that another worker may have had before. pauses returns
-// how often this process stood still so far.
+// watchTasks configures a connection to call reassigned with each run that another worker may have had before. pauses
+// returns how often this process stood still so far.
 func watchTasks(o *client.ConnectionOptions, pauses func() int64, reassigned func(run string)) {
 	o.DialOptions = append(o.DialOptions, grpc.WithChainUnaryInterceptor(
 		func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker,

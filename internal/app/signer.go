@@ -23,7 +23,9 @@ const (
 type createKey func() ([]byte, error)
 
 // openSigner returns a signer of URLs with the key that all processes share, which follows the key when it is replaced.
-func openSigner(ctx context.Context, b *base, purpose string, create createKey, log *slog.Logger) (*signedurl.Signer, error) {
+func openSigner(
+	ctx context.Context, b *base, purpose string, create createKey, log *slog.Logger,
+) (*signedurl.Signer, error) {
 	signer := signedurl.New(purpose)
 	key := store.SharedKey{
 		Name: purpose, Create: create, Life: signedLife(purpose) + signedurl.ClockMargin, Use: signer.Use, Log: log,

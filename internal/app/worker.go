@@ -222,8 +222,9 @@ func BotOptions(cfg Config) (bot.Options, error) {
 	}, nil
 }
 
-// mayHaveSessions reports whether conversations of a bot may have sessions: it has an adapter that gets events about them, or
-// its file is not here. The file may come later, or may have been removed: a session is begun by the plan of its step.
+// mayHaveSessions reports whether conversations of a bot may have sessions: it has an adapter that gets events about
+// them, or its file is not here. The file may come later, or may have been removed: a session is begun by the plan of
+// its step.
 func mayHaveSessions(bots *bot.Set, id schemas.BotID) bool {
 	b, known := bots.Bot(id)
 	return !known || slices.ContainsFunc(b.Adapters(), func(a *bot.BotAdapter) bool { return a.Events != "" })

@@ -66,7 +66,7 @@ func (s Streams) Watch(
 			each(entry)
 		})
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end that was asked for
+			return nil // the end that was asked for
 		}
 		return cmp.Or(context.Cause(connected), err)
 	}, backoff.WithContext(waits, ctx), func(err error, wait time.Duration) {
@@ -92,8 +92,8 @@ func untilReconnected(ctx context.Context, nc *nats.Conn) (connected context.Con
 	return connected, func() { nc.RemoveStatusListener(restored); cancel(nil) }
 }
 
-// watchOnce passes on the entries of a consumer. The consumer may run on a replica that lags: the stored entries are passed on
-// when all have been received that the leader of the stream has, and of each key the latest only.
+// watchOnce passes on the entries of a consumer. The consumer may run on a replica that lags: the stored entries are
+// passed on when all have been received that the leader of the stream has, and of each key the latest only.
 func (s Streams) watchOnce(ctx context.Context, bucket string, each func(jetstream.KeyValueEntry)) error {
 	restored := s.Restored("KV_" + bucket)
 	ctx, cancel := context.WithCancel(ctx)

@@ -107,8 +107,8 @@ func (a *Administration) confirm(ctx context.Context, ch *bot.Channel, made Entr
 	return err
 }
 
-// overtaken returns ErrOvertaken when a channel of the same code, or as many of the type as there may be, were stored before a
-// new one.
+// overtaken returns ErrOvertaken when a channel of the same code, or as many of the type as there may be, were stored
+// before a new one.
 func (a *Administration) overtaken(ch *bot.Channel, made Entry) error {
 	set, count := a.bots.Current(), 0
 	for _, b := range set.Bots() {

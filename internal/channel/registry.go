@@ -197,8 +197,8 @@ func (r *Registry) build(set *bot.Set) *index {
 	return x
 }
 
-// oldestFirst returns the keys of the stored channels. Of two with one code the older one is served: the request for the other
-// one has failed, and its channel could not be removed.
+// oldestFirst returns the keys of the stored channels. Of two with one code the older one is served: the request for
+// the other one has failed, and its channel could not be removed.
 func (r *Registry) oldestFirst() []string {
 	return slices.SortedFunc(maps.Keys(r.stored), func(a, b string) int {
 		return cmp.Or(r.stored[a].Created.Compare(r.stored[b].Created), cmp.Compare(a, b))

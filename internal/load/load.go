@@ -20,9 +20,9 @@ const (
 	ActivityReportMax = 1500 * time.Millisecond
 	// pendingFactor times such a duration is how long one report may be pending.
 	pendingFactor = 2
-	// PauseMin is the shortest time without a measurement that counts as a pause of the process. The server gives up a
+	// ShortestPause is the shortest time without a measurement that counts as a pause of the process. The server gives up a
 	// workflow task of a worker that stands still for 2 s.
-	PauseMin = 1500 * time.Millisecond
+	ShortestPause = 1500 * time.Millisecond
 	// MemoryMax is the share of the memory limit that may be used.
 	MemoryMax = 0.8
 
@@ -86,8 +86,9 @@ func (m *Monitor) measuredAt(now time.Time) {
 
 // pausesUntil counts the present pause as well: after it, others may ask before Run measures.
 func (m *Monitor) pausesUntil(now time.Time) int64 {
-	since := max(now.Sub(m.measured), now.Round(0).Sub(m.measured.Round(0))) // only the wall clock goes on while a machine sleeps
-	if m.measured.IsZero() || since < PauseMin {
+	// Only the wall clock goes on while a machine sleeps.
+	since := max(now.Sub(m.measured), now.Round(0).Sub(m.measured.Round(0)))
+	if m.measured.IsZero() || since < ShortestPause {
 		return m.pauses
 	}
 	return m.pauses + 1

@@ -34,9 +34,9 @@ func TestMonitor_Pauses(t *testing.T) {
 	require.EqualValues(t, 1, m.Pauses())
 	m.measuredAt(time.Now())
 	require.EqualValues(t, 1, m.Pauses())
-	m.measuredAt(time.Now().Add(PauseMin / 2))
+	m.measuredAt(time.Now().Add(ShortestPause / 2))
 	require.EqualValues(t, 1, m.Pauses())
-	m.measuredAt(time.Now().Add(2 * PauseMin))
+	m.measuredAt(time.Now().Add(2 * ShortestPause))
 	require.EqualValues(t, 2, m.Pauses())
 }
 

@@ -202,8 +202,8 @@ func (s *Sandbox) Free(j Job) bool {
 	return s.slots.free(j.Tenant) && (!j.Async || s.async.free(j.Tenant))
 }
 
-// enter takes the slot that a job has, or waits for one, for the time of the options in all. Of its tenant's slots, jobs with
-// Async leave half to those whose callers wait: a flood of them may last for hours.
+// enter takes the slot that a job has, or waits for one, for the time of the options in all. Of its tenant's slots,
+// jobs with Async leave half to those whose callers wait: a flood of them may last for hours.
 func (s *Sandbox) enter(ctx context.Context, j Job) (leave func(), f *fault.Fault) {
 	if leave := j.Slot.take(); leave != nil {
 		return leave, nil

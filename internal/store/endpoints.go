@@ -70,8 +70,8 @@ func (e *Endpoints) knows(ctx context.Context, key string) (bool, error) {
 	return err == nil && !removed(stored), err
 }
 
-// Follow calls received for every stored state, then ready once, then received for every later state, including those of this
-// process, until ctx ends. It continues after reconnections, and after the bucket was created again.
+// Follow calls received for every stored state, then ready once, then received for every later state, including those
+// of this process, until ctx ends. It continues after reconnections, and after the bucket was created again.
 func (e *Endpoints) Follow(ctx context.Context, received func(notice []byte), ready func()) error {
 	return follow(ctx, e.streams, bus.BucketEndpoints, follower{
 		begin:   func() {},
