@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -123,7 +124,7 @@ func TestPublishEvent_OneConversation(t *testing.T) {
 	ctx, p := testContext(t), NewPublisher(js)
 	key := schemas.BotID{Tenant: "acme", Bot: "shop"}.WithConversation("c")
 	for range WaitingMax {
-		_, err := js.PublishAsync(schemas.Subject(schemas.SubjectEvents, key), nil)
+		_, err := js.PublishAsync(schemas.Subject(schemas.SubjectEvents, key), nil, jetstream.WithStallWait(soon))
 		require.NoError(t, err)
 	}
 	select {
