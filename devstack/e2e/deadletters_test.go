@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -51,7 +52,7 @@ func awaitLetterThat(js bus.JetStream, bot, reason string, fits func(data []byte
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("no dead letter %s of bot %s with this payload (latest error: %v)", reason, bot, err)
+			return errors.Join(fmt.Errorf("no dead letter %s of bot %s with this payload", reason, bot), err)
 		}
 	}
 }
