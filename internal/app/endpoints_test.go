@@ -16,8 +16,6 @@ import (
 
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/limit"
-	"github.com/hookturn/hookturn/internal/natsclient"
-	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/pubsub"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
@@ -53,11 +51,7 @@ func TestEndpoints_TenantHasHalfOfTheQueue(t *testing.T) {
 // TestEndpoints_Published: the state that workers share has a short reason, and its place in the queue is free.
 func TestEndpoints_Published(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
-	require.NoError(t, err)
+	js, streams := startStreams(t)
 	shared := store.NewEndpoints(streams)
 	e := newEndpoints(slog.New(slog.DiscardHandler), shared, pubsub.New(js))
 	e.changed(open("acme", 0))
@@ -78,14 +72,10 @@ func TestEndpoints_Published(t *testing.T) {
 // what waits.
 func TestEndpoints_StoredBeforeAdvised(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
-	require.NoError(t, err)
+	js, streams := startStreams(t)
 	published := make(chan *nats.Msg, 10) // in the order in which the server got them
 	for _, subject := range []string{"$KV." + bus.BucketEndpoints + ".>", "hookturn.advisories.>"} {
-		_, err := nc.ChanSubscribe(subject, published)
+		_, err := js.Conn().ChanSubscribe(subject, published)
 		require.NoError(t, err)
 	}
 	e := newEndpoints(slog.New(slog.DiscardHandler), store.NewEndpoints(streams), pubsub.New(js))
@@ -94,7 +84,7 @@ func TestEndpoints_StoredBeforeAdvised(t *testing.T) {
 	ended, stop := context.WithCancel(t.Context())
 	stop()
 	e.publishAll(ended)
-	require.NoError(t, nc.Flush())
+	require.NoError(t, js.Conn().Flush())
 	for range 2 {
 		require.Contains(t, (<-published).Subject, bus.BucketEndpoints)
 		require.Equal(t, "hookturn.advisories.acme.shop", (<-published).Subject)
@@ -104,11 +94,7 @@ func TestEndpoints_StoredBeforeAdvised(t *testing.T) {
 // TestEndpoints_ReadBeforeTheFirstRequest: a worker that starts has the states of the others before it takes work.
 func TestEndpoints_ReadBeforeTheFirstRequest(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
-	require.NoError(t, err)
+	js, streams := startStreams(t)
 	log, shared := slog.New(slog.DiscardHandler), store.NewEndpoints(streams)
 	const known = 200
 	for n := range known {

@@ -5,20 +5,13 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/hookturn/hookturn/internal/bus"
-	"github.com/hookturn/hookturn/internal/natsclient"
-	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/rollout"
 )
 
 // TestNewIntake_OneDispatcher: the dispatcher of new events has runs recovered by the recovery that offers their events to it.
 func TestNewIntake_OneDispatcher(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
-	require.NoError(t, err)
+	js, streams := startStreams(t)
 	files := &rollout.Files{Name: "one"}
 	in, ended := newIntake(Config{}, &base{js: js, streams: streams}, nil, files)
 	require.Same(t, ended, in.Dispatcher.Recovery)

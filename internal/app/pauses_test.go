@@ -11,8 +11,6 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/limit"
-	"github.com/hookturn/hookturn/internal/natsclient"
-	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -21,11 +19,7 @@ import (
 // the bucket is created again, whose revisions begin again with it.
 func TestPauses_ReachEveryProcess(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
-	require.NoError(t, err)
+	js, streams := startStreams(t)
 	log, shop := slog.New(slog.DiscardHandler), schemas.BotID{Tenant: "default", Bot: "shop"}
 	begin := func() (*limit.Limiter, *pausedBots) {
 		p := &parts{log: log}

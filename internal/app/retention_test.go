@@ -13,8 +13,6 @@ import (
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/bus"
 	"github.com/hookturn/hookturn/internal/dialects"
-	"github.com/hookturn/hookturn/internal/natsclient"
-	"github.com/hookturn/hookturn/internal/natstest"
 	"github.com/hookturn/hookturn/internal/store"
 	"github.com/hookturn/hookturn/internal/telemetry"
 	"github.com/hookturn/hookturn/schemas"
@@ -24,11 +22,7 @@ import (
 // for two hours.
 func TestRetention_EachBotKeepsItsOwn(t *testing.T) {
 	t.Parallel()
-	nc, js, err := bus.Connect(t.Context(), natsclient.Login{URL: natstest.Start(t).ClientURL()}, "test", nil)
-	require.NoError(t, err)
-	t.Cleanup(nc.Close)
-	streams, err := bus.Setup(t.Context(), js, bus.StreamOptions{})
-	require.NoError(t, err)
+	js, streams := startStreams(t)
 	dir := t.TempDir()
 	for tenant, text := range map[string]string{
 		"acme": "retention: {replies: 2h, files: 4h}\n", "bcme": "", "ccme": "retention: {files: 2h}\n",
