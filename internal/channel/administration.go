@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -111,13 +112,6 @@ func (a *Administration) confirm(ctx context.Context, ch *bot.Channel, made Entr
 // before a new one.
 func (a *Administration) overtaken(ch *bot.Channel, made Entry) error {
 	set, count := a.bots.Current(), 0
-	for _, b := range set.Bots() {
-		for _, other := range b.Channels() {
-			if other.Type == ch.Type {
-				count++
-			}
-		}
-	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for key, s := range a.stored {
@@ -133,10 +127,25 @@ func (a *Administration) overtaken(ch *bot.Channel, made Entry) error {
 			count++
 		}
 	}
-	if most, bounded := a.Licences[ch.Type]; bounded && count >= most {
+	if _, full := a.licenceFull(set, ch.Type, count); full {
 		return ErrOvertaken
 	}
 	return nil
+}
+
+// licenceFull reports whether the licence allows no channel of a type beside those of the bot files and a number of stored
+// ones, and how many it allows.
+func (a *Administration) licenceFull(set *bot.Set, channelType string, stored int) (most int, full bool) {
+	count := stored
+	for _, b := range set.Bots() {
+		for _, other := range b.Channels() {
+			if other.Type == channelType {
+				count++
+			}
+		}
+	}
+	most, bounded := a.Licences[channelType]
+	return most, bounded && count >= most
 }
 
 // free reports whether a channel may come beside those there are.
@@ -150,15 +159,10 @@ func (a *Administration) free(ch *bot.Channel, id string) error {
 	if stored { // also one that is not served
 		return refused("$.id: a channel has this id already")
 	}
-	count := 0
-	for _, b := range a.bots.Current().Bots() {
-		for _, other := range b.Channels() {
-			if other.ID == id {
-				return refused("$.id: a channel has this id already")
-			}
-			if other.Type == ch.Type {
-				count++
-			}
+	set, count := a.bots.Current(), 0
+	for _, b := range set.Bots() {
+		if slices.ContainsFunc(b.Channels(), func(other *bot.Channel) bool { return other.ID == id }) {
+			return refused("$.id: a channel has this id already")
 		}
 	}
 	for _, other := range a.index().byID {
@@ -166,7 +170,7 @@ func (a *Administration) free(ch *bot.Channel, id string) error {
 			count++
 		}
 	}
-	if most, bounded := a.Licences[ch.Type]; bounded && count >= most {
+	if most, full := a.licenceFull(set, ch.Type, count); full {
 		return refused("$.type: the licence allows %d channels of the type %s, and there are as many", most, ch.Type)
 	}
 	return nil

@@ -69,6 +69,16 @@ func stored(t *testing.T, id, code string, at time.Time) []byte {
 	return text
 }
 
+// followBucket returns a registry that follows an empty bucket, beside the file of a bot without channels.
+func followBucket(t *testing.T) (*channel.Registry, *bucket) {
+	t.Helper()
+	f, kept := &files{t: t, dir: t.TempDir()}, &bucket{}
+	f.write("bot: shop\n")
+	r := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
+	require.NoError(t, r.Follow(t.Context(), kept, func() {}))
+	return r, kept
+}
+
 // TestCreate_OtherStarterFirst: two starters create channels, and neither knows that of the other one when it checks its own.
 func TestCreate_OtherStarterFirst(t *testing.T) {
 	t.Parallel()
@@ -83,11 +93,7 @@ func TestCreate_OtherStarterFirst(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := &files{t: t, dir: t.TempDir()}
-			f.write("bot: shop\n")
-			kept := &bucket{}
-			r := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
-			require.NoError(t, r.Follow(t.Context(), kept, func() {}))
+			r, kept := followBucket(t)
 			kept.before = func() { kept.put("other", stored(t, "other", c.code, time.Now())) }
 			office := &channel.Administration{Registry: r, Store: kept, Licences: map[string]int{"public": c.most}}
 			owner := schemas.BotID{Tenant: "default", Bot: "shop"}
@@ -111,11 +117,7 @@ func TestCreate_OtherStarterFirst(t *testing.T) {
 // TestCreate_LaterOneOfOtherStarter: what another starter has stored later is its own to remove.
 func TestCreate_LaterOneOfOtherStarter(t *testing.T) {
 	t.Parallel()
-	f := &files{t: t, dir: t.TempDir()}
-	f.write("bot: shop\n")
-	kept := &bucket{}
-	r := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
-	require.NoError(t, r.Follow(t.Context(), kept, func() {}))
+	r, kept := followBucket(t)
 	apply := kept.follower
 	kept.follower = func(id string, text []byte, revision uint64) {
 		apply("a-later-one", stored(t, "a-later-one", "late", time.Now().Add(time.Hour)), revision+1)
@@ -133,11 +135,7 @@ func TestCreate_LaterOneOfOtherStarter(t *testing.T) {
 // TestCreate_OthersNotKnown: a starter that does not learn what was stored before its channel does not answer that it is served.
 func TestCreate_OthersNotKnown(t *testing.T) {
 	t.Parallel()
-	f := &files{t: t, dir: t.TempDir()}
-	f.write("bot: shop\n")
-	kept := &bucket{}
-	r := channel.NewRegistry(f, bot.Options{}, slog.New(slog.DiscardHandler))
-	require.NoError(t, r.Follow(t.Context(), kept, func() {}))
+	r, kept := followBucket(t)
 	kept.follower = func(string, []byte, uint64) {} // nothing arrives
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
