@@ -102,7 +102,7 @@ func TestCallWebhook_RepetitionOfASuccess(t *testing.T) {
 	require.Len(t, b.requests, 1)
 }
 
-// TestCallWebhook_RepetitionOfTheEnd: a failure after which there is no further attempt stands in another process, too.
+// TestCallWebhook_RepetitionOfTheEnd: a final failure is not tried again in another process.
 func TestCallWebhook_RepetitionOfTheEnd(t *testing.T) {
 	t.Parallel()
 	b := setup(t)

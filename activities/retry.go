@@ -21,10 +21,6 @@ const (
 	passingWaitMost  = 30 * time.Second
 )
 
-// heldRecheck is the longest wait of a background step before it looks whether its endpoint is still paused: an operator may
-// have resumed it.
-const heldRecheck = time.Minute
-
 // retryIn is the wait before the next attempt, 0 when there must be none: the failure is final, the attempts are used up,
 // or the wait would pass the step's deadline. The wait grows by the plan's factor and is spread by half of itself either
 // way, so that conversations that failed together do not come back together; an endpoint's Retry-After is never cut
@@ -36,7 +32,7 @@ func retryIn(in step.WebhookInput, p step.Progress, f *fault.Fault, left time.Du
 	case len(p.Attempts) >= r.MaxAttempts:
 		return 0
 	case p.Held:
-		return min(f.RetryAfter, heldRecheck)
+		return min(f.RetryAfter, limit.HeldRecheck)
 	case staleToken(in, p, f):
 	case !f.Retryable():
 		return 0

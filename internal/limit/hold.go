@@ -6,9 +6,9 @@ import (
 	"github.com/hookturn/hookturn/internal/fault"
 )
 
-// heldRecheck is the retry time of a request while an operator's pause has no end: steps whose deadline is earlier fail at
-// once, the others and those of background queues ask again.
-const heldRecheck = time.Minute
+// HeldRecheck is the retry time of a request while an operator's pause has no end: steps whose deadline is earlier fail at
+// once, the others ask again. Those of background queues ask as often during every pause: an operator may have ended it.
+const HeldRecheck = time.Minute
 
 // hold is a pause by an operator. It is independent of the endpoint's own state, which goes on below it.
 type hold struct {
@@ -44,7 +44,7 @@ func (l *Limiter) Resume(name Endpoint) {
 // held returns the fault that denies a request while an operator has paused the endpoint.
 func (e *endpoint) held(now time.Time, r Request) *fault.Fault {
 	if e.hold.until.IsZero() {
-		return e.pausedUntil(now.Add(heldRecheck), fault.RateLimited, now, r, "an operator has paused the endpoint")
+		return e.pausedUntil(now.Add(HeldRecheck), fault.RateLimited, now, r, "an operator has paused the endpoint")
 	}
 	return e.pausedUntil(e.hold.until, fault.RateLimited, now, r, "an operator has paused the endpoint until %s",
 		at(e.hold.until))

@@ -18,7 +18,7 @@ func TestLimiter_HeldByAnOperator(t *testing.T) {
 		l, v := &Limiter{}, request(bot.Limits{})
 		l.Hold(shop, time.Time{})
 		require.Equal(t, StateHeld, state(l))
-		require.GreaterOrEqual(t, deny(t, l, v, fault.RateLimited).RetryAfter, heldRecheck)
+		require.GreaterOrEqual(t, deny(t, l, v, fault.RateLimited).RetryAfter, HeldRecheck)
 		l.Resume(shop)
 		send(t, l, v, nil)
 

@@ -141,7 +141,7 @@ func (v fencedValue) restored(writer string, valid map[string]json.RawMessage) (
 // ErrUnreadable is the error for details that are not a JSON object. They stay as they are.
 var ErrUnreadable = errors.New("user details are not a JSON object")
 
-// membersOf returns the members of details, none when there are no details.
+// membersOf returns the members of details. Absent details have none.
 func membersOf(details json.RawMessage) (map[string]json.RawMessage, error) {
 	members := map[string]json.RawMessage{}
 	if len(details) == 0 {
