@@ -17,7 +17,7 @@ import (
 )
 
 // recorded is how many histories each version has. A history that is missing fails the test: runs like it may be open.
-var recorded = map[string]int{"v1": 13, "v2": 23, "v3": 26, "v4": 26, "v5": 26, "v6": 26, "v7": 26, "v8": 26, "v9": 30}
+var recorded = map[string]int{"v1": 13, "v2": 23, "v3": 26, "v4": 26, "v5": 26, "v6": 26, "v7": 26, "v8": 26, "v9": 30, "v10": 30}
 
 // TestReplay replays the recorded histories against the workflows as they are now. "make histories" records new ones.
 func TestReplay(t *testing.T) {

@@ -91,7 +91,6 @@ func (c *checker) check() {
 		c.bot.plans[name] = c.step(name, c.file.Steps[name])
 	}
 	c.warnBotBreak()
-	c.warnIdleTimeout()
 	for _, name := range slices.Sorted(maps.Keys(c.file.Adapters)) {
 		if c.abandoned() {
 			return
@@ -153,20 +152,6 @@ func (c *checker) warnBotBreak() {
 		if c.bot.plans[name].OnFailure == OnFailureBotBreak {
 			c.warn("$", "has no bot_break: when step %s fails, the user reads nothing", name)
 			return
-		}
-	}
-}
-
-// warnIdleTimeout warns about steps during which their conversation becomes idle: it is closed right after their reply.
-func (c *checker) warnIdleTimeout() {
-	if c.file.Ordering == OrderingNone {
-		return
-	}
-	for _, name := range slices.Sorted(maps.Keys(c.bot.plans)) {
-		w := c.bot.plans[name].Webhook
-		if w != nil && w.Mode != ModeBackground && w.Timeout >= c.file.IdleTimeout {
-			c.warn(member("$.steps", name), "may take %s, and idle_timeout is %s: the conversation is closed right after the "+
-				"reply of a step that takes longer than that; use a longer idle_timeout", w.Timeout, c.file.IdleTimeout)
 		}
 	}
 }

@@ -66,7 +66,7 @@ const (
 	// its begin on: a step that takes longer than the idle timeout closes their conversation when it ends.
 	FormatIdleAfterStep Format = 6
 	// FormatLatest is the format of new runs.
-	FormatLatest = FormatKeepsAccepted
+	FormatLatest = FormatIdleAfterStep
 )
 
 // EventsPerRun is the default for new conversations. The server stores every Update in the record of its run and writes
