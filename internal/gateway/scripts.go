@@ -127,8 +127,9 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 	if run.Async {
 		timeout = step.AsyncRunTimeout
 	}
+	id := step.ID(run.Plan.WithConversation("channel-"+run.Channel), run.ID)
 	handle, err := s.Temporal.ExecuteWorkflow(ctx, client.StartWorkflowOptions{
-		ID:                    step.ID(run.Plan.WithConversation("channel-"+run.Channel), run.ID),
+		ID:                    id,
 		TaskQueue:             step.QueueMain,
 		WorkflowRunTimeout:    timeout,
 		WorkflowTaskTimeout:   scriptTaskTimeout,
@@ -142,16 +143,16 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 		StaticSummary: run.Plan.Bot + ": channel " + run.Channel + ", script " + run.Plan.Step,
 	}, step.WorkflowStep, step.Request{Script: run, Format: step.FormatLatest})
 	if unanswered(err) {
-		return nil, outcomeUnknown(run.ID, err)
+		return nil, outcomeUnknown(id, err)
 	}
 	return handle, err
 }
 
 // outcomeUnknown returns the error of a run that Temporal has, or may have. Its caller must not be asked to try again: each
 // request is a run of its own, and the script would run twice.
-func outcomeUnknown(runID string, cause error) error {
-	return fault.Wrap(fault.OutcomeUnknown, cause, "it is not known whether the script did its work (run %s): "+
-		"look for its effect before you send the request again", runID)
+func outcomeUnknown(workflow string, cause error) error {
+	return fault.Wrap(fault.OutcomeUnknown, cause, "it is not known whether the script did its work (workflow %s): "+
+		"look for its effect before you send the request again", workflow)
 }
 
 // unanswered reports whether a request to Temporal ended before its answer came.
