@@ -217,7 +217,7 @@ var importTable = map[string]row{
 		"repeating many events: at a rate, in order, resumable",
 		[]string{"schemas", "internal/bus", "internal/store", "internal/inspect", "internal/fault", "internal/step"},
 	},
-	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas", "internal/visible"}},
+	"internal/telemetry": {"names and set-up of logs, metrics and traces", []string{"schemas", "internal/fault", "internal/visible"}},
 	"internal/eventreader": {
 		"reads a share of the partitions and calls a handler for each event, in the order of its conversation",
 		[]string{

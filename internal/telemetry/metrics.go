@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/schemas"
 )
 
@@ -110,6 +111,9 @@ func NewMetrics() *Metrics {
 			"Scripts of accepted asynchronous calls that did not run, or whose outcome is not known, by error code.",
 			"tenant", "bot", "kind"),
 		letters: counter("hookturn_dead_letters_total", "Dead letters stored, by error code.", "reason"),
+	}
+	for _, kind := range fault.Kinds() {
+		m.letters.WithLabelValues(string(kind)) // from 0 on: an alert sees the first dead letter as an increase
 	}
 	m.meter = sync.OnceValues(m.newMeter)
 	m.registry.MustRegister(m.retries, &m.readers, &m.workers, m.steps.duration, m.steps.answers, m.build)
