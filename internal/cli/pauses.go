@@ -153,8 +153,9 @@ func pauseCommand(ofEndpoint bool) *cobra.Command {
 		},
 	}
 	cmd.Long = "Pause a bot. Its new events wait in JetStream, in order; steps that have begun go on. A user whose\n" +
-		"step waits gets the text bot_paused of the bot file once, when there is one. The status is 3 for a bot that\n" +
-		"neither a bot file nor an open conversation knows."
+		"step waits gets the text bot_paused of the bot file once, when there is one. An event that is next in its\n" +
+		"conversation and has a latest useful moment (expirytime, Nats-TTL) is rejected as expired a second before\n" +
+		"that. The status is 3 for a bot that neither a bot file nor an open conversation knows."
 	if ofEndpoint {
 		cmd.Long = "Pause an endpoint of a bot. A step whose deadline is later, or that runs in the background,\n" +
 			"waits; the others fail with rate_limited. Steps in the background go on within a minute\n" +

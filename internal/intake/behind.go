@@ -15,8 +15,8 @@ import (
 // Rollout knows whether another starter may have what the bot files of this one do not have. *rollout.Files is one.
 type Rollout interface {
 	// Wait returns how long an event that JetStream stored at a time waits for it; 0: the event names what no starter has, or
-	// its latest useful moment is near. useful is nil when the event does not have one.
-	Wait(ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time, useful *time.Time) (time.Duration, error)
+	// is to be answered now. answerBy is when it is to be answered, nil: whenever.
+	Wait(ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time, answerBy *time.Time) (time.Duration, error)
 }
 
 // Bounds of the events of one tenant that wait for bot files in this process, by their bytes: an event counts as
@@ -54,7 +54,7 @@ func (i *Intake) await(ctx context.Context, own *bot.Set, m *eventreader.Message
 	if i.Rollout == nil {
 		return nil
 	}
-	wait, err := i.Rollout.Wait(ctx, own, m.BotID, m.Received, useful)
+	wait, err := i.Rollout.Wait(ctx, own, m.BotID, m.Received, answerBy(useful))
 	if err != nil {
 		return &behind{err: err}
 	}

@@ -104,7 +104,7 @@ func (i *Intake) handle(ctx context.Context, m *eventreader.Message) error {
 	span := i.Traces.Event(m.BotID.WithConversation(event.Subject), &event, m.Received)
 	ctx = i.traced(ctx, m, event)
 	d := step.Delivery{
-		Event: event, UsefulUntil: usefulUntil(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(document),
+		Event: event, UsefulUntil: i.useful(event, m), IdleTimeout: bot.Duration(b.IdleTimeout()), Size: len(document),
 	}
 	if resolve(b, &d); ofUnknownName(d.Refused) {
 		err = i.await(ctx, bots, m, d.UsefulUntil)
@@ -179,3 +179,20 @@ func usefulUntil(e schemas.Event, m *eventreader.Message) *time.Time {
 	}
 	return until
 }
+
+// answerTime is how long before its latest useful moment an event that waits here is answered: JetStream deletes one with a
+// Nats-TTL at that moment.
+const answerTime = time.Second
+
+// answerBy returns when an event that waits here is to be answered because of its latest useful moment; nil: it does not
+// have one.
+func answerBy(useful *time.Time) *time.Time {
+	if useful == nil {
+		return nil
+	}
+	by := useful.Add(-answerTime)
+	return &by
+}
+
+// lapsed reports whether a moment has passed at which an event is to be answered; nil: it does not have one.
+func lapsed(by *time.Time) bool { return by != nil && !time.Now().Before(*by) }

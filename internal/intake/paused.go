@@ -16,33 +16,67 @@ type Pauses interface {
 	Paused(bot schemas.BotID) context.Context
 }
 
-// hold keeps an event in JetStream while its bot pauses, and publishes the text for the user who waits. It reports whether
-// it did. A repeated try publishes the text under the same id.
+// hold keeps an event in JetStream while its bot pauses, at most until it is to be answered because of its latest useful
+// moment, and publishes the text for the user who waits. It reports whether it did. A repeated try publishes the text under
+// the same id.
 func (i *Intake) hold(ctx context.Context, m *eventreader.Message) (o eventreader.Outcome, held bool) {
-	if i.Pauses == nil {
-		return o, false
-	}
-	over := i.Pauses.Paused(m.BotID)
+	over := i.paused(m.BotID)
 	if over == nil {
 		return o, false
 	}
-	if err := i.publishPaused(ctx, m); err != nil {
-		return eventreader.Retry("publish_paused", err), true
+	e, readable := readEvent(m)
+	by := answerBy(usefulUntil(e, m))
+	if lapsed(by) {
+		return o, false
+	}
+	if readable && e.Type == schemas.TypeStepRequested {
+		if err := i.publishPaused(ctx, m, e); err != nil {
+			return eventreader.Retry("publish_paused", err), true
+		}
+	}
+	if by != nil {
+		var end context.CancelFunc
+		over, end = context.WithDeadline(over, *by)
+		context.AfterFunc(over, end)
 	}
 	return eventreader.Hold(over, "bot_paused"), true
 }
 
-func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message) error {
-	b, known := i.Bots.Current().Bot(m.BotID)
-	if !known || len(b.BotPaused()) == 0 {
+// paused returns a context that ends with the pause of a bot, nil when the bot does not pause.
+func (i *Intake) paused(id schemas.BotID) context.Context {
+	if i.Pauses == nil {
 		return nil
 	}
+	return i.Pauses.Paused(id)
+}
+
+// useful returns the latest useful moment of an event for its conversation. That of an event whose bot pauses until then
+// has passed, by every clock.
+func (i *Intake) useful(e schemas.Event, m *eventreader.Message) *time.Time {
+	until := usefulUntil(e, m)
+	if lapsed(answerBy(until)) && i.paused(m.BotID) != nil {
+		passed := time.Now().Add(-step.ClockSlack)
+		return &passed
+	}
+	return until
+}
+
+// readEvent reads the event of a message; ok is false when it becomes a dead letter after the pause.
+func readEvent(m *eventreader.Message) (e schemas.Event, ok bool) {
 	document, err := schemas.Document(m.Header, m.Data)
 	if err != nil {
-		return nil // the event becomes a dead letter after the pause
+		return e, false
 	}
-	e, err := schemas.DecodeEvent(document)
-	if err != nil || e.Type != schemas.TypeStepRequested || schemas.ConversationToken(e.Subject) != m.Conversation {
+	e, err = schemas.DecodeEvent(document)
+	if err != nil || schemas.ConversationToken(e.Subject) != m.Conversation {
+		return schemas.Event{}, false
+	}
+	return e, true
+}
+
+func (i *Intake) publishPaused(ctx context.Context, m *eventreader.Message, e schemas.Event) error {
+	b, known := i.Bots.Current().Bot(m.BotID)
+	if !known || len(b.BotPaused()) == 0 {
 		return nil
 	}
 	var user schemas.User

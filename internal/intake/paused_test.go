@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -103,4 +104,39 @@ func TestHandle_PausedBotsEventWaits(t *testing.T) {
 	o := in.Handle(t.Context(), german)
 	require.False(t, o.Held())
 	require.ErrorIs(t, o.Err(), sent.Fail, "the text is published before the event waits")
+}
+
+// TestHandle_PausedUntilLatestUsefulMoment: an event does not wait for the end of a pause beyond its latest useful moment: its
+// conversation rejects it a moment before, because JetStream deletes one with a Nats-TTL then.
+func TestHandle_PausedUntilLatestUsefulMoment(t *testing.T) {
+	t.Parallel()
+	shop := schemas.BotID{Tenant: "default", Bot: "shop"}
+	for name, until := range map[string]func(*eventreader.Message, time.Time){
+		"Nats-TTL": func(m *eventreader.Message, at time.Time) { m.Expires = at },
+		"expirytime": func(m *eventreader.Message, at time.Time) {
+			m.Data = []byte(strings.Replace(string(m.Data), `{`, `{"expirytime":"`+at.Format(time.RFC3339Nano)+`",`, 1))
+		},
+	} {
+		for _, sent := range []string{schemas.TypeStepRequested, schemas.TypeEntitiesCollected, schemas.TypeConversationEnded} {
+			t.Run(name+" of "+sent, func(t *testing.T) {
+				t.Parallel()
+				in, _, taken, _ := behindOthers(t)
+				in.Answers.Replies = &intaketest.Replies{}
+				in.Pauses = pauses{shop: t.Context()}
+
+				m, at := intaketest.Message("shop", sent, `{"step":"ORDER","entities":{}}`), time.Now().Add(time.Hour)
+				until(m, at)
+				end, bounded := resting(t, in.Handle(t.Context(), m)).Deadline()
+				require.True(t, bounded)
+				require.True(t, end.Before(at))
+				require.WithinDuration(t, at, end, time.Minute)
+				require.Empty(t, *taken)
+
+				m = intaketest.Message("shop", sent, `{"step":"ORDER","entities":{}}`)
+				until(m, time.Now().Add(10*time.Millisecond))
+				require.False(t, in.Handle(t.Context(), m).Held())
+				require.True(t, (*taken)[0].UsefulUntil.Before(time.Now()), "the conversation rejects it")
+			})
+		}
+	}
 }

@@ -25,9 +25,6 @@ const (
 	// is long enough for both.
 	readShare   = 12
 	settleShare = 2
-	// answerTime is how long before its latest useful moment an event stops waiting: JetStream deletes one with a Nats-TTL at
-	// that moment, and its answer must come before.
-	answerTime = time.Second
 
 	readTimeout = 2 * time.Second // of all announcements
 )
@@ -61,12 +58,12 @@ type announced struct {
 func (f *Files) Announcement() string { return f.Bots.Current().Digest() }
 
 // Wait returns how long an event waits that names what a Set does not have: as long as the Set may be behind that of
-// another starter, at most until Grace after JetStream stored the event, by its clock, and until a second before its latest
-// useful moment, nil when it does not have one. It is 0 where the event is a mistake: no other starter lives, or all have
-// the same file of the bot. Before that is certain the event waits for a few seconds: the change of a starter that has
+// another starter, at most until Grace after JetStream stored the event, by its clock, and until a moment at which it is to
+// be answered, nil when it does not have one. It is 0 where the event is a mistake: no other starter lives, or all have the
+// same file of the bot. Before that is certain the event waits for a few seconds: the change of a starter that has
 // accepted the event may not be announced. The error reports that NATS cannot be asked.
 func (f *Files) Wait(
-	ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time, useful *time.Time,
+	ctx context.Context, own *bot.Set, id schemas.BotID, stored time.Time, answerBy *time.Time,
 ) (time.Duration, error) {
 	if time.Since(stored) > Grace+step.ClockSlack { // too old by any clock
 		return 0, nil
@@ -80,8 +77,8 @@ func (f *Files) Wait(
 		grace = Grace
 	}
 	until := stored.Add(grace)
-	if useful != nil && useful.Add(-answerTime).Before(until) {
-		until = useful.Add(-answerTime)
+	if answerBy != nil && answerBy.Before(until) {
+		until = *answerBy
 	}
 	return min(max(0, until.Sub(time.Now().Add(others.ahead))), Grace), nil
 }

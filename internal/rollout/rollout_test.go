@@ -75,8 +75,8 @@ func (i installation) starter(t *testing.T, others map[string]string) *rollout.F
 
 func idOf(name string) schemas.BotID { return schemas.BotID{Tenant: "default", Bot: name} }
 
-// usefulFor returns the latest useful moment of an event, nil when it does not have one.
-func usefulFor(d time.Duration) *time.Time {
+// answerIn returns the moment at which an event is to be answered, nil when it does not have one.
+func answerIn(d time.Duration) *time.Time {
 	if d == 0 {
 		return nil
 	}
@@ -94,7 +94,7 @@ func TestFiles_Wait(t *testing.T) {
 		others map[string]string
 		bot    string
 		age    time.Duration
-		useful time.Duration // from now on; 0: without an end
+		answer time.Duration // from now on; 0: without an end
 		atMost time.Duration
 	}{
 		"alone":                        {map[string]string{}, "late", 0, 0, 0},
@@ -103,16 +103,16 @@ func TestFiles_Wait(t *testing.T) {
 		"after the grace":              {map[string]string{"b": newer}, "late", 2 * rollout.Grace, 0, 0},
 		"of an earlier release":        {map[string]string{"b": "starter-b/x"}, "late", 0, 0, starterTTL / 2},
 		"of an earlier release, older": {map[string]string{"b": "starter-b/x"}, "late", 70 * time.Second, 0, 0},
-		"useful for a while":           {map[string]string{"b": newer}, "late", 0, 30 * time.Second, 29 * time.Second},
-		"useful no more":               {map[string]string{"b": newer}, "late", 0, time.Second, 0},
-		"useful for long":              {map[string]string{"b": newer}, "late", 70 * time.Second, time.Hour, rollout.Grace - 70*time.Second},
-		"a mistake, useful no more":    {map[string]string{"a": same}, "late", 0, time.Second, 0},
+		"answered in a while":          {map[string]string{"b": newer}, "late", 0, 30 * time.Second, 30 * time.Second},
+		"answered now":                 {map[string]string{"b": newer}, "late", 0, -time.Millisecond, 0},
+		"answered much later":          {map[string]string{"b": newer}, "late", 70 * time.Second, time.Hour, rollout.Grace - 70*time.Second},
+		"a mistake, answered now":      {map[string]string{"a": same}, "late", 0, -time.Millisecond, 0},
 		"another bot is newer":         {map[string]string{"b": newer}, "shop", 70 * time.Second, 0, 0},
 		"a mistake, long ago":          {map[string]string{"a": same}, "late", 70 * time.Second, 0, 0},
 		"stored by a clock far ahead":  {map[string]string{"b": newer}, "late", -time.Hour, 0, rollout.Grace},
 	} {
 		f := nats.starter(t, c.others)
-		wait, err := f.Wait(testContext(t), f.Bots.Current(), idOf(c.bot), time.Now().Add(-c.age), usefulFor(c.useful))
+		wait, err := f.Wait(testContext(t), f.Bots.Current(), idOf(c.bot), time.Now().Add(-c.age), answerIn(c.answer))
 		require.NoError(t, err, name)
 		require.LessOrEqual(t, wait, c.atMost, name)
 		require.Equal(t, c.atMost > 0, wait > 0, name)
