@@ -120,7 +120,7 @@ func (c *traced) publish(ctx context.Context, t *testing.T, conversation, step s
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	header := nats.Header{"traceparent": []string{carrier.Get("traceparent")}}
 	require.NoError(t, c.engine.send("shop", conversation, uuid.NewString(), schemas.TypeStepRequested,
-		fmt.Sprintf(`{"step":%q}`, step), header))
+		fmt.Sprintf(`{"step":%q,"user":{"id":"91"}}`, step), header)) // whose details the script gets
 }
 
 // read is the engine's span of reading a reply, below the span that the reply carries.

@@ -35,7 +35,8 @@ const (
 	// writeLogEvery bounds the log lines about failed writes, by stream.
 	writeLogEvery = 10 * time.Second
 	probeTimeout  = time.Second
-	probeSubject  = "$KV." + BucketClaims + ".ready" // each user may publish to it (internal/permissions)
+	probeKey      = "ready" // each user may write it (internal/permissions)
+	probeSubject  = "$KV." + BucketClaims + "." + probeKey
 )
 
 // writes records the result of the latest write to each stream.
@@ -191,11 +192,7 @@ func filledByTenants() []string {
 func (u *upkeep) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
-	subject := probeSubject
-	if domain := u.js.Options().Domain; domain != "" {
-		subject = "$JS." + domain + ".API." + subject // as the library writes a key
-	}
-	m := nats.NewMsg(subject)
+	m := nats.NewMsg(natsclient.KeySubject(u.js, BucketClaims, probeKey))
 	m.Data = []byte(time.Now().UTC().Format(time.RFC3339))
 	_, err := u.js.PublishMsg(ctx, m)
 	return err

@@ -98,7 +98,8 @@ func Users() []User {
 		},
 		{
 			Name: Code, Purpose: "worker --task-queues hookturn-code: runs scripts",
-			Publish: slices.Concat(opens(), gets(bucketEndpoints), gets(bucketPauses), gets(bucketChannels), files(),
+			Publish: slices.Concat(opens(), gets(bucketUsers), writes(bucketUsers), gets(bucketEndpoints), gets(bucketPauses),
+				gets(bucketChannels), files(),
 				rights("hookturn.notices.>", "hookturn.sockets.>", codeWorkers), claimsScripts(), readsKey("file-link")),
 			Subscribe: servesScripts(), Responds: true, Apart: true,
 			Serves: rights("hookturn.scripts.>", "hookturn.attempts.>", codeWorkers),

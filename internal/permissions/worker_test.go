@@ -140,6 +140,29 @@ func TestCode_AnswersStayInItsAccount(t *testing.T) {
 	}
 }
 
+// TestCode_UserDetails: a code step reads the details of its user, and stores what its script returns of them.
+func TestCode_UserDetails(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	ctx := testContext(t)
+	for _, user := range []string{Worker, Code} {
+		_, js := r.connect(t, user)
+		streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
+		require.NoError(t, err)
+		users := store.NewUsers(js, streams)
+		_, err = users.Get(ctx, "acme", user)
+		require.NoError(t, err, user)
+		_, err = users.Update(ctx, "acme", user, store.UserUpdate{
+			Members: json.RawMessage(`{"n":1}`), Fence: 1, Writer: "r1",
+			Merge: func(_, update json.RawMessage) (json.RawMessage, error) { return update, nil },
+		})
+		require.NoError(t, err, user)
+		stored, err := users.Get(ctx, "acme", user)
+		require.NoError(t, err, user)
+		require.JSONEq(t, `{"n":1}`, string(stored), user)
+	}
+}
+
 // TestCode_FollowsBuckets: a code worker learns of what operators decide without a consumer, which it may not create.
 func TestCode_FollowsBuckets(t *testing.T) {
 	t.Parallel()
@@ -174,8 +197,8 @@ func TestCode_FollowsBuckets(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-// TestUsers_KeysOfOthers: a user that may write some keys of a bucket removes no other key of it, whatever the headers of its
-// message ask for.
+// TestUsers_KeysOfOthers: a user that may write some keys of a bucket, and a code worker that may write all, removes no other
+// key of it, whatever the headers of its message ask for.
 func TestUsers_KeysOfOthers(t *testing.T) {
 	t.Parallel()
 	r := startRig(t)
@@ -187,13 +210,14 @@ func TestUsers_KeysOfOthers(t *testing.T) {
 		_, js := r.connect(t, user)
 		for _, subject := range of.Publish {
 			bucket, key, isKey := strings.Cut(strings.TrimPrefix(subject, "$KV."), ".")
-			if !strings.HasPrefix(subject, "$KV.") || !isKey || key == ">" || strings.Contains(strings.Join(of.Publish, " "), "$KV."+bucket+".>") {
+			whole := key == ">" || strings.Contains(strings.Join(of.Publish, " "), "$KV."+bucket+".>")
+			if !strings.HasPrefix(subject, "$KV.") || !isKey || whole && !of.Apart {
 				continue
 			}
 			tried[bucket] = true
 			_, err := owner.Publish(ctx, "$KV."+bucket+".of-others", []byte("x"))
 			require.NoError(t, err)
-			m := nats.NewMsg(of.local(strings.ReplaceAll(subject, "*", "x")))
+			m := nats.NewMsg(of.local(strings.NewReplacer("*", "x", ">", "x").Replace(subject)))
 			m.Header.Set("Nats-Rollup", "all")
 			_, err = js.PublishMsg(ctx, m)
 			require.False(t, natsclient.IsDenied(err), "%s may write %s", user, subject)
@@ -203,5 +227,7 @@ func TestUsers_KeysOfOthers(t *testing.T) {
 			require.NoError(t, err, "%s removed it by %s", user, subject)
 		}
 	}
-	require.Equal(t, map[string]bool{bus.BucketKeys: true, bus.BucketClaims: true, bus.BucketPosted: true}, tried)
+	require.Equal(t, map[string]bool{
+		bus.BucketKeys: true, bus.BucketClaims: true, bus.BucketPosted: true, bus.BucketUsers: true,
+	}, tried)
 }

@@ -376,5 +376,5 @@ func (e *Eraser) remove(ctx context.Context, p place, m *jetstream.RawStreamMsg)
 	if p.bucket == "" {
 		return p.stream.SecureDeleteMsg(ctx, m.Sequence)
 	}
-	return e.streams.Bucket(p.bucket).Purge(ctx, strings.TrimPrefix(m.Subject, "$KV."+p.bucket+"."))
+	return e.streams.Bucket(p.bucket).Delete(ctx, strings.TrimPrefix(m.Subject, "$KV."+p.bucket+"."))
 }

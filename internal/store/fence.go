@@ -90,7 +90,7 @@ func (f fenced) put(ctx context.Context, key string, v fencedValue) error {
 	if err := natsclient.CheckKey(key); err != nil {
 		return err
 	}
-	m := nats.NewMsg(f.subject(key))
+	m := nats.NewMsg(natsclient.KeySubject(f.js, f.bucket, key))
 	m.Data = v.data
 	if v.data == nil {
 		m.Header.Set(headerOperation, operationDelete)

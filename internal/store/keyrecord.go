@@ -112,11 +112,7 @@ func readKeys(ctx context.Context, js jetstream.JetStream, name string) (keyReco
 
 // writeKeys stores a record over its revision; IsConflict reports that another process has stored one since.
 func writeKeys(ctx context.Context, js jetstream.JetStream, name string, r keyRecord) error {
-	subject := "$KV." + bus.BucketKeys + "." + name
-	if domain := js.Options().Domain; domain != "" {
-		subject = "$JS." + domain + ".API." + subject // as the library writes a key
-	}
-	m := nats.NewMsg(subject)
+	m := nats.NewMsg(natsclient.KeySubject(js, bus.BucketKeys, name))
 	m.Data = r.current
 	for _, o := range r.older {
 		m.Header.Add(headerOlderKey, base64.RawURLEncoding.EncodeToString(o.key)+" "+strconv.FormatInt(o.until, 10))
