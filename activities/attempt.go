@@ -145,7 +145,9 @@ func (c *call) prepare(ctx context.Context) (egress.Request, *fault.Fault) {
 	if err != nil {
 		return egress.Request{}, fault.Of(err)
 	}
-	c.rememberChat(ctx, encoded.Chat)
+	if !aboutSession(c.in.Event) { // of an earlier conversation, perhaps: the client may write in another one by now
+		c.rememberChat(ctx, encoded.Chat)
+	}
 	c.joinSession(ctx)
 	secrets := secretsOf{a: c.Activities, plan: c.in.Plan, refused: refusals(c.progress.Attempts)}
 	header, failed := c.header(c.in, secrets, encoded, len(c.progress.Attempts)+1)

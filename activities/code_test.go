@@ -88,6 +88,9 @@ func (b *bundle) codeOn(t *testing.T, code *activities.Code, script string) (ste
 		},
 		Event: schemas.Event{ID: "e1"}, User: schemas.User{ID: "91"}, ConversationDetails: json.RawMessage(`{"visits":1}`),
 	}
+	if script == "again" {
+		in.Event = in.Event.Repeat(1)
+	}
 	value, err := b.ExecuteActivity(step.ActivityCode, in)
 	if err != nil {
 		return step.CodeResult{}, err
@@ -160,6 +163,27 @@ func TestScript_GetsTheVendorsBody(t *testing.T) {
 	require.Contains(t, string(result.Output), "message")
 	require.Equal(t, "said", result.Log)
 	require.Equal(t, "script:otp.py", result.Attempts[0].URL)
+}
+
+// TestCode_RepeatedStep: a script sends the id along as an idempotency key, which is that of the first time.
+func TestCode_RepeatedStep(t *testing.T) {
+	t.Parallel()
+	b, s := setup(t), &scripts{result: returns(`{"statusCode":200,"body":"{}"}`)}
+	_, err := b.code(t, s, "again")
+	require.NoError(t, err)
+	require.Equal(t, "e1", s.jobs[0].EventID)
+}
+
+// TestCode_StoresAreKeptWithStatusFalse: the step failed, and the script says so itself.
+func TestCode_StoresAreKeptWithStatusFalse(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	s := &scripts{result: returns(`{"statusCode":200,"body":"{\"status\":false,\"user_details\":{\"seen\":1},\"conversation_details\":{\"left\":2}}"}`)}
+	result, err := b.code(t, s, "id")
+	require.NoError(t, err)
+	require.False(t, result.Success)
+	require.JSONEq(t, `{"seen":1,"name":"Guest User","language_code":"en"}`, string(result.UserDetails))
+	require.JSONEq(t, `{"visits":1,"left":2}`, string(result.ConversationDetails))
 }
 
 func TestCode_StoresAreKeptAfterSuccessOnly(t *testing.T) {

@@ -265,6 +265,30 @@ func (otherChats) Remember(context.Context, schemas.BotID, string, string, int64
 	return "another", nil
 }
 
+// TestSession_EventsKeepTheChat: an event about a session is delivered later, when the client may write in another
+// conversation: the chat stays with that one.
+func TestSession_EventsKeepTheChat(t *testing.T) {
+	t.Parallel()
+	b, _ := router(t)
+	chats := &notedChats{}
+	b.activities.Chats = chats
+	b.deliver(t, "robot", "e1", schemas.TypeMessageReceived, "")
+	require.Equal(t, 1, chats.remembered)
+	for _, about := range []string{"RouterSessionStarted", "RouterSessionHandedOver", "RouterSessionEnded"} {
+		b.deliver(t, "robot", "e1", schemas.TypeConversationEvent, `{"type":"`+about+`"}`)
+	}
+	require.Equal(t, 1, chats.remembered)
+	b.deliver(t, "robot", "e1", schemas.TypeConversationEvent, `{"type":"Typing"}`)
+	require.Equal(t, 2, chats.remembered)
+}
+
+type notedChats struct{ remembered int }
+
+func (c *notedChats) Remember(_ context.Context, _ schemas.BotID, _, conversation string, _ int64) (string, error) {
+	c.remembered++
+	return conversation, nil
+}
+
 func TestSession_None(t *testing.T) {
 	t.Parallel()
 	b, s := router(t)

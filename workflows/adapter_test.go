@@ -143,3 +143,20 @@ func TestConversation_AnswerMayEndIt(t *testing.T) {
 		})
 	}
 }
+
+// TestStep_BelongsToNoSession: without an order each event of a conversation is a run of its own. None of them is a round of
+// the conversation, whose end and begin an adapter would read.
+func TestStep_BelongsToNoSession(t *testing.T) {
+	t.Parallel()
+	for _, id := range []string{"m1", "m2"} {
+		w := newWorld(t)
+		state := newState()
+		w.ExecuteWorkflow(step.WorkflowStep, step.Request{
+			ConversationKey: state.ConversationKey, Format: step.FormatLatest,
+			Delivery: toAdapter(id, schemas.TypeMessageReceived, adapter("robot")),
+		})
+		require.NoError(t, w.GetWorkflowError())
+		require.Len(t, w.calls, 1)
+		require.Empty(t, w.calls[0].Round)
+	}
+}

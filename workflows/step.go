@@ -29,6 +29,7 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	}
 	d := in.Delivery
 	c.mergeEvent(d)
+	c.state.Round = "" // such a step opens no round: it belongs to no session
 	a := decide(c.state, d, workflow.Now(ctx))
 	if a.wait != nil {
 		f := fault.New(fault.BadEvent, "mandatory entities are missing: %s (a bot without ordering cannot wait for them)",

@@ -84,9 +84,11 @@ func chatOf(c dialect.Context) (Chat, error) {
 		ClientName: cmp.Or(params.ClientName, c.User.FullName, c.User.Name),
 	}
 	chat.ID = ChatID(chat.ClientID, chat.HostID, chat.Channel)
-	session := []string{"session", c.Plan.Tenant, c.Plan.Bot, c.Event.Subject, strconv.FormatInt(c.ConversationNo, 10)}
-	if c.Round != "" { // each round of a conversation is a session
-		session = append(session, c.Round)
+	session := []string{"session", c.Plan.Tenant, c.Plan.Bot, c.Event.Subject}
+	if c.Round == "" {
+		session = append(session, strconv.FormatInt(c.ConversationNo, 10))
+	} else { // each round of a conversation is a session, also when an event brings the number in the middle of it
+		session = append(session, "0", c.Round)
 	}
 	chat.SessionID = idOf(session...)
 	return chat, nil

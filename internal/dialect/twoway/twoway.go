@@ -108,7 +108,7 @@ func itemOf(e schemas.Event, value json.RawMessage, place string) (map[string]an
 	delete(item, "type")
 	item["$type"] = kind
 	if id, isText := item["id"].(string); !isText || id == "" {
-		item["id"] = e.ID
+		item["id"] = e.AskedID() // the same for a repetition: by it a receiver recognises a message that it has
 	}
 	item["createdOn"] = e.Time.UTC().Format("2006-01-02T15:04:05.000Z07:00")
 	return item, nil

@@ -167,9 +167,9 @@ func TestTwoWay_BadMessages(t *testing.T) {
 // TestEncode_SessionOfARound: each round of a conversation is a session, whose id all its requests share.
 func TestEncode_SessionOfARound(t *testing.T) {
 	t.Parallel()
-	session := func(round, event string) string {
+	session := func(round, event string, number int64) string {
 		c := full()
-		c.Round, c.Event.ID = round, event
+		c.Round, c.Event.ID, c.ConversationNo = round, event, number
 		r, err := twoway.New().Encode(c)
 		require.NoError(t, err)
 		var body struct {
@@ -181,7 +181,22 @@ func TestEncode_SessionOfARound(t *testing.T) {
 		require.NotEmpty(t, body.Chat.SessionID)
 		return body.Chat.SessionID
 	}
-	require.Equal(t, session("e1", "e1"), session("e1", "e2"))
-	require.NotEqual(t, session("e1", "e1"), session("e3", "e3"))
-	require.NotEqual(t, session("", "e1"), session("e1", "e1"))
+	require.Equal(t, session("e1", "e1", 0), session("e1", "e2", 0))
+	require.Equal(t, session("e1", "e1", 0), session("e1", "e2", 3), "its number comes later")
+	require.NotEqual(t, session("e1", "e1", 0), session("e3", "e3", 0))
+	require.NotEqual(t, session("", "e1", 0), session("e1", "e1", 0))
+	require.NotEqual(t, session("", "e1", 0), session("", "e1", 3), "of a run without rounds")
+}
+
+// TestEncode_RepeatedMessage: a receiver recognises a message that it has by the id, also when an operator repeats it.
+func TestEncode_RepeatedMessage(t *testing.T) {
+	t.Parallel()
+	c := full()
+	c.Event.Data.Message = json.RawMessage(`{"type":"text","text":"hi"}`)
+	first, err := twoway.New().Encode(c)
+	require.NoError(t, err)
+	c.Event = c.Event.Repeat(2)
+	again, err := twoway.New().Encode(c)
+	require.NoError(t, err)
+	require.JSONEq(t, string(first.Body), string(again.Body))
 }
