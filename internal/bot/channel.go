@@ -79,11 +79,20 @@ type ChannelOpts struct {
 	Title        string   `json:"title,omitempty"`
 	Comment      string   `json:"comment,omitempty"`
 	AllowFiles   bool     `json:"allow_files_api,omitempty"`
-	Capabilities []string `json:"filter_capabilities,omitempty"` // of its WebSocket connections; none = all
-	Sync         bool     `json:"issync,omitempty"`              // HTTP callers wait for the script
-	RecvTimeout  int      `json:"recv_timeout,omitempty"`        // seconds; 0 = 10
+	Capabilities []string `json:"filter_capabilities,omitzero"` // of its WebSocket connections; nil = all
+	Sync         bool     `json:"issync,omitempty"`             // HTTP callers wait for the script
+	RecvTimeout  int      `json:"recv_timeout,omitempty"`       // seconds; 0 = 10
 	Roles        []string `json:"roles,omitempty"`
 	UserID       string   `json:"userid,omitempty"`
+}
+
+// Grants returns what every script of the channel finds in event: the roles under which it runs, and the id of the user.
+func (c *Channel) Grants() map[string]any {
+	roles := c.Opts.Roles
+	if roles == nil {
+		roles = []string{}
+	}
+	return map[string]any{"roles": roles, "userid": c.Opts.UserID}
 }
 
 // Timeout is how long the channel waits for its script.
@@ -101,7 +110,7 @@ func (c *Channel) Admits(sender netip.Addr) bool {
 
 // Capable reports whether the channel's WebSocket connections have a capability.
 func (c *Channel) Capable(name string) bool {
-	return len(c.Opts.Capabilities) == 0 || slices.Contains(c.Opts.Capabilities, name)
+	return c.Opts.Capabilities == nil || slices.Contains(c.Opts.Capabilities, name)
 }
 
 // How the scripts of a channel run.

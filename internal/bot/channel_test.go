@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -154,5 +155,30 @@ func TestChannels_NullAndEmptyMembersAbsent(t *testing.T) {
 		require.Len(t, b.Channels()[0].ID, 36, "a UUID is made")
 		require.Empty(t, b.Channels()[0].TokenLocal)
 		require.Empty(t, b.Channels()[0].Ext)
+	}
+}
+
+// TestChannels_Capabilities: a list names the capabilities that are open, also one without an element; without one all are.
+func TestChannels_Capabilities(t *testing.T) {
+	t.Parallel()
+	for text, open := range map[string][]string{
+		"*": {"msg", "svcscript"}, `""`: {"msg", "svcscript"}, "null": {"msg", "svcscript"}, "[msg]": {"msg"}, "[]": nil,
+	} {
+		dir := t.TempDir()
+		file := "bot: shop\nchannels: [{code: one, type: public, opts: {filter_capabilities: '*'}}]\n"
+		if text != "*" {
+			file = strings.Replace(file, "'*'", text, 1)
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, "shop.yaml"), []byte(file), 0o600))
+		set, err := bot.Load(dir, bot.Options{Dialects: dialects.Specs()})
+		require.NoError(t, err, text)
+		ch := set.Bots()[0].Channels()[0]
+		require.Equal(t, slices.Contains(open, "msg"), ch.Capable("msg"), text)
+		require.Equal(t, slices.Contains(open, "svcscript"), ch.Capable("svcscript"), text)
+		kept, err := json.Marshal(ch.Opts)
+		require.NoError(t, err)
+		var again bot.ChannelOpts
+		require.NoError(t, json.Unmarshal(kept, &again))
+		require.Equal(t, ch.Opts, again, "as it travels to scripts")
 	}
 }

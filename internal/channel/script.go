@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -49,9 +50,9 @@ func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, se
 	for name, values := range r.URL.Query() {
 		query[name] = values[len(values)-1]
 	}
-	event, err := marshal(map[string]any{
+	event, err := eventOf(ch, map[string]any{
 		"httpMethod": r.Method, "path": r.URL.Path, "rawQueryString": r.URL.RawQuery, "queryStringParameters": query,
-		"headers": headers, "sourceIp": sender.String(), "roles": rolesOf(ch), "userid": ch.Opts.UserID,
+		"headers": headers, "sourceIp": sender.String(),
 	})
 	if err != nil {
 		return err
@@ -60,12 +61,10 @@ func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, se
 	return setParams(run, ch.Entity(), r.Method, r.URL.Path, nil, list, sender.String(), protocolHTTP)
 }
 
-// rolesOf returns the roles under which the channel's scripts run.
-func rolesOf(ch *bot.Channel) []string {
-	if ch.Opts.Roles == nil {
-		return []string{}
-	}
-	return ch.Opts.Roles
+// eventOf returns what a script of a channel finds in event.
+func eventOf(ch *bot.Channel, members map[string]any) (json.RawMessage, error) {
+	maps.Copy(members, ch.Grants())
+	return marshal(members)
 }
 
 // Message fills in what a script receives of a WebSocket's message, with all of its members: seven start parameters,
@@ -73,9 +72,8 @@ func rolesOf(ch *bot.Channel) []string {
 func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMessage, connection string, sender netip.Addr,
 ) error {
 	data, qid := message["data"], message["qid"]
-	event, err := marshal(map[string]any{
+	event, err := eventOf(ch, map[string]any{
 		"message": message, "connectionId": connection, "sourceIp": sender.String(),
-		"roles": rolesOf(ch), "userid": ch.Opts.UserID,
 	})
 	if err != nil {
 		return err
@@ -90,7 +88,7 @@ func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMe
 
 // Start fills in what a script receives when a WebSocket starts it by name: the start parameters of the message.
 func Start(run *step.ScriptRun, ch *bot.Channel, params []json.RawMessage) error {
-	event, err := marshal(map[string]any{"roles": rolesOf(ch), "userid": ch.Opts.UserID})
+	event, err := marshal(ch.Grants())
 	run.Event, run.Body, run.Params = event, []byte("{}"), params
 	return err
 }

@@ -76,7 +76,7 @@ func shownOpts(o bot.ChannelOpts) ShownOpts {
 		Title: o.Title, Comment: o.Comment, AllowFiles: o.AllowFiles, Capabilities: "*", Sync: o.Sync,
 		RecvTimeout: o.RecvTimeout, Roles: orEmpty(o.Roles), UserID: o.UserID,
 	}
-	if len(o.Capabilities) > 0 {
+	if o.Capabilities != nil {
 		s.Capabilities = o.Capabilities
 	}
 	return s

@@ -203,9 +203,13 @@ func (a *api) send(ctx context.Context, q sendParams) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	event, err := json.Marshal(ch.Grants())
+	if err != nil {
+		return nil, err
+	}
 	r, f := a.Sandbox.Run(ctx, sandbox.Job{
 		BotID: run.BotID, Step: run.Step, EventID: run.EventID, TraceID: run.TraceID, Script: text, Body: string(q.Data),
-		Timeout: time.Until(run.Until), Params: params, Host: a.Handler(run),
+		Timeout: time.Until(run.Until), Event: event, Params: params, Host: a.Handler(run),
 		Packages: WheelsOf(plan.Code), Connections: run.Connections,
 	})
 	if f != nil {

@@ -262,6 +262,7 @@ func TestHost_ScriptSends(t *testing.T) {
 	j := a.jobs[0]
 	require.Equal(t, []string{"default", "shop", "out", "e1", `{"n":1}`}, []string{j.Tenant, j.Bot, j.Step, j.EventID, j.Body})
 	require.LessOrEqual(t, j.Timeout, 5*time.Second)
+	require.JSONEq(t, `{"roles":[],"userid":""}`, string(j.Event), "as of every script of the channel")
 	require.Len(t, j.Params, 4)
 	require.JSONEq(t, `"send"`, string(j.Params[1]))
 	require.JSONEq(t, `{"n":1}`, string(j.Params[2]))
