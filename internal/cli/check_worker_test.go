@@ -7,12 +7,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/conformance"
 	"github.com/hookturn/hookturn/internal/dialect/twoway"
 	"github.com/hookturn/hookturn/internal/dialects"
@@ -100,5 +102,25 @@ func TestCheck_RequestsAreThoseOfAWorker(t *testing.T) {
 			require.Zero(t, status, "%+v", report)
 			require.InDelta(t, 256<<10, largest.Load(), 4<<10)
 		})
+	}
+}
+
+// TestCheck_StatusOnly: where only the status of an answer counts, nothing about its body is a failure or a warning.
+func TestCheck_StatusOnly(t *testing.T) {
+	t.Parallel()
+	var served atomic.Int64
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		read(r)
+		w.Header().Set("Content-Encoding", "gzip")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, strconv.FormatInt(served.Add(1), 10)+strings.Repeat(" ", 1<<20))
+	}))
+	defer s.Close()
+	status, report := reportOf(t, s.URL, "--dialect", bot.DialectTwoWay)
+	require.Zero(t, status, "%+v", report)
+	for _, c := range report.Checks {
+		if c.Name == "same_id_twice" {
+			require.Equal(t, conformance.Pass, c.Result, "%+v", c)
+		}
 	}
 }
