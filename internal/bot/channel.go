@@ -148,11 +148,9 @@ func (b *Bot) TokenSums(ch *Channel) [][sha256.Size]byte {
 	return slices.Clone(b.sums[ch.TokenLocal])
 }
 
-// ChannelByToken finds the channel that a token opens, by the SHA-256 of the token.
-func (s *Set) ChannelByToken(sum [sha256.Size]byte) (*Channel, bool) {
-	c, ok := s.tokens[sum]
-	return c, ok
-}
+// ChannelsByToken returns the channels of bot files that have a token, by the SHA-256 of the token: at most one of each
+// tenant. A token that several have opens none of them.
+func (s *Set) ChannelsByToken(sum [sha256.Size]byte) []*Channel { return s.tokens[sum] }
 
 // AbsoluteURLs reports whether scripts can send requests to absolute URLs through a channel.
 func (b *Bot) AbsoluteURLs() bool { return b.absoluteURLs }

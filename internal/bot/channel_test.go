@@ -31,18 +31,18 @@ func channelFile(name, token, id string) string {
 	return strings.NewReplacer("NAME", name, "TOKEN", token, "ID", id).Replace(channelBot)
 }
 
-func TestSet_ChannelByToken(t *testing.T) {
+func TestSet_ChannelsByToken(t *testing.T) {
 	t.Parallel()
 	set, err := load(t, map[string]string{"a.yaml": channelFile("a", "both", "opts: {}")})
 	require.NoError(t, err)
 	for _, token := range []string{"hunter-new-token", "hunter-old-token"} {
-		ch, ok := set.ChannelByToken(sha256.Sum256([]byte(token)))
-		require.True(t, ok)
+		all := set.ChannelsByToken(sha256.Sum256([]byte(token)))
+		require.Len(t, all, 1)
+		ch := all[0]
 		require.Equal(t, "one", ch.Code)
 		require.Equal(t, 3*time.Second, ch.Timeout())
 	}
-	_, ok := set.ChannelByToken(sha256.Sum256(nil))
-	require.False(t, ok)
+	require.Empty(t, set.ChannelsByToken(sha256.Sum256(nil)))
 	b, _ := set.Bot(schemas.BotID{Tenant: "default", Bot: "a"})
 	feed, ok := b.Channel("feed")
 	require.True(t, ok)

@@ -127,15 +127,17 @@ func (s *served) take(c claim, b *Bot) {
 	}
 }
 
-// openTokens are the tokens that open one channel each.
-func (s *served) openTokens() map[[sha256.Size]byte]*Channel {
-	open := make(map[[sha256.Size]byte]*Channel, len(s.tokens))
+// channelsByToken are the channels that have each token, each channel once.
+func (s *served) channelsByToken() map[[sha256.Size]byte][]*Channel {
+	all := make(map[[sha256.Size]byte][]*Channel, len(s.tokens))
 	for sum, openings := range s.tokens {
-		if sameChannel(openings) {
-			open[sum] = openings[0].channel
+		for i, o := range openings {
+			if i == 0 || o.channel != openings[i-1].channel { // two values of a secret may be equal
+				all[sum] = append(all[sum], o.channel)
+			}
 		}
 	}
-	return open
+	return all
 }
 
 func sameChannel(openings []opening) bool {

@@ -100,7 +100,7 @@ func (l *loaded) finish(licences map[string]int) {
 	for _, c := range l.claims {
 		l.serve(c, served)
 	}
-	l.set.tokens, l.set.digest = served.openTokens(), digestOf(l.set.bots)
+	l.set.tokens, l.set.digest = served.channelsByToken(), digestOf(l.set.bots)
 	l.warnings = append(l.warnings, served.contested()...)
 	for path := range l.watch {
 		l.dirs = append(l.dirs, filepath.Dir(path))

@@ -18,8 +18,8 @@ import (
 // Set holds the bots of a directory at the time of the load. It never changes and is safe for concurrent use.
 type Set struct {
 	bots   map[schemas.BotID]*Bot
-	bad    map[schemas.BotID]string       // bad files that no bot is served from, by the bot that their names stand for
-	tokens map[[sha256.Size]byte]*Channel // of channels, by the SHA-256 of each valid token_local
+	bad    map[schemas.BotID]string         // bad files that no bot is served from, by the bot that their names stand for
+	tokens map[[sha256.Size]byte][]*Channel // that have a token, by its SHA-256: at most one of each tenant
 	digest string
 
 	replaced context.Context //nolint:containedctx // its end is what it stands for
@@ -29,7 +29,7 @@ type Set struct {
 // newSet returns a new Set without bots.
 func newSet() *Set {
 	s := &Set{
-		bots: map[schemas.BotID]*Bot{}, bad: map[schemas.BotID]string{}, tokens: map[[sha256.Size]byte]*Channel{},
+		bots: map[schemas.BotID]*Bot{}, bad: map[schemas.BotID]string{}, tokens: map[[sha256.Size]byte][]*Channel{},
 	}
 	s.replaced, s.replace = context.WithCancel(context.Background())
 	return s

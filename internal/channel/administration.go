@@ -36,8 +36,8 @@ var (
 	ErrNotFound = errors.New("there is no such channel")
 	ErrOfFile   = errors.New("the channel is defined in a bot file: change the file")
 	// ErrOvertaken reports that the channel is not stored: another request, at another starter, was first.
-	ErrOvertaken = errors.New("another request has created a channel of this code, or the last one of this type that the " +
-		"licence allows: read the channels again")
+	ErrOvertaken = errors.New("another request has created a channel of this code or token, or the last one of this type " +
+		"that the licence allows: read the channels again")
 )
 
 // InvalidError is the reason why a channel cannot be as it was asked for.
@@ -58,17 +58,17 @@ const tokensKept = 2
 func (a *Administration) Create(ctx context.Context, owner schemas.BotID, written json.RawMessage) (Entry, string, error) {
 	written = clean(written)
 	s := Stored{BotID: owner, Channel: written, Created: time.Now().UTC()}
-	ch, _, err := a.read(a.bots.Current(), s)
+	ch, tokens, err := a.read(a.bots.Current(), s)
 	if err != nil {
 		return Entry{}, "", refused("%s", err)
 	}
 	if s.ID = ch.ID; !names(written, "id") {
 		s.ID = uuid.NewString()
 	}
-	if err := a.free(ch, s.ID); err != nil {
+	ch.ID = s.ID
+	if err := a.free(ch, tokens); err != nil {
 		return Entry{}, "", err
 	}
-	ch.ID = s.ID
 	token := ""
 	if ch.TokenLocal == "" {
 		token = newToken()
@@ -108,26 +108,16 @@ func (a *Administration) confirm(ctx context.Context, ch *bot.Channel, made Entr
 	return err
 }
 
-// overtaken returns ErrOvertaken when a channel of the same code, or as many of the type as there may be, were stored
-// before a new one.
+// overtaken returns ErrOvertaken when a channel of the same code or token, or as many of the type as there may be, were
+// stored before a new one.
 func (a *Administration) overtaken(ch *bot.Channel, made Entry) error {
-	set, count := a.bots.Current(), 0
+	set := a.bots.Current()
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	for key, s := range a.stored {
-		if key == KeyOf(made.ID) || s.Revision > made.Revision {
-			continue
-		}
-		other, _, err := a.read(set, s)
-		switch {
-		case err != nil: // it is not served
-		case other.BotID == ch.BotID && other.Code == ch.Code:
-			return ErrOvertaken
-		case other.Type == ch.Type:
-			count++
-		}
-	}
-	if _, full := a.licenceFull(set, ch.Type, count); full {
+	older := a.build(set, func(s Stored) bool { return s.Revision < made.Revision })
+	a.mu.Unlock()
+	_, tokens, _ := a.read(set, made.Stored) // none when the bot file has changed meanwhile: it is not served then
+	_, full := a.licenceFull(set, ch.Type, older.ofType(ch.Type))
+	if full || older.fits(ch, tokens) != nil {
 		return ErrOvertaken
 	}
 	return nil
@@ -149,28 +139,26 @@ func (a *Administration) licenceFull(set *bot.Set, channelType string, stored in
 }
 
 // free reports whether a channel may come beside those there are.
-func (a *Administration) free(ch *bot.Channel, id string) error {
+func (a *Administration) free(ch *bot.Channel, tokens [][sha256.Size]byte) error {
 	if _, taken := a.ByCode(ch.BotID, ch.Code); taken {
 		return refused("$.code: a channel of the bot has the code %s already", ch.Code)
 	}
 	a.mu.Lock()
-	_, stored := a.stored[KeyOf(id)]
+	_, stored := a.stored[KeyOf(ch.ID)]
 	a.mu.Unlock()
 	if stored { // also one that is not served
 		return refused("$.id: a channel has this id already")
 	}
-	set, count := a.bots.Current(), 0
+	set, found := a.bots.Current(), a.index()
 	for _, b := range set.Bots() {
-		if slices.ContainsFunc(b.Channels(), func(other *bot.Channel) bool { return other.ID == id }) {
+		if slices.ContainsFunc(b.Channels(), func(other *bot.Channel) bool { return other.ID == ch.ID }) {
 			return refused("$.id: a channel has this id already")
 		}
 	}
-	for _, other := range a.index().byID {
-		if other.Type == ch.Type {
-			count++
-		}
+	if err := found.tokensFit(ch, tokens); err != nil {
+		return refused("%s", err)
 	}
-	if most, full := a.licenceFull(set, ch.Type, count); full {
+	if most, full := a.licenceFull(set, ch.Type, found.ofType(ch.Type)); full {
 		return refused("$.type: the licence allows %d channels of the type %s, and there are as many", most, ch.Type)
 	}
 	return nil
@@ -194,8 +182,11 @@ func (a *Administration) Change(ctx context.Context, id string, revision uint64,
 		before = &bot.Channel{}
 	}
 	s.Channel = written
-	ch, _, err := a.read(a.bots.Current(), s)
+	ch, tokens, err := a.read(a.bots.Current(), s)
 	if err != nil {
+		return Entry{}, "", refused("%s", err)
+	}
+	if err := a.index().tokensFit(ch, tokens); err != nil {
 		return Entry{}, "", refused("%s", err)
 	}
 	if before.Code != "" && (ch.Code != before.Code || ch.Type != before.Type) {

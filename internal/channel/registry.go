@@ -1,15 +1,10 @@
 package channel
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"time"
 
@@ -51,33 +46,20 @@ type Registry struct {
 	applies chan struct{} // closed with the next one
 }
 
-// index is what the registry finds, made of one Set and the stored channels.
-type index struct {
-	set      *bot.Set
-	byToken  map[[sha256.Size]byte]*bot.Channel
-	byCode   map[code]*bot.Channel
-	byID     map[string]*bot.Channel
-	problems map[string]error // of stored channels that are not served, by the key of the id
-}
-
-type code struct {
-	owner schemas.BotID
-	code  string
-}
-
 // NewRegistry returns a new registry that knows the channels of bot files; options are those with which the files are read.
 func NewRegistry(bots Bots, options bot.Options, log *slog.Logger) *Registry {
 	return &Registry{bots: bots, options: options, log: log, stored: map[string]Stored{}, written: map[string]uint64{},
 		applies: make(chan struct{})}
 }
 
-// ByToken finds the channel that a token opens, by the SHA-256 of the token.
+// ByToken finds the channel that a token opens, by the SHA-256 of the token. A token that channels of several tenants have
+// opens none of them, whether they are of bot files or of the admin API.
 func (r *Registry) ByToken(sum [sha256.Size]byte) (*bot.Channel, bool) {
-	if ch, ok := r.bots.Current().ChannelByToken(sum); ok {
-		return ch, true
+	all := r.index().having(sum)
+	if len(all) != 1 {
+		return nil, false
 	}
-	ch, ok := r.index().byToken[sum]
-	return ch, ok
+	return all[0], true
 }
 
 // ByCode finds a channel of a bot by its code.
@@ -158,74 +140,4 @@ func (r *Registry) keep(key string, s Stored, there bool) {
 		delete(r.stored, key)
 	}
 	r.found = nil
-}
-
-// index returns what can be found now.
-func (r *Registry) index() *index {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	set := r.bots.Current()
-	if r.found == nil || r.found.set != set {
-		r.found = r.build(set)
-	}
-	return r.found
-}
-
-func (r *Registry) build(set *bot.Set) *index {
-	x := &index{
-		set: set, byToken: map[[sha256.Size]byte]*bot.Channel{}, byCode: map[code]*bot.Channel{},
-		byID: map[string]*bot.Channel{}, problems: map[string]error{},
-	}
-	for _, key := range r.oldestFirst() {
-		s := r.stored[key]
-		ch, tokens, err := r.read(set, s)
-		if err == nil {
-			if _, taken := x.byCode[code{s.BotID, ch.Code}]; taken {
-				err = fmt.Errorf("the code %s is taken", ch.Code)
-			}
-		}
-		if err != nil {
-			x.problems[key] = err
-			r.log.Warn("admin API channel disabled", "id", s.ID, "tenant", s.Tenant, "bot", s.Bot, "error", err)
-			continue
-		}
-		x.byID[s.ID], x.byCode[code{s.BotID, ch.Code}] = ch, ch
-		for _, sum := range tokens {
-			x.byToken[sum] = ch
-		}
-	}
-	return x
-}
-
-// oldestFirst returns the keys of the stored channels. Of two with one code the older one is served: the request for
-// the other one has failed, and its channel could not be removed.
-func (r *Registry) oldestFirst() []string {
-	return slices.SortedFunc(maps.Keys(r.stored), func(a, b string) int {
-		return cmp.Or(r.stored[a].Created.Compare(r.stored[b].Created), cmp.Compare(a, b))
-	})
-}
-
-// read parses a stored channel by the bot files as they are.
-func (r *Registry) read(set *bot.Set, s Stored) (*bot.Channel, [][sha256.Size]byte, error) {
-	b, ok := set.Bot(s.BotID)
-	if !ok {
-		return nil, nil, fmt.Errorf("there is no bot %s of tenant %s", s.Bot, s.Tenant)
-	}
-	ch, err := bot.ReadChannel(b, s.Channel, r.options)
-	if err != nil {
-		return nil, nil, err
-	}
-	if _, taken := b.Channel(ch.Code); taken {
-		return nil, nil, fmt.Errorf("the bot file has a channel of the code %s", ch.Code)
-	}
-	if s.ID != "" { // a channel that is being created has the id that it was given
-		ch.ID = s.ID
-	}
-	tokens := b.TokenSums(ch)
-	for _, hash := range s.Hashes {
-		if raw, err := hex.DecodeString(hash); err == nil && len(raw) == sha256.Size {
-			tokens = append(tokens, [sha256.Size]byte(raw))
-		}
-	}
-	return ch, tokens, nil
 }
