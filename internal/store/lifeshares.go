@@ -142,8 +142,14 @@ func (c *lifeShares) give(tenant string) {
 	}
 }
 
-// count returns the count of a span. Those that ended an entry's life ago begin again at 0.
+// count returns the count of a span. Those that ended an entry's life ago begin again at 0. Spans are numbered by the wall
+// clock: when it was set back by more than a life, what is counted belongs to the present span and expires a life from now.
 func (m *written) count(number int64) *int {
+	if number < m.last-lifeSpans {
+		kept := m.sum()
+		m.spans, m.last = [lifeSpans]int{}, number
+		m.spans[number%lifeSpans] = kept
+	}
 	for ended := max(m.last+1, number-lifeSpans+1); ended <= number; ended++ {
 		m.spans[ended%lifeSpans] = 0
 	}
