@@ -40,7 +40,7 @@ func (c StateChange) Shared() bool {
 }
 
 // Apply applies a state change of another worker. A pause lasts an hour at most, even when the other worker's clock is
-// wrong.
+// wrong, or when the clock of this one is set back meanwhile: its end is kept by the monotonic clock.
 func (l *Limiter) Apply(c StateChange) {
 	if !c.Shared() {
 		return
@@ -55,7 +55,7 @@ func (l *Limiter) Apply(c StateChange) {
 		e.disable(append(slices.Clone(c.Earlier), c.Revision)...)
 	case e.state == StateDisabled || !c.Until.After(now) || !c.Until.After(e.until):
 	default:
-		e.state, e.until, e.ramp = c.State, earliest(c.Until, now.Add(pauseMax)), 1
+		e.state, e.until, e.ramp = c.State, now.Add(min(c.Until.Sub(now), pauseMax)), 1
 		if c.State == StateOpen {
 			e.openings = max(e.openings, 1)
 		}
@@ -82,11 +82,4 @@ func (l *Limiter) Snapshot() []StateChange {
 			cmp.Compare(a.Endpoint.URL, b.Endpoint.URL))
 	})
 	return all
-}
-
-func earliest(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
