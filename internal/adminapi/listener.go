@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hookturn/hookturn/internal/telemetry"
+	"github.com/hookturn/hookturn/internal/visible"
 )
 
 // Server is the operator's listener. The nil *Server is one that was not asked for.
@@ -72,7 +73,7 @@ func (s *Server) serveAPI(w http.ResponseWriter, r *http.Request) {
 
 func (r *Readiness) healthz(w http.ResponseWriter, _ *http.Request) {
 	if err := r.Alive(); err != nil {
-		http.Error(w, "not alive: "+err.Error(), http.StatusServiceUnavailable)
+		http.Error(w, visibleLine("not alive: "+err.Error()), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
@@ -90,7 +91,15 @@ func (r *Readiness) readyz(w http.ResponseWriter, req *http.Request) {
 	if req.URL.Query().Has("verbose") {
 		answer = append(answer, r.detail()...)
 	}
-	fmt.Fprintln(w, strings.Join(answer, "\n"))
+	for _, line := range answer {
+		fmt.Fprintln(w, visibleLine(line))
+	}
+}
+
+// visibleLine returns text of other parties, such as names of files and errors of servers, on one line and with escapes for
+// control and format characters.
+func visibleLine(text string) string {
+	return string(visible.Text([]byte(strings.ReplaceAll(text, "\n", " "))))
 }
 
 // Stop waits for running requests until ctx ends.

@@ -95,6 +95,25 @@ func TestListener_AdminAnswersTheOperator(t *testing.T) {
 	require.Error(t, err)
 }
 
+// TestListener_HostileText: texts of other parties are on one line each, and no terminal obeys them.
+func TestListener_HostileText(t *testing.T) {
+	t.Parallel()
+	const hostile = "a\x1b]0;x\x07\r\nready\u009b2J\u202e"
+	const shown = `a\u001b]0;x\u0007\u000d ready\u009b2J\u202e`
+	var state Readiness
+	state.Begin(func(context.Context) error { return errors.New(hostile) })
+	state.Explain(func() []string { return []string{hostile, "the second detail"} })
+	a, err := Start("127.0.0.1:0", telemetry.NewMetrics(), &state, discardLogger)
+	require.NoError(t, err)
+	root := "http://" + a.Addr()
+	_, body := get(t, root+"/readyz?verbose")
+	require.Equal(t, "not ready: "+shown+"\n"+shown+"\nthe second detail\n", body)
+	state.End(errors.New(hostile))
+	_, body = get(t, root+"/healthz")
+	require.Equal(t, "not alive: "+shown+"\n", body)
+	require.NoError(t, a.Stop(t.Context()))
+}
+
 func TestListener_AdminIsOptional(t *testing.T) {
 	t.Parallel()
 	a, err := Start("", telemetry.NewMetrics(), nil, discardLogger)

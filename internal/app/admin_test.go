@@ -33,7 +33,9 @@ func get(t *testing.T, url string) (status int, body string) {
 func TestAdmin_ReadyzVerbose(t *testing.T) {
 	t.Parallel()
 	dir := botDir(t, goodBot)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "bad.yaml"), []byte("bot: bad\ncolour: red\n"), 0o600))
+	for name, text := range map[string]string{"bad.yaml": "bot: bad\ncolour: red\n", "c\x1b[2J\nbot file d\u202e.yml": ""} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
 	bots, err := bot.NewStore(dir, bot.Options{Dialects: dialects.Specs()}, slog.New(slog.DiscardHandler))
 	require.NoError(t, err)
 	var state adminapi.Readiness
@@ -45,8 +47,9 @@ func TestAdmin_ReadyzVerbose(t *testing.T) {
 	root := "http://" + a.Addr()
 	status, body := get(t, root+"/readyz?verbose")
 	require.Equal(t, http.StatusOK, status, "a bad bot file makes no process unready")
-	require.Equal(t, "ready\nbot files: 1 bots, 1 bad files, last load without a bad file never\n"+
-		"bot file bad.yaml:2:1: $.colour: unknown key\n", body)
+	require.Equal(t, "ready\nbot files: 1 bots, 2 bad files, last load without a bad file never\n"+
+		"bot file bad.yaml:2:1: $.colour: unknown key\n"+
+		`bot file "c\x1b[2J\nbot file d\u202e.yml": the name of a bot file ends in .yaml: rename it`+"\n", body)
 	_, body = get(t, root+"/readyz")
 	require.Equal(t, "ready\n", body)
 	require.NoError(t, p.stop(t.Context()))

@@ -185,7 +185,7 @@ var importTable = map[string]row{
 		"the operator's listener: health, metrics, the admin API",
 		[]string{
 			"schemas", "internal/channel", "internal/strictjson", "internal/fault", "internal/fresh", "internal/httpapi",
-			"internal/letterapi", "internal/store", "internal/telemetry", "internal/audit", "internal/role",
+			"internal/letterapi", "internal/store", "internal/telemetry", "internal/audit", "internal/role", "internal/visible",
 		},
 	},
 	"internal/pause": {

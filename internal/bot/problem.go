@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Problem is one error in a bot file.
@@ -16,9 +18,10 @@ type Problem struct {
 	Message string // never contains a secret
 }
 
+// String returns the problem on one line.
 func (p Problem) String() string {
 	var b strings.Builder
-	b.WriteString(p.File)
+	b.WriteString(shownFile(p.File))
 	if p.Line > 0 {
 		fmt.Fprintf(&b, ":%d:%d", p.Line, p.Column)
 	}
@@ -26,6 +29,15 @@ func (p Problem) String() string {
 		b.WriteString(": " + p.Key)
 	}
 	return b.String() + ": " + p.Message
+}
+
+// shownFile returns the name of a file as problems show it: quoted when it has characters that are not printable, so that a
+// problem is one line of text.
+func shownFile(name string) string {
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(name)
+	}
+	return name
 }
 
 // attributes returns the log attributes of the problem.
