@@ -10,6 +10,7 @@ import (
 	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/intake"
+	"github.com/hookturn/hookturn/internal/natsclient"
 	"github.com/hookturn/hookturn/internal/recall"
 	"github.com/hookturn/hookturn/internal/recovery"
 	"github.com/hookturn/hookturn/internal/rollout"
@@ -46,19 +47,23 @@ type lettersOfRuns struct {
 	metrics *telemetry.Metrics
 }
 
-// Write stores an event as the engine would publish it.
+// Write stores an event as the engine would publish it. One that no message can hold is a fault of the kind too_large: its
+// encoding may be longer than that of the engine.
 func (l lettersOfRuns) Write(ctx context.Context, of schemas.ConversationKey, e schemas.Event, reason *fault.Fault) error {
 	data, err := e.Encode()
 	if err != nil {
-		return err
+		return fault.Wrap(fault.TooLarge, err, "no dead letter can hold the event: %v", err)
 	}
 	err = l.letters.Write(ctx, &bus.FailedEvent{
 		BotID: of.BotID, Conversation: schemas.ConversationToken(of.Conversation),
 		Subject: schemas.Subject(schemas.SubjectEvents, of), Data: data, Header: nats.Header{}, Deliveries: 1,
 		ID: schemas.IDOf("dead", of, e.ID),
 	}, reason)
-	if err == nil {
+	switch {
+	case err == nil:
 		l.metrics.DeadLetter(string(reason.Kind))
+	case natsclient.IsTooLarge(err):
+		return fault.Wrap(fault.TooLarge, err, "no dead letter can hold the event: %v", err)
 	}
 	return err
 }

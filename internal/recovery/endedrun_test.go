@@ -17,6 +17,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 
+	"github.com/hookturn/hookturn/internal/dispatch"
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
@@ -218,6 +219,35 @@ func TestRecovery_RejectedEventOfEndedRun(t *testing.T) {
 	require.Equal(t, []string{"e1 too_large"}, written.ids)
 	require.Equal(t, []string{"e1 too_large"}, answers(t, rec))
 	require.Equal(t, []string{"e2"}, taken)
+}
+
+// TestRecovery_RejectedEventTooLargeForALetter: an event of which no dead letter can be made is answered, and those behind it go on.
+func TestRecovery_RejectedEventTooLargeForALetter(t *testing.T) {
+	t.Parallel()
+	rec, c := setup(t)
+	n := newNamespace(t, c)
+	n.terminated(key, "ended", time.Second)
+	event := schemas.Event{ID: "e1", Type: schemas.TypeStepRequested, Subject: "c-42", Data: schemas.EventData{Reason: "a"}}
+	short, err := event.Encode()
+	require.NoError(t, err)
+	event.Data.Reason += strings.Repeat("a", schemas.MessageMax+1-len(short))
+	n.histories["ended"] = func() *run {
+		r := (&run{t: t, data: event.Data}).started("Conversation", step.State{ConversationKey: key}).accepted(event.ID, event.Type)
+		r.data = schemas.EventData{}
+		return r.accepted("e2", schemas.TypeStepRequested)
+	}
+	written := &letters{}
+	rec.Letters = written
+	taken := takers(c, func(o client.UpdateWorkflowOptions) error {
+		if o.UpdateID == "e1" {
+			return dispatch.Rejectf(fault.TooLarge, "too large")
+		}
+		return nil
+	})
+	require.NoError(t, rec.RecoverTwice(t.Context()))
+	require.Empty(t, written.ids)
+	require.Equal(t, []string{"e1 too_large"}, answers(t, rec))
+	require.Equal(t, []string{"e2"}, *taken)
 }
 
 // TestRecovery_StuckTenantDelaysNoOther: the runs of one tenant take all the time of their tries; those of another one are

@@ -200,6 +200,9 @@ func none(client.UpdateWorkflowOptions) error { return nil }
 type letters struct{ ids []string }
 
 func (l *letters) Write(_ context.Context, _ schemas.ConversationKey, e schemas.Event, reason *fault.Fault) error {
+	if _, err := e.Encode(); err != nil {
+		return fault.Wrap(fault.TooLarge, err, "too large")
+	}
 	l.ids = append(l.ids, e.ID+" "+string(reason.Kind))
 	return nil
 }

@@ -49,7 +49,8 @@ type Mark interface {
 
 // Letters stores events that were accepted and that no run takes as dead letters.
 type Letters interface {
-	// Write stores an event. Writing it twice stores it once.
+	// Write stores an event. Writing it twice stores it once. An event that no message can hold is a fault of the kind
+	// too_large.
 	Write(ctx context.Context, of schemas.ConversationKey, e schemas.Event, reason *fault.Fault) error
 }
 

@@ -37,7 +37,8 @@ type run struct {
 	at      time.Time    // of the events that are accepted from here on
 	refused *fault.Fault // why they are rejected
 	plan    *bot.Plan    // what they ask for
-	fail    error        // why the history cannot be read
+	data    schemas.EventData
+	fail    error // why the history cannot be read
 }
 
 func (r *run) payloads(value any) *commonpb.Payloads {
@@ -68,7 +69,7 @@ func (r *run) accepted(id, eventType string) *run {
 			AcceptedRequest: &updatepb.Request{
 				Meta: &updatepb.Meta{UpdateId: id},
 				Input: &updatepb.Input{Name: step.UpdateName(eventType), Args: r.payloads(step.Delivery{
-					Event: schemas.Event{ID: id, Type: eventType, Subject: "c-42", Time: r.at}, Refused: r.refused,
+					Event: schemas.Event{ID: id, Type: eventType, Subject: "c-42", Time: r.at, Data: r.data}, Refused: r.refused,
 					Plan: r.plan,
 				})},
 			},

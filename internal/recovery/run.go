@@ -180,19 +180,22 @@ func answerID(to step.Address, rejected bool) string {
 	return to.ReplyID(schemas.TypeStepReplied)
 }
 
-// writeOff makes a dead letter of an event that no run takes, and answers it.
+// writeOff makes a dead letter of an event that no run takes, and answers it. One that no message can hold is only answered:
+// another try would not store it, and the events behind it would wait.
 func (r *Recovery) writeOff(
 	ctx context.Context, run *endedRun, d step.Delivery, to step.Address, rejected *dispatch.Rejection, cause error,
 ) error {
+	var unstored error // why there is no dead letter
 	if r.Letters != nil {
-		if err := r.Letters.Write(ctx, to.ConversationKey, d.Event, rejected.Fault); err != nil {
-			return err
+		unstored = r.Letters.Write(ctx, to.ConversationKey, d.Event, rejected.Fault)
+		if f, is := errors.AsType[*fault.Fault](unstored); unstored != nil && (!is || f.Kind != fault.TooLarge) {
+			return unstored
 		}
 	}
 	if err := r.Answers.Reject(ctx, to, rejected.Fault); err != nil {
 		return err
 	}
 	r.Log.ErrorContext(ctx, "event of a run that ended early given up", "workflow", run.workflow, "run_id", run.run, "event",
-		d.Event.ID, "type", d.Event.Type, "attempt", run.tries.Count, "kind", rejected.Fault.Kind, "error", cause)
+		d.Event.ID, "type", d.Event.Type, "attempt", run.tries.Count, "kind", rejected.Fault.Kind, "error", errors.Join(cause, unstored))
 	return nil
 }
