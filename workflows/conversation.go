@@ -20,6 +20,8 @@ import (
 // Updates are in history, replies carry ids made from the event's id, and a repeated event is rejected by its id.
 func Conversation(ctx workflow.Context, state step.State) (*step.ConversationResult, error) {
 	c := &conversation{state: state, workflow: reference(ctx)}
+	cutTexts(c.state.Recent)
+	cutTexts(c.state.Failures)
 	if state.Format >= step.FormatKeepsAccepted {
 		c.visible = visibleAtStart(ctx)
 	}

@@ -18,6 +18,13 @@ func keepLatest(steps []step.Recent) []step.Recent {
 	return slices.Delete(steps, 0, max(len(steps)-recentMax, 0))
 }
 
+// cutTexts shortens the texts that a run of an earlier release has kept whole.
+func cutTexts(steps []step.Recent) {
+	for n := range steps {
+		steps[n].UserText = cut(steps[n].UserText, userTextMax)
+	}
+}
+
 // setCurrentDetails shows the conversation in the Temporal UI. Current details live in the worker's memory and are asked for
 // by a query, so they cost no history.
 func (c *conversation) setCurrentDetails(ctx workflow.Context) {

@@ -159,8 +159,11 @@ func TestConversation_StateFitsTemporal(t *testing.T) {
 		return many
 	}
 	w := newWorld(t)
+	w.answer = func(_ int, in step.WebhookInput) (step.WebhookResult, error) {
+		return step.WebhookResult{}, fail(in, fault.BadResponse, 0)
+	}
 	for i := range 8 {
-		d := requested(fmt.Sprintf("e%d", i), plan())
+		d := requested(fmt.Sprintf("e%d", i), plan(breaksWith(strings.Repeat("\x04", 200<<10))))
 		d.Event.Data.Entities = map[string][]schemas.Entity{fmt.Sprintf("many%d", i): short(11_000)}
 		d.Event.Data.Variables = map[string]string{fmt.Sprintf("v%d", i): strings.Repeat("\x02", 20<<10)}
 		d.Event.ID += strings.Repeat("\x03", 600)

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"strings"
+
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/hookturn/hookturn/internal/fault"
@@ -23,6 +25,9 @@ const (
 	// and from the few events that were in flight.
 	seenMax      = 512
 	seenBytesMax = 64 << 10
+	// userTextMax bounds what is kept of the text that the user read when a step failed: the state has it for up to twice
+	// recentMax steps. In bytes of the text.
+	userTextMax = 1000
 )
 
 // A run's history may have 50 MiB, of which one event takes up to four times its size: as an Update, as an activity's
@@ -134,6 +139,14 @@ func entitySize(name string, detections []schemas.Entity) int {
 func withoutEntities(d step.Delivery) step.Delivery {
 	d.Event.Data.Entities, d.Event.Data.User = nil, nil
 	return d
+}
+
+// cut returns the beginning of a text in whole characters, at most a number of bytes.
+func cut(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	return strings.ToValidUTF8(text[:most], "")
 }
 
 // size is how long a value is as JSON; what cannot be encoded has no limit that fits it.

@@ -108,12 +108,12 @@ func (c *conversation) timed(d *step.Delivery) step.Address {
 	return to
 }
 
-// userText is the text that the user read when a step failed, for the people who look at the run.
+// userText is the beginning of the text that the user read when a step failed, for the people who look at the run.
 func userText(data schemas.StepReplied) string {
 	if data.Outcome != schemas.OutcomeBotBreak || len(data.Messages) == 0 {
 		return ""
 	}
-	return data.Messages[0].Text
+	return cut(data.Messages[0].Text, userTextMax)
 }
 
 // failure reports whether an outcome counts as a failed step.
