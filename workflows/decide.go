@@ -92,7 +92,7 @@ func decideEntities(s step.State, now time.Time) action {
 }
 
 func decideEnd(s step.State, d step.Delivery) action {
-	a := action{end: d.Event.Data.Reason}
+	a := action{end: cut(d.Event.Data.Reason, reasonMax)}
 	if a.end == "" {
 		a.end = schemas.ClosedCompleted
 	}

@@ -28,6 +28,9 @@ const (
 	// userTextMax bounds what is kept of the text that the user read when a step failed: the state has it for up to twice
 	// recentMax steps. In bytes of the text.
 	userTextMax = 1000
+	// reasonMax bounds what a result and conversation.closed have of the reason of conversation.ended: around it, they are
+	// larger than the event was. In bytes of the text.
+	reasonMax = 1 << 10
 )
 
 // A run's history may have 50 MiB, of which one event takes up to four times its size: as an Update, as an activity's

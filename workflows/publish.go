@@ -3,7 +3,6 @@ package workflows
 import (
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
 )
@@ -44,7 +43,7 @@ func publishReplied(
 	case err == nil:
 		return in.Reply.ID, data, published
 	}
-	sent = withoutContent(data)
+	sent = step.WithoutContent(data)
 	return publish(ctx, to, schemas.TypeStepReplied, sent), sent, step.Published{}
 }
 
@@ -63,13 +62,4 @@ func (c *conversation) adopt(read schemas.StepReplied) {
 		c.state.ConversationDetails = read.ConversationDetails
 	}
 	c.setVariables(read.Variables)
-}
-
-// withoutContent is the reply without what made it too large.
-func withoutContent(r schemas.StepReplied) schemas.StepReplied {
-	return schemas.StepReplied{
-		EventID: r.EventID, Step: r.Step, Outcome: schemas.OutcomeFailure, Conversation: r.Conversation, Attempts: r.Attempts,
-		Error:    step.ErrorOf(fault.New(fault.TooLarge, "the reply is larger than a message on NATS may be")),
-		Workflow: r.Workflow,
-	}
 }

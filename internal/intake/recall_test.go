@@ -16,6 +16,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 
 	"github.com/hookturn/hookturn/internal/eventreader"
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/intake/intaketest"
 	"github.com/hookturn/hookturn/internal/step"
 	"github.com/hookturn/hookturn/schemas"
@@ -162,4 +163,30 @@ func TestIntake_LostReplyIsNotFound(t *testing.T) {
 	require.Equal(t, schemas.OutcomeRejected, data.Outcome)
 	require.Equal(t, "outcome_unknown", data.Error.Kind)
 	require.Equal(t, shopReply(t, "shop", schemas.TypeStepReplied).ID, sent.Published[0].ID)
+}
+
+// TestIntake_ReplyTooLargeIsNotLost: a reply that no message can hold was never stored, and holds up no later event.
+func TestIntake_ReplyTooLargeIsNotLost(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		fail  error
+		again bool
+	}{
+		"too large": {fault.New(fault.TooLarge, "message of 1048700 bytes"), false},
+		"NATS away": {errors.New("away"), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in, mocked := intaketest.Setup(t)
+			intaketest.Accepting(mocked, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+				return ended(step.Result{Closed: "left"}), nil
+			})
+			found := &intaketest.Recalled{Replies: []schemas.Reply{shopReply(t, "shop", schemas.TypeConversationClosed)}}
+			in.Answers.Replies, in.Recall = &intaketest.Replies{Fail: c.fail}, found
+			m := intaketest.MessageOf(time.Now().Add(-time.Hour), "shop", schemas.TypeConversationEnded, `{"reason":"left"}`)
+			m.Received = time.Now().Add(-time.Hour)
+			intaketest.RequireOutcome(t, in.Handle(t.Context(), m), "", c.again)
+			require.Equal(t, []string{"run-1"}, found.Asked)
+		})
+	}
 }

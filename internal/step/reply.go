@@ -24,9 +24,18 @@ type Address struct {
 	Accepted time.Time
 }
 
-// Reply returns the input of ActivityPublish: a reply to the event, in the event's trace.
+// Reply returns the input of ActivityPublish: a reply to the event, in the event's trace. Data that no message can hold is
+// cut, but for the end of a step: what of it the engine reads is the workflow's to know.
 func (to Address) Reply(replyType string, at time.Time, data any) (PublishInput, error) {
 	r, err := schemas.NewReply(to.ConversationKey, to.Event.ID, to.typeOf(replyType), at, data)
+	if replyType != schemas.TypeStepReplied {
+		for _, shorter := range shortened(data) {
+			if err != nil || len(r.Data) <= replyDataMax {
+				break
+			}
+			r, err = schemas.NewReply(to.ConversationKey, to.Event.ID, replyType, at, shorter)
+		}
+	}
 	r.TraceParent, r.TraceState = to.Event.TraceParent, to.Event.TraceState
 	return PublishInput{
 		BotID: to.BotID, Reply: r, Timing: to.timing(data), Withheld: to.withheld(replyType, data),
