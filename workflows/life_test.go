@@ -164,8 +164,10 @@ func TestConversation_StateFitsTemporal(t *testing.T) {
 	}
 	for i := range 8 {
 		d := requested(fmt.Sprintf("e%d", i), plan(breaksWith(strings.Repeat("\x04", 200<<10))))
-		d.Event.Data.Entities = map[string][]schemas.Entity{fmt.Sprintf("many%d", i): short(11_000)}
-		d.Event.Data.Variables = map[string]string{fmt.Sprintf("v%d", i): strings.Repeat("\x02", 20<<10)}
+		if i == 0 || i == 7 { // the second time there is no room
+			d.Event.Data.Entities = map[string][]schemas.Entity{fmt.Sprintf("many%d", i): short(8_000)}
+			d.Event.Data.Variables = map[string]string{fmt.Sprintf("v%d", i): strings.Repeat("\x02", 20<<10)}
+		}
 		d.Event.ID += strings.Repeat("\x03", 600)
 		w.send(time.Duration(i+1)*time.Minute, d)
 	}
@@ -178,6 +180,8 @@ func TestConversation_StateFitsTemporal(t *testing.T) {
 	state, err := schemas.Marshal(carried(t, w))
 	require.NoError(t, err)
 	require.Less(t, len(state), 1<<20)
+	require.Greater(t, len(state), 700<<10, "the parts are near their limits")
+	require.Equal(t, "bad_response", w.replied(t, 6).Error.Kind)
 	require.Equal(t, "too_large", w.replied(t, 7).Error.Kind)
 }
 
