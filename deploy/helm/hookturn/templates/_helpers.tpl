@@ -83,9 +83,13 @@ appArmorProfile: {type: Unconfined}
 {{- if and $v.nats.codeDomain (eq .component "code") }}
 - {name: HOOKTURN_NATS_DOMAIN, value: {{ $v.nats.codeDomain | quote }}}
 {{- end }}
-- {name: HOOKTURN_PARTITIONS, value: {{ $v.streams.partitions | quote }}}
+{{- with $v.streams.partitions }}
+- {name: HOOKTURN_PARTITIONS, value: {{ . | quote }}}
+{{- end }}
 - {name: HOOKTURN_REPLICAS, value: {{ $v.streams.replicas | quote }}}
-- {name: HOOKTURN_EVENTS_MAX_BYTES, value: {{ $v.streams.eventsMaxBytes | int64 | quote }}}
+{{- with $v.streams.eventsMaxBytes }}
+- {name: HOOKTURN_EVENTS_MAX_BYTES, value: {{ . | int64 | quote }}}
+{{- end }}
 {{- range $name, $size := $v.streams.maxBytes }}
 - {name: HOOKTURN_{{ $name | upper | replace "-" "_" }}_MAX_BYTES, value: {{ $size | quote }}}
 {{- end }}
