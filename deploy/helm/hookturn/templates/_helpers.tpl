@@ -140,6 +140,7 @@ appArmorProfile: {type: Unconfined}
 {{- end }}
 - {name: HOOKTURN_DEPLOYMENT_NAME, value: {{ $v.workerDeployment.name | quote }}}
 - {name: HOOKTURN_DEPLOYMENT_PROMOTE, value: {{ $v.workerDeployment.promote | quote }}}
+{{- end }}
 {{- with $v.workerDeployment.buildID }}
 - {name: HOOKTURN_BUILD_ID, value: {{ . | quote }}}
 {{- end }}
@@ -150,6 +151,7 @@ appArmorProfile: {type: Unconfined}
 - {name: HOOKTURN_GATEWAY_PROXIES, value: {{ join "," . | quote }}}
 {{- end }}
 {{- with $v.gateway.origins }}
+{{- if not (hasKey (index $v .component).env "HOOKTURN_DEPLOYMENT_PROMOTE") }}
 - {name: HOOKTURN_GATEWAY_ORIGINS, value: {{ join "," . | quote }}}
 {{- end }}
 {{- end }}
