@@ -77,6 +77,15 @@ appArmorProfile: {type: Unconfined}
 {{- if $v.nats.credsSecret }}
 - {name: HOOKTURN_NATS_CREDS, value: /etc/hookturn/nats/{{ .component }}.creds}
 {{- end }}
+{{- if $v.nats.tls.secret }}
+{{- if $v.nats.tls.privateCA }}
+- {name: HOOKTURN_NATS_CA, value: /etc/hookturn/nats-tls/ca.crt}
+{{- end }}
+{{- if $v.nats.tls.clientCertificate }}
+- {name: HOOKTURN_NATS_CERT, value: /etc/hookturn/nats-tls/tls.crt}
+- {name: HOOKTURN_NATS_KEY, value: /etc/hookturn/nats-tls/tls.key}
+{{- end }}
+{{- end }}
 {{- if $v.nats.inboxPrefixes }}
 - {name: HOOKTURN_NATS_INBOX_PREFIX, value: _INBOX_{{ .component }}}
 {{- end }}
@@ -105,8 +114,10 @@ appArmorProfile: {type: Unconfined}
 - {name: TEMPORAL_TLS_SERVER_NAME, value: {{ . | quote }}}
 {{- end }}
 {{- if $v.temporal.tls.secret }}
+{{- if $v.temporal.tls.clientCertificate }}
 - {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/hookturn/temporal/tls.crt}
 - {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/hookturn/temporal/tls.key}
+{{- end }}
 {{- if $v.temporal.tls.privateCA }}
 - {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/hookturn/temporal/ca.crt}
 {{- end }}
@@ -139,6 +150,7 @@ appArmorProfile: {type: Unconfined}
 - {name: HOOKTURN_PACKAGES, value: /etc/hookturn/packages}
 {{- end }}
 - {name: HOOKTURN_DEPLOYMENT_NAME, value: {{ $v.workerDeployment.name | quote }}}
+{{- if not (hasKey (index $v .component).env "HOOKTURN_DEPLOYMENT_PROMOTE") }}
 - {name: HOOKTURN_DEPLOYMENT_PROMOTE, value: {{ $v.workerDeployment.promote | quote }}}
 {{- end }}
 {{- with $v.workerDeployment.buildID }}
@@ -147,11 +159,14 @@ appArmorProfile: {type: Unconfined}
 {{- else }}
 {{- if $v.gateway.enabled }}
 - {name: HOOKTURN_GATEWAY_ADDR, value: "0.0.0.0:{{ $v.gateway.port }}"}
+{{- if $v.gateway.tlsSecret }}
+- {name: HOOKTURN_GATEWAY_CERT, value: /etc/hookturn/gateway/tls.crt}
+- {name: HOOKTURN_GATEWAY_KEY, value: /etc/hookturn/gateway/tls.key}
+{{- end }}
 {{- with $v.gateway.proxies }}
 - {name: HOOKTURN_GATEWAY_PROXIES, value: {{ join "," . | quote }}}
 {{- end }}
 {{- with $v.gateway.origins }}
-{{- if not (hasKey (index $v .component).env "HOOKTURN_DEPLOYMENT_PROMOTE") }}
 - {name: HOOKTURN_GATEWAY_ORIGINS, value: {{ join "," . | quote }}}
 {{- end }}
 {{- end }}

@@ -2,6 +2,9 @@
 {{- if .root.Values.nats.credsSecret }}
 - {name: nats, mountPath: /etc/hookturn/nats, readOnly: true}
 {{- end }}
+{{- if .root.Values.nats.tls.secret }}
+- {name: nats-tls, mountPath: /etc/hookturn/nats-tls, readOnly: true}
+{{- end }}
 {{- if and .root.Values.temporal.tls.enabled .root.Values.temporal.tls.secret }}
 - {name: temporal, mountPath: /etc/hookturn/temporal, readOnly: true}
 {{- end }}
@@ -12,6 +15,10 @@
 {{- with .root.Values.nats.credsSecret }}
 - name: nats
   secret: {secretName: {{ . }}, defaultMode: 0440, items: [{key: {{ $.component }}.creds, path: {{ $.component }}.creds}]}
+{{- end }}
+{{- with .root.Values.nats.tls.secret }}
+- name: nats-tls
+  secret: {secretName: {{ . }}, defaultMode: 0440}
 {{- end }}
 {{- if and .root.Values.temporal.tls.enabled .root.Values.temporal.tls.secret }}
 - name: temporal
@@ -33,6 +40,9 @@
 - {name: packages, mountPath: /etc/hookturn/packages, readOnly: true}
 {{- end }}
 {{- if eq .component "starter" }}
+{{- if and .root.Values.gateway.enabled .root.Values.gateway.tlsSecret }}
+- {name: gateway, mountPath: /etc/hookturn/gateway, readOnly: true}
+{{- end }}
 {{- if .root.Values.operatorTokenSecret.name }}
 - {name: operator, mountPath: /etc/hookturn/operator, readOnly: true}
 {{- end }}
@@ -65,6 +75,10 @@
   persistentVolumeClaim: {claimName: {{ .root.Values.packagesClaim }}, readOnly: true}
 {{- end }}
 {{- if eq .component "starter" }}
+{{- if and .root.Values.gateway.enabled .root.Values.gateway.tlsSecret }}
+- name: gateway
+  secret: {secretName: {{ .root.Values.gateway.tlsSecret }}, defaultMode: 0440}
+{{- end }}
 {{- with .root.Values.operatorTokenSecret.name }}
 - name: operator
   secret: {secretName: {{ . }}, defaultMode: 0440}
