@@ -329,6 +329,9 @@ func TestChart_InvalidValues(t *testing.T) {
 		"size without unit":  {"streams: {maxBytes: {replies: much}}", "maxBytes"},
 		"latest of a part":   {"starter: {tag: latest}", "tag"},
 		"bad variable":       {"worker: {env: {PATH: /bin}}", "PATH"},
+		"promoted by hand":   {"workerDeployment: {promote: manual}", "promote"},
+		"IPv6 among IPv4":    {"networkPolicy: {exceptCIDRs: ['fc00::/7']}", "exceptCIDRs"},
+		"IPv4 among IPv6":    {"networkPolicy: {exceptIPv6CIDRs: [10.0.0.0/8]}", "exceptIPv6CIDRs"},
 	} {
 		_, err := render(t, c.values)
 		require.ErrorContains(t, err, c.want, name)
