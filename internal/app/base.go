@@ -58,7 +58,7 @@ func startBase(
 	if err != nil {
 		return nil, err
 	}
-	bus.ObserveWrites(js, m.NATSWriteFailed)
+	observeStreams(js, m)
 	p.add("streams", background(func(ctx context.Context) { bus.Upkeep(ctx, js) }))
 	b.channels = channel.NewRegistry(b.bots, opts, cfg.Log)
 	err = follow(ctx, p, cfg.Log, "channels", func(ctx context.Context, ready func()) error {
@@ -72,6 +72,12 @@ func startBase(
 	}
 	p.add("Temporal", func(context.Context) error { b.temporal.Close(); return nil })
 	return b, nil
+}
+
+// observeStreams counts the writes that JetStream did not store.
+func observeStreams(js bus.JetStream, m *telemetry.Metrics) {
+	m.NATSWriteReasons(bus.WriteFailureReasons())
+	bus.ObserveWrites(js, m.NATSWriteFailed)
 }
 
 // tracesTimeout bounds exporting the last spans at a stop.

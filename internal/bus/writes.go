@@ -27,6 +27,13 @@ const (
 	ReasonDenied     = "denied"  // the NATS user does not have the permission
 )
 
+// WriteFailureReasons returns every reason of ObserveWrites.
+func WriteFailureReasons() []string {
+	return []string{
+		ReasonNoSpace, ReasonStreamFull, ReasonNoStream, ReasonTimeout, ReasonConnection, ReasonRefused, ReasonDenied,
+	}
+}
+
 const (
 	// probeEvery is how often Ready writes a probe when nothing else is written.
 	probeEvery = 10 * time.Second

@@ -124,6 +124,9 @@ func TestWriteFailure(t *testing.T) {
 	} {
 		for _, err := range errs {
 			require.Equal(t, want, writeFailure(err), "%v", err)
+			if want != "" {
+				require.Contains(t, WriteFailureReasons(), want)
+			}
 		}
 	}
 }

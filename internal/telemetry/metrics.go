@@ -200,6 +200,17 @@ func (m *Metrics) Refused(owner schemas.BotID, step, reason string) {
 	}
 }
 
+// NATSWriteReasons begins the counter of NATSWriteFailed at 0 for each reason, so that an alert sees the first failed write
+// as an increase.
+func (m *Metrics) NATSWriteReasons(reasons []string) {
+	if m == nil {
+		return
+	}
+	for _, reason := range reasons {
+		m.unwritten.WithLabelValues(reason)
+	}
+}
+
 // NATSWriteFailed counts a write that JetStream did not store.
 func (m *Metrics) NATSWriteFailed(reason string) {
 	if m != nil {

@@ -86,6 +86,7 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.Recovered()
 	m.ScriptNotRun(schemas.BotID{Tenant: "acme", Bot: "shop"}, "sandbox_unavailable")
 	m.RetentionDeleted(schemas.BotID{Tenant: "acme", Bot: "shop"}, "replies", 3)
+	m.NATSWriteReasons([]string{"no_space", "timeout"})
 	m.NATSWriteFailed("no_space")
 	m.Refused(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "circuit_open")
 	m.Gateway("POST /callbacks/{token}", 202, 5*time.Millisecond)
@@ -227,8 +228,8 @@ func TestMetrics_Nil(t *testing.T) {
 		called = append(called, name)
 	}
 	require.Equal(t, []string{
-		"Accepted", "Attempt", "BotFiles", "Build", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "Program", "Recovered",
-		"Refused", "Reply", "RetentionDeleted", "Retried", "ScriptNotRun", "ShareExceeded", "Sockets", "Step", "TakenOver",
+		"Accepted", "Attempt", "BotFiles", "Build", "DeadLetter", "Event", "Frame", "Gateway", "NATSWriteFailed", "NATSWriteReasons", "Program",
+		"Recovered", "Refused", "Reply", "RetentionDeleted", "Retried", "ScriptNotRun", "ShareExceeded", "Sockets", "Step", "TakenOver",
 	}, called)
 }
 

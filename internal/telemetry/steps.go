@@ -14,6 +14,9 @@ var waits = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 20, 30, 60, 12
 // noStep is the label of an event that asks for a step which the bot does not have: the name comes from the engine.
 const noStep = "_"
 
+// answers are the results of a step as the user sees it (internal/step).
+var answers = []string{"in_time", "late", "failed"}
+
 // steps are the metrics of steps as users see them.
 type steps struct {
 	duration *prometheus.HistogramVec
@@ -43,7 +46,11 @@ func (m *Metrics) Step(owner schemas.BotID, step, outcome, answered string, took
 		step = noStep
 	}
 	m.steps.duration.WithLabelValues(owner.Tenant, owner.Bot, step, outcome).Observe(took.Seconds())
-	if answered != "" {
-		m.steps.answers.WithLabelValues(owner.Tenant, owner.Bot, step, answered).Inc()
+	if answered == "" {
+		return
 	}
+	for _, result := range answers { // from 0 on: an alert sees the first failure after another answer as an increase
+		m.steps.answers.WithLabelValues(owner.Tenant, owner.Bot, step, result)
+	}
+	m.steps.answers.WithLabelValues(owner.Tenant, owner.Bot, step, answered).Inc()
 }
