@@ -58,7 +58,7 @@ func startBase(
 	if err != nil {
 		return nil, err
 	}
-	observeStreams(js, m)
+	observeStreams(js, m, p)
 	p.add("streams", background(func(ctx context.Context) { bus.Upkeep(ctx, js) }))
 	b.channels = channel.NewRegistry(b.bots, opts, cfg.Log)
 	err = follow(ctx, p, cfg.Log, "channels", func(ctx context.Context, ready func()) error {
@@ -74,10 +74,17 @@ func startBase(
 	return b, nil
 }
 
-// observeStreams counts the writes that JetStream did not store.
-func observeStreams(js bus.JetStream, m *telemetry.Metrics) {
+// observeStreams exports how full the streams are, and counts the writes that JetStream did not store.
+func observeStreams(js bus.JetStream, m *telemetry.Metrics, p *parts) {
 	m.NATSWriteReasons(bus.WriteFailureReasons())
 	bus.ObserveWrites(js, m.NATSWriteFailed)
+	stop := m.WatchStreams(func() (all []telemetry.Stream) {
+		for _, s := range bus.StreamsUse(js) {
+			all = append(all, telemetry.Stream{Name: s.Stream, Used: s.Used, Oldest: s.Oldest})
+		}
+		return all
+	})
+	p.add("metrics of streams", func(context.Context) error { stop(); return nil })
 }
 
 // tracesTimeout bounds exporting the last spans at a stop.

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -24,18 +25,25 @@ func startStreams(t *testing.T) (bus.JetStream, bus.Streams) {
 	return js, streams
 }
 
-// TestObserveStreams: each reason of a failed write is there at 0.
+// TestObserveStreams: the metrics of streams are there from the start of a process until it stops, and each reason of a
+// failed write is there at 0.
 func TestObserveStreams(t *testing.T) {
 	t.Parallel()
 	js, _ := startStreams(t)
-	m := telemetry.NewMetrics()
+	m, p := telemetry.NewMetrics(), parts{log: slog.New(slog.DiscardHandler)}
 	scrape := func() string {
 		answer := httptest.NewRecorder()
 		m.Handler().ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
 		return answer.Body.String()
 	}
-	observeStreams(js, m)
+	observeStreams(js, m, &p)
+	for _, stream := range []string{"HOOKTURN_EVENTS", "HOOKTURN_REPLIES", "HOOKTURN_DEADLETTERS"} {
+		require.Contains(t, scrape(), `hookturn_stream_used_ratio{stream="`+stream+`"} 0`)
+		require.Contains(t, scrape(), `hookturn_stream_oldest_seconds{stream="`+stream+`"} 0`)
+	}
 	for _, reason := range bus.WriteFailureReasons() {
 		require.Contains(t, scrape(), `hookturn_nats_write_failures_total{reason="`+reason+`"} 0`)
 	}
+	require.NoError(t, p.stop(t.Context()))
+	require.NotContains(t, scrape(), "hookturn_stream_used_ratio")
 }

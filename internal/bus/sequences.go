@@ -57,6 +57,7 @@ func (u *upkeep) record(now map[string]*jetstream.StreamInfo) (again, reused []s
 		u.created[name] = info.Created
 		u.sawUpTo(name, info.State.LastSeq)
 		u.sawLayout(info)
+		u.use[name] = useOf(info)
 	}
 	return again, reused
 }
@@ -93,6 +94,7 @@ func (u *upkeep) setBack(ctx context.Context, js jetstream.JetStream, name strin
 	before, followed := u.last[name], u.restored[name] != nil
 	u.sawUpTo(name, now.sequence)
 	u.sawLayout(info)
+	u.use[name] = useOf(info)
 	u.mu.Unlock()
 	back := now.sequence < before.sequence
 	if !back && name == schemas.StreamReplies && followed && before.sequence > 0 && !now.at.Equal(before.at) {

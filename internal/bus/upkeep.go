@@ -36,6 +36,7 @@ type upkeep struct {
 	last      map[string]storedEnd          // of each stream, at the latest look
 	seen      map[string]uint64             // latest sequence that any stream of a name has had, as far as this process knows
 	layout    layout                        // of the event stream at the latest look
+	use       map[string]StreamUse          // of each stream, when it was read last
 	compares  []func(context.Context) error // of values that processes share
 	restored  map[string]chan struct{}      // by stream; closed when it was created again, or set back
 	restoring *restoration
@@ -59,7 +60,7 @@ func (r *restoration) over() bool {
 
 func newUpkeep(js jetstream.JetStream, log *slog.Logger) *upkeep {
 	return &upkeep{log: log, js: js, looking: make(chan struct{}, 1), restored: map[string]chan struct{}{},
-		created: map[string]time.Time{}, last: map[string]storedEnd{}, seen: map[string]uint64{}}
+		created: map[string]time.Time{}, last: map[string]storedEnd{}, seen: map[string]uint64{}, use: map[string]StreamUse{}}
 }
 
 // upkeepOf returns the upkeep of a connection that Connect has made, nil of any other.

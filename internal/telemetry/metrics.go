@@ -45,6 +45,7 @@ type Metrics struct {
 	frames    *prometheus.CounterVec
 	programs  *prometheus.CounterVec
 	readers   readers
+	streams   streams
 	steps     steps
 	build     *prometheus.GaugeVec
 	workers   workers
@@ -116,7 +117,7 @@ func NewMetrics() *Metrics {
 		m.letters.WithLabelValues(string(kind)) // from 0 on: an alert sees the first dead letter as an increase
 	}
 	m.meter = sync.OnceValues(m.newMeter)
-	m.registry.MustRegister(m.retries, &m.readers, &m.workers, m.steps.duration, m.steps.answers, m.build)
+	m.registry.MustRegister(m.retries, &m.readers, &m.streams, &m.workers, m.steps.duration, m.steps.answers, m.build)
 	m.registry.MustRegister(m.events, m.lag, m.attempts, m.attempt, m.replies, m.publish, m.reloads, m.badFiles,
 		m.lastLoad, m.taken,
 		m.letters, m.recovered, m.expired, m.notRun, m.refused, m.unwritten,

@@ -56,6 +56,8 @@ var labels = map[string][]string{
 	"hookturn_step_answers_total":                    {"bot", "result", "step", "tenant"},
 	"hookturn_step_duration_seconds":                 {"bot", "outcome", "step", "tenant"},
 	"hookturn_step_slots_used_ratio":                 {"task_queue"},
+	"hookturn_stream_used_ratio":                     {"stream"},
+	"hookturn_stream_oldest_seconds":                 {"stream"},
 }
 
 // use calls every method that records a value.
@@ -81,6 +83,11 @@ func use(t *testing.T, m *telemetry.Metrics) {
 	m.Step(schemas.BotID{Tenant: "acme", Bot: "shop"}, "ORDER", "success", "in_time", 200*time.Millisecond)
 	m.Step(schemas.BotID{Tenant: "acme", Bot: "shop"}, "", "rejected", "", 40*time.Minute)
 	m.WatchSlots("hookturn", func() float64 { return 0.25 })
+	for range 2 { // a worker and a starter in one process
+		m.WatchStreams(func() []telemetry.Stream {
+			return []telemetry.Stream{{Name: "HOOKTURN_REPLIES", Used: 0.5, Oldest: time.Minute}}
+		})
+	}
 	m.TakenOver()
 	m.DeadLetter("bad_event")
 	m.Recovered()
@@ -153,6 +160,10 @@ func TestMetrics_RecordedValues(t *testing.T) {
 		`hookturn_step_duration_seconds_bucket{bot="shop",outcome="rejected",step="_",tenant="acme",le="900"} 0`,
 		`hookturn_step_duration_seconds_bucket{bot="shop",outcome="rejected",step="_",tenant="acme",le="3600"} 1`,
 		`hookturn_step_slots_used_ratio{task_queue="hookturn"} 0.25`,
+		`hookturn_stream_used_ratio{stream="HOOKTURN_REPLIES"} 0.5`,
+		`hookturn_stream_oldest_seconds{stream="HOOKTURN_REPLIES"} 60`,
+		`hookturn_nats_write_failures_total{reason="no_space"} 1`,
+		`hookturn_nats_write_failures_total{reason="timeout"} 0`,
 	} {
 		require.Contains(t, text, line+"\n")
 	}

@@ -1,10 +1,6 @@
 package telemetry
 
-import (
-	"sync"
-
-	"github.com/prometheus/client_golang/prometheus"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // Reader holds the metrics of an event reader.
 type Reader struct {
@@ -41,36 +37,14 @@ var (
 		[]string{"tenant", "state"}, nil)
 )
 
-// readers are the event readers of this process. They are read at each scrape.
-type readers struct {
-	mu  sync.Mutex
-	now map[int]func() Reader
-	ids int
-}
-
-func (r *readers) add(now func() Reader) (stop func()) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.now == nil {
-		r.now = map[int]func() Reader{}
-	}
-	r.ids++
-	id := r.ids
-	r.now[id] = now
-	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		delete(r.now, id)
-	}
-}
+// readers are the event readers of this process.
+type readers struct{ watched[Reader] }
 
 // sum returns the metrics of all readers added up, and the number of readers.
 func (r *readers) sum() (total Reader, n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	all := r.read()
 	total.Slots = map[string]Slots{}
-	for _, now := range r.now {
-		one := now()
+	for _, one := range all {
 		total.Backlog = max(total.Backlog, one.Backlog)
 		total.Held += one.Held
 		total.Conversations += one.Conversations
@@ -82,7 +56,7 @@ func (r *readers) sum() (total Reader, n int) {
 			total.Slots[tenant] = Slots{t.Running + s.Running, t.Waiting + s.Waiting, t.Limit + s.Limit}
 		}
 	}
-	return total, len(r.now)
+	return total, len(all)
 }
 
 // Describe implements prometheus.Collector.
