@@ -85,6 +85,7 @@ func (c *connection) speak(socket *websocket.Conn) {
 	defer stop()
 	var writing sync.WaitGroup
 	writing.Go(func() { c.write(ctx, socket) })
+	writing.Go(func() { c.keepAlive(ctx, socket.Ping) })
 	c.read(ctx, socket)
 	c.end(websocket.StatusNormalClosure, "")
 	c.abandon()
@@ -145,26 +146,12 @@ func (c *connection) linger(socket *websocket.Conn) {
 	}
 }
 
-// write sends the queued frames and pings, and ends with a close frame.
+// write sends the queued frames, and ends with a close frame.
 func (c *connection) write(ctx context.Context, socket *websocket.Conn) {
-	ping := time.NewTicker(c.hub.Ping)
-	defer ping.Stop()
 	for {
 		select {
 		case frame := <-c.out:
 			if !c.send(ctx, socket, frame) {
-				return
-			}
-		case <-ping.C:
-			if !c.admitted() {
-				continue
-			}
-			alive, cancel := context.WithTimeout(ctx, c.hub.Pong)
-			err := socket.Ping(alive)
-			cancel()
-			if err != nil {
-				c.end(websocket.StatusPolicyViolation, "no sign of life")
-				_ = socket.CloseNow()
 				return
 			}
 		case <-c.gone:
