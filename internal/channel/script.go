@@ -30,7 +30,7 @@ const bodyParam = 4
 
 // HTTP fills in what a script receives of an HTTP request: seven start parameters, and event as a Lambda proxy has it. The
 // headers Authorization and Cookie stay outside, for they may hold the channel's token. Host is among the headers, although
-// net/http keeps it elsewhere.
+// net/http keeps it elsewhere. The text of an invalid sender, which is not known, is "".
 func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, sender netip.Addr) error {
 	headers, list := map[string]string{}, [][2]string{}
 	if r.Host != "" {
@@ -52,13 +52,13 @@ func HTTP(run *step.ScriptRun, ch *bot.Channel, r *http.Request, body []byte, se
 	}
 	event, err := eventOf(ch, map[string]any{
 		"httpMethod": r.Method, "path": r.URL.Path, "rawQueryString": r.URL.RawQuery, "queryStringParameters": query,
-		"headers": headers, "sourceIp": sender.String(),
+		"headers": headers, "sourceIp": sender,
 	})
 	if err != nil {
 		return err
 	}
 	run.Event, run.Body, run.BodyParam = event, body, bodyParam
-	return setParams(run, ch.Entity(), r.Method, r.URL.Path, nil, list, sender.String(), protocolHTTP)
+	return setParams(run, ch.Entity(), r.Method, r.URL.Path, nil, list, sender, protocolHTTP)
 }
 
 // eventOf returns what a script of a channel finds in event.
@@ -73,7 +73,7 @@ func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMe
 ) error {
 	data, qid := message["data"], message["qid"]
 	event, err := eventOf(ch, map[string]any{
-		"message": message, "connectionId": connection, "sourceIp": sender.String(),
+		"message": message, "connectionId": connection, "sourceIp": sender,
 	})
 	if err != nil {
 		return err
@@ -82,7 +82,7 @@ func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMe
 	if run.Body == nil {
 		run.Body = []byte("null")
 	}
-	return setParams(run, ch.Entity(), methodMessage, json.RawMessage(run.Body), qid, connection, sender.String(),
+	return setParams(run, ch.Entity(), methodMessage, json.RawMessage(run.Body), qid, connection, sender,
 		protocolWebsocket)
 }
 

@@ -51,7 +51,7 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) error {
 	operator, ok := c.Operators.Find(token)
 	if !ok {
 		c.failures.add(from, now)
-		c.Log.WarnContext(r.Context(), "login to the console failed", "remote_addr", from.String())
+		c.Log.WarnContext(r.Context(), "login to the console failed", "remote_addr", from)
 		return c.render(w, http.StatusUnauthorized, "login", nil, "Log in", "The token is not valid.")
 	}
 	if old, err := r.Cookie(cookieName(r)); err == nil {
@@ -60,7 +60,7 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) error {
 	id := c.sessions.begin(httpapi.DigestOf(token), operator.Name, now)
 	http.SetCookie(w, cookieOf(r, id, sessionTime))
 	c.Log.InfoContext(r.Context(), "operator logged in to the console", "operator", operator.Name,
-		"role", operator.Role, "remote_addr", from.String())
+		"role", operator.Role, "remote_addr", from)
 	http.Redirect(w, r, "/conversations", http.StatusSeeOther)
 	return nil
 }

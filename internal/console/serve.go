@@ -29,7 +29,8 @@ type visitor struct {
 
 // actor returns the visitor for an audit event.
 func (v *visitor) actor() schemas.AuditActor {
-	return schemas.AuditActor{Name: v.Name, Role: string(v.Role), Via: viaConsole, From: v.from.String()}
+	from, _ := v.from.MarshalText() // "" of an unknown address; it never fails
+	return schemas.AuditActor{Name: v.Name, Role: string(v.Role), Via: viaConsole, From: string(from)}
 }
 
 // viaConsole is the way in which an operator of the console acts.

@@ -150,6 +150,26 @@ func TestConsole_FailedLoginsBounded(t *testing.T) {
 	})
 }
 
+// TestConsole_UnknownAddress: logins whose address a trusted proxy did not write are counted together, not as the proxy's.
+func TestConsole_UnknownAddress(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	r := newRig(t, logTo(&log), func(o *Options) { o.Proxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} })
+	from := func(forwarded, token string) int {
+		request := r.form("/login", url.Values{"token": {token}})
+		request.RemoteAddr = "10.0.0.1:1"
+		request.Header.Set("X-Forwarded-For", forwarded)
+		return r.send(request).Code
+	}
+	for range failuresMax {
+		require.Equal(t, http.StatusUnauthorized, from("unknown", "wrong"))
+	}
+	require.Equal(t, http.StatusTooManyRequests, from("unix:", viewerToken))
+	require.Equal(t, http.StatusSeeOther, from("", viewerToken), "the proxy itself did not fail")
+	require.Equal(t, http.StatusSeeOther, from("198.51.100.7:41234", viewerToken))
+	require.Contains(t, log.String(), `msg="login to the console failed" remote_addr=""`)
+}
+
 // TestFailures_BoundedAddresses: many networks that fail do not keep an operator at another address from logging in.
 func TestFailures_BoundedAddresses(t *testing.T) {
 	t.Parallel()

@@ -21,6 +21,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/fresh"
 )
 
@@ -38,8 +39,19 @@ func TestPeer_ForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
 		"by two":            {"10.0.0.1:1", []string{"198.51.100.7, 10.0.0.2"}, "198.51.100.7"},
 		"by two, in lines":  {"10.0.0.1:1", []string{"198.51.100.7", "10.0.0.2"}, "198.51.100.7"},
 		"forged, proxied":   {"10.0.0.1:1", []string{"192.0.2.1, 198.51.100.7"}, "198.51.100.7"},
-		"no address":        {"10.0.0.1:1", []string{"unknown"}, "10.0.0.1"},
-		"empty":             {"10.0.0.1:1", []string{""}, "10.0.0.1"},
+		"by a proxy alone":  {"10.0.0.1:1", nil, "10.0.0.1"},
+		"no address":        {"10.0.0.1:1", []string{"unknown"}, "invalid IP"},
+		"no address before": {"10.0.0.1:1", []string{"unknown, 10.0.0.2"}, "invalid IP"},
+		"hidden by another": {"10.0.0.1:1", []string{"unknown, 198.51.100.7"}, "198.51.100.7"},
+		"empty":             {"10.0.0.1:1", []string{"", " "}, "10.0.0.1"},
+		"empty hop":         {"10.0.0.1:1", []string{"198.51.100.7, "}, "invalid IP"},
+		"with port":         {"10.0.0.1:1", []string{"198.51.100.7:41234"}, "198.51.100.7"},
+		"with port, by two": {"10.0.0.1:1", []string{"198.51.100.7:41234,10.0.0.2:80"}, "198.51.100.7"},
+		"version 6, port":   {"10.0.0.1:1", []string{"[2001:db8::7]:41234"}, "2001:db8::7"},
+		"brackets":          {"10.0.0.1:1", []string{"[2001:db8::7]"}, "2001:db8::7"},
+		"mapped, port":      {"10.0.0.1:1", []string{"[::ffff:198.51.100.7]:1"}, "198.51.100.7"},
+		"zone":              {"10.0.0.1:1", []string{"[fe80::1%eth0]:1"}, "fe80::1"},
+		"bad port":          {"10.0.0.1:1", []string{"198.51.100.7:http"}, "invalid IP"},
 		"mapped":            {"[::ffff:10.0.0.1]:1", []string{"::ffff:198.51.100.7"}, "198.51.100.7"},
 		"version 6":         {"[::1]:1", []string{"2001:db8::7"}, "2001:db8::7"},
 		"all proxies":       {"10.0.0.1:1", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
@@ -55,6 +67,26 @@ func TestPeer_ForwardedAddressesAreBelievedFromProxiesOnly(t *testing.T) {
 			require.Equal(t, c.want, o.peer(r).String())
 		})
 	}
+}
+
+// TestExec_UnknownSender: a sender whose address a trusted proxy did not write is outside every mask. A script of a channel
+// without a mask receives no address.
+func TestExec_UnknownSender(t *testing.T) {
+	t.Parallel()
+	d := newTestGateway(t)
+	d.Proxies = []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")} // the mask admits the proxy itself
+	forwarded := func(by string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("X-Forwarded-For", by) }
+	}
+	requireProblem(t, d.exec(tokenOfSync, forwarded("unknown")), http.StatusForbidden, fault.Blocked, "")
+	requireProblem(t, d.exec(tokenOfSync, forwarded("198.51.100.7:41234")), http.StatusForbidden, fault.Blocked, "")
+	d.runs.script = returns(`{}`)
+	require.Equal(t, http.StatusOK, d.exec(tokenOfSync, forwarded("203.0.113.9:41234")).Code)
+	require.Equal(t, http.StatusOK, d.exec(tokenOfHook, forwarded("unknown")).Code)
+	require.Len(t, d.runs.started, 2)
+	unknown := d.runs.started[1].Script
+	require.JSONEq(t, `""`, string(unknown.Params[5]))
+	require.Contains(t, string(unknown.Event), `"sourceIp":""`)
 }
 
 // certificate writes a fresh key pair for 127.0.0.1 and gives its serial number.
