@@ -94,6 +94,7 @@ func (c *Code) runIn(ctx context.Context, slot *sandbox.Slot, in step.ScriptRun)
 	r, f, err := c.sandboxed(ctx, in.Plan, in.Channel, sandbox.Job{
 		EventID: in.ID, TraceID: in.TraceID(), Script: script, Body: string(in.Body), Timeout: in.Timeout.D(),
 		Async: in.Async, Slot: slot, Event: in.Event, Params: in.Params, BodyParam: in.BodyParam,
+		BodyData: in.BodyData,
 	})
 	if err != nil {
 		return step.ScriptResult{}, err

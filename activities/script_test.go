@@ -82,10 +82,12 @@ func TestCode_Run(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, fault.SandboxUnavailable, result.Fault.Kind)
 	async := scriptRun()
-	async.Async = true
+	async.Async, async.BodyParam, async.BodyData = true, 3, true
 	_, err = codeWorker("a", nil, s).Run(t.Context(), async)
 	require.NoError(t, err)
 	require.Equal(t, []bool{false, false, true}, []bool{s.jobs[0].Async, s.jobs[1].Async, s.jobs[2].Async})
+	require.Equal(t, []bool{false, false, true}, []bool{s.jobs[0].BodyData, s.jobs[1].BodyData, s.jobs[2].BodyData})
+	require.Equal(t, 3, s.jobs[2].BodyParam)
 }
 
 // TestCode_RunAcceptedWithoutItsText: a call was accepted, and the code workers were restarted with another script before

@@ -25,8 +25,11 @@ const (
 	methodMessage     = "message"
 )
 
-// bodyParam is the place of an HTTP request's body among the start parameters.
-const bodyParam = 4
+// The places of an HTTP request's body and of a message's data among the start parameters.
+const (
+	bodyParam = 4
+	dataParam = 3
+)
 
 // HTTP fills in what a script receives of an HTTP request: seven start parameters, and event as a Lambda proxy has it. The
 // headers Authorization and Cookie stay outside, for they may hold the channel's token. Host is among the headers, although
@@ -68,21 +71,25 @@ func eventOf(ch *bot.Channel, members map[string]any) (json.RawMessage, error) {
 }
 
 // Message fills in what a script receives of a WebSocket's message, with all of its members: seven start parameters,
-// the data as event's body, and the whole message in event.
+// the data as event's body, and the whole message in event. The run has the data once: a message takes the whole frame, and
+// Temporal keeps 2 MiB.
 func Message(run *step.ScriptRun, ch *bot.Channel, message map[string]json.RawMessage, connection string, sender netip.Addr,
 ) error {
 	data, qid := message["data"], message["qid"]
+	run.Body, run.BodyParam, run.BodyData = []byte("null"), 0, false
+	if data != nil {
+		message = maps.Clone(message)
+		delete(message, "data")
+		run.Body, run.BodyParam, run.BodyData = data, dataParam, true
+	}
 	event, err := eventOf(ch, map[string]any{
 		"message": message, "connectionId": connection, "sourceIp": sender,
 	})
 	if err != nil {
 		return err
 	}
-	run.Event, run.Body = event, data
-	if run.Body == nil {
-		run.Body = []byte("null")
-	}
-	return setParams(run, ch.Entity(), methodMessage, json.RawMessage(run.Body), qid, connection, sender,
+	run.Event = event
+	return setParams(run, ch.Entity(), methodMessage, nil, qid, connection, sender,
 		protocolWebsocket)
 }
 

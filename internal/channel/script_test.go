@@ -49,6 +49,7 @@ func TestMessage_StartParameters(t *testing.T) {
 	require.Equal(t, "null", string(run.Body))
 	require.Len(t, run.Params, 7)
 	require.JSONEq(t, `null`, string(run.Params[2]))
+	require.False(t, run.BodyData, "a message without data has no member data")
 	require.JSONEq(t, `"gate-1"`, string(run.Params[4]))
 	require.NoError(t, channel.Start(&run, desk(), []json.RawMessage{}))
 	require.Equal(t, "{}", string(run.Body))
@@ -63,10 +64,12 @@ func TestMessage_EveryMemberReachesTheScript(t *testing.T) {
 	require.NoError(t, channel.Message(&run, ch, map[string]json.RawMessage{
 		"qid": json.RawMessage(`7`), "data": json.RawMessage(`{"a":1}`), "lang": json.RawMessage(`"de"`),
 	}, "gate-1", netip.MustParseAddr("203.0.113.9")))
-	require.JSONEq(t, `{"message":{"qid":7,"data":{"a":1},"lang":"de"},"connectionId":"gate-1","sourceIp":"203.0.113.9",
+	require.JSONEq(t, `{"message":{"qid":7,"lang":"de"},"connectionId":"gate-1","sourceIp":"203.0.113.9",
 		"roles":["sales"],"userid":"1234567-1b2c"}`, string(run.Event))
 	require.JSONEq(t, `{"a":1}`, string(run.Body))
-	require.JSONEq(t, `{"a":1}`, string(run.Params[2]))
+	require.JSONEq(t, `null`, string(run.Params[2]), "the sandbox puts the data here and into the message")
+	require.Equal(t, 3, run.BodyParam)
+	require.True(t, run.BodyData)
 	require.JSONEq(t, `7`, string(run.Params[3]))
 	require.NoError(t, channel.Start(&run, ch, nil))
 	require.JSONEq(t, `{"roles":["sales"],"userid":"1234567-1b2c"}`, string(run.Event))
@@ -77,6 +80,20 @@ func TestMessage_EveryMemberReachesTheScript(t *testing.T) {
 	require.NoError(t, json.Unmarshal(run.Event, &event))
 	require.Equal(t, []any{"sales"}, event["roles"])
 	require.Equal(t, "1234567-1b2c", event["userid"])
+}
+
+// TestMessage_DataOnce: a message as large as a frame fits into what Temporal keeps, 2 MiB.
+func TestMessage_DataOnce(t *testing.T) {
+	t.Parallel()
+	data := json.RawMessage(`"` + strings.Repeat("<", 1<<20-20) + `"`)
+	message := map[string]json.RawMessage{"qid": json.RawMessage(`7`), "data": data}
+	var run step.ScriptRun
+	require.NoError(t, channel.Message(&run, desk(), message, "gate-1", netip.MustParseAddr("::1")))
+	require.Equal(t, string(data), string(run.Body))
+	require.Contains(t, message, "data", "the caller's map is not changed")
+	text, err := json.Marshal(run)
+	require.NoError(t, err)
+	require.Less(t, len(text), 3<<19)
 }
 
 func TestDecodeHTTP_HeaderValues(t *testing.T) {

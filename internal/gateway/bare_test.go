@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"testing"
 
@@ -62,7 +63,8 @@ func TestExec_BareChannelFails(t *testing.T) {
 		"too late":         {bareWorker{never: true}, 504, fault.ScriptTimeout},
 		"request too long": {bareWorker{err: fault.New(fault.TooLarge, "long")}, 413, fault.TooLarge},
 		"NATS away":        {bareWorker{err: nats.ErrConnectionClosed}, 503, ""},
-		"not an answer":    {bareWorker{answer: "x"}, 500, fault.Internal},
+		"NATS lost":        {bareWorker{err: fmt.Errorf("request: %w", nats.ErrDisconnected)}, 504, fault.OutcomeUnknown},
+		"not an answer":    {bareWorker{answer: "x"}, 504, fault.OutcomeUnknown},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

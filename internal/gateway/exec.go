@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"time"
 
-	"go.temporal.io/api/serviceerror"
-
 	"github.com/hookturn/hookturn/internal/bot"
 	"github.com/hookturn/hookturn/internal/channel"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -122,7 +120,6 @@ func afterRun(err error) error {
 // caller learns the error code.
 func runFailed(ch *bot.Channel, err error) error {
 	var f *fault.Fault
-	var invalid *serviceerror.InvalidArgument
 	switch {
 	case errors.As(err, &f) && f.Kind == fault.ScriptTimeout:
 		return httpapi.Reject(http.StatusGatewayTimeout, f.Kind, "the script did not answer in time")
@@ -135,8 +132,6 @@ func runFailed(ch *bot.Channel, err error) error {
 		return httpapi.RejectFor(time.Second, f.Kind, "no sandbox is free: try again")
 	case errors.As(err, &f):
 		return httpapi.Reject(http.StatusInternalServerError, f.Kind, "the script failed: see its run for the reason")
-	case errors.As(err, &invalid):
-		return httpapi.Reject(http.StatusRequestEntityTooLarge, fault.TooLarge, "the request is too large to be kept")
 	}
 	return httpapi.Failed(err, "the script has no result").
 		Because(err, "running channel script failed", "tenant", ch.Tenant, "bot", ch.Bot, "channel", ch.Code)

@@ -175,8 +175,6 @@ func TestExec_WhyAChannelDoesNotAnswer(t *testing.T) {
 		"timed out":       {script: failed(fault.ScriptTimeout), status: 504, kind: fault.ScriptTimeout},
 		"raised":          {script: failed(fault.ScriptException), status: 500, kind: fault.ScriptException},
 		"no sandbox":      {script: failed(fault.SandboxUnavailable), status: 503, kind: fault.SandboxUnavailable},
-		"no result":       {script: run{}, status: 500, kind: fault.Internal},
-		"terminated":      {script: run{err: errors.New("terminated")}, status: 500, kind: fault.Internal},
 		"not an object":   {script: returns(`7`), status: 500, kind: fault.ScriptBadResponse},
 		"bad status":      {script: returns(`{"statusCode":99}`), status: 500, kind: fault.ScriptBadResponse},
 		"status fraction": {script: returns(`{"statusCode":200.5}`), status: 500, kind: fault.ScriptBadResponse},
@@ -236,6 +234,8 @@ func TestExec_RunsOnceForACaller(t *testing.T) {
 		"own deadline":           {tokenOfSync, context.DeadlineExceeded, run{}, 504, fault.OutcomeUnknown, "not known"},
 		"asynchronous":           {tokenOfHook, serviceerror.NewDeadlineExceeded("slow"), run{}, 504, fault.OutcomeUnknown, "not known"},
 		"end cannot be read":     {tokenOfSync, nil, run{err: serviceerror.NewUnavailable("away")}, 504, fault.OutcomeUnknown, "not known"},
+		"terminated":             {tokenOfSync, nil, run{err: errors.New("ended")}, 504, fault.OutcomeUnknown, "shop/x/y"},
+		"no result":              {tokenOfSync, nil, run{}, 504, fault.OutcomeUnknown, "shop/x/y"},
 		"worker lost":            {tokenOfSync, nil, run{result: lost}, 504, fault.OutcomeUnknown, "the worker was lost"},
 		"file cannot be read":    {tokenOfSync, nil, returns(`{"file":"` + uuid.NewString() + `"}`), 500, fault.Internal, "did its work"},
 	} {
@@ -254,15 +254,35 @@ func TestExec_RunsOnceForACaller(t *testing.T) {
 	}
 }
 
-// TestScripts_OutcomeUnknown: a call of a WebSocket has the error code, too.
-func TestScripts_OutcomeUnknown(t *testing.T) {
+// TestScripts_ErrorCodes: a call of a WebSocket has the error codes, too.
+func TestScripts_ErrorCodes(t *testing.T) {
 	t.Parallel()
-	d := newTestGateway(t)
-	d.runs.err = serviceerror.NewDeadlineExceeded("slow")
-	ch, known := d.Channels.ByToken(httpapi.DigestOf(tokenOfHook))
-	require.True(t, known)
-	_, err := d.Scripts.Run(t.Context(), ch, "hook", soon, func(*step.ScriptRun) error { return nil })
-	require.Equal(t, fault.OutcomeUnknown, fault.Of(err).Kind)
+	for name, c := range map[string]struct {
+		token  string
+		start  error
+		script run
+		bare   bareWorker
+		kind   fault.Kind
+	}{
+		"start not answered":    {tokenOfHook, context.DeadlineExceeded, run{}, bareWorker{}, fault.OutcomeUnknown},
+		"too much for Temporal": {tokenOfHook, serviceerror.NewInvalidArgument("blob"), run{}, bareWorker{}, fault.TooLarge},
+		"terminated":            {tokenOfHook, nil, run{err: errors.New("terminated")}, bareWorker{}, fault.OutcomeUnknown},
+		"no result":             {tokenOfHook, nil, run{}, bareWorker{}, fault.OutcomeUnknown},
+		"NATS lost meanwhile":   {tokenOfQuick, nil, run{}, bareWorker{err: nats.ErrDisconnected}, fault.OutcomeUnknown},
+		"bad answer":            {tokenOfQuick, nil, run{}, bareWorker{answer: "x"}, fault.OutcomeUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := newTestGateway(t)
+			d.runs.err, d.runs.script, d.bare = c.start, c.script, c.bare
+			ch, known := d.Channels.ByToken(httpapi.DigestOf(c.token))
+			require.True(t, known)
+			_, err := d.Scripts.Run(t.Context(), ch, "hook", soon, func(*step.ScriptRun) error { return nil })
+			var f *fault.Fault
+			require.ErrorAs(t, err, &f)
+			require.Equal(t, c.kind, f.Kind)
+		})
+	}
 }
 
 func withBody(r *http.Request, size int) *http.Request {

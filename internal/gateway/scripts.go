@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
 	enumspb "go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -84,11 +85,13 @@ func (s *Scripts) runBare(ctx context.Context, run *step.ScriptRun, timeout time
 	switch {
 	case err != nil && waiting.Err() != nil && ctx.Err() == nil:
 		return result, fault.New(fault.ScriptTimeout, "the script did not answer within %s", timeout)
+	case errors.Is(err, nats.ErrDisconnected): // while it waited for the answer
+		return result, outcomeUnknown("", err)
 	case err != nil:
 		return result, err
 	}
 	if err := json.Unmarshal(answer, &result); err != nil {
-		return result, fmt.Errorf("answer of a worker: %w", err)
+		return result, outcomeUnknown("", fmt.Errorf("answer of a worker: %w", err))
 	}
 	if result.Fault != nil {
 		return result, result.Fault
@@ -119,7 +122,8 @@ func (s *Scripts) prepare(ch *bot.Channel, script string) (*step.ScriptRun, erro
 }
 
 // start hands a run to Temporal: from here on it happens, whatever becomes of this process. An error of the kind
-// outcome_unknown means that Temporal did not answer in time: it may store the run later.
+// outcome_unknown means that Temporal did not answer in time: it may store the run later. One of the kind too_large means
+// that Temporal does not keep an input of this size.
 func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.WorkflowRun, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -142,17 +146,25 @@ func (s *Scripts) start(ctx context.Context, run *step.ScriptRun) (client.Workfl
 		),
 		StaticSummary: run.Plan.Bot + ": channel " + run.Channel + ", script " + run.Plan.Step,
 	}, step.WorkflowStep, step.Request{Script: run, Format: step.FormatLatest})
-	if unanswered(err) {
+	_, invalid := errors.AsType[*serviceerror.InvalidArgument](err)
+	switch {
+	case unanswered(err):
 		return nil, outcomeUnknown(id, err)
+	case invalid:
+		return nil, fault.Wrap(fault.TooLarge, err, "the request is too large to be kept")
 	}
 	return handle, err
 }
 
-// outcomeUnknown returns the error of a run that Temporal has, or may have. Its caller must not be asked to try again: each
-// request is a run of its own, and the script would run twice.
+// outcomeUnknown returns the error of a run that Temporal has, or may have; without a workflow's id, of one that a worker
+// may have. Its caller must not be asked to try again: each request is a run of its own, and the script would run twice.
 func outcomeUnknown(workflow string, cause error) error {
-	return fault.Wrap(fault.OutcomeUnknown, cause, "it is not known whether the script did its work (workflow %s): "+
-		"look for its effect before you send the request again", workflow)
+	where := ""
+	if workflow != "" {
+		where = " (workflow " + workflow + ")"
+	}
+	return fault.Wrap(fault.OutcomeUnknown, cause, "it is not known whether the script did its work%s: "+
+		"look for its effect before you send the request again", where)
 }
 
 // unanswered reports whether a request to Temporal ended before its answer came.
@@ -166,7 +178,7 @@ func unanswered(err error) bool {
 const scriptTaskTimeout = 2 * time.Second
 
 // await waits for the end of a run, and stops one that takes too long. The error is a *fault.Fault when the script is to
-// blame, or when Temporal cannot be asked (outcome_unknown).
+// blame, or when the end of the run does not show whether the script ran (outcome_unknown).
 func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle client.WorkflowRun) (step.ScriptResult, error) {
 	waiting, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -175,18 +187,15 @@ func (s *Scripts) await(ctx context.Context, timeout time.Duration, handle clien
 	if failed, ok := errors.AsType[*temporal.ApplicationError](err); ok && failed.HasDetails() {
 		err = failed.Details(&done) // the error of a failed run holds the result of the script
 	}
-	var ofServer serviceerror.ServiceError
 	_, late := errors.AsType[*serviceerror.DeadlineExceeded](err) // Temporal may notice the end of ctx a little before ctx does
 	switch {
 	case (late || waiting.Err() != nil) && ctx.Err() == nil:
 		s.cancel(handle)
 		return step.ScriptResult{}, fault.New(fault.ScriptTimeout, "the script did not answer within %s", timeout)
-	case errors.As(err, &ofServer): // the run goes on, its end cannot be read
+	case err != nil: // its end cannot be read, or an operator or a timeout ended it
 		return step.ScriptResult{}, outcomeUnknown(handle.GetID(), err)
-	case err != nil:
-		return step.ScriptResult{}, fmt.Errorf("the run %s: %w", handle.GetID(), err)
 	case done.Script == nil:
-		return step.ScriptResult{}, fmt.Errorf("the run %s gave no result", handle.GetID())
+		return step.ScriptResult{}, outcomeUnknown(handle.GetID(), errors.New("the run has no result"))
 	case done.Script.Fault != nil:
 		return step.ScriptResult{}, done.Script.Fault
 	}

@@ -31,7 +31,18 @@ def main(event, context):
 		require.Nil(t, f, r.Log)
 		require.JSONEq(t, want, string(r.Value))
 	}
-	_, f := s.Run(t.Context(), job("def main(e, c): return startparam(1)"))
+	j = job(`
+def main(event, context):
+    data, other = startparam(3), event["message"]["data"]
+    data["a"].append(7)  # they are not the same object
+    return [data, other, event["body"], event["message"]["qid"], startparam(4)]
+`)
+	j.Params = []json.RawMessage{[]byte(`1`), []byte(`"message"`), []byte(`null`), []byte(`9`)}
+	j.Event, j.Body, j.BodyParam, j.BodyData = []byte(`{"message":{"qid":9}}`), `{"a":["ü",1.5]}`, 3, true
+	r, f := s.Run(t.Context(), j)
+	require.Nil(t, f, r.Log)
+	require.JSONEq(t, `[{"a":["ü",1.5,7]},{"a":["ü",1.5]},"{\"a\":[\"ü\",1.5]}",9,9]`, string(r.Value))
+	_, f = s.Run(t.Context(), job("def main(e, c): return startparam(1)"))
 	require.Equal(t, fault.ScriptException, f.Kind, "a code step has no such function")
 }
 

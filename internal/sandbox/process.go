@@ -212,6 +212,7 @@ type order struct {
 	Event     json.RawMessage   `json:"event,omitempty"`
 	Params    []json.RawMessage `json:"params"`
 	BodyParam int               `json:"body_param,omitempty"`
+	BodyData  bool              `json:"body_data,omitempty"`
 	Host      bool              `json:"host,omitempty"` // the module hookturn is available
 }
 
@@ -220,7 +221,7 @@ func orderOf(j Job) order {
 	o := order{
 		Step: j.Step, EventID: j.EventID, Script: j.Script, Body: j.Body, TimeoutMS: j.Timeout.Milliseconds(),
 		Event: j.Event, Params: j.Params, BodyParam: j.BodyParam,
-		Host: j.Host != nil,
+		BodyData: j.BodyData, Host: j.Host != nil,
 	}
 	if !utf8.ValidString(j.Body) {
 		o.Body, o.Base64 = base64.StdEncoding.EncodeToString([]byte(j.Body)), true

@@ -169,6 +169,8 @@ def call(job, config):
         "headers": {"Content-Type": "application/json"}, **(job.get("event") or {}),
         "body": job["body"], "isBase64Encoded": job.get("base64", False),
     }
+    if job.get("body_data"):
+        event["message"]["data"] = json.loads(job["body"])
     context = Context(job)
     try:
         if not takes_two(main):
@@ -203,7 +205,9 @@ def place(script, module, site):
 def give_startparam(job):
     """Makes startparam(n) a built-in that returns parameter n of a channel's script, from 1; None beyond the last."""
     params, place = job["params"], job.get("body_param", 0)
-    if place:
+    if job.get("body_data"):
+        params[place - 1] = json.loads(job["body"])
+    elif place:
         params[place - 1] = base64.b64decode(job["body"]) if job.get("base64") else job["body"]
 
     def startparam(n):

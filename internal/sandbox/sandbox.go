@@ -125,6 +125,7 @@ type Job struct {
 	Event     json.RawMessage   // further members of event; a JSON object
 	Params    []json.RawMessage // results of startparam(1) and so on; nil: the function is not defined
 	BodyParam int               // the position of the body in Params, from 1; 0 = none
+	BodyData  bool              // Body is JSON: its value is the parameter at BodyParam, and data of the event's message
 
 	// Host serves the requests of the module hookturn. Nil: the module is not available.
 	Host http.Handler

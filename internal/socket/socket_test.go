@@ -41,14 +41,16 @@ func TestSocket_MessagesAreAnsweredByTheirQidInAnyOrder(t *testing.T) {
 	require.Equal(t, map[string]any{"qid": 1.0, "success": true, "data": map[string]any{"wait": true}}, body)
 	require.Nil(t, c.ask(`["message",{"qid":4}]`)["data"])
 	var params []any
-	for _, p := range s.scripts.ranWith("[2]").Params {
+	ran := s.scripts.ranWith("[2]")
+	require.Equal(t, 3, ran.BodyParam, "the body is the parameter that is null here")
+	for _, p := range ran.Params {
 		var value any
 		require.NoError(t, json.Unmarshal(p, &value))
 		params = append(params, value)
 	}
 	require.Len(t, params, 7)
 	require.Equal(t, "orders", params[0].(map[string]any)["code"])
-	require.Equal(t, []any{"message", []any{2.0}, "two"}, params[1:4])
+	require.Equal(t, []any{"message", nil, "two"}, params[1:4])
 	require.Equal(t, []any{"203.0.113.9", "websocket"}, params[5:])
 	require.True(t, strings.HasPrefix(params[4].(string), s.name+"-"))
 }

@@ -20,6 +20,9 @@ type ScriptRun struct {
 	Event     json.RawMessage   `json:"event,omitempty"` // members of event beside the body
 	Body      []byte            `json:"body,omitempty"`
 	BodyParam int               `json:"body_param,omitempty"` // the place of the body among all params, from 1; 0 = none
+	// BodyData reports that Body is JSON: its value, and not its text, is the parameter at BodyParam, and is the member data
+	// of the message in Event, which both lack it. A run has the data of a message once.
+	BodyData bool `json:"body_data,omitempty"`
 
 	// Once requests that the script runs only if no code worker has begun it for this run; false: it is known that none has.
 	Once bool `json:"once,omitempty"`
