@@ -49,9 +49,21 @@ type Codec struct {
 
 var _ converter.PayloadCodec = (*Codec)(nil)
 
-// New reads the keys of a directory. They are read again when the directory changes.
+// New reads the keys of a directory. They are read again when the directory changes. The log, which may be nil, names a key
+// that encrypts in the place of another.
 func New(dir string, log *slog.Logger) (*Codec, error) {
-	read, err := fresh.Read(log, func() (keys, error) { return readKeys(dir) }, dir)
+	active := ""
+	read, err := fresh.Read(log, func() (keys, error) { // one call at a time
+		k, err := readKeys(dir)
+		if err != nil {
+			return k, err
+		}
+		if log != nil && active != "" && active != k.newest.id {
+			log.Info("active payload key changed", "key", k.newest.id, "earlier", active)
+		}
+		active = k.newest.id
+		return k, nil
+	}, dir)
 	if err != nil {
 		return nil, err
 	}

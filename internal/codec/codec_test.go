@@ -159,6 +159,40 @@ func TestKeys_NewestActive(t *testing.T) {
 	require.Equal(t, "a", read.newest.id)
 }
 
+// TestKeys_WrittenTogether: the kubelet writes the files of a Secret within milliseconds, in any order.
+func TestKeys_WrittenTogether(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeKey(t, dir, "2026-10", yesterday.Add(-2*time.Millisecond))
+	writeKey(t, dir, "2026-11", yesterday)
+	writeKey(t, dir, "2026-12", yesterday.Add(-3*time.Millisecond))
+	writeKey(t, dir, "first", yesterday.Add(-sameTime-time.Second))
+	read, err := readKeys(dir)
+	require.NoError(t, err)
+	require.Equal(t, "2026-12", read.newest.id)
+}
+
+// TestCodec_ActiveKeyInTheLog: the log names the key that encrypts when it changes.
+func TestCodec_ActiveKeyInTheLog(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	writeKey(t, dir, "2026-01", yesterday)
+	var text bytes.Buffer
+	c, err := New(dir, slog.New(slog.NewTextHandler(&text, nil)))
+	require.NoError(t, err)
+	writeKey(t, dir, "2025-12", yesterday.Add(-time.Hour))
+	c.keys.Reread()
+	require.NotContains(t, text.String(), "active payload key")
+	writeKey(t, dir, "2026-02", time.Now())
+	c.keys.Reread()
+	require.Contains(t, text.String(), `msg="active payload key changed" key=2026-02 earlier=2026-01`)
+
+	silent, err := New(dir, nil)
+	require.NoError(t, err)
+	writeKey(t, dir, "2026-03", time.Now().Add(time.Hour))
+	require.Equal(t, "2026-03", silent.keys.Reread().newest.id)
+}
+
 func TestKeys_Forms(t *testing.T) {
 	t.Parallel()
 	raw := bytes.Repeat([]byte{7}, keySize)

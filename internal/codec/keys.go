@@ -31,8 +31,13 @@ var keyID = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 // fileMax bounds a key file, in bytes.
 const fileMax = 1 << 10
 
+// sameTime is how far the times of files may be apart that were written together, as the kubelet writes those of a mounted
+// Secret: one after the other, in any order.
+const sameTime = time.Minute
+
 // readKeys reads the key files of a directory: the id of a key is the name of its file. The file that was changed last has
-// the newest key; of files of the same time, the last in the order of names. Names that begin with a dot are left out.
+// the newest key; of those that were changed at most sameTime before, and itself, the last in the order of names. Names that
+// begin with a dot are left out.
 func readKeys(dir string) (keys, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -40,7 +45,8 @@ func readKeys(dir string) (keys, error) {
 	}
 	read := keys{byID: map[string]key{}}
 	var latest time.Time
-	for _, entry := range entries { // in the order of names
+	changes := map[string]time.Time{} // by id
+	for _, entry := range entries {
 		if strings.HasPrefix(entry.Name(), ".") {
 			continue
 		}
@@ -48,9 +54,14 @@ func readKeys(dir string) (keys, error) {
 		if err != nil {
 			return keys{}, fmt.Errorf("payload keys: %w", err)
 		}
-		read.byID[k.id] = k
-		if !changed.Before(latest) {
-			read.newest, latest = k, changed
+		read.byID[k.id], changes[k.id] = k, changed
+		if changed.After(latest) {
+			latest = changed
+		}
+	}
+	for id, changed := range changes {
+		if latest.Sub(changed) <= sameTime && id > read.newest.id {
+			read.newest = read.byID[id]
 		}
 	}
 	if len(read.byID) == 0 {
