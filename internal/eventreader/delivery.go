@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -18,7 +19,7 @@ const (
 	protocolInProgress = "+WPI"
 )
 
-// pinHeader is a header of each delivery of a pinned consumer.
+// pinHeader is a header of each delivery of a pinned consumer. It cannot be read where those of the event cannot.
 const pinHeader = "Nats-Pin-Id"
 
 // delivery is an event that JetStream has delivered to this reader and that is not acknowledged.
@@ -30,7 +31,7 @@ type delivery struct {
 	touched time.Time // when JetStream last received a sign of it
 
 	// Where it came from, see trusted.
-	pin        string // id of the consumer's pin
+	pin        string // id of the consumer's pin; "" when it could not be read
 	reconnects uint64 // of the connection before it
 }
 
@@ -38,8 +39,16 @@ type delivery struct {
 func (p *partition) newDelivery(m jetstream.Msg, message *Message) *delivery {
 	return &delivery{
 		reply: m.Reply(), subject: message.stored, tenant: message.tenant, count: message.Deliveries, touched: time.Now(),
-		pin: m.Headers().Get(pinHeader), reconnects: p.r.js.Conn().Stats().Reconnects,
+		pin: pinOf(m.Headers()), reconnects: p.r.js.Conn().Stats().Reconnects,
 	}
+}
+
+// pinOf returns the id of the consumer's pin, "" without one. The server writes it behind the headers of the event.
+func pinOf(header nats.Header) string {
+	if values := header[pinHeader]; len(values) > 0 {
+		return values[len(values)-1]
+	}
+	return ""
 }
 
 // trusted reports whether the sequence of a delivery is still that of its event. JetStream acknowledges by sequence alone,
@@ -49,7 +58,7 @@ func (p *partition) newDelivery(m jetstream.Msg, message *Message) *delivery {
 // caller holds mu.
 func (p *partition) trusted(d *delivery) bool {
 	reconnects, connected := p.connection()
-	return connected && d.reconnects == reconnects && d.pin == p.pin
+	return connected && d.reconnects == reconnects && d.pin != "" && d.pin == p.pin
 }
 
 // connection returns how often the connection was established again, and whether it is established now.

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/hookturn/hookturn/internal/natsclient"
 )
 
 // lastStored returns the last sequence of the stream.
@@ -41,7 +43,7 @@ func (p *partition) getEvent(
 func (p *partition) nextOf(from uint64, filter string, wanted func(subject string) bool) (*jetstream.RawStreamMsg, error) {
 	for {
 		ctx, cancel := context.WithTimeout(p.ctx, apiTimeout)
-		stored, err := p.r.streams.Events().GetMsg(ctx, from, jetstream.WithGetMsgSubject(filter))
+		stored, err := natsclient.NextMsg(ctx, p.r.streams.Events(), from, filter)
 		cancel()
 		if err != nil || wanted == nil || wanted(stored.Subject) {
 			return stored, err

@@ -27,9 +27,11 @@ func (p *partition) receive(m jetstream.Msg) {
 	d := p.newDelivery(m, message)
 	p.intake.Lock()
 	defer p.intake.Unlock()
-	p.mu.Lock()
-	p.pin = d.pin
-	p.mu.Unlock()
+	if d.pin != "" {
+		p.mu.Lock()
+		p.pin = d.pin
+		p.mu.Unlock()
+	}
 	if meta.Sequence.Consumer != p.nextDelivery {
 		p.missed = true
 	}

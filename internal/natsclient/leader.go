@@ -42,11 +42,20 @@ type Query struct {
 	Since    *time.Time `json:"start_time,omitempty"`
 }
 
-// Get returns the message, or jetstream.ErrMsgNotFound.
+// Get returns the message, or jetstream.ErrMsgNotFound. A message whose headers cannot be read does not have any.
 func (l Leader) Get(ctx context.Context, q Query) (*jetstream.RawStreamMsg, error) {
 	invalid := firstError(checkOptional(checkFilter, q.Last), checkOptional(checkFilter, q.Next))
 	return once(ctx, guard{rights: l.rights}, invalid, l.subjects,
 		func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return l.request(ctx, q) })
+}
+
+// next is Get for the first message from a sequence on whose subject matches a filter. The filter is not checked: it travels
+// in the body of the request, and may be a stored subject with any characters.
+func (l Leader) next(ctx context.Context, from uint64, filter string) (*jetstream.RawStreamMsg, error) {
+	return once(ctx, guard{rights: l.rights}, nil, l.subjects,
+		func(ctx context.Context) (*jetstream.RawStreamMsg, error) {
+			return l.request(ctx, Query{Next: filter, Sequence: from})
+		})
 }
 
 func (l Leader) subjects() []string { return []string{"STREAM.MSG.GET." + l.stream} }
@@ -81,12 +90,19 @@ func (l Leader) request(ctx context.Context, q Query) (*jetstream.RawStreamMsg, 
 	m := &jetstream.RawStreamMsg{
 		Subject: stored.Message.Subject, Sequence: stored.Message.Sequence, Data: stored.Message.Data, Time: stored.Message.Time,
 	}
-	if len(stored.Message.Header) > 0 {
-		if m.Header, err = nats.DecodeHeadersMsg(stored.Message.Header); err != nil {
-			return nil, fmt.Errorf("read the header of a message of stream %s: %w", l.stream, err)
-		}
-	}
+	m.Header = decodeHeader(stored.Message.Header)
 	return m, nil
+}
+
+// decodeHeader returns the headers of a stored message, nil when their bytes cannot be read. The server stores what a
+// publisher sends. The library passes such a message on without headers when it is delivered, so that both ways of reading
+// have the same message; as an error it would stop each reader that has to pass the message.
+func decodeHeader(stored []byte) nats.Header {
+	header, err := nats.DecodeHeadersMsg(stored)
+	if err != nil {
+		return nil
+	}
+	return header
 }
 
 // SubjectPage is the state of a stream, with a page of its subjects and how many messages each has.

@@ -135,7 +135,8 @@ func (r *Reader) Next(ctx context.Context, q Query, size int) ([]*jetstream.RawS
 }
 
 // batch returns the first messages that a query selects, from any replica. What is lost on the way ends the batch,
-// within APITimeout.
+// within APITimeout, and so does a message whose headers cannot be read: the server describes a message in them. The leader
+// has it.
 func (r *Reader) batch(ctx context.Context, q Query, size int) ([]*jetstream.RawStreamMsg, error) {
 	opts := []jetstreamext.GetBatchOpt{jetstreamext.GetBatchMaxBytes(batchBytes)}
 	if !selectsAll(q.Next) {
@@ -162,6 +163,8 @@ func (r *Reader) batch(ctx context.Context, q Query, size int) ([]*jetstream.Raw
 				switch {
 				case errors.Is(err, jetstreamext.ErrNoMessages):
 					return nil, nil
+				case errors.Is(err, jetstreamext.ErrInvalidResponse), errors.Is(err, jetstreamext.ErrBatchUnsupported):
+					return messages, nil
 				case err != nil:
 					return nil, err
 				case m.Header.Get("Nats-Last-Sequence") != before:

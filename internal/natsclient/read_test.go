@@ -9,6 +9,8 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 	"github.com/stretchr/testify/require"
+
+	"github.com/hookturn/hookturn/internal/natstest"
 )
 
 // relay passes the JetStream API on below another prefix, and returns JetStream with that prefix. It loses the responses that
@@ -83,4 +85,24 @@ func TestReadStored_LostResponses(t *testing.T) {
 			require.True(t, slices.IsSorted(read))
 		})
 	}
+}
+
+// TestReadStored_UnreadableHeader: messages whose headers cannot be read, or end early, are read with the others.
+func TestReadStored_UnreadableHeader(t *testing.T) {
+	t.Parallel()
+	server, js, stream := setup(t)
+	const subject = "test.replies.acme.shop.c1"
+	want := []string{"0", "1", "2", "3", "4", "5"}
+	for n, header := range []string{
+		natstest.UnreadableHeader, "NATS/1.0\r\n\r\n", natstest.UnreadableHeader, natstest.SplitHeader, natstest.SplitHeader, "NATS/1.0\r\n\r\n",
+	} {
+		natstest.PublishRaw(t, server, subject, header, want[n])
+	}
+	requireStored(t, stream, uint64(len(want)))
+	var read []string
+	require.NoError(t, ReadStored(testContext(t), js, streamOfTest, subject, func(m *jetstream.RawStreamMsg) error {
+		read = append(read, string(m.Data))
+		return nil
+	}))
+	require.Equal(t, want, read)
 }

@@ -51,8 +51,19 @@ func (g guardedStream) Info(ctx context.Context, opts ...jetstream.StreamInfoOpt
 		func(ctx context.Context) (*jetstream.StreamInfo, error) { return g.Stream.Info(ctx, opts...) })
 }
 
-// GetMsg reads from the leader. With options, which choose by subject, it reads as the stream allows: no stream that is read
-// so allows direct reads.
+// NextMsg returns the first message of a stream from a sequence on whose subject matches a filter, read from the leader, or
+// jetstream.ErrMsgNotFound. The filter may be any stored subject. A message whose headers cannot be read does not have any.
+func NextMsg(ctx context.Context, s jetstream.Stream, from uint64, filter string) (*jetstream.RawStreamMsg, error) {
+	g, guarded := s.(guardedStream)
+	if !guarded {
+		return s.GetMsg(ctx, from, jetstream.WithGetMsgSubject(filter))
+	}
+	return repeated(ctx, guard{up: g.up}, nil, nil,
+		func(ctx context.Context) (*jetstream.RawStreamMsg, error) { return g.leader.next(ctx, from, filter) })
+}
+
+// GetMsg reads from the leader. With options it is the library's, which reads as the stream allows and fails for a message
+// whose headers cannot be read: NextMsg chooses by subject.
 func (g guardedStream) GetMsg(
 	ctx context.Context, seq uint64, opts ...jetstream.GetMsgOpt,
 ) (*jetstream.RawStreamMsg, error) {

@@ -72,7 +72,7 @@ type QueueHead struct {
 
 // Head reads the oldest entry of a step's queue.
 func (q *Queues) Head(ctx context.Context, owner schemas.BotID, step string) (QueueHead, error) {
-	m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(queueSubject(owner, step)))
+	m, err := natsclient.NextMsg(ctx, q.stream, 1, queueSubject(owner, step))
 	switch {
 	case errors.Is(err, jetstream.ErrMsgNotFound):
 		return QueueHead{}, nil
@@ -89,7 +89,7 @@ func (q *Queues) Heads(ctx context.Context) (heads [][]byte, err error) {
 		return nil, fmt.Errorf("list the background queues: %w", err)
 	}
 	for _, subject := range slices.Sorted(maps.Keys(info.State.Subjects)) {
-		m, err := q.stream.GetMsg(ctx, 1, jetstream.WithGetMsgSubject(subject))
+		m, err := natsclient.NextMsg(ctx, q.stream, 1, subject)
 		switch {
 		case errors.Is(err, jetstream.ErrMsgNotFound): // handled in between
 		case err != nil:
