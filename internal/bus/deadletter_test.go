@@ -91,6 +91,22 @@ func TestDeadLetter_EventWithTheLongestHeadersStillFits(t *testing.T) {
 	require.NoError(t, Ready(testContext(t), js))
 }
 
+// TestDeadLetter_HeaderThatIsNotSent: the client library receives headers that it does not send. They are left out, and the
+// dead letter is stored.
+func TestDeadLetter_HeaderThatIsNotSent(t *testing.T) {
+	t.Parallel()
+	_, js, streams := setup(t, StreamOptions{})
+	d := NewDeadLetters(js, streams)
+	m := failedEvent("shop", "c", []byte("x"), nats.Header{
+		"X Note": {"a"}, "a[b]": {"c"}, "\xff": {"d"}, "Nats-(x)": {"e"}, "X-Note": {"kept"}}, time.Now())
+	require.NoError(t, d.Write(testContext(t), m, fault.New(fault.BadEvent, "no json")))
+	letter := onlyLetter(t, d)
+	require.Equal(t, "kept", letter.Header.Get("X-Note"))
+	for _, name := range []string{"X Note", "a[b]", "\xff", "Hookturn-Original-Nats-(x)"} {
+		require.NotContains(t, letter.Header, name)
+	}
+}
+
 func TestList_ChoosesDeadLetters(t *testing.T) {
 	t.Parallel()
 	_, js, streams := setup(t, StreamOptions{})

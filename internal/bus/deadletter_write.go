@@ -111,11 +111,12 @@ func deadLetter(m *FailedEvent, reason *fault.Fault, now time.Time) *nats.Msg {
 }
 
 // keptName returns the name of an original header in the dead letter: unchanged, or with a prefix for headers that control
-// JetStream or have the names of ours. It is empty for headers that the server has added.
+// JetStream or have the names of ours. It is empty for headers that the server has added, and for those that the client
+// library receives and does not send, such as one with a space in its name.
 func keptName(name string) string {
 	lower := strings.ToLower(name)
 	switch {
-	case strings.EqualFold(lower, headerPin):
+	case strings.EqualFold(lower, headerPin), !isSent(name):
 		return ""
 	case strings.HasPrefix(lower, strings.ToLower(headerOriginal)):
 		return name
@@ -124,6 +125,9 @@ func keptName(name string) string {
 	}
 	return name
 }
+
+// isSent reports whether the client library sends a header of this name: it counts the bytes of no other one.
+func isSent(name string) bool { return (&nats.Msg{Header: nats.Header{name: {""}}}).Size() > 0 }
 
 // dropOriginals removes all but our own headers.
 func dropOriginals(header nats.Header) {
