@@ -19,6 +19,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 	workflowservicemock "go.temporal.io/api/workflowservicemock/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/mocks"
 
 	"github.com/hookturn/hookturn/internal/eventreader"
 	"github.com/hookturn/hookturn/internal/fault"
@@ -47,29 +48,40 @@ func TestIntake_PoisonEvent(t *testing.T) {
 		"server is at its limit":    {serviceerror.NewResourceExhausted(0, "busy"), time.Hour, failed, ""},
 		"surprise and a sane event": {errors.New("surprise"), time.Hour, timedOut, ""},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			in, c := intaketest.Setup(t)
-			c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(
-				&workflowservice.DescribeWorkflowExecutionResponse{
-					WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING},
-					PendingWorkflowTask:   &workflowpb.PendingWorkflowTaskInfo{Attempt: 7},
-				}, nil)
-			service := workflowservicemock.NewMockWorkflowServiceClient(gomock.NewController(t))
-			service.EXPECT().GetWorkflowExecutionHistoryReverse(gomock.Any(), gomock.Any()).Return(
-				&workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{Events: []*historypb.HistoryEvent{
-					{EventType: tc.latest}, {EventType: failed},
-				}}}, nil).AnyTimes()
-			c.On("WorkflowService").Return(service).Maybe()
-			intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, tc.err })
-			m := intaketest.Requested("shop")
-			m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
-			in.SetTried(m, time.Now().Add(-tc.since))
-			intaketest.RequireOutcome(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
-			published := in.Answers.Replies.(*intaketest.Replies).Published
-			require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
-		})
+		for data, m := range map[string]*eventreader.Message{
+			"":           intaketest.Requested("shop"),
+			", bad data": intaketest.Message("shop", schemas.TypeStepRequested, `{"step":7}`),
+		} {
+			t.Run(name+data, func(t *testing.T) {
+				t.Parallel()
+				in, c := intaketest.Setup(t)
+				failingTask(t, c, tc.latest)
+				intaketest.Accepting(c, func(client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) { return nil, tc.err })
+				m.Received = time.Now().Add(-24 * time.Hour) // a backlog does not make an event a poison event
+				in.SetTried(m, time.Now().Add(-tc.since))
+				intaketest.RequireOutcome(t, in.Handle(t.Context(), m), tc.letter, tc.letter == "")
+				published := in.Answers.Replies.(*intaketest.Replies).Published
+				require.Equal(t, tc.letter != "", len(published) == 1, "the user is not left without a reply")
+			})
+		}
 	}
+}
+
+// failingTask makes the run of each conversation one whose workflow task is tried again: the latest event of its history is
+// of a type, and the one before it is a failure.
+func failingTask(t *testing.T, c *mocks.Client, latest enumspb.EventType) {
+	t.Helper()
+	c.On("DescribeWorkflowExecution", mock.Anything, mock.Anything, "").Return(
+		&workflowservice.DescribeWorkflowExecutionResponse{
+			WorkflowExecutionInfo: &workflowpb.WorkflowExecutionInfo{Status: enumspb.WORKFLOW_EXECUTION_STATUS_RUNNING},
+			PendingWorkflowTask:   &workflowpb.PendingWorkflowTaskInfo{Attempt: 7},
+		}, nil)
+	service := workflowservicemock.NewMockWorkflowServiceClient(gomock.NewController(t))
+	service.EXPECT().GetWorkflowExecutionHistoryReverse(gomock.Any(), gomock.Any()).Return(
+		&workflowservice.GetWorkflowExecutionHistoryReverseResponse{History: &historypb.History{Events: []*historypb.HistoryEvent{
+			{EventType: latest}, {EventType: enumspb.EVENT_TYPE_WORKFLOW_TASK_FAILED},
+		}}}, nil).AnyTimes()
+	c.On("WorkflowService").Return(service).Maybe()
 }
 
 // TestIntake_SequenceComesAgain: the event stream was created again, or restored from a backup. What was tried with an event

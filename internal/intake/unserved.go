@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -39,7 +40,11 @@ func (i *Intake) unserved(
 		},
 		IdleTimeout: bot.Duration(b.IdleTimeout()), Refused: rejected.Fault,
 	}
-	if err := i.deliver(ctx, b, m, d); !outcomeOf(err).Acked() {
+	err := i.deliver(ctx, b, m, d)
+	if given, ok := errors.AsType[*dispatch.Rejection](err); ok { // its conversation cannot take it either
+		return i.answerDirectly(ctx, m, envelope, given)
+	}
+	if !outcomeOf(err).Acked() {
 		return err
 	}
 	return rejected
