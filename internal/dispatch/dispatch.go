@@ -50,6 +50,7 @@ type Recovery interface {
 // Arrival is how an event came: as a new one, or as one that a run may have taken before.
 type Arrival struct {
 	Tries       Tries
+	Tried       bool      // the event may have been offered before Tries begin
 	Stored      time.Time // when the event was, at the earliest; the zero time when that is not known
 	Redelivered bool      // the event comes from another delivery or reader than an earlier one
 	Recovery    bool      // the event is offered because its run ended early
@@ -88,7 +89,7 @@ func (t Tries) behindFor(now time.Time) time.Duration {
 }
 
 // repeated reports whether a run may have taken the event: in an earlier try, or from another reader.
-func (a Arrival) repeated() bool { return a.Tries.Count > 0 || a.Redelivered }
+func (a Arrival) repeated() bool { return a.Tries.Count > 0 || a.Tried || a.Redelivered }
 
 // Taker is the run that has taken an event, now or before.
 type Taker struct {

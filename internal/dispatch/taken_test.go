@@ -218,6 +218,7 @@ func TestDispatcher_ClosedRunKnowsEvent(t *testing.T) {
 	for name, change := range map[string]func(*eventreader.Message){
 		"redelivered": func(m *eventreader.Message) { m.Deliveries = 2 },
 		"taken over":  func(m *eventreader.Message) { m.TakenOver = true },
+		"tried":       func(m *eventreader.Message) { m.Tried = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

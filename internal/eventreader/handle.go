@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -186,6 +187,7 @@ func (p *partition) start(q *conversationQueue, m *Message) *Message {
 		m.Deliveries = d.count
 	}
 	m.TakenOver = m.Sequence <= max(p.inherited, q.handled)
+	m.Tried = slices.Contains(q.tried, q.current)
 	return m
 }
 
@@ -213,6 +215,9 @@ func (p *partition) rested(q *conversationQueue) func() {
 func (p *partition) retryLater(q *conversationQueue, m *Message, o Outcome) {
 	p.mu.Lock()
 	q.current = StoredID{}
+	if m != nil && !m.Tried {
+		q.tried = append(q.tried, m.StoredID())
+	}
 	if q.retries == nil {
 		q.retries = retry.Backoff(retryInitial, retryLongest)
 		p.retrying++

@@ -43,6 +43,7 @@ type Message struct {
 	Sequence    uint64 // in the event stream; it may come again, see StoredID
 	Deliveries  uint64 // how often JetStream has delivered it, at least 1
 	TakenOver   bool   // an earlier reader, or this one, may have handled it and not acknowledged it
+	Tried       bool   // this reader has called a handler for it before, and its outcome was a retry or was not stored
 	Received    time.Time
 	// Expires is the event's latest useful moment by its Nats-TTL header; the zero time when it has none.
 	Expires time.Time

@@ -26,6 +26,7 @@ type conversationQueue struct {
 
 	kept    *Message // the first event, when there was memory for it
 	retries *backoff.ExponentialBackOff
+	tried   []StoredID // the events that were tried and are not handled: one, and some of again
 	panics  int
 }
 
@@ -83,6 +84,7 @@ func (q *conversationQueue) finish(bytes int64) {
 	}
 	q.waiting = max(0, q.waiting-1)
 	q.bytes = max(0, q.bytes-bytes)
+	q.tried = slices.DeleteFunc(q.tried, func(id StoredID) bool { return id == q.current })
 	q.current, q.panics = StoredID{}, 0
 	q.recount()
 }
@@ -96,6 +98,7 @@ func (q *conversationQueue) removed(id StoredID) {
 	q.waiting = max(0, q.waiting-1)
 	q.bytes = max(0, q.bytes-q.again[at].bytes)
 	q.again = slices.Delete(q.again, at, at+1)
+	q.tried = slices.DeleteFunc(q.tried, func(other StoredID) bool { return other == id })
 	q.recount()
 }
 

@@ -139,6 +139,7 @@ func TestIntake_RepeatedDeadLetter(t *testing.T) {
 		"served before":            {outcome: schemas.OutcomeSuccess, letter: true},
 		"its letter is not stored": {change: func(m *eventreader.Message) { m.Deliveries = 2 }, outcome: schemas.OutcomeRejected, letter: true},
 		"another reader":           {change: func(m *eventreader.Message) { m.TakenOver = true }, outcome: schemas.OutcomeRejected, letter: true},
+		"its letter failed":        {change: func(m *eventreader.Message) { m.Tried = true }, outcome: schemas.OutcomeRejected, letter: true},
 		"replayed":                 {change: func(m *eventreader.Message) { replay(m) }, outcome: schemas.OutcomeRejected, letter: true},
 	} {
 		for botName, kind := range map[string]fault.Kind{"absent": fault.UnknownBot, "shop": fault.BadEvent} {

@@ -21,7 +21,8 @@ type arrival struct {
 // arrivalOf returns how the event of a message came.
 func (i *Intake) arrivalOf(b *bot.Bot, m *eventreader.Message, e schemas.Event) arrival {
 	a := arrival{again: publishedAgain(e, m)}
-	a.Tries, a.Stored, a.Redelivered = i.tries.of(m), m.Received, m.Deliveries > 1 || m.TakenOver || a.again
+	a.Tries, a.Tried, a.Stored = i.tries.of(m), m.Tried, m.Received
+	a.Redelivered = m.Deliveries > 1 || m.TakenOver || a.again
 	if a.again {
 		a.Stored = firstStored(e, m)
 	}

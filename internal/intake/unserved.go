@@ -64,7 +64,7 @@ func crowded(m *eventreader.Message, document []byte, tooMany error) error {
 // rejection. Of a message that was tried before, that may be the answer of the earlier try, whose dead letter may not be
 // stored.
 func (i *Intake) isDeadLetter(ctx context.Context, m *eventreader.Message, e schemas.Envelope) bool {
-	if !marked(m) || m.Deliveries > 1 || m.TakenOver || i.tries.of(m).Count > 0 {
+	if !marked(m) || m.Deliveries > 1 || m.TakenOver || m.Tried {
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, answer.Timeout)
