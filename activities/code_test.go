@@ -174,7 +174,7 @@ func TestCode_RepeatedStep(t *testing.T) {
 	require.Equal(t, "e1", s.jobs[0].EventID)
 }
 
-// TestCode_StoresAreKeptWithStatusFalse: the step failed, and the script says so itself.
+// TestCode_StoresAreKeptWithStatusFalse: the script itself reports that the step failed.
 func TestCode_StoresAreKeptWithStatusFalse(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
