@@ -91,7 +91,8 @@ func (c *Code) runCode(ctx context.Context, in step.WebhookInput) (step.CodeResu
 	span := c.Traces.Script(spanOf(in), in.Plan.Code.File)
 	attempt := schemas.Attempt{N: 1, Started: time.Now().UTC(), URL: "script:" + in.Plan.Code.File}
 	r, f, err := c.sandboxed(ctx, in.Plan, "", sandbox.Job{
-		EventID: in.Event.AskedID(), TraceID: in.TraceID(), Script: script, Body: string(body.Body), Timeout: in.Plan.Code.Timeout.D(),
+		EventID: in.Event.AskedID(), TraceID: in.TraceID(), Script: script, Body: string(body.Body),
+		Timeout: in.Plan.Code.Timeout.D(),
 	})
 	if err != nil {
 		return step.CodeResult{}, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -69,7 +68,11 @@ func bucketConfigs(o StreamOptions) []jetstream.KeyValueConfig {
 // deniesRollups reports whether the bucket behind a stream rejects messages that replace others. Some users may write single
 // keys of these buckets, and a message to any key could replace all of them; code workers may write user details.
 func deniesRollups(stream string) bool {
-	return slices.Contains([]string{"KV_" + BucketKeys, "KV_" + BucketClaims, "KV_" + BucketPosted, "KV_" + BucketUsers}, stream)
+	switch stream {
+	case "KV_" + BucketKeys, "KV_" + BucketClaims, "KV_" + BucketPosted, "KV_" + BucketUsers:
+		return true
+	}
+	return false
 }
 
 // bucketStream returns the stream behind a bucket as the library creates it, which would allow rollups in each.

@@ -58,8 +58,8 @@ func (i *Intake) answerAgain(ctx context.Context, to step.Address, a arrival, by
 	return err
 }
 
-// publishLost publishes the replies to an event that are not stored any more, and returns how many these are. A reply that no
-// message can hold was never stored, so it is not lost.
+// publishLost publishes the replies to an event that are not stored any more, and returns how many these are. A reply that
+// no message can hold was never stored, so it is not lost.
 func (i *Intake) publishLost(ctx context.Context, to step.Address, a arrival, by dispatch.Taker) (n int, err error) {
 	last := lastReply(to, a, by)
 	if last == "" {

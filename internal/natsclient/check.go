@@ -27,8 +27,8 @@ func checkFilter(filter string) error { return checkTokens("subject filter", fil
 // consumer or a bucket; the same rules as for a subject.
 func CheckKey(key string) error { return checkTokens("key", key, false) }
 
-// KeySubject returns the subject by which a key of a bucket is written, for writes that the library's KeyValue does not offer.
-// An account that has JetStream from another one as a domain imports it with the prefix of the domain.
+// KeySubject returns the subject by which a key of a bucket is written, for writes that the library's KeyValue does not
+// offer. An account that has JetStream from another one as a domain imports it with the prefix of the domain.
 func KeySubject(js jetstream.JetStream, bucket, key string) string {
 	subject := "$KV." + bucket + "." + key
 	if domain := js.Options().Domain; domain != "" {

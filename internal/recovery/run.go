@@ -196,6 +196,7 @@ func (r *Recovery) writeOff(
 		return err
 	}
 	r.Log.ErrorContext(ctx, "event of a run that ended early given up", "workflow", run.workflow, "run_id", run.run, "event",
-		d.Event.ID, "type", d.Event.Type, "attempt", run.tries.Count, "kind", rejected.Fault.Kind, "error", errors.Join(cause, unstored))
+		d.Event.ID, "type", d.Event.Type, "attempt", run.tries.Count, "kind", rejected.Fault.Kind,
+		"error", errors.Join(cause, unstored))
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"github.com/hookturn/hookturn/schemas"
 )
 
-// replyDataMax bounds the data of a reply that is cut when it is too large, in bytes. The rest of the message takes less than
-// 8 KiB: its other attributes, its headers and its subject, which a server with a max_payload of 1 MiB counts too.
+// replyDataMax bounds the data of a reply that is cut when it is too large, in bytes. The rest of the message takes less
+// than 8 KiB: its other attributes, its headers and its subject, which a server with a max_payload of 1 MiB counts too.
 const replyDataMax = schemas.MessageMax - 8<<10
 
 // shortened returns the forms in which the data of a reply may be published that no message can hold, the fullest first. An
