@@ -127,7 +127,7 @@ func written[T any](
 // wrote records the result of a write under a subject.
 func (g guard) wrote(subject string, err error) {
 	if g.up != nil {
-		g.up.Wrote(subject, err)
+		g.up.Wrote(withoutAPIPrefix(subject), err) // it has the prefix on a connection to a JetStream domain
 	}
 }
 

@@ -163,6 +163,29 @@ func TestCode_UserDetails(t *testing.T) {
 	}
 }
 
+// TestCode_FullUserDetails: tenants can fill the bucket, so that a code worker whose write it rejects stays ready.
+func TestCode_FullUserDetails(t *testing.T) {
+	t.Parallel()
+	r := startRig(t)
+	ctx := testContext(t)
+	_, owner := r.connect(t, Operator)
+	full, err := owner.Stream(ctx, "KV_"+bus.BucketUsers)
+	require.NoError(t, err)
+	config := full.CachedInfo().Config
+	config.MaxBytes = 100
+	_, err = owner.UpdateStream(ctx, config)
+	require.NoError(t, err)
+	_, js := r.connect(t, Code)
+	streams, err := bus.Setup(ctx, js, bus.StreamOptions{})
+	require.NoError(t, err)
+	_, err = store.NewUsers(js, streams).Update(ctx, "acme", "91", store.UserUpdate{
+		Members: json.RawMessage(`{"n":1}`), Fence: 1, Writer: "r1",
+		Merge: func(_, update json.RawMessage) (json.RawMessage, error) { return update, nil },
+	})
+	require.Error(t, err)
+	require.NoError(t, bus.Ready(ctx, js))
+}
+
 // TestCode_FollowsBuckets: a code worker learns of what operators decide without a consumer, which it may not create.
 func TestCode_FollowsBuckets(t *testing.T) {
 	t.Parallel()
