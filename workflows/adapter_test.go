@@ -144,19 +144,20 @@ func TestConversation_AnswerMayEndIt(t *testing.T) {
 	}
 }
 
-// TestStep_BelongsToNoSession: without an order each event of a conversation is a run of its own. None of them is a round of
-// the conversation, whose end and begin an adapter would read.
+// TestStep_BelongsToNoSession: without an order each event of a conversation is a run of its own. Those for an adapter belong
+// to no session, which would begin and end with each; a step is a round of its own.
 func TestStep_BelongsToNoSession(t *testing.T) {
 	t.Parallel()
-	for _, id := range []string{"m1", "m2"} {
+	for round, d := range map[string]step.Delivery{
+		"":   toAdapter("m1", schemas.TypeMessageReceived, adapter("robot")),
+		"e1": requested("e1", plan()),
+	} {
 		w := newWorld(t)
-		state := newState()
 		w.ExecuteWorkflow(step.WorkflowStep, step.Request{
-			ConversationKey: state.ConversationKey, Format: step.FormatLatest,
-			Delivery: toAdapter(id, schemas.TypeMessageReceived, adapter("robot")),
+			ConversationKey: newState().ConversationKey, Format: step.FormatLatest, Delivery: d,
 		})
 		require.NoError(t, w.GetWorkflowError())
 		require.Len(t, w.calls, 1)
-		require.Empty(t, w.calls[0].Round)
+		require.Equal(t, round, w.calls[0].Round)
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hookturn/hookturn/internal/fault"
 	"github.com/hookturn/hookturn/internal/step"
+	"github.com/hookturn/hookturn/schemas"
 )
 
 // Step runs one step on its own, for bots with "ordering: none". It has no conversation around it: entities are those of
@@ -29,7 +30,9 @@ func Step(ctx workflow.Context, in step.Request) (step.Result, error) {
 	}
 	d := in.Delivery
 	c.mergeEvent(d)
-	c.state.Round = "" // such a step opens no round: it belongs to no session
+	if d.Event.Type != schemas.TypeStepRequested { // it goes to an adapter, and belongs to no session
+		c.state.Round = ""
+	}
 	a := decide(c.state, d, workflow.Now(ctx))
 	if a.wait != nil {
 		f := fault.New(fault.BadEvent, "mandatory entities are missing: %s (a bot without ordering cannot wait for them)",

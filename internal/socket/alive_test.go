@@ -93,14 +93,16 @@ func TestPing_SentAgainAfterALongFrame(t *testing.T) {
 	t.Parallel()
 	s := serve(t, newPubSub(t), public(), withPing)
 	c := newConnection(s.Hub, public(), clientOf(&s.now))
-	sent := 0
-	c.expectPong(t.Context(), func(context.Context) error {
-		if sent++; sent == 1 {
+	var until []time.Time
+	c.expectPong(t.Context(), func(ctx context.Context) error {
+		end, _ := ctx.Deadline()
+		if until = append(until, end); len(until) == 1 {
 			return context.DeadlineExceeded
 		}
 		return nil
 	})
-	require.Equal(t, 2, sent)
+	require.Len(t, until, 2)
+	require.True(t, until[1].After(until[0]), "the time for the pong begins again")
 	require.False(t, c.ended())
 
 	c.expectPong(t.Context(), func(context.Context) error { return context.Canceled })
