@@ -99,9 +99,11 @@ func (d Dialect) Encode(c dialect.Context) (dialect.Request, error) {
 	return dialect.Request{Body: body, Header: contentType("application/json")}, nil
 }
 
-// eventOf is the event as the endpoint gets it: entities and variables are those of the conversation.
+// eventOf is the event as the endpoint gets it: entities and variables are those of the conversation, the id is that of the
+// header webhook-id, also when an operator repeats the step.
 func eventOf(c dialect.Context) schemas.Event {
 	e := c.Event
+	e.ID = e.AskedID()
 	e.Data.Entities, e.Data.Variables, e.Data.ConversationNo = c.Entities, c.Variables, c.ConversationNo
 	if c.User != (schemas.User{}) {
 		user := c.User

@@ -157,6 +157,19 @@ func TestEncode_Extensions(t *testing.T) {
 	require.Equal(t, `"p"`, string(r.Body))
 }
 
+// TestEncode_RepeatedStep: the event that an operator repeats has the id of the first, as webhook-id has.
+func TestEncode_RepeatedStep(t *testing.T) {
+	t.Parallel()
+	c := full()
+	asked := c.Event.ID
+	c.Event = c.Event.Repeat(1)
+	r, err := newDialect(t).Encode(c)
+	require.NoError(t, err)
+	var body struct{ ID string }
+	require.NoError(t, json.Unmarshal(r.Body, &body))
+	require.Equal(t, asked, body.ID)
+}
+
 func TestDeferred(t *testing.T) {
 	t.Parallel()
 	d := plain.New(nil)
