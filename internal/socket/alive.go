@@ -50,8 +50,8 @@ func (c *connection) expectPong(ctx context.Context, ping func(context.Context) 
 	}
 }
 
-// errWaited reports that a ping was not sent: the library lets one wait 5 s for a frame that is being written, which may take
-// writeTimeout.
+// errWaited reports that a ping was not sent: the library lets one wait 5 s for a frame that is being written, which may
+// take writeTimeout.
 var errWaited = errors.New("a frame is being written")
 
 // sign sends one ping. The time for its pong begins with each, so that a long frame does not count.
