@@ -43,7 +43,7 @@ func (p *partition) run(q *conversationQueue, k *task) {
 		p.next(q)
 		p.mu.Unlock()
 	case o.held != nil:
-		p.hold(o.held, q)
+		p.hold(o, q)
 	case o.action == actionRetry:
 		p.retryLater(q, m, o)
 	default:
@@ -191,12 +191,21 @@ func (p *partition) start(q *conversationQueue, m *Message) *Message {
 	return m
 }
 
-// hold schedules a queue again when a context ends.
-func (p *partition) hold(until context.Context, q *conversationQueue) {
+// hold schedules a queue again when the hold of its event ends.
+func (p *partition) hold(o Outcome, q *conversationQueue) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	q.current = StoredID{}
-	p.resting[q] = context.AfterFunc(until, p.rested(q))
+	if o.latest.IsZero() {
+		p.resting[q] = context.AfterFunc(o.held, p.rested(q))
+		return
+	}
+	until, end := context.WithDeadline(o.held, o.latest)
+	stop := context.AfterFunc(until, p.rested(q))
+	p.resting[q] = func() bool {
+		defer end() // after stop, so that it is not taken for the end of the hold
+		return stop()
+	}
 }
 
 // rested returns the function that schedules a queue when its wait has ended.

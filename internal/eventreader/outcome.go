@@ -28,6 +28,8 @@ type Outcome struct {
 	reason       *fault.Fault // of a dead letter
 	// held is the context whose end is the time of the next try; nil: after a backoff.
 	held context.Context //nolint:containedctx // it is the wait itself
+	// latest is when a held event is tried at the latest; the zero time: when held ends.
+	latest time.Time
 }
 
 type action int
@@ -50,6 +52,11 @@ func Retry(kind string, cause error) Outcome { return Outcome{kind: kind, cause:
 // Hold keeps the event at the head of its conversation, without a slot, and calls the handler again when a context ends. It
 // is not a failure: nothing is logged, and other conversations are not slowed down.
 func Hold(until context.Context, kind string) Outcome { return Outcome{kind: kind, held: until} }
+
+// HoldUntil is Hold for an event that is tried at a time at the latest.
+func HoldUntil(until context.Context, latest time.Time, kind string) Outcome {
+	return Outcome{kind: kind, held: until, latest: latest}
+}
 
 // Overloaded returns a retry for a call that failed because a server is overloaded or did not answer in time: the reader
 // then calls the handler for fewer conversations of the tenant at a time.
@@ -76,6 +83,9 @@ func (o Outcome) Held() bool { return o.held != nil }
 
 // Until returns the context for whose end the event waits, nil when it does not wait.
 func (o Outcome) Until() context.Context { return o.held }
+
+// Latest returns when a held event is tried at the latest, the zero time when that is the end of the context.
+func (o Outcome) Latest() time.Time { return o.latest }
 
 // Acked reports whether the event is acknowledged.
 func (o Outcome) Acked() bool { return o.action == actionAck }

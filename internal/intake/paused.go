@@ -35,9 +35,7 @@ func (i *Intake) hold(ctx context.Context, m *eventreader.Message) (o eventreade
 		}
 	}
 	if by != nil {
-		var end context.CancelFunc
-		over, end = context.WithDeadline(over, *by)
-		context.AfterFunc(over, end)
+		return eventreader.HoldUntil(over, *by, "bot_paused"), true
 	}
 	return eventreader.Hold(over, "bot_paused"), true
 }

@@ -126,8 +126,9 @@ func TestHandle_PausedUntilLatestUsefulMoment(t *testing.T) {
 
 				m, at := intaketest.Message("shop", sent, `{"step":"ORDER","entities":{}}`), time.Now().Add(time.Hour)
 				until(m, at)
-				end, bounded := resting(t, in.Handle(t.Context(), m)).Deadline()
-				require.True(t, bounded)
+				held := in.Handle(t.Context(), m)
+				require.NoError(t, resting(t, held).Err())
+				end := held.Latest()
 				require.True(t, end.Before(at))
 				require.WithinDuration(t, at, end, time.Minute)
 				require.Empty(t, *taken)
