@@ -41,6 +41,13 @@ func (u *upkeep) sawUpTo(stream string, sequence uint64) {
 	u.seen[stream] = max(u.seen[stream], sequence)
 }
 
+// saw records what a look at a stream has shown: where it ends, its layout, and how full it is. The caller holds mu.
+func (u *upkeep) saw(name string, info *jetstream.StreamInfo) {
+	u.sawUpTo(name, info.State.LastSeq)
+	u.sawLayout(info)
+	u.use[name] = useOf(info)
+}
+
 // record stores when each stream was created and where it ends. It returns the streams that were created again since the
 // last time, and those of them that began within the sequences of the former ones.
 func (u *upkeep) record(now map[string]*jetstream.StreamInfo) (again, reused []string) {
@@ -55,9 +62,7 @@ func (u *upkeep) record(now map[string]*jetstream.StreamInfo) (again, reused []s
 			}
 		}
 		u.created[name] = info.Created
-		u.sawUpTo(name, info.State.LastSeq)
-		u.sawLayout(info)
-		u.use[name] = useOf(info)
+		u.saw(name, info)
 	}
 	return again, reused
 }
@@ -92,9 +97,7 @@ func (u *upkeep) setBack(ctx context.Context, js jetstream.JetStream, name strin
 		return false
 	}
 	before, followed := u.last[name], u.restored[name] != nil
-	u.sawUpTo(name, now.sequence)
-	u.sawLayout(info)
-	u.use[name] = useOf(info)
+	u.saw(name, info)
 	u.mu.Unlock()
 	back := now.sequence < before.sequence
 	if !back && name == schemas.StreamReplies && followed && before.sequence > 0 && !now.at.Equal(before.at) {

@@ -185,10 +185,10 @@ func answerID(to step.Address, rejected bool) string {
 func (r *Recovery) writeOff(
 	ctx context.Context, run *endedRun, d step.Delivery, to step.Address, rejected *dispatch.Rejection, cause error,
 ) error {
-	var unstored error // why there is no dead letter
+	var unstored error // the reason of a missing dead letter
 	if r.Letters != nil {
 		unstored = r.Letters.Write(ctx, to.ConversationKey, d.Event, rejected.Fault)
-		if f, is := errors.AsType[*fault.Fault](unstored); unstored != nil && (!is || f.Kind != fault.TooLarge) {
+		if unstored != nil && fault.Of(unstored).Kind != fault.TooLarge {
 			return unstored
 		}
 	}
